@@ -1,0 +1,3 @@
+"""Watch a network take an NMR mixture apart: generate mixtures, train, look at masks, evaluate."""
+
+__version__ = "0.1.0"

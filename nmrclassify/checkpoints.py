@@ -1,0 +1,204 @@
+"""Checkpoints: one `.safetensors` file with the weights, the library, the split, and how they came about.
+
+Nothing that can run code is read: names, shapes and types are compared with what the stated sizes require before a
+value is used.
+"""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load as load_arrays
+from safetensors.torch import save as save_tensors
+
+from . import __version__
+from .library import Axis, Library
+from .mixtures import Dataset, MixtureConfig
+from .model import Slots, SlotsConfig
+from .training import TrainConfig, Trainer
+
+SUFFIX = ".safetensors"
+MAX_BYTES = 8 * 1024 * 1024
+MAX_HEADER_BYTES = 256 * 1024
+FORMAT = "nmrclassify-1"
+
+
+class CheckpointError(ValueError):
+    """A file that is not a usable checkpoint; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with the data set that it was trained for.
+
+    Attributes
+    ----------
+    model : Slots
+    dataset : Dataset
+        Library and split: the same test compositions stay unseen.
+    training : TrainConfig
+    seed : int
+        Of the initial weights.
+    step : int
+    metrics : dict
+        `Evaluation.summary()` on the unseen compositions when it was written.
+    version : str
+        Of the package that wrote it.
+    """
+
+    model: Slots
+    dataset: Dataset
+    training: TrainConfig
+    seed: int
+    step: int
+    metrics: dict
+    version: str = __version__
+
+    @classmethod
+    def from_trainer(cls, trainer: Trainer, metrics: dict) -> "Checkpoint":
+        """Take the present state of a training."""
+        return cls(trainer.model, trainer.dataset, trainer.config, trainer.seed, trainer.step, metrics)
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """Serialise a checkpoint."""
+    dataset = checkpoint.dataset
+    header = {
+        "format": FORMAT,
+        "version": checkpoint.version,
+        "model": checkpoint.model.kind,
+        "model_config": asdict(checkpoint.model.config),
+        "training": asdict(checkpoint.training),
+        "seed": checkpoint.seed,
+        "step": checkpoint.step,
+        "metrics": checkpoint.metrics,
+        "dataset": {"preset": dataset.preset, "seed": dataset.seed, "mixture": asdict(dataset.config)},
+        "names": dataset.library.names,
+        "axis": asdict(dataset.library.axis),
+    }
+    tensors = {f"model.{name}": value.contiguous() for name, value in checkpoint.model.state_dict().items()}
+    tensors["library.areas"] = torch.from_numpy(dataset.library.areas)
+    tensors["split.train"], tensors["split.test"] = torch.from_numpy(dataset.train), torch.from_numpy(dataset.test)
+    return save_tensors(tensors, metadata={key: json.dumps(value) for key, value in header.items()})
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it into place, so that a crash never leaves half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint atomically.
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in `.safetensors`.
+    """
+    if path.suffix != SUFFIX:
+        raise ValueError(f"checkpoint is to be written to {path.name!r}; expected a name ending in {SUFFIX}")
+    write_atomically(path, to_bytes(checkpoint))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint from a file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, too large, of another format, or does not fit its own stated sizes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give the path of a {SUFFIX} file")
+    if path.suffix != SUFFIX:
+        raise CheckpointError(f"{path.name!r} is not a {SUFFIX} file; other formats can run code and are not read")
+    if path.stat().st_size > MAX_BYTES:
+        raise CheckpointError(f"{path.name} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}")
+    return from_bytes(path.read_bytes(), path.name)
+
+
+def _read_header(content: bytes, name: str) -> tuple[dict, dict]:
+    """Return the metadata and the tensor descriptions of a safetensors file, without reading a tensor."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(MAX_HEADER_BYTES, len(content) - 8):
+        raise CheckpointError(f"{name} is not a {SUFFIX} file, or was cut off; download or train it again")
+    try:
+        tensors = json.loads(content[8 : 8 + size])
+        header = {key: json.loads(value) for key, value in tensors.pop("__metadata__", {}).items()}
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        raise CheckpointError(f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one") from None
+    if header.get("format") != FORMAT:
+        raise CheckpointError(f"{name} has format {header.get('format')!r}; expected {FORMAT!r}, as nmrclassify writes it")
+    return header, tensors
+
+
+def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
+    """Read a checkpoint from bytes, believing nothing in it; raises as `load` does."""
+    if len(content) > MAX_BYTES:
+        raise CheckpointError(f"{name} has {len(content):,} bytes; expected at most {MAX_BYTES:,}")
+    header, described = _read_header(content, name)
+    try:
+        if header["model"] != Slots.kind:
+            raise CheckpointError(f"{name} holds a model {header['model']!r}; expected {Slots.kind!r}")
+        config = SlotsConfig(**header["model_config"])
+        with torch.random.fork_rng(devices=[]):
+            model = Slots(config)
+        mixture, training, axis = (
+            MixtureConfig(**header["dataset"]["mixture"]),
+            TrainConfig(**header["training"]),
+            Axis(**header["axis"]),
+        )
+        expected = {f"model.{n}": ("F32", list(v.shape)) for n, v in model.state_dict().items()}
+        expected["library.areas"] = ("F32", [config.n_compounds, config.n_peaks, config.n_positions])
+        found = {key: (value["dtype"], value["shape"]) for key, value in described.items()}
+        for key in ("split.train", "split.test"):
+            dtype, shape = found.get(key, (None, []))
+            if dtype != "I64" or len(shape) != 2 or shape[1] != mixture.n_sources or not 1 <= shape[0] <= 20_000:
+                raise CheckpointError(f"{name}: {key} is {dtype} {shape}; expected I64 [1..20000, {mixture.n_sources}]")
+            expected[key] = (dtype, shape)
+        for key in sorted(expected.keys() | found.keys()):
+            if expected.get(key) != found.get(key):
+                raise CheckpointError(f"{name}: tensor {key!r} is {found.get(key)}; expected {expected.get(key)}")
+        arrays = load_arrays(content)
+        for key, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise CheckpointError(f"{name}: tensor {key!r} holds an undefined number; train the model again")
+        for key in ("split.train", "split.test"):
+            if arrays[key].min() < 0 or arrays[key].max() >= config.n_compounds:
+                raise CheckpointError(f"{name}: {key} names a compound outside 0..{config.n_compounds - 1}")
+        seeds = (header["seed"], header["dataset"]["seed"], header["step"])
+        if not all(isinstance(value, int) and 0 <= value < 2**63 for value in seeds):
+            raise CheckpointError(f"{name}: seeds and step are {seeds}; expected whole numbers of 0 or more")
+        names = tuple(str(compound)[:80] for compound in header["names"])
+        library = Library(names, arrays["library.areas"], axis)
+        preset = str(header["dataset"]["preset"])[:80]
+        dataset = Dataset(library, mixture, arrays["split.train"], arrays["split.test"], seeds[1], preset)
+        metrics = {str(k): v for k, v in dict(header["metrics"]).items() if np.isfinite(np.asarray(v, dtype=float)).all()}
+        model.load_state_dict({n.removeprefix("model."): torch.from_numpy(v) for n, v in arrays.items() if n.startswith("model.")})
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a forged header makes the constructors raise is one plain sentence
+        raise CheckpointError(f"{name} does not describe a usable model: {error}") from error
+    model.requires_grad_(False).eval()
+    return Checkpoint(model, dataset, training, seeds[0], seeds[2], metrics, str(header["version"])[:20])
+
+
+def shipped() -> Checkpoint:
+    """Return the trained model that comes with the package; `python -m nmrclassify bench shipped` tells how it was made."""
+    with resources.as_file(resources.files(__package__).joinpath("data/metabolites.safetensors")) as path:
+        return load(path)

@@ -1,0 +1,46 @@
+"""Bounds for configuration dataclasses: stated once, checked on construction, read by the widgets."""
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The closed interval that a configuration value must lie in, and what the value means."""
+
+    low: float
+    high: float
+    help: str
+
+
+def bounded(default: Any, low: float, high: float, help: str) -> Any:
+    """Declare a dataclass field whose value must lie in ``[low, high]``."""
+    return field(default=default, metadata={"bounds": Bounds(low, high, help)})
+
+
+def bounds(config: type, name: str) -> Bounds:
+    """Return the bounds that `config` declares for the field `name`."""
+    return config.__dataclass_fields__[name].metadata["bounds"]
+
+
+def default(config: type, name: str) -> Any:
+    """Return the default that `config` declares for the field `name`."""
+    value = config.__dataclass_fields__[name].default
+    if value is MISSING:
+        raise ValueError(f"{config.__name__}.{name} has no default; pass a value")
+    return value
+
+
+def check(config: Any) -> None:
+    """Raise ValueError if a bounded field of the dataclass instance `config` is out of its bounds or type."""
+    for item in fields(config):
+        limit = item.metadata.get("bounds")
+        if limit is None:
+            continue
+        value = getattr(config, item.name)
+        whole = isinstance(item.default, int) and not isinstance(item.default, bool)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        # A NaN fails the comparison below, and is refused with the rest.
+        if not is_number or not limit.low <= value <= limit.high or (whole and value != int(value)):
+            kind = "a whole number" if whole else "a number"
+            raise ValueError(f"{item.name} is {value!r}; expected {kind} from {limit.low:g} to {limit.high:g} ({limit.help})")

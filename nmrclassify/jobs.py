@@ -1,0 +1,194 @@
+"""Training in the background: stoppable jobs, of which only a few run at once and the rest wait in a visible queue.
+
+A job is a thread that talks to its owner through immutable snapshots only. Nothing here knows about pages.
+"""
+
+import os
+import threading
+import time
+from collections import deque
+
+from .checkpoints import Checkpoint
+from .training import Snapshot, Trainer
+
+MAX_RUNNING = 2
+MAX_WAITING = 16
+MAX_SECONDS = 15 * 60
+HISTORY = 4_000
+
+
+class QueueFull(RuntimeError):
+    """Too many trainings wait already."""
+
+
+class Places:
+    """A first-come, first-served limit on how many jobs compute at once."""
+
+    def __init__(self, n: int = MAX_RUNNING, waiting: int = MAX_WAITING):
+        self._n, self._max_waiting = n, waiting
+        self._changed = threading.Condition()
+        self._running: set[int] = set()
+        self._waiting: deque[int] = deque()
+
+    def enter(self, job: int) -> None:
+        """Join the queue; raises QueueFull where it is too long."""
+        with self._changed:
+            if len(self._waiting) >= self._max_waiting:
+                raise QueueFull(f"{len(self._waiting)} trainings are waiting already; try again in a few minutes")
+            self._waiting.append(job)
+            self._changed.notify_all()
+
+    def wait_for_turn(self, job: int, stopped: threading.Event) -> bool:
+        """Block until it is this job's turn; returns False if it was stopped first."""
+        with self._changed:
+            while not stopped.is_set():
+                if self._waiting and self._waiting[0] == job and len(self._running) < self._n:
+                    self._waiting.popleft()
+                    self._running.add(job)
+                    self._changed.notify_all()
+                    return True
+                self._changed.wait(0.2)
+            return False
+
+    def leave(self, job: int) -> None:
+        """Free the place, running or waiting."""
+        with self._changed:
+            self._running.discard(job)
+            if job in self._waiting:
+                self._waiting.remove(job)
+            self._changed.notify_all()
+
+    def ahead(self, job: int) -> int:
+        """Return how many jobs wait before this one."""
+        with self._changed:
+            return list(self._waiting).index(job) if job in self._waiting else 0
+
+
+PLACES = Places()
+
+
+class Job:
+    """One training in a thread of its own.
+
+    States: "ready" (not started, or stepped by hand), "waiting" (for a place), "running", "paused", "finished",
+    "stopped", "failed". A paused job gives its place to the next one in the queue.
+    """
+
+    def __init__(self, trainer: Trainer, places: Places = PLACES, max_seconds: float = MAX_SECONDS):
+        self._trainer, self._places, self._max_seconds = trainer, places, max_seconds
+        self._lock = threading.Lock()  # guards the trainer
+        self._halt = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._state = "ready"
+        self.message = ""
+        self.spent = 0.0  # wall seconds in earlier turns
+        self._began = 0.0
+        self.latest: Snapshot = trainer.snapshot()
+
+    @property
+    def state(self) -> str:
+        """Present state, as listed above."""
+        return self._state
+
+    @property
+    def active(self) -> bool:
+        """Whether the job waits or computes, so that a page should look again."""
+        return self._state in ("waiting", "running")
+
+    @property
+    def ahead(self) -> int:
+        """How many jobs wait before this one."""
+        return self._places.ahead(id(self))
+
+    @property
+    def history(self) -> list[dict]:
+        """Rows of the snapshots so far."""
+        return list(self._trainer.history[-HISTORY:])
+
+    @property
+    def remaining(self) -> float | None:
+        """Estimated seconds to the end, or None before a first step was measured."""
+        latest = self.latest
+        done = latest.step and latest.seconds
+        return latest.seconds / latest.step * (latest.steps - latest.step) if done else None
+
+    @property
+    def dataset(self):
+        """The data set that is trained on."""
+        return self._trainer.dataset
+
+    def start(self) -> None:
+        """Start, or go on after a pause; raises QueueFull. Does nothing in a job that is active or over."""
+        if self.active or self._state in ("finished", "failed"):
+            return
+        self._join()
+        self._places.enter(id(self))
+        self._halt.clear()
+        self._state = "waiting"
+        self._thread = threading.Thread(target=self._work, name="training", daemon=True)
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Halt after the present step; `start` goes on."""
+        self._end("paused")
+
+    def stop(self) -> None:
+        """Halt for good; the model stays as it is."""
+        if self._state not in ("finished", "failed"):
+            self._end("stopped")
+
+    def step(self) -> None:
+        """Take one step by hand while halted."""
+        if self.active or self._trainer.finished:
+            return
+        with self._lock:
+            self._trainer.advance()
+            self.latest = self._trainer.snapshot()
+        self._state = "finished" if self._trainer.finished else "paused"
+
+    def checkpoint(self) -> Checkpoint:
+        """Return the present model as a checkpoint of its own, which later steps do not change."""
+        from .checkpoints import from_bytes, to_bytes
+
+        with self._lock:
+            return from_bytes(to_bytes(Checkpoint.from_trainer(self._trainer, self.latest.test)), "this training")
+
+    def _end(self, state: str) -> None:
+        was_active = self.active
+        self._halt.set()
+        self._places.leave(id(self))
+        self._join()
+        if was_active and self._state not in ("finished", "failed") or state == "stopped" and self._state != "finished":
+            self._state = state
+
+    def _join(self) -> None:
+        if self._thread and self._thread is not threading.current_thread():
+            self._thread.join(timeout=30)
+
+    def _work(self) -> None:
+        try:
+            if not self._places.wait_for_turn(id(self), self._halt):
+                return
+            self._state = "running"
+            # Below the pages' own threads (Linux: niceness is a thread's), so that a training never slows a visitor.
+            if hasattr(os, "setpriority") and hasattr(threading, "get_native_id"):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            self._began, last = time.monotonic(), time.monotonic()
+            while not self._halt.is_set() and not self._trainer.finished:
+                with self._lock:
+                    self._trainer.advance()
+                    # A snapshot costs as much as a step or two; once in 0.4 s is as often as a page can look.
+                    if time.monotonic() - last > 0.4 or self._trainer.finished or self._halt.is_set():
+                        self.latest = self._trainer.snapshot()
+                        last = time.monotonic()
+                if self.spent + time.monotonic() - self._began > self._max_seconds:
+                    self.message = f"stopped after {self._max_seconds / 60:g} minutes, the limit for one training"
+                    self._state = "stopped"
+                    return
+            self._state = "finished" if self._trainer.finished else "paused"
+        except Exception as error:  # shown to the owner; a thread has no one else to tell
+            self.message, self._state = f"training failed: {error}", "failed"
+        finally:
+            self.spent += time.monotonic() - self._began if self._began else 0.0
+            self._began = 0.0
+            self._places.leave(id(self))

@@ -1,0 +1,106 @@
+"""Training runs on disk: one folder a run with its configuration, its history and its model.
+
+They live in `~/.nmrclassify/runs`, or in the folder `runs` below what the environment variable NMRCLASSIFY_HOME names.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from . import checkpoints
+from .checkpoints import Checkpoint
+
+_ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+MAX_APP_RUNS = 200
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished or stopped training on disk; `made_by` is "cli" or "app"."""
+
+    id: str
+    folder: Path
+    made_by: str
+    preset: str
+    steps: int
+    compound_accuracy: float
+
+    @property
+    def title(self) -> str:
+        """One line for a list."""
+        return f"{self.id[:15]} · {self.preset} · {self.steps:,} steps · {self.compound_accuracy:.0%} of compounds"
+
+
+def home() -> Path:
+    """Return the folder that holds all runs."""
+    return Path(os.environ.get("NMRCLASSIFY_HOME", Path.home() / ".nmrclassify")) / "runs"
+
+
+def new_id(preset: str, seed: int) -> str:
+    """Return a new run's name; its ending cannot be guessed, so on a shared server a link is what gives access."""
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    return f"{stamp}-{preset}-s{seed}-{secrets.token_hex(6)}"
+
+
+def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str) -> Path:
+    """Write a run's files, each atomically, and return the path of its model."""
+    config = {
+        "made_by": made_by,
+        "preset": checkpoint.dataset.preset,
+        "seed": checkpoint.seed,
+        "steps": checkpoint.step,
+        "mixture": asdict(checkpoint.dataset.config),
+        "training": asdict(checkpoint.training),
+        "model": checkpoint.model.kind,
+        "model_config": asdict(checkpoint.model.config),
+        "metrics": checkpoint.metrics,
+        "version": checkpoint.version,
+    }
+    model = folder / "model.safetensors"
+    checkpoints.save(checkpoint, model)
+    checkpoints.write_atomically(folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode())
+    # Last, because a folder counts as a run once it has its configuration.
+    checkpoints.write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
+    return model
+
+
+def _read(folder: Path) -> Run | None:
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        accuracy = float(config["metrics"]["compound_accuracy"])
+        return Run(folder.name, folder, str(config["made_by"]), str(config["preset"]), int(config["steps"]), accuracy)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not a run, or one that is being written
+
+
+def find(run_id: str) -> Run:
+    """Return the run with this name.
+
+    Raises
+    ------
+    ValueError
+        If the name is not that of a run; it never reaches outside the runs folder.
+    """
+    run = _read(home() / run_id) if _ID.fullmatch(run_id) else None
+    if run is None:
+        raise ValueError(f"no run is called {run_id[:80]!r}; it may have been removed, pick another one")
+    return run
+
+
+def listed() -> list[Run]:
+    """Return all runs, newest first."""
+    folders = sorted(home().iterdir(), reverse=True) if home().is_dir() else []
+    return [run for folder in folders if folder.is_dir() and (run := _read(folder))]
+
+
+def prune_app_runs() -> None:
+    """Remove the oldest runs that visitors of the app made, beyond `MAX_APP_RUNS`, so that a disk never fills up."""
+    for run in [run for run in listed() if run.made_by == "app"][MAX_APP_RUNS:]:
+        shutil.rmtree(run.folder, ignore_errors=True)
