@@ -4,17 +4,22 @@ A job is a thread that talks to its owner through immutable snapshots only. Noth
 """
 
 import os
+import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
-from .checkpoints import Checkpoint
-from .training import Snapshot, Trainer
+import numpy as np
+
+from .answers import Truth, compare
+from .checkpoints import Checkpoint, from_bytes, to_bytes
+from .mixtures import Dataset, Mixtures
+from .training import Snapshot, TrainConfig, Trainer
 
 MAX_RUNNING = 2
 MAX_WAITING = 16
 MAX_SECONDS = 15 * 60
-HISTORY = 4_000
 
 
 class QueueFull(RuntimeError):
@@ -72,17 +77,32 @@ class Job:
 
     States: "ready" (not started, or stepped by hand), "waiting" (for a place), "running", "paused", "finished",
     "stopped", "failed". A paused job gives its place to the next one in the queue.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    places : Places
+        The queue to wait in.
+    max_seconds : float
+        Computing time after which the job is stopped.
+    on_end : callable, optional
+        Called once with the job when it is finished or stopped after at least one step, e.g. to keep its model.
     """
 
-    def __init__(self, trainer: Trainer, places: Places = PLACES, max_seconds: float = MAX_SECONDS):
-        self._trainer, self._places, self._max_seconds = trainer, places, max_seconds
+    def __init__(
+        self, trainer: Trainer, places: Places = PLACES, max_seconds: float = MAX_SECONDS,
+        on_end: Callable[["Job"], None] | None = None,
+    ):
+        self._trainer, self._places, self._max_seconds, self._on_end = trainer, places, max_seconds, on_end
         self._lock = threading.Lock()  # guards the trainer
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
         self._state = "ready"
         self.message = ""
+        self.run_id: str | None = None
         self.spent = 0.0  # wall seconds in earlier turns
         self._began = 0.0
+        self.pinned: Mixtures = trainer.dataset.test_mixtures()[:1]
         self.latest: Snapshot = trainer.snapshot()
 
     @property
@@ -103,7 +123,7 @@ class Job:
     @property
     def history(self) -> list[dict]:
         """Rows of the snapshots so far."""
-        return list(self._trainer.history[-HISTORY:])
+        return list(self._trainer.history)
 
     @property
     def remaining(self) -> float | None:
@@ -113,13 +133,26 @@ class Job:
         return latest.seconds / latest.step * (latest.steps - latest.step) if done else None
 
     @property
-    def dataset(self):
+    def dataset(self) -> Dataset:
         """The data set that is trained on."""
         return self._trainer.dataset
 
+    @property
+    def pinned_truth(self) -> Truth:
+        """The sources of the pinned mixture, matched to the latest snapshot's outputs."""
+        pinned = self.pinned
+        return compare(self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0])
+
+    def describes(self, dataset: Dataset, config: TrainConfig, seed: int) -> bool:
+        """Whether this job trains on these data with this configuration and seed."""
+        own = self._trainer
+        same_data = own.dataset.config == dataset.config and np.array_equal(own.dataset.library.areas, dataset.library.areas)
+        same_split = np.array_equal(own.dataset.train, dataset.train)
+        return same_data and same_split and own.config == config and own.seed == seed
+
     def start(self) -> None:
         """Start, or go on after a pause; raises QueueFull. Does nothing in a job that is active or over."""
-        if self.active or self._state in ("finished", "failed"):
+        if self.active or self._state in ("finished", "stopped", "failed"):
             return
         self._join()
         self._places.enter(id(self))
@@ -130,36 +163,46 @@ class Job:
 
     def pause(self) -> None:
         """Halt after the present step; `start` goes on."""
-        self._end("paused")
+        self._halt_and_wait()
+        if self.active:
+            self._state = "paused"
 
     def stop(self) -> None:
         """Halt for good; the model stays as it is."""
-        if self._state not in ("finished", "failed"):
-            self._end("stopped")
+        self._halt_and_wait()
+        if self._state not in ("finished", "stopped", "failed"):
+            self._conclude("stopped")
 
     def step(self) -> None:
         """Take one step by hand while halted."""
-        if self.active or self._trainer.finished:
+        if self.active or self._state in ("finished", "stopped", "failed"):
             return
         with self._lock:
             self._trainer.advance()
             self.latest = self._trainer.snapshot()
-        self._state = "finished" if self._trainer.finished else "paused"
+        if self._trainer.finished:
+            self._conclude("finished")
+        else:
+            self._state = "paused"
 
     def checkpoint(self) -> Checkpoint:
         """Return the present model as a checkpoint of its own, which later steps do not change."""
-        from .checkpoints import from_bytes, to_bytes
-
         with self._lock:
             return from_bytes(to_bytes(Checkpoint.from_trainer(self._trainer, self.latest.test)), "this training")
 
-    def _end(self, state: str) -> None:
-        was_active = self.active
+    def _halt_and_wait(self) -> None:
         self._halt.set()
         self._places.leave(id(self))
         self._join()
-        if was_active and self._state not in ("finished", "failed") or state == "stopped" and self._state != "finished":
-            self._state = state
+
+    def _conclude(self, state: str) -> None:
+        """Keep the model, then tell the state: who sees the end also sees what was kept."""
+        if self._on_end is not None and self.latest.step:
+            try:
+                self._on_end(self)
+            except OSError as error:
+                self.message = f"the run could not be written to disk ({error}); download the model to keep it"
+        self._state = state
 
     def _join(self) -> None:
         if self._thread and self._thread is not threading.current_thread():
@@ -171,21 +214,30 @@ class Job:
                 return
             self._state = "running"
             # Below the pages' own threads (Linux: niceness is a thread's), so that a training never slows a visitor.
-            if hasattr(os, "setpriority") and hasattr(threading, "get_native_id"):
+            if sys.platform == "linux":
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
             self._began, last = time.monotonic(), time.monotonic()
             while not self._halt.is_set() and not self._trainer.finished:
                 with self._lock:
                     self._trainer.advance()
                     # A snapshot costs as much as a step or two; once in 0.4 s is as often as a page can look.
-                    if time.monotonic() - last > 0.4 or self._trainer.finished or self._halt.is_set():
+                    if time.monotonic() - last > 0.4:
                         self.latest = self._trainer.snapshot()
                         last = time.monotonic()
+                # Locks are not fair: without a pause a page that waits for the model would never get it.
+                time.sleep(0.001)
                 if self.spent + time.monotonic() - self._began > self._max_seconds:
                     self.message = f"stopped after {self._max_seconds / 60:g} minutes, the limit for one training"
-                    self._state = "stopped"
-                    return
-            self._state = "finished" if self._trainer.finished else "paused"
+                    break
+            with self._lock:
+                if self.latest.step != self._trainer.step:
+                    self.latest = self._trainer.snapshot()
+            if self.message:
+                self._conclude("stopped")
+            elif self._trainer.finished:
+                self._conclude("finished")
+            else:
+                self._state = "paused"
         except Exception as error:  # shown to the owner; a thread has no one else to tell
             self.message, self._state = f"training failed: {error}", "failed"
         finally:

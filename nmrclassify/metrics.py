@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
@@ -81,6 +82,20 @@ class Evaluation:
         counts = np.zeros((self.probabilities.shape[-1],) * 2, dtype=np.int64)
         np.add.at(counts, (self.matched.ravel(), self.predicted.ravel()), 1)
         return counts
+
+    def table(self, names: tuple[str, ...]) -> pd.DataFrame:
+        """Return one row for each mixture: what was in it, what was named, how sure and how well separated."""
+        return pd.DataFrame(
+            {
+                "number": np.arange(1, len(self.predicted) + 1),
+                "mixed": [" + ".join(sorted(names[k] for k in row)) for row in self.matched],
+                "named": [" + ".join(sorted(names[k] for k in row)) for row in self.predicted],
+                "right": [f"{row.sum()} of {len(row)}" for row in self.correct],
+                "wholly right": self.exact,
+                "confidence": self.confidence,
+                "SI-SDR improvement (dB)": self.si_sdr_improvement.mean(axis=1),
+            }
+        )
 
     def summary(self) -> dict:
         """Return the figures with their 95 % intervals, ready for JSON."""

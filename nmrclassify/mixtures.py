@@ -206,6 +206,10 @@ class Dataset:
         rows = np.array([order[place // n][place % n] for place in places.tolist()])
         return mix(self.library, self.train[rows], config or self.config, generator(self.seed, "train", step))
 
+    def training_set(self) -> Mixtures:
+        """Make one mixture of each training composition."""
+        return mix(self.library, self.train, self.config, generator(self.seed, "train"))
+
     def test_mixtures(self, seed: int | None = None, draws: int = 1) -> Mixtures:
         """Make `draws` mixtures of each test composition; `seed` varies concentrations, jitter and noise."""
         rng = generator(self.seed if seed is None else seed, "test")

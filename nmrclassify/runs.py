@@ -13,9 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
+from safetensors import safe_open
+from safetensors.torch import save as save_tensors
 
 from . import checkpoints
 from .checkpoints import Checkpoint
+from .training import Trainer
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_APP_RUNS = 200
@@ -69,6 +72,33 @@ def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str
     # Last, because a folder counts as a run once it has its configuration.
     checkpoints.write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
     return model
+
+
+def save_state(trainer: Trainer, folder: Path) -> None:
+    """Write what `resume` needs to go on with an unfinished training."""
+    state = trainer.state()
+    checkpoint = Checkpoint.from_trainer(trainer, {})
+    header = {key: json.dumps(state[key]) for key in ("step", "seconds", "history", "since")}
+    checkpoints.write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
+    checkpoints.write_atomically(folder / "state.safetensors", save_tensors(state["tensors"], metadata=header))
+
+
+def resume(folder: Path) -> Trainer:
+    """Return the training whose state `save_state` wrote; it goes on to the same numbers as one never interrupted.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds no interrupted training.
+    """
+    if not (folder / "state.safetensors").is_file():
+        raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
+    checkpoint = checkpoints.load(folder / "start.safetensors")
+    trainer = Trainer(checkpoint.dataset, checkpoint.training, checkpoint.seed)
+    with safe_open(folder / "state.safetensors", "pt") as file:
+        state = {key: json.loads(value) for key, value in file.metadata().items()}
+        trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}})
+    return trainer
 
 
 def _read(folder: Path) -> Run | None:

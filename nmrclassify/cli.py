@@ -1,0 +1,198 @@
+"""The command line: `python -m nmrclassify generate | train | evaluate | separate | bench`.
+
+Progress goes to stderr; with `--json` one JSON object is the only thing on stdout. A mistake in the arguments or files is
+one sentence on stderr and exit code 2.
+"""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from . import bench, checkpoints, runs, tables
+from .answers import answer, percent
+from .checkpoints import Checkpoint
+from .metrics import evaluate
+from .model import Slots
+from .presets import PRESETS, build
+from .training import RECIPES, Trainer, recipe
+
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one sentence."""
+
+    def error(self, message: str):
+        raise ValueError(f"{message}; see {self.prog} --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    seed = argparse.ArgumentParser(add_help=False)
+    seed.add_argument("--seed", type=int, default=7, help="the same seed gives the same numbers (default 7)")
+    parser = _Parser(prog="python -m nmrclassify", description="Make, take apart and name NMR mixtures.")
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    def command(name: str, text: str, example: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=text, epilog=f"example: python -m nmrclassify {example}", parents=[shared, *parents]
+        )
+
+    generate = command("generate", "Write a preset's library and mixtures as CSV.", "generate --preset original --out data", seed)
+    generate.add_argument("--preset", choices=PRESETS, default="quick")
+    generate.add_argument("--out", type=Path, required=True, help="folder for library.csv, train_*.csv, test_*.csv, dataset.json")
+
+    train = command("train", "Train a network and keep it as a run.", "train --preset quick --model slots --out runs/first", seed)
+    train.add_argument("--preset", choices=PRESETS, default="quick")
+    train.add_argument("--model", choices=[Slots.kind], default=Slots.kind)
+    train.add_argument("--recipe", choices=RECIPES, default="modern", help="optimiser and schedule (default modern)")
+    train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
+    train.add_argument("--rate", type=float, help="learning rate (default: the recipe's)")
+    train.add_argument("--out", type=Path, help="folder of the run (default: a new one among the runs)")
+    train.add_argument("--resume", action="store_true", help="go on with the interrupted training in --out")
+
+    test = command("evaluate", "Measure a checkpoint on its unseen compositions.", "evaluate runs/first/model.safetensors --draws 5", seed)
+    test.add_argument("checkpoint", type=Path)
+    test.add_argument("--draws", type=int, default=1, help="mixtures of each unseen composition (default 1)")
+
+    separate = command("separate", "Take one mixture apart.", "separate shipped mixture.csv --out separated.csv")
+    separate.add_argument("checkpoint", type=Path, help="a .safetensors file, or the word shipped")
+    separate.add_argument("mixture", type=Path, help="CSV; `generate` and the app's page Mixtures write the format")
+    separate.add_argument("--pick", help="which mixture of a file of several (default the first)")
+    separate.add_argument("--out", type=Path, help="write the separated multiplets to this CSV file")
+
+    benchmark = command("bench", "Run a measurement behind a figure of the README.", "bench generation --json")
+    benchmark.add_argument("name", nargs="?", help="which; --list tells what there is")
+    benchmark.add_argument("--list", action="store_true", help="list the measurements")
+    return parser
+
+
+def _generate(arguments: argparse.Namespace) -> dict:
+    dataset = build(arguments.preset, arguments.seed)
+    library, out = dataset.library, arguments.out
+    out.mkdir(parents=True, exist_ok=True)
+    tables.areas_table(library.areas, library.axis, "compound", library.names).to_csv(out / "library.csv", index=False)
+    parts = {"train": dataset.training_set(), "test": dataset.test_mixtures()}
+    for name, mixtures in parts.items():
+        numbers = tuple(str(i + 1) for i in range(len(mixtures)))
+        tables.areas_table(mixtures.areas, library.axis, "mixture", numbers).to_csv(out / f"{name}_mixtures.csv", index=False)
+        rows = {
+            "mixture": np.repeat(numbers, mixtures.labels.shape[1]),
+            "compound": [library.names[k] for k in mixtures.labels.ravel()],
+            "concentration": mixtures.concentrations.ravel(),
+        }
+        pd.DataFrame(rows).to_csv(out / f"{name}_contents.csv", index=False)
+    figures = {
+        "n_train": len(dataset.train),
+        "n_test": len(dataset.test),
+        "n_compounds": library.n_compounds,
+        "n_positions": library.axis.n_positions,
+        "n_peaks": library.n_peaks,
+        "occupancy_compound": float(library.occupancy.mean()),
+        "occupancy_mixture": float(np.concatenate([m.sources.any((1, 2)) for m in parts.values()]).mean()),
+        "sha256": dataset.digest(),
+    }
+    recipe = {"preset": arguments.preset, "seed": arguments.seed, "mixture": asdict(dataset.config)}
+    (out / "dataset.json").write_text(json.dumps(recipe | figures, indent=2) + "\n")
+    return figures
+
+
+def _train(arguments: argparse.Namespace) -> dict:
+    if arguments.resume:
+        if arguments.out is None:
+            raise ValueError("--resume needs --out, the folder of the interrupted training")
+        trainer, folder = runs.resume(arguments.out), arguments.out
+    else:
+        chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
+        config = replace(recipe(arguments.recipe), **{key: value for key, value in chosen.items() if value is not None})
+        trainer = Trainer(build(arguments.preset, arguments.seed), config)
+        folder = arguments.out or runs.home() / runs.new_id(arguments.preset, arguments.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    every = max(1, trainer.config.steps // 50)
+    with tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr) as bar:
+        try:
+            for snapshot in trainer.snapshots(every):
+                bar.set_postfix(loss=f"{snapshot.loss:.3f}", unseen=f"{snapshot.test['compound_accuracy']:.1%}", refresh=False)
+                bar.update(snapshot.step - bar.n)
+        except KeyboardInterrupt:
+            runs.save_state(trainer, folder)
+            raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on") from None
+    result = evaluate(trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight).summary()
+    path = runs.save(Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli")
+    return {
+        "seconds": round(trainer.seconds, 2),
+        "steps": trainer.step,
+        "parameters": trainer.model.n_parameters,
+        "checkpoint": str(path),
+        "test": result,
+    }
+
+
+def _open(path: Path) -> Checkpoint:
+    return checkpoints.shipped() if str(path) == "shipped" else checkpoints.load(path)
+
+
+def _evaluate(arguments: argparse.Namespace) -> dict:
+    if not 1 <= arguments.draws <= 1000:
+        raise ValueError(f"--draws is {arguments.draws}; expected 1 to 1000")
+    checkpoint = _open(arguments.checkpoint)
+    mixtures = checkpoint.dataset.test_mixtures(arguments.seed, arguments.draws)
+    return {"test": evaluate(checkpoint.model, mixtures, checkpoint.training.reconstruction_weight).summary()}
+
+
+def _separate(arguments: argparse.Namespace) -> dict:
+    checkpoint = _open(arguments.checkpoint)
+    library = checkpoint.dataset.library
+    if not arguments.mixture.is_file():
+        raise ValueError(f"no mixture at {arguments.mixture}; give the path of a CSV file")
+    areas = tables.read_mixture(arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick)
+    given = answer(checkpoint.model, areas)
+    if arguments.out is not None:
+        names = tuple(f"{i + 1}: {library.names[row.argmax()]}" for i, row in enumerate(given.logits))
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        tables.areas_table(given.multiplets, library.axis, "output", names).to_csv(arguments.out, index=False)
+    best = given.probabilities.argmax(1)
+    return {"compounds": [{"name": library.names[k], "probability": float(given.probabilities[i, k])} for i, k in enumerate(best)]}
+
+
+def _bench(arguments: argparse.Namespace) -> dict:
+    if arguments.list:
+        return {"benches": bench.listed()}
+    if arguments.name is None:
+        raise ValueError("bench needs a name; `bench --list` tells what there is")
+    return bench.run(arguments.name)
+
+
+def _as_text(result: dict) -> str:
+    """Lay a result out for reading."""
+    if "compounds" in result:
+        return "\n".join(f"{row['name']}  {percent(row['probability'])}" for row in result["compounds"])
+    if "benches" in result:
+        return "\n".join(f"{name:12} {text}" for name, text in result["benches"].items())
+    return json.dumps(result, indent=2)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    commands = {"generate": _generate, "train": _train, "evaluate": _evaluate, "separate": _separate, "bench": _bench}
+    try:
+        arguments = _parser().parse_args(argv)
+        result = commands[arguments.command](arguments)
+    except (ValueError, OSError) as error:
+        print(f"nmrclassify: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as stop:
+        print(f"nmrclassify: {stop or 'interrupted'}", file=sys.stderr)
+        return INTERRUPTED
+    print(json.dumps(result) if arguments.json else _as_text(result))
+    return 0

@@ -1,0 +1,174 @@
+"""Controls of the page *Train or load*."""
+
+import streamlit as st
+
+from .. import checkpoints, runs
+from ..config import bounds
+from ..jobs import Job, QueueFull
+from ..training import OPTIMISERS, RECIPES, TrainConfig, Trainer, recipe
+from . import link, workspace
+from .session import own_runs, training_box
+from .workspace import View
+
+RECIPE_TITLES = {
+    "modern": "Modern: AdamW, one cycle, augmented",
+    "sgd": "Original: SGD, learning rate 0.01",
+    "momentum": "Original: SGD, 0.0001, momentum 0.99",
+    "adam": "Original: Adam, 0.0001",
+}
+
+
+def training_settings(view: View) -> None:
+    """Draw the settings and the buttons that act on the visit's training."""
+    job = training_box().job
+    busy = job is not None and job.active
+    one, two, three, four, five = st.columns([3, 2, 2, 2, 2])
+    with one:
+        name = link.widget(
+            st.selectbox, "Recipe", "recipe", "modern", options=list(RECIPES), format_func=RECIPE_TITLES.get, disabled=busy,
+            help="The originals take 1,000 epochs over ten mixtures, one at a time: choose the data *Original* with them.",
+        )
+    usual = recipe(name)
+    with two:
+        optimiser = link.widget(
+            st.selectbox, "Optimiser", "optimiser", usual.optimiser, options=list(OPTIMISERS), disabled=busy, format_func=str.upper
+        )
+    with three:
+        rate = _number(busy, "Learning rate", "rate", "learning_rate", usual, step=None, format="%.5f")
+    with four:
+        steps = _number(busy, "Steps", "steps", "steps", usual, step=100)
+    with five:
+        batch = _number(busy, "Mixtures a step", "batch", "batch_size", usual, step=8)
+    seed = link.get("weights", view.dataset.seed)
+    try:
+        config = TrainConfig(**{**vars(usual), "optimiser": optimiser, "learning_rate": rate, "steps": steps, "batch_size": batch})
+    except ValueError as error:
+        st.error(f"{error}.")
+        return
+    _buttons(view, config, seed, job)
+
+
+def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **options):
+    limit = bounds(TrainConfig, field)
+    kind = type(getattr(usual, field))
+    return link.widget(
+        st.number_input, label, key, getattr(usual, field), min_value=kind(limit.low), max_value=kind(limit.high),
+        disabled=busy, help=f"{limit.help}; from {limit.low:g} to {limit.high:g}", **options,
+    )
+
+
+def _prepare(view: View, config: TrainConfig, seed: int) -> Job | None:
+    job = training_box().replace(Trainer(view.dataset, config, seed))
+    link.put("model", "training")
+    return job
+
+
+def _start(view: View, config: TrainConfig, seed: int) -> None:
+    job = training_box().job
+    if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed):
+        job = _prepare(view, config, seed)
+    link.put("model", "training")
+    try:
+        job.start()
+    except QueueFull as error:
+        st.session_state["training problem"] = f"{error}."
+
+
+def _one_step(view: View, config: TrainConfig, seed: int) -> None:
+    job = training_box().job
+    if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed):
+        job = _prepare(view, config, seed)
+    link.put("model", "training")
+    job.step()
+
+
+def _new_seed(view: View, config: TrainConfig, seed: int) -> None:
+    link.put("weights", seed + 1)
+    _prepare(view, config, seed + 1)
+
+
+def _buttons(view: View, config: TrainConfig, seed: int, job: Job | None) -> None:
+    state = job.state if job is not None else "none"
+    same = job is not None and job.describes(view.dataset, config, seed)
+    what = (view, config, seed)
+    start, pause, step, stop, reset, fresh = st.columns(6)
+    label = "Go on" if state == "paused" and same else "Start"
+    active = state in ("waiting", "running")
+    start.button(
+        label, on_click=_start, args=what, disabled=active, type="primary", icon=":material/play_arrow:", width="stretch"
+    )
+    pause.button("Pause", on_click=lambda: job.pause(), disabled=not active, icon=":material/pause:", width="stretch")
+    step.button("One step", on_click=_one_step, args=what, disabled=active, icon=":material/skip_next:", width="stretch")
+    stop.button(
+        "Stop", on_click=lambda: (job.stop(), show_result(job)), disabled=not active and state != "paused",
+        icon=":material/stop:", width="stretch", help="Ends the training and keeps the model as a run.",
+    )
+    reset.button(
+        "Reset", on_click=_prepare, args=what, disabled=active or job is None, icon=":material/restart_alt:", width="stretch",
+        help="Back to the same initial weights.",
+    )
+    fresh.button(
+        "New seed", on_click=_new_seed, args=what, disabled=active, icon=":material/casino:", width="stretch",
+        help=f"Other initial weights; the seed is {seed} now.",
+    )
+    if problem := st.session_state.pop("training problem", None):
+        st.warning(problem, icon=":material/hourglass:")
+
+
+def progress(job: Job) -> None:
+    """Say how far a job is, how long it will take, and what it waits for."""
+    latest = job.latest
+    share = latest.step / latest.steps
+    if job.state == "waiting":
+        text = f"Waiting for a free place: {job.ahead} before you. It starts by itself."
+    elif job.state == "running":
+        left = job.remaining
+        text = f"Training: {share:.0%}" + (f", about {_duration(left)} left" if left is not None else "")
+    else:
+        words = {"ready": "Ready: untrained weights", "paused": "Paused", "finished": "Finished", "stopped": "Stopped", "failed": "Failed"}
+        text = f"{words[job.state]} at step {latest.step:,} of {latest.steps:,}, after {_duration(latest.seconds)}"
+    st.progress(share, text=text)
+    if job.message:
+        (st.error if job.state == "failed" else st.warning)(f"{job.message[0].upper()}{job.message[1:]}.")
+    if job.run_id and not job.active:
+        st.success(f"Kept as run `{job.run_id}`: the link of this page opens it again.", icon=":material/save:")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def show_result(job: Job) -> None:
+    """Point the link at the run that a training left, so that it can be opened again."""
+    if job.run_id and link.get("model") == "training":
+        link.put("model", job.run_id)
+
+
+def earlier_runs() -> None:
+    """Offer the runs that this visitor may open."""
+    listed = own_runs()
+    st.markdown("**Earlier runs**")
+    if not listed:
+        st.caption("None yet. A training that finishes or is stopped here, or `python -m nmrclassify train`, makes one.")
+        return
+    titles = {run.id: run.title for run in listed}
+    chosen = st.selectbox("Run", list(titles), format_func=titles.get, key="run to open")
+    st.button("Open this run", on_click=_open, args=(chosen,), icon=":material/folder_open:")
+    if problem := st.session_state.pop("run problem", None):
+        st.error(problem)
+
+
+def _open(run_id: str) -> None:
+    try:
+        workspace.adopt(workspace.run_checkpoint(run_id), run_id)
+    except ValueError as error:
+        st.session_state["run problem"] = f"{error}."
+
+
+def download_model(view: View) -> None:
+    """Offer the shown model as a checkpoint."""
+    st.download_button(
+        f"Download: {view.model_name}", lambda: checkpoints.to_bytes(view.checkpoint), f"{view.dataset.preset}.safetensors",
+        "application/octet-stream", icon=":material/download:", on_click="ignore",
+    )
+    st.caption(f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names (`~/.nmrclassify` if unset).")

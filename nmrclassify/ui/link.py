@@ -1,0 +1,176 @@
+"""The state that a link carries: every control's value lives in the URL where it differs from its default.
+
+Streamlit forgets a widget's value when the page changes, so the values are kept in one dictionary of the session; a
+widget starts from it and writes back to it. A value that comes with a link is checked here, whatever a widget would do.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from ..config import bounds
+from ..library import LibraryConfig
+from ..mixtures import MixtureConfig
+from ..presets import PRESETS
+from ..training import OPTIMISERS, RECIPES, TrainConfig
+
+MAX_SEED = 2**31 - 1
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _real(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            raise ValueError(f"expected a number from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _choice(*options: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in options:
+            raise ValueError(f"expected one of {', '.join(options)}")
+        return text
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    return _choice("yes", "no")(text) == "yes"
+
+
+def _model(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,100}", text):
+        raise ValueError("expected the name of a model")
+    return text
+
+
+def _within(config: type, name: str) -> Callable[[str], Any]:
+    limit = bounds(config, name)
+    whole = isinstance(config.__dataclass_fields__[name].default, int)
+    return _whole(int(limit.low), int(limit.high)) if whole else _real(limit.low, limit.high)
+
+
+PARAMETERS: dict[str, Callable[[str], Any]] = {
+    "preset": _choice(*PRESETS, "own"),
+    "seed": _whole(0, MAX_SEED),
+    "model": _model,
+    "mixture": _choice("unseen", "choose", "file"),
+    "n": _whole(1, 20_000),
+    "sources": _within(MixtureConfig, "n_sources"),
+    "repeat": _flag,
+    "spread": _real(1.0, 10.0),
+    "jitter": _within(MixtureConfig, "shift_jitter"),
+    "noise": _within(MixtureConfig, "noise"),
+    **{f"c{i}": _whole(1, int(bounds(LibraryConfig, "n_compounds").high)) for i in range(1, 9)},
+    **{f"a{i}": _within(MixtureConfig, "concentration_low") for i in range(1, 9)},
+    "recipe": _choice(*RECIPES),
+    "optimiser": _choice(*OPTIMISERS),
+    "rate": _within(TrainConfig, "learning_rate"),
+    "steps": _within(TrainConfig, "steps"),
+    "batch": _within(TrainConfig, "batch_size"),
+    "weights": _whole(0, MAX_SEED),
+    "sort": _flag,
+    "wrong": _flag,
+}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _values() -> dict[str, Any]:
+    return st.session_state.setdefault("link values", {})
+
+
+def read(page: str) -> list[str]:
+    """Take over the values of the URL, if it was not written by this session; return a sentence for each bad one."""
+    state = st.session_state
+    url = st.query_params.to_dict()
+    switched = state.get("link page", page) != page
+    state["link page"] = page
+    # A change of page inside the app arrives without parameters; everything else that differs is somebody's link.
+    if url == state.get("link written") or (switched and not url):
+        return []
+    first_visit = "link written" not in state
+    if first_visit or url:
+        _values().clear()
+    problems = []
+    for key, text in url.items():
+        if key not in PARAMETERS:
+            continue
+        try:
+            _values()[key] = PARAMETERS[key](text)
+        except ValueError as error:
+            problems.append(f"The link says {key}={text[:30]!r}; {error}. The default is used.")
+    for key in PARAMETERS:
+        state.pop(_widget(key), None)
+    return problems
+
+
+def query() -> dict[str, str]:
+    """Return the parameters that reproduce the present state."""
+    return {key: _text(value) for key, value in sorted(_values().items()) if value is not None}
+
+
+def write() -> None:
+    """Put the present state into the URL."""
+    wanted = query()
+    st.session_state["link written"] = wanted
+    if st.query_params.to_dict() != wanted:
+        st.query_params.from_dict(wanted)
+
+
+def _widget(key: str) -> str:
+    return f"widget {key}"
+
+
+def get(key: str, default: Any = None) -> Any:
+    """Return a value of the state."""
+    value = _values().get(key)
+    return default if value is None else value
+
+
+def put(key: str, value: Any) -> None:
+    """Set a value from a callback or before its widget is drawn; None stands for the default."""
+    _values()[key] = value
+    st.session_state.pop(_widget(key), None)
+
+
+def widget(make: Callable, label: str, key: str, default: Any, **options) -> Any:
+    """Draw an input element bound to a value of the state, and return its value.
+
+    A value outside the element's present bounds or options gives way to the nearest bound or the default.
+    """
+    name, state = _widget(key), st.session_state
+    defaults = state.setdefault("link defaults", {})
+    follows = _values().get(key) is None and defaults.get(key) != default
+    defaults[key] = default
+    if name not in state or follows:
+        state[name] = get(key, default)
+    choices = options.get("options")
+    if choices is not None and state[name] not in list(choices):
+        state[name] = default
+    if options.get("min_value") is not None:
+        state[name] = type(default)(min(max(state[name], options["min_value"]), options["max_value"]))
+    value = make(label, key=name, **options)
+    _values()[key] = None if value == default else value
+    return value

@@ -1,0 +1,88 @@
+"""Files from visitors: parsed by the domain code, which refuses what it does not understand in plain words."""
+
+import hashlib
+
+import streamlit as st
+
+from .. import checkpoints, tables
+from ..library import PPM_AXIS
+from . import link, workspace
+from .workspace import View
+
+
+def _fresh(kind: str, content: bytes) -> bool:
+    """Whether this file was not handled yet: an uploader keeps returning its file on every run."""
+    digest = hashlib.sha256(content).hexdigest()
+    known = st.session_state.get(f"handled {kind}") == digest
+    st.session_state[f"handled {kind}"] = digest
+    return not known
+
+
+def own_tables(view: View) -> None:
+    """Offer the upload of a mixture and of a library, with templates."""
+    axis = view.library.axis
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Your own mixture**")
+        place = "`ppm`" if axis.unit == "ppm" else "`position` (from 0)"
+        st.caption(f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place} and `peak_1` to `peak_6`.")
+        template = tables.mixture_template(axis)
+        st.download_button("Template for a mixture", template, "mixture_template.csv", "text/csv", on_click="ignore")
+        file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
+        if file is not None and _fresh("mixture", file.getvalue()):
+            try:
+                areas = tables.read_mixture(file.getvalue(), axis, view.library.n_peaks)
+            except tables.TableError as error:
+                st.session_state["mixture problem"] = f"{file.name}: {error}."
+            else:
+                st.session_state["own mixture"] = (file.name[:60], areas)
+                st.session_state.pop("mixture problem", None)
+                link.put("mixture", "file")
+                st.rerun()
+        if file is not None and "mixture problem" in st.session_state:
+            st.error(st.session_state["mixture problem"])
+    with right:
+        st.markdown("**Your own library**")
+        st.caption(f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to {axis.high:g} {axis.unit}.")
+        template = tables.library_template(axis)
+        st.download_button("Template for a library", template, "library_template.csv", "text/csv", on_click="ignore")
+        file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)
+        if file is not None and _fresh("library", file.getvalue()):
+            try:
+                # A table in ppm goes on the ppm axis, whatever is shown now.
+                in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
+                library = tables.read_library(file.getvalue(), PPM_AXIS if in_ppm else axis, view.library.n_peaks)
+            except tables.TableError as error:
+                st.session_state["library problem"] = f"{file.name}: {error}."
+            else:
+                st.session_state["own library"] = library
+                st.session_state.pop("library problem", None)
+                for key, value in (("preset", "own"), ("model", None), ("mixture", None), ("n", None)):
+                    link.put(key, value)
+                st.rerun()
+        if file is not None and "library problem" in st.session_state:
+            st.error(st.session_state["library problem"])
+
+
+def checkpoint_file() -> None:
+    """Offer the upload of a checkpoint."""
+    file = st.file_uploader(
+        "Checkpoint (.safetensors)", type=None, key="checkpoint file", max_upload_size=8,
+        help="As downloaded here or written by `python -m nmrclassify train`. Formats that can run code are refused.",
+    )
+    if file is None:
+        return
+    if not file.name.endswith(checkpoints.SUFFIX):
+        st.error(f"{file.name} is not a .safetensors file; other formats can run code and are not read.")
+    elif _fresh("checkpoint", file.getvalue()):
+        try:
+            checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
+        except checkpoints.CheckpointError as error:
+            st.session_state["checkpoint problem"] = f"{error}."
+        else:
+            st.session_state["upload"] = checkpoint
+            st.session_state.pop("checkpoint problem", None)
+            workspace.adopt(checkpoint, "upload")
+            st.rerun()
+    if "checkpoint problem" in st.session_state:
+        st.error(st.session_state["checkpoint problem"])

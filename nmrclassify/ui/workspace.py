@@ -1,0 +1,302 @@
+"""What every page shares: the sidebar, and from it the data set, the model and the mixture that are looked at."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import streamlit as st
+import torch
+
+from .. import checkpoints, runs
+from ..answers import Answer, Truth, answer, compare
+from ..checkpoints import Checkpoint
+from ..config import bounds
+from ..figures import Theme
+from ..library import Library
+from ..mixtures import Dataset, MixtureConfig, generator, mix_at
+from ..presets import PRESETS, build, preset
+from ..training import TrainConfig, model_for
+from . import charts, link
+from .session import training_box
+
+PAGES = {
+    "app.py": ("Overview", ":material/visibility:"),
+    "pages/mixtures.py": ("Mixtures", ":material/science:"),
+    "pages/train.py": ("Train or load", ":material/model_training:"),
+    "pages/masks.py": ("Masks", ":material/gradient:"),
+    "pages/separation.py": ("Separation and classes", ":material/call_split:"),
+    "pages/evaluate.py": ("Evaluate", ":material/fact_check:"),
+}
+SEED = 7
+
+# Many small operations: a second thread gains little for one visitor, and costs the others a lot.
+torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def shipped() -> Checkpoint:
+    """The trained model that comes with the package; read-only."""
+    return checkpoints.shipped()
+
+
+@st.cache_resource(max_entries=16, show_spinner="Opening the run …")
+def run_checkpoint(run_id: str) -> Checkpoint:
+    """The model of a run on disk; read-only."""
+    return checkpoints.load(runs.find(run_id).folder / "model.safetensors")
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _dataset(name: str, seed: int, mixture: MixtureConfig) -> Dataset:
+    return build(name, seed, mixture)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _untrained(name: str, seed: int, mixture: MixtureConfig) -> Checkpoint:
+    dataset = _dataset(name, seed, mixture)
+    return Checkpoint(model_for(dataset, seed).requires_grad_(False), dataset, TrainConfig(), seed, 0, {})
+
+
+@dataclass(frozen=True)
+class View:
+    """What a page shows.
+
+    `sources`, `labels` and with them `truth` are None for a mixture from a file, whose truth is not known.
+    """
+
+    dataset: Dataset
+    checkpoint: Checkpoint
+    model_name: str
+    areas: np.ndarray
+    sources: np.ndarray | None
+    labels: np.ndarray | None
+    concentrations: np.ndarray | None
+    title: str
+    theme: Theme
+
+    @property
+    def library(self) -> Library:
+        """The compounds that are mixed and looked for."""
+        return self.dataset.library
+
+    @cached_property
+    def answer(self) -> Answer:
+        """What the model makes of the mixture."""
+        return answer(self.checkpoint.model, self.areas)
+
+    @cached_property
+    def truth(self) -> Truth | None:
+        """The sources matched to the outputs."""
+        return None if self.sources is None else compare(self.answer, self.areas, self.sources, self.labels)
+
+    @property
+    def seen(self) -> bool:
+        """Whether the model was trained on this composition."""
+        if self.labels is None or not self.checkpoint.step:
+            return False
+        return bool((self.checkpoint.dataset.train == np.sort(self.labels)).all(axis=1).any())
+
+    @property
+    def contents(self) -> str:
+        """The true compounds in words."""
+        if self.labels is None:
+            return "contents not known"
+        parts = zip(self.labels, self.concentrations)
+        return " + ".join(f"{self.library.names[k]} ({c:.2g}x)" if abs(c - 1) > 1e-6 else self.library.names[k] for k, c in parts)
+
+
+def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
+    """Whether a model can answer for a data set: the same library and the same number of sources."""
+    own = checkpoint.dataset
+    same_size = own.library.areas.shape == dataset.library.areas.shape and own.config.n_sources == dataset.config.n_sources
+    return same_size and np.array_equal(own.library.areas, dataset.library.areas)
+
+
+def adopt(checkpoint: Checkpoint, model: str) -> None:
+    """Make a checkpoint's own data set, and the checkpoint, what the pages show."""
+    own = checkpoint.dataset
+    name = own.preset if own.preset in PRESETS else "own"
+    if name != "own" and not np.array_equal(_dataset(name, own.seed, own.config).library.areas, own.library.areas):
+        name = "own"
+    if name == "own":
+        st.session_state["own library"] = own.library
+    usual = PRESETS[name].mixture if name != "own" else MixtureConfig()
+    spread = round(float(own.config.concentration_high), 4)
+    for key, value, default in (
+        ("preset", name, "metabolites"), ("seed", own.seed, SEED), ("model", model, None),
+        ("sources", own.config.n_sources, usual.n_sources), ("repeat", own.config.repetition, usual.repetition),
+        ("spread", spread, usual.concentration_high), ("jitter", own.config.shift_jitter, usual.shift_jitter),
+        ("noise", own.config.noise, usual.noise), ("mixture", None, None), ("n", None, None),
+    ):
+        link.put(key, None if value == default else value)
+
+
+def setup(page: str) -> View:
+    """Start a page: configuration, sidebar, link. Call first on every page."""
+    title, icon = PAGES[page]
+    st.set_page_config(page_title=f"{title} · nmrclassify", page_icon=icon, layout="wide")
+    problems = link.read(page)
+    with st.sidebar:
+        st.markdown("### nmrclassify")
+        for path, (label, symbol) in PAGES.items():
+            st.page_link(path, label=label, icon=symbol)
+        dataset = _choose_data(problems)
+        checkpoint, model_name = _choose_model(dataset, problems)
+        view = _choose_mixture(dataset, checkpoint, model_name, problems)
+    link.write()
+    for problem in problems:
+        st.warning(problem, icon=":material/link_off:")
+    return view
+
+
+def _choose_data(problems: list[str]) -> Dataset:
+    st.divider()
+    own = st.session_state.get("own library") or _library_of_linked_run()
+    names = [*PRESETS, "own"] if own is not None else list(PRESETS)
+    titles = {name: recipe.title for name, recipe in PRESETS.items()} | {"own": "Own library"}
+    if link.get("preset") == "own" and own is None:
+        problems.append("The link asks for an uploaded library, which a link cannot carry; upload it on the page Mixtures.")
+    name = link.widget(
+        st.selectbox, "Data", "preset", "metabolites", options=names, format_func=titles.get, on_change=link.put, args=("n", None)
+    )
+    usual = preset(name).mixture if name != "own" else MixtureConfig()
+    with st.expander("How mixtures are made", icon=":material/tune:"):
+        seed = link.widget(
+            st.number_input, "Seed", "seed", SEED, min_value=0, max_value=link.MAX_SEED, step=1,
+            help="The same seed gives the same compounds, the same split and the same mixtures.",
+        )
+        limit = bounds(MixtureConfig, "n_sources")
+        sources = link.widget(
+            st.number_input, "Compounds in a mixture", "sources", usual.n_sources,
+            min_value=int(limit.low), max_value=int(limit.high), step=1,
+        )
+        repeat = link.widget(st.checkbox, "The same compound may occur twice", "repeat", usual.repetition)
+        spread = link.widget(
+            st.slider, "Concentrations, up to this many times lower or higher", "spread", usual.concentration_high,
+            min_value=1.0, max_value=10.0, step=0.1,
+        )
+        jitter = link.widget(
+            st.slider, f"Shift jitter (positions{_in_ppm(name)})", "jitter", usual.shift_jitter, min_value=0.0, max_value=3.0,
+            step=0.02, help="Standard deviation by which each multiplet moves from its place in the library.",
+        )
+        noise = link.widget(
+            st.slider, "Noise (peak area)", "noise", usual.noise, min_value=0.0, max_value=1.0, step=0.01,
+            help="Standard deviation of the noise on each peak area.",
+        )
+    mixture = MixtureConfig(sources, repeat, 1.0 / spread, spread, jitter, noise)
+    try:
+        return build("quick", seed, mixture, own) if name == "own" else _dataset(name, seed, mixture)
+    except ValueError as error:
+        problems.append(f"{error}. The preset's own settings are used.")
+        return build("quick", seed, library=own) if name == "own" else _dataset(name, seed, usual)
+
+
+def _in_ppm(name: str) -> str:
+    return " of 0.5 ppm" if name == "metabolites" else ""
+
+
+def _library_of_linked_run() -> Library | None:
+    try:
+        return run_checkpoint(link.get("model", "")).dataset.library if link.get("preset") == "own" else None
+    except ValueError:
+        return None
+
+
+def _choose_model(dataset: Dataset, problems: list[str]) -> tuple[Checkpoint, str]:
+    found: dict[str, tuple[str, Checkpoint]] = {}
+    wanted = link.get("model")
+    training = training_box().job
+    candidates = [("shipped", "The shipped model", shipped), ("upload", "The uploaded model", lambda: st.session_state.get("upload"))]
+    if training is not None and training.latest.step:
+        candidates.append(("training", "This visit's training", training.checkpoint))
+    if wanted and wanted not in ("shipped", "upload", "training", "untrained"):
+        candidates.append((wanted, f"Run {wanted[:15]}", lambda: run_checkpoint(wanted)))
+    for name, title, load in candidates:
+        try:
+            checkpoint = load()
+        except ValueError as error:
+            problems.append(f"{error}.")
+            continue
+        if checkpoint is not None and fits(checkpoint, dataset):
+            found[name] = (title, checkpoint)
+    # An own library has no recipe to rebuild it from, so its untrained network is not cached.
+    if dataset.preset in PRESETS and dataset.library.areas is _dataset(dataset.preset, dataset.seed, dataset.config).library.areas:
+        untrained = _untrained(dataset.preset, dataset.seed, dataset.config)
+    else:
+        untrained = Checkpoint(model_for(dataset, dataset.seed).requires_grad_(False), dataset, TrainConfig(), dataset.seed, 0, {})
+    found["untrained"] = ("Untrained network", untrained)
+    default = next(iter(found))
+    if wanted and wanted not in found:
+        problems.append(f"The model {wanted[:40]!r} is not there for these data; {found[default][0].lower()} is used.")
+    name = link.widget(st.selectbox, "Model", "model", default, options=list(found), format_func=lambda key: found[key][0])
+    return found[name][1], found[name][0]
+
+
+def _choose_mixture(dataset: Dataset, checkpoint: Checkpoint, model_name: str, problems: list[str]) -> View:
+    own = st.session_state.get("own mixture")
+    shape = dataset.library.areas.shape[1:]
+    has_file = own is not None and own[1].shape == shape
+    kinds = {"unseen": "Unseen", "choose": "Choose"} | ({"file": "File"} if has_file else {})
+    if link.get("mixture") == "file" and not has_file:
+        problems.append("The link asks for an uploaded mixture, which a link cannot carry; upload it on the page Mixtures.")
+    kind = link.widget(
+        st.radio, "Mixture", "mixture", "unseen", options=list(kinds), format_func=kinds.get, horizontal=True,
+        help="Unseen: compositions kept out of training. Choose: any compounds you like.",
+    )
+    if kind == "file":
+        return View(dataset, checkpoint, model_name, own[1], None, None, None, f"File {own[0]}", charts.theme())
+    if kind == "choose":
+        labels, concentrations = _choose_compounds(dataset)
+        made = mix_at(dataset.library, labels, concentrations, dataset.config, generator(dataset.seed, "view"))
+        return View(
+            dataset, checkpoint, model_name, made.areas[0], made.sources[0], made.labels[0], made.concentrations[0],
+            "Mixture of your choice", charts.theme(),
+        )
+    count = len(dataset.test)
+    n = link.widget(st.number_input, f"Number, 1 to {count}", "n", 1, min_value=1, max_value=count, step=1)
+    made = dataset.test_mixtures()
+    return View(
+        dataset, checkpoint, model_name, made.areas[n - 1], made.sources[n - 1], made.labels[n - 1],
+        made.concentrations[n - 1], f"Unseen mixture {n} of {count}", charts.theme(),
+    )
+
+
+def _choose_compounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    names, size = dataset.library.names, dataset.config.n_sources
+    numbers = list(range(1, len(names) + 1))
+    limit = bounds(MixtureConfig, "concentration_low")
+    labels, concentrations = [], []
+    for i in range(1, size + 1):
+        left, right = st.columns([3, 2])
+        with left:
+            chosen = link.widget(
+                st.selectbox, f"Compound {i}", f"c{i}", numbers[(i - 1) % len(numbers)], options=numbers,
+                format_func=lambda number: names[number - 1],
+            )
+        with right:
+            amount = link.widget(
+                st.number_input, "Amount", f"a{i}", 1.0, min_value=limit.low, max_value=limit.high, step=0.25,
+            )
+        labels.append(chosen - 1)
+        concentrations.append(amount)
+    order = np.argsort(labels, kind="stable")
+    return np.array([labels])[:, order], np.array([concentrations], dtype=np.float32)[:, order]
+
+
+def turn(change: int, count: int) -> None:
+    """Go to the next or previous unseen mixture, round and round."""
+    link.put("mixture", None)
+    link.put("n", (link.get("n", 1) - 1 + change) % count + 1)
+
+
+def mixture_heading(view: View) -> None:
+    """Say which mixture is shown, what is in it, and offer the neighbours."""
+    words, back, forward = st.columns([6, 1, 1], vertical_alignment="center")
+    note = "the model was trained on this composition" if view.seen else "never seen in training"
+    with words:
+        st.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if view.labels is not None and view.checkpoint.step else ""))
+    count = len(view.dataset.test)
+    back.button("Previous", on_click=turn, args=(-1, count), width="stretch", icon=":material/chevron_left:")
+    forward.button("Next", on_click=turn, args=(1, count), width="stretch", icon=":material/chevron_right:")
+    if not view.checkpoint.step:
+        st.info("This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*.")

@@ -1,0 +1,62 @@
+"""Evaluate: every unseen test mixture, right or wrong and how sure, the confusions, and the figures with intervals."""
+
+import streamlit as st
+
+from nmrclassify import figures
+from nmrclassify.metrics import evaluate
+from nmrclassify.ui import charts, link, workspace
+
+view = workspace.setup("pages/evaluate.py")
+names = view.library.names
+
+st.title("Evaluate")
+st.markdown(
+    f"**{view.model_name}** on all {len(view.dataset.test)} compositions kept for the test. No figure is averaged over training; "
+    "the brackets are 95 % intervals."
+)
+if not view.checkpoint.step:
+    st.info("This network is untrained, so these are the figures of guessing. Train it on the page *Train or load*.")
+mixtures = view.dataset.test_mixtures()
+result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
+summary = result.summary()
+
+tiles = st.columns(4)
+tiles[0].metric("Test mixtures", summary["n_mixtures"])
+for tile, label, key in ((tiles[1], "Compounds right", "compound_accuracy"), (tiles[2], "Mixtures wholly right", "exact_match")):
+    low, high = summary[f"{key}_ci95"]
+    tile.metric(label, f"{summary[key]:.1%}", f"{low:.0%} to {high:.0%}", delta_color="off", delta_arrow="off")
+low, high = summary["si_sdr_improvement_db_ci95"]
+tiles[3].metric(
+    "SI-SDR improvement", f"{summary['si_sdr_improvement_db']:.1f} dB", f"{low:.1f} to {high:.1f} dB", delta_color="off",
+    delta_arrow="off", help="How much closer the separated multiplets are to their source than the mixture is.",
+)
+
+st.subheader("Mixture by mixture")
+only_wrong = link.widget(st.toggle, "Only those with a mistake", "wrong", False)
+table = result.table(names)
+if only_wrong:
+    table = table[~table["wholly right"]]
+if table.empty:
+    st.success("No mistake on any test mixture.")
+else:
+    st.caption("Select a row to open its mixture on the page *Masks*.")
+    event = st.dataframe(
+        table, hide_index=True, on_select="rerun", selection_mode="single-row", key=f"test table {only_wrong}",
+        column_config={
+            "confidence": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent", help="Of the least sure output"),
+            "SI-SDR improvement (dB)": st.column_config.NumberColumn(format="%.1f"),
+        },
+    )
+    if event.selection.rows:
+        link.put("mixture", None)
+        link.put("n", int(table.iloc[event.selection.rows[0]]["number"]))
+        st.switch_page("pages/masks.py")
+charts.download("Table as CSV", table, "test_mixtures.csv")
+
+st.subheader("What is mistaken for what")
+counts = result.confusion()
+wrong = int(counts.sum() - counts.trace())
+charts.chart(
+    figures.confusion(counts, names, view.theme),
+    alt=f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right, {wrong} mistaken", key="confusion",
+)

@@ -1,0 +1,66 @@
+"""Masks: what each output lets through, beside the ideal; where masks agree, quarrel, and who owns which position."""
+
+import numpy as np
+import streamlit as st
+
+from nmrclassify import figures, masks
+from nmrclassify.ui import charts, link, workspace
+
+view = workspace.setup("pages/masks.py")
+given, truth, axis = view.answer, view.truth, view.library.axis
+
+st.title("Masks")
+st.markdown(
+    "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the same shape, from 0 (blocks) "
+    "to 1 (lets through). A good mask looks like the **ideal ratio mask**, which is computed from the true sources."
+)
+workspace.mixture_heading(view)
+sort = link.widget(
+    st.toggle, "Sort filters by similarity", "sort", True, help="Filters with alike masks stand together; the same order in all maps."
+)
+
+order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
+largest = max(float(np.abs(given.encoding).max()), 1e-9)
+headings = figures.headings(given, view.library.names, truth)
+rows = [("Masks the network estimated", given.masks[:, order])]
+if truth is not None:
+    ideal = masks.ideal_ratio_masks(view.checkpoint.model, truth.sources)
+    rows.append(("Ideal ratio masks, from the true sources (0 where all are silent)", ideal[:, order]))
+rows.append(("Masked encodings: strength, relative to the strongest", np.abs(given.separated_encodings[:, order]) / largest))
+charts.chart(
+    figures.mask_maps(rows, axis, view.theme, headings=headings),
+    alt=f"Masks, ideal ratio masks and masked encodings of each output. {figures.alt_text(given, view.library.names)}",
+    key="masks",
+)
+if truth is not None:
+    loud = np.abs(given.encoding) > 0.05 * largest
+    error = np.abs(given.masks - ideal)[:, loud].mean(axis=1)
+    words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
+    st.caption(f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is perfect, 1 the opposite).")
+
+left, right = st.columns([1, 2])
+with left:
+    st.subheader("Encoding")
+    charts.chart(
+        figures.mask_maps([("Strength, relative", np.abs(given.encoding[None, order]) / largest)], axis, view.theme, outputs=False),
+        alt="Heatmap of the encoding of the mixture, filters by positions", key="encoding",
+    )
+with right:
+    st.subheader("Do the masks share out, or quarrel?")
+    charts.chart(
+        figures.sum_and_overlap(given.masks[:, order], axis, view.theme),
+        alt="Mean of the masks, and second-highest mask, filters by positions", key="sum",
+    )
+st.caption(
+    "Mean of the masks: 1 divided by the number of outputs where they share each cell out fully. Second-highest mask: bright "
+    "where at least two outputs claim the same cell, so the same area is counted twice."
+)
+
+st.subheader("Who owns which position?")
+charts.chart(
+    figures.ownership(given.multiplets, axis, view.theme, [f"output {i + 1}: {h}" for i, h in enumerate(headings)]),
+    alt="Share of the separated area at each position, by output", key="owners",
+)
+owner = masks.owners(given.multiplets)
+counts = ", ".join(f"output {i + 1} owns {int((owner == i).sum())}" for i in range(len(given.masks)))
+st.caption(f"By the larger share of area: {counts} of {int((owner >= 0).sum())} filled positions.")

@@ -1,0 +1,70 @@
+"""Mixtures: the library, a mixture made from it, its true sources; tables in and out."""
+
+import streamlit as st
+
+from nmrclassify import figures, tables
+from nmrclassify.answers import listing
+from nmrclassify.ui import charts, uploads, workspace
+
+view = workspace.setup("pages/mixtures.py")
+library, dataset, axis = view.library, view.dataset, view.library.axis
+
+st.title("Mixtures")
+st.markdown(
+    "A **pure compound** is a pattern of multiplets along the axis. A **mixture** is the sum of several, so where two "
+    "compounds meet their areas add up. Choose the compounds in the sidebar under *Mixture*."
+)
+workspace.mixture_heading(view)
+
+names = [f"{library.names[k]} ({c:.2g}x)" for k, c in zip(view.labels, view.concentrations)] if view.labels is not None else None
+total = f"{view.areas.sum():.3g}"
+st.subheader("The mixture as a spectrum")
+charts.chart(
+    figures.line_spectrum(view.areas, axis, view.theme, view.sources, names),
+    alt=f"Line spectrum of the mixture, total area {total}, coloured by source: {listing(names) if names else 'not known'}",
+    key="spectrum",
+)
+st.caption(
+    "Each multiplet stands at its place as up to six sticks; colours tell which compound an area comes from. "
+    "The network gets the heights only, not the colours." + (" Noise is in the map below, not in the sticks." if dataset.config.noise else "")
+)
+st.subheader("The same mixture as the network sees it")
+charts.chart(
+    figures.area_maps([("Mixture: 6 peaks x positions", view.areas[None])], axis, view.theme, outputs=False),
+    alt=f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total area {total}",
+    key="mixture map",
+)
+if view.sources is not None:
+    st.subheader("Its true sources")
+    charts.chart(
+        figures.area_maps([("What was mixed", view.sources)], axis, view.theme, outputs=False, headings=names),
+        alt=f"Heatmaps of the true sources: {listing(names)}",
+        key="sources",
+    )
+
+st.subheader("The library")
+charts.chart(
+    figures.library_map(library, view.theme), alt=f"Map of the library: {listing(list(library.names))}", key="library"
+)
+st.caption(
+    f"{library.n_compounds} compounds. A compound fills {library.occupancy.mean():.0%} of the positions on average. "
+    f"{len(dataset.train)} compositions are for training, {len(dataset.test)} are kept for the test; none is in both."
+)
+if dataset.preset == "metabolites":
+    with st.expander("Chemical shifts and their references", icon=":material/menu_book:"):
+        from nmrclassify.library import metabolite_table
+
+        st.dataframe(metabolite_table(), hide_index=True)
+
+st.subheader("Tables")
+one, two, three = st.columns(3)
+with one:
+    charts.download("Mixture as CSV", tables.areas_table(view.areas, axis), "mixture.csv", "Opens again here and in `separate`.")
+with two:
+    charts.download(
+        "Library as CSV", tables.areas_table(library.areas, axis, "compound", library.names), "library.csv", "Opens again here."
+    )
+with three:
+    if view.sources is not None:
+        charts.download("Sources as CSV", tables.areas_table(view.sources, axis, "source", tuple(names)), "sources.csv")
+uploads.own_tables(view)

@@ -1,0 +1,64 @@
+"""Separation and classes: separated multiplets beside the truth, class probabilities, the matching, the verdict."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from nmrclassify import figures, tables
+from nmrclassify.answers import verdict
+from nmrclassify.ui import charts, workspace
+
+view = workspace.setup("pages/separation.py")
+given, truth, axis, names = view.answer, view.truth, view.library.axis, view.library.names
+
+st.title("Separation and classes")
+workspace.mixture_heading(view)
+right = None if truth is None else bool((given.logits.argmax(1) == truth.labels).all())
+show = st.info if right is None else st.success if right else st.warning
+show(verdict(given, names, truth), icon=":material/record_voice_over:")
+
+st.subheader("Separated multiplets")
+headings = figures.headings(given, names, truth)
+rows = [("Separated by the network", given.multiplets)] + ([("Truth", truth.sources)] if truth is not None else [])
+charts.chart(
+    figures.area_maps(rows, axis, view.theme, headings=headings),
+    alt=f"Separated multiplets of each output beside the truth. {figures.alt_text(given, names)}", key="separated",
+)
+if truth is not None:
+    residual = given.multiplets - truth.sources
+    high = float(max(np.abs(truth.sources).max(), 1e-6))
+    charts.chart(
+        figures.difference_maps([("Residual: separated minus truth", residual)], axis, view.theme, high),
+        alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}", key="residual",
+    )
+    gains = ", ".join(f"output {i + 1} {gain:+.1f} dB" for i, gain in enumerate(truth.si_sdr_improvement))
+    st.caption(f"Scale-invariant signal-to-distortion ratio, improvement over the mixture: {gains}.")
+
+st.subheader("Which compound is each output?")
+maps, bars = st.tabs(["Heatmap", "Bars"])
+with maps:
+    charts.chart(figures.class_heatmap(given, names, view.theme, truth), alt=figures.alt_text(given, names), key="classes")
+with bars:
+    charts.chart(figures.class_bars(given, names, view.theme), alt=figures.alt_text(given, names), key="bars")
+
+if truth is not None:
+    st.subheader("How outputs are matched to sources")
+    st.markdown(
+        "The outputs have no order of their own. Each pairing of an output with a source has a **cost**: cross entropy of the class "
+        "plus the relative squared error of the multiplets. The frames mark the pairing that counts, with as many right names as "
+        "can be and then the lowest sum; training takes the lowest sum."
+    )
+    sources = [names[k] for k in view.labels]
+    weight = view.checkpoint.training.reconstruction_weight
+    chosen = ", ".join(f"output {i + 1} with {names[k]}" for i, k in enumerate(truth.labels))
+    charts.chart(figures.cost_matrix(truth, sources, weight, view.theme), alt=f"Cost of each pairing; chosen: {chosen}", key="costs")
+
+st.subheader("Tables")
+one, two = st.columns(2)
+with one:
+    outputs = tuple(f"output {i + 1}" for i in range(len(given.multiplets)))
+    charts.download("Separated multiplets as CSV", tables.areas_table(given.multiplets, axis, "output", outputs), "separated.csv")
+with two:
+    chances = pd.DataFrame(given.probabilities, columns=list(names))
+    chances.insert(0, "output", outputs)
+    charts.download("Probabilities as CSV", chances, "probabilities.csv")
