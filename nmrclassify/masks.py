@@ -28,6 +28,12 @@ def ideal_ratio_masks(model: Slots, sources: np.ndarray) -> np.ndarray:
     return np.divide(encoded, total, out=np.zeros_like(encoded), where=total > 1e-6)
 
 
+def silent(encoding: np.ndarray) -> np.ndarray:
+    """Return the cells, shape (N, L), where the encoding is below 2 % of its strongest: a mask there masks nothing."""
+    strength = np.abs(encoding)
+    return strength < 0.02 * max(float(strength.max()), 1e-9)
+
+
 def overlap(masks: np.ndarray) -> np.ndarray:
     """Return the second-highest mask of each cell, shape (N, L): near 1 where two outputs both claim it."""
     return np.sort(masks, axis=0)[-2] if len(masks) > 1 else np.zeros_like(masks[0])
@@ -43,11 +49,11 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (C, L)
-        Sums to 1 over the outputs where there is area (above 2 % of the strongest position), and is 0 elsewhere.
+        Sums to 1 over the outputs where there is area (above 5 % of the strongest position), and is 0 elsewhere.
     """
     area = np.abs(multiplets).sum(axis=1)  # (C, L)
     total = area.sum(axis=0)
-    return np.divide(area, total, out=np.zeros_like(area), where=total > 0.02 * max(total.max(), 1e-9))
+    return np.divide(area, total, out=np.zeros_like(area), where=total > 0.05 * max(total.max(), 1e-9))
 
 
 def owners(multiplets: np.ndarray) -> np.ndarray:

@@ -195,16 +195,42 @@ class Dataset:
                 "take a larger library, or fewer compounds a mixture"
             )
 
-    def training_batch(self, step: int, size: int, config: MixtureConfig | None = None) -> Mixtures:
+    def training_batch(
+        self, step: int, size: int, config: MixtureConfig | None = None, repeats: float = 0.0
+    ) -> Mixtures:
         """Draw the training mixtures of one step: epoch after epoch over the compositions, each in a fresh order.
 
-        `config` replaces the data set's own, for augmentation; the compositions stay those kept for training.
+        Parameters
+        ----------
+        step, size : int
+            The same step gives the same mixtures.
+        config : MixtureConfig, optional
+            Replaces the data set's own, for augmentation.
+        repeats : float
+            Probability that one compound of a mixture gives way to a second portion of another: a pair without a third,
+            which stops "whenever A and B, then C" from being learnt. A test composition never comes about.
         """
         n = len(self.train)
         places = np.arange(step * size, (step + 1) * size)
         order = {int(epoch): generator(self.seed, "order", int(epoch)).permutation(n) for epoch in np.unique(places // n)}
         rows = np.array([order[place // n][place % n] for place in places.tolist()])
-        return mix(self.library, self.train[rows], config or self.config, generator(self.seed, "train", step))
+        labels, rng = self.train[rows], generator(self.seed, "train", step)
+        if repeats and labels.shape[1] > 1:
+            labels = self._with_repeats(labels, repeats, rng)
+        return mix(self.library, labels, config or self.config, rng)
+
+    def _with_repeats(self, labels: np.ndarray, repeats: float, rng: np.random.Generator) -> np.ndarray:
+        chosen = np.flatnonzero(rng.random(len(labels)) < repeats)
+        order = rng.permuted(np.tile(np.arange(labels.shape[1]), (len(chosen), 1)), axis=1)
+        changed = labels[chosen]
+        changed[np.arange(len(chosen)), order[:, 0]] = labels[chosen, order[:, 1]]
+        changed.sort(axis=1)
+        # Compositions as numbers in base K, to look them up at once.
+        base = self.library.n_compounds ** np.arange(labels.shape[1])
+        allowed = ~np.isin(changed @ base, self.test @ base)
+        labels = labels.copy()
+        labels[chosen[allowed]] = changed[allowed]
+        return labels
 
     def training_set(self) -> Mixtures:
         """Make one mixture of each training composition."""

@@ -40,6 +40,7 @@ class TrainConfig:
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
     # Augmentation widens the training mixtures only: with their few compositions alone the network learns them by heart.
     concentration_spread: float = bounded(2.0, 1.0, 10.0, "training concentrations are drawn this many times lower or higher")
+    repeats: float = bounded(0.3, 0.0, 1.0, "share of training mixtures in which a compound gives way to a repeat of another")
     added_noise: float = bounded(0.1, 0.0, 1.0, "noise added in training, relative to the library's mean multiplet area")
 
     def __post_init__(self):
@@ -71,7 +72,7 @@ class TrainConfig:
 
 # 1,000 epochs over the original preset's 10 mixtures, one a step: the design document's three optimisers.
 _ORIGINAL = TrainConfig("sgd", 1e-2, 0.0, 1e-5, "constant", batch_size=1, steps=10_000, clip_norm=1e6,
-                        concentration_spread=1.0, added_noise=0.0)
+                        concentration_spread=1.0, repeats=0.0, added_noise=0.0)
 RECIPES = {
     "modern": TrainConfig(),
     "sgd": _ORIGINAL,
@@ -156,7 +157,8 @@ class Trainer:
     def advance(self) -> None:
         """Take one optimiser step."""
         began = time.perf_counter()
-        config, batch = self.config, self.dataset.training_batch(self.step, self.config.batch_size, self._mixing)
+        config = self.config
+        batch = self.dataset.training_batch(self.step, config.batch_size, self._mixing, config.repeats)
         areas, sources, labels = (torch.from_numpy(a) for a in (batch.areas, batch.sources, batch.labels))
         self.model.train()
         logits, separation = self.model(areas)

@@ -15,25 +15,33 @@ st.markdown(
     "to 1 (lets through). A good mask looks like the **ideal ratio mask**, which is computed from the true sources."
 )
 workspace.mixture_heading(view)
-sort = link.widget(
-    st.toggle, "Sort filters by similarity", "sort", True, help="Filters with alike masks stand together; the same order in all maps."
-)
+left, right = st.columns(2)
+with left:
+    sort = link.widget(
+        st.toggle, "Sort filters by similarity", "sort", True, help="Filters with alike masks stand together; the same order in all maps."
+    )
+with right:
+    everywhere = link.widget(
+        st.toggle, "Show masks where the mixture is silent", "silent", False, help="A mask there masks nothing, so it is left blank."
+    )
 
 order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
+hidden = masks.silent(given.encoding)[order] & (not everywhere)
 largest = max(float(np.abs(given.encoding).max()), 1e-9)
 headings = figures.headings(given, view.library.names, truth)
-rows = [("Masks the network estimated", given.masks[:, order])]
+rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
 if truth is not None:
     ideal = masks.ideal_ratio_masks(view.checkpoint.model, truth.sources)
-    rows.append(("Ideal ratio masks, from the true sources (0 where all are silent)", ideal[:, order]))
-rows.append(("Masked encodings: strength, relative to the strongest", np.abs(given.separated_encodings[:, order]) / largest))
+    rows.append(("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order])))
+strength = np.abs(given.separated_encodings[:, order]) / largest
+rows.append(("Masked encodings: strength, relative to the strongest", np.where(hidden, np.nan, strength)))
 charts.chart(
     figures.mask_maps(rows, axis, view.theme, headings=headings),
     alt=f"Masks, ideal ratio masks and masked encodings of each output. {figures.alt_text(given, view.library.names)}",
     key="masks",
 )
 if truth is not None:
-    loud = np.abs(given.encoding) > 0.05 * largest
+    loud = ~masks.silent(given.encoding)
     error = np.abs(given.masks - ideal)[:, loud].mean(axis=1)
     words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
     st.caption(f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is perfect, 1 the opposite).")
@@ -48,17 +56,17 @@ with left:
 with right:
     st.subheader("Do the masks share out, or quarrel?")
     charts.chart(
-        figures.sum_and_overlap(given.masks[:, order], axis, view.theme),
-        alt="Mean of the masks, and second-highest mask, filters by positions", key="sum",
+        figures.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme),
+        alt="Sum of the masks, and second-highest mask, filters by positions", key="sum",
     )
 st.caption(
-    "Mean of the masks: 1 divided by the number of outputs where they share each cell out fully. Second-highest mask: bright "
-    "where at least two outputs claim the same cell, so the same area is counted twice."
+    "Sum of the masks: 1 where the outputs share a cell out exactly, more where they count it twice. Second-highest mask: near 1 "
+    "where at least two outputs claim the same cell."
 )
 
 st.subheader("Who owns which position?")
 charts.chart(
-    figures.ownership(given.multiplets, axis, view.theme, [f"output {i + 1}: {h}" for i, h in enumerate(headings)]),
+    figures.ownership(given.multiplets, axis, view.theme, tuple(f"output {i + 1}: {h}" for i, h in enumerate(headings))),
     alt="Share of the separated area at each position, by output", key="owners",
 )
 owner = masks.owners(given.multiplets)

@@ -4,6 +4,7 @@ import streamlit as st
 
 from nmrclassify import figures, tables
 from nmrclassify.answers import listing
+from nmrclassify.library import metabolite_table
 from nmrclassify.ui import charts, uploads, workspace
 
 view = workspace.setup("pages/mixtures.py")
@@ -16,12 +17,12 @@ st.markdown(
 )
 workspace.mixture_heading(view)
 
-names = [f"{library.names[k]} ({c:.2g}x)" for k, c in zip(view.labels, view.concentrations)] if view.labels is not None else None
+names = view.source_names
 total = f"{view.areas.sum():.3g}"
 st.subheader("The mixture as a spectrum")
 charts.chart(
-    figures.line_spectrum(view.areas, axis, view.theme, view.sources, names),
-    alt=f"Line spectrum of the mixture, total area {total}, coloured by source: {listing(names) if names else 'not known'}",
+    figures.line_spectrum(view.areas, axis, view.theme, view.sources, names or ("mixture",)),
+    alt=f"Line spectrum of the mixture, total area {total}, coloured by source: {listing(list(names)) if names else 'not known'}",
     key="spectrum",
 )
 st.caption(
@@ -38,7 +39,7 @@ if view.sources is not None:
     st.subheader("Its true sources")
     charts.chart(
         figures.area_maps([("What was mixed", view.sources)], axis, view.theme, outputs=False, headings=names),
-        alt=f"Heatmaps of the true sources: {listing(names)}",
+        alt=f"Heatmaps of the true sources: {listing(list(names))}",
         key="sources",
     )
 
@@ -52,8 +53,6 @@ st.caption(
 )
 if dataset.preset == "metabolites":
     with st.expander("Chemical shifts and their references", icon=":material/menu_book:"):
-        from nmrclassify.library import metabolite_table
-
         st.dataframe(metabolite_table(), hide_index=True)
 
 st.subheader("Tables")
@@ -66,5 +65,5 @@ with two:
     )
 with three:
     if view.sources is not None:
-        charts.download("Sources as CSV", tables.areas_table(view.sources, axis, "source", tuple(names)), "sources.csv")
+        charts.download("Sources as CSV", tables.areas_table(view.sources, axis, "source", names), "sources.csv")
 uploads.own_tables(view)

@@ -28,7 +28,7 @@ if truth is not None:
     residual = given.multiplets - truth.sources
     high = float(max(np.abs(truth.sources).max(), 1e-6))
     charts.chart(
-        figures.difference_maps([("Residual: separated minus truth", residual)], axis, view.theme, high),
+        figures.difference_maps("Residual: separated minus truth", residual, high, axis, view.theme),
         alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}", key="residual",
     )
     gains = ", ".join(f"output {i + 1} {gain:+.1f} dB" for i, gain in enumerate(truth.si_sdr_improvement))
@@ -45,7 +45,7 @@ if truth is not None:
     st.subheader("How outputs are matched to sources")
     st.markdown(
         "The outputs have no order of their own. Each pairing of an output with a source has a **cost**: cross entropy of the class "
-        "plus the relative squared error of the multiplets. The frames mark the pairing that counts, with as many right names as "
+        "(first number of the sum) plus the relative squared error of the multiplets (second). The frames mark the pairing that counts, with as many right names as "
         "can be and then the lowest sum; training takes the lowest sum."
     )
     sources = [names[k] for k in view.labels]

@@ -1,5 +1,7 @@
 """Controls of the page *Train or load*."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from .. import checkpoints, runs
@@ -16,6 +18,15 @@ RECIPE_TITLES = {
     "momentum": "Original: SGD, 0.0001, momentum 0.99",
     "adam": "Original: Adam, 0.0001",
 }
+
+MORE = (
+    ("batch", "Mixtures a step", "batch_size", 8),
+    ("decay", "Weight decay", "weight_decay", None),
+    ("balance", "Reconstruction weight", "reconstruction_weight", None),
+    ("widen", "Concentration spread", "concentration_spread", None),
+    ("twice", "Repeats", "repeats", None),
+    ("grain", "Added noise", "added_noise", None),
+)
 
 
 def training_settings(view: View) -> None:
@@ -38,10 +49,17 @@ def training_settings(view: View) -> None:
     with four:
         steps = _number(busy, "Steps", "steps", "steps", usual, step=100)
     with five:
-        batch = _number(busy, "Mixtures a step", "batch", "batch_size", usual, step=8)
-    seed = link.get("weights", view.dataset.seed)
+        seed = link.widget(
+            st.number_input, "Weights seed", "weights", view.dataset.seed, min_value=0, max_value=link.MAX_SEED, step=1,
+            disabled=busy, help="The same seed gives the same initial weights.",
+        )
+    chosen = {"optimiser": optimiser, "learning_rate": rate, "steps": steps}
+    with st.expander("More settings", icon=":material/tune:"):
+        for column, (key, label, field, step) in zip(st.columns(len(MORE)), MORE):
+            with column:
+                chosen[field] = _number(busy, label, key, field, usual, step=step)
     try:
-        config = TrainConfig(**{**vars(usual), "optimiser": optimiser, "learning_rate": rate, "steps": steps, "batch_size": batch})
+        config = replace(usual, **chosen)
     except ValueError as error:
         st.error(f"{error}.")
         return

@@ -86,7 +86,13 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "steps": _within(TrainConfig, "steps"),
     "batch": _within(TrainConfig, "batch_size"),
     "weights": _whole(0, MAX_SEED),
+    "decay": _within(TrainConfig, "weight_decay"),
+    "balance": _within(TrainConfig, "reconstruction_weight"),
+    "widen": _within(TrainConfig, "concentration_spread"),
+    "twice": _within(TrainConfig, "repeats"),
+    "grain": _within(TrainConfig, "added_noise"),
     "sort": _flag,
+    "silent": _flag,
     "wrong": _flag,
 }
 

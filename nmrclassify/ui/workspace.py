@@ -12,7 +12,7 @@ from .. import checkpoints, runs
 from ..answers import Answer, Truth, answer, compare
 from ..checkpoints import Checkpoint
 from ..config import bounds
-from ..figures import Theme
+from ..drawing import Theme
 from ..library import Library
 from ..mixtures import Dataset, MixtureConfig, generator, mix_at
 from ..presets import PRESETS, build, preset
@@ -97,12 +97,17 @@ class View:
         return bool((self.checkpoint.dataset.train == np.sort(self.labels)).all(axis=1).any())
 
     @property
+    def source_names(self) -> tuple[str, ...]:
+        """The true compounds with their amounts; empty where they are not known."""
+        if self.labels is None:
+            return ()
+        parts = zip((self.library.names[k] for k in self.labels), self.concentrations)
+        return tuple(f"{name} ({c:.2g}x)" if abs(c - 1) > 1e-6 else name for name, c in parts)
+
+    @property
     def contents(self) -> str:
         """The true compounds in words."""
-        if self.labels is None:
-            return "contents not known"
-        parts = zip(self.labels, self.concentrations)
-        return " + ".join(f"{self.library.names[k]} ({c:.2g}x)" if abs(c - 1) > 1e-6 else self.library.names[k] for k, c in parts)
+        return " + ".join(self.source_names) or "contents not known"
 
 
 def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
@@ -291,12 +296,12 @@ def turn(change: int, count: int) -> None:
 
 def mixture_heading(view: View) -> None:
     """Say which mixture is shown, what is in it, and offer the neighbours."""
-    words, back, forward = st.columns([6, 1, 1], vertical_alignment="center")
     note = "the model was trained on this composition" if view.seen else "never seen in training"
-    with words:
-        st.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if view.labels is not None and view.checkpoint.step else ""))
+    known = view.labels is not None and view.checkpoint.step
     count = len(view.dataset.test)
-    back.button("Previous", on_click=turn, args=(-1, count), width="stretch", icon=":material/chevron_left:")
-    forward.button("Next", on_click=turn, args=(1, count), width="stretch", icon=":material/chevron_right:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else ""))
+        st.button("Previous", on_click=turn, args=(-1, count), icon=":material/chevron_left:", width=130)
+        st.button("Next", on_click=turn, args=(1, count), icon=":material/chevron_right:", width=130)
     if not view.checkpoint.step:
         st.info("This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*.")
