@@ -82,9 +82,10 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "axis": asdict(dataset.library.axis),
     }
     tensors = {f"model.{name}": value.contiguous() for name, value in checkpoint.model.state_dict().items()}
-    tensors["library.areas"] = torch.from_numpy(dataset.library.areas)
-    tensors["split.train"], tensors["split.test"] = torch.from_numpy(dataset.train), torch.from_numpy(dataset.test)
-    return save_tensors(tensors, metadata={key: json.dumps(value) for key, value in header.items()})
+    for name, array in (("library.areas", dataset.library.areas), ("split.train", dataset.train), ("split.test", dataset.test)):
+        tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
+    # One entry, because safetensors writes several in an order that changes from call to call.
+    return save_tensors(tensors, metadata={"nmrclassify": json.dumps(header)})
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -139,8 +140,8 @@ def _read_header(content: bytes, name: str) -> tuple[dict, dict]:
         raise CheckpointError(f"{name} is not a {SUFFIX} file, or was cut off; download or train it again")
     try:
         tensors = json.loads(content[8 : 8 + size])
-        header = {key: json.loads(value) for key, value in tensors.pop("__metadata__", {}).items()}
-    except (ValueError, AttributeError, TypeError, RecursionError):
+        header = dict(json.loads(tensors.pop("__metadata__")["nmrclassify"]))
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
         raise CheckpointError(f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one") from None
     if header.get("format") != FORMAT:
         raise CheckpointError(f"{name} has format {header.get('format')!r}; expected {FORMAT!r}, as nmrclassify writes it")

@@ -239,15 +239,14 @@ def stack(rows: list[MapRow], axis: Axis, theme: Theme) -> go.Figure:
 
 def add_rows(sheet: Sheet, rows: list[MapRow], axis: Axis) -> None:
     """Draw rows of maps on a sheet, from its top, with one colour bar for each distinct scale."""
-    scales = list(dict.fromkeys(id(row.scale) for row in rows))
-    for number, key in enumerate(scales):
-        users = [i for i, row in enumerate(rows) if id(row.scale) == key]
-        low, high = sheet.domain(users[0])
-        name = f"coloraxis{number + 1 if number else ''}"
-        length = max(high - low, 76 / sheet.total)
-        sheet.layout[name] = rows[users[0]].scale.coloraxis(sheet.theme, (low + high) / 2, length)
-        for i in users:
-            sheet.add_maps(i, rows[i], axis, name, last=i == len(rows) - 1)
+    coloraxes: dict[int, str] = {}
+    for i, row in enumerate(rows):
+        if id(row.scale) not in coloraxes:
+            name = coloraxes[id(row.scale)] = f"coloraxis{len(coloraxes) + 1 if coloraxes else ''}"
+            low, high = sheet.domain(i)
+            length = max(high - low, 76 / sheet.total)
+            sheet.layout[name] = row.scale.coloraxis(sheet.theme, (low + high) / 2, length)
+        sheet.add_maps(i, row, axis, coloraxes[id(row.scale)], last=i == len(rows) - 1)
 
 
 def place(axis: Axis, position: int) -> str:

@@ -167,11 +167,11 @@ class Job:
         if self.active:
             self._state = "paused"
 
-    def stop(self) -> None:
-        """Halt for good; the model stays as it is."""
+    def stop(self, keep: bool = True) -> None:
+        """Halt for good; the model stays as it is. Without `keep`, `on_end` is not called."""
         self._halt_and_wait()
         if self._state not in ("finished", "stopped", "failed"):
-            self._conclude("stopped")
+            self._conclude("stopped", keep)
 
     def step(self) -> None:
         """Take one step by hand while halted."""
@@ -195,9 +195,9 @@ class Job:
         self._places.leave(id(self))
         self._join()
 
-    def _conclude(self, state: str) -> None:
+    def _conclude(self, state: str, keep: bool = True) -> None:
         """Keep the model, then tell the state: who sees the end also sees what was kept."""
-        if self._on_end is not None and self.latest.step:
+        if keep and self._on_end is not None and self.latest.step:
             try:
                 self._on_end(self)
             except OSError as error:

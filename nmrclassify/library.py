@@ -145,7 +145,7 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
             "raise occupancy or n_positions, or ask for fewer compounds"
         )
     names = tuple(f"compound {k}" for k in range(config.n_compounds))
-    return Library(names, np.stack(list(compounds.values())), Axis(config.n_positions, 0.0, float(config.n_positions)))
+    return Library(names, np.ascontiguousarray(np.stack(list(compounds.values()))), Axis(config.n_positions, 0.0, float(config.n_positions)))
 
 
 def library_from_multiplets(table: pd.DataFrame, axis: Axis, n_peaks: int = 6) -> Library:

@@ -100,7 +100,7 @@ class Evaluation:
     def summary(self) -> dict:
         """Return the figures with their 95 % intervals, ready for JSON."""
         gain = self.si_sdr_improvement.mean(axis=1)
-        half = 1.96 * float(gain.std(ddof=1)) / np.sqrt(self.compositions) if len(gain) > 1 else float("nan")
+        half = 1.96 * float(gain.std(ddof=1) / np.sqrt(self.compositions)) if len(gain) > 1 else float("nan")
         accuracy, exact = float(self.correct.mean()), float(self.exact.mean())
         return {
             "n_mixtures": len(self.predicted),

@@ -78,7 +78,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     """Write what `resume` needs to go on with an unfinished training."""
     state = trainer.state()
     checkpoint = Checkpoint.from_trainer(trainer, {})
-    header = {key: json.dumps(state[key]) for key in ("step", "seconds", "history", "since")}
+    header = {"state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})}
     checkpoints.write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
     checkpoints.write_atomically(folder / "state.safetensors", save_tensors(state["tensors"], metadata=header))
 
@@ -96,7 +96,7 @@ def resume(folder: Path) -> Trainer:
     checkpoint = checkpoints.load(folder / "start.safetensors")
     trainer = Trainer(checkpoint.dataset, checkpoint.training, checkpoint.seed)
     with safe_open(folder / "state.safetensors", "pt") as file:
-        state = {key: json.loads(value) for key, value in file.metadata().items()}
+        state = json.loads(file.metadata()["state"])
         trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}})
     return trainer
 

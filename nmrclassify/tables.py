@@ -10,6 +10,7 @@ One format serves both. A row is one multiplet; the columns are
 Rows at the same place add up. Columns that are not named here are ignored.
 """
 
+import csv
 import io
 
 import numpy as np
@@ -47,10 +48,12 @@ def _read(content: bytes | str) -> pd.DataFrame:
         raise TableError(f"the table has more than {MAX_ROWS:,} rows; split it")
     if not isinstance(table.index, pd.RangeIndex):
         raise TableError("a row has more values than the header has columns; compare the file with the template")
+    # From the text itself: pandas would silently rename the second of two equal columns.
+    names = [name.strip().lower() for name in next(csv.reader([text.lstrip("\r\n").splitlines()[0]]))]
+    twice = [name for name in names if name and names.count(name) > 1]
+    if twice:
+        raise TableError(f"column {twice[0]!r} occurs twice; keep one of them")
     table.columns = [str(column).strip().lower() for column in table.columns]
-    repeated = table.columns[table.columns.duplicated()]
-    if len(repeated):
-        raise TableError(f"column {repeated[0]!r} occurs twice; keep one of them")
     table.index = table.index + 2  # the row numbers that a spreadsheet shows
     table = table.apply(lambda column: column.str.strip())
     return table[(table != "").any(axis=1)]

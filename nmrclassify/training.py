@@ -35,13 +35,13 @@ class TrainConfig:
     weight_decay: float = bounded(1e-2, 0.0, 1.0, "weight decay")
     schedule: str = "one cycle"
     batch_size: int = bounded(64, 1, 512, "mixtures a step")
-    steps: int = bounded(500, 1, 50_000, "optimiser steps")
+    steps: int = bounded(700, 1, 50_000, "optimiser steps")
     reconstruction_weight: float = bounded(1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss")
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
     # Augmentation widens the training mixtures only: with their few compositions alone the network learns them by heart.
-    concentration_spread: float = bounded(2.0, 1.0, 10.0, "training concentrations are drawn this many times lower or higher")
-    repeats: float = bounded(0.3, 0.0, 1.0, "share of training mixtures in which a compound gives way to a repeat of another")
-    added_noise: float = bounded(0.1, 0.0, 1.0, "noise added in training, relative to the library's mean multiplet area")
+    concentration_spread: float = bounded(1.5, 1.0, 10.0, "training concentrations are drawn this many times lower or higher")
+    repeats: float = bounded(0.4, 0.0, 1.0, "share of training mixtures in which a compound gives way to a repeat of another")
+    added_noise: float = bounded(0.05, 0.0, 1.0, "noise added in training, relative to the library's mean multiplet area")
 
     def __post_init__(self):
         check(self)

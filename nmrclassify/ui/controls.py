@@ -75,8 +75,8 @@ def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **
     )
 
 
-def _prepare(view: View, config: TrainConfig, seed: int) -> Job | None:
-    job = training_box().replace(Trainer(view.dataset, config, seed))
+def _prepare(view: View, config: TrainConfig, seed: int, keep: bool = False) -> Job:
+    job = training_box().replace(Trainer(view.dataset, config, seed), keep)
     link.put("model", "training")
     return job
 
@@ -84,7 +84,7 @@ def _prepare(view: View, config: TrainConfig, seed: int) -> Job | None:
 def _start(view: View, config: TrainConfig, seed: int) -> None:
     job = training_box().job
     if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed):
-        job = _prepare(view, config, seed)
+        job = _prepare(view, config, seed, keep=True)
     link.put("model", "training")
     try:
         job.start()
@@ -95,7 +95,7 @@ def _start(view: View, config: TrainConfig, seed: int) -> None:
 def _one_step(view: View, config: TrainConfig, seed: int) -> None:
     job = training_box().job
     if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed):
-        job = _prepare(view, config, seed)
+        job = _prepare(view, config, seed, keep=True)
     link.put("model", "training")
     job.step()
 

@@ -113,6 +113,8 @@ def read(page: str) -> list[str]:
     url = st.query_params.to_dict()
     switched = state.get("link page", page) != page
     state["link page"] = page
+    if switched:  # the same element on another page is another one to Streamlit: let all start from the values again
+        _forget_widgets()
     # A change of page inside the app arrives without parameters; everything else that differs is somebody's link.
     if url == state.get("link written") or (switched and not url):
         return []
@@ -127,9 +129,13 @@ def read(page: str) -> list[str]:
             _values()[key] = PARAMETERS[key](text)
         except ValueError as error:
             problems.append(f"The link says {key}={text[:30]!r}; {error}. The default is used.")
-    for key in PARAMETERS:
-        state.pop(_widget(key), None)
+    _forget_widgets()
     return problems
+
+
+def _forget_widgets() -> None:
+    for key in PARAMETERS:
+        st.session_state.pop(_widget(key), None)
 
 
 def query() -> dict[str, str]:

@@ -16,11 +16,11 @@ class TrainingBox:
         self.job: Job | None = None
         self.run_ids: list[str] = []
 
-    def replace(self, trainer: Trainer | None) -> Job | None:
-        """Stop the present training, if any, and put a new one in its place."""
+    def replace(self, trainer: Trainer, keep: bool) -> Job:
+        """Stop the present training, if any, keep its model or not, and put a new one in its place."""
         if self.job is not None:
-            self.job.stop()
-        self.job = Job(trainer, on_end=self._keep) if trainer is not None else None
+            self.job.stop(keep)
+        self.job = Job(trainer, on_end=self._keep)
         return self.job
 
     def close(self) -> None:

@@ -212,7 +212,7 @@ def _choose_model(dataset: Dataset, problems: list[str]) -> tuple[Checkpoint, st
     wanted = link.get("model")
     training = training_box().job
     candidates = [("shipped", "The shipped model", shipped), ("upload", "The uploaded model", lambda: st.session_state.get("upload"))]
-    if training is not None and training.latest.step:
+    if training is not None:
         candidates.append(("training", "This visit's training", training.checkpoint))
     if wanted and wanted not in ("shipped", "upload", "training", "untrained"):
         candidates.append((wanted, f"Run {wanted[:15]}", lambda: run_checkpoint(wanted)))
@@ -230,7 +230,7 @@ def _choose_model(dataset: Dataset, problems: list[str]) -> tuple[Checkpoint, st
     else:
         untrained = Checkpoint(model_for(dataset, dataset.seed).requires_grad_(False), dataset, TrainConfig(), dataset.seed, 0, {})
     found["untrained"] = ("Untrained network", untrained)
-    default = next(iter(found))
+    default = "shipped" if "shipped" in found else "untrained"
     if wanted and wanted not in found:
         problems.append(f"The model {wanted[:40]!r} is not there for these data; {found[default][0].lower()} is used.")
     name = link.widget(st.selectbox, "Model", "model", default, options=list(found), format_func=lambda key: found[key][0])

@@ -1,0 +1,38 @@
+"""Shared fixtures: small data sets, a small trained model, a private folder for runs, and clean caches for the pages."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nmrclassify.checkpoints import Checkpoint
+from nmrclassify.mixtures import Dataset
+from nmrclassify.presets import build
+from nmrclassify.training import Trainer, recipe
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """Keep every test's runs to itself."""
+    monkeypatch.setenv("NMRCLASSIFY_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def quick() -> Dataset:
+    """The quick preset."""
+    return build("quick", 3)
+
+
+@pytest.fixture(scope="session")
+def trained(quick) -> Checkpoint:
+    """A model after a few steps: not a good one, but one with a history."""
+    trainer = Trainer(quick, replace(recipe("modern"), steps=12, batch_size=16))
+    *_, last = trainer.snapshots(6)
+    return Checkpoint.from_trainer(trainer, last.test)

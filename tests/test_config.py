@@ -1,0 +1,29 @@
+import pytest
+
+from nmrclassify.config import bounds, default
+from nmrclassify.library import LibraryConfig
+from nmrclassify.mixtures import MixtureConfig
+from nmrclassify.model import SlotsConfig
+from nmrclassify.training import TrainConfig
+
+
+@pytest.mark.parametrize("config", [LibraryConfig, MixtureConfig, SlotsConfig, TrainConfig])
+def test_every_bound_holds_at_its_edges_and_not_beyond(config):
+    for name, item in config.__dataclass_fields__.items():
+        if "bounds" not in item.metadata:
+            continue
+        limit = bounds(config, name)
+        assert limit.low <= default(config, name) <= limit.high
+        for value in (limit.low - 1, limit.high + 1, float("nan"), "3", True):
+            with pytest.raises(ValueError, match=f"{name} is .*expected"):
+                config(**{name: value})
+
+
+def test_whole_numbers_stay_whole():
+    with pytest.raises(ValueError, match="n_sources is 2.5; expected a whole number"):
+        MixtureConfig(n_sources=2.5)
+
+
+def test_concentrations_must_be_in_order():
+    with pytest.raises(ValueError, match="swap them"):
+        MixtureConfig(concentration_low=2.0)

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+
+from nmrclassify import figures
+from nmrclassify.answers import answer, compare
+from nmrclassify.drawing import OUTPUT_COLOURS, MapRow, Scale, Theme, stack
+from nmrclassify.library import PPM_AXIS, Axis, metabolite_library
+from nmrclassify.metrics import evaluate
+
+LIGHT, DARK = Theme(False), Theme(True)
+
+
+@pytest.fixture
+def shown(trained, quick):
+    made = quick.test_mixtures()
+    given = answer(trained.model, made.areas[0])
+    return made.areas[0], given, compare(given, made.areas[0], made.sources[0], made.labels[0]), quick.library
+
+
+def contrast(first: str, second: str) -> float:
+    """WCAG 2.1 contrast ratio."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+    high, low = sorted((luminance(first), luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_headings_can_be_read():
+    assert all(contrast("#ffffff", colour) >= 4.5 for colour in OUTPUT_COLOURS)
+    assert contrast(LIGHT.text, "#ffffff") > 7 and contrast(DARK.text, "#0e1117") > 7
+
+
+def test_positions_decrease_to_the_right():
+    maps = np.zeros((2, 6, 21))
+    maps[0, 0, 3], maps[1, 0, 20] = 5.0, 7.0
+    figure = stack([MapRow("", maps, Scale("area", 0, 7, "Viridis"))], PPM_AXIS, LIGHT)
+    row = np.asarray(figure.data[0].z)[0]
+    assert row[21 - 1 - 3] == 5.0 and row[22] == 7.0 and np.isnan(row[21])
+    assert figure.data[0].x[17] == "output 1, 1.50 to 2.00 ppm"
+    spectrum = figures.line_spectrum(maps[0], PPM_AXIS, LIGHT)
+    assert spectrum.layout.xaxis.range == (10.5, 0.0)
+    assert spectrum.layout.xaxis.title.text == "chemical shift (ppm)"
+
+
+def test_ticks_stand_at_round_ppm_values():
+    figure = stack([MapRow("", np.zeros((3, 6, 21)), Scale("area", 0, 1, "Viridis"))], PPM_AXIS, LIGHT)
+    axis = figure.layout.xaxis
+    for place, text in zip(axis.tickvals, axis.ticktext):
+        column = place % 22  # edges, counted from the left end at 10.5 ppm
+        assert 10.5 - 0.5 * (column + 0.5) == pytest.approx(float(text))
+
+
+def test_masks_are_always_drawn_from_0_to_1(shown):
+    _, given, _, library = shown
+    figure = figures.mask_maps([("faint", 0.01 * given.masks)], library.axis, LIGHT)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0.0, 1.0)
+
+
+def test_differences_are_symmetric_around_zero(shown):
+    _, given, truth, library = shown
+    figure = figures.difference_maps("residual", given.multiplets - truth.sources, 2.0, library.axis, LIGHT)
+    assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax == -2.0
+
+
+def test_the_square_root_scale_labels_true_areas():
+    bar = Scale("area", 0.0, 4.0, "Viridis", root=True).coloraxis(LIGHT, 0.5, 1.0)
+    assert bar["cmax"] == 2.0
+    for place, text in zip(bar["colorbar"]["tickvals"], bar["colorbar"]["ticktext"]):
+        assert place**2 == pytest.approx(float(text))
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_overview_shows_what_was_computed(shown, theme):
+    areas, given, truth, library = shown
+    figure = figures.overview(areas, given, library.names, library.axis, theme, truth)
+    separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
+    assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    assert [list(bar.x) for bar in bars] == [list(row) for row in given.probabilities]
+    headings = [a.text for a in figure.layout.annotations if a.bgcolor]
+    assert headings == list(figures.headings(given, library.names, truth)) and all(h[-1] in "✓✗" for h in headings)
+    without = figures.overview(areas, given, library.names, library.axis, theme)
+    assert len(without.data) == len(figure.data) - 2
+
+
+def test_every_figure_has_titled_axes(shown, trained, quick):
+    areas, given, truth, library = shown
+    history = [{"step": s, "loss": 1, "classification": 1, "reconstruction": 1, "train_accuracy": 0.5, "test_compound_accuracy": 0.4} for s in (1, 2, 3)]
+    hidden = np.zeros(given.encoding.shape, bool)
+    drawn = [
+        figures.area_maps([("a", given.multiplets), ("b", truth.sources)], library.axis, LIGHT, ("x", "y", "z")),
+        figures.mask_maps([("m", given.masks)], library.axis, LIGHT),
+        figures.sum_and_overlap(given.masks, hidden, library.axis, LIGHT),
+        figures.line_spectrum(areas, library.axis, LIGHT, truth.sources, ("a", "b", "c")),
+        figures.ownership(given.multiplets, library.axis, LIGHT, ("a", "b", "c")),
+        figures.library_map(metabolite_library(), LIGHT),
+        figures.class_bars(given, library.names, LIGHT),
+        figures.learning_curves(history, LIGHT),
+        figures.class_heatmap(given, library.names, LIGHT, truth),
+        figures.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT),
+        figures.confusion(evaluate(trained.model, quick.test_mixtures()).confusion(), library.names, LIGHT),
+    ]
+    for figure in drawn:
+        assert any(axis.title.text for axis in figure.select_xaxes())
+        assert figure.to_json()
+
+
+def test_frames_mark_the_chosen_assignment(shown):
+    _, _, truth, _ = shown
+    shapes = figures.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT).layout.shapes
+    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in shapes] == list(enumerate(truth.pairing))
+
+
+def test_stacked_shares_keep_the_total(shown):
+    _, given, _, library = shown
+    figure = figures.ownership(given.multiplets, library.axis, LIGHT, ("a", "b", "c"))
+    total = np.sum([trace.y for trace in figure.data], axis=0)
+    assert ((np.abs(total - 1) < 1e-5) | (total == 0)).all()
+
+
+def test_the_toy_axis_counts_positions():
+    assert Axis().title == "position" and Axis().centres.tolist() == list(range(21))

@@ -1,0 +1,133 @@
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+
+from nmrclassify.jobs import Job, Places, QueueFull
+from nmrclassify.training import Trainer, recipe
+
+
+def trainer(quick, steps=400):
+    return Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4))
+
+
+def wait_until(condition, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+def test_a_job_runs_to_its_end_and_tells(quick):
+    ended = []
+    job = Job(trainer(quick, 8), Places(), on_end=ended.append)
+    assert job.state == "ready" and job.latest.step == 0
+    job.start()
+    wait_until(lambda: job.state == "finished")
+    assert job.latest.step == 8 and ended == [job] and job.history[-1]["step"] == 8
+    job.start()
+    assert job.state == "finished"
+
+
+def test_pause_go_on_step_and_stop(quick):
+    ended = []
+    job = Job(trainer(quick), Places(), on_end=ended.append)
+    job.start()
+    wait_until(lambda: job.latest.step > 0)
+    job.pause()
+    assert job.state == "paused"
+    step = job.latest.step
+    job.step()
+    assert (job.latest.step, job.state) == (step + 1, "paused")
+    job.start()
+    wait_until(lambda: job.latest.step > step + 1)
+    job.stop()
+    assert job.state == "stopped" and ended == [job]
+    step = job.latest.step
+    job.start()
+    job.step()
+    time.sleep(0.1)
+    assert job.latest.step == step
+
+
+def test_pausing_changes_no_number(quick):
+    straight, halted = trainer(quick, 16), trainer(quick, 16)
+    list(straight.snapshots(16))
+    job = Job(halted, Places())
+    for _ in range(3):
+        job.start()
+        time.sleep(0.05)
+        job.pause()
+    job.start()
+    wait_until(lambda: job.state == "finished")
+    assert job.latest.pinned.logits.tolist() == straight.snapshot().pinned.logits.tolist()
+
+
+def test_only_so_many_run_and_the_rest_queue_in_order(quick):
+    places = Places(n=1, waiting=2)
+    jobs = [Job(trainer(quick), places) for _ in range(4)]
+    jobs[0].start()
+    wait_until(lambda: jobs[0].state == "running")
+    jobs[1].start()
+    jobs[2].start()
+    assert (jobs[1].state, jobs[1].ahead, jobs[2].ahead) == ("waiting", 0, 1)
+    with pytest.raises(QueueFull, match="2 trainings are waiting"):
+        jobs[3].start()
+    assert jobs[3].state == "ready"
+    jobs[1].stop()
+    assert jobs[2].ahead == 0
+    jobs[0].stop()
+    wait_until(lambda: jobs[2].state == "running")
+    jobs[2].stop()
+
+
+def test_a_job_has_a_time_limit(quick):
+    job = Job(trainer(quick, 50_000), Places(), max_seconds=0.3)
+    job.start()
+    wait_until(lambda: job.state == "stopped")
+    assert "minutes, the limit" in job.message and 0 < job.latest.step < 50_000
+
+
+def test_a_failure_is_told_and_frees_the_place(quick):
+    places = Places(n=1)
+    broken = trainer(quick)
+    job = Job(broken, places)
+    broken.advance = lambda: (_ for _ in ()).throw(RuntimeError("out of luck"))
+    job.start()
+    wait_until(lambda: job.state == "failed")
+    assert job.message == "training failed: out of luck"
+    other = Job(trainer(quick, 2), places)
+    other.start()
+    wait_until(lambda: other.state == "finished")
+
+
+def test_a_checkpoint_is_a_copy_and_comes_while_training(quick):
+    job = Job(trainer(quick), Places())
+    job.start()
+    wait_until(lambda: job.latest.step > 0)
+    began = time.monotonic()
+    taken = job.checkpoint()
+    assert time.monotonic() - began < 5
+    weights = [p.clone() for p in taken.model.parameters()]
+    step = job.latest.step
+    wait_until(lambda: job.latest.step > step)
+    assert all((a == b).all() for a, b in zip(weights, taken.model.parameters()))
+    job.stop()
+
+
+def test_a_full_disk_is_told(quick):
+    def full(_):
+        raise OSError("disk full")
+
+    job = Job(trainer(quick, 2), Places(), on_end=full)
+    job.start()
+    wait_until(lambda: job.state == "finished")
+    assert "could not be written" in job.message
+
+
+def test_no_thread_is_left(quick):
+    job = Job(trainer(quick), Places())
+    job.start()
+    job.stop()
+    assert not [t for t in threading.enumerate() if t.name == "training" and t.is_alive()]

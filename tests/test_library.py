@@ -1,0 +1,89 @@
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nmrclassify.library import PPM_AXIS, Axis, Library, LibraryConfig, metabolite_library, metabolite_table, random_library
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_random_library_has_the_stated_shape_and_occupancy():
+    config = LibraryConfig(n_compounds=60)
+    library = random_library(config, rng())
+    assert library.areas.shape == (60, 6, 21)
+    # Two sets at .1 fill 1 - .9^2 = 19 % of the positions.
+    assert library.occupancy.mean() == pytest.approx(0.19, abs=0.03)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_compound_has_a_multiplet_and_none_is_twice(seed):
+    library = random_library(LibraryConfig(n_compounds=12, n_positions=6, occupancy=0.05), rng(seed))
+    assert library.areas.any(axis=(1, 2)).all()
+    assert len({compound.tobytes() for compound in library.areas}) == 12
+
+
+def test_impossible_sizes_are_refused():
+    with pytest.raises(ValueError, match="found only .* distinct compounds"):
+        random_library(LibraryConfig(n_compounds=64, n_positions=4, n_peaks=2, n_sets=1, occupancy=0.01), rng())
+
+
+def test_metabolite_areas_are_proton_counts():
+    library, table = metabolite_library(), metabolite_table()
+    protons = table.groupby("compound").protons.sum()
+    assert library.n_compounds == 10
+    for name, areas in zip(library.names, library.areas):
+        assert areas.sum() == pytest.approx(protons[name], rel=1e-6)
+
+
+def test_every_metabolite_row_has_a_reference():
+    assert metabolite_table().reference.map(lambda text: bool(re.fullmatch(r"BMRB bmse\d{6}", text))).all()
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference table is not on this machine")
+def test_metabolite_shifts_agree_with_the_reference_table():
+    with REFERENCE.open() as file:
+        known: dict[str, list[float]] = {}
+        for row in csv.DictReader(file):
+            known.setdefault(row["gissmo_id"], []).append(float(row["ppm"]))
+    for row in metabolite_table().itertuples():
+        assert min(abs(ppm - row.ppm) for ppm in known[row.reference.split()[1]]) <= 0.03, row
+
+
+def test_positions_of_the_ppm_axis():
+    assert PPM_AXIS.width == pytest.approx(0.5)
+    assert [PPM_AXIS.position(ppm) for ppm in (0.0, 0.49, 0.5, 1.32, 10.49)] == [0, 0, 1, 2, 20]
+    for ppm in (-0.1, 10.5, float("nan")):
+        with pytest.raises(ValueError, match="expected 0 to below 10.5"):
+            PPM_AXIS.position(ppm)
+
+
+@pytest.mark.parametrize("changes", [{"low": 1.0, "high": 1.0}, {"unit": "Hz"}, {"n_positions": 0}, {"high": float("nan")}])
+def test_impossible_axes_are_refused(changes):
+    with pytest.raises(ValueError, match="axis is"):
+        Axis(**changes)
+
+
+@pytest.mark.parametrize(
+    "areas, message",
+    [
+        (np.zeros((2, 6, 21)), "'a' has no multiplet"),
+        (np.ones((2, 6, 20)), "shape"),
+        (-np.ones((2, 6, 21)), "negative or undefined"),
+        (np.full((2, 6, 21), np.nan), "negative or undefined"),
+    ],
+)
+def test_impossible_libraries_are_refused(areas, message):
+    with pytest.raises(ValueError, match=message):
+        Library(("a", "b"), areas.astype(np.float32), Axis())
+
+
+def test_two_compounds_cannot_share_a_name():
+    with pytest.raises(ValueError, match="share a name"):
+        Library(("a", "a"), np.ones((2, 6, 21), np.float32), Axis())

@@ -1,0 +1,34 @@
+"""Every value that comes with a link is checked."""
+
+import pytest
+
+from nmrclassify.ui import link
+
+BAD = {
+    "preset": ["fast", "", "METABOLITES"],
+    "seed": ["-1", "1.5", "9" * 30, "x", "²"],
+    "model": ["../x", "A", "", "a/b", "<b>", "x" * 101],
+    "n": ["0", "-3", "20001"],
+    "sources": ["0", "9", "3.0"],
+    "jitter": ["nan", "inf", "-0.1", "3.1", ""],
+    "noise": ["1.01", "one"],
+    "repeat": ["true", "1"],
+    "c1": ["0", "65"],
+    "a1": ["0", "101", "nan"],
+    "steps": ["0", "50001"],
+    "rate": ["0", "2"],
+    "optimiser": ["lbfgs"],
+}
+
+
+@pytest.mark.parametrize("key, text", [(key, text) for key, texts in BAD.items() for text in texts])
+def test_bad_values_are_refused(key, text):
+    with pytest.raises(ValueError, match="expected"):
+        link.PARAMETERS[key](text)
+
+
+@pytest.mark.parametrize(
+    "key, value", [("preset", "quick"), ("seed", 12), ("model", "20260101-000000-quick-s7-abc"), ("jitter", 0.25), ("repeat", True), ("n", 3)]
+)
+def test_values_survive_the_way_through_a_link(key, value):
+    assert link.PARAMETERS[key](link._text(value)) == value

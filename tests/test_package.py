@@ -1,0 +1,54 @@
+"""The science runs without the app, the pages stay thin, and nothing is left in that should not be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+BLOCKED = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "streamlit":
+            raise ImportError("streamlit is blocked")
+sys.meta_path.insert(0, Block())
+import importlib, pkgutil, nmrclassify
+for module in pkgutil.walk_packages(nmrclassify.__path__, "nmrclassify."):
+    if not module.name.startswith("nmrclassify.ui") and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from nmrclassify import checkpoints
+from nmrclassify.answers import answer
+model = checkpoints.shipped()
+print(answer(model.model, model.dataset.test_mixtures().areas[0]).probabilities.shape)
+try:
+    import streamlit
+except ImportError:
+    print("blocked")
+"""
+
+
+def test_the_science_runs_with_streamlit_blocked():
+    done = subprocess.run([sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split("\n")[:2] == ["(3, 10)", "blocked"], done.stderr
+
+
+@pytest.mark.parametrize("path", [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))], ids=lambda p: p.name)
+def test_pages_are_thin(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 150
+    assert "unsafe_allow_html" not in text and "import torch" not in text
+
+
+def test_the_model_is_one_readable_file():
+    assert len((ROOT / "nmrclassify" / "model.py").read_text().splitlines()) <= 300
+
+
+def test_requirements_are_pinned_and_short():
+    lines = (ROOT / "requirements.txt").read_text().split()
+    assert all("==" in line for line in lines)
+    assert {line.split("==")[0] for line in lines} == {
+        "streamlit", "torch", "numpy", "plotly", "pandas", "pytest", "scipy", "safetensors", "tqdm",
+    }

@@ -1,0 +1,248 @@
+"""Every page, through the entry point."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from nmrclassify import checkpoints, runs
+from nmrclassify.ui.workspace import PAGES
+
+PATHS = list(PAGES)
+
+
+@pytest.fixture(autouse=True)
+def clean_caches():
+    """Session-scoped caches leak from one AppTest to the next."""
+    yield
+    st.cache_resource.clear()
+
+
+def open_page(page: str = "app.py", **query) -> AppTest:
+    """Open a page as a link would."""
+    app = AppTest.from_file("../app.py", default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = str(value)
+    if page != "app.py":
+        app.switch_page(page)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def figures(app: AppTest) -> list[dict]:
+    """Return the Plotly figures of a page."""
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def params(app: AppTest) -> dict[str, str]:
+    """Return the URL's parameters; AppTest gives back lists where it set them and strings where the app did."""
+    return {key: value if isinstance(value, str) else value[0] for key, value in dict(app.query_params).items()}
+
+
+def texts(app: AppTest) -> str:
+    """Return all words of a page."""
+    kinds = (app.title, app.markdown, app.caption, app.success, app.info, app.warning, app.error, app.subheader)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize("page", PATHS)
+@pytest.mark.parametrize("query", [{}, {"preset": "quick", "seed": 3}, {"preset": "original", "mixture": "choose", "jitter": 0.4, "noise": 0.1}])
+def test_every_page_opens_with_described_charts(page, query):
+    app = open_page(page, **query)
+    assert len(app.title) == 1
+    charts = app.get("plotly_chart")
+    assert charts or page == "pages/train.py"
+    assert all(chart.proto.alt for chart in charts)
+
+
+def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
+    app = open_page()
+    words = texts(app)
+    assert "Unseen mixture 1 of 36" in words and "never seen in training" in words
+    assert "right" in app.success[0].value if app.success else "of 3 right" in app.warning[0].value
+    kinds = [trace["type"] for trace in figures(app)[0]["data"]]
+    assert kinds == ["heatmap"] * 4 + ["bar"] * 3 + ["scatter"]
+    assert "95 % interval" in words
+
+
+def test_next_shows_another_mixture_and_the_link_follows():
+    app = open_page()
+    before = figures(app)[0]["data"][0]["z"]
+    next(b for b in app.button if b.label == "Next").click().run()
+    assert params(app)["n"] == "2"
+    assert figures(app)[0]["data"][0]["z"] != before
+    again = open_page(n=2)
+    assert figures(again)[0]["data"][0]["z"] == figures(app)[0]["data"][0]["z"]
+    next(b for b in app.button if b.label == "Previous").click().run()
+    next(b for b in app.button if b.label == "Previous").click().run()
+    assert params(app)["n"] == "36"
+
+
+def test_a_link_reproduces_all_controls():
+    query = {"preset": "quick", "seed": "11", "mixture": "choose", "c1": "4", "c2": "4", "c3": "9", "a2": "2.5", "noise": "0.05", "sort": "no"}
+    app = open_page("pages/masks.py", **query)
+    assert params(app) == query
+    assert "compound 3 + compound 3 (2.5x) + compound 8" in texts(app)
+    assert not next(t for t in app.toggle if t.label.startswith("Sort")).value
+
+
+def test_values_stay_when_the_page_changes():
+    app = open_page(preset="quick", n=5)
+    app.query_params.clear()  # as a click in the sidebar arrives
+    app.switch_page("pages/masks.py").run()
+    assert params(app) == {"preset": "quick", "n": "5"}
+    assert "Unseen mixture 5 of 36" in texts(app)
+
+
+@pytest.mark.parametrize(
+    "query, message",
+    [
+        ({"n": "99999"}, "expected a whole number"),
+        ({"jitter": "nan"}, "expected a number from 0 to 3"),
+        ({"preset": "fast"}, "expected one of"),
+        ({"preset": "own"}, "upload it on the page Mixtures"),
+        ({"mixture": "file"}, "upload it on the page Mixtures"),
+        ({"model": "20260101-000000-quick-s7-000000000000"}, "no run is called"),
+        ({"model": "training"}, "is not there for these data"),
+        ({"preset": "quick", "sources": "8", "seed": "1", "c1": "0"}, "expected a whole number"),
+    ],
+)
+def test_bad_links_are_explained_and_the_page_still_works(query, message):
+    app = open_page("app.py", **query)
+    assert any(message in warning.value for warning in app.warning), [w.value for w in app.warning]
+    assert figures(app)
+
+
+def test_a_number_beyond_the_test_set_is_brought_back():
+    assert "Unseen mixture 10 of 10" in texts(open_page(preset="original", n=36))
+
+
+def test_changing_the_preset_brings_its_own_mixing():
+    app = open_page()
+    next(s for s in app.selectbox if s.label == "Data").select("quick").run()
+    assert params(app)["preset"] == "quick" and "spread" not in app.query_params
+    assert next(s for s in app.slider if s.label.startswith("Concentrations")).value == 1.0
+    assert "untrained" in texts(app)
+
+
+def test_more_sources_make_more_outputs():
+    app = open_page("pages/separation.py", preset="quick", sources=4)
+    assert figures(app)[0]["data"][0]["z"]["shape"] == "6, 87"
+
+
+def test_training_from_start_to_run_and_back():
+    app = open_page("pages/train.py", preset="quick", steps=8)
+    press(app, "Start")
+    app = until(app, lambda: "Finished" in progress_text(app))
+    run = runs.listed()[0]
+    assert params(app)["model"] == run.id and run.steps == 8
+    assert len(figures(app)) == 2
+    again = open_page("pages/masks.py", preset="quick", model=run.id)
+    assert not again.warning and "untrained" not in texts(again)
+
+
+def press(app: AppTest, label: str) -> None:
+    """Press a button, and insist on no exception."""
+    next(b for b in app.button if b.label == label).click().run()
+    assert not app.exception, app.exception
+
+
+def progress_text(app: AppTest) -> str:
+    """Return the words on the progress bar."""
+    return "".join(bar.proto.text for bar in app.get("progress"))
+
+
+def until(app: AppTest, condition) -> AppTest:
+    """Look again, as the page does each second, until something holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, texts(app)
+        time.sleep(0.2)
+        app.run()
+    return app
+
+
+def test_step_reset_new_seed_pause_and_stop():
+    app = open_page("pages/train.py", preset="quick", steps=5000, seed=2)
+    press(app, "One step")
+    assert "Paused at step 1 of 5,000" in progress_text(app)
+    first = figures(app)[-1]["data"][1]["z"]
+    press(app, "Reset")
+    assert "Ready" in progress_text(app)
+    press(app, "One step")
+    assert figures(app)[-1]["data"][1]["z"] == first
+    press(app, "New seed")
+    press(app, "One step")
+    assert figures(app)[-1]["data"][1]["z"] != first and params(app)["weights"] == "3"
+    press(app, "Start" if any(b.label == "Start" for b in app.button) else "Go on")
+    app = until(app, lambda: any(b.label == "Pause" and not b.disabled for b in app.button))
+    press(app, "Pause")
+    assert "Paused" in progress_text(app)
+    press(app, "Stop")
+    assert "Stopped" in progress_text(app) and len(runs.listed()) == 1
+
+
+def test_uploads(trained):
+    app = open_page("pages/mixtures.py")
+    uploader = {u.label: u for u in app.file_uploader}
+    uploader["Mixture (CSV)"].upload("mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,x,1\n", "text/csv").run()
+    assert any("mine.csv: row 4, column 'multiplicity'" in e.value for e in app.error)
+    uploader = {u.label: u for u in app.file_uploader}
+    uploader["Mixture (CSV)"].upload("mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv").run()
+    assert not app.exception and "File mine.csv" in texts(app) and "contents not known" in texts(app)
+    app.query_params.clear()
+    for page in PATHS:
+        app.switch_page(page).run()
+        assert not app.exception, (page, app.exception)
+
+
+def test_an_own_library_replaces_the_compounds():
+    app = open_page("pages/mixtures.py")
+    table = "compound,ppm,multiplicity,protons\n" + "".join(f"mine{i},{i + 0.3},d,3\n" for i in range(6))
+    next(u for u in app.file_uploader if u.label == "Library (CSV)").upload("library.csv", table.encode(), "text/csv").run()
+    assert not app.exception, app.exception
+    assert params(app)["preset"] == "own" and "6 compounds" in texts(app)
+    assert next(s for s in app.selectbox if s.label == "Model").value == "untrained"
+
+
+def test_a_checkpoint_can_be_uploaded(trained):
+    app = open_page("pages/train.py")
+    upload = lambda: next(u for u in app.file_uploader if u.label.startswith("Checkpoint"))  # noqa: E731
+    upload().upload("model.pt", b"\x80\x04", "application/octet-stream").run()
+    assert any("other formats can run code" in e.value for e in app.error)
+    upload().upload("bad.safetensors", b"\x00" * 50, "application/octet-stream").run()
+    assert any("bad.safetensors" in e.value for e in app.error)
+    upload().upload("good.safetensors", checkpoints.to_bytes(trained), "application/octet-stream").run()
+    assert not app.exception, app.exception
+    assert params(app)["model"] == "upload" and params(app)["preset"] == "quick"
+    assert next(s for s in app.selectbox if s.label == "Model").value == "upload"
+
+
+def test_earlier_runs_are_offered_and_opened(trained):
+    runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-0123456789ab", "cli")
+    app = open_page("pages/train.py")
+    press(app, "Open this run")
+    assert params(app)["model"] == "20260101-000000-quick-s3-0123456789ab"
+    assert params(app)["preset"] == "quick" and params(app)["seed"] == "3"
+
+
+def test_evaluate_shows_the_figures_of_the_test_set():
+    app = open_page("pages/evaluate.py")
+    model = checkpoints.shipped()
+    shown = {m.label: m.value for m in app.metric}
+    assert shown["Test mixtures"] == str(len(model.dataset.test))
+    assert shown["Compounds right"] == f"{model.metrics['compound_accuracy']:.1%}"
+    counts = np.array(figures(app)[0]["data"][0]["text"])
+    assert sum(int(v) for v in counts.ravel() if v) == 3 * len(model.dataset.test)
+
+
+def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
+    runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-aaaaaaaaaaaa", "app")
+    runs.save(trained, [], runs.home() / "20260102-000000-quick-s3-bbbbbbbbbbbb", "cli")
+    monkeypatch.setattr(type(st.context), "ip_address", property(lambda self: "192.0.2.7"))
+    app = open_page("pages/train.py")
+    assert next(s for s in app.selectbox if s.label == "Run").options == [runs.find("20260102-000000-quick-s3-bbbbbbbbbbbb").title]
