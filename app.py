@@ -11,8 +11,8 @@ names = view.library.names
 
 st.title("A network takes an NMR mixture apart")
 st.markdown(
-    f"Several compounds in one tube give one spectrum. This small neural network looks at a mixture of "
-    f"{view.dataset.config.n_sources}, estimates a **mask** for each compound, and through each mask sees one compound alone."
+    f"One spectrum, {view.dataset.config.n_sources} compounds in it: the network estimates a **mask** for each, and through "
+    "each mask sees one compound alone."
 )
 workspace.mixture_heading(view)
 

@@ -50,7 +50,7 @@ else:
     if event.selection.rows:
         link.put("mixture", None)
         link.put("n", int(table.iloc[event.selection.rows[0]]["number"]))
-        st.switch_page("pages/masks.py")
+        st.switch_page("pages/masks.py", query_params=link.query())
 charts.download("Table as CSV", table, "test_mixtures.csv")
 
 st.subheader("What is mistaken for what")

@@ -35,11 +35,8 @@ if truth is not None:
     st.caption(f"Scale-invariant signal-to-distortion ratio, improvement over the mixture: {gains}.")
 
 st.subheader("Which compound is each output?")
-maps, bars = st.tabs(["Heatmap", "Bars"])
-with maps:
-    charts.chart(figures.class_heatmap(given, names, view.theme, truth), alt=figures.alt_text(given, names), key="classes")
-with bars:
-    charts.chart(figures.class_bars(given, names, view.theme), alt=figures.alt_text(given, names), key="bars")
+charts.chart(figures.class_heatmap(given, names, view.theme, truth), alt=figures.alt_text(given, names), key="classes")
+charts.chart(figures.class_bars(given, names, view.theme), alt=f"The same as bars. {figures.alt_text(given, names)}", key="bars")
 
 if truth is not None:
     st.subheader("How outputs are matched to sources")

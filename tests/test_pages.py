@@ -92,8 +92,7 @@ def test_a_link_reproduces_all_controls():
 
 def test_values_stay_when_the_page_changes():
     app = open_page(preset="quick", n=5)
-    app.query_params.clear()  # as a click in the sidebar arrives
-    app.switch_page("pages/masks.py").run()
+    app.switch_page("pages/masks.py").run()  # the links in the sidebar carry the parameters
     assert params(app) == {"preset": "quick", "n": "5"}
     assert "Unseen mixture 5 of 36" in texts(app)
 
@@ -119,6 +118,21 @@ def test_bad_links_are_explained_and_the_page_still_works(query, message):
 
 def test_a_number_beyond_the_test_set_is_brought_back():
     assert "Unseen mixture 10 of 10" in texts(open_page(preset="original", n=36))
+
+
+def test_a_step_back_in_the_history_restores_what_it_showed():
+    app = open_page()
+    press(app, "Next")
+    assert "Unseen mixture 2 of" in texts(app)
+    app.query_params.clear()
+    app.run()
+    assert "Unseen mixture 1 of" in texts(app) and params(app) == {}
+
+
+def test_a_control_of_the_page_reaches_the_link_at_once():
+    app = open_page("pages/masks.py")
+    app.toggle[0].set_value(False).run()
+    assert params(app) == {"sort": "no"}
 
 
 def test_changing_the_preset_brings_its_own_mixing():
@@ -194,7 +208,6 @@ def test_uploads(trained):
     uploader = {u.label: u for u in app.file_uploader}
     uploader["Mixture (CSV)"].upload("mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv").run()
     assert not app.exception and "File mine.csv" in texts(app) and "contents not known" in texts(app)
-    app.query_params.clear()
     for page in PATHS:
         app.switch_page(page).run()
         assert not app.exception, (page, app.exception)
@@ -211,7 +224,10 @@ def test_an_own_library_replaces_the_compounds():
 
 def test_a_checkpoint_can_be_uploaded(trained):
     app = open_page("pages/train.py")
-    upload = lambda: next(u for u in app.file_uploader if u.label.startswith("Checkpoint"))  # noqa: E731
+
+    def upload():
+        return next(u for u in app.file_uploader if u.label.startswith("Checkpoint"))
+
     upload().upload("model.pt", b"\x80\x04", "application/octet-stream").run()
     assert any("other formats can run code" in e.value for e in app.error)
     upload().upload("bad.safetensors", b"\x00" * 50, "application/octet-stream").run()

@@ -68,7 +68,7 @@ def test_training_learns_ten_mixtures_by_heart():
     config = replace(recipe("modern"), steps=150, batch_size=10, repeats=0.0, added_noise=0.0, concentration_spread=1.0)
     first, *_, last = Trainer(build("original", 3), config).snapshots(15)
     assert last.loss < 0.25 * first.loss
-    assert last.train_accuracy > 0.9 > 0.5 > first.train_accuracy
+    assert last.train_accuracy > 0.9 and first.train_accuracy < 0.5
     assert last.test["compound_accuracy"] < last.train_accuracy  # by heart is not understood
 
 
@@ -85,7 +85,7 @@ def test_the_original_recipes_are_those_of_the_design():
     assert table["momentum"] == ("sgd", 1e-4, 0.99, 1e-5, 1, 10_000)
     assert table["adam"] == ("adam", 1e-4, 0.0, 1e-5, 1, 10_000)
     data = build("original", 1)
-    assert all(c.augmented(data) == data.config for name, c in RECIPES.items() if name != "modern")
+    assert all(c.augmented(data) == data.config for name, c in RECIPES.items() if name in table and name not in ("modern", "long"))
 
 
 def test_augmentation_widens_the_data_sets_own_mixing():

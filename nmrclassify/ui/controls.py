@@ -14,6 +14,7 @@ from .workspace import View
 
 RECIPE_TITLES = {
     "modern": "Modern: AdamW, one cycle, augmented",
+    "long": "Long: made the shipped model, some minutes",
     "sgd": "Original: SGD, learning rate 0.01",
     "momentum": "Original: SGD, 0.0001, momentum 0.99",
     "adam": "Original: Adam, 0.0001",
@@ -113,7 +114,8 @@ def _buttons(view: View, config: TrainConfig, seed: int, job: Job | None) -> Non
     label = "Go on" if state == "paused" and same else "Start"
     active = state in ("waiting", "running")
     start.button(
-        label, on_click=_start, args=what, disabled=active, type="primary", icon=":material/play_arrow:", width="stretch"
+        # White on the dark theme's light blue would be too faint to read.
+        label, on_click=_start, args=what, type="secondary" if view.theme.dark else "primary", disabled=active, icon=":material/play_arrow:", width="stretch"
     )
     pause.button("Pause", on_click=lambda: job.pause(), disabled=not active, icon=":material/pause:", width="stretch")
     step.button("One step", on_click=_one_step, args=what, disabled=active, icon=":material/skip_next:", width="stretch")
@@ -167,7 +169,7 @@ def earlier_runs() -> None:
     listed = own_runs()
     st.markdown("**Earlier runs**")
     if not listed:
-        st.caption("None yet. A training that finishes or is stopped here, or `python -m nmrclassify train`, makes one.")
+        st.markdown("None yet. A training that finishes or is stopped here, or `python -m nmrclassify train`, makes one.")
         return
     titles = {run.id: run.title for run in listed}
     chosen = st.selectbox("Run", list(titles), format_func=titles.get, key="run to open")
@@ -189,4 +191,4 @@ def download_model(view: View) -> None:
         f"Download: {view.model_name}", lambda: checkpoints.to_bytes(view.checkpoint), f"{view.dataset.preset}.safetensors",
         "application/octet-stream", icon=":material/download:", on_click="ignore",
     )
-    st.caption(f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names (`~/.nmrclassify` if unset).")
+    st.markdown(f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names (`~/.nmrclassify` if unset).")

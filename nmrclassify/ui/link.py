@@ -108,19 +108,23 @@ def _values() -> dict[str, Any]:
 
 
 def read(page: str) -> list[str]:
-    """Take over the values of the URL, if it was not written by this session; return a sentence for each bad one."""
-    state = st.session_state
-    url = st.query_params.to_dict()
+    """Bring the state up to date, from the widgets or from the URL; return a sentence for each bad value of a link.
+
+    The links between pages carry the state, so a URL that this session did not write is somebody's link, or a step back
+    in the browser's history, and replaces the state as a whole.
+    """
+    state, url = st.session_state, st.query_params.to_dict()
     switched = state.get("link page", page) != page
     state["link page"] = page
     if switched:  # the same element on another page is another one to Streamlit: let all start from the values again
         _forget_widgets()
-    # A change of page inside the app arrives without parameters; everything else that differs is somebody's link.
-    if url == state.get("link written") or (switched and not url):
+    if url == state.get("link written"):
+        for key, default in state.get("link defaults", {}).items():
+            if _widget(key) in state:
+                _values()[key] = None if state[_widget(key)] == default else state[_widget(key)]
         return []
-    first_visit = "link written" not in state
-    if first_visit or url:
-        _values().clear()
+    _values().clear()
+    _forget_widgets()
     problems = []
     for key, text in url.items():
         if key not in PARAMETERS:
@@ -129,7 +133,6 @@ def read(page: str) -> list[str]:
             _values()[key] = PARAMETERS[key](text)
         except ValueError as error:
             problems.append(f"The link says {key}={text[:30]!r}; {error}. The default is used.")
-    _forget_widgets()
     return problems
 
 

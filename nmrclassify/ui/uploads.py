@@ -25,7 +25,7 @@ def own_tables(view: View) -> None:
     with left:
         st.markdown("**Your own mixture**")
         place = "`ppm`" if axis.unit == "ppm" else "`position` (from 0)"
-        st.caption(f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place} and `peak_1` to `peak_6`.")
+        st.markdown(f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place} and `peak_1` to `peak_6`.")
         template = tables.mixture_template(axis)
         st.download_button("Template for a mixture", template, "mixture_template.csv", "text/csv", on_click="ignore")
         file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
@@ -43,7 +43,7 @@ def own_tables(view: View) -> None:
             st.error(st.session_state["mixture problem"])
     with right:
         st.markdown("**Your own library**")
-        st.caption(f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to {axis.high:g} {axis.unit}.")
+        st.markdown(f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to {axis.high:g} {axis.unit}.")
         template = tables.library_template(axis)
         st.download_button("Template for a library", template, "library_template.csv", "text/csv", on_click="ignore")
         file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)

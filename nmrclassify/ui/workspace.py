@@ -140,15 +140,19 @@ def setup(page: str) -> View:
     """Start a page: configuration, sidebar, link. Call first on every page."""
     title, icon = PAGES[page]
     st.set_page_config(page_title=f"{title} · nmrclassify", page_icon=icon, layout="wide")
+    # Streamlit leaves a sixth of a small screen empty above the title.
+    st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
     problems = link.read(page)
     with st.sidebar:
         st.markdown("### nmrclassify")
-        for path, (label, symbol) in PAGES.items():
-            st.page_link(path, label=label, icon=symbol)
+        pages = st.container()
         dataset = _choose_data(problems)
         checkpoint, model_name = _choose_model(dataset, problems)
         view = _choose_mixture(dataset, checkpoint, model_name, problems)
     link.write()
+    # Last, so that the links between pages carry the state as it is now.
+    for path, (label, symbol) in PAGES.items():
+        pages.page_link(path, label=label, icon=symbol, query_params=link.query())
     for problem in problems:
         st.warning(problem, icon=":material/link_off:")
     return view

@@ -1,0 +1,107 @@
+"""A server of the app and a Chromium to drive it, for measurements and tests."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)
+HOW = "install Debian's package chromium (or any Chromium on the PATH) and `pip install -r tests/requirements.txt`"
+
+
+def missing() -> str | None:
+    """Return what is missing to drive a browser, or None."""
+    if shutil.which("chromium") is None:
+        return f"no chromium on the PATH: {HOW}"
+    try:
+        import playwright.sync_api  # noqa: F401
+    except ImportError:
+        return f"the package playwright is missing: {HOW}"
+    return None
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """Start a fresh server of the app, with a runs folder of its own; yields its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
+        command += ["--server.port", str(port), "--server.fileWatcherType", "none"]
+        environment = os.environ | {"NMRCLASSIFY_HOME": home, "OMP_WAIT_POLICY": "PASSIVE"}
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        address = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(600):
+                try:
+                    with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                        break
+                except OSError:
+                    if process.poll() is not None:
+                        raise ValueError(f"the server did not start: {process.stderr.read().decode()[-500:]}") from None
+                    time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+@contextmanager
+def chromium():
+    """Start Chromium; yields Playwright's browser.
+
+    Raises
+    ------
+    ValueError
+        If Chromium or Playwright is missing, with how to get it.
+    """
+    problem = missing()
+    if problem:
+        raise ValueError(problem)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def wait_for_figure(page, timeout: float = 30_000) -> None:
+    """Wait until the page has a drawn figure."""
+    page.wait_for_selector(".js-plotly-plot .main-svg", timeout=timeout)
+
+
+# Clicks an element and resolves with the milliseconds until a figure whose content differs was painted.
+CLICK_TO_PAINTED = """
+(button) => new Promise((resolve, reject) => {
+  const figures = () => [...document.querySelectorAll('.js-plotly-plot')];
+  const content = () => JSON.stringify(figures().map(f => (f.layout?.annotations || []).map(a => a.text).concat(
+    f.data?.[0]?.z ? Array.from(f.data[0].z[0] || []).slice(0, 200).map(String) : [])));
+  const before = content(), began = performance.now();
+  let drawn = null;
+  const note = () => { drawn = performance.now(); };
+  figures().forEach(f => f.on('plotly_afterplot', note));
+  const look = () => {
+    if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
+    if (drawn !== null && content() !== before)
+      return requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - began)));
+    requestAnimationFrame(look);
+  };
+  button.click();
+  requestAnimationFrame(look);
+})
+"""

@@ -1,0 +1,192 @@
+"""The app in Chromium: what a visitor does, two visitors at once, dark mode, and accessibility."""
+
+import os
+import re
+
+import pytest
+
+from nmrclassify.bench import _browser
+from nmrclassify.bench._browser import wait_for_figure
+
+MISSING = _browser.missing()
+if MISSING and os.environ.get("CI") == "true":
+    pytest.fail(MISSING, pytrace=False)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
+
+WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+PAGES = ("", "mixtures", "train", "masks", "separation", "evaluate")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with _browser.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address():
+    with _browser.server() as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser):
+    """Open an address as a visitor of one's own."""
+    contexts = []
+
+    def open_address(address, scheme="light", viewport=WIDE):
+        context = browser.new_context(viewport=viewport, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        page.get_by_role("heading", level=1).wait_for(timeout=30_000)
+        return page
+
+    yield open_address
+    for context in contexts:
+        context.close()
+
+
+def go(page, link: str, title: str) -> None:
+    """Change the page by the sidebar."""
+    page.get_by_test_id("stSidebar").get_by_role("link", name=link).click()
+    page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
+
+
+def settled(page) -> None:
+    """Wait until the server has nothing more to send."""
+    page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+    page.wait_for_timeout(400)
+
+
+def test_the_first_page_shows_a_mixture_taken_apart(visit, address):
+    page = visit(address)
+    wait_for_figure(page)
+    assert page.get_by_text("Unseen mixture 1 of").is_visible()
+    assert page.get_by_text(re.compile("(All 3|of 3) right")).first.is_visible()
+    titles = page.locator(".js-plotly-plot .annotation-text").all_text_contents()
+    assert {"Mixture", "Masks", "Separated", "Truth"} <= {title.split(":")[0] for title in titles}
+    # The point of the picture is on the first screen.
+    assert page.locator(".js-plotly-plot").bounding_box()["y"] < 420
+
+
+def test_make_train_masks_separation(visit, address):
+    page = visit(f"{address}/mixtures?preset=quick&seed=5")
+    wait_for_figure(page)
+    go(page, "Train or load", "Train or load")
+    page.get_by_label("Steps", exact=True).fill("30")
+    page.get_by_label("Steps", exact=True).press("Enter")
+    settled(page)
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text("Finished at step 30 of 30").wait_for(timeout=120_000)
+    page.wait_for_url(re.compile("model=2"))
+    assert page.locator(".js-plotly-plot").count() == 2
+    go(page, "Masks", "Masks")
+    wait_for_figure(page)
+    assert "model=2" in page.url and "preset=quick" in page.url
+    assert not page.get_by_text("This network is untrained").is_visible()
+    go(page, "Separation and classes", "Separation and classes")
+    wait_for_figure(page)
+    assert page.get_by_text("How outputs are matched to sources").is_visible()
+
+
+def test_a_deep_link_on_a_fresh_server(visit):
+    with _browser.server() as fresh:
+        page = visit(f"{fresh}/masks?preset=original&seed=9&n=4&sort=no")
+        wait_for_figure(page)
+        assert page.get_by_text("Unseen mixture 4 of 10").is_visible()
+        settled(page)
+        assert not page.get_by_text("Page not found").is_visible()
+        assert all(part in page.url for part in ("/masks?", "preset=original", "seed=9", "n=4", "sort=no"))
+
+
+def test_back_brings_the_page_before(visit, address):
+    page = visit(address)
+    wait_for_figure(page)
+    page.get_by_role("button", name="Next").click()
+    page.get_by_text("Unseen mixture 2 of").wait_for()
+    go(page, "Masks", "Masks")
+    page.get_by_text("Unseen mixture 2 of").wait_for()
+    page.go_back()
+    page.get_by_role("heading", name="A network takes an NMR mixture apart").wait_for()
+    page.get_by_text("Unseen mixture 2 of").wait_for()
+
+
+def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
+    first = visit(f"{address}/train?preset=quick&steps=5000")
+    other = visit(f"{address}/train?preset=quick&steps=5000")
+    first.get_by_role("button", name="Start").click()
+    first.get_by_text("Training:").first.wait_for(timeout=30_000)
+    assert other.get_by_text("Nothing is being trained in this visit").is_visible()
+    go(other, "Masks", "Masks")
+    wait_for_figure(other)
+    assert other.get_by_text("This network is untrained").is_visible()
+    go(first, "Masks", "Masks")
+    wait_for_figure(first)
+    assert not first.get_by_text("This network is untrained").is_visible()
+    go(first, "Train or load", "Train or load")
+    first.get_by_role("button", name="Stop").click()
+    first.get_by_text("Stopped at step").wait_for()
+
+
+def test_a_closed_tab_frees_its_place(visit, address):
+    pages = [visit(f"{address}/train?preset=quick&steps=50000&seed={seed}") for seed in (1, 2)]
+    for page in pages:
+        page.get_by_role("button", name="Start").click()
+        page.get_by_text("Training:").first.wait_for(timeout=30_000)
+    third = visit(f"{address}/train?preset=quick&steps=20&seed=3")
+    third.get_by_role("button", name="Start").click()
+    third.get_by_text("Waiting for a free place").wait_for()
+    pages[0].context.close()
+    third.get_by_text("Finished at step 20").wait_for(timeout=200_000)
+    pages[1].get_by_role("button", name="Stop").click()
+    pages[1].get_by_text("Stopped at step").wait_for()
+
+
+def test_a_row_opens_its_mixture(visit, address):
+    page = visit(f"{address}/evaluate")
+    wait_for_figure(page)
+    grid = page.get_by_test_id("stDataFrame").bounding_box()
+    page.mouse.click(grid["x"] + 16, grid["y"] + 35 + 35 * 2 + 17)
+    page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
+    page.get_by_text("Unseen mixture 3 of").wait_for()
+
+
+def test_the_keyboard_changes_the_mixture(visit, address):
+    page = visit(address)
+    wait_for_figure(page)
+    page.get_by_role("button", name="Next").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Unseen mixture 2 of").wait_for()
+
+
+def test_dark_mode_reaches_the_figures(visit, address):
+    page = visit(address, scheme="dark")
+    wait_for_figure(page)
+    settled(page)
+    colour = page.evaluate("() => getComputedStyle(document.querySelector('.js-plotly-plot .xtick text')).fill")
+    assert min(int(v) for v in re.findall(r"\d+", colour)[:3]) > 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_is_cut_off_on_a_narrow_screen(visit, address, path):
+    page = visit(f"{address}/{path}", viewport=NARROW)
+    if path != "train":
+        wait_for_figure(page)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    boxes = [plot.bounding_box() for plot in page.locator(".js-plotly-plot:visible").all()]
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= NARROW["width"] + 1 for box in boxes)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(visit, address, path, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(f"{address}/{path}", scheme=scheme)
+    if path != "train":
+        wait_for_figure(page)
+    settled(page)
+    found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+    assert not found, [(v["id"], [node["html"][:160] for node in v["nodes"]][:4]) for v in found]
