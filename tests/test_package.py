@@ -54,3 +54,26 @@ def test_requirements_are_pinned_and_short():
     assert {line.split("==")[0] for line in lines} == {
         "streamlit", "torch", "numpy", "plotly", "pandas", "pytest", "scipy", "safetensors", "tqdm",
     }
+
+
+def test_ci_runs_the_readmes_test_line():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    line = next(line for line in lines if line.endswith("python -m pytest"))
+    assert any(text.startswith(line) for text in (ROOT / ".ci" / "run").read_text().splitlines())
+
+
+def test_the_readmes_python_example_runs():
+    text = (ROOT / "README.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line.strip()]) <= 16
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("steps=100", "steps=20")], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0 and "compound_accuracy" in done.stdout, done.stderr
+
+
+def test_the_packaged_data_ships_with_the_wheel():
+    text = (ROOT / "pyproject.toml").read_text()
+    packages = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in (ROOT / "nmrclassify").rglob("__init__.py")}
+    assert all(f'"{package}"' in text for package in packages)
+    assert 'nmrclassify = ["data/*"]' in text

@@ -85,19 +85,17 @@ def wait_for_figure(page, timeout: float = 30_000) -> None:
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=timeout)
 
 
-# Clicks an element and resolves with the milliseconds until a figure whose content differs was painted.
+# Clicks an element and resolves with the milliseconds until a figure with other data was painted. Streamlit mounts a new
+# chart for new data, so the figure is looked up in each frame.
 CLICK_TO_PAINTED = """
 (button) => new Promise((resolve, reject) => {
-  const figures = () => [...document.querySelectorAll('.js-plotly-plot')];
-  const content = () => JSON.stringify(figures().map(f => (f.layout?.annotations || []).map(a => a.text).concat(
-    f.data?.[0]?.z ? Array.from(f.data[0].z[0] || []).slice(0, 200).map(String) : [])));
+  const figure = () => document.querySelector('.js-plotly-plot');
+  const content = () => JSON.stringify((figure()?.data || []).map(trace => trace.z?.bdata || trace.x?.bdata || null));
+  const drawn = () => figure()?.querySelector('.heatmaplayer image') && figure()?.querySelector('.barlayer path');
   const before = content(), began = performance.now();
-  let drawn = null;
-  const note = () => { drawn = performance.now(); };
-  figures().forEach(f => f.on('plotly_afterplot', note));
   const look = () => {
     if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
-    if (drawn !== null && content() !== before)
+    if (figure() && drawn() && content() !== before)
       return requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - began)));
     requestAnimationFrame(look);
   };
