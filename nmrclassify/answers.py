@@ -83,7 +83,7 @@ def compare(given: Answer, areas: np.ndarray, sources: np.ndarray, labels: np.nd
 
 def percent(probability: float) -> str:
     """Return a probability for reading; one that is nearly certain is not rounded up to certainty."""
-    return "over 99.9 %" if 0.999 < probability < 1 else f"{probability:.1%}".replace("%", " %")
+    return "over 99.9 %" if probability > 0.999 else f"{probability:.1%}".replace("%", " %")
 
 
 def listing(items: list[str]) -> str:

@@ -64,6 +64,14 @@ class Checkpoint:
         """Take the present state of a training."""
         return cls(trainer.model, trainer.dataset, trainer.config, trainer.seed, trainer.step, metrics)
 
+    def trained_on(self, labels: np.ndarray) -> np.ndarray:
+        """Return whether training used, or by augmentation may have used, each composition of `labels`, shape (B, C)."""
+        base = self.dataset.library.n_compounds ** np.arange(labels.shape[1])
+        keys = np.sort(labels, axis=1) @ base
+        repeated = (np.diff(np.sort(labels, axis=1), axis=1) == 0).any(axis=1)
+        augmented = repeated & (self.training.repeats > 0) & ~np.isin(keys, self.dataset.test @ base)
+        return (np.isin(keys, self.dataset.train @ base) | augmented) & (self.step > 0)
+
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
     """Serialise a checkpoint."""

@@ -75,7 +75,7 @@ class Scale:
         }
         if self.root:
             steps = np.array([m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)])
-            shown = [0.0, *steps[(steps <= self.high) & (steps >= self.high / 12)]]
+            shown = [0.0, *steps[(steps <= self.high) & (steps >= self.high / 6)]]
             bar |= {"tickvals": list(self.place(np.array(shown))), "ticktext": [f"{v:g}" for v in shown]}
         low, high = self.place(np.array([self.low, self.high]))
         return {"cmin": float(low), "cmax": float(high), "colorscale": self.colours, "colorbar": bar}

@@ -292,8 +292,8 @@ def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: The
     """
     cost = truth.classification + weight * truth.reconstruction
     text = [
-        [f"{cost[i, j]:.3g}<br>{truth.classification[i, j]:.3g} + {weight * truth.reconstruction[i, j]:.3g}" for j in range(len(cost))]
-        for i in range(len(cost))
+        [f"{total:.3g}<br>{abs(entropy):.2g} + {weight * error:.2g}" for total, entropy, error in zip(*row)]
+        for row in zip(cost, truth.classification, truth.reconstruction)
     ]
     # Costs span decades, so colour goes by their logarithm.
     colour = np.log10(cost + 1e-3)

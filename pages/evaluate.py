@@ -17,6 +17,9 @@ st.markdown(
 if not view.checkpoint.step:
     st.info("This network is untrained, so these are the figures of guessing. Train it on the page *Train or load*.")
 mixtures = view.dataset.test_mixtures()
+seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
+if seen:
+    st.warning(f"{seen} of these compositions were in this model's training: the model was made with another split. Choose its seed.")
 result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
 summary = result.summary()
 

@@ -44,13 +44,17 @@ if truth is not None:
     loud = ~masks.silent(given.encoding)
     error = np.abs(given.masks - ideal)[:, loud].mean(axis=1)
     words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
-    st.caption(f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is perfect, 1 the opposite).")
+    st.caption(
+        f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is the same, 1 the opposite). The network "
+        "is never shown the ideal masks. Its decoder learns along with it, so quite different masks can separate well: what counts "
+        "is on the page *Separation and classes*."
+    )
 
 left, right = st.columns([1, 2])
 with left:
     st.subheader("Encoding")
     charts.chart(
-        figures.mask_maps([("Strength, relative", np.abs(given.encoding[None, order]) / largest)], axis, view.theme, outputs=False),
+        figures.mask_maps([("Strength, relative", np.where(hidden, np.nan, np.abs(given.encoding[order]) / largest)[None])], axis, view.theme, outputs=False),
         alt="Heatmap of the encoding of the mixture, filters by positions", key="encoding",
     )
 with right:

@@ -134,3 +134,11 @@ def test_the_shipped_model_is_small_and_as_good_as_it_says():
     assert result["compound_accuracy"] >= 0.92
     assert not {tuple(row) for row in model.dataset.test.tolist()} & {tuple(row) for row in model.dataset.train.tolist()}
     assert np.array_equal(np.unique(np.concatenate([model.dataset.train, model.dataset.test])), np.arange(10))
+
+
+def test_what_training_saw_is_known(trained, quick):
+    assert trained.trained_on(quick.train[:, ::-1]).all() and not trained.trained_on(quick.test).any()
+    assert trained.trained_on(np.array([[3, 3, 1]])).all()
+    plain = replace(trained, training=replace(trained.training, repeats=0.0))
+    assert not plain.trained_on(np.array([[3, 3, 1]])).any()
+    assert not replace(trained, step=0).trained_on(quick.train).any()

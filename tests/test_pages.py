@@ -256,6 +256,11 @@ def test_evaluate_shows_the_figures_of_the_test_set():
     assert sum(int(v) for v in counts.ravel() if v) == 3 * len(model.dataset.test)
 
 
+def test_another_split_is_not_passed_off_as_unseen():
+    assert any("were in this model's training" in w.value for w in open_page("pages/evaluate.py", seed=8).warning)
+    assert not open_page("pages/evaluate.py").warning
+
+
 def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
     runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-aaaaaaaaaaaa", "app")
     runs.save(trained, [], runs.home() / "20260102-000000-quick-s3-bbbbbbbbbbbb", "cli")

@@ -92,9 +92,7 @@ class View:
     @property
     def seen(self) -> bool:
         """Whether the model was trained on this composition."""
-        if self.labels is None or not self.checkpoint.step:
-            return False
-        return bool((self.checkpoint.dataset.train == np.sort(self.labels)).all(axis=1).any())
+        return self.labels is not None and bool(self.checkpoint.trained_on(self.labels[None])[0])
 
     @property
     def source_names(self) -> tuple[str, ...]:
@@ -229,7 +227,7 @@ def _choose_model(dataset: Dataset, problems: list[str]) -> tuple[Checkpoint, st
         if checkpoint is not None and fits(checkpoint, dataset):
             found[name] = (title, checkpoint)
     # An own library has no recipe to rebuild it from, so its untrained network is not cached.
-    if dataset.preset in PRESETS and dataset.library.areas is _dataset(dataset.preset, dataset.seed, dataset.config).library.areas:
+    if dataset.preset in PRESETS:
         untrained = _untrained(dataset.preset, dataset.seed, dataset.config)
     else:
         untrained = Checkpoint(model_for(dataset, dataset.seed).requires_grad_(False), dataset, TrainConfig(), dataset.seed, 0, {})
@@ -303,9 +301,10 @@ def mixture_heading(view: View) -> None:
     note = "the model was trained on this composition" if view.seen else "never seen in training"
     known = view.labels is not None and view.checkpoint.step
     count = len(view.dataset.test)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else ""))
-        st.button("Previous", on_click=turn, args=(-1, count), icon=":material/chevron_left:", width=130)
-        st.button("Next", on_click=turn, args=(1, count), icon=":material/chevron_right:", width=130)
+    words, buttons = st.columns([5, 2], vertical_alignment="center")
+    words.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else ""))
+    with buttons.container(horizontal=True, horizontal_alignment="right"):
+        st.button("Previous", on_click=turn, args=(-1, count), icon=":material/chevron_left:")
+        st.button("Next", on_click=turn, args=(1, count), icon=":material/chevron_right:", icon_position="right")
     if not view.checkpoint.step:
         st.info("This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*.")
