@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .losses import Costs, pairwise_costs
-from .metrics import pair_for_scoring, si_sdr
+from .metrics import pair_for_scoring, si_sdr_improvement
 from .model import Slots
 
 
@@ -60,7 +60,7 @@ class Truth:
     si_sdr_improvement: np.ndarray
 
 
-def compare(given: Answer, areas: np.ndarray, sources: np.ndarray, labels: np.ndarray) -> Truth:
+def compare(given: Answer, areas: np.ndarray, sources: np.ndarray, labels: np.ndarray, weight: float = 1.0) -> Truth:
     """Match an answer to the sources of its mixture.
 
     Parameters
@@ -70,14 +70,16 @@ def compare(given: Answer, areas: np.ndarray, sources: np.ndarray, labels: np.nd
         The mixture.
     sources : ndarray, shape (C, P, L)
     labels : ndarray, shape (C,)
+    weight : float
+        The training's reconstruction weight, which the assignment follows.
     """
     logits, multiplets, truth, classes = (
         torch.from_numpy(np.asarray(a))[None] for a in (given.logits, given.multiplets, sources, labels)
     )
     costs: Costs = pairwise_costs(logits, multiplets, classes, truth)
-    pairing = pair_for_scoring(logits, costs, classes)[0]
+    pairing = pair_for_scoring(logits, costs, classes, weight)[0]
     paired = sources[pairing]
-    gain = si_sdr(given.multiplets, paired) - si_sdr(areas[None], paired)
+    gain = si_sdr_improvement(given.multiplets, areas[None], paired)
     return Truth(pairing, labels[pairing], paired, costs.classification[0].numpy(), costs.reconstruction[0].numpy(), gain)
 
 

@@ -6,14 +6,12 @@ one sentence on stderr and exit code 2.
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from . import bench, checkpoints, runs, tables
@@ -22,7 +20,7 @@ from .checkpoints import Checkpoint
 from .metrics import evaluate
 from .model import Slots
 from .presets import PRESETS, build
-from .training import RECIPES, Trainer, recipe
+from .training import RECIPES, Trainer, recipe, set_threads
 
 INTERRUPTED = 130
 
@@ -183,7 +181,7 @@ def _as_text(result: dict) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    torch.set_num_threads(min(2, os.cpu_count() or 1))
+    set_threads()
     commands = {"generate": _generate, "train": _train, "evaluate": _evaluate, "separate": _separate, "bench": _bench}
     try:
         arguments = _parser().parse_args(argv)

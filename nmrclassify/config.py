@@ -1,6 +1,6 @@
 """Bounds for configuration dataclasses: stated once, checked on construction, read by the widgets."""
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 
@@ -23,21 +23,14 @@ def bounds(config: type, name: str) -> Bounds:
     return config.__dataclass_fields__[name].metadata["bounds"]
 
 
-def default(config: type, name: str) -> Any:
-    """Return the default that `config` declares for the field `name`."""
-    value = config.__dataclass_fields__[name].default
-    if value is MISSING:
-        raise ValueError(f"{config.__name__}.{name} has no default; pass a value")
-    return value
-
-
 def check(config: Any) -> None:
     """Raise ValueError if a bounded field of the dataclass instance `config` is out of its bounds or type."""
     for item in fields(config):
-        limit = item.metadata.get("bounds")
+        limit, value = item.metadata.get("bounds"), getattr(config, item.name)
         if limit is None:
+            if isinstance(item.default, bool) and not isinstance(value, bool):
+                raise ValueError(f"{item.name} is {value!r}; expected true or false")
             continue
-        value = getattr(config, item.name)
         whole = isinstance(item.default, int) and not isinstance(item.default, bool)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         # A NaN fails the comparison below, and is refused with the rest.

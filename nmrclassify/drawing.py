@@ -179,7 +179,7 @@ class Sheet:
         trace["hovertemplate"] = f"{number}, %{{x}}<br>{scale.title} {shown}<extra></extra>"
         at, text = ticks(axis, n_maps)
         x = {"type": "category", "tickvals": at, "ticktext": text} | ({"title": {"text": axis.title, "standoff": 4}} if last else {})
-        y: dict = {"autorange": "reversed"} if labels else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
+        y: dict = {"autorange": "reversed", "type": "category"} if labels else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
         if content.row_name == "peak" and not labels:
             y |= {"dtick": 1 if n_rows < 4 else 5, "tick0": 1}
         self.traces.append(trace | self.axes(row, x, y))

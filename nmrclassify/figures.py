@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .answers import Answer, Truth, percent
-from .drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Sheet, Theme, add_rows, finish, peak, stack
+from .drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Sheet, Theme, add_rows, finish, peak, place, stack
 from .library import Axis, Library
 from .masks import overlap, shares, silent, similarity_order
 
@@ -69,7 +69,7 @@ def overview(
             "range": [-0.02, n_outputs * pitch - 0.1],
             "title": {"text": "probability" + (" (◇ true compound)" if truth is not None else ""), "standoff": 4},
         },
-        {"autorange": "reversed", "tickfont": {"size": 11}, "dtick": 1},
+        {"autorange": "reversed", "tickfont": {"size": 11}, "dtick": 1, "type": "category"},
     )
     for i, chances in enumerate(given.probabilities):
         sheet.traces.append(
@@ -168,17 +168,19 @@ def line_spectrum(
     sources : ndarray, shape (C, P, L), optional
         Draws each stick as the stacked, coloured parts of its sources; `names` labels them.
     """
-    n_peaks, n_positions = areas.shape
-    offset = (np.arange(n_peaks) - (n_peaks - 1) / 2) / (n_peaks + 1)  # in positions
-    x = axis.centres[0] + (np.arange(n_positions)[None] + offset[:, None]) * axis.width  # (P, L)
     traces = []
     for i, (part, name) in enumerate(zip(areas[None] if sources is None else sources, names)):
-        filled = np.abs(part) > 1e-9
+        filled = np.abs(part) > 1e-9  # (P, L)
+        # A pattern fills its first peaks; its sticks stand symmetrically around the middle of its position.
+        last = np.where(filled.any(axis=0), len(part) - 1 - filled[::-1].argmax(axis=0), 0)
+        offset = (np.arange(len(part))[:, None] - last / 2) / (len(part) + 1)  # (P, L), in positions
+        x = axis.centres + offset * axis.width
+        where = [[f"{place(axis, p)}, peak {k + 1} of {last[p] + 1}" for p in range(part.shape[1])] for k in range(len(part))]
         traces.append(
             {
                 "type": "bar", "x": x[filled], "y": part[filled], "name": name, "width": axis.width * 0.1,
                 "marker": {"color": theme.text if sources is None else OUTPUT_COLOURS[i % 8], "line": {"width": 0}},
-                "hovertemplate": f"{name}: area %{{y:.3g}} at %{{x:.2f}} {axis.unit}<extra></extra>",
+                "customdata": np.array(where)[filled], "hovertemplate": f"{name}: area %{{y:.3g}} at %{{customdata}}<extra></extra>",
             }
         )
     return finish(
@@ -233,9 +235,9 @@ def learning_curves(history: list[dict], theme: Theme) -> go.Figure:
     return finish(
         traces, theme, 340, showlegend=True, legend={"orientation": "h", "y": -0.26, "yanchor": "top", "x": 0},
         margin={"b": 100}, annotations=titles,
-        xaxis={"title": {"text": "step"}, "domain": [0, 0.43]}, yaxis={"type": "log"},
+        xaxis={"title": {"text": "step"}, "domain": [0, 0.43]}, yaxis={"type": "log", "title": {"text": "loss"}},
         xaxis2=grid | {"title": {"text": "step"}, "domain": [0.57, 1], "anchor": "y2"},
-        yaxis2=grid | {"anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
+        yaxis2=grid | {"title": {"text": "share right"}, "anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
     )
 
 
@@ -252,8 +254,8 @@ def _table_map(
         {"type": "rect", "x0": j - 0.5, "x1": j + 0.5, "y0": i - 0.5, "y1": i + 0.5, "line": {"color": FRAME, "width": 4}}
         for i, j in framed
     ]
-    xaxis = {"showgrid": False} | layout.pop("xaxis", {})
-    yaxis = {"showgrid": False, "autorange": "reversed"} | layout.pop("yaxis", {})
+    xaxis = {"showgrid": False, "type": "category"} | layout.pop("xaxis", {})
+    yaxis = {"showgrid": False, "autorange": "reversed", "type": "category"} | layout.pop("yaxis", {})
     margin = {"r": 62 if layout["coloraxis"].get("showscale", True) else 8, "t": 10}
     return finish([trace], theme, height, shapes=frames, xaxis=xaxis, yaxis=yaxis, margin=margin, **layout)
 
@@ -281,7 +283,7 @@ def class_bars(given: Answer, names: tuple[str, ...], theme: Theme) -> go.Figure
     ]
     return finish(
         traces, theme, 280, barmode="group", showlegend=True, legend=LEGEND,
-        xaxis={"title": {"text": "compound"}, "showgrid": False}, yaxis={"title": {"text": "probability"}, "range": [0, 1]},
+        xaxis={"title": {"text": "compound"}, "showgrid": False, "type": "category"}, yaxis={"title": {"text": "probability"}, "range": [0, 1]},
     )
 
 

@@ -141,7 +141,9 @@ class Job:
     def pinned_truth(self) -> Truth:
         """The sources of the pinned mixture, matched to the latest snapshot's outputs."""
         pinned = self.pinned
-        return compare(self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0])
+        return compare(
+            self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], self._trainer.config.reconstruction_weight
+        )
 
     def describes(self, dataset: Dataset, config: TrainConfig, seed: int) -> bool:
         """Whether this job trains on these data with this configuration and seed."""
@@ -177,9 +179,15 @@ class Job:
         """Take one step by hand while halted."""
         if self.active or self._state in ("finished", "stopped", "failed"):
             return
-        with self._lock:
-            self._trainer.advance()
-            self.latest = self._trainer.snapshot()
+        began = time.monotonic()
+        try:
+            with self._lock:
+                self._trainer.advance()
+                self.latest = self._trainer.snapshot()
+        except Exception as error:  # shown to the owner, as in the thread
+            self.message, self._state = f"training failed: {error}", "failed"
+            return
+        self.spent += time.monotonic() - began
         if self._trainer.finished:
             self._conclude("finished")
         else:
@@ -216,14 +224,14 @@ class Job:
             # Below the pages' own threads (Linux: niceness is a thread's), so that a training never slows a visitor.
             if sys.platform == "linux":
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-            self._began, last = time.monotonic(), time.monotonic()
+            self._began, due = time.monotonic(), time.monotonic()
             while not self._halt.is_set() and not self._trainer.finished:
                 with self._lock:
                     self._trainer.advance()
-                    # A snapshot costs as much as a step or two; once in 0.4 s is as often as a page can look.
-                    if time.monotonic() - last > 0.4:
+                    began = time.monotonic()
+                    if began > due:  # as often as a page can look, and never more than a tenth of the time
                         self.latest = self._trainer.snapshot()
-                        last = time.monotonic()
+                        due = time.monotonic() + max(0.4, 9 * (time.monotonic() - began))
                 # Locks are not fair: without a pause a page that waits for the model would never get it.
                 time.sleep(0.001)
                 if self.spent + time.monotonic() - self._began > self._max_seconds:

@@ -1,5 +1,6 @@
 """Compound libraries: K pure compounds, each a map of multiplets along one axis."""
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -9,6 +10,8 @@ import pandas as pd
 
 from .config import bounded, check
 from .multiplets import all_patterns, pattern
+
+_NAME = re.compile(r"(?!_)[\w \-+,.'()/]{1,80}(?<!_)")
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,10 @@ class Library:
         empty = [name for name, areas in zip(self.names, self.areas) if not areas.any()]
         if empty:
             raise ValueError(f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out")
+        for name in self.names:
+            # Names are shown inside Markdown and HTML on every page; what either could take for markup is not let in.
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters, digits, spaces and -+,.'()/")
         if len(set(self.names)) != len(self.names):
             raise ValueError("two compounds share a name; give each its own")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import t as student_t
 from torch import nn
 
 from .losses import Costs, pairwise_costs
@@ -32,10 +33,36 @@ def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     target = dot / np.maximum((reference**2).sum((-1, -2), keepdims=True), 1e-12) * reference
     signal = (target**2).sum((-1, -2))
     distortion = ((estimate - target) ** 2).sum((-1, -2))
-    energy = np.maximum(signal + distortion, 1e-12)
-    # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure.
-    return 10 * np.log10(np.maximum(signal, 1e-8 * energy) / np.maximum(distortion, 1e-8 * energy))
+    energy = signal + distortion
+    # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure; silence has the lowest.
+    ratio = 10 * np.log10(np.maximum(signal, 1e-8 * energy + 1e-30) / np.maximum(distortion, 1e-8 * energy + 1e-30))
+    return np.where(energy > 1e-20, ratio, -80.0)
 
+
+def si_sdr_improvement(estimate: np.ndarray, mixture: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return by how many dB an estimate is closer to its source than the mixture is, over the last two axes.
+
+    NaN where the mixture is the source up to scale (60 dB or more), as with one compound alone: nothing is to be improved.
+    """
+    baseline = si_sdr(mixture, source)
+    return np.where(baseline < 60.0, si_sdr(estimate, source) - baseline, np.nan)
+
+
+
+METRICS = tuple(
+    key + interval
+    for key in ("n_mixtures", "n_compositions", "compound_accuracy", "exact_match", "si_sdr_improvement_db")
+    for interval in (("",) if key.startswith("n_") else ("", "_ci95"))
+)
+
+
+def _mean_and_half_width(values: np.ndarray, n: int) -> tuple[float | None, float | None]:
+    """Return the mean of (mixtures, outputs) leaving out NaN, and half its 95 % interval for n independent mixtures."""
+    rows = values[~np.isnan(values).all(axis=1)]
+    if len(rows) < 2 or n < 2:
+        return (float(np.nanmean(rows)), None) if len(rows) else (None, None)
+    means = np.nanmean(rows, axis=1)
+    return float(means.mean()), float(student_t.ppf(0.975, n - 1) * means.std(ddof=1) / np.sqrt(min(n, len(means))))
 
 
 @dataclass(frozen=True)
@@ -50,7 +77,7 @@ class Evaluation:
     matched : ndarray, shape (B, C)
         The true compound that each output was matched to.
     si_sdr_improvement : ndarray, shape (B, C)
-        dB by which the separated multiplets are closer to their source than the mixture is.
+        dB, as `si_sdr_improvement`.
     compositions : int
         Number of distinct compositions among the mixtures, the unit of the intervals: several mixtures of the same
         compounds are not independent evidence.
@@ -93,14 +120,13 @@ class Evaluation:
                 "right": [f"{row.sum()} of {len(row)}" for row in self.correct],
                 "wholly right": self.exact,
                 "confidence": self.confidence,
-                "SI-SDR improvement (dB)": self.si_sdr_improvement.mean(axis=1),
+                "SI-SDR improvement (dB)": [np.mean(row[~np.isnan(row)]) if not np.isnan(row).all() else None for row in self.si_sdr_improvement],
             }
         )
 
     def summary(self) -> dict:
         """Return the figures with their 95 % intervals, ready for JSON."""
-        gain = self.si_sdr_improvement.mean(axis=1)
-        half = 1.96 * float(gain.std(ddof=1) / np.sqrt(self.compositions)) if len(gain) > 1 else float("nan")
+        gain, half = _mean_and_half_width(self.si_sdr_improvement, self.compositions)
         accuracy, exact = float(self.correct.mean()), float(self.exact.mean())
         return {
             "n_mixtures": len(self.predicted),
@@ -110,8 +136,8 @@ class Evaluation:
             "compound_accuracy_ci95": list(wilson(accuracy, self.compositions)),
             "exact_match": exact,
             "exact_match_ci95": list(wilson(exact, self.compositions)),
-            "si_sdr_improvement_db": float(gain.mean()),
-            "si_sdr_improvement_db_ci95": [float(gain.mean()) - half, float(gain.mean()) + half],
+            "si_sdr_improvement_db": gain,
+            "si_sdr_improvement_db_ci95": [None, None] if half is None else [gain - half, gain + half],
         }
 
 
@@ -140,7 +166,7 @@ def evaluate(model: nn.Module, mixtures: Mixtures, reconstruction_weight: float 
         pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
         paired = np.take_along_axis(part.sources, pairing[:, :, None, None], axis=1)
         estimate = separation.multiplets.numpy()
-        gains.append(si_sdr(estimate, paired) - si_sdr(part.areas[:, None], paired))
+        gains.append(si_sdr_improvement(estimate, part.areas[:, None], paired))
         probabilities.append(logits.softmax(-1).numpy())
         pairings.append(pairing)
     chances, pairing = np.concatenate(probabilities), np.concatenate(pairings)

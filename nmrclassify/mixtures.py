@@ -10,14 +10,15 @@ from .config import bounded, check
 from .library import Library
 
 MAX_COMPOSITIONS = 20_000
+MAX_TEST = 500  # enough for an interval of a few points, few enough to measure while training
 # One seed feeds independent streams, so that e.g. a longer training never changes the test set.
 STREAMS = {"library": 0, "split": 1, "train": 2, "test": 3, "weights": 4, "order": 5, "view": 6}
 
 
 def generator(seed: int, stream: str, *indices: int) -> np.random.Generator:
     """Return the generator of one named stream of `seed`; `indices` (a step, an epoch) pick a place in the stream."""
-    if seed < 0:
-        raise ValueError(f"seed is {seed}; expected a whole number of 0 or more")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed}; expected a whole number from 0 to 2^63 - 1")
     return np.random.default_rng([seed, STREAMS[stream], *indices])
 
 
@@ -195,6 +196,27 @@ class Dataset:
                 "take a larger library, or fewer compounds a mixture"
             )
 
+        for rows in (self.train, self.test):
+            if (np.diff(rows, axis=1) < 0).any():
+                raise ValueError("a composition of the split is not sorted; expected compounds in increasing order")
+        common = int(np.isin(self.keys(self.test), self.keys(self.train)).sum())
+        if common:
+            raise ValueError(f"{common} test compositions are in the training part as well; expected none")
+
+    def keys(self, labels: np.ndarray) -> np.ndarray:
+        """Return one number for each composition of `labels`, shape (B, C), the same whatever its order."""
+        return np.sort(labels, axis=1) @ self.library.n_compounds ** np.arange(labels.shape[1])
+
+    def repeated(self) -> list[np.ndarray]:
+        """Return the training compositions with one compound replaced by another of them, for each way to do so."""
+        ways = []
+        for lost in range(self.train.shape[1]):
+            for copied in range(self.train.shape[1]):
+                if lost != copied:
+                    ways.append(self.train.copy())
+                    ways[-1][:, lost] = self.train[:, copied]
+        return ways
+
     def training_batch(
         self, step: int, size: int, config: MixtureConfig | None = None, repeats: float = 0.0
     ) -> Mixtures:
@@ -224,10 +246,7 @@ class Dataset:
         order = rng.permuted(np.tile(np.arange(labels.shape[1]), (len(chosen), 1)), axis=1)
         changed = labels[chosen]
         changed[np.arange(len(chosen)), order[:, 0]] = labels[chosen, order[:, 1]]
-        changed.sort(axis=1)
-        # Compositions as numbers in base K, to look them up at once.
-        base = self.library.n_compounds ** np.arange(labels.shape[1])
-        allowed = ~np.isin(changed @ base, self.test @ base)
+        allowed = ~np.isin(self.keys(changed), self.keys(self.test))
         labels = labels.copy()
         labels[chosen[allowed]] = changed[allowed]
         return labels
@@ -252,7 +271,7 @@ class Dataset:
 def split(
     library: Library, config: MixtureConfig, seed: int, n_train: int | None, n_test: int | None, preset: str = "own"
 ) -> Dataset:
-    """Divide the compositions of a library into training and test; without numbers, 70 % and 30 % of them.
+    """Divide the compositions of a library into training and test; without numbers 30 % (at most `MAX_TEST`) for the test.
 
     Raises
     ------
@@ -260,6 +279,6 @@ def split(
         If the library is too small to leave a composition on each side.
     """
     pool = compositions(library.n_compounds, config.n_sources, config.repetition, generator(seed, "split"))
-    n_test = n_test or round(0.3 * len(pool))
+    n_test = n_test or min(round(0.3 * len(pool)), MAX_TEST)
     train = pool[n_test:] if n_train is None else pool[n_test : n_test + n_train]
     return Dataset(library, config, train, pool[:n_test], seed, preset)

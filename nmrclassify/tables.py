@@ -21,6 +21,7 @@ from .multiplets import pattern
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_ROWS = 20_000
+MAX_COLUMNS = 64
 MAX_AREA = 1e6
 MAX_NAME = 80
 
@@ -39,17 +40,20 @@ def _read(content: bytes | str) -> pd.DataFrame:
         raise TableError(f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8") from None
     if "\0" in text:
         raise TableError("the file holds binary data; expected a CSV table")
+    header = text.lstrip("\r\n").split("\n", 1)[0]
+    if header.count(",") >= MAX_COLUMNS:
+        raise TableError(f"the table has more than {MAX_COLUMNS} columns; keep those that are needed, see the template")
     try:
-        # Text, so that a message can quote what was written; Python's parser stops at unbalanced quotes with an error.
+        # From the text itself: pandas would silently rename the second of two equal columns.
+        names = [name.strip().lower() for name in next(csv.reader([header]), [])]
+        # Cells stay text, so that a message can quote what was written.
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, nrows=MAX_ROWS + 1, skip_blank_lines=False)
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, csv.Error, pd.errors.ParserError) as error:
         raise TableError(f"the file is not a CSV table ({str(error).strip().splitlines()[-1]}); compare it with the template") from None
     if len(table) > MAX_ROWS:
         raise TableError(f"the table has more than {MAX_ROWS:,} rows; split it")
     if not isinstance(table.index, pd.RangeIndex):
         raise TableError("a row has more values than the header has columns; compare the file with the template")
-    # From the text itself: pandas would silently rename the second of two equal columns.
-    names = [name.strip().lower() for name in next(csv.reader([text.lstrip("\r\n").splitlines()[0]]))]
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
         raise TableError(f"column {twice[0]!r} occurs twice; keep one of them")

@@ -1,8 +1,10 @@
 """Training as a stream of immutable snapshots, which the command line and the app both consume."""
 
 import math
+import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +78,7 @@ _ORIGINAL = TrainConfig("sgd", 1e-2, 0.0, 1e-5, "constant", batch_size=1, steps=
 RECIPES = {
     "modern": TrainConfig(),
     # Made the shipped model. Its mixtures vary in concentration already, so they need less noise and more steps.
-    "long": TrainConfig(steps=3000, concentration_spread=1.0, repeats=0.5, added_noise=0.02),
+    "long": TrainConfig(learning_rate=1e-2, steps=3000, concentration_spread=1.0, repeats=0.4, added_noise=0.02),
     "sgd": _ORIGINAL,
     "momentum": replace(_ORIGINAL, learning_rate=1e-4, momentum=0.99),
     "adam": replace(_ORIGINAL, optimiser="adam", learning_rate=1e-4),
@@ -118,12 +120,23 @@ class Snapshot:
         return {key: getattr(self, key) for key in keys} | test
 
 
+_INITIALISING = threading.Lock()
+
+
+def set_threads() -> None:
+    """Use one thread, or as many as the environment variable NMRCLASSIFY_THREADS says.
+
+    The operations are so small that sharing them out costs more than it brings: two threads train three times slower.
+    """
+    torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
+
+
 def model_for(dataset: Dataset, seed: int) -> Slots:
     """Return an untrained network of the data set's sizes; the same seed gives the same weights."""
     areas = dataset.library.areas
     config = SlotsConfig(areas.shape[0], areas.shape[2], areas.shape[1], dataset.config.n_sources)
-    # Initialisation draws from torch's global generator: fork it, so that no other training in the process is disturbed.
-    with torch.random.fork_rng(devices=[]):
+    # Initialisation draws from torch's generator, which all threads share: one at a time, and put back as it was.
+    with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
         return Slots(config)
 
@@ -197,9 +210,9 @@ class Trainer:
         self.history.append(snapshot.row())
         return snapshot
 
-    def snapshots(self, every: int = 10) -> Iterator[Snapshot]:
-        """Train to the end, yielding a snapshot each `every` steps and at the last; stop by not asking for the next."""
-        while not self.finished:
+    def snapshots(self, every: int = 10, halt: Callable[[], bool] = lambda: False) -> Iterator[Snapshot]:
+        """Train to the end, yielding a snapshot each `every` steps and at the last; `halt` is asked before each step."""
+        while not self.finished and not halt():
             self.advance()
             if self.step % every == 0 or self.finished:
                 yield self.snapshot()

@@ -9,6 +9,8 @@ from safetensors.torch import save as save_tensors
 from nmrclassify import checkpoints
 from nmrclassify.checkpoints import CheckpointError, from_bytes, load, save, to_bytes
 from nmrclassify.metrics import evaluate
+from nmrclassify.presets import build
+from nmrclassify.training import recipe
 
 
 @pytest.fixture
@@ -106,16 +108,33 @@ FORGERIES = {
     "negative library": ({}, {"library.areas": torch.full((10, 6, 21), -1.0)}, "negative"),
     "training": ({"training": {"steps": 10**12}}, {}, "steps is"),
     "names": ({"names": 3}, {}, "does not describe"),
-    "metrics": ({"metrics": [1]}, {}, "does not describe"),
+    "metrics": ({"metrics": [1]}, {}, "metrics are"),
+    "other metrics": ({"metrics": {"foo": 1}}, {}, "metrics are"),
+    "metrics as text": ({"metrics": None}, {}, "metrics are"),
+    "flag": ({"dataset": {"preset": "quick", "seed": 1, "mixture": {"repetition": "maybe"}}}, {}, "expected true or false"),
+    "overflow": ({}, {"model.encoder.weight": torch.full((64, 6, 3), 3e38)}, "finite"),
+    "unsorted split": ({}, {"split.test": torch.tensor([[3, 2, 1]])}, "not sorted"),
+    "overlapping split": ({}, {"split.test": None}, "split.test"),
+    "markup": ({"names": ["[a](b)"] + [f"c{i}" for i in range(9)]}, {}, "may hold"),
 }
 
 
 @pytest.mark.parametrize("name", FORGERIES)
 def test_forgeries_are_refused_in_one_sentence(content, name):
     header, tensors, message = FORGERIES[name]
+    if name == "metrics as text":
+        header = {"metrics": {key: "x" for key in parts(content)[0]["metrics"]}}
+    if name == "overlapping split":
+        tensors, message = {"split.test": parts(content)[1]["split.train"][:4]}, "are in the training part"
     with pytest.raises(CheckpointError, match=message) as error:
         from_bytes(forge(content, header, tensors))
     assert "\n" not in str(error.value)
+
+
+def test_the_shipped_model_is_what_its_recipe_makes():
+    model = checkpoints.shipped()
+    assert model.training == recipe("long") and model.step == model.training.steps and model.seed == model.dataset.seed == 7
+    assert model.dataset.preset == "metabolites" and model.dataset.digest() == build("metabolites", 7).digest()
 
 
 def test_loading_does_not_touch_global_randomness(content):
@@ -138,7 +157,9 @@ def test_the_shipped_model_is_small_and_as_good_as_it_says():
 
 def test_what_training_saw_is_known(trained, quick):
     assert trained.trained_on(quick.train[:, ::-1]).all() and not trained.trained_on(quick.test).any()
-    assert trained.trained_on(np.array([[3, 3, 1]])).all()
+    a, b, _ = quick.train[0]
+    assert trained.trained_on(np.array([[a, a, b], [a, b, b]])).all()
+    assert not trained.trained_on(np.array([[a, a, a]])).any()
     plain = replace(trained, training=replace(trained.training, repeats=0.0))
-    assert not plain.trained_on(np.array([[3, 3, 1]])).any()
+    assert not plain.trained_on(np.array([[a, a, b]])).any()
     assert not replace(trained, step=0).trained_on(quick.train).any()

@@ -1,6 +1,6 @@
 import pytest
 
-from nmrclassify.config import bounds, default
+from nmrclassify.config import bounds
 from nmrclassify.library import LibraryConfig
 from nmrclassify.mixtures import MixtureConfig
 from nmrclassify.model import SlotsConfig
@@ -13,7 +13,7 @@ def test_every_bound_holds_at_its_edges_and_not_beyond(config):
         if "bounds" not in item.metadata:
             continue
         limit = bounds(config, name)
-        assert limit.low <= default(config, name) <= limit.high
+        assert limit.low <= item.default <= limit.high
         for value in (limit.low - 1, limit.high + 1, float("nan"), "3", True):
             with pytest.raises(ValueError, match=f"{name} is .*expected"):
                 config(**{name: value})
@@ -27,3 +27,8 @@ def test_whole_numbers_stay_whole():
 def test_concentrations_must_be_in_order():
     with pytest.raises(ValueError, match="swap them"):
         MixtureConfig(concentration_low=2.0)
+
+
+def test_flags_are_true_or_false():
+    with pytest.raises(ValueError, match="repetition is 'maybe'; expected true or false"):
+        MixtureConfig(repetition="maybe")

@@ -46,6 +46,24 @@ def test_positions_decrease_to_the_right():
     assert spectrum.layout.xaxis.title.text == "chemical shift (ppm)"
 
 
+def test_sticks_stand_around_the_middle_of_their_position():
+    library = metabolite_library()
+    for name, ppm in (("formate", 8.25), ("acetate", 1.75), ("ethanol", 3.75)):
+        areas = library.areas[library.names.index(name)]
+        bars = figures.line_spectrum(areas, PPM_AXIS, LIGHT).data[0]
+        near = np.abs(np.asarray(bars.x) - ppm) < 0.25
+        weights = np.asarray(bars.y)[near]
+        assert (np.asarray(bars.x)[near] * weights).sum() / weights.sum() == pytest.approx(ppm)
+    assert bars.customdata[0].endswith("ppm, peak 1 of 3")
+
+
+def test_numbers_as_names_stay_names(shown):
+    _, given, truth, library = shown
+    names = tuple(str(100 + i) for i in range(10))
+    assert figures.class_bars(given, names, LIGHT).layout.xaxis.type == "category"
+    assert figures.class_heatmap(given, names, LIGHT, truth).layout.xaxis.type == "category"
+
+
 def test_ticks_stand_at_round_ppm_values():
     figure = stack([MapRow("", np.zeros((3, 6, 21)), Scale("area", 0, 1, "Viridis"))], PPM_AXIS, LIGHT)
     axis = figure.layout.xaxis
@@ -106,6 +124,8 @@ def test_every_figure_has_titled_axes(shown, trained, quick):
     ]
     for figure in drawn:
         assert any(axis.title.text for axis in figure.select_xaxes())
+        named = [axis for axis in figure.select_yaxes() if axis.type == "category"]
+        assert all(axis.title.text for axis in figure.select_yaxes() if axis not in named)
         assert figure.to_json()
 
 

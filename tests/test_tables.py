@@ -60,6 +60,8 @@ BAD_MIXTURES = {
     "twice": ("ppm,ppm,multiplicity,area\n1,2,s,1\n", "column 'ppm' occurs twice"),
     "zero": ("ppm,multiplicity,area\n1,s,0\n", "mixture is empty"),
     "too many values": ("ppm,multiplicity,area\n1,s,1,9,9\n", "row|not a CSV"),
+    "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "more than 64 columns"),
+    "long field": ("x" * 200_000 + "\n", "not a CSV table|missing"),
     "binary": ("ppm\0,x\n", "binary"),
     "fraction": ("position,peak_1,peak_2,peak_3,peak_4,peak_5,peak_6\n1.5,1,0,0,0,0,0\n", "row 2, column 'position': '1.5'"),
 }
@@ -79,6 +81,8 @@ def test_bad_libraries_are_refused():
         read_library("compound,ppm,multiplicity,area\na,1,s,1\n,1,s,1\n", PPM_AXIS, 6)
     with pytest.raises(TableError, match="'a' has no multiplet"):
         read_library("compound,ppm,multiplicity,area\na,1,s,0\n", PPM_AXIS, 6)
+    with pytest.raises(TableError, match="not usable"):
+        read_library("compound,ppm,multiplicity,area\n![x](//y),1,s,1\n", PPM_AXIS, 6)
     many = "compound,ppm,multiplicity,area\n" + "".join(f"c{i},1,s,1\n" for i in range(65))
     with pytest.raises(TableError, match="65 compounds; expected 1 to 64"):
         read_library(many, PPM_AXIS, 6)

@@ -1,12 +1,10 @@
 """What every page shares: the sidebar, and from it the data set, the model and the mixture that are looked at."""
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import streamlit as st
-import torch
 
 from .. import checkpoints, runs
 from ..answers import Answer, Truth, answer, compare
@@ -16,7 +14,7 @@ from ..drawing import Theme
 from ..library import Library
 from ..mixtures import Dataset, MixtureConfig, generator, mix_at
 from ..presets import PRESETS, build, preset
-from ..training import TrainConfig, model_for
+from ..training import TrainConfig, model_for, set_threads
 from . import charts, link
 from .session import training_box
 
@@ -30,8 +28,7 @@ PAGES = {
 }
 SEED = 7
 
-# Many small operations: a second thread gains little for one visitor, and costs the others a lot.
-torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
+set_threads()
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
