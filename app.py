@@ -22,31 +22,35 @@ show(verdict(view.answer, names, view.truth), icon=":material/record_voice_over:
 
 charts.chart(
     figures.overview(view.areas, view.answer, names, view.library.axis, view.theme, view.truth),
-    alt=f"The mixture, three masks, separated multiplets, truth and class bars. {figures.alt_text(view.answer, names)}",
+    alt=f"The mixture, a mask for each output, separated multiplets, truth and class bars. {figures.alt_text(view.answer, names)}",
     key="overview",
 )
 
 with st.expander("How to read this picture", icon=":material/help:"):
     st.markdown(
-        """
+        f"""
 1. **Mixture.** Each column is a place on the chemical shift axis (ppm, decreasing to the right, as chemists draw it). Each
    row is one peak of the multiplet found there: one bright cell is a singlet, two are a doublet (1:1), three a triplet
    (1:2:1), and so on. Brighter is a larger peak area: more protons, or more of the compound.
-2. **Masks.** The network first turns the mixture into 64 learned features (filters) for each place. A mask says, for each
+2. **Masks.** The network first turns the mixture into {len(view.answer.encoding)} learned features (filters) for each place. A mask says, for each
    filter and place, how much belongs to one output: 0 (dark) blocks it, 1 (bright) lets it through.
-3. **Separated.** The mixture seen through each mask, turned back into multiplets. Compare with the row below.
+3. **Separated.** The mixture seen through each mask, turned back into multiplets. Compare with the row below. (What falls
+   below zero is drawn as nothing; the page *Separation and classes* shows it in the residual.)
 4. **Truth.** What was really mixed; the network never saw this row.
 5. **Which compound?** From each separated map the network gives every compound a probability. ◇ marks the true one.
 
-The three outputs have no fixed order: output 1 may hold any compound. Press *Next* for another mixture that was kept out
+The {view.dataset.config.n_sources} outputs have no fixed order: output 1 may hold any compound. Press *Next* for another mixture that was kept out
 of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer.
 """
     )
 
 metrics = view.checkpoint.metrics
-if metrics:
+same = view.dataset.config == view.checkpoint.dataset.config and view.dataset.seed == view.checkpoint.dataset.seed
+if metrics and same:
     low, high = metrics["compound_accuracy_ci95"]
     st.caption(
         f"{view.model_name}: on all {metrics['n_mixtures']} unseen test mixtures {metrics['compound_accuracy']:.1%} of compounds "
         f"are named right (95 % interval {low:.0%} to {high:.0%}), and {metrics['exact_match']:.1%} of mixtures wholly."
     )
+elif metrics:
+    st.caption("These mixtures are made in another way than those the model was trained on. The page *Evaluate* measures how it copes.")

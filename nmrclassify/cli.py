@@ -6,7 +6,9 @@ one sentence on stderr and exit code 2.
 
 import argparse
 import json
+import signal
 import sys
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -54,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--model", choices=[Slots.kind], default=Slots.kind)
     train.add_argument("--recipe", choices=RECIPES, default="modern", help="optimiser and schedule (default modern)")
     train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
-    train.add_argument("--rate", type=float, help="learning rate (default: the recipe's)")
+    train.add_argument("--rate", dest="learning_rate", type=float, help="learning rate (default: the recipe's)")
     train.add_argument("--out", type=Path, help="folder of the run (default: a new one among the runs)")
     train.add_argument("--resume", action="store_true", help="go on with the interrupted training in --out")
 
@@ -105,25 +107,29 @@ def _generate(arguments: argparse.Namespace) -> dict:
 
 
 def _train(arguments: argparse.Namespace) -> dict:
+    chosen = {key: getattr(arguments, key) for key in ("steps", "learning_rate") if getattr(arguments, key) is not None}
     if arguments.resume:
-        if arguments.out is None:
-            raise ValueError("--resume needs --out, the folder of the interrupted training")
+        if arguments.out is None or chosen:
+            raise ValueError("--resume goes with --out, the folder of the interrupted training, and without --steps and --rate")
         trainer, folder = runs.resume(arguments.out), arguments.out
     else:
-        chosen = {"steps": arguments.steps, "learning_rate": arguments.rate}
-        config = replace(recipe(arguments.recipe), **{key: value for key, value in chosen.items() if value is not None})
-        trainer = Trainer(build(arguments.preset, arguments.seed), config)
+        trainer = Trainer(build(arguments.preset, arguments.seed), replace(recipe(arguments.recipe), **chosen))
         folder = arguments.out or runs.home() / runs.new_id(arguments.preset, arguments.seed)
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, trainer.config.steps // 50)
-    with tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr) as bar:
-        try:
-            for snapshot in trainer.snapshots(every):
+    # Noted, and obeyed between two steps: a step that is cut in half could not be resumed to the same numbers.
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        with tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr) as bar:
+            for snapshot in trainer.snapshots(every, halt=interrupted.is_set):
                 bar.set_postfix(loss=f"{snapshot.loss:.3f}", unseen=f"{snapshot.test['compound_accuracy']:.1%}", refresh=False)
                 bar.update(snapshot.step - bar.n)
-        except KeyboardInterrupt:
-            runs.save_state(trainer, folder)
-            raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if not trainer.finished:
+        runs.save_state(trainer, folder)
+        raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on")
     result = evaluate(trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight).summary()
     path = runs.save(Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli")
     return {

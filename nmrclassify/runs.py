@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
 from . import checkpoints
@@ -57,7 +57,8 @@ def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str
     config = {
         "made_by": made_by,
         "preset": checkpoint.dataset.preset,
-        "seed": checkpoint.seed,
+        "data_seed": checkpoint.dataset.seed,
+        "weights_seed": checkpoint.seed,
         "steps": checkpoint.step,
         "mixture": asdict(checkpoint.dataset.config),
         "training": asdict(checkpoint.training),
@@ -95,9 +96,12 @@ def resume(folder: Path) -> Trainer:
         raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
     checkpoint = checkpoints.load(folder / "start.safetensors")
     trainer = Trainer(checkpoint.dataset, checkpoint.training, checkpoint.seed)
-    with safe_open(folder / "state.safetensors", "pt") as file:
-        state = json.loads(file.metadata()["state"])
-        trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}})
+    try:
+        with safe_open(folder / "state.safetensors", "pt") as file:
+            state = json.loads(file.metadata()["state"])
+            trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}})
+    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise ValueError(f"the state in {folder} is damaged ({error}); leave out --resume to start again") from error
     return trainer
 
 
@@ -127,7 +131,7 @@ def find(run_id: str) -> Run:
 def listed() -> list[Run]:
     """Return all runs, newest first."""
     folders = sorted(home().iterdir(), reverse=True) if home().is_dir() else []
-    return [run for folder in folders if folder.is_dir() and (run := _read(folder))]
+    return [run for folder in folders if _ID.fullmatch(folder.name) and (run := _read(folder))]
 
 
 def prune_app_runs() -> None:

@@ -28,9 +28,9 @@ tiles[0].metric("Test mixtures", summary["n_mixtures"])
 for tile, label, key in ((tiles[1], "Compounds right", "compound_accuracy"), (tiles[2], "Mixtures wholly right", "exact_match")):
     low, high = summary[f"{key}_ci95"]
     tile.metric(label, f"{summary[key]:.1%}", f"{low:.0%} to {high:.0%}", delta_color="off", delta_arrow="off")
-low, high = summary["si_sdr_improvement_db_ci95"]
+gain, (low, high) = summary["si_sdr_improvement_db"], summary["si_sdr_improvement_db_ci95"]
 tiles[3].metric(
-    "SI-SDR improvement", f"{summary['si_sdr_improvement_db']:.1f} dB", f"{low:.1f} to {high:.1f} dB", delta_color="off",
+    "SI-SDR improvement", "none" if gain is None else f"{gain:.1f} dB", None if low is None else f"{low:.1f} to {high:.1f} dB", delta_color="off",
     delta_arrow="off", help="How much closer the separated multiplets are to their source than the mixture is.",
 )
 

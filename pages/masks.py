@@ -12,7 +12,7 @@ given, truth, axis = view.answer, view.truth, view.library.axis
 st.title("Masks")
 st.markdown(
     "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the same shape, from 0 (blocks) "
-    "to 1 (lets through). A good mask looks like the **ideal ratio mask**, which is computed from the true sources."
+    "to 1 (lets through). Beside it stands the **ideal ratio mask**: how the true sources would share each cell of the encoding."
 )
 workspace.mixture_heading(view)
 left, right = st.columns(2)
@@ -64,8 +64,8 @@ with right:
         alt="Sum of the masks, and second-highest mask, filters by positions", key="sum",
     )
 st.caption(
-    "Sum of the masks: 1 where the outputs share a cell out exactly, more where they count it twice. Second-highest mask: near 1 "
-    "where at least two outputs claim the same cell."
+    "Sum of the masks: ideal masks add up to 1 in each cell. The network's need not, because its decoder learns the scale as well; "
+    "above 1 a cell is used more than once. Second-highest mask: near 1 where at least two outputs claim the same cell."
 )
 
 st.subheader("Who owns which position?")

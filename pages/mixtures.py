@@ -26,7 +26,8 @@ charts.chart(
     key="spectrum",
 )
 st.caption(
-    "Each multiplet stands at its place as up to six sticks; colours tell which compound an area comes from. "
+    "Each multiplet stands in the middle of its position as up to six sticks; their spacing is for reading, not a coupling. Colours "
+    "tell which compound an area comes from. "
     "The network gets the heights only, not the colours." + (" Noise is in the map below, not in the sticks." if dataset.config.noise else "")
 )
 st.subheader("The same mixture as the network sees it")

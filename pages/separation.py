@@ -31,7 +31,10 @@ if truth is not None:
         figures.difference_maps("Residual: separated minus truth", residual, high, axis, view.theme),
         alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}", key="residual",
     )
-    gains = ", ".join(f"output {i + 1} {gain:+.1f} dB" for i, gain in enumerate(truth.si_sdr_improvement))
+    gains = ", ".join(
+        f"output {i + 1} {gain:+.1f} dB" if np.isfinite(gain) else f"output {i + 1} none, it was alone in the mixture"
+        for i, gain in enumerate(truth.si_sdr_improvement)
+    )
     st.caption(f"Scale-invariant signal-to-distortion ratio, improvement over the mixture: {gains}.")
 
 st.subheader("Which compound is each output?")
@@ -39,14 +42,14 @@ charts.chart(figures.class_heatmap(given, names, view.theme, truth), alt=figures
 charts.chart(figures.class_bars(given, names, view.theme), alt=f"The same as bars. {figures.alt_text(given, names)}", key="bars")
 
 if truth is not None:
+    weight = view.checkpoint.training.reconstruction_weight
     st.subheader("How outputs are matched to sources")
     st.markdown(
         "The outputs have no order of their own. Each pairing of an output with a source has a **cost**: cross entropy of the class "
-        "(first number of the sum) plus the relative squared error of the multiplets (second). The frames mark the pairing that counts, with as many right names as "
+        f"(first number of the sum) plus {weight:g} times the relative squared error of the multiplets (second). The frames mark the pairing that counts, with as many right names as "
         "can be and then the lowest sum; training takes the lowest sum."
     )
     sources = [names[k] for k in view.labels]
-    weight = view.checkpoint.training.reconstruction_weight
     chosen = ", ".join(f"output {i + 1} with {names[k]}" for i, k in enumerate(truth.labels))
     charts.chart(figures.cost_matrix(truth, sources, weight, view.theme), alt=f"Cost of each pairing; chosen: {chosen}", key="costs")
 

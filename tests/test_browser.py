@@ -62,8 +62,8 @@ def settled(page) -> None:
 def test_the_first_page_shows_a_mixture_taken_apart(visit, address):
     page = visit(address)
     wait_for_figure(page)
-    assert page.get_by_text("Unseen mixture 1 of").is_visible()
-    assert page.get_by_text(re.compile("(All 3|of 3) right")).first.is_visible()
+    assert page.get_by_text("Test mixture 12 of").is_visible()
+    assert page.get_by_text(re.compile("All 3 right")).first.is_visible()
     titles = page.locator(".js-plotly-plot .annotation-text").all_text_contents()
     assert {"Mixture", "Masks", "Separated", "Truth"} <= {title.split(":")[0] for title in titles}
     # The point of the picture is on the first screen.
@@ -94,7 +94,7 @@ def test_a_deep_link_on_a_fresh_server(visit):
     with _browser.server() as fresh:
         page = visit(f"{fresh}/masks?preset=original&seed=9&n=4&sort=no")
         wait_for_figure(page)
-        assert page.get_by_text("Unseen mixture 4 of 10").is_visible()
+        assert page.get_by_text("Test mixture 4 of 10").is_visible()
         settled(page)
         assert not page.get_by_text("Page not found").is_visible()
         assert all(part in page.url for part in ("/masks?", "preset=original", "seed=9", "n=4", "sort=no"))
@@ -104,12 +104,12 @@ def test_back_brings_the_page_before(visit, address):
     page = visit(address)
     wait_for_figure(page)
     page.get_by_role("button", name="Next").click()
-    page.get_by_text("Unseen mixture 2 of").wait_for()
+    page.get_by_text("Test mixture 13 of").wait_for()
     go(page, "Masks", "Masks")
-    page.get_by_text("Unseen mixture 2 of").wait_for()
+    page.get_by_text("Test mixture 13 of").wait_for()
     page.go_back()
     page.get_by_role("heading", name="A network takes an NMR mixture apart").wait_for()
-    page.get_by_text("Unseen mixture 2 of").wait_for()
+    page.get_by_text("Test mixture 13 of").wait_for()
 
 
 def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
@@ -149,7 +149,7 @@ def test_a_row_opens_its_mixture(visit, address):
     grid = page.get_by_test_id("stDataFrame").bounding_box()
     page.mouse.click(grid["x"] + 16, grid["y"] + 35 + 35 * 2 + 17)
     page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
-    page.get_by_text("Unseen mixture 3 of").wait_for()
+    page.get_by_text("Test mixture 3 of").wait_for()
 
 
 def test_the_keyboard_changes_the_mixture(visit, address):
@@ -157,7 +157,7 @@ def test_the_keyboard_changes_the_mixture(visit, address):
     wait_for_figure(page)
     page.get_by_role("button", name="Next").focus()
     page.keyboard.press("Enter")
-    page.get_by_text("Unseen mixture 2 of").wait_for()
+    page.get_by_text("Test mixture 13 of").wait_for()
 
 
 def test_dark_mode_reaches_the_figures(visit, address):

@@ -58,7 +58,7 @@ def test_sticks_stand_around_the_middle_of_their_position():
 
 
 def test_numbers_as_names_stay_names(shown):
-    _, given, truth, library = shown
+    _, given, truth, _ = shown
     names = tuple(str(100 + i) for i in range(10))
     assert figures.class_bars(given, names, LIGHT).layout.xaxis.type == "category"
     assert figures.class_heatmap(given, names, LIGHT, truth).layout.xaxis.type == "category"

@@ -62,15 +62,15 @@ def test_every_page_opens_with_described_charts(page, query):
 def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
     app = open_page()
     words = texts(app)
-    assert "Unseen mixture 1 of 36" in words and "never seen in training" in words
-    assert "right" in app.success[0].value if app.success else "of 3 right" in app.warning[0].value
+    assert "Test mixture 12 of 36" in words and "ethanol" in words and "glycine" in words and "lactate" in words and "never seen in training" in words
+    assert app.success[0].value.startswith("All 3 right")
     kinds = [trace["type"] for trace in figures(app)[0]["data"]]
     assert kinds == ["heatmap"] * 4 + ["bar"] * 3 + ["scatter"]
     assert "95 % interval" in words
 
 
 def test_next_shows_another_mixture_and_the_link_follows():
-    app = open_page()
+    app = open_page(n=1)
     before = figures(app)[0]["data"][0]["z"]
     next(b for b in app.button if b.label == "Next").click().run()
     assert params(app)["n"] == "2"
@@ -94,7 +94,7 @@ def test_values_stay_when_the_page_changes():
     app = open_page(preset="quick", n=5)
     app.switch_page("pages/masks.py").run()  # the links in the sidebar carry the parameters
     assert params(app) == {"preset": "quick", "n": "5"}
-    assert "Unseen mixture 5 of 36" in texts(app)
+    assert "Test mixture 5 of 36" in texts(app)
 
 
 @pytest.mark.parametrize(
@@ -117,16 +117,37 @@ def test_bad_links_are_explained_and_the_page_still_works(query, message):
 
 
 def test_a_number_beyond_the_test_set_is_brought_back():
-    assert "Unseen mixture 10 of 10" in texts(open_page(preset="original", n=36))
+    assert "Test mixture 10 of 10" in texts(open_page(preset="original", n=36))
 
 
 def test_a_step_back_in_the_history_restores_what_it_showed():
     app = open_page()
     press(app, "Next")
-    assert "Unseen mixture 2 of" in texts(app)
+    assert "Test mixture 13 of" in texts(app)
     app.query_params.clear()
     app.run()
-    assert "Unseen mixture 1 of" in texts(app) and params(app) == {}
+    assert "Test mixture 12 of" in texts(app) and params(app) == {}
+
+
+def test_a_quick_second_click_keeps_the_first():
+    app = open_page()
+    press(app, "Next")
+    app.query_params.clear()  # the browser had not yet heard of n=13 when the second click left it
+    press(app, "Next")
+    assert "Test mixture 14 of" in texts(app) and params(app) == {"n": "14"}
+
+
+def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
+    app = open_page("pages/mixtures.py")
+    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").upload("mine.csv", b"ppm,multiplicity,area\n1,s,1\n").run()
+    assert "File mine.csv" in texts(app)
+    next(s for s in app.selectbox if s.label == "Data").select("quick").run()
+    assert "File mine.csv" not in texts(app) and not app.exception
+
+
+def test_markup_in_a_link_stays_text():
+    app = open_page(n="[Click](//evil.example)")
+    assert any("?Click" in w.value for w in app.warning) and not any("](" in w.value for w in app.warning)
 
 
 def test_a_control_of_the_page_reaches_the_link_at_once():
@@ -264,6 +285,7 @@ def test_another_split_is_not_passed_off_as_unseen():
 def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
     runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-aaaaaaaaaaaa", "app")
     runs.save(trained, [], runs.home() / "20260102-000000-quick-s3-bbbbbbbbbbbb", "cli")
-    monkeypatch.setattr(type(st.context), "ip_address", property(lambda self: "192.0.2.7"))
     app = open_page("pages/train.py")
     assert next(s for s in app.selectbox if s.label == "Run").options == [runs.find("20260102-000000-quick-s3-bbbbbbbbbbbb").title]
+    monkeypatch.setenv("NMRCLASSIFY_ALL_RUNS", "1")
+    assert len(next(s for s in open_page("pages/train.py").selectbox if s.label == "Run").options) == 2

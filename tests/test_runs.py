@@ -57,5 +57,9 @@ def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path):
         resumed.advance()
     for a, b in zip(straight.model.parameters(), resumed.model.parameters()):
         assert torch.equal(a, b)
+    state = tmp_path / "state.safetensors"
+    state.write_bytes(state.read_bytes()[:-100])
+    with pytest.raises(ValueError, match="is damaged"):
+        runs.resume(tmp_path)
     with pytest.raises(ValueError, match="no interrupted training"):
         runs.resume(tmp_path / "other")

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -101,3 +102,15 @@ def test_bad_settings_are_refused(changes, message):
         TrainConfig(**changes)
     with pytest.raises(ValueError, match="recipe is 'best'"):
         recipe("best")
+
+
+def test_weights_are_those_of_the_seed_whatever_other_threads_do(quick):
+    expected = [p.clone() for p in model_for(quick, 4).parameters()]
+    seen = []
+    threads = [threading.Thread(target=lambda seed=seed: seen.append((seed, model_for(quick, seed)))) for seed in (4, 5) * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for model in (model for seed, model in seen if seed == 4):
+        assert all(torch.equal(a, b) for a, b in zip(expected, model.parameters()))

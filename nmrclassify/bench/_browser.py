@@ -41,7 +41,8 @@ def server() -> Iterator[str]:
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
         command += ["--server.port", str(port), "--server.fileWatcherType", "none"]
         environment = os.environ | {"NMRCLASSIFY_HOME": home, "OMP_WAIT_POLICY": "PASSIVE"}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        log = (Path(home) / "server.log").open("w+b")  # a pipe that nobody reads would block the server once it is full
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
         try:
             for _ in range(600):
@@ -50,12 +51,18 @@ def server() -> Iterator[str]:
                         break
                 except OSError:
                     if process.poll() is not None:
-                        raise ValueError(f"the server did not start: {process.stderr.read().decode()[-500:]}") from None
+                        break
                     time.sleep(0.1)
+            else:
+                process.terminate()
+            if process.poll() is not None:
+                log.seek(0)
+                raise ValueError(f"the server did not start: {log.read().decode()[-500:]}")
             yield address
         finally:
             process.terminate()
             process.wait(20)
+            log.close()
 
 
 @contextmanager

@@ -118,10 +118,8 @@ def read(page: str) -> list[str]:
     state["link page"] = page
     if switched:  # the same element on another page is another one to Streamlit: let all start from the values again
         _forget_widgets()
-    if url == state.get("link written"):
-        for key, default in state.get("link defaults", {}).items():
-            if _widget(key) in state:
-                _values()[key] = None if state[_widget(key)] == default else state[_widget(key)]
+    # A click can overtake the URL of the click before: what came by a control of this page is no link of somebody's.
+    if _take_over_widgets() or state.pop("link put", False) or url == state.get("link written"):
         return []
     _values().clear()
     _forget_widgets()
@@ -132,8 +130,19 @@ def read(page: str) -> list[str]:
         try:
             _values()[key] = PARAMETERS[key](text)
         except ValueError as error:
-            problems.append(f"The link says {key}={text[:30]!r}; {error}. The default is used.")
+            shown = re.sub(r"[^\w.,+-]", "?", text[:30])  # nothing that Markdown could take for a link
+            problems.append(f"The link says `{key}={shown}`; {error}. The default is used.")
     return problems
+
+
+def _take_over_widgets() -> bool:
+    """Take over the values of this page's controls; return whether one was changed."""
+    state, changed = st.session_state, False
+    for key, default in state.get("link defaults", {}).items():
+        if _widget(key) in state and state[_widget(key)] != get(key, default):
+            _values()[key] = None if state[_widget(key)] == default else state[_widget(key)]
+            changed = True
+    return changed
 
 
 def _forget_widgets() -> None:
@@ -167,6 +176,7 @@ def get(key: str, default: Any = None) -> Any:
 def put(key: str, value: Any) -> None:
     """Set a value from a callback or before its widget is drawn; None stands for the default."""
     _values()[key] = value
+    st.session_state["link put"] = True
     st.session_state.pop(_widget(key), None)
 
 

@@ -1,6 +1,6 @@
 """Files from visitors: parsed by the domain code, which refuses what it does not understand in plain words."""
 
-import hashlib
+import re
 
 import streamlit as st
 
@@ -10,11 +10,11 @@ from . import link, workspace
 from .workspace import View
 
 
-def _fresh(kind: str, content: bytes) -> bool:
-    """Whether this file was not handled yet: an uploader keeps returning its file on every run."""
-    digest = hashlib.sha256(content).hexdigest()
-    known = st.session_state.get(f"handled {kind}") == digest
-    st.session_state[f"handled {kind}"] = digest
+def _fresh(kind: str, file, *circumstances) -> bool:
+    """Whether this upload was not handled in these circumstances: an uploader returns its file again on every run."""
+    present = (file.file_id, *circumstances)
+    known = st.session_state.get(f"handled {kind}") == present
+    st.session_state[f"handled {kind}"] = present
     return not known
 
 
@@ -29,13 +29,13 @@ def own_tables(view: View) -> None:
         template = tables.mixture_template(axis)
         st.download_button("Template for a mixture", template, "mixture_template.csv", "text/csv", on_click="ignore")
         file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
-        if file is not None and _fresh("mixture", file.getvalue()):
+        if file is not None and _fresh("mixture", file, axis, view.library.n_peaks):
             try:
                 areas = tables.read_mixture(file.getvalue(), axis, view.library.n_peaks)
             except tables.TableError as error:
                 st.session_state["mixture problem"] = f"{file.name}: {error}."
             else:
-                st.session_state["own mixture"] = (file.name[:60], areas)
+                st.session_state["own mixture"] = (re.sub(r"[^\w .,+-]", "?", file.name[:60]), areas, axis)
                 st.session_state.pop("mixture problem", None)
                 link.put("mixture", "file")
                 st.rerun()
@@ -47,7 +47,7 @@ def own_tables(view: View) -> None:
         template = tables.library_template(axis)
         st.download_button("Template for a library", template, "library_template.csv", "text/csv", on_click="ignore")
         file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)
-        if file is not None and _fresh("library", file.getvalue()):
+        if file is not None and _fresh("library", file):
             try:
                 # A table in ppm goes on the ppm axis, whatever is shown now.
                 in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
@@ -74,15 +74,15 @@ def checkpoint_file() -> None:
         return
     if not file.name.endswith(checkpoints.SUFFIX):
         st.error(f"{file.name} is not a .safetensors file; other formats can run code and are not read.")
-    elif _fresh("checkpoint", file.getvalue()):
+    elif _fresh("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
-        except checkpoints.CheckpointError as error:
+            workspace.adopt(checkpoint, "upload")
+        except ValueError as error:
             st.session_state["checkpoint problem"] = f"{error}."
         else:
             st.session_state["upload"] = checkpoint
             st.session_state.pop("checkpoint problem", None)
-            workspace.adopt(checkpoint, "upload")
             st.rerun()
     if "checkpoint problem" in st.session_state:
         st.error(st.session_state["checkpoint problem"])

@@ -84,7 +84,9 @@ class View:
     @cached_property
     def truth(self) -> Truth | None:
         """The sources matched to the outputs."""
-        return None if self.sources is None else compare(self.answer, self.areas, self.sources, self.labels)
+        return None if self.sources is None else compare(
+            self.answer, self.areas, self.sources, self.labels, self.checkpoint.training.reconstruction_weight
+        )
 
     @property
     def seen(self) -> bool:
@@ -155,7 +157,7 @@ def setup(page: str) -> View:
 
 def _choose_data(problems: list[str]) -> Dataset:
     st.divider()
-    own = st.session_state.get("own library") or _library_of_linked_run()
+    own = _library_of_linked_run() or st.session_state.get("own library")
     names = [*PRESETS, "own"] if own is not None else list(PRESETS)
     titles = {name: recipe.title for name, recipe in PRESETS.items()} | {"own": "Own library"}
     if link.get("preset") == "own" and own is None:
@@ -239,13 +241,13 @@ def _choose_model(dataset: Dataset, problems: list[str]) -> tuple[Checkpoint, st
 def _choose_mixture(dataset: Dataset, checkpoint: Checkpoint, model_name: str, problems: list[str]) -> View:
     own = st.session_state.get("own mixture")
     shape = dataset.library.areas.shape[1:]
-    has_file = own is not None and own[1].shape == shape
-    kinds = {"unseen": "Unseen", "choose": "Choose"} | ({"file": "File"} if has_file else {})
+    has_file = own is not None and own[1].shape == shape and own[2] == dataset.library.axis
+    kinds = {"unseen": "Test set", "choose": "Choose"} | ({"file": "File"} if has_file else {})
     if link.get("mixture") == "file" and not has_file:
         problems.append("The link asks for an uploaded mixture, which a link cannot carry; upload it on the page Mixtures.")
     kind = link.widget(
         st.radio, "Mixture", "mixture", "unseen", options=list(kinds), format_func=kinds.get, horizontal=True,
-        help="Unseen: compositions kept out of training. Choose: any compounds you like.",
+        help="Test set: compositions kept out of training. Choose: any compounds you like.",
     )
     if kind == "file":
         return View(dataset, checkpoint, model_name, own[1], None, None, None, f"File {own[0]}", charts.theme())
@@ -257,11 +259,11 @@ def _choose_mixture(dataset: Dataset, checkpoint: Checkpoint, model_name: str, p
             "Mixture of your choice", charts.theme(),
         )
     count = len(dataset.test)
-    n = link.widget(st.number_input, f"Number, 1 to {count}", "n", 1, min_value=1, max_value=count, step=1)
+    n = link.widget(st.number_input, f"Number, 1 to {count}", "n", _first(dataset), min_value=1, max_value=count, step=1)
     made = dataset.test_mixtures()
     return View(
         dataset, checkpoint, model_name, made.areas[n - 1], made.sources[n - 1], made.labels[n - 1],
-        made.concentrations[n - 1], f"Unseen mixture {n} of {count}", charts.theme(),
+        made.concentrations[n - 1], f"Test mixture {n} of {count}", charts.theme(),
     )
 
 
@@ -287,21 +289,24 @@ def _choose_compounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.array([labels])[:, order], np.array([concentrations], dtype=np.float32)[:, order]
 
 
-def turn(change: int, count: int) -> None:
-    """Go to the next or previous unseen mixture, round and round."""
+def _first(dataset: Dataset) -> int:
+    return min(PRESETS[dataset.preset].first if dataset.preset in PRESETS else 1, len(dataset.test))
+
+
+def turn(change: int, dataset: Dataset) -> None:
+    """Go to the next or previous test mixture, round and round."""
     link.put("mixture", None)
-    link.put("n", (link.get("n", 1) - 1 + change) % count + 1)
+    link.put("n", (link.get("n", _first(dataset)) - 1 + change) % len(dataset.test) + 1)
 
 
 def mixture_heading(view: View) -> None:
     """Say which mixture is shown, what is in it, and offer the neighbours."""
     note = "the model was trained on this composition" if view.seen else "never seen in training"
     known = view.labels is not None and view.checkpoint.step
-    count = len(view.dataset.test)
     words, buttons = st.columns([5, 2], vertical_alignment="center")
     words.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else ""))
     with buttons.container(horizontal=True, horizontal_alignment="right"):
-        st.button("Previous", on_click=turn, args=(-1, count), icon=":material/chevron_left:")
-        st.button("Next", on_click=turn, args=(1, count), icon=":material/chevron_right:", icon_position="right")
+        st.button("Previous", on_click=turn, args=(-1, view.dataset), icon=":material/chevron_left:")
+        st.button("Next", on_click=turn, args=(1, view.dataset), icon=":material/chevron_right:", icon_position="right")
     if not view.checkpoint.step:
         st.info("This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*.")
