@@ -80,6 +80,7 @@ def test_make_train_masks_separation(visit, address):
     page.get_by_role("button", name="Start").click()
     page.get_by_text("Finished at step 30 of 30").wait_for(timeout=120_000)
     page.wait_for_url(re.compile("model=2"))
+    settled(page)
     assert page.locator(".js-plotly-plot").count() == 2
     go(page, "Masks", "Masks")
     wait_for_figure(page)
