@@ -22,6 +22,20 @@ MAX_WAITING = 16
 MAX_SECONDS = 15 * 60
 
 
+MAKE_WAY_SECONDS = 0.6
+_visited = -MAKE_WAY_SECONDS
+
+
+def make_way() -> None:
+    """Tell trainings that a visitor waits for a page: they pause for a moment, and at most half of the time.
+
+    A training and a page share one interpreter lock, so even at the lowest priority two trainings would leave the page
+    a third of it.
+    """
+    global _visited
+    _visited = time.monotonic()
+
+
 class QueueFull(RuntimeError):
     """Too many trainings wait already."""
 
@@ -140,10 +154,8 @@ class Job:
     @property
     def pinned_truth(self) -> Truth:
         """The sources of the pinned mixture, matched to the latest snapshot's outputs."""
-        pinned = self.pinned
-        return compare(
-            self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], self._trainer.config.reconstruction_weight
-        )
+        pinned, weight = self.pinned, self._trainer.config.reconstruction_weight
+        return compare(self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], weight)
 
     def describes(self, dataset: Dataset, config: TrainConfig, seed: int) -> bool:
         """Whether this job trains on these data with this configuration and seed."""
@@ -224,7 +236,7 @@ class Job:
             # Below the pages' own threads (Linux: niceness is a thread's), so that a training never slows a visitor.
             if sys.platform == "linux":
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-            self._began, due = time.monotonic(), time.monotonic()
+            self._began = due = rested = time.monotonic()
             while not self._halt.is_set() and not self._trainer.finished:
                 with self._lock:
                     self._trainer.advance()
@@ -233,7 +245,11 @@ class Job:
                         self.latest = self._trainer.snapshot()
                         due = time.monotonic() + max(0.4, 9 * (time.monotonic() - began))
                 # Locks are not fair: without a pause a page that waits for the model would never get it.
-                time.sleep(0.001)
+                now, pause = time.monotonic(), 0.001
+                if _visited + MAKE_WAY_SECONDS > now > rested:
+                    pause = _visited + MAKE_WAY_SECONDS - now
+                    rested = now + 2 * pause
+                time.sleep(pause)
                 if self.spent + time.monotonic() - self._began > self._max_seconds:
                     self.message = f"stopped after {self._max_seconds / 60:g} minutes, the limit for one training"
                     break

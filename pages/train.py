@@ -19,15 +19,11 @@ controls.training_settings(view)
 box = training_box()
 
 
-def live() -> None:
-    """Progress, curves and the pinned mixture; drawn again each second while the job is active."""
+def live_figures() -> None:
+    """Progress and figures in words; looked at each second while the job is active."""
     job = box.job
-    if job is None:
-        st.info("Nothing is being trained in this visit. Press *Start*; the curves and the masks appear here.")
-        return
     controls.progress(job)
-    snapshot = job.latest
-    test = snapshot.test
+    snapshot, test = job.latest, job.latest.test
     for column, label, value in zip(
         st.columns(4),
         ("Step", "Loss", "Compounds right (unseen)", "Mixtures wholly right (unseen)"),
@@ -37,19 +33,6 @@ def live() -> None:
         ),
     ):
         column.metric(label, value)
-    if job.history and snapshot.step:
-        charts.chart(
-            figures.learning_curves(job.history, view.theme),
-            alt=f"Loss {snapshot.loss:.3g}, {test['compound_accuracy']:.1%} of compounds right on unseen compositions", key="curves",
-        )
-    data = job.dataset
-    st.subheader("One unseen mixture, now")
-    st.caption(verdict(snapshot.pinned, data.library.names, job.pinned_truth))
-    charts.chart(
-        figures.overview(job.pinned.areas[0], snapshot.pinned, data.library.names, data.library.axis, view.theme, job.pinned_truth),
-        alt=f"Masks and separated multiplets at step {snapshot.step}. {figures.alt_text(snapshot.pinned, data.library.names)}",
-        key="pinned",
-    )
     if not job.active and st.session_state.get("was active"):
         st.session_state["was active"] = False
         controls.show_result(job)
@@ -57,7 +40,28 @@ def live() -> None:
     st.session_state["was active"] = job.active
 
 
-st.fragment(live, run_every=1.0 if box.job is not None and box.job.active else None)()
+def live_pictures() -> None:
+    """Curves and the pinned mixture; drawn anew each four seconds, since a new chart flashes and costs the browser."""
+    job, data = box.job, box.job.dataset
+    snapshot, truth = job.latest, job.pinned_truth
+    if snapshot.step:
+        share = f"{snapshot.test['compound_accuracy']:.1%} of compounds right on unseen compositions"
+        charts.chart(figures.learning_curves(job.history, view.theme), alt=f"Loss {snapshot.loss:.3g}, {share}", key="curves")
+    st.subheader(f"One unseen mixture at step {snapshot.step:,}")
+    st.caption(verdict(snapshot.pinned, data.library.names, truth))
+    charts.chart(
+        figures.overview(job.pinned.areas[0], snapshot.pinned, data.library.names, data.library.axis, view.theme, truth),
+        alt=f"Masks and separated multiplets at step {snapshot.step}. {figures.alt_text(snapshot.pinned, data.library.names)}",
+        key="pinned",
+    )
+
+
+if box.job is None:
+    st.info("Nothing is being trained in this visit. Press *Start*; the curves and the masks appear here.")
+else:
+    active = box.job.active
+    st.fragment(live_figures, run_every=1.0 if active else None)()
+    st.fragment(live_pictures, run_every=4.0 if active else None)()
 
 st.subheader("Load a model")
 left, right = st.columns(2)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from nmrclassify import jobs
 from nmrclassify.jobs import Job, Places, QueueFull
 from nmrclassify.training import Trainer, recipe
 
@@ -66,20 +67,20 @@ def test_pausing_changes_no_number(quick):
 
 def test_only_so_many_run_and_the_rest_queue_in_order(quick):
     places = Places(n=1, waiting=2)
-    jobs = [Job(trainer(quick), places) for _ in range(4)]
-    jobs[0].start()
-    wait_until(lambda: jobs[0].state == "running")
-    jobs[1].start()
-    jobs[2].start()
-    assert (jobs[1].state, jobs[1].ahead, jobs[2].ahead) == ("waiting", 0, 1)
+    queued = [Job(trainer(quick), places) for _ in range(4)]
+    queued[0].start()
+    wait_until(lambda: queued[0].state == "running")
+    queued[1].start()
+    queued[2].start()
+    assert (queued[1].state, queued[1].ahead, queued[2].ahead) == ("waiting", 0, 1)
     with pytest.raises(QueueFull, match="2 trainings are waiting"):
-        jobs[3].start()
-    assert jobs[3].state == "ready"
-    jobs[1].stop()
-    assert jobs[2].ahead == 0
-    jobs[0].stop()
-    wait_until(lambda: jobs[2].state == "running")
-    jobs[2].stop()
+        queued[3].start()
+    assert queued[3].state == "ready"
+    queued[1].stop()
+    assert queued[2].ahead == 0
+    queued[0].stop()
+    wait_until(lambda: queued[2].state == "running")
+    queued[2].stop()
 
 
 def test_a_job_has_a_time_limit(quick):
@@ -131,3 +132,20 @@ def test_no_thread_is_left(quick):
     job.start()
     job.stop()
     assert not [t for t in threading.enumerate() if t.name == "training" and t.is_alive()]
+
+
+def test_a_training_makes_way_for_a_page_but_never_stands_still(quick, monkeypatch):
+    monkeypatch.setattr(jobs, "MAKE_WAY_SECONDS", 0.5)
+    job = Job(trainer(quick, 50_000), Places())
+    job.start()
+    wait_until(lambda: job.latest.step > 0)
+    jobs.make_way()
+    time.sleep(0.15)
+    before = job._trainer.step
+    time.sleep(0.2)
+    assert job._trainer.step == before
+    for _ in range(20):
+        jobs.make_way()
+        time.sleep(0.1)
+    assert job._trainer.step > before
+    job.stop()

@@ -11,6 +11,7 @@ from ..answers import Answer, Truth, answer, compare
 from ..checkpoints import Checkpoint
 from ..config import bounds
 from ..drawing import Theme
+from ..jobs import make_way
 from ..library import Library
 from ..mixtures import Dataset, MixtureConfig, generator, mix_at
 from ..presets import PRESETS, build, preset
@@ -135,6 +136,7 @@ def adopt(checkpoint: Checkpoint, model: str) -> None:
 
 def setup(page: str) -> View:
     """Start a page: configuration, sidebar, link. Call first on every page."""
+    make_way()
     title, icon = PAGES[page]
     st.set_page_config(page_title=f"{title} · nmrclassify", page_icon=icon, layout="wide")
     # Streamlit leaves a sixth of a small screen empty above the title.
