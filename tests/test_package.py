@@ -1,10 +1,13 @@
 """The science runs without the app, the pages stay thin, and nothing is left in that should not be."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from nmrclassify import bench
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,3 +80,12 @@ def test_the_packaged_data_ships_with_the_wheel():
     packages = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in (ROOT / "nmrclassify").rglob("__init__.py")}
     assert all(f'"{package}"' in text for package in packages)
     assert 'nmrclassify = ["data/*"]' in text
+
+
+def test_the_readme_is_finished():
+    text = (ROOT / "README.md").read_text()
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
+    assert len(pictures) >= 5 and all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
+    assert "RESULTS" not in text
+    for name in re.findall(r"`bench ([a-z]+)`", text):
+        assert name in bench.listed(), name

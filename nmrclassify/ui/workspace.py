@@ -137,8 +137,7 @@ def adopt(checkpoint: Checkpoint, model: str) -> None:
 def setup(page: str) -> View:
     """Start a page: configuration, sidebar, link. Call first on every page."""
     make_way()
-    title, icon = PAGES[page]
-    st.set_page_config(page_title=f"{title} · nmrclassify", page_icon=icon, layout="wide")
+    st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     # Streamlit leaves a sixth of a small screen empty above the title.
     st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
     problems = link.read(page)
