@@ -12,7 +12,7 @@ names = view.library.names
 st.title("Evaluate")
 st.markdown(
     f"**{view.model_name}** on all {len(view.dataset.test)} compositions kept for the test. No figure is averaged over training; "
-    "the brackets are 95 % intervals."
+    "the grey ranges are 95 % intervals."
 )
 if not view.checkpoint.step:
     st.info("This network is untrained, so these are the figures of guessing. Train it on the page *Train or load*.")
