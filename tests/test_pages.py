@@ -160,8 +160,23 @@ def test_changing_the_preset_brings_its_own_mixing():
     app = open_page()
     next(s for s in app.selectbox if s.label == "Data").select("quick").run()
     assert params(app)["preset"] == "quick" and "spread" not in app.query_params
-    assert next(s for s in app.slider if s.label.startswith("Concentrations")).value == 1.0
     assert "untrained" in texts(app)
+    app.session_state["mixing"] = True  # open the expander
+    app.run()
+    assert next(s for s in app.slider if s.label.startswith("Concentrations")).value == 1.0
+
+
+def test_controls_in_a_closed_expander_keep_their_values():
+    app = open_page("pages/mixtures.py", noise=0.3, sources=2)
+    assert not app.slider and params(app) == {"noise": "0.3", "sources": "2"}
+    app.session_state["mixing"] = True
+    app.run()
+    noise = next(s for s in app.slider if s.label.startswith("Noise"))
+    assert noise.value == 0.3
+    noise.set_value(0.1).run()
+    app.session_state["mixing"] = False
+    app.run()
+    assert params(app) == {"noise": "0.1", "sources": "2"} and not app.slider
 
 
 def test_more_sources_make_more_outputs():

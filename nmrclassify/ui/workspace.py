@@ -167,29 +167,37 @@ def _choose_data(problems: list[str]) -> Dataset:
         st.selectbox, "Data", "preset", "metabolites", options=names, format_func=titles.get, on_change=link.put, args=("n", None)
     )
     usual = preset(name).mixture if name != "own" else MixtureConfig()
-    with st.expander("How mixtures are made", icon=":material/tune:"):
-        seed = link.widget(
-            st.number_input, "Seed", "seed", SEED, min_value=0, max_value=link.MAX_SEED, step=1,
-            help="The same seed gives the same compounds, the same split and the same mixtures.",
-        )
-        limit = bounds(MixtureConfig, "n_sources")
-        sources = link.widget(
-            st.number_input, "Compounds in a mixture", "sources", usual.n_sources,
-            min_value=int(limit.low), max_value=int(limit.high), step=1,
-        )
-        repeat = link.widget(st.checkbox, "The same compound may occur twice", "repeat", usual.repetition)
-        spread = link.widget(
-            st.slider, "Concentrations, up to this many times lower or higher", "spread", usual.concentration_high,
-            min_value=1.0, max_value=10.0, step=0.1,
-        )
-        jitter = link.widget(
-            st.slider, f"Shift jitter (positions{_in_ppm(name)})", "jitter", usual.shift_jitter, min_value=0.0, max_value=3.0,
-            step=0.02, help="Standard deviation by which each multiplet moves from its place in the library.",
-        )
-        noise = link.widget(
-            st.slider, "Noise (peak area)", "noise", usual.noise, min_value=0.0, max_value=1.0, step=0.01,
-            help="Standard deviation of the noise on each peak area.",
-        )
+    seed, sources, repeat = link.get("seed", SEED), link.get("sources", usual.n_sources), link.get("repeat", usual.repetition)
+    spread, jitter, noise = (
+        link.get(key, default)
+        for key, default in (("spread", usual.concentration_high), ("jitter", usual.shift_jitter), ("noise", usual.noise))
+    )
+    # Drawn when opened: a first visit need not load the code of controls that it does not see.
+    details = st.expander("How mixtures are made", icon=":material/tune:", key="mixing", on_change="rerun")
+    if details.open:
+        with details:
+            seed = link.widget(
+                st.number_input, "Seed", "seed", SEED, min_value=0, max_value=link.MAX_SEED, step=1,
+                help="The same seed gives the same compounds, the same split and the same mixtures.",
+            )
+            limit = bounds(MixtureConfig, "n_sources")
+            sources = link.widget(
+                st.number_input, "Compounds in a mixture", "sources", usual.n_sources,
+                min_value=int(limit.low), max_value=int(limit.high), step=1,
+            )
+            repeat = link.widget(st.checkbox, "The same compound may occur twice", "repeat", usual.repetition)
+            spread = link.widget(
+                st.slider, "Concentrations, up to this many times lower or higher", "spread", usual.concentration_high,
+                min_value=1.0, max_value=10.0, step=0.1,
+            )
+            jitter = link.widget(
+                st.slider, f"Shift jitter (positions{_in_ppm(name)})", "jitter", usual.shift_jitter, min_value=0.0, max_value=3.0,
+                step=0.02, help="Standard deviation by which each multiplet moves from its place in the library.",
+            )
+            noise = link.widget(
+                st.slider, "Noise (peak area)", "noise", usual.noise, min_value=0.0, max_value=1.0, step=0.01,
+                help="Standard deviation of the noise on each peak area.",
+            )
     mixture = MixtureConfig(sources, repeat, 1.0 / spread, spread, jitter, noise)
     try:
         return build("quick", seed, mixture, own) if name == "own" else _dataset(name, seed, mixture)
