@@ -3,7 +3,6 @@
 import streamlit as st
 
 from nmrclassify import figures
-from nmrclassify.answers import verdict
 from nmrclassify.ui import charts, workspace
 
 view = workspace.setup("app.py")
@@ -15,10 +14,7 @@ st.markdown(
     "each mask sees one compound alone."
 )
 workspace.mixture_heading(view)
-
-right = None if view.truth is None else bool((view.answer.logits.argmax(1) == view.truth.labels).all())
-show = st.info if right is None else st.success if right else st.warning
-show(verdict(view.answer, names, view.truth), icon=":material/record_voice_over:")
+workspace.say_verdict(view)
 
 charts.chart(
     figures.overview(view.areas, view.answer, names, view.library.axis, view.theme, view.truth),

@@ -61,8 +61,8 @@ def _mean_and_half_width(values: np.ndarray, n: int) -> tuple[float | None, floa
     rows = values[~np.isnan(values).all(axis=1)]
     if len(rows) < 2 or n < 2:
         return (float(np.nanmean(rows)), None) if len(rows) else (None, None)
-    means = np.nanmean(rows, axis=1)
-    return float(means.mean()), float(student_t.ppf(0.975, n - 1) * means.std(ddof=1) / np.sqrt(min(n, len(means))))
+    means, n = np.nanmean(rows, axis=1), min(n, len(rows))
+    return float(means.mean()), float(student_t.ppf(0.975, n - 1) * means.std(ddof=1) / np.sqrt(n))
 
 
 @dataclass(frozen=True)

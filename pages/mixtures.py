@@ -38,8 +38,9 @@ charts.chart(
 )
 if view.sources is not None:
     st.subheader("Its true sources")
+    plain = tuple(library.names[k] for k in view.labels)  # with the amounts they would overlap on a narrow screen
     charts.chart(
-        figures.area_maps([("What was mixed", view.sources)], axis, view.theme, outputs=False, headings=names),
+        figures.area_maps([("What was mixed", view.sources)], axis, view.theme, outputs=False, headings=plain),
         alt=f"Heatmaps of the true sources: {listing(list(names))}",
         key="sources",
     )

@@ -5,7 +5,6 @@ import pandas as pd
 import streamlit as st
 
 from nmrclassify import figures, tables
-from nmrclassify.answers import verdict
 from nmrclassify.ui import charts, workspace
 
 view = workspace.setup("pages/separation.py")
@@ -13,9 +12,7 @@ given, truth, axis, names = view.answer, view.truth, view.library.axis, view.lib
 
 st.title("Separation and classes")
 workspace.mixture_heading(view)
-right = None if truth is None else bool((given.logits.argmax(1) == truth.labels).all())
-show = st.info if right is None else st.success if right else st.warning
-show(verdict(given, names, truth), icon=":material/record_voice_over:")
+workspace.say_verdict(view)
 
 st.subheader("Separated multiplets")
 headings = figures.headings(given, names, truth)

@@ -32,3 +32,21 @@ def test_bad_values_are_refused(key, text):
 )
 def test_values_survive_the_way_through_a_link(key, value):
     assert link.PARAMETERS[key](link._text(value)) == value
+
+
+GOOD = {
+    "preset": "own", "model": "shipped", "mixture": "choose", "recipe": "adam", "optimiser": "sgd", "spread": "2.5", "jitter": "0.25",
+    "noise": "0.5", "rate": "0.01", "decay": "0.1", "balance": "2", "widen": "1.5", "twice": "0.4", "grain": "0.05",
+}
+
+
+@pytest.mark.parametrize("key", link.PARAMETERS)
+def test_every_parameter_of_a_link_comes_back_as_it_was_written(key):
+    for text in ("yes", "3") if key not in GOOD else (GOOD[key],):
+        try:
+            value = link.PARAMETERS[key](text)
+        except ValueError:
+            continue
+        assert link._text(value) == text
+        return
+    pytest.fail(f"no example was taken for {key}")

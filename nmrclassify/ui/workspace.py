@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 
 from .. import checkpoints, runs
-from ..answers import Answer, Truth, answer, compare
+from ..answers import Answer, Truth, answer, compare, verdict
 from ..checkpoints import Checkpoint
 from ..config import bounds
 from ..drawing import Theme
@@ -319,3 +319,11 @@ def mixture_heading(view: View) -> None:
         st.button("Next", on_click=turn, args=(1, view.dataset), icon=":material/chevron_right:", icon_position="right")
     if not view.checkpoint.step:
         st.info("This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*.")
+
+
+def say_verdict(view: View) -> None:
+    """Say in words what the network found, coloured by whether it is right, where that is known."""
+    known = view.truth is not None
+    right = known and bool((view.answer.logits.argmax(1) == view.truth.labels).all())
+    show = st.success if right else st.warning if known else st.info
+    show(verdict(view.answer, view.library.names, view.truth), icon=":material/record_voice_over:")
