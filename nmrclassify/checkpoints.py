@@ -21,13 +21,14 @@ from . import __version__
 from .library import Axis, Library
 from .metrics import METRICS, evaluate
 from .mixtures import MAX_COMPOSITIONS, MAX_TEST, Dataset, MixtureConfig
-from .model import Slots, SlotsConfig
-from .training import TrainConfig, Trainer
+from .model import Network, NetworkConfig
+from .training import MODELS, TrainConfig, Trainer
 
 SUFFIX = ".safetensors"
 MAX_BYTES = 8 * 1024 * 1024
 MAX_HEADER_BYTES = 256 * 1024
-FORMAT = "nmrclassify-1"
+FORMAT = "nmrclassify-2"
+PARTS = {"train": (1, MAX_COMPOSITIONS), "validation": (0, MAX_TEST), "test": (1, MAX_TEST)}
 
 
 class CheckpointError(ValueError):
@@ -40,7 +41,7 @@ class Checkpoint:
 
     Attributes
     ----------
-    model : Slots
+    model : Network
     dataset : Dataset
         Library and split: the same test compositions stay unseen.
     training : TrainConfig
@@ -53,7 +54,7 @@ class Checkpoint:
         Of the package that wrote it.
     """
 
-    model: Slots
+    model: Network
     dataset: Dataset
     training: TrainConfig
     seed: int
@@ -68,11 +69,15 @@ class Checkpoint:
 
     def trained_on(self, labels: np.ndarray) -> np.ndarray:
         """Return whether training used, or by augmentation may have used, each composition of `labels`, shape (B, C)."""
-        keys, test = self.dataset.keys(labels), self.dataset.keys(self.dataset.test)
-        used = self.dataset.keys(self.dataset.train)
+        own = self.dataset
+        if labels.shape[1] != own.train.shape[1]:  # other numbers of compounds come about in remixing only
+            return np.full(len(labels), self.training.remix > 0 and self.step > 0)
+        if self.training.remix:
+            return ~own.kept(labels) & (self.step > 0)
+        used = own.keys(own.train)
         if self.training.repeats:
-            used = np.concatenate([used, *(self.dataset.keys(rows) for rows in self.dataset.repeated())])
-        return np.isin(keys, used) & ~np.isin(keys, test) & (self.step > 0)
+            used = np.concatenate([used, *(own.keys(rows) for rows in own.repeated())])
+        return np.isin(own.keys(labels), used) & ~own.kept(labels) & (self.step > 0)
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -92,7 +97,8 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "axis": asdict(dataset.library.axis),
     }
     tensors = {f"model.{name}": value.contiguous() for name, value in checkpoint.model.state_dict().items()}
-    for name, array in (("library.areas", dataset.library.areas), ("split.train", dataset.train), ("split.test", dataset.test)):
+    arrays = {"library.areas": dataset.library.areas} | {f"split.{part}": getattr(dataset, part) for part in PARTS}
+    for name, array in arrays.items():
         tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
     # One entry, because safetensors writes several in an order that changes from call to call.
     return save_tensors(tensors, metadata={"nmrclassify": json.dumps(header)})
@@ -175,25 +181,26 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
         raise CheckpointError(f"{name} has {len(content):,} bytes; expected at most {MAX_BYTES:,}")
     header, described = _read_header(content, name)
     try:
-        if header["model"] != Slots.kind:
-            raise CheckpointError(f"{name} holds a model {header['model']!r}; expected {Slots.kind!r}")
-        config = SlotsConfig(**header["model_config"])
+        kind = header["model"]
+        if kind not in MODELS:
+            raise CheckpointError(f"{name} holds a model {kind!r}; expected {' or '.join(MODELS)}")
+        config = NetworkConfig(**header["model_config"])
         with torch.device("meta"):  # shapes only: draws no random number and fills no memory
-            model = Slots(config)
+            model = MODELS[kind](config)
         mixture, training, axis = (
             MixtureConfig(**header["dataset"]["mixture"]),
             TrainConfig(**header["training"]),
             Axis(**header["axis"]),
         )
         expected = {f"model.{n}": ("F32", list(v.shape)) for n, v in model.state_dict().items()}
-        expected["library.areas"] = ("F32", [config.n_compounds, config.n_peaks, config.n_positions])
+        n_compounds = config.n_compounds - (kind == "slots" and mixture.number_varies)
+        expected["library.areas"] = ("F32", [n_compounds, config.n_peaks, config.n_positions])
         found = {key: (value["dtype"], value["shape"]) for key, value in described.items()}
-        for key in ("split.train", "split.test"):
-            dtype, shape = found.get(key, (None, []))
-            most = MAX_TEST if key == "split.test" else MAX_COMPOSITIONS
-            if dtype != "I64" or len(shape) != 2 or shape[1] != mixture.n_sources or not 1 <= shape[0] <= most:
-                raise CheckpointError(f"{name}: {key} is {dtype} {shape}; expected I64 [1..{most}, {mixture.n_sources}]")
-            expected[key] = (dtype, shape)
+        for part, (least, most) in PARTS.items():
+            dtype, shape = found.get(f"split.{part}", (None, []))
+            if dtype != "I64" or len(shape) != 2 or shape[1] != mixture.n_sources or not least <= shape[0] <= most:
+                raise CheckpointError(f"{name}: split.{part} is {dtype} {shape}; expected I64 [{least}..{most}, {mixture.n_sources}]")
+            expected[f"split.{part}"] = (dtype, shape)
         for key in sorted(expected.keys() | found.keys()):
             if expected.get(key) != found.get(key):
                 raise CheckpointError(f"{name}: tensor {key!r} is {found.get(key)}; expected {expected.get(key)}")
@@ -201,9 +208,10 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
         for key, array in arrays.items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise CheckpointError(f"{name}: tensor {key!r} holds an undefined number; train the model again")
-        for key in ("split.train", "split.test"):
-            if arrays[key].min() < 0 or arrays[key].max() >= config.n_compounds:
-                raise CheckpointError(f"{name}: {key} names a compound outside 0..{config.n_compounds - 1}")
+        for part in PARTS:
+            rows, highest = arrays[f"split.{part}"], n_compounds - (not mixture.number_varies)
+            if rows.size and (rows.min() < 0 or rows.max() > highest):
+                raise CheckpointError(f"{name}: split.{part} names a compound outside 0..{highest}")
         seeds = (header["seed"], header["dataset"]["seed"], header["step"])
         if not all(isinstance(value, int) and 0 <= value < 2**63 for value in seeds):
             raise CheckpointError(f"{name}: seeds and step are {seeds}; expected whole numbers of 0 or more")
@@ -211,12 +219,16 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
         library = Library(names, arrays["library.areas"], axis)
         preset = str(header["dataset"]["preset"])
         preset = preset if re.fullmatch("[a-z]{1,20}", preset) else "own"
-        dataset = Dataset(library, mixture, arrays["split.train"], arrays["split.test"], seeds[1], preset)
+        dataset = Dataset(library, mixture, *(arrays[f"split.{part}"] for part in PARTS), seeds[1], preset)
         metrics = _checked_metrics(header["metrics"], name)
         weights = {n.removeprefix("model."): torch.from_numpy(v) for n, v in arrays.items() if n.startswith("model.")}
         model.load_state_dict(weights, assign=True)
+        for key in ("temperature", "reference"):
+            value = float(getattr(model, key, 1.0))
+            if not 1e-6 < value < 1e6:
+                raise CheckpointError(f"{name}: {key} is {value:g}; expected a number above 0; train the model again")
         result = evaluate(model, dataset.test_mixtures()[:8])
-        if not np.isfinite(result.probabilities).all():
+        if not np.isfinite(result.confidence).all():
             raise CheckpointError(f"{name}: the model's answers are not finite numbers; train the model again")
     except CheckpointError:
         raise
@@ -229,7 +241,7 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
 def shipped() -> Checkpoint:
     """Return the trained model that comes with the package.
 
-    Made by `python -m nmrclassify train --preset metabolites --recipe long --seed 7`; `bench shipped` measures it.
+    Made by `python -m nmrclassify train --preset metabolites --model queries --recipe thorough --seed 7`; `bench shipped` measures it.
     """
     with resources.as_file(resources.files(__package__).joinpath("data/metabolites.safetensors")) as path:
         return load(path)

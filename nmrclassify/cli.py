@@ -17,12 +17,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from . import bench, checkpoints, runs, tables
-from .answers import answer, percent
+from .answers import answer, class_names, percent
 from .checkpoints import Checkpoint
 from .metrics import evaluate
-from .model import Slots
 from .presets import PRESETS, build
-from .training import RECIPES, Trainer, recipe, set_threads
+from .training import DEFAULT_RECIPES, MODELS, RECIPES, Trainer, recipe, set_threads
 
 INTERRUPTED = 130
 
@@ -51,10 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--preset", choices=PRESETS, default="quick")
     generate.add_argument("--out", type=Path, required=True, help="folder for library.csv, train_*.csv, test_*.csv, dataset.json")
 
-    train = command("train", "Train a network and keep it as a run.", "train --preset quick --model slots --out runs/first", seed)
+    train = command("train", "Train a network and keep it as a run.", "train --preset quick --model queries --out runs/first", seed)
     train.add_argument("--preset", choices=PRESETS, default="quick")
-    train.add_argument("--model", choices=[Slots.kind], default=Slots.kind)
-    train.add_argument("--recipe", choices=RECIPES, default="modern", help="optimiser and schedule (default modern)")
+    train.add_argument("--model", choices=MODELS, default="queries", help="queries: one output a compound (default); slots: the reference design")
+    train.add_argument("--recipe", choices=RECIPES, help="optimiser, schedule, augmentation (default: the model's own)")
     train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
     train.add_argument("--rate", dest="learning_rate", type=float, help="learning rate (default: the recipe's)")
     train.add_argument("--out", type=Path, help="folder of the run (default: a new one among the runs)")
@@ -72,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
     benchmark = command("bench", "Run a measurement behind a figure of the README.", "bench generation --json")
     benchmark.add_argument("name", nargs="?", help="which; --list tells what there is")
+    benchmark.add_argument("--out", type=Path, help="write the table of a measurement that has one to this CSV file")
     benchmark.add_argument("--list", action="store_true", help="list the measurements")
     return parser
 
@@ -113,8 +113,8 @@ def _train(arguments: argparse.Namespace) -> dict:
             raise ValueError("--resume goes with --out, the folder of the interrupted training, and without --steps and --rate")
         trainer, folder = runs.resume(arguments.out), arguments.out
     else:
-        trainer = Trainer(build(arguments.preset, arguments.seed), replace(recipe(arguments.recipe), **chosen))
-        folder = arguments.out or runs.home() / runs.new_id(arguments.preset, arguments.seed)
+        trainer = Trainer(build(arguments.preset, arguments.seed), replace(recipe(arguments.recipe or DEFAULT_RECIPES[arguments.model]), **chosen), kind=arguments.model)
+        folder = arguments.out or runs.home() / runs.new_id(arguments.model, arguments.preset, arguments.seed)
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, trainer.config.steps // 50)
     # Noted, and obeyed between two steps: a step that is cut in half could not be resumed to the same numbers.
@@ -160,12 +160,16 @@ def _separate(arguments: argparse.Namespace) -> dict:
         raise ValueError(f"no mixture at {arguments.mixture}; give the path of a CSV file")
     areas = tables.read_mixture(arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick)
     given = answer(checkpoint.model, areas)
+    called = class_names(given.kind, library.names)
     if arguments.out is not None:
-        names = tuple(f"{i + 1}: {library.names[row.argmax()]}" for i, row in enumerate(given.logits))
+        names = tuple(f"{i + 1}: {called[k]}" for i, k in enumerate(given.named))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         tables.areas_table(given.multiplets, library.axis, "output", names).to_csv(arguments.out, index=False)
-    best = given.probabilities.argmax(1)
-    return {"compounds": [{"name": library.names[k], "probability": float(given.probabilities[i, k])} for i, k in enumerate(best)]}
+    found = []
+    for k, probability in zip(given.named, given.confidence):
+        more = {} if given.amounts is None or k == library.n_compounds else {"count": int(given.counts[k]), "amount": float(given.amounts[k])}
+        found.append({"name": called[k], "probability": float(probability)} | more)
+    return {"compounds": found}
 
 
 def _bench(arguments: argparse.Namespace) -> dict:
@@ -173,13 +177,24 @@ def _bench(arguments: argparse.Namespace) -> dict:
         return {"benches": bench.listed()}
     if arguments.name is None:
         raise ValueError("bench needs a name; `bench --list` tells what there is")
-    return bench.run(arguments.name)
+    result = bench.run(arguments.name)
+    if arguments.out is not None:
+        if "table" not in result:
+            raise ValueError(f"bench {arguments.name} has no table for --out; leave it out")
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        pd.DataFrame(result["table"]).to_csv(arguments.out, index=False)
+    return result
+
+
+def _found(row: dict) -> str:
+    amount = f"  amount {row['amount']:.3g}" if "amount" in row else ""
+    return f"{row['name']}  {percent(row['probability'])}{amount}"
 
 
 def _as_text(result: dict) -> str:
     """Lay a result out for reading."""
     if "compounds" in result:
-        return "\n".join(f"{row['name']}  {percent(row['probability'])}" for row in result["compounds"])
+        return "\n".join(_found(row) for row in result["compounds"])
     if "benches" in result:
         return "\n".join(f"{name:12} {text}" for name, text in result["benches"].items())
     return json.dumps(result, indent=2)

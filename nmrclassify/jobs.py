@@ -157,12 +157,17 @@ class Job:
         pinned, weight = self.pinned, self._trainer.config.reconstruction_weight
         return compare(self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], weight)
 
-    def describes(self, dataset: Dataset, config: TrainConfig, seed: int) -> bool:
-        """Whether this job trains on these data with this configuration and seed."""
+    @property
+    def kind(self) -> str:
+        """Which network is trained."""
+        return self._trainer.model.kind
+
+    def describes(self, dataset: Dataset, config: TrainConfig, seed: int, kind: str) -> bool:
+        """Whether this job trains this network on these data with this configuration and seed."""
         own = self._trainer
         same_data = own.dataset.config == dataset.config and np.array_equal(own.dataset.library.areas, dataset.library.areas)
         same_split = np.array_equal(own.dataset.train, dataset.train)
-        return same_data and same_split and own.config == config and own.seed == seed
+        return same_data and same_split and (own.config, own.seed, self.kind) == (config, seed, kind)
 
     def start(self) -> None:
         """Start, or go on after a pause; raises QueueFull. Does nothing in a job that is active or over."""

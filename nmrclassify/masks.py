@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from .model import Slots
+from .model import Network
 
 
 @torch.inference_mode()
-def ideal_ratio_masks(model: Slots, sources: np.ndarray) -> np.ndarray:
+def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     """Return the masks that share each cell of the encoding in proportion to the true sources.
 
     ``|encode(source)| / sum over sources of |encode(source)|``, the ideal ratio mask of D. Wang and J. Chen,
@@ -16,14 +16,14 @@ def ideal_ratio_masks(model: Slots, sources: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    model : Slots
+    model : Network
     sources : ndarray, shape (C, P, L)
 
     Returns
     -------
     ndarray, shape (C, N, L)
     """
-    encoded = model.encoder(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32))).abs().numpy()
+    encoded = model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32))).abs().numpy()
     total = encoded.sum(axis=0)
     return np.divide(encoded, total, out=np.zeros_like(encoded), where=total > 1e-6)
 

@@ -31,6 +31,7 @@ class Run:
     id: str
     folder: Path
     made_by: str
+    model: str
     preset: str
     steps: int
     compound_accuracy: float
@@ -38,7 +39,7 @@ class Run:
     @property
     def title(self) -> str:
         """One line for a list."""
-        return f"{self.id[:15]} · {self.preset} · {self.steps:,} steps · {self.compound_accuracy:.0%} of compounds"
+        return f"{self.id[:15]} · {self.model} on {self.preset} · {self.steps:,} steps · {self.compound_accuracy:.0%} of compounds"
 
 
 def home() -> Path:
@@ -46,10 +47,10 @@ def home() -> Path:
     return Path(os.environ.get("NMRCLASSIFY_HOME", Path.home() / ".nmrclassify")) / "runs"
 
 
-def new_id(preset: str, seed: int) -> str:
+def new_id(kind: str, preset: str, seed: int) -> str:
     """Return a new run's name; its ending cannot be guessed, so on a shared server a link is what gives access."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    return f"{stamp}-{preset}-s{seed}-{secrets.token_hex(6)}"
+    return f"{stamp}-{kind}-{preset}-s{seed}-{secrets.token_hex(6)}"
 
 
 def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str) -> Path:
@@ -95,7 +96,7 @@ def resume(folder: Path) -> Trainer:
     if not (folder / "state.safetensors").is_file():
         raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
     checkpoint = checkpoints.load(folder / "start.safetensors")
-    trainer = Trainer(checkpoint.dataset, checkpoint.training, checkpoint.seed)
+    trainer = Trainer(checkpoint.dataset, checkpoint.training, checkpoint.seed, checkpoint.model.kind)
     try:
         with safe_open(folder / "state.safetensors", "pt") as file:
             state = json.loads(file.metadata()["state"])
@@ -109,7 +110,7 @@ def _read(folder: Path) -> Run | None:
     try:
         config = json.loads((folder / "config.json").read_text())
         accuracy = float(config["metrics"]["compound_accuracy"])
-        return Run(folder.name, folder, str(config["made_by"]), str(config["preset"]), int(config["steps"]), accuracy)
+        return Run(folder.name, folder, str(config["made_by"]), str(config["model"]), str(config["preset"]), int(config["steps"]), accuracy)
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not a run, or one that is being written
 

@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from .answers import Answer, answer
+from .calibration import fit_temperature
 from .config import bounded, bounds, check
-from .losses import match_and_reduce, pairwise_costs
+from .losses import OBJECTIVES
 from .metrics import evaluate
-from .mixtures import Dataset, MixtureConfig, generator
-from .model import Slots, SlotsConfig
+from .mixtures import Augmentation, Dataset, MixtureConfig, generator
+from .model import Network, NetworkConfig, Queries, Slots, rms
 
 OPTIMISERS = {
     "adamw": lambda parameters, c: torch.optim.AdamW(parameters, lr=c.learning_rate, weight_decay=c.weight_decay),
@@ -24,6 +25,7 @@ OPTIMISERS = {
         parameters, lr=c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay
     ),
 }
+MODELS = {"queries": Queries, "slots": Slots}
 SCHEDULES = ("one cycle", "constant")
 
 
@@ -44,6 +46,10 @@ class TrainConfig:
     concentration_spread: float = bounded(1.5, 1.0, 10.0, "training concentrations are drawn this many times lower or higher")
     repeats: float = bounded(0.4, 0.0, 1.0, "share of training mixtures in which a compound gives way to a repeat of another")
     added_noise: float = bounded(0.05, 0.0, 1.0, "noise added in training, relative to the library's mean multiplet area")
+    added_jitter: float = bounded(0.0, 0.0, 3.0, "shift jitter added in training, in positions")
+    remix: float = bounded(0.0, 0.0, 1.0, "share of training mixtures whose compounds are drawn anew; never a kept composition")
+    unknown: float = bounded(0.0, 0.0, 1.0, "share of training mixtures with a compound from outside the library")
+    own_levels: bool = False  # each training mixture weakens spread, jitter and noise on its own
 
     def __post_init__(self):
         check(self)
@@ -51,16 +57,20 @@ class TrainConfig:
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
-    def augmented(self, dataset: Dataset) -> MixtureConfig:
-        """Return how training mixtures are made: the data set's own way, widened by the augmentation."""
+    def augmented(self, dataset: Dataset, any_number: bool = False) -> Augmentation:
+        """Return how training mixtures are made: the data set's own way, widened; `any_number` frees their number of compounds."""
         areas = dataset.library.areas.sum(axis=1)
-        own, spread = dataset.config, self.concentration_spread
-        return replace(
+        # Where queries count portions of one compound, its amount is what tells them: it has to stay what it is.
+        counts_portions = any_number and dataset.config.repetition
+        own, spread = dataset.config, 1.0 if counts_portions else self.concentration_spread
+        mixing = replace(
             own,
             concentration_low=max(own.concentration_low / spread, bounds(MixtureConfig, "concentration_low").low),
             concentration_high=min(own.concentration_high * spread, bounds(MixtureConfig, "concentration_high").high),
             noise=min(float(np.hypot(own.noise, self.added_noise * areas[areas > 0].mean())), 1.0),
+            shift_jitter=min(float(np.hypot(own.shift_jitter, self.added_jitter)), 3.0),
         )
+        return Augmentation(mixing, self.repeats, self.remix, any_number, self.unknown, self.own_levels)
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step: constant, or 5 % linear warm-up and a half cosine down to zero."""
@@ -75,10 +85,18 @@ class TrainConfig:
 # 1,000 epochs over the original preset's 10 mixtures, one a step: the design document's three optimisers.
 _ORIGINAL = TrainConfig("sgd", 1e-2, 0.0, 1e-5, "constant", batch_size=1, steps=10_000, clip_norm=1e6,
                         concentration_spread=1.0, repeats=0.0, added_noise=0.0)
+_QUERIES = TrainConfig(learning_rate=5e-3, steps=1000, concentration_spread=2.0, repeats=0.0, added_noise=0.15,
+                       added_jitter=0.5, remix=0.7, unknown=0.3, own_levels=True)
+DEFAULT_RECIPES = {"queries": "queries", "slots": "modern"}
+VALIDATION_MIXTURES = 500
 RECIPES = {
     "modern": TrainConfig(),
-    # Made the shipped model. Its mixtures vary in concentration already, so they need less noise and more steps.
+    # For mixtures that vary in concentration already: they need less noise, and more steps.
     "long": TrainConfig(learning_rate=1e-2, steps=3000, concentration_spread=1.0, repeats=0.4, added_noise=0.02),
+    # Queries need no few compositions to be stretched: theirs are drawn anew. Each mixture has its own share of trouble.
+    "queries": _QUERIES,
+    # Made the shipped model.
+    "thorough": replace(_QUERIES, steps=3000),
     "sgd": _ORIGINAL,
     "momentum": replace(_ORIGINAL, learning_rate=1e-4, momentum=0.99),
     "adam": replace(_ORIGINAL, optimiser="adam", learning_rate=1e-4),
@@ -131,14 +149,22 @@ def set_threads() -> None:
     torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
 
 
-def model_for(dataset: Dataset, seed: int) -> Slots:
+def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
     """Return an untrained network of the data set's sizes; the same seed gives the same weights."""
-    areas = dataset.library.areas
-    config = SlotsConfig(areas.shape[0], areas.shape[2], areas.shape[1], dataset.config.n_sources)
+    areas, config = dataset.library.areas, dataset.config
+    if kind == "slots":
+        sizes = NetworkConfig(dataset.n_classes, areas.shape[2], areas.shape[1], config.n_sources)
+    else:
+        sizes = NetworkConfig(areas.shape[0], areas.shape[2], areas.shape[1], config.n_sources if config.repetition else 1)
     # Initialisation draws from torch's generator, which all threads share: one at a time, and put back as it was.
     with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
-        return Slots(config)
+        model = MODELS[kind](sizes)
+    if kind == "queries":
+        model.know(torch.from_numpy(areas))
+    else:
+        model.reference.copy_(rms(torch.from_numpy(dataset.training_set().areas)).mean())
+    return model
 
 
 class Trainer:
@@ -150,17 +176,19 @@ class Trainer:
     config : TrainConfig
     seed : int, optional
         Seeds the initial weights; the data set's own seed where not given.
+    kind : str
+        Which network, a key of `MODELS`.
     """
 
-    def __init__(self, dataset: Dataset, config: TrainConfig, seed: int | None = None):
+    def __init__(self, dataset: Dataset, config: TrainConfig, seed: int | None = None, kind: str = "slots"):
         self.dataset, self.config = dataset, config
         self.seed = dataset.seed if seed is None else seed
-        self.model = model_for(dataset, self.seed)
+        self.model = model_for(dataset, self.seed, kind)
         self.optimiser = OPTIMISERS[config.optimiser](self.model.parameters(), config)
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
-        self._mixing = config.augmented(dataset)
+        self._widen = config.augmented(dataset, any_number=kind == "queries")
         self._test = dataset.test_mixtures()
         self._since: list[tuple[float, float, float]] = []
 
@@ -173,12 +201,9 @@ class Trainer:
         """Take one optimiser step."""
         began = time.perf_counter()
         config = self.config
-        batch = self.dataset.training_batch(self.step, config.batch_size, self._mixing, config.repeats)
-        areas, sources, labels = (torch.from_numpy(a) for a in (batch.areas, batch.sources, batch.labels))
+        batch = self.dataset.training_batch(self.step, config.batch_size, self._widen)
         self.model.train()
-        logits, separation = self.model(areas)
-        costs = pairwise_costs(logits, separation.multiplets, labels, sources)
-        classification, reconstruction, assignment = match_and_reduce(costs, config.reconstruction_weight)
+        classification, reconstruction, right = OBJECTIVES[self.model.kind](self.model, batch, config.reconstruction_weight)
         loss = classification + config.reconstruction_weight * reconstruction
         for group in self.optimiser.param_groups:
             group["lr"] = config.rate(self.step)
@@ -186,9 +211,10 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
         self.optimiser.step()
-        right = (logits.detach().argmax(-1) == labels.gather(1, assignment)).float().mean()
         self._since.append((classification.item(), reconstruction.item(), right.item()))
         self.step += 1
+        if self.finished and len(self.dataset.validation):
+            fit_temperature(self.model, self.dataset.validation_mixtures(VALIDATION_MIXTURES, self._widen))
         self.seconds += time.perf_counter() - began
 
     def snapshot(self) -> Snapshot:

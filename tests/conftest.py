@@ -1,4 +1,4 @@
-"""Shared fixtures: small data sets, a small trained model, a private folder for runs, and clean caches for the pages."""
+"""Shared fixtures: small data sets, small trained models, a private folder for runs, and clean caches for the pages."""
 
 import os
 
@@ -32,7 +32,21 @@ def quick() -> Dataset:
 
 @pytest.fixture(scope="session")
 def trained(quick) -> Checkpoint:
-    """A model after a few steps: not a good one, but one with a history."""
+    """A slots model after a few steps: not a good one, but one with a history."""
     trainer = Trainer(quick, replace(recipe("modern"), steps=12, batch_size=16))
     *_, last = trainer.snapshots(6)
     return Checkpoint.from_trainer(trainer, last.test)
+
+
+@pytest.fixture(scope="session")
+def learned(quick) -> Checkpoint:
+    """A queries model that has learnt to name nearly every unseen mixture, calibrated, as a training ends."""
+    trainer = Trainer(quick, replace(recipe("queries"), steps=150), kind="queries")
+    *_, last = trainer.snapshots(75)
+    return Checkpoint.from_trainer(trainer, last.test)
+
+
+@pytest.fixture(params=["slots", "queries"])
+def either(request) -> Checkpoint:
+    """Both trained models, one after the other."""
+    return request.getfixturevalue({"slots": "trained", "queries": "learned"}[request.param])

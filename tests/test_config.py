@@ -3,11 +3,11 @@ import pytest
 from nmrclassify.config import bounds
 from nmrclassify.library import LibraryConfig
 from nmrclassify.mixtures import MixtureConfig
-from nmrclassify.model import SlotsConfig
+from nmrclassify.model import NetworkConfig
 from nmrclassify.training import TrainConfig
 
 
-@pytest.mark.parametrize("config", [LibraryConfig, MixtureConfig, SlotsConfig, TrainConfig])
+@pytest.mark.parametrize("config", [LibraryConfig, MixtureConfig, NetworkConfig, TrainConfig])
 def test_every_bound_holds_at_its_edges_and_not_beyond(config):
     for name, item in config.__dataclass_fields__.items():
         if "bounds" not in item.metadata:
@@ -32,3 +32,9 @@ def test_concentrations_must_be_in_order():
 def test_flags_are_true_or_false():
     with pytest.raises(ValueError, match="repetition is 'maybe'; expected true or false"):
         MixtureConfig(repetition="maybe")
+
+
+@pytest.mark.parametrize("config, name", [(MixtureConfig, "number_varies"), (TrainConfig, "own_levels")])
+def test_flags_do_not_take_numbers(config, name):
+    with pytest.raises(ValueError, match=f"{name} is 1; expected true or false"):
+        config(**{name: 1})

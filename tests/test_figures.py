@@ -2,19 +2,33 @@ import numpy as np
 import pytest
 
 from nmrclassify import figures
-from nmrclassify.answers import answer, compare
+from nmrclassify.answers import answer, compare, percent
 from nmrclassify.drawing import OUTPUT_COLOURS, MapRow, Scale, Theme, stack
 from nmrclassify.library import PPM_AXIS, Axis, metabolite_library
 from nmrclassify.metrics import evaluate
+from nmrclassify.mixtures import MixtureConfig
+from nmrclassify.presets import build
+from nmrclassify.training import model_for, recipe
 
 LIGHT, DARK = Theme(False), Theme(True)
 
 
+def looked_at(checkpoint, quick):
+    """Return a mixture, what a model makes of it, the truth about it and the library."""
+    made = quick.test_mixtures()
+    given = answer(checkpoint.model, made.areas[0])
+    truth = compare(given, made.areas[0], made.sources[0], made.labels[0], 1.0, None, made.concentrations[0])
+    return made.areas[0], given, truth, quick.library
+
+
 @pytest.fixture
 def shown(trained, quick):
-    made = quick.test_mixtures()
-    given = answer(trained.model, made.areas[0])
-    return made.areas[0], given, compare(given, made.areas[0], made.sources[0], made.labels[0]), quick.library
+    return looked_at(trained, quick)
+
+
+@pytest.fixture
+def found(learned, quick):
+    return looked_at(learned, quick)
 
 
 def contrast(first: str, second: str) -> float:
@@ -98,11 +112,79 @@ def test_overview_shows_what_was_computed(shown, theme):
     separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
     assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
     bars = [trace for trace in figure.data if trace.type == "bar"]
-    assert [list(bar.x) for bar in bars] == [list(row) for row in given.probabilities]
+    assert [list(bar.x) for bar in bars] == [list(row) for row in given.chances]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
     assert headings == list(figures.headings(given, library.names, truth)) and all(h[-1] in "✓✗" for h in headings)
     without = figures.overview(areas, given, library.names, library.axis, theme)
     assert len(without.data) == len(figure.data) - 2
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
+    areas, given, truth, library = found
+    figure = figures.overview(areas, given, library.names, library.axis, theme, truth)
+    (bars,) = [trace for trace in figure.data if trace.type == "bar"]
+    assert list(bars.y) == [*library.names, "something unknown"] and list(bars.x) == list(given.chances[0])
+    # A bar has the colour of the output that shows its compound; what is not shown has that of the grid.
+    for i, k in enumerate(given.named):
+        assert bars.marker.color[k] == OUTPUT_COLOURS[i]
+    assert {bars.marker.color[k] for k in set(range(11)) - set(given.named)} == {theme.grid}
+    (marks,) = [trace for trace in figure.data if trace.type == "scatter"]
+    assert list(marks.y) == [library.names[k] for k in truth.present]
+    headings = [a.text for a in figure.layout.annotations if a.bgcolor]
+    assert headings == list(figures.headings(given, library.names, truth)) and all(h[-1] in "✓✗" for h in headings)
+    separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
+    assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
+    without = figures.overview(areas, given, library.names, library.axis, theme)
+    assert len(without.data) == len(figure.data) - 2
+
+
+def test_a_lone_compound_of_queries_can_be_drawn(learned, quick):
+    areas = quick.library.areas[4]
+    given = answer(learned.model, areas)
+    figure = figures.overview(areas, given, quick.library.names, quick.library.axis, LIGHT)
+    assert "compound 4" in [a.text for a in figure.layout.annotations if a.bgcolor]
+    assert figures.sum_and_overlap(given.masks, np.zeros(given.encoding.shape, bool), quick.library.axis, LIGHT).to_json()
+
+
+def test_the_truth_is_framed_among_the_presences(found):
+    _, given, truth, library = found
+    figure = figures.class_heatmap(given, library.names, LIGHT, truth)
+    assert list(figure.data[0].x) == [*library.names, "something unknown"] and list(figure.data[0].y) == ["presence"]
+    assert np.array_equal(figure.data[0].z, given.chances)
+    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in figure.layout.shapes] == [(0, k) for k in truth.present]
+    bars = figures.class_bars(given, library.names, LIGHT).data
+    assert len(bars) == 1 and list(bars[0].x) == [*library.names, "something unknown"] and list(bars[0].y) == list(given.chances[0])
+
+
+def test_the_description_in_words_names_each_output(found, shown):
+    for _, given, _, library in (found, shown):
+        called = (*library.names, "something unknown" if given.kind == "queries" else "nothing")
+        parts = figures.alt_text(given, library.names).split("; ")
+        assert [p.split(" ", 2)[2] for p in parts] == [f"{called[k]} {percent(c)}" for k, c in zip(given.named, given.confidence)]
+
+
+def test_nothing_is_drawn_where_the_number_varies():
+    data = build("quick", 3, MixtureConfig(number_varies=True))
+    made, model = data.test_mixtures(), model_for(data, 3, "slots")
+    row = int(np.flatnonzero((made.labels == 10).any(axis=1))[0])
+    given = answer(model, made.areas[row])
+    truth = compare(given, made.areas[row], made.sources[row], made.labels[row])
+    figure = figures.overview(made.areas[row], given, data.library.names, data.library.axis, LIGHT, truth)
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    assert len(bars) == 3 and all(list(bar.y) == [*data.library.names, "nothing"] for bar in bars)
+    framed = figures.class_heatmap(given, data.library.names, LIGHT, truth).layout.shapes
+    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in framed] == list(enumerate(truth.labels))
+
+
+def test_a_confusion_matrix_has_room_for_what_was_missed_or_made_up(learned, quick):
+    result = evaluate(learned.model, quick.training_batch(0, 64, recipe("queries").augmented(quick, any_number=True)))
+    counts = result.confusion()
+    assert counts.shape == (11, 11)
+    names = (*quick.library.names, "nothing")
+    figure = figures.confusion(counts, names, LIGHT)
+    assert np.array_equal(figure.data[0].z, counts) and list(figure.data[0].x) == list(figure.data[0].y) == list(names)
+    assert [[int(v or 0) for v in row] for row in figure.data[0].text] == counts.tolist()
 
 
 def test_every_figure_has_titled_axes(shown, trained, quick):

@@ -4,13 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from nmrclassify import jobs
+from nmrclassify import jobs, training
 from nmrclassify.jobs import Job, Places, QueueFull
+from nmrclassify.presets import build
 from nmrclassify.training import Trainer, recipe
 
 
-def trainer(quick, steps=400):
-    return Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4))
+@pytest.fixture(autouse=True)
+def few_validation_mixtures(monkeypatch):
+    """Calibrate on few mixtures: the fit takes longer than these trainings."""
+    monkeypatch.setattr(training, "VALIDATION_MIXTURES", 40)
+
+
+def trainer(quick, steps=400, kind="slots"):
+    return Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4), kind=kind)
 
 
 def wait_until(condition, seconds=60.0):
@@ -62,7 +69,27 @@ def test_pausing_changes_no_number(quick):
         job.pause()
     job.start()
     wait_until(lambda: job.state == "finished")
-    assert job.latest.pinned.logits.tolist() == straight.snapshot().pinned.logits.tolist()
+    assert job.latest.pinned.chances.tolist() == straight.snapshot().pinned.chances.tolist()
+
+
+def test_a_job_trains_queries_to_a_calibrated_model(quick):
+    taken = []
+    job = Job(trainer(quick, 8, "queries"), Places(), on_end=lambda job: taken.append(job.checkpoint()))
+    assert job.kind == "queries" and job.pinned_truth.counts.sum() == 3
+    job.start()
+    wait_until(lambda: job.state == "finished")
+    assert taken[0].model.kind == "queries" and float(taken[0].model.temperature) != 1
+    assert taken[0].metrics["compound_accuracy"] == job.latest.test["compound_accuracy"]
+    assert job.pinned_truth.present.tolist() == sorted(job.pinned.labels[0].tolist())
+
+
+def test_a_job_knows_what_it_trains(quick):
+    job = Job(trainer(quick, 8, "queries"), Places())
+    config = replace(recipe("modern"), steps=8, batch_size=4)
+    assert job.describes(quick, config, 3, "queries") and job.describes(build("quick", 3), config, 3, "queries")
+    for other in ((quick, config, 3, "slots"), (quick, config, 4, "queries"), (quick, replace(config, steps=9), 3, "queries")):
+        assert not job.describes(*other)
+    assert not job.describes(build("quick", 4), config, 3, "queries")
 
 
 def test_only_so_many_run_and_the_rest_queue_in_order(quick):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from nmrclassify.library import PPM_AXIS, Axis, Library, LibraryConfig, metabolite_library, metabolite_table, random_library
+from nmrclassify.mixtures import MixtureConfig
+from nmrclassify.presets import build
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
 
@@ -87,3 +89,21 @@ def test_impossible_libraries_are_refused(areas, message):
 def test_two_compounds_cannot_share_a_name():
     with pytest.raises(ValueError, match="share a name"):
         Library(("a", "a"), np.ones((2, 6, 21), np.float32), Axis())
+
+
+def test_infinite_areas_are_refused():
+    with pytest.raises(ValueError, match="negative or undefined"):
+        Library(("a", "b"), np.full((2, 6, 21), np.inf, np.float32), Axis())
+
+
+def test_one_compound_is_a_library_but_not_a_data_set():
+    one = Library(("only",), metabolite_library().areas[:1], PPM_AXIS)
+    assert one.n_compounds == 1
+    for config in (MixtureConfig(n_sources=1), MixtureConfig(n_sources=3, repetition=True)):
+        with pytest.raises(ValueError, match="1 training and 0 test compositions; expected at least one of each: take a larger library"):
+            build("quick", 1, config, one)
+    with pytest.raises(ValueError, match="3 different compounds cannot be chosen from 1; allow repetition"):
+        build("quick", 1, MixtureConfig(n_sources=3), one)
+    # Where the number of portions varies, there is something to tell.
+    made = build("quick", 1, MixtureConfig(n_sources=3, repetition=True, number_varies=True), one)
+    assert len(made.train) + len(made.test) == 3 and made.preset == "own"

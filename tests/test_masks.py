@@ -2,14 +2,28 @@ import numpy as np
 import pytest
 
 from nmrclassify import masks
+from nmrclassify.answers import answer
 
 
-def test_ideal_masks_share_out_the_encoding(trained, quick):
+def test_ideal_masks_share_out_the_encoding(either, quick):
     made = quick.test_mixtures()
-    ideal = masks.ideal_ratio_masks(trained.model, made.sources[0])
+    ideal = masks.ideal_ratio_masks(either.model, made.sources[0])
     total = ideal.sum(axis=0)
     assert ideal.shape == (3, 64, 21) and (ideal >= 0).all() and (ideal <= 1).all()
     assert ((np.abs(total - 1) < 1e-5) | (total == 0)).all() and (total > 0).any()
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_ideal_masks_do_not_depend_on_the_unit(either, quick, factor):
+    sources = quick.test_mixtures().sources[0]
+    ideal = masks.ideal_ratio_masks(either.model, sources)
+    assert masks.ideal_ratio_masks(either.model, factor * sources) == pytest.approx(ideal, abs=1e-4)
+
+
+def test_masks_of_one_output_can_be_ordered_and_overlap_nowhere(learned, quick):
+    given = answer(learned.model, quick.library.areas[0])
+    assert sorted(masks.similarity_order(given.masks[:1])) == list(range(64))
+    assert not masks.overlap(given.masks[:1]).any()
 
 
 def test_a_lone_source_owns_its_cells(trained, quick):

@@ -2,10 +2,31 @@ import numpy as np
 import pytest
 
 from nmrclassify import tables
+from nmrclassify.answers import answer
 from nmrclassify.library import PPM_AXIS, Axis, metabolite_library
 from nmrclassify.tables import TableError, areas_table, read_library, read_mixture
 
 TOY = Axis()
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_intensities_of_any_size_are_read_and_named_the_same(learned, quick, factor):
+    made = quick.test_mixtures()
+    for areas in made.areas[:8]:
+        text = areas_table(factor * areas, TOY).to_csv(index=False)
+        found = read_mixture(text, TOY, 6)
+        assert found == pytest.approx(factor * areas, rel=1e-5)
+        assert answer(learned.model, found).named.tolist() == answer(learned.model, areas).named.tolist()
+
+
+def test_a_mixture_of_another_axis_is_refused_before_it_reaches_a_model(quick):
+    text = "position,multiplicity,area\n3,s,1\n30,s,1\n"
+    with pytest.raises(TableError, match="row 3, column 'position': '30' is not a whole number from 0 to 20"):
+        read_mixture(text, TOY, 6)
+
+
+def test_a_library_of_one_compound_is_read():
+    assert read_library("compound,position,multiplicity,area\nonly,3,s,1\n", TOY, 6).names == ("only",)
 
 
 def test_a_mixture_comes_back_from_its_own_table(quick):
