@@ -5,13 +5,17 @@ import streamlit as st
 from nmrclassify import figures
 from nmrclassify.ui import charts, workspace
 
+ORDER = {
+    "queries": "This network has one output for each compound of the library, and shows those that it finds; it is not told how many there are.",
+    "slots": "The outputs of this network have no fixed order: output 1 may hold any compound.",
+}
 view = workspace.setup("app.py")
 names = view.library.names
 
 st.title("A network takes an NMR mixture apart")
 st.markdown(
-    f"One spectrum, {view.dataset.config.n_sources} compounds in it: the network estimates a **mask** for each, and through "
-    "each mask sees one compound alone."
+    "One spectrum, several compounds in it: the network estimates a **mask** for each compound that it hears, and through each "
+    "mask sees that compound alone."
 )
 workspace.mixture_heading(view)
 workspace.say_verdict(view)
@@ -33,10 +37,10 @@ with st.expander("How to read this picture", icon=":material/help:"):
 3. **Separated.** The mixture seen through each mask, turned back into multiplets. Compare with the row below. (What falls
    below zero is drawn as nothing; the page *Separation and classes* shows it in the residual.)
 4. **Truth.** What was really mixed; the network never saw this row.
-5. **Which compound?** From each separated map the network gives every compound a probability. ◇ marks the true one.
+5. **Which compounds?** The probability of each compound. ◇ marks those that are in the mixture.
 
-The {view.dataset.config.n_sources} outputs have no fixed order: output 1 may hold any compound. Press *Next* for another mixture that was kept out
-of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer.
+{ORDER[view.answer.kind]} Press *Next* for another mixture that was
+kept out of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer.
 """
     )
 

@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from .answers import Answer, Truth, percent
+from .answers import Answer, Truth, class_names, percent
 from .drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Sheet, Theme, add_rows, finish, peak, place, stack
 from .library import Axis, Library
 from .masks import overlap, shares, silent, similarity_order
@@ -24,9 +24,9 @@ def area_scale(theme: Theme, *areas: np.ndarray) -> Scale:
 
 def headings(given: Answer, names: tuple[str, ...], truth: Truth | None) -> tuple[str, ...]:
     """Return a short heading for each output: what it named, and a mark for right or wrong."""
-    best = given.probabilities.argmax(1)
-    marks = [""] * len(best) if truth is None else [" ✓" if k == t else " ✗" for k, t in zip(best, truth.labels)]
-    return tuple(names[k] + mark for k, mark in zip(best, marks))
+    called = class_names(given.kind, names)
+    marks = [""] * len(given.named) if truth is None else [" ✓" if right else " ✗" for right in truth.right]
+    return tuple(called[k] + mark for k, mark in zip(given.named, marks))
 
 
 def overview(
@@ -44,7 +44,6 @@ def overview(
     truth : Truth, optional
         Adds the row of true sources, and the marks for right and wrong.
     """
-    n_outputs, n_classes = given.probabilities.shape
     scale = area_scale(theme, areas)
     seen = np.where(silent(given.encoding), np.nan, given.masks)[:, similarity_order(given.masks)]
     rows = [
@@ -58,8 +57,49 @@ def overview(
     if truth is not None:
         rows.append(MapRow("<b>Truth</b>: what was mixed", truth.sources, scale, height=84))
     bars = len(rows)
-    sheet = Sheet(theme, [row.height for row in rows] + [16 * n_classes + 8], [26, 68] + [46] * (bars - 2) + [62], bottom=46)
+    height = 16 * given.chances.shape[1] + 8
+    sheet = Sheet(theme, [row.height for row in rows] + [height], [26, 68] + [46] * (bars - 2) + [62], bottom=46)
     add_rows(sheet, rows, axis)
+    (_presence_bars if given.kind == "queries" else _softmax_bars)(sheet, bars, given, names, theme, truth)
+    return sheet.figure(barmode="overlay", bargap=0.25)
+
+
+def _presence_bars(
+    sheet: Sheet, row: int, given: Answer, names: tuple[str, ...], theme: Theme, truth: Truth | None
+) -> None:
+    """Draw one bar for each compound, in the colour of the output that shows it."""
+    called, chances = class_names(given.kind, names), given.chances[0]
+    colours = np.full(len(called), theme.grid, dtype=object)
+    colours[given.named] = [OUTPUT_COLOURS[i % 8] for i in range(len(given.named))]
+    note = " (◇ in the mixture)" if truth is not None else ""
+    on = sheet.axes(
+        row, {"range": [-0.01, 1.02], "tickformat": ".0%", "title": {"text": "probability" + note, "standoff": 4}},
+        {"autorange": "reversed", "tickfont": {"size": 11}, "dtick": 1, "type": "category"},
+    )
+    sheet.traces.append(
+        {
+            "type": "bar", "orientation": "h", "y": list(called), "x": chances, "marker": {"color": list(colours)},
+            "hovertemplate": "%{y} %{x:.1%}<extra></extra>", **on,
+        }
+    )
+    if truth is not None:
+        sheet.traces.append(
+            {
+                "type": "scatter", "mode": "markers", "y": [called[k] for k in truth.present], "x": np.full(len(truth.present), 0.02),
+                "marker": {"symbol": "diamond-open", "color": theme.text, "size": 8, "line": {"width": 2}},
+                "hovertemplate": "in the mixture: %{y}<extra></extra>", **on,
+            }
+        )
+    sheet.title(row, "<b>Which compounds?</b> Probability that each is there")
+
+
+def _softmax_bars(
+    sheet: Sheet, row: int, given: Answer, names: tuple[str, ...], theme: Theme, truth: Truth | None
+) -> None:
+    """Draw the softmax of each output, one block of bars beside the other."""
+    called = class_names(given.kind, names)[: given.chances.shape[1]]
+    n_outputs, n_classes = given.chances.shape
+    bars = row
     pitch = 1.12
     steps = np.arange(n_outputs) * pitch
     on = sheet.axes(
@@ -71,10 +111,10 @@ def overview(
         },
         {"autorange": "reversed", "tickfont": {"size": 11}, "dtick": 1, "type": "category"},
     )
-    for i, chances in enumerate(given.probabilities):
+    for i, chances in enumerate(given.chances):
         sheet.traces.append(
             {
-                "type": "bar", "orientation": "h", "y": list(names), "x": chances, "base": np.full(n_classes, steps[i]),
+                "type": "bar", "orientation": "h", "y": list(called), "x": chances, "base": np.full(n_classes, steps[i]),
                 "marker": {"color": OUTPUT_COLOURS[i % 8]}, "customdata": chances,
                 "hovertemplate": f"output {i + 1}: %{{y}} %{{customdata:.1%}}<extra></extra>", **on,
             }
@@ -88,13 +128,12 @@ def overview(
     if truth is not None:
         sheet.traces.append(
             {
-                "type": "scatter", "mode": "markers", "y": [names[k] for k in truth.labels], "x": steps + 0.03,
+                "type": "scatter", "mode": "markers", "y": [called[k] for k in truth.labels], "x": steps + 0.03,
                 "marker": {"symbol": "diamond-open", "color": theme.text, "size": 8, "line": {"width": 2}},
                 "hovertemplate": "true compound: %{y}<extra></extra>", **on,
             }
         )
     sheet.title(bars, "<b>Which compound?</b> Probability of each, by output")
-    return sheet.figure(barmode="overlay", bargap=0.25)
 
 
 def area_maps(
@@ -261,28 +300,33 @@ def _table_map(
 
 
 def class_heatmap(given: Answer, names: tuple[str, ...], theme: Theme, truth: Truth | None = None) -> go.Figure:
-    """Draw the softmax as outputs x compounds, with a frame around each true compound."""
-    chances = given.probabilities
-    note = "" if truth is None else " (framed: the true one)"
+    """Draw probabilities as outputs x compounds (queries: in one row), with a frame around each true compound."""
+    chances, called = given.chances, class_names(given.kind, names)
+    note = "" if truth is None else " (framed: in the mixture)"
+    if given.kind == "queries":
+        rows, framed = ["presence"], [] if truth is None else [(0, k) for k in truth.present]
+    else:
+        rows, framed = [f"output {i + 1}" for i in range(len(chances))], [] if truth is None else list(enumerate(truth.labels))
     return _table_map(
-        chances, [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in chances], list(names),
-        [f"output {i + 1}" for i in range(len(chances))], "%{y}: %{x} %{z:.1%}", theme, 130 + 44 * len(chances),
-        [] if truth is None else list(enumerate(truth.labels)),
+        chances, [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in chances], list(called[: chances.shape[1]]),
+        rows, "%{y}: %{x} %{z:.1%}", theme, 130 + 44 * len(chances), framed,
         coloraxis=Scale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0), xaxis={"title": {"text": "compound" + note}},
     )
 
 
 def class_bars(given: Answer, names: tuple[str, ...], theme: Theme) -> go.Figure:
-    """Draw the softmax as bars, one colour an output."""
+    """Draw probabilities as bars, one colour an output (queries: one bar a compound)."""
+    called = class_names(given.kind, names)[: given.chances.shape[1]]
+    labels = ["presence"] if given.kind == "queries" else [f"output {i + 1}" for i in range(len(given.chances))]
     traces = [
         {
-            "type": "bar", "x": list(names), "y": chances, "name": f"output {i + 1}", "marker": {"color": OUTPUT_COLOURS[i % 8]},
-            "hovertemplate": f"output {i + 1}: %{{x}} %{{y:.1%}}<extra></extra>",
+            "type": "bar", "x": list(called), "y": chances, "name": label, "marker": {"color": OUTPUT_COLOURS[i % 8]},
+            "hovertemplate": f"{label}: %{{x}} %{{y:.1%}}<extra></extra>",
         }
-        for i, chances in enumerate(given.probabilities)
+        for i, (label, chances) in enumerate(zip(labels, given.chances))
     ]
     return finish(
-        traces, theme, 280, barmode="group", showlegend=True, legend=LEGEND,
+        traces, theme, 280, barmode="group", showlegend=len(traces) > 1, legend=LEGEND,
         xaxis={"title": {"text": "compound"}, "showgrid": False, "type": "category"}, yaxis={"title": {"text": "probability"}, "range": [0, 1]},
     )
 
@@ -319,5 +363,5 @@ def confusion(counts: np.ndarray, names: tuple[str, ...], theme: Theme) -> go.Fi
 
 def alt_text(given: Answer, names: tuple[str, ...]) -> str:
     """Return the class probabilities in words, for a screen reader."""
-    chances = given.probabilities
-    return "; ".join(f"output {i + 1} {names[row.argmax()]} {percent(row.max())}" for i, row in enumerate(chances))
+    called = class_names(given.kind, names)
+    return "; ".join(f"output {i + 1} {called[k]} {percent(p)}" for i, (k, p) in enumerate(zip(given.named, given.confidence)))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify import figures
+from nmrclassify import calibration, curves, evaluation, figures
 from nmrclassify.metrics import evaluate
 from nmrclassify.ui import charts, link, workspace
 
@@ -19,7 +19,7 @@ if not view.checkpoint.step:
 mixtures = view.dataset.test_mixtures()
 seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
 if seen:
-    st.warning(f"{seen} of these compositions were in this model's training: the model was made with another split. Choose its seed.")
+    st.warning(f"{seen} of these compositions were, or may have come up, in this model's training: it was made with another split. Choose its seed.")
 result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
 summary = result.summary()
 
@@ -59,7 +59,37 @@ charts.download("Table as CSV", table, "test_mixtures.csv")
 st.subheader("What is mistaken for what")
 counts = result.confusion()
 wrong = int(counts.sum() - counts.trace())
+labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
-    figures.confusion(counts, names, view.theme),
+    figures.confusion(counts, labels, view.theme),
     alt=f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right, {wrong} mistaken", key="confusion",
 )
+
+st.subheader("Can its probabilities be trusted?")
+left, right = st.columns(2)
+with left:
+    bins = calibration.reliability(*result.statements())
+    charts.chart(
+        curves.reliability_diagram(bins, view.theme), key="reliability",
+        alt=f"Reliability diagram: expected calibration error {bins.expected_calibration_error:.3f} over {bins.n.sum()} statements",
+    )
+    st.caption(
+        f"Of all it calls 80 % likely, 80 % should be true: on the diagonal. **Expected calibration error "
+        f"{bins.expected_calibration_error:.3f}** over {bins.n.sum()} statements. The temperature that divides the logits, "
+        f"{float(view.checkpoint.model.temperature):.2f}, was fitted on {len(view.checkpoint.dataset.validation)} compositions kept for validation. "
+        "Raise noise or shift jitter in the sidebar to see it tested where mistakes happen."
+    )
+with right:
+    if result.unknown is None:
+        st.info("Slots have no output for what is not in the library: a foreign compound is always called by a name that it has not.")
+    else:
+        scores, foreign = evaluation.unknown_scores(view.checkpoint.model, view.dataset)
+        found = {name: calibration.roc(values, foreign) for name, values in scores.items()}
+        charts.chart(
+            curves.roc_curves(found, view.theme), key="roc",
+            alt="Receiver operating characteristic for unknown compounds: " + ", ".join(f"{k} {v.area:.3f}" for k, v in found.items()),
+        )
+        st.caption(
+            f"{len(foreign)} mixtures of the test compositions, every other one with a compound that is not in the library. *Something unknown* "
+            "is the network's own output for it; *residual* is the share of the mixture that its compounds do not explain."
+        )

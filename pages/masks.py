@@ -31,7 +31,9 @@ largest = max(float(np.abs(given.encoding).max()), 1e-9)
 headings = figures.headings(given, view.library.names, truth)
 rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
 if truth is not None:
-    ideal = masks.ideal_ratio_masks(view.checkpoint.model, truth.sources)
+    # What no shown output stands for has its share in each cell all the same.
+    rest = view.sources.sum(axis=0) + (0 if view.unknown is None else view.unknown) - truth.sources.sum(axis=0)
+    ideal = masks.ideal_ratio_masks(view.checkpoint.model, np.concatenate([truth.sources, rest[None]]))[:-1]
     rows.append(("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order])))
 strength = np.abs(given.separated_encodings[:, order]) / largest
 rows.append(("Masked encodings: strength, relative to the strongest", np.where(hidden, np.nan, strength)))

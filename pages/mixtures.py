@@ -21,7 +21,7 @@ names = view.source_names
 total = f"{view.areas.sum():.3g}"
 st.subheader("The mixture as a spectrum")
 charts.chart(
-    figures.line_spectrum(view.areas, axis, view.theme, view.sources, names or ("mixture",)),
+    figures.line_spectrum(view.areas, axis, view.theme, view.parts, names or ("mixture",)),
     alt=f"Line spectrum of the mixture, total area {total}, coloured by source: {listing(list(names)) if names else 'not known'}",
     key="spectrum",
 )
@@ -38,9 +38,9 @@ charts.chart(
 )
 if view.sources is not None:
     st.subheader("Its true sources")
-    plain = tuple(library.names[k] for k in view.labels)  # with the amounts they would overlap on a narrow screen
+    plain = tuple(name.split(" (")[0].replace("a compound from outside the library", "foreign") for name in names)  # amounts would overlap
     charts.chart(
-        figures.area_maps([("What was mixed", view.sources)], axis, view.theme, outputs=False, headings=plain),
+        figures.area_maps([("What was mixed", view.parts)], axis, view.theme, outputs=False, headings=plain),
         alt=f"Heatmaps of the true sources: {listing(list(names))}",
         key="sources",
     )
@@ -67,5 +67,5 @@ with two:
     )
 with three:
     if view.sources is not None:
-        charts.download("Sources as CSV", tables.areas_table(view.sources, axis, "source", names), "sources.csv")
+        charts.download("Sources as CSV", tables.areas_table(view.parts, axis, "source", names), "sources.csv")
 uploads.own_tables(view)

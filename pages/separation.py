@@ -5,6 +5,7 @@ import pandas as pd
 import streamlit as st
 
 from nmrclassify import figures, tables
+from nmrclassify.answers import class_names
 from nmrclassify.ui import charts, workspace
 
 view = workspace.setup("pages/separation.py")
@@ -34,11 +35,21 @@ if truth is not None:
     )
     st.caption(f"Scale-invariant signal-to-distortion ratio, improvement over the mixture: {gains}.")
 
-st.subheader("Which compound is each output?")
+st.subheader("Which compounds are there?" if given.kind == "queries" else "Which compound is each output?")
 charts.chart(figures.class_heatmap(given, names, view.theme, truth), alt=figures.alt_text(given, names), key="classes")
 charts.chart(figures.class_bars(given, names, view.theme), alt=f"The same as bars. {figures.alt_text(given, names)}", key="bars")
 
-if truth is not None:
+if given.kind == "queries":
+    st.subheader("How much of each?")
+    st.dataframe(workspace.amounts_table(view), hide_index=True, column_config={
+        "probability": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent"),
+        "amount": st.column_config.NumberColumn(format="%.2f"), "true amount": st.column_config.NumberColumn(format="%.2f"),
+    })
+    st.caption(
+        "Each compound of the library has its own output, so nothing has to be matched. Amounts are concentrations, 1 as in the library; "
+        "a count tells portions of one compound apart only where the data allow the same compound twice."
+    )
+elif truth is not None:
     weight = view.checkpoint.training.reconstruction_weight
     st.subheader("How outputs are matched to sources")
     st.markdown(
@@ -46,8 +57,9 @@ if truth is not None:
         f"(first number of the sum) plus {weight:g} times the relative squared error of the multiplets (second). The frames mark the pairing that counts, with as many right names as "
         "can be and then the lowest sum; training takes the lowest sum."
     )
-    sources = [names[k] for k in view.labels]
-    chosen = ", ".join(f"output {i + 1} with {names[k]}" for i, k in enumerate(truth.labels))
+    called = class_names(given.kind, names)
+    sources = [called[k] for k in view.labels]
+    chosen = ", ".join(f"output {i + 1} with {called[k]}" for i, k in enumerate(truth.labels))
     charts.chart(figures.cost_matrix(truth, sources, weight, view.theme), alt=f"Cost of each pairing; chosen: {chosen}", key="costs")
 
 st.subheader("Tables")
@@ -56,6 +68,6 @@ with one:
     outputs = tuple(f"output {i + 1}" for i in range(len(given.multiplets)))
     charts.download("Separated multiplets as CSV", tables.areas_table(given.multiplets, axis, "output", outputs), "separated.csv")
 with two:
-    chances = pd.DataFrame(given.probabilities, columns=list(names))
-    chances.insert(0, "output", outputs)
+    chances = pd.DataFrame(given.chances, columns=list(class_names(given.kind, names)[: given.chances.shape[1]]))
+    chances.insert(0, "output", "all" if given.kind == "queries" else outputs)
     charts.download("Probabilities as CSV", chances, "probabilities.csv")

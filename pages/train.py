@@ -12,7 +12,8 @@ names, axis = view.library.names, view.library.axis
 
 st.title("Train or load")
 st.markdown(
-    f"Training shows the network mixtures from **{len(view.dataset.train)} compositions** of the data chosen in the sidebar. "
+    f"Training shows the network mixtures of **{len(view.dataset.train)} compositions** of the data chosen in the sidebar and, where the "
+    "recipe remixes, of compounds drawn anew. "
     f"The curves on the right of the pair are measured on **{len(view.dataset.test)} others** that it never trains on."
 )
 controls.training_settings(view)

@@ -14,7 +14,7 @@ if MISSING and os.environ.get("CI") == "true":
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
 
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
-PAGES = ("", "mixtures", "train", "masks", "separation", "evaluate")
+PAGES = ("", "mixtures", "train", "masks", "separation", "evaluate", "robustness")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_the_first_page_shows_a_mixture_taken_apart(visit, address):
 
 
 def test_make_train_masks_separation(visit, address):
-    page = visit(f"{address}/mixtures?preset=quick&seed=5")
+    page = visit(f"{address}/mixtures?preset=quick&seed=5&network=slots")
     wait_for_figure(page)
     go(page, "Train or load", "Train or load")
     page.get_by_label("Steps", exact=True).fill("30")

@@ -13,7 +13,10 @@ BAD = {
     "jitter": ["nan", "inf", "-0.1", "3.1", ""],
     "noise": ["1.01", "one"],
     "repeat": ["true", "1"],
-    "c1": ["0", "65"],
+    "c1": ["-1", "65"],
+    "network": ["transformer"],
+    "varies": ["1"],
+    "sweep": ["seeds"],
     "a1": ["0", "101", "nan"],
     "steps": ["0", "50001"],
     "rate": ["0", "2"],
@@ -36,7 +39,7 @@ def test_values_survive_the_way_through_a_link(key, value):
 
 GOOD = {
     "preset": "own", "model": "shipped", "mixture": "choose", "recipe": "adam", "optimiser": "sgd", "spread": "2.5", "jitter": "0.25",
-    "noise": "0.5", "rate": "0.01", "decay": "0.1", "balance": "2", "widen": "1.5", "twice": "0.4", "grain": "0.05",
+    "noise": "0.5", "network": "slots", "sweep": "noise", "wobble": "0.5", "remix": "0.7", "strange": "0.3", "rate": "0.01", "decay": "0.1", "balance": "2", "widen": "1.5", "twice": "0.4", "grain": "0.05",
 }
 
 

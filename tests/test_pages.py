@@ -65,7 +65,7 @@ def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
     assert "Test mixture 12 of 36" in words and "ethanol" in words and "glycine" in words and "lactate" in words and "never seen in training" in words
     assert app.success[0].value.startswith("All 3 right")
     kinds = [trace["type"] for trace in figures(app)[0]["data"]]
-    assert kinds == ["heatmap"] * 4 + ["bar"] * 3 + ["scatter"]
+    assert kinds == ["heatmap"] * 4 + ["bar", "scatter"]
     assert "95 % interval" in words
 
 
@@ -107,7 +107,7 @@ def test_values_stay_when_the_page_changes():
         ({"mixture": "file"}, "upload it on the page Mixtures"),
         ({"model": "20260101-000000-quick-s7-000000000000"}, "no run is called"),
         ({"model": "training"}, "is not there for these data"),
-        ({"preset": "quick", "sources": "8", "seed": "1", "c1": "0"}, "expected a whole number"),
+        ({"preset": "quick", "sources": "8", "seed": "1", "c1": "99"}, "expected a whole number"),
     ],
 )
 def test_bad_links_are_explained_and_the_page_still_works(query, message):
@@ -180,7 +180,7 @@ def test_controls_in_a_closed_expander_keep_their_values():
 
 
 def test_more_sources_make_more_outputs():
-    app = open_page("pages/separation.py", preset="quick", sources=4)
+    app = open_page("pages/separation.py", preset="quick", sources=4, network="slots")
     assert figures(app)[0]["data"][0]["z"]["shape"] == "6, 87"
 
 
@@ -292,8 +292,52 @@ def test_evaluate_shows_the_figures_of_the_test_set():
     assert sum(int(v) for v in counts.ravel() if v) == 3 * len(model.dataset.test)
 
 
+def test_evaluate_measures_trust_and_strangers():
+    app = open_page("pages/evaluate.py")
+    words = texts(app)
+    assert "Expected calibration error" in words and "every other one with a compound that is not in the library" in words
+    reliability, roc = figures(app)[-2:]
+    assert [trace["name"] for trace in reliability["data"]] == ["perfectly calibrated", "this model"]
+    assert [trace["name"].split(":")[0] for trace in roc["data"]] == ["something unknown", "residual"]
+    slots = open_page("pages/evaluate.py", preset="quick", network="slots")
+    assert any("Slots have no output" in info.value for info in slots.info)
+
+
+def test_a_stranger_in_the_mixture_is_heard():
+    app = open_page(foreign="yes")
+    assert "a compound from outside the library" in texts(app)
+    assert "something unknown" in texts(app).lower() and not app.exception
+
+
+def test_a_mixture_of_a_number_nobody_tells():
+    app = open_page("pages/separation.py", preset="quick", seed=3, sources=4, varies="yes", mixture="choose", c1=2, c2=5, c3=0, c4=0)
+    assert "compound 1 + compound 4" in texts(app) and not app.exception
+    empty = open_page("app.py", preset="quick", sources=2, varies="yes", mixture="choose", c1=0, c2=0)
+    assert any("No compound is chosen" in w.value for w in empty.warning)
+
+
+@pytest.mark.parametrize("network", ["queries", "slots"])
+@pytest.mark.parametrize("page", PATHS)
+def test_every_page_takes_either_network(page, network):
+    app = open_page(page, preset="quick", seed=3, network=network, varies="yes", sources=2, foreign="yes")
+    assert not app.exception
+
+
+def test_robustness_compares_on_the_present_mixtures():
+    app = open_page("pages/robustness.py")
+    table = app.dataframe[0].value
+    assert list(table["method"])[1:] == ["least squares", "matching pursuit", "exhaustive"]
+    assert table["mixtures wholly right"].iloc[1] > 0.99  # clean and aligned: exact
+    assert any("even" in info.value for info in app.info) or app.warning
+    shifted = open_page("pages/robustness.py", jitter=0.5)
+    table = shifted.dataframe[0].value
+    assert table["mixtures wholly right"].iloc[0] > table["mixtures wholly right"].iloc[1]
+    assert any("ahead of" in success.value for success in shifted.success)
+    assert params(open_page("pages/robustness.py", sweep="noise"))["sweep"] == "noise"
+
+
 def test_another_split_is_not_passed_off_as_unseen():
-    assert any("were in this model's training" in w.value for w in open_page("pages/evaluate.py", seed=8).warning)
+    assert any("in this model's training" in w.value for w in open_page("pages/evaluate.py", seed=8).warning)
     assert not open_page("pages/evaluate.py").warning
 
 

@@ -7,14 +7,17 @@ import streamlit as st
 from .. import checkpoints, runs
 from ..config import bounds
 from ..jobs import Job, QueueFull
-from ..training import OPTIMISERS, RECIPES, TrainConfig, Trainer, recipe
+from ..training import DEFAULT_RECIPES, OPTIMISERS, RECIPES, TrainConfig, Trainer, recipe
 from . import link, workspace
 from .session import own_runs, training_box
 from .workspace import View
 
+NETWORK_TITLES = {"queries": "Queries: one output a compound", "slots": "Slots: the reference design"}
 RECIPE_TITLES = {
-    "modern": "Modern: AdamW, one cycle, augmented",
-    "long": "Long: made the shipped model, some minutes",
+    "queries": "Queries: compounds drawn anew, jitter, noise",
+    "thorough": "Thorough: made the shipped model, minutes",
+    "modern": "Modern: for slots",
+    "long": "Long: for slots, some minutes",
     "sgd": "Original: SGD, learning rate 0.01",
     "momentum": "Original: SGD, 0.0001, momentum 0.99",
     "adam": "Original: Adam, 0.0001",
@@ -27,6 +30,9 @@ MORE = (
     ("widen", "Concentration spread", "concentration_spread", None),
     ("twice", "Repeats", "repeats", None),
     ("grain", "Added noise", "added_noise", None),
+    ("wobble", "Added jitter", "added_jitter", None),
+    ("remix", "Remix", "remix", None),
+    ("strange", "Unknown compounds", "unknown", None),
 )
 
 
@@ -34,10 +40,16 @@ def training_settings(view: View) -> None:
     """Draw the settings and the buttons that act on the visit's training."""
     job = training_box().job
     busy = job is not None and job.active
-    one, two, three, four, five = st.columns([3, 2, 2, 2, 2])
+    zero, one = st.columns(2)
+    with zero:
+        kind = link.widget(
+            st.selectbox, "Network", "network", "queries", options=list(NETWORK_TITLES), format_func=NETWORK_TITLES.get,
+            disabled=busy, help="Queries need not be told how many compounds there are; slots have one output for each of them.",
+        )
+    two, three, four, five = st.columns(4)
     with one:
         name = link.widget(
-            st.selectbox, "Recipe", "recipe", "modern", options=list(RECIPES), format_func=RECIPE_TITLES.get, disabled=busy,
+            st.selectbox, "Recipe", "recipe", DEFAULT_RECIPES[kind], options=list(RECIPES), format_func=RECIPE_TITLES.get, disabled=busy,
             help="The originals take 1,000 epochs over ten mixtures, one at a time: choose the data *Original* with them.",
         )
     usual = recipe(name)
@@ -56,15 +68,19 @@ def training_settings(view: View) -> None:
         )
     chosen = {"optimiser": optimiser, "learning_rate": rate, "steps": steps}
     with st.expander("More settings", icon=":material/tune:"):
-        for column, (key, label, field, step) in zip(st.columns(len(MORE)), MORE):
-            with column:
+        columns = st.columns(3)
+        for i, (key, label, field, step) in enumerate(MORE):
+            with columns[i % 3]:
                 chosen[field] = _number(busy, label, key, field, usual, step=step)
+        chosen["own_levels"] = link.widget(
+            st.checkbox, "Each training mixture has its own share of spread, jitter and noise", "levels", usual.own_levels, disabled=busy
+        )
     try:
         config = replace(usual, **chosen)
     except ValueError as error:
         st.error(f"{error}.")
         return
-    _buttons(view, config, seed, job)
+    _buttons((view, config, seed, kind), job)
 
 
 def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **options):
@@ -76,16 +92,21 @@ def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **
     )
 
 
-def _prepare(view: View, config: TrainConfig, seed: int, keep: bool = False) -> Job:
-    job = training_box().replace(Trainer(view.dataset, config, seed), keep)
+def _prepare(view: View, config: TrainConfig, seed: int, kind: str, keep: bool = False) -> Job:
+    job = training_box().replace(Trainer(view.dataset, config, seed, kind), keep)
     link.put("model", "training")
     return job
 
 
-def _start(view: View, config: TrainConfig, seed: int) -> None:
+def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str) -> Job:
     job = training_box().job
-    if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed):
-        job = _prepare(view, config, seed, keep=True)
+    if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed, kind):
+        job = _prepare(view, config, seed, kind, keep=True)
+    return job
+
+
+def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+    job = _wanted_job(view, config, seed, kind)
     link.put("model", "training")
     try:
         job.start()
@@ -93,23 +114,21 @@ def _start(view: View, config: TrainConfig, seed: int) -> None:
         st.session_state["training problem"] = f"{error}."
 
 
-def _one_step(view: View, config: TrainConfig, seed: int) -> None:
-    job = training_box().job
-    if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed):
-        job = _prepare(view, config, seed, keep=True)
+def _one_step(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+    job = _wanted_job(view, config, seed, kind)
     link.put("model", "training")
     job.step()
 
 
-def _new_seed(view: View, config: TrainConfig, seed: int) -> None:
+def _new_seed(view: View, config: TrainConfig, seed: int, kind: str) -> None:
     link.put("weights", seed + 1)
-    _prepare(view, config, seed + 1)
+    _prepare(view, config, seed + 1, kind)
 
 
-def _buttons(view: View, config: TrainConfig, seed: int, job: Job | None) -> None:
+def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
+    view, config, seed, kind = what
     state = job.state if job is not None else "none"
-    same = job is not None and job.describes(view.dataset, config, seed)
-    what = (view, config, seed)
+    same = job is not None and job.describes(view.dataset, config, seed, kind)
     start, pause, step, stop, reset, fresh = st.columns(6)
     label = "Go on" if state == "paused" and same else "Start"
     active = state in ("waiting", "running")

@@ -15,7 +15,7 @@ from ..config import bounds
 from ..library import LibraryConfig
 from ..mixtures import MixtureConfig
 from ..presets import PRESETS
-from ..training import OPTIMISERS, RECIPES, TrainConfig
+from ..training import MODELS, OPTIMISERS, RECIPES, TrainConfig
 
 MAX_SEED = 2**31 - 1
 
@@ -75,11 +75,14 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "n": _whole(1, 20_000),
     "sources": _within(MixtureConfig, "n_sources"),
     "repeat": _flag,
+    "varies": _flag,
+    "foreign": _flag,
     "spread": _real(1.0, 10.0),
     "jitter": _within(MixtureConfig, "shift_jitter"),
     "noise": _within(MixtureConfig, "noise"),
-    **{f"c{i}": _whole(1, int(bounds(LibraryConfig, "n_compounds").high)) for i in range(1, 9)},
+    **{f"c{i}": _whole(0, int(bounds(LibraryConfig, "n_compounds").high)) for i in range(1, 9)},
     **{f"a{i}": _within(MixtureConfig, "concentration_low") for i in range(1, 9)},
+    "network": _choice(*MODELS),
     "recipe": _choice(*RECIPES),
     "optimiser": _choice(*OPTIMISERS),
     "rate": _within(TrainConfig, "learning_rate"),
@@ -91,6 +94,11 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "widen": _within(TrainConfig, "concentration_spread"),
     "twice": _within(TrainConfig, "repeats"),
     "grain": _within(TrainConfig, "added_noise"),
+    "wobble": _within(TrainConfig, "added_jitter"),
+    "remix": _within(TrainConfig, "remix"),
+    "strange": _within(TrainConfig, "unknown"),
+    "levels": _flag,
+    "sweep": _choice("shift_jitter", "noise", "concentration", "number", "training"),
     "sort": _flag,
     "silent": _flag,
     "wrong": _flag,

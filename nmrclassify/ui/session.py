@@ -30,7 +30,7 @@ class TrainingBox:
             threading.Thread(target=self.job.stop, daemon=True).start()
 
     def _keep(self, job: Job) -> None:
-        run_id = runs.new_id(job.dataset.preset, job.dataset.seed)
+        run_id = runs.new_id(job.kind, job.dataset.preset, job.dataset.seed)
         runs.save(job.checkpoint(), job.history, runs.home() / run_id, "app")
         runs.prune_app_runs()
         job.run_id = run_id

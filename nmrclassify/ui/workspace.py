@@ -4,16 +4,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from .. import checkpoints, runs
-from ..answers import Answer, Truth, answer, compare, verdict
+from ..answers import Answer, Truth, all_right, answer, compare, verdict
 from ..checkpoints import Checkpoint
 from ..config import bounds
 from ..drawing import Theme
 from ..jobs import make_way
 from ..library import Library
-from ..mixtures import Dataset, MixtureConfig, generator, mix_at
+from ..mixtures import Dataset, MixtureConfig, Mixtures, foreign_compounds, generator, mix_at, with_unknown
 from ..presets import PRESETS, build, preset
 from ..training import TrainConfig, model_for, set_threads
 from . import charts, link
@@ -26,6 +27,7 @@ PAGES = {
     "pages/masks.py": ("Masks", ":material/gradient:"),
     "pages/separation.py": ("Separation and classes", ":material/call_split:"),
     "pages/evaluate.py": ("Evaluate", ":material/fact_check:"),
+    "pages/robustness.py": ("Robustness", ":material/query_stats:"),
 }
 SEED = 7
 
@@ -50,16 +52,20 @@ def _dataset(name: str, seed: int, mixture: MixtureConfig) -> Dataset:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _untrained(name: str, seed: int, mixture: MixtureConfig) -> Checkpoint:
-    dataset = _dataset(name, seed, mixture)
-    return Checkpoint(model_for(dataset, seed).requires_grad_(False), dataset, TrainConfig(), seed, 0, {})
+def _untrained(name: str, seed: int, mixture: MixtureConfig, kind: str) -> Checkpoint:
+    return _unlearned(_dataset(name, seed, mixture), kind)
+
+
+def _unlearned(dataset: Dataset, kind: str) -> Checkpoint:
+    return Checkpoint(model_for(dataset, dataset.seed, kind).requires_grad_(False), dataset, TrainConfig(), dataset.seed, 0, {})
 
 
 @dataclass(frozen=True)
 class View:
     """What a page shows.
 
-    `sources`, `labels` and with them `truth` are None for a mixture from a file, whose truth is not known.
+    `sources`, `labels` and with them `truth` are None for a mixture from a file, whose truth is not known; `unknown` is what a
+    compound from outside the library adds, or None.
     """
 
     dataset: Dataset
@@ -71,6 +77,7 @@ class View:
     concentrations: np.ndarray | None
     title: str
     theme: Theme
+    unknown: np.ndarray | None = None
 
     @property
     def library(self) -> Library:
@@ -86,7 +93,8 @@ class View:
     def truth(self) -> Truth | None:
         """The sources matched to the outputs."""
         return None if self.sources is None else compare(
-            self.answer, self.areas, self.sources, self.labels, self.checkpoint.training.reconstruction_weight
+            self.answer, self.areas, self.sources, self.labels, self.checkpoint.training.reconstruction_weight, self.unknown,
+            self.concentrations,
         )
 
     @property
@@ -96,11 +104,20 @@ class View:
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """The true compounds with their amounts; empty where they are not known."""
+        """What is really in the mixture, with amounts; empty where that is not known."""
         if self.labels is None:
             return ()
-        parts = zip((self.library.names[k] for k in self.labels), self.concentrations)
-        return tuple(f"{name} ({c:.2g}x)" if abs(c - 1) > 1e-6 else name for name, c in parts)
+        parts = [(self.library.names[k], c) for k, c in zip(self.labels, self.concentrations) if k < self.library.n_compounds]
+        foreign = ("a compound from outside the library",) if self.unknown is not None else ()
+        return tuple(f"{name} ({c:.2g}x)" if abs(c - 1) > 1e-6 else name for name, c in parts) + foreign
+
+    @property
+    def parts(self) -> np.ndarray | None:
+        """The sources that `source_names` names, shape (n, P, L); None where they are not known."""
+        if self.sources is None:
+            return None
+        real = self.sources[self.labels < self.library.n_compounds]
+        return real if self.unknown is None else np.concatenate([real, self.unknown[None]])
 
     @property
     def contents(self) -> str:
@@ -109,10 +126,10 @@ class View:
 
 
 def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
-    """Whether a model can answer for a data set: the same library and the same number of sources."""
-    own = checkpoint.dataset
-    same_size = own.library.areas.shape == dataset.library.areas.shape and own.config.n_sources == dataset.config.n_sources
-    return same_size and np.array_equal(own.library.areas, dataset.library.areas)
+    """Whether a model can answer for a data set: the same library and, as slots need it, the same number of sources."""
+    own, kind = checkpoint.dataset, checkpoint.model.kind
+    same_number = own.config.n_sources == dataset.config.n_sources and own.config.number_varies == dataset.config.number_varies
+    return np.array_equal(own.library.areas, dataset.library.areas) and (kind == "queries" or same_number)
 
 
 def adopt(checkpoint: Checkpoint, model: str) -> None:
@@ -127,9 +144,9 @@ def adopt(checkpoint: Checkpoint, model: str) -> None:
     spread = round(float(own.config.concentration_high), 4)
     for key, value, default in (
         ("preset", name, "metabolites"), ("seed", own.seed, SEED), ("model", model, None),
-        ("sources", own.config.n_sources, usual.n_sources), ("repeat", own.config.repetition, usual.repetition),
+        ("sources", own.config.n_sources, usual.n_sources), ("repeat", own.config.repetition, usual.repetition), ("varies", own.config.number_varies, usual.number_varies),
         ("spread", spread, usual.concentration_high), ("jitter", own.config.shift_jitter, usual.shift_jitter),
-        ("noise", own.config.noise, usual.noise), ("mixture", None, None), ("n", None, None),
+        ("noise", own.config.noise, usual.noise), ("mixture", None, None), ("n", None, None), ("foreign", None, None),
     ):
         link.put(key, None if value == default else value)
 
@@ -168,6 +185,7 @@ def _choose_data(problems: list[str]) -> Dataset:
     )
     usual = preset(name).mixture if name != "own" else MixtureConfig()
     seed, sources, repeat = link.get("seed", SEED), link.get("sources", usual.n_sources), link.get("repeat", usual.repetition)
+    varies = link.get("varies", usual.number_varies)
     spread, jitter, noise = (
         link.get(key, default)
         for key, default in (("spread", usual.concentration_high), ("jitter", usual.shift_jitter), ("noise", usual.noise))
@@ -185,6 +203,10 @@ def _choose_data(problems: list[str]) -> Dataset:
                 st.number_input, "Compounds in a mixture", "sources", usual.n_sources,
                 min_value=int(limit.low), max_value=int(limit.high), step=1,
             )
+            varies = link.widget(
+                st.checkbox, "Their number varies, from 1 up", "varies", usual.number_varies,
+                help="Mixtures hold any number of compounds up to the one above, and the network is not told how many.",
+            )
             repeat = link.widget(st.checkbox, "The same compound may occur twice", "repeat", usual.repetition)
             spread = link.widget(
                 st.slider, "Concentrations, up to this many times lower or higher", "spread", usual.concentration_high,
@@ -198,7 +220,7 @@ def _choose_data(problems: list[str]) -> Dataset:
                 st.slider, "Noise (peak area)", "noise", usual.noise, min_value=0.0, max_value=1.0, step=0.01,
                 help="Standard deviation of the noise on each peak area.",
             )
-    mixture = MixtureConfig(sources, repeat, 1.0 / spread, spread, jitter, noise)
+    mixture = MixtureConfig(sources, repeat, 1.0 / spread, spread, jitter, noise, varies)
     try:
         return build("quick", seed, mixture, own) if name == "own" else _dataset(name, seed, mixture)
     except ValueError as error:
@@ -235,10 +257,11 @@ def _choose_model(dataset: Dataset, problems: list[str]) -> tuple[Checkpoint, st
         if checkpoint is not None and fits(checkpoint, dataset):
             found[name] = (title, checkpoint)
     # An own library has no recipe to rebuild it from, so its untrained network is not cached.
+    kind = link.get("network", "queries")
     if dataset.preset in PRESETS:
-        untrained = _untrained(dataset.preset, dataset.seed, dataset.config)
+        untrained = _untrained(dataset.preset, dataset.seed, dataset.config, kind)
     else:
-        untrained = Checkpoint(model_for(dataset, dataset.seed).requires_grad_(False), dataset, TrainConfig(), dataset.seed, 0, {})
+        untrained = _unlearned(dataset, kind)
     found["untrained"] = ("Untrained network", untrained)
     default = "shipped" if "shipped" in found else "untrained"
     if wanted and wanted not in found:
@@ -263,36 +286,47 @@ def _choose_mixture(dataset: Dataset, checkpoint: Checkpoint, model_name: str, p
     if kind == "choose":
         labels, concentrations = _choose_compounds(dataset)
         made = mix_at(dataset.library, labels, concentrations, dataset.config, generator(dataset.seed, "view"))
-        return View(
-            dataset, checkpoint, model_name, made.areas[0], made.sources[0], made.labels[0], made.concentrations[0],
-            "Mixture of your choice", charts.theme(),
-        )
+        if not made.areas.any():
+            problems.append("No compound is chosen; the first one is used.")
+            labels[0, 0] = 0
+            made = mix_at(dataset.library, labels, np.ones_like(concentrations), dataset.config, generator(dataset.seed, "view"))
+        return _view(dataset, checkpoint, model_name, made, 0, "Mixture of your choice")
     count = len(dataset.test)
     n = link.widget(st.number_input, f"Number, 1 to {count}", "n", _first(dataset), min_value=1, max_value=count, step=1)
-    made = dataset.test_mixtures()
+    return _view(dataset, checkpoint, model_name, dataset.test_mixtures(), n - 1, f"Test mixture {n} of {count}")
+
+
+def _view(dataset: Dataset, checkpoint: Checkpoint, model_name: str, made: Mixtures, i: int, title: str) -> View:
+    foreign = link.widget(
+        st.checkbox, "Add a compound from outside the library", "foreign", False,
+        help="Real samples hold compounds that nobody listed. A network of queries should say so.",
+    )
+    made = made[i : i + 1]
+    if foreign:
+        made = with_unknown(made, foreign_compounds(dataset.library, 1, generator(dataset.seed, "unknown", i)), np.ones(1))
     return View(
-        dataset, checkpoint, model_name, made.areas[n - 1], made.sources[n - 1], made.labels[n - 1],
-        made.concentrations[n - 1], f"Test mixture {n} of {count}", charts.theme(),
+        dataset, checkpoint, model_name, made.areas[0], made.sources[0], made.labels[0], made.concentrations[0], title,
+        charts.theme(), None if made.unknown is None else made.unknown[0],
     )
 
 
 def _choose_compounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     names, size = dataset.library.names, dataset.config.n_sources
-    numbers = list(range(1, len(names) + 1))
+    numbers = list(range(1, len(names) + 1)) + ([0] if dataset.config.number_varies else [])
     limit = bounds(MixtureConfig, "concentration_low")
     labels, concentrations = [], []
     for i in range(1, size + 1):
         left, right = st.columns([3, 2])
         with left:
             chosen = link.widget(
-                st.selectbox, f"Compound {i}", f"c{i}", numbers[(i - 1) % len(numbers)], options=numbers,
-                format_func=lambda number: names[number - 1],
+                st.selectbox, f"Compound {i}", f"c{i}", numbers[(i - 1) % len(names)], options=numbers,
+                format_func=lambda number: names[number - 1] if number else "nothing",
             )
         with right:
             amount = link.widget(
                 st.number_input, "Amount", f"a{i}", 1.0, min_value=limit.low, max_value=limit.high, step=0.25,
             )
-        labels.append(chosen - 1)
+        labels.append(chosen - 1 if chosen else len(names))
         concentrations.append(amount)
     order = np.argsort(labels, kind="stable")
     return np.array([labels])[:, order], np.array([concentrations], dtype=np.float32)[:, order]
@@ -310,7 +344,8 @@ def turn(change: int, dataset: Dataset) -> None:
 
 def mixture_heading(view: View) -> None:
     """Say which mixture is shown, what is in it, and offer the neighbours."""
-    note = "the model was trained on this composition" if view.seen else "never seen in training"
+    may = "this composition may have come up in training" if view.checkpoint.training.remix else "the model was trained on this composition"
+    note = may if view.seen else "never seen in training"
     known = view.labels is not None and view.checkpoint.step
     words, buttons = st.columns([5, 2], vertical_alignment="center")
     words.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else ""))
@@ -324,6 +359,21 @@ def mixture_heading(view: View) -> None:
 def say_verdict(view: View) -> None:
     """Say in words what the network found, coloured by whether it is right, where that is known."""
     known = view.truth is not None
-    right = known and bool((view.answer.logits.argmax(1) == view.truth.labels).all())
+    right = known and all_right(view.answer, view.truth)
     show = st.success if right else st.warning if known else st.info
     show(verdict(view.answer, view.library.names, view.truth), icon=":material/record_voice_over:")
+
+
+def amounts_table(view: View) -> pd.DataFrame:
+    """Return what queries say of each compound that they find or that is there, beside the truth where that is known."""
+    given, truth = view.answer, view.truth
+    rows = np.flatnonzero((given.counts > 0) | (truth is not None and truth.counts > 0))
+    table = pd.DataFrame(
+        {
+            "compound": [view.library.names[k] for k in rows], "probability": given.chances[0, rows],
+            "count": given.counts[rows], "amount": given.amounts[rows],
+        }
+    )
+    if truth is not None:
+        table["true count"], table["true amount"] = truth.counts[rows], truth.amounts[rows]
+    return table
