@@ -30,7 +30,7 @@ class Answer:
     named : ndarray, shape (M,), int
         The compound of each output; K stands for "nothing" with slots, for "something unknown" with queries.
     chances : ndarray
-        Slots: the softmax of each output, shape (C, K). Queries: the presence of each compound and of something unknown,
+        Slots: the softmax of each output, shape (C, K), or (C, K + 1) with "nothing". Queries: the presence of each compound and of something unknown,
         shape (1, K + 1).
     counts : ndarray, shape (K,), int
         How often each compound was found.
@@ -89,11 +89,13 @@ def answer(model: Network, areas: np.ndarray) -> Answer:
     if model.kind == "slots":
         chances = _softmax(output[0].numpy())
         named = chances.argmax(-1)
-        return Answer("slots", *record, named, chances, np.bincount(named, minlength=chances.shape[1]))
+        counts = np.bincount(named, minlength=model.config.n_compounds)[: model.config.n_compounds]
+        return Answer("slots", *record, named, chances, counts)
+    logits = output.presence[0].numpy()
     presence = output.presence[0].sigmoid().numpy()
     order = np.argsort(-presence[:-1], kind="stable")
-    found = order[presence[order] >= 0.5][:MAX_SHOWN]
-    if presence[-1] >= 0.5:
+    found = order[logits[order] > 0][:MAX_SHOWN]
+    if logits[-1] > 0:
         found = np.append(found[: MAX_SHOWN - 1], len(presence) - 1)
     shown = found if len(found) else order[:1]
     encoding, *outputs = record
@@ -120,6 +122,8 @@ class Truth:
         How often each compound was mixed in.
     amounts : ndarray, shape (K,), or None
         Concentration of each compound.
+    unknown : bool
+        Whether something is in the mixture that the library does not hold.
     pairing, classification, reconstruction : ndarray, shapes (C,), (C, C), (C, C), or None
         Slots: the source that each output stands for, and the costs of pairing output i with source j, in the order mixed.
     """
@@ -130,6 +134,7 @@ class Truth:
     si_sdr_improvement: np.ndarray
     counts: np.ndarray
     amounts: np.ndarray | None = None
+    unknown: bool = False
     pairing: np.ndarray | None = None
     classification: np.ndarray | None = None
     reconstruction: np.ndarray | None = None
@@ -159,11 +164,12 @@ def compare(
         What a compound from outside the library adds.
     concentrations : ndarray, shape (C,), optional
     """
-    n_compounds = len(given.counts) if given.kind == "queries" else given.chances.shape[1]
+    n_compounds = len(given.counts)
     counts = (labels[:, None] == np.arange(n_compounds)).sum(axis=0)
     amounts = None
     if concentrations is not None:
         amounts = ((labels[:, None] == np.arange(n_compounds)) * concentrations[:, None]).sum(axis=0)
+    foreign = unknown is not None and bool(unknown.any())
     if given.kind == "queries":
         total = [sources[labels == k].sum(axis=0) for k in given.named]
         if unknown is not None and given.named[-1] == n_compounds:
@@ -174,7 +180,7 @@ def compare(
             present[i] and (k == n_compounds or given.counts[k] == counts[k]) for i, k in enumerate(given.named)
         ])
         gain = np.where(present, si_sdr_improvement(given.multiplets, areas[None], mixed), np.nan)
-        return Truth(np.where(present, given.named, n_compounds), right, mixed, gain, counts, amounts)
+        return Truth(np.where(present, given.named, n_compounds), right, mixed, gain, counts, amounts, foreign)
     logits, multiplets, truth, classes = (
         torch.from_numpy(np.asarray(a))[None] for a in (np.log(np.maximum(given.chances, 1e-30)), given.multiplets, sources, labels)
     )
@@ -183,7 +189,7 @@ def compare(
     paired = sources[pairing]
     gain = si_sdr_improvement(given.multiplets, areas[None], paired)
     return Truth(
-        labels[pairing], given.named == labels[pairing], paired, gain, counts, amounts, pairing,
+        labels[pairing], given.named == labels[pairing], paired, gain, counts, amounts, foreign, pairing,
         costs.classification[0].numpy(), costs.reconstruction[0].numpy(),
     )
 
@@ -200,7 +206,14 @@ def listing(items: list[str]) -> str:
 
 def all_right(given: Answer, truth: Truth) -> bool:
     """Whether everything in the mixture was named, as often as it is there, and nothing else."""
-    return bool(truth.right.all()) and (given.kind == "slots" or np.array_equal(given.counts, truth.counts))
+    if given.kind == "slots":
+        return bool(truth.right.all())
+    return np.array_equal(given.counts, truth.counts) and says_unknown(given) == truth.unknown
+
+
+def says_unknown(given: Answer) -> bool:
+    """Whether the network says that something is in the mixture that the library does not hold."""
+    return given.kind == "queries" and given.unknown > 0.5
 
 
 def verdict(given: Answer, names: tuple[str, ...], truth: Truth | None = None) -> str:
@@ -212,8 +225,12 @@ def verdict(given: Answer, names: tuple[str, ...], truth: Truth | None = None) -
         times = f"{given.counts[k]}x " if given.kind == "queries" and k < len(names) and given.counts[k] > 1 else ""
         return f"{times}{called[k]} ({percent(given.confidence[i])})"
 
-    kept = [i for i, k in enumerate(given.named) if given.kind == "slots" and k < len(names) or given.confidence[i] >= 0.5 and k <= len(names)]
-    found = listing([sure(i) for i in kept]) if kept else "nothing that it knows"
+    if given.kind == "slots":
+        kept = np.flatnonzero(given.named < len(names))
+    else:
+        kept = [i for i, k in enumerate(given.named) if (given.counts[k] if k < len(names) else says_unknown(given))]
+    more = int((given.counts > 0).sum()) - sum(k < len(names) for k in given.named[kept]) if given.kind == "queries" else 0
+    found = listing([sure(i) for i in kept] + ([f"{more} more"] if more > 0 else [])) if len(kept) else "nothing that it knows"
     if truth is None:
         return f"The network hears {found}. The truth about this mixture is not known."
     if all_right(given, truth):
@@ -241,7 +258,8 @@ def _mistakes(given: Answer, called: tuple[str, ...], truth: Truth, found: str) 
             parts.append(f"{called[k]} is not in it")
         else:
             parts.append(f"{called[k]} is in it {truth.counts[k]} times, not {given.counts[k]}")
-    if chances[-1] >= 0.5 and given.named[-1] == len(chances) - 1 and not truth.right[-1]:
-        parts.append("nothing unknown is in it")
+    if says_unknown(given) != truth.unknown:
+        missed = f"something unknown is in it and was missed ({percent(chances[-1])})"
+        parts.append(missed if truth.unknown else "nothing unknown is in it")
     right = int(np.minimum(given.counts, truth.counts).sum())
     return f"{right} of {int(truth.counts.sum())} right: it hears {found}. Wrong: {listing(parts)}."

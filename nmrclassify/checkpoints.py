@@ -69,15 +69,24 @@ class Checkpoint:
 
     def trained_on(self, labels: np.ndarray) -> np.ndarray:
         """Return whether training used, or by augmentation may have used, each composition of `labels`, shape (B, C)."""
-        own = self.dataset
-        if labels.shape[1] != own.train.shape[1]:  # other numbers of compounds come about in remixing only
-            return np.full(len(labels), self.training.remix > 0 and self.step > 0)
-        if self.training.remix:
-            return ~own.kept(labels) & (self.step > 0)
+        own, config = self.dataset, self.dataset.config
+        width, none = config.n_sources, own.library.n_compounds
+        rows = np.sort(labels, axis=1)
+        sizes = (rows < none).sum(axis=1)
+        # To the width of the split; what does not fit into it, or has another number of compounds, is none of its compositions.
+        padded = np.pad(rows, ((0, 0), (0, width)), constant_values=none)[:, :width]
+        of_split = (1 <= sizes) & (sizes <= width) if config.number_varies else sizes == width
+        kept = of_split & own.kept(padded)
         used = own.keys(own.train)
         if self.training.repeats:
-            used = np.concatenate([used, *(own.keys(rows) for rows in own.repeated())])
-        return np.isin(own.keys(labels), used) & ~own.kept(labels) & (self.step > 0)
+            used = np.concatenate([used, *(own.keys(changed) for changed in own.repeated())])
+        seen = of_split & np.isin(own.keys(padded), used)
+        if self.training.remix:
+            any_number = self.model.kind == "queries"
+            drawn = (sizes <= width + 1) & (config.number_varies | (sizes != width)) if any_number else of_split
+            twice = ((np.diff(rows, axis=1) == 0) & (rows[:, 1:] < none)).any(axis=1)
+            seen |= drawn & (config.repetition | ~twice)
+        return seen & ~kept & (self.step > 0)
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -193,8 +202,9 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
             Axis(**header["axis"]),
         )
         expected = {f"model.{n}": ("F32", list(v.shape)) for n, v in model.state_dict().items()}
-        n_compounds = config.n_compounds - (kind == "slots" and mixture.number_varies)
-        expected["library.areas"] = ("F32", [n_compounds, config.n_peaks, config.n_positions])
+        if config.nothing != (kind == "slots" and mixture.number_varies):
+            raise CheckpointError(f"{name}: the network's classes do not fit its mixtures; train the model again")
+        expected["library.areas"] = ("F32", [config.n_compounds, config.n_peaks, config.n_positions])
         found = {key: (value["dtype"], value["shape"]) for key, value in described.items()}
         for part, (least, most) in PARTS.items():
             dtype, shape = found.get(f"split.{part}", (None, []))
@@ -209,7 +219,7 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
             if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise CheckpointError(f"{name}: tensor {key!r} holds an undefined number; train the model again")
         for part in PARTS:
-            rows, highest = arrays[f"split.{part}"], n_compounds - (not mixture.number_varies)
+            rows, highest = arrays[f"split.{part}"], config.n_compounds - (not mixture.number_varies)
             if rows.size and (rows.min() < 0 or rows.max() > highest):
                 raise CheckpointError(f"{name}: split.{part} names a compound outside 0..{highest}")
         seeds = (header["seed"], header["dataset"]["seed"], header["step"])

@@ -48,7 +48,7 @@ def pairwise_costs(logits: Tensor, multiplets: Tensor, labels: Tensor, sources: 
     error = (multiplets[:, :, None] - sources[:, None]).square().sum((-1, -2))  # (B, C, C)
     energy = sources.square().sum((-1, -2))[:, None]  # (B, 1, C)
     # A source that is not there has no energy of its own to relate an error to: a tenth of the mixture's mean takes its place.
-    return Costs(classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-6))
+    return Costs(classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3))
 
 
 def match_and_reduce(costs: Costs, reconstruction_weight: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -95,11 +95,13 @@ def queries_objective(model: Network, mixtures: Mixtures, reconstruction_weight:
     error = (separation.multiplets - sources).square().sum((1, 2, 3))
     energy = sources.square().sum((1, 2, 3))
     off = (findings.amounts - amounts).square().sum(1)
-    # A mixture of nothing has no energy; the batch's mean stands in where there is far less than that.
-    reconstruction = (error / energy.maximum(0.1 * energy.mean())).mean() + (off / amounts.square().sum(1).clamp_min(1.0)).mean()
+    # A mixture of nothing has no energy; the batch's mean stands in where there is far less than that. Should all be empty, a
+    # thousandth of a multiplet's does.
+    reconstruction = (error / energy.maximum((0.1 * energy.mean()).clamp_min(1e-3))).mean() + (off / amounts.square().sum(1).clamp_min(1.0)).mean()
     named = counts_found(findings)
     common = torch.minimum(named, counts).sum(1)
-    right = (common / torch.maximum(named.sum(1), counts.sum(1)).clamp_min(1)).mean()
+    of = torch.maximum(named.sum(1), counts.sum(1))
+    right = torch.where(of > 0, common / of.clamp_min(1), 1.0).mean()  # to hear nothing in nothing is right
     return Objective(classification, reconstruction, right)
 
 

@@ -25,7 +25,7 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     """
     encoded = model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32))).abs().numpy()
     total = encoded.sum(axis=0)
-    return np.divide(encoded, total, out=np.zeros_like(encoded), where=total > 1e-6)
+    return np.divide(encoded, total, out=np.zeros_like(encoded), where=total > 1e-6 * total.max(initial=1e-30))
 
 
 def silent(encoding: np.ndarray) -> np.ndarray:

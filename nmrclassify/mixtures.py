@@ -287,11 +287,6 @@ class Dataset:
         if common:
             raise ValueError(f"{common} test or validation compositions are in another part as well; expected none")
 
-    @property
-    def n_classes(self) -> int:
-        """Classes of a softmax over what an output can hold: the compounds, and "nothing" where their number varies."""
-        return self.library.n_compounds + self.config.number_varies
-
     def keys(self, labels: np.ndarray) -> np.ndarray:
         """Return one number for each composition of `labels`, shape (B, C), the same whatever its order."""
         return np.sort(labels, axis=1) @ (self.library.n_compounds + 1) ** np.arange(labels.shape[1])
@@ -344,8 +339,8 @@ class Dataset:
         size = len(labels)
         levels = None
         if widen.own_levels:
-            # A fifth of each kind of trouble is cut off at none, and every third mixture is left as the data set makes them:
-            # what is clean has to be learnt to the last mixture, not as a rare limit.
+            # A fifth of each kind of trouble is cut off at none, and every third mixture has none at all, every compound at
+            # concentration 1: what is clean has to be learnt to the last mixture, not as a rare limit.
             levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (rng.random(size) > 1 / 3)
         mixtures = mix(self.library, labels, widen.mixing, rng, levels)
         if not widen.unknown:
@@ -378,7 +373,8 @@ class Dataset:
         order = rng.permuted(np.tile(np.arange(labels.shape[1]), (len(chosen), 1)), axis=1)
         changed = labels[chosen]
         changed[np.arange(len(chosen)), order[:, 0]] = labels[chosen, order[:, 1]]
-        allowed = ~self.kept(changed)
+        # "No compound" is not copied: a mixture could end up empty.
+        allowed = ~self.kept(changed) & (labels[chosen, order[:, 1]] < self.library.n_compounds)
         labels = labels.copy()
         labels[chosen[allowed]] = changed[allowed]
         return labels

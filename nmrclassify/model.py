@@ -42,7 +42,7 @@ from .layers import DepthwiseShifts, GlobalNorm
 class NetworkConfig:
     """Sizes of a network. The first four come from the data, the rest from the design document."""
 
-    n_compounds: int = bounded(10, 1, 65, "classes K")
+    n_compounds: int = bounded(10, 1, 64, "compounds K")
     n_positions: int = bounded(21, 4, 512, "positions L on the axis")
     n_peaks: int = bounded(6, 2, 6, "peaks P of a multiplet, the input channels")
     n_sources: int = bounded(3, 1, 8, "slots: outputs C; queries: the most portions of one compound that are told apart")
@@ -52,6 +52,7 @@ class NetworkConfig:
     kernel: int = bounded(3, 3, 9, "kernel of the depthwise convolutions [P], odd")
     n_stacks: int = bounded(3, 1, 6, "repeats of the dilation pattern [R]")
     n_layers: int = bounded(4, 1, 8, "blocks in a stack, dilation 1, 2, 4, ... [X]")
+    nothing: bool = False  # slots: a class K for "no compound", where the number of compounds varies
 
     def __post_init__(self):
         check(self)
@@ -180,7 +181,7 @@ class Network(nn.Module):
     @property
     def n_parameters(self) -> int:
         """Number of trainable values."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+        return sum(p.numel() for p in self.parameters())
 
 
 class Slots(Network):
@@ -193,7 +194,7 @@ class Slots(Network):
         # What mixtures of the training measure, as `rms`; see `_in_unit`.
         self.register_buffer("reference", torch.ones(()))
         self.to_line = nn.Linear(config.n_filters, 1)
-        self.classifier = nn.Linear(config.n_positions, config.n_compounds)
+        self.classifier = nn.Linear(config.n_positions, config.n_compounds + config.nothing)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, Separation]:
         """Separate and classify.
@@ -205,7 +206,7 @@ class Slots(Network):
 
         Returns
         -------
-        logits : Tensor, shape (B, C, K)
+        logits : Tensor, shape (B, C, K), or (B, C, K + 1) with "nothing"
             A softmax over the last axis gives class probabilities.
         separation : Separation
 
@@ -253,9 +254,10 @@ class Queries(Network):
         self.to_presence = nn.Parameter(torch.randn(n_queries, self.n_judges, 1) / self.n_judges**0.5)
         size = n_positions * config.n_bottleneck + len(self.knees) * (n_positions + config.n_compounds)
         self.jury = nn.Sequential(nn.Linear(size, self.n_jury), nn.PReLU(), nn.Linear(self.n_jury, n_queries))
-        counts = config.n_sources > 1  # one portion is all there can be otherwise, and nothing is to be learnt
-        self.sharpness = nn.Parameter(torch.ones(config.n_sources), requires_grad=counts)
-        self.count_bias = nn.Parameter(torch.zeros(config.n_sources), requires_grad=counts)
+        # Where one portion is all there can be nothing is to be learnt.
+        keep = nn.Module.register_parameter if config.n_sources > 1 else nn.Module.register_buffer
+        for name, values in (("sharpness", torch.ones(config.n_sources)), ("count_bias", torch.zeros(config.n_sources))):
+            keep(self, name, nn.Parameter(values) if config.n_sources > 1 else values)
 
     @torch.no_grad()
     def know(self, areas: Tensor) -> None:

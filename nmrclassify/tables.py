@@ -22,7 +22,7 @@ from .multiplets import pattern
 MAX_BYTES = 2 * 1024 * 1024
 MAX_ROWS = 20_000
 MAX_COLUMNS = 64
-MAX_AREA = 1e6
+MAX_AREA = 1e12
 MAX_NAME = 80
 
 

@@ -153,7 +153,7 @@ def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
     """Return an untrained network of the data set's sizes; the same seed gives the same weights."""
     areas, config = dataset.library.areas, dataset.config
     if kind == "slots":
-        sizes = NetworkConfig(dataset.n_classes, areas.shape[2], areas.shape[1], config.n_sources)
+        sizes = NetworkConfig(areas.shape[0], areas.shape[2], areas.shape[1], config.n_sources, nothing=config.number_varies)
     else:
         sizes = NetworkConfig(areas.shape[0], areas.shape[2], areas.shape[1], config.n_sources if config.repetition else 1)
     # Initialisation draws from torch's generator, which all threads share: one at a time, and put back as it was.
