@@ -5,6 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+SMALL = 16  # examples
+
+
 class DepthwiseShifts(torch.autograd.Function):
     """Depthwise dilated convolution over positions as multiply-adds of shifted views, with zeros past the ends.
 
@@ -16,13 +19,15 @@ class DepthwiseShifts(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, dilation: int) -> Tensor:  # (B, L, C), (kernel, C)
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
-        middle = len(weight) // 2
-        y = x * weight[middle]
-        for tap, w in enumerate(weight):
+        taps, length = weight.unbind(0), x.shape[1]
+        middle = len(taps) // 2
+        y = x * taps[middle]
+        for tap, w in enumerate(taps):
             shift = (tap - middle) * dilation
-            if shift and abs(shift) < x.shape[1]:
-                to, source = _windows(x.shape[1], shift)
-                y[:, to].addcmul_(x[:, source], w)
+            if shift and abs(shift) < length:
+                # `narrow` for slices: on one mixture the slicing costs as much as the sums.
+                size = length - abs(shift)
+                y.narrow(1, max(0, -shift), size).addcmul_(x.narrow(1, max(0, shift), size), w)
         return y
 
     @staticmethod
@@ -54,4 +59,6 @@ class GlobalNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # (B, L, channels)
         shape = x.shape[1:]
+        if len(x) < SMALL:  # writing the gains out for every position costs more than a second pass over so few numbers
+            return torch.addcmul(self.bias, F.layer_norm(x, shape), self.weight)
         return F.layer_norm(x, shape, self.weight.expand(shape), self.bias.expand(shape))
