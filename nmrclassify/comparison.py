@@ -14,7 +14,8 @@ MAX_CANDIDATES = 3_000
 METHODS = {
     "least squares": "Non-negative amounts of all compounds that leave the smallest squared rest.",
     "matching pursuit": "One compound at a time, the one that explains most of the rest; all refitted after each.",
-    "exhaustive": "The likelihood of every composition there is, knowing how the mixtures were made: the limit, where it can be computed.",
+    "exhaustive": "The likelihood of every composition there is, knowing how the mixtures were made: "
+    "the limit against noise, a close approximation of it with shifts; left out where the search would be too long.",
 }
 
 

@@ -68,7 +68,9 @@ charts.chart(
 st.subheader("Can its probabilities be trusted?")
 left, right = st.columns(2)
 with left:
-    bins = calibration.reliability(*result.statements())
+    # Every composition several times: where amounts, shifts or noise vary, each tells more.
+    several = view.dataset.test_mixtures(draws=max(1, 720 // len(mixtures)))
+    bins = calibration.reliability(*evaluate(view.checkpoint.model, several, view.checkpoint.training.reconstruction_weight).statements())
     charts.chart(
         curves.reliability_diagram(bins, view.theme), key="reliability",
         alt=f"Reliability diagram: expected calibration error {bins.expected_calibration_error:.3f} over {bins.n.sum()} statements",

@@ -51,7 +51,7 @@ def test_clean_triples_are_all_found_with_their_concentrations(library, method):
     mixtures = mix(library, TRIPLES, MixtureConfig(**FREE), rng())  # all 120: no method has seen any
     truth = counts_of(TRIPLES, K)
     amounts = method(mixtures.areas, library)
-    np.testing.assert_allclose(amounts, mixtures.by_compound(mixtures.concentrations, K), atol=1e-4)
+    np.testing.assert_allclose(amounts, mixtures.by_compound(mixtures.concentrations), atol=1e-4)
     assert (counts_from_amounts(amounts, False, number=3) == truth).all()
     assert (counts_from_amounts(amounts, False, threshold=0.25) == truth).all()
 
