@@ -90,7 +90,7 @@ def _presence_bars(
                 "hovertemplate": "in the mixture: %{y}<extra></extra>", **on,
             }
         )
-    sheet.title(row, "<b>Which compounds?</b> Probability that each is there")
+    sheet.title(row, "<b>Which compounds?</b> Probability of each")
 
 
 def _softmax_bars(
