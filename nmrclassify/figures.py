@@ -24,7 +24,8 @@ def area_scale(theme: Theme, *areas: np.ndarray) -> Scale:
 
 def headings(given: Answer, names: tuple[str, ...], truth: Truth | None) -> tuple[str, ...]:
     """Return a short heading for each output: what it named, and a mark for right or wrong."""
-    called = class_names(given.kind, names)
+    # "something unknown" would cover its neighbours on a narrow screen.
+    called = (*names, class_names(given.kind, names)[-1].removeprefix("something "))
     marks = [""] * len(given.named) if truth is None else [" ✓" if right else " ✗" for right in truth.right]
     return tuple(called[k] + mark for k, mark in zip(given.named, marks))
 

@@ -30,7 +30,9 @@ if truth is not None:
         alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}", key="residual",
     )
     gains = ", ".join(
-        f"output {i + 1} {gain:+.1f} dB" if np.isfinite(gain) else f"output {i + 1} none, it was alone in the mixture"
+        f"output {i + 1} {gain:+.1f} dB" if np.isfinite(gain)
+        else f"output {i + 1} none, it was alone in the mixture" if truth.sources[i].any()
+        else f"output {i + 1} none, its compound is not in the mixture"
         for i, gain in enumerate(truth.si_sdr_improvement)
     )
     st.caption(f"Scale-invariant signal-to-distortion ratio, improvement over the mixture: {gains}.")

@@ -309,6 +309,13 @@ def test_a_stranger_in_the_mixture_is_heard():
     assert "something unknown" in texts(app).lower() and not app.exception
 
 
+def test_a_compound_that_is_not_there_is_not_called_alone():
+    app = open_page("pages/separation.py", foreign="yes")  # the shipped model takes the stranger for succinate as well
+    assert "succinate is not in it" in texts(app)
+    assert "its compound is not in the mixture" in texts(app) and "it was alone" not in texts(app)
+    assert "something unknown" not in json.dumps(figures(app)[0]["layout"]["annotations"])
+
+
 def test_a_mixture_of_a_number_nobody_tells():
     app = open_page("pages/separation.py", preset="quick", seed=3, sources=4, varies="yes", mixture="choose", c1=2, c2=5, c3=0, c4=0)
     assert "compound 1 + compound 4" in texts(app) and not app.exception
