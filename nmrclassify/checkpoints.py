@@ -18,7 +18,8 @@ from safetensors.numpy import load as load_arrays
 from safetensors.torch import save as save_tensors
 
 from . import __version__
-from .library import Axis, Library
+from .axis import Axis
+from .library import Library
 from .metrics import METRICS, evaluate
 from .mixtures import MAX_COMPOSITIONS, MAX_TEST, Dataset, MixtureConfig
 from .model import Network, NetworkConfig

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import plotly.graph_objects as go
 
-from .library import Axis
+from .axis import Axis
 
 # M. Okabe and K. Ito's palette, distinguishable with any colour vision; always beside a text label. Darkened where white
 # text on the published tone would fall short of a contrast of 4.5.

@@ -4,8 +4,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from .answers import Answer, Truth, class_names, percent
+from .axis import Axis
 from .drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Sheet, Theme, add_rows, finish, peak, place, stack
-from .library import Axis, Library
+from .library import Library
 from .masks import overlap, shares, silent, similarity_order
 
 MASKS = "Viridis"

@@ -8,58 +8,11 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from .axis import PPM_AXIS, Axis
 from .config import bounded, check
 from .multiplets import all_patterns, pattern
 
 _NAME = re.compile(r"(?!_)[\w \-+,.'()/]{1,80}(?<!_)")
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The axis that multiplets are binned on: `n_positions` equal bins from `low` to `high`, in `unit`."""
-
-    n_positions: int = 21
-    low: float = 0.0
-    high: float = 21.0
-    unit: str = "position"
-
-    def __post_init__(self):
-        if self.unit not in ("position", "ppm") or not -1e4 < self.low < self.high < 1e4 or not 1 <= self.n_positions <= 512:
-            raise ValueError(
-                f"axis is {self.n_positions} bins of {self.low!r} to {self.high!r} {self.unit!r}; "
-                "expected 1 to 512 bins, low below high, and unit 'ppm' or 'position'"
-            )
-
-    @property
-    def width(self) -> float:
-        """Width of one position, in `unit`."""
-        return (self.high - self.low) / self.n_positions
-
-    @property
-    def centres(self) -> np.ndarray:
-        """Value that stands for each position, shape (L,): the bin centre in ppm, or the bare index in the toy."""
-        index = np.arange(self.n_positions)
-        return index.astype(float) if self.unit == "position" else self.low + (index + 0.5) * self.width
-
-    @property
-    def title(self) -> str:
-        """Axis title with its unit, for figures."""
-        return "position" if self.unit == "position" else f"chemical shift ({self.unit})"
-
-    def position(self, value: float) -> int:
-        """Return the position that `value` falls in.
-
-        Raises
-        ------
-        ValueError
-            If the value lies outside the axis or is not a number.
-        """
-        if not self.low <= value < self.high:
-            raise ValueError(f"{self.unit} is {value:g}; expected {self.low:g} to below {self.high:g}")
-        return min(int((value - self.low) / self.width), self.n_positions - 1)
-
-
-PPM_AXIS = Axis(n_positions=21, low=0.0, high=10.5, unit="ppm")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import io
 import numpy as np
 import pandas as pd
 
-from .library import Axis, Library
+from .axis import Axis
+from .library import Library
 from .multiplets import pattern
 
 MAX_BYTES = 2 * 1024 * 1024

@@ -140,6 +140,12 @@ def forge(content, header=None, tensors=None):
     return save_tensors({k: v for k, v in (old_tensors | (tensors or {})).items() if v is not None}, metadata=changed)
 
 
+def test_a_file_from_before_the_axis_had_a_frequency_is_read(trained, content):
+    axis = parts(content)[0]["axis"]
+    assert axis.pop("mhz") == 600
+    assert from_bytes(forge(content, {"axis": axis})).dataset.library.axis == trained.dataset.library.axis
+
+
 FORGERIES = {
     "format": ({"format": "other"}, {}, "format 'other'"),
     "kind": ({"model": "magic"}, {}, "model 'magic'"),
@@ -176,6 +182,8 @@ FORGERIES = {
     "split shape": ({}, {"split.test": torch.zeros(4, 2, dtype=torch.int64)}, "split.test"),
     "seed": ({"seed": -1}, {}, "whole numbers"),
     "axis": ({"axis": {"n_positions": 21, "low": 0, "high": float("inf"), "unit": "ppm"}}, {}, "axis is"),
+    "axis of full scale": ({"axis": {"n_positions": 65_536, "low": 0.0, "high": 12.0, "unit": "ppm"}}, {}, "65536 positions"),
+    "spectrometer as text": ({"axis": {"n_positions": 21, "low": 0.0, "high": 10.5, "unit": "ppm", "mhz": "600"}}, {}, "does not describe"),
     "negative library": ({}, {"library.areas": torch.full((10, 6, 21), -1.0)}, "negative"),
     "training": ({"training": {"steps": 10**12}}, {}, "steps is"),
     "names": ({"names": 3}, {}, "does not describe"),

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import lsq_linear
 from scipy.stats import multivariate_normal
 
+from nmrclassify.axis import Axis
 from nmrclassify.classical import (
     Likelihood,
     bounded_least_squares,
@@ -14,7 +15,7 @@ from nmrclassify.classical import (
     shift_moments,
     tune_threshold,
 )
-from nmrclassify.library import Axis, Library
+from nmrclassify.library import Library
 from nmrclassify.mixtures import MixtureConfig, compositions, counts_of, mix, mix_at, shift_multiplets
 from nmrclassify.presets import build
 

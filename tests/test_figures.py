@@ -3,8 +3,9 @@ import pytest
 
 from nmrclassify import figures
 from nmrclassify.answers import answer, compare, percent
+from nmrclassify.axis import PPM_AXIS, Axis
 from nmrclassify.drawing import OUTPUT_COLOURS, MapRow, Scale, Theme, stack
-from nmrclassify.library import PPM_AXIS, Axis, metabolite_library
+from nmrclassify.library import metabolite_library
 from nmrclassify.metrics import evaluate
 from nmrclassify.mixtures import MixtureConfig
 from nmrclassify.presets import build

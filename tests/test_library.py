@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmrclassify.library import PPM_AXIS, Axis, Library, LibraryConfig, metabolite_library, metabolite_table, random_library
+from nmrclassify.axis import PPM_AXIS, Axis
+from nmrclassify.library import Library, LibraryConfig, metabolite_library, metabolite_table, random_library
 from nmrclassify.mixtures import MixtureConfig
 from nmrclassify.presets import build
 
@@ -56,20 +57,6 @@ def test_metabolite_shifts_agree_with_the_reference_table():
             known.setdefault(row["gissmo_id"], []).append(float(row["ppm"]))
     for row in metabolite_table().itertuples():
         assert min(abs(ppm - row.ppm) for ppm in known[row.reference.split()[1]]) <= 0.03, row
-
-
-def test_positions_of_the_ppm_axis():
-    assert PPM_AXIS.width == pytest.approx(0.5)
-    assert [PPM_AXIS.position(ppm) for ppm in (0.0, 0.49, 0.5, 1.32, 10.49)] == [0, 0, 1, 2, 20]
-    for ppm in (-0.1, 10.5, float("nan")):
-        with pytest.raises(ValueError, match="expected 0 to below 10.5"):
-            PPM_AXIS.position(ppm)
-
-
-@pytest.mark.parametrize("changes", [{"low": 1.0, "high": 1.0}, {"unit": "Hz"}, {"n_positions": 0}, {"high": float("nan")}])
-def test_impossible_axes_are_refused(changes):
-    with pytest.raises(ValueError, match="axis is"):
-        Axis(**changes)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ import pytest
 
 from nmrclassify import tables
 from nmrclassify.answers import answer
-from nmrclassify.library import PPM_AXIS, Axis, metabolite_library
+from nmrclassify.axis import PPM_AXIS, Axis
+from nmrclassify.library import metabolite_library
 from nmrclassify.tables import TableError, areas_table, read_library, read_mixture
 
 TOY = Axis()
