@@ -1,0 +1,317 @@
+"""The network at full scale: each compound of the library is asked for by its own multiplets.
+
+```
+evidence (K compounds, H hypotheses) -> first look: which ~1,000 hypotheses are worth a second one
+   +--> every line of theirs: what is there, and what is left when the others' claims are taken away
+   |        -> places of a multiplet (attention) -> multiplets of a hypothesis -> its logit, its amount
+   +------- claims: probability x attention x amount, put on the axis (explaining away), three rounds
+-> presence and amount of each compound; a mask for each of its lines
+```
+
+A hypothesis says "compound k is here with amount x". All sizes are relative (to the amount, to the shift's spread,
+to the smallest peak), and no weight belongs to a compound: one that training never saw is found by its table alone.
+Sets are pooled as in Zaheer et al., Deep Sets, 2017; masks share out the mixture as in Luo & Mesgarani, Conv-TasNet, 2019.
+"""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import log
+
+import torch
+from torch import Tensor, nn
+
+from ..config import bounded, check
+from .evidence import Evidence, segment_sum, within
+
+N_PLACES = 4  # of each multiplet that a hypothesis looks at closely
+
+
+@dataclass(frozen=True)
+class ScaleNetworkConfig:
+    """Sizes of the network."""
+
+    lines: int = bounded(16, 2, 256, "features of a line")
+    places: int = bounded(24, 2, 256, "features of a place, and of a multiplet")
+    hypotheses: int = bounded(48, 2, 512, "features of a hypothesis")
+    rounds: int = bounded(3, 1, 8, "rounds of explaining away")
+    judged: int = bounded(1024, 16, 8192, "hypotheses that get a second look")
+
+    def __post_init__(self):
+        check(self)
+
+
+@dataclass
+class Look:
+    """The chosen hypotheses, laid out flat: hypotheses hold multiplets, which hold places, which hold lines."""
+
+    compound: Tensor  # (J,) compound of each hypothesis
+    column: Tensor  # (J,) which of the compound's hypotheses it is
+    log_amount: Tensor  # (J,)
+    multiplet: Tensor  # (U,) multiplet of the library
+    hypothesis: Tensor  # (U,) index into J
+    shift: Tensor  # (U, N) ppm
+    place: Tensor  # (U, N, 4) what the evidence says of each place
+    line: Tensor  # (V,) line of the library; V = lines of U x N places
+    item: Tensor  # (V,) index into the U x N places
+    lengths: Tensor  # (U * N,) lines of each place
+    position: Tensor  # (V,) on the axis
+    need: Tensor  # (V,) area of the multiplet within the tolerance of the line, at concentration 1
+    share: Tensor  # (V,) of the multiplet's needs
+    order: Tensor  # (V,) lines sorted by compound and position
+    own: tuple[Tensor, Tensor]  # (V,) range in that order that is the same compound's within the tolerance
+
+
+@dataclass
+class Findings:
+    """What the network says of one mixture; `rounds` holds what the loss needs of each round."""
+
+    presence: Tensor  # (K,) logits
+    log_amounts: Tensor  # (K,) relative to the evidence's unit
+    look: Look
+    first: Tensor  # (K, H) logits of the first look
+    rounds: list[dict[str, Tensor]] = field(repr=False)
+    masks: Tensor = field(repr=False)  # (V,) logits: share of the area at each line that is this multiplet's
+    best: Tensor = field(repr=False)  # (K,) the compound's likeliest hypothesis of J, -1 without one
+
+
+def _mlp(*sizes: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def _pool(values: Tensor, index: Tensor, size: int) -> Tensor:
+    """Mean, least and greatest of the rows of each group, shape (size, 3 F)."""
+    count = torch.zeros(size, 1, device=values.device).index_add_(0, index, torch.ones_like(values[:, :1])).clamp(min=1)
+    mean = torch.zeros(size, values.shape[1], device=values.device).index_add(0, index, values) / count
+    wide = index[:, None].expand_as(values)
+    edges = [
+        torch.zeros(size, values.shape[1], device=values.device).scatter_reduce(0, wide, values, how, include_self=False)
+        for how in ("amin", "amax")
+    ]
+    return torch.cat([mean, *edges], 1)
+
+
+def _runs(first: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Return all rows first[i] to first[i + 1] for every i of `index`, and which of `index` each belongs to."""
+    lengths = first[index + 1] - first[index]
+    owner = torch.repeat_interleave(torch.arange(len(index), device=index.device), lengths)
+    starts = lengths.cumsum(0) - lengths
+    return (first[index] - starts)[owner] + torch.arange(len(owner), device=index.device), owner
+
+
+def look_at(evidence: Evidence, chosen: Tensor) -> Look:
+    """Lay out the hypotheses `chosen` (indices into K x H, ascending) with their likeliest places and their lines."""
+    t = evidence.templates
+    n_columns = evidence.log_amounts.shape[1]
+    compound, column = chosen // n_columns, chosen % n_columns
+    x = evidence.log_amounts.flatten()[chosen]
+    multiplet, hypothesis = _runs(t.first_multiplet, compound)
+    # The places that suit this amount: the bound is close to it, or above where others overlap.
+    over = evidence.bounds[multiplet] - x[hypothesis, None]  # (U, 24)
+    suits = evidence.scores[multiplet] + (3 * torch.exp(-0.5 * (over / 0.08) ** 2) + 0.1 * (over > 0) * torch.exp(-over) + 1e-4).log()
+    top = suits.topk(N_PLACES, 1)
+    over = over.gather(1, top.indices)
+    # Votes are counted in bins; the amount itself is what the places that fit closely agree on.
+    weight = (-0.5 * (over[:, 0] / 0.08) ** 2).exp()
+    sums = torch.zeros(2, len(x), device=x.device).index_add_(1, hypothesis, torch.stack([weight * over[:, 0], weight]))
+    x = x + sums[0] / (sums[1] + 0.3)
+    index = evidence.places[multiplet].gather(1, top.indices)
+    shift = t.shifts[index]
+    # (U, N, 4): how well it suits, the share explained, how far, and whether there is such a place at all
+    missing = top.values < -1e3
+    place = torch.stack([
+        (top.values - top.values[:, :1]).clamp(min=-10) / 5, evidence.fits[multiplet].gather(1, top.indices),
+        shift / 0.03, missing.float(),
+    ], 2)  # fmt: skip
+    line, item = _runs(t.first_line, multiplet.repeat_interleave(N_PLACES))
+    offset = (index.flatten()[item] - (len(t.shifts) - 1) // 2) * t.step
+    position = (t.centres[line] + offset).clamp(0, t.axis.n_positions - 1)
+    need = t.needs[line]
+    owner = compound[hypothesis[item // N_PLACES]]
+    key = owner * (2 * t.axis.n_positions) + position
+    ordered, order = key.sort(stable=True)
+    own = (torch.searchsorted(ordered, key - t.reach), torch.searchsorted(ordered, key + t.reach, right=True))
+    return Look(
+        compound, column, x, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(N_PLACES),
+        position, need, need / t.total[multiplet][item // N_PLACES], order, own,
+    )  # fmt: skip
+
+
+class FirstLook(nn.Module):
+    """Judge all K x H hypotheses by the evidence of their multiplets alone; cheap, to choose which to look at closely."""
+
+    def __init__(self, config: ScaleNetworkConfig):
+        super().__init__()
+        d = config.places
+        self.multiplets = _mlp(6, d, d)
+        self.hypotheses = _mlp(3 * d + 6, config.hypotheses, 1)
+
+    def forward(self, evidence: Evidence) -> Tensor:
+        """Return logits, shape (K, H)."""
+        t = evidence.templates
+        n_compounds, n_columns = evidence.log_amounts.shape
+        x = evidence.log_amounts[t.owner]  # (M, H)
+        near, anywhere = evidence.near.unbind(2)
+        over = evidence.bounds[:, None, :8] - x[:, :, None]
+        suits = evidence.scores[:, None, :8] - 0.5 * (over.clamp(-0.8, 0.8) / 0.2) ** 2
+        best = suits.max(2)
+        facts = torch.stack([
+            (near - anywhere) / 3, anywhere / 3, best.values / 5,
+            over.gather(2, best.indices[:, :, None])[:, :, 0].clamp(-2, 3),
+            (x + (t.total[:, None] / t.n_lines[:, None] / evidence.floor).log()).clamp(-2, 8) / 4,
+            t.n_lines[:, None].expand_as(x).clamp(max=8) / 4,
+        ], 2)  # fmt: skip
+        embedded = self.multiplets(facts)  # (M, H, d)
+        pooled = _pool(embedded.flatten(1), t.owner, n_compounds).view(n_compounds, 3, n_columns, -1).transpose(1, 2).flatten(2)
+        votes = evidence.votes
+        lead = (votes - votes[:, :1]).clamp(min=-20) / 5
+        # Each is a number for every hypothesis.
+        facts = torch.stack([
+            votes.clamp(min=-60) / 20, lead, evidence.log_amounts / 4, (evidence.log_amounts - log(evidence.floor)) / 4,
+            t.first_multiplet.diff()[:, None].expand_as(votes).log(), torch.full_like(votes, log(evidence.spread / 0.01)),
+        ], 2)  # fmt: skip
+        return self.hypotheses(torch.cat([pooled, facts], 2))[..., 0]
+
+
+class Round(nn.Module):
+    """Judge the chosen hypotheses by their lines, knowing what all others claim."""
+
+    def __init__(self, config: ScaleNetworkConfig):
+        super().__init__()
+        a, d, h = config.lines, config.places, config.hypotheses
+        self.lines = _mlp(6, a, a)
+        self.places = _mlp(a + 2 + 4 + 3, d, d)
+        self.attention = nn.Linear(d, 1)
+        self.multiplets = _mlp(d + 6, d, d)
+        self.hypotheses = _mlp(3 * d + 8, h, h)
+        self.out = nn.Linear(h, 2)
+
+    def forward(self, evidence: Evidence, look: Look, areas: tuple[Tensor, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the next state: logits (J,), log amounts (J,), attention (U, N) and the features of lines, places, hypotheses."""
+        t = evidence.templates
+        x = state["log_amount"]
+        others = claimed_by_others(evidence, look, state)
+        amount = x.exp()[look.hypothesis[look.item // N_PLACES]]
+        floor = evidence.floor
+        wide, narrow = areas
+        expected = amount * look.need + floor
+        left = ((wide - others) / expected).clamp(-1, 4)
+        ratio = ((wide + floor) / expected).log().clamp(-3, 3)
+        facts = torch.stack([
+            ratio, left, (others / (wide + floor)).clamp(0, 3), (expected / floor).log() / 4,
+            ((narrow + floor) / expected).log().clamp(-3, 3), look.share,
+        ], 1)  # fmt: skip
+        lines = self.lines(facts)  # (V, a)
+        pooled = segment_sum(lines * look.share[:, None], look.lengths)
+        least = torch.segment_reduce(torch.stack([ratio, left], 1), "min", lengths=look.lengths, axis=0)
+        spread = state["spread"]
+        far = look.shift / spread
+        count = look.shift.numel()
+        centred = (look.shift - state["common"][look.hypothesis, None]) / spread
+        places = self.places(torch.cat([
+            pooled, least, look.place.view(count, -1),
+            torch.stack([far.clamp(-4, 4), 0.3 * far.clamp(-4, 4) ** 2, 0.3 * centred.clamp(-4, 4) ** 2], 2).view(count, -1),
+        ], 1)).view(*look.shift.shape, -1).relu()  # fmt: skip
+        score = self.attention(places)[..., 0] - 1e3 * look.place[..., 3]
+        attention = score.softmax(1)  # (U, N)
+        near = evidence.near[look.multiplet, :, :].gather(1, look.column[look.hypothesis][:, None, None].expand(-1, 1, 2))[:, 0]
+        total = (x[look.hypothesis] + (t.total[look.multiplet] / floor).log()) / 4
+        multiplets = self.multiplets(torch.cat([
+            (attention[..., None] * places).sum(1), near / 3, total[:, None],
+            t.n_lines[look.multiplet, None].clamp(max=8) / 4, t.protons[look.multiplet, None].log(),
+            (score.logsumexp(1, keepdim=True)).clamp(-20, 20) / 5,
+        ], 1))  # fmt: skip
+        pooled = _pool(multiplets, look.hypothesis, len(x))
+        chances = state["chances"]
+        sizes = t.first_multiplet.diff()[look.compound].log()
+        context = torch.stack([
+            state["logit"] / 5, chances, x / 4, (x - log(floor)) / 4, sizes,
+            torch.log(spread / 0.01).expand_as(x), (chances.sum() / 50).expand_as(x), state["rival"],
+        ], 1)  # fmt: skip
+        hypotheses = self.hypotheses(torch.cat([pooled, context], 1)).relu()
+        logit, correction = self.out(hypotheses).unbind(1)
+        return {
+            "logit": logit, "log_amount": look.log_amount + 0.3 * torch.tanh(correction), "attention": attention, "score": score,
+            "lines": lines, "places": places, "hypotheses": hypotheses,
+        }  # fmt: skip
+
+
+def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, Tensor]:
+    """Return each hypothesis' probability beside the compound's others and its absence, and the absences' log probability."""
+    wide = torch.zeros(n_compounds, device=logit.device).scatter_reduce(0, compound, logit.detach(), "amax").clamp(min=0)
+    sums = torch.zeros(n_compounds, device=logit.device).index_add(0, compound, (logit - wide[compound]).exp())
+    norm = ((-wide).exp() + sums).log() + wide  # log(1 + sum of exp)
+    return (logit - norm[compound]).exp(), -norm
+
+
+def claimed_by_others(evidence: Evidence, look: Look, state: dict[str, Tensor]) -> Tensor:
+    """Area that other compounds claim within the tolerance of each line, shape (V,)."""
+    t = evidence.templates
+    weight = (state["chances"] * state["log_amount"].exp())[look.hypothesis, None] * state["attention"]  # (U, N)
+    claims = weight.flatten()[look.item] * t.line_areas[look.line]
+    total = within(torch.zeros(t.axis.n_positions, device=claims.device).index_add_(0, look.position, claims), t.reach)
+    sums = torch.cat([torch.zeros(1, dtype=torch.float64, device=claims.device), claims[look.order].double().cumsum(0)])
+    own = (sums[look.own[1]] - sums[look.own[0]]).float()
+    return (total[look.position] - own).clamp(min=0)
+
+
+class ScaleNetwork(nn.Module):
+    """Detect and separate the compounds of any library in a mixture of peaks."""
+
+    def __init__(self, config: ScaleNetworkConfig | None = None):
+        super().__init__()
+        self.config = config or ScaleNetworkConfig()
+        self.first = FirstLook(self.config)
+        self.rounds = nn.ModuleList(Round(self.config) for _ in range(self.config.rounds))
+        c = self.config
+        self.mask_lines = nn.Linear(c.lines, c.places)
+        self.mask_places = nn.Linear(c.places, c.places, bias=False)
+        self.mask_hypotheses = nn.Linear(c.hypotheses, c.places, bias=False)
+        self.mask_out = nn.Linear(c.places + 2, 1)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, evidence: Evidence) -> Findings:
+        """Judge every compound of the evidence's library."""
+        n_compounds = evidence.templates.n_compounds
+        first = self.first(evidence)
+        chosen = first.detach().flatten().topk(min(self.config.judged, first.numel())).indices.sort().values
+        look = look_at(evidence, chosen)
+        areas = (evidence.areas[look.position], evidence.narrow[look.position])
+        logit = first.flatten()[chosen]
+        attention = torch.zeros_like(look.shift)
+        attention[:, 0] = 1
+        state = {"logit": logit, "log_amount": look.log_amount, "attention": attention}
+        spread = torch.tensor(evidence.spread, device=logit.device)
+        rounds = []
+        for step in self.rounds:
+            # A round reads what the one before it claims; the loss reaches each round directly.
+            state = {name: state[name].detach() for name in ("logit", "log_amount", "attention")}
+            state["chances"], absent = compete(look.compound, state["logit"], n_compounds)
+            state["rival"] = (1 - absent.exp())[look.compound] - state["chances"]
+            weight = state["chances"][look.hypothesis, None] * state["attention"] * (state["chances"] > 0.3)[look.hypothesis, None]
+            if rounds:
+                # From the second round on the compounds found so far say how far shifts go in this mixture.
+                spread = ((weight * look.shift**2).sum() / weight.sum().clamp(min=1e-6)).sqrt().clamp(0.002, 0.05)
+            state["spread"] = spread
+            sums = torch.zeros(2, len(logit), device=logit.device).index_add_(
+                1, look.hypothesis, torch.stack([(state["attention"] * look.shift).sum(1), torch.ones_like(look.shift[:, 0])])
+            )
+            state["common"] = sums[0] / (sums[1] + 2)
+            state = step(evidence, look, areas, state)
+            rounds.append({name: state[name] for name in ("logit", "log_amount", "attention", "score")})
+        item, hypothesis = look.item, look.hypothesis[look.item // N_PLACES]
+        expected = state["log_amount"].detach().exp()[hypothesis] * look.need
+        ratio = (expected / (areas[0] + evidence.floor)).clamp(max=2)
+        hidden = self.mask_lines(state["lines"]) + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
+        hidden = (hidden + self.mask_hypotheses(state["hypotheses"])[hypothesis]).relu()
+        masks = self.mask_out(torch.cat([hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]], 1))[:, 0]
+        chances, absent = compete(look.compound, state["logit"], n_compounds)
+        present = torch.log(-torch.expm1(absent).clamp(max=-1e-9)) - absent
+        best = torch.full((n_compounds,), -1, device=chances.device)
+        top = torch.full((n_compounds,), -1.0, device=chances.device).scatter_reduce(0, look.compound, chances, "amax")
+        leads = chances >= top[look.compound]
+        best[look.compound[leads]] = torch.arange(len(chances), device=chances.device)[leads]
+        amounts = torch.where(best >= 0, state["log_amount"][best.clamp(min=0)], torch.tensor(-30.0, device=chances.device))
+        return Findings(present, amounts, look, first, rounds, masks, best)
