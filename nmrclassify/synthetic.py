@@ -100,6 +100,7 @@ class SyntheticConfig:
     n_compounds: int = bounded(877, 1, 10_000, "compounds, the classes K")
     metabolites: float = bounded(0.5, 0.0, 1.0, "share of compounds with the statistics of HMDB; the others have those of GISSMO")
     sharing: float = bounded(0.8, 0.0, 1.0, "probability that two multiplets next to each other share a coupling")
+    relatives: float = bounded(0.35, 0.0, 1.0, "share of compounds that have some multiplets nearly as another compound has them")
 
     def __post_init__(self):
         check(self)
@@ -130,7 +131,8 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
         for statistics, which in ((GISSMO, ~is_metabolite), (HMDB, is_metabolite)):
             wanted = missing[which[missing]]
             if len(wanted):
-                for k, rows in zip(wanted, _draw(statistics, len(wanted), config.sharing, rng)):
+                fresh = _draw(statistics, len(wanted), config.sharing, rng)
+                for k, rows in zip(wanted, _related(fresh, config.relatives, rng)):
                     drawn[k] = rows
         compounds = _as_compounds(drawn)
         groups = alike(compounds, FULL_AXIS)
@@ -141,6 +143,27 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
         f"found only {config.n_compounds - len(missing)} compounds that can be told apart of the {config.n_compounds} asked for; "
         "ask for fewer"
     )
+
+
+def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -> list[list[tuple]]:
+    """Give some compounds multiplets of another: homologues and isomers, as real libraries are full of them."""
+    made = list(drawn)
+    for k in np.flatnonzero(rng.random(len(drawn)) < share):
+        other = drawn[int(rng.integers(len(drawn)))]
+        keep = np.flatnonzero(rng.random(len(other)) < rng.uniform(0.3, 1.0))[: len(drawn[k])]
+        # Most of a common group moves little from one homologue to the next, some of it far.
+        moves = 0.015 * rng.standard_t(2, len(keep)).clip(-15, 15)
+        # Neighbours still share a coupling after it has changed.
+        values = sorted({j for i in keep for j in other[i][3]})
+        changed = dict(zip(values, (np.array(values) + 0.15 * rng.standard_normal(len(values))).clip(0.3, 40).round(2).tolist()))
+        taken = []
+        for i, move in zip(keep, moves.tolist()):
+            ppm, protons, kind, couplings = other[i]
+            moved = tuple(sorted((changed[j] for j in couplings), reverse=True))
+            taken.append((float(np.clip(ppm + move, 0.3, 10.5).round(4)), protons, kind, moved))
+        rest = [drawn[k][i] for i in rng.permutation(len(drawn[k]))[: len(drawn[k]) - len(taken)]]
+        made[k] = sorted(taken + rest)
+    return made
 
 
 def _as_compounds(drawn: list[list[tuple]]) -> Compounds:

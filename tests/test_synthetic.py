@@ -16,12 +16,12 @@ FIVE = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 @pytest.fixture(scope="module")
 def fragments():
-    return synthetic_compounds(SyntheticConfig(n_compounds=3000, metabolites=0.0), np.random.default_rng(1))
+    return synthetic_compounds(SyntheticConfig(n_compounds=3000, metabolites=0.0, relatives=0.0), np.random.default_rng(1))
 
 
 @pytest.fixture(scope="module")
 def metabolites():
-    return synthetic_compounds(SyntheticConfig(n_compounds=3000, metabolites=1.0), np.random.default_rng(1))
+    return synthetic_compounds(SyntheticConfig(n_compounds=3000, metabolites=1.0, relatives=0.0), np.random.default_rng(1))
 
 
 def weighted_quantile(values, weights):
@@ -116,7 +116,7 @@ def shared(compounds):
 
 
 def test_neighbours_share_couplings():
-    always, never = (synthetic_compounds(SyntheticConfig(sharing=p), np.random.default_rng(0)) for p in (1.0, 0.0))
+    always, never = (synthetic_compounds(SyntheticConfig(sharing=p, relatives=0.0), np.random.default_rng(0)) for p in (1.0, 0.0))
     assert shared(always) > 0.5 and shared(never) < 0.1
 
 
@@ -159,3 +159,18 @@ def test_fragments_resemble_the_reference_table(fragments):
         assert shares[0] == pytest.approx(shares[1], abs=0.12), (low, high)
     none = [(np.bincount(c.compound, c.ppm >= AROMATIC) == 0).mean() for c in (fragments, real)]
     assert none[0] == pytest.approx(none[1], abs=0.06)
+
+
+def test_relatives_have_multiplets_nearly_as_another_compound_has_them():
+    def likeness(compounds):
+        """Mean over compounds of the largest share of multiplets that one other has within .01 ppm and 1 Hz."""
+        width = np.array([lines.offsets[-1] - lines.offsets[0] for lines in compounds.lines])
+        best = np.zeros((compounds.n_compounds, compounds.n_compounds))
+        for m, (ppm, kind) in enumerate(zip(compounds.ppm, compounds.kinds)):
+            near = (np.abs(compounds.ppm - ppm) < 0.01) & (np.abs(width - width[m]) < 1) & (np.array(compounds.kinds) == kind)
+            best[compounds.compound[m], np.unique(compounds.compound[near])] += 1
+        np.fill_diagonal(best, 0)
+        return (best / np.diff(compounds.first_multiplet)[:, None]).max(axis=1).mean()
+
+    few, many = (likeness(synthetic_compounds(SyntheticConfig(n_compounds=300, relatives=p), np.random.default_rng(0))) for p in (0.0, 0.8))
+    assert many > few + 0.1

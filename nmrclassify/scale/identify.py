@@ -11,7 +11,6 @@ from ..axis import FULL_AXIS, Axis
 from ..compounds import Compounds, alike
 from .evidence import Templates, gather
 from .mixtures import Peaks
-from .network import N_PLACES
 from .weights import Trained, shipped
 
 FAINT = 0.02  # compounds below this probability are given no share of a peak
@@ -137,7 +136,7 @@ class Detector:
             multiplets = look.multiplet[rows]
             shifts = torch.full((len(t.protons),), float("nan"))
             shifts[multiplets] = look.shift[rows].gather(1, best[rows, None])[:, 0]
-            unit, place = look.item // N_PLACES, look.item % N_PLACES
+            unit, place = look.item // look.n_places, look.item % look.n_places
             lines = rows[unit] & (place == best[unit]) & (chances[look.compound[look.hypothesis[unit]]] >= FAINT)
             entries = (look.multiplet[unit[lines]], look.position[lines], torch.sigmoid(found.masks[lines]))
         multiplet, position, share = (value.numpy() for value in entries)

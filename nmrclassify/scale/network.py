@@ -1,7 +1,7 @@
 """The network at full scale: each compound of the library is asked for by its own multiplets.
 
 ```
-evidence (K compounds, H hypotheses) -> first look: which ~1,000 hypotheses are worth a second one
+evidence (K compounds, H hypotheses) -> first look: which hypotheses are worth a second one
    +--> every line of theirs: what is there, and what is left when the others' claims are taken away
    |        -> places of a multiplet (attention) -> multiplets of a hypothesis -> its logit, its amount
    +------- claims: probability x attention x amount, put on the axis (explaining away), three rounds
@@ -23,8 +23,6 @@ from torch import Tensor, nn
 from ..config import bounded, check
 from .evidence import Evidence, segment_sum, within
 
-N_PLACES = 4  # of each multiplet that a hypothesis looks at closely
-
 
 @dataclass(frozen=True)
 class ScaleNetworkConfig:
@@ -34,7 +32,10 @@ class ScaleNetworkConfig:
     places: int = bounded(24, 2, 256, "features of a place, and of a multiplet")
     hypotheses: int = bounded(48, 2, 512, "features of a hypothesis")
     rounds: int = bounded(3, 1, 8, "rounds of explaining away")
-    judged: int = bounded(1024, 16, 8192, "hypotheses that get a second look")
+    judged: int = bounded(2048, 16, 16384, "hypotheses that get a second look, at `judged_places` of each multiplet")
+    judged_places: int = bounded(2, 1, 24, "places of each multiplet at the second look")
+    kept: int = bounded(640, 16, 16384, "hypotheses that later rounds go on with, at `kept_places`")
+    kept_places: int = bounded(4, 1, 24, "places of each multiplet in later rounds")
 
     def __post_init__(self):
         check(self)
@@ -47,6 +48,7 @@ class Look:
     compound: Tensor  # (J,) compound of each hypothesis
     column: Tensor  # (J,) which of the compound's hypotheses it is
     log_amount: Tensor  # (J,)
+    n_places: int  # N
     multiplet: Tensor  # (U,) multiplet of the library
     hypothesis: Tensor  # (U,) index into J
     shift: Tensor  # (U, N) ppm
@@ -70,6 +72,7 @@ class Findings:
     look: Look
     first: Tensor  # (K, H) logits of the first look
     rounds: list[dict[str, Tensor]] = field(repr=False)
+    looks: list[Look] = field(repr=False)  # what each round looked at; the last is `look`
     masks: Tensor = field(repr=False)  # (V,) logits: share of the area at each line that is this multiplet's
     best: Tensor = field(repr=False)  # (K,) the compound's likeliest hypothesis of J, -1 without one
 
@@ -101,7 +104,7 @@ def _runs(first: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return (first[index] - starts)[owner] + torch.arange(len(owner), device=index.device), owner
 
 
-def look_at(evidence: Evidence, chosen: Tensor) -> Look:
+def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     """Lay out the hypotheses `chosen` (indices into K x H, ascending) with their likeliest places and their lines."""
     t = evidence.templates
     n_columns = evidence.log_amounts.shape[1]
@@ -111,7 +114,7 @@ def look_at(evidence: Evidence, chosen: Tensor) -> Look:
     # The places that suit this amount: the bound is close to it, or above where others overlap.
     over = evidence.bounds[multiplet] - x[hypothesis, None]  # (U, 24)
     suits = evidence.scores[multiplet] + (3 * torch.exp(-0.5 * (over / 0.08) ** 2) + 0.1 * (over > 0) * torch.exp(-over) + 1e-4).log()
-    top = suits.topk(N_PLACES, 1)
+    top = suits.topk(n_places, 1)
     over = over.gather(1, top.indices)
     # Votes are counted in bins; the amount itself is what the places that fit closely agree on.
     weight = (-0.5 * (over[:, 0] / 0.08) ** 2).exp()
@@ -125,18 +128,30 @@ def look_at(evidence: Evidence, chosen: Tensor) -> Look:
         (top.values - top.values[:, :1]).clamp(min=-10) / 5, evidence.fits[multiplet].gather(1, top.indices),
         shift / 0.03, missing.float(),
     ], 2)  # fmt: skip
-    line, item = _runs(t.first_line, multiplet.repeat_interleave(N_PLACES))
+    line, item = _runs(t.first_line, multiplet.repeat_interleave(n_places))
     offset = (index.flatten()[item] - (len(t.shifts) - 1) // 2) * t.step
     position = (t.centres[line] + offset).clamp(0, t.axis.n_positions - 1)
     need = t.needs[line]
-    owner = compound[hypothesis[item // N_PLACES]]
+    owner = compound[hypothesis[item // n_places]]
     key = owner * (2 * t.axis.n_positions) + position
     ordered, order = key.sort(stable=True)
     own = (torch.searchsorted(ordered, key - t.reach), torch.searchsorted(ordered, key + t.reach, right=True))
     return Look(
-        compound, column, x, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(N_PLACES),
-        position, need, need / t.total[multiplet][item // N_PLACES], order, own,
+        compound, column, x, n_places, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(n_places),
+        position, need, need / t.total[multiplet][item // n_places], order, own,
     )  # fmt: skip
+
+
+def _likeliest(logits: Tensor, count: int) -> Tensor:
+    """Return the indices of the `count` highest logits, ascending."""
+    return logits.detach().topk(min(count, len(logits))).indices.sort().values
+
+
+def _foremost(look: Look) -> Tensor:
+    """Return an attention that is all on each multiplet's first place."""
+    attention = torch.zeros_like(look.shift)
+    attention[:, 0] = 1
+    return attention
 
 
 class FirstLook(nn.Module):
@@ -193,7 +208,7 @@ class Round(nn.Module):
         t = evidence.templates
         x = state["log_amount"]
         others = claimed_by_others(evidence, look, state)
-        amount = x.exp()[look.hypothesis[look.item // N_PLACES]]
+        amount = x.exp()[look.hypothesis[look.item // look.n_places]]
         floor = evidence.floor
         wide, narrow = areas
         expected = amount * look.need + floor
@@ -276,32 +291,34 @@ class ScaleNetwork(nn.Module):
         """Judge every compound of the evidence's library."""
         n_compounds = evidence.templates.n_compounds
         first = self.first(evidence)
-        chosen = first.detach().flatten().topk(min(self.config.judged, first.numel())).indices.sort().values
-        look = look_at(evidence, chosen)
-        areas = (evidence.areas[look.position], evidence.narrow[look.position])
-        logit = first.flatten()[chosen]
-        attention = torch.zeros_like(look.shift)
-        attention[:, 0] = 1
-        state = {"logit": logit, "log_amount": look.log_amount, "attention": attention}
-        spread = torch.tensor(evidence.spread, device=logit.device)
-        rounds = []
+        chosen = _likeliest(first.flatten(), self.config.judged)
+        look = look_at(evidence, chosen, self.config.judged_places)
+        state = {"logit": first.flatten()[chosen], "log_amount": look.log_amount, "attention": _foremost(look)}
+        spread = torch.tensor(evidence.spread, device=first.device)
+        rounds, looks = [], []
         for step in self.rounds:
             # A round reads what the one before it claims; the loss reaches each round directly.
             state = {name: state[name].detach() for name in ("logit", "log_amount", "attention")}
+            if len(rounds) == 1:
+                kept = _likeliest(state["logit"], self.config.kept)
+                look = look_at(evidence, chosen[kept], self.config.kept_places)
+                state = {"logit": state["logit"][kept], "log_amount": state["log_amount"][kept], "attention": _foremost(look)}
             state["chances"], absent = compete(look.compound, state["logit"], n_compounds)
             state["rival"] = (1 - absent.exp())[look.compound] - state["chances"]
-            weight = state["chances"][look.hypothesis, None] * state["attention"] * (state["chances"] > 0.3)[look.hypothesis, None]
             if rounds:
                 # From the second round on the compounds found so far say how far shifts go in this mixture.
+                weight = (state["chances"] * (state["chances"] > 0.3))[look.hypothesis, None] * state["attention"]
                 spread = ((weight * look.shift**2).sum() / weight.sum().clamp(min=1e-6)).sqrt().clamp(0.002, 0.05)
             state["spread"] = spread
-            sums = torch.zeros(2, len(logit), device=logit.device).index_add_(
+            sums = torch.zeros(2, len(look.compound), device=first.device).index_add_(
                 1, look.hypothesis, torch.stack([(state["attention"] * look.shift).sum(1), torch.ones_like(look.shift[:, 0])])
             )
             state["common"] = sums[0] / (sums[1] + 2)
+            areas = (evidence.areas[look.position], evidence.narrow[look.position])
             state = step(evidence, look, areas, state)
+            looks.append(look)
             rounds.append({name: state[name] for name in ("logit", "log_amount", "attention", "score")})
-        item, hypothesis = look.item, look.hypothesis[look.item // N_PLACES]
+        item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
         expected = state["log_amount"].detach().exp()[hypothesis] * look.need
         ratio = (expected / (areas[0] + evidence.floor)).clamp(max=2)
         hidden = self.mask_lines(state["lines"]) + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
@@ -314,4 +331,4 @@ class ScaleNetwork(nn.Module):
         leads = chances >= top[look.compound]
         best[look.compound[leads]] = torch.arange(len(chances), device=chances.device)[leads]
         amounts = torch.where(best >= 0, state["log_amount"][best.clamp(min=0)], torch.tensor(-30.0, device=chances.device))
-        return Findings(present, amounts, look, first, rounds, masks, best)
+        return Findings(present, amounts, look, first, rounds, looks, masks, best)

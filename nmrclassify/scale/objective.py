@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from .evidence import Evidence
 from .mixtures import PeakMixture
-from .network import N_PLACES, Findings, compete
+from .network import Findings, compete
 
 CLOSE_AMOUNT = 0.3  # natural logarithm: a hypothesis within 35 % of the true amount is the right one
 CLOSE_PLACE = 0.0018  # ppm: about the tolerance of a line at 600 MHz
@@ -59,7 +59,7 @@ def truth_of(mixture: PeakMixture, evidence: Evidence) -> Truth:
 def true_shares(truth: Truth, evidence: Evidence, findings: Findings) -> Tensor:
     """Return the share of the area within each line's tolerance that is truly of its multiplet, shape (V,)."""
     look, t = findings.look, evidence.templates
-    key = look.multiplet[look.item // N_PLACES] * (2 * t.axis.n_positions) + look.position
+    key = look.multiplet[look.item // look.n_places] * (2 * t.axis.n_positions) + look.position
     own = truth.sums[torch.searchsorted(truth.keys, key + t.reach, right=True)] - truth.sums[torch.searchsorted(truth.keys, key - t.reach)]
     low, high = (look.position - t.reach).clamp(min=0), (look.position + t.reach + 1).clamp(max=t.axis.n_positions)
     total = truth.totals[high] - truth.totals[low]
@@ -81,7 +81,6 @@ def objective(findings: Findings, evidence: Evidence, truth: Truth) -> tuple[Ten
     Presence is a negative log likelihood over a compound's hypotheses and its absence, per compound that is there; amounts
     a Huber loss on logarithms; places a cross entropy; masks a cross entropy with the true share.
     """
-    look = findings.look
     present = truth.log_amounts.isfinite()
     scale = 1.0 / present.sum().clamp(min=1)
     n_compounds, n_columns = evidence.log_amounts.shape
@@ -89,22 +88,21 @@ def objective(findings: Findings, evidence: Evidence, truth: Truth) -> tuple[Ten
     everything = torch.arange(n_compounds, device=distance.device).repeat_interleave(n_columns)
     flat = findings.first.flatten()
     first = _presence_loss(*compete(everything, flat, n_compounds), (distance < CLOSE_AMOUNT).flatten(), everything, present).sum() * scale
-    distance = (look.log_amount - truth.log_amounts[look.compound]).abs()
-    good = distance < CLOSE_AMOUNT  # a NaN is not
-    of_good = good[look.hypothesis]
-    off = (look.shift - truth.shifts[look.multiplet, None]).abs()
-    right_place = (off < CLOSE_PLACE) & of_good[:, None]
-    has_place = right_place.any(1)
     losses = {"first": first}
-    for k, state in enumerate(findings.rounds):
+    for k, (look, state) in enumerate(zip(findings.looks, findings.rounds), 1):
+        good = (look.log_amount - truth.log_amounts[look.compound]).abs() < CLOSE_AMOUNT  # a NaN is not
+        of_good = good[look.hypothesis]
+        off = (look.shift - truth.shifts[look.multiplet, None]).abs()
+        right_place = (off < CLOSE_PLACE) & of_good[:, None]
+        has_place = right_place.any(1)
         chances, absent = compete(look.compound, state["logit"], n_compounds)
-        losses[f"presence {k + 1}"] = _presence_loss(chances, absent, good, look.compound, present).sum() * scale
+        losses[f"presence {k}"] = _presence_loss(chances, absent, good, look.compound, present).sum() * scale
         error = state["log_amount"][good] - truth.log_amounts[look.compound[good]]
-        losses[f"amount {k + 1}"] = functional.huber_loss(error, torch.zeros_like(error), delta=0.1, reduction="sum") * scale * 10
+        losses[f"amount {k}"] = functional.huber_loss(error, torch.zeros_like(error), delta=0.1, reduction="sum") * scale * 10
         score = state["score"][has_place]
         places = score.logsumexp(1) - score.masked_fill(~right_place[has_place], -1e4).logsumexp(1)
-        losses[f"places {k + 1}"] = 0.3 * places.sum() / max(1, len(places))
-    lines = of_good[look.item // N_PLACES]
+        losses[f"places {k}"] = 0.3 * places.sum() / max(1, len(places))
+    lines = of_good[look.item // look.n_places]
     target = true_shares(truth, evidence, findings)[lines]
     masks = functional.binary_cross_entropy_with_logits(findings.masks[lines], target, weight=look.share[lines], reduction="sum")
     losses["masks"] = masks / look.share[lines].sum().clamp(min=1e-6)
