@@ -1,4 +1,4 @@
-"""The command line: `python -m nmrclassify generate | train | evaluate | separate | bench`.
+"""The command line: `python -m nmrclassify generate | train | evaluate | separate | train-scale | identify | bench`.
 
 Progress goes to stderr; with `--json` one JSON object is the only thing on stdout. A mistake in the arguments or files is
 one sentence on stderr and exit code 2.
@@ -68,6 +68,20 @@ def _parser() -> argparse.ArgumentParser:
     separate.add_argument("mixture", type=Path, help="CSV; `generate` and the app's page Mixtures write the format")
     separate.add_argument("--pick", help="which mixture of a file of several (default the first)")
     separate.add_argument("--out", type=Path, help="write the separated multiplets to this CSV file")
+
+    scale = command("train-scale", "Train the network at full scale.", "train-scale --out runs/scale --steps 4000", seed)
+    scale.add_argument("--out", type=Path, required=True, help="folder for the network (scale.safetensors) and the state of the training")
+    scale.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
+    scale.add_argument("--batch", type=int, help="mixtures a step, over all processes (default 4)")
+    scale.add_argument("--rate", dest="learning_rate", type=float, help="learning rate (default 0.002)")
+    scale.add_argument("--workers", type=int, default=1, help="processes that prepare mixtures, for each training process (default 1)")
+    scale.add_argument("--resume", action="store_true", help="go on with the interrupted training in --out")
+
+    ask = command("identify", "Name the compounds of a full-scale mixture.", "identify peaks.csv --library table.csv --out answer.csv")
+    ask.add_argument("mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons")
+    ask.add_argument("--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)")
+    ask.add_argument("--spread", type=float, help="standard deviation of the shifts in ppm, where known (default: estimated)")
+    ask.add_argument("--out", type=Path, help="write all probabilities and amounts to this CSV file")
 
     benchmark = command("bench", "Run a measurement behind a figure of the README.", "bench generation --json")
     benchmark.add_argument("name", nargs="?", help="which; --list tells what there is")
@@ -172,6 +186,69 @@ def _separate(arguments: argparse.Namespace) -> dict:
     return {"compounds": found}
 
 
+def _train_scale(arguments: argparse.Namespace) -> dict:
+    from .scale import weights
+    from .scale.finishing import finish
+    from .scale.training import ScaleTrainConfig, ScaleTrainer
+
+    chosen = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate") if getattr(arguments, key) is not None}
+    if not 0 <= arguments.workers <= 64:
+        raise ValueError(f"--workers is {arguments.workers}; expected 0 to 64")
+    state = arguments.out / "training.pt"
+    if arguments.resume:
+        if chosen:
+            raise ValueError("--resume goes on as it was begun; leave out --steps, --batch and --rate")
+        trainer = ScaleTrainer.resume(state, arguments.workers)
+    else:
+        trainer = ScaleTrainer(ScaleTrainConfig(seed=arguments.seed, **chosen), workers=arguments.workers)
+    interrupted = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        with tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr, disable=bool(trainer.rank)) as bar:
+
+            def report(step: int, parts: dict[str, float]) -> None:
+                bar.set_postfix(loss=f"{parts['loss']:.2f}", refresh=False)
+                bar.update(step - bar.n)
+                if step % 100 == 0:
+                    trainer.save(state)
+
+            trainer.run(report, interrupted.is_set)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    trainer.save(state)
+    if not trainer.finished:
+        raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train-scale --resume --out {arguments.out}` goes on")
+    if trainer.rank:
+        return {}
+    trained = finish(trainer)
+    path = arguments.out / "scale.safetensors"
+    weights.save(trained, path)
+    return {"network": str(path), "threshold": trained.threshold} | trained.made
+
+
+def _identify(arguments: argparse.Namespace) -> dict:
+    from .compounds import common_metabolites, read_compounds
+    from .scale.files import read_sample
+    from .scale.identify import Detector
+
+    for path in (arguments.mixture, arguments.library):
+        if path is not None and not path.is_file():
+            raise ValueError(f"no file at {path}; give the path of a CSV file")
+    library = common_metabolites() if arguments.library is None else read_compounds(arguments.library).compounds
+    detector = Detector(library)
+    sample = read_sample(arguments.mixture.read_bytes(), detector.axis)
+    answer = detector.identify(sample.peaks, arguments.spread)
+    if arguments.out is not None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        order = np.argsort(-answer.chances, kind="stable")
+        rows = {"compound": [library.names[k] for k in order], "probability": answer.chances[order], "amount": answer.amounts[order]}
+        pd.DataFrame(rows).to_csv(arguments.out, index=False)
+    found = [
+        {"name": library.names[k], "probability": float(answer.chances[k]), "amount": float(answer.amounts[k])} for k in answer.named
+    ]
+    return {"compounds": found, "note": sample.note, "threshold": answer.threshold, "seconds": round(answer.seconds, 3)}
+
+
 def _bench(arguments: argparse.Namespace) -> dict:
     if arguments.list:
         return {"benches": bench.listed()}
@@ -203,7 +280,8 @@ def _as_text(result: dict) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     set_threads()
-    commands = {"generate": _generate, "train": _train, "evaluate": _evaluate, "separate": _separate, "bench": _bench}
+    commands = {"generate": _generate, "train": _train, "evaluate": _evaluate, "separate": _separate}
+    commands |= {"train-scale": _train_scale, "identify": _identify, "bench": _bench}
     try:
         arguments = _parser().parse_args(argv)
         result = commands[arguments.command](arguments)

@@ -15,7 +15,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import IO
 
@@ -326,6 +327,13 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     compound, ppm, kinds, couplings, protons = zip(*table)
     compounds = Compounds(tuple(names.values()), np.array(compound), np.array(ppm), np.array(protons), kinds, couplings)
     return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
+
+
+@lru_cache(maxsize=1)
+def common_metabolites() -> Compounds:
+    """Return the packaged table of common metabolites; each row of the file names its reference."""
+    with resources.as_file(resources.files(__package__).joinpath("data/common_metabolites.csv")) as path:
+        return read_compounds(path).compounds
 
 
 def _text(source: str | bytes | Path | IO) -> str:

@@ -5,12 +5,14 @@ rank r of n takes the cases i with i % n == r of each batch, and the gradients a
 Mixtures and their evidence are prepared by workers ahead of the steps that use them.
 """
 
+import io
 import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
 from functools import cache
+from math import cos, pi
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +204,7 @@ class ScaleTrainer:
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 50)
-        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * self.step / self.config.steps)))
+        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
 
     def train_step(self, batch: list[Case]) -> dict[str, float]:
         """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
@@ -234,8 +236,6 @@ class ScaleTrainer:
         """Write all that `resume` needs, atomically; only the first of several processes writes."""
         if self.rank:
             return
-        import io
-
         buffer = io.BytesIO()
         header = {"config": asdict(self.config), "network": asdict(self.network.config), "step": self.step, "seconds": self.seconds}
         torch.save({"header": json.dumps(header), "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}, buffer)
