@@ -13,6 +13,7 @@ from .evidence import Templates, gather
 from .mixtures import Peaks
 from .weights import Trained, shipped
 
+CLAIM_REACH = 1.6  # Hz: twice the tolerance, because a merged peak lies at the centre of all its lines
 FAINT = 0.02  # compounds below this probability are given no share of a peak
 
 
@@ -65,7 +66,8 @@ class Identification:
         """Return masks times mixture: the area of every peak that is `compound`'s, shape (n_peaks,)."""
         row, peak, share = self.masks
         own = self.compounds.compound[row] == compound
-        return np.bincount(peak[own], share[own] * self.peaks.areas[peak[own]], len(self.peaks.areas))
+        # Two multiplets of one compound may claim a peak together.
+        return np.minimum(np.bincount(peak[own], share[own], len(self.peaks.areas)), 1.0) * self.peaks.areas
 
     @cached_property
     def explained(self) -> np.ndarray:
@@ -138,9 +140,9 @@ class Detector:
             shifts[multiplets] = look.shift[rows].gather(1, best[rows, None])[:, 0]
             unit, place = look.item // look.n_places, look.item % look.n_places
             lines = rows[unit] & (place == best[unit]) & (chances[look.compound[look.hypothesis[unit]]] >= FAINT)
-            entries = (look.multiplet[unit[lines]], look.position[lines], torch.sigmoid(found.masks[lines]))
-        multiplet, position, share = (value.numpy() for value in entries)
-        masks = _on_peaks(self.compounds, peaks, chances.numpy(), multiplet, position, share, t.reach)
+            amount = found.log_amounts[look.compound[look.hypothesis[unit[lines]]]].exp() * evidence.unit
+            claims = (look.multiplet[unit[lines]], look.position[lines], amount * t.line_areas[look.line[lines]])
+        masks = share_out(self.compounds, peaks, chances.numpy(), *(value.numpy() for value in claims))
         area = peaks.areas[masks[1]]
         own = np.bincount(masks[0], masks[2] * area, self.compounds.n_multiplets)
         there = np.bincount(masks[0], area, self.compounds.n_multiplets)
@@ -152,19 +154,43 @@ class Detector:
         )  # fmt: skip
 
 
-def _on_peaks(
-    compounds: Compounds, peaks: Peaks, chances: np.ndarray, multiplet: np.ndarray, position: np.ndarray, share: np.ndarray, reach: int
+def share_out(
+    compounds: Compounds, peaks: Peaks, chances: np.ndarray, multiplet: np.ndarray, position: np.ndarray, claim: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bring the masks of lines to the peaks within their reach, and share out peaks that are claimed more than once."""
+    """Share out the peaks among the lines that claim them.
+
+    Each line claims the peak that suits it best: near, and with enough area. The ratio of its claim to the peak's area, or to
+    all claims where they come to more, is its mask there: an ideal ratio mask of the amounts found.
+
+    Parameters
+    ----------
+    chances : ndarray, shape (K,)
+        Weights of the compounds' claims.
+    multiplet, position, claim : ndarrays, each of shape (n,)
+        Of each line: its multiplet, where it is, and the area that it should have.
+
+    Returns
+    -------
+    tuple of ndarrays
+        As `Identification.masks`.
+    """
+    n, hz = len(peaks.areas), peaks.axis.hz_per_position
+    reach = max(2, round(CLAIM_REACH / hz))
     low = np.searchsorted(peaks.positions, position - reach)
     count = np.searchsorted(peaks.positions, position + reach, "right") - low
-    entry = np.repeat(np.arange(len(position)), count)
-    peak = low[entry] + np.arange(count.sum()) - (np.cumsum(count) - count)[entry]
-    # Several lines of a multiplet can reach one peak; each knows the share of the whole multiplet there.
-    key = multiplet[entry] * len(peaks.areas) + peak
+    line = np.repeat(np.arange(len(position)), count)
+    peak = low[line] + np.arange(count.sum()) - (np.cumsum(count) - count)[line]
+    far = (peaks.positions[peak] - position[line]) * hz
+    lacking = np.log(np.maximum(claim[line] / peaks.areas[peak], 1.0))
+    suits = -(far**2) - 8 * lacking**2
+    order = np.lexsort((suits, line))
+    last = order[np.append(np.diff(line[order]) > 0, True)] if len(order) else order
+    key = multiplet[line[last]] * n + peak[last]
     unique, inverse = np.unique(key, return_inverse=True)
-    best = np.zeros(len(unique))
-    np.maximum.at(best, inverse, share[entry])
-    row, peak = unique // len(peaks.areas), unique % len(peaks.areas)
-    claimed = np.bincount(peak, best * chances[compounds.compound[row]], len(peaks.areas))
-    return row, peak, np.minimum(best / np.maximum(claimed, 1.0)[peak], 1.0)
+    area = np.bincount(inverse, claim[line[last]], len(unique))
+    row, peak = unique // n, unique % n
+    weighed = area * chances[compounds.compound[row]]
+    others = np.bincount(peak, weighed, n)[peak] - weighed
+    mask = area / np.maximum(peaks.areas[peak], area + others)
+    claimed = np.bincount(peak, mask * chances[compounds.compound[row]], n)
+    return row, peak, np.minimum(mask / np.maximum(claimed, 1.0)[peak], 1.0)

@@ -5,7 +5,7 @@ evidence (K compounds, H hypotheses) -> first look: which hypotheses are worth a
    +--> every line of theirs: what is there, and what is left when the others' claims are taken away
    |        -> places of a multiplet (attention) -> multiplets of a hypothesis -> its logit, its amount
    +------- claims: probability x attention x amount, put on the axis (explaining away), three rounds
--> presence and amount of each compound; a mask for each of its lines
+-> presence, amount and places of each compound, from which `identify.share_out` makes its mask
 ```
 
 A hypothesis says "compound k is here with amount x". All sizes are relative (to the amount, to the shift's spread,
@@ -73,7 +73,7 @@ class Findings:
     first: Tensor  # (K, H) logits of the first look
     rounds: list[dict[str, Tensor]] = field(repr=False)
     looks: list[Look] = field(repr=False)  # what each round looked at; the last is `look`
-    masks: Tensor = field(repr=False)  # (V,) logits: share of the area at each line that is this multiplet's
+    masks: Tensor = field(repr=False)  # (V,) logits: share of the area within each line's tolerance that is its multiplet's
     best: Tensor = field(repr=False)  # (K,) the compound's likeliest hypothesis of J, -1 without one
 
 
@@ -318,6 +318,8 @@ class ScaleNetwork(nn.Module):
             state = step(evidence, look, areas, state)
             looks.append(look)
             rounds.append({name: state[name] for name in ("logit", "log_amount", "attention", "score")})
+        # A second task of the training. The masks of an answer are ratios of the amounts, which were measured to err less: these
+        # speak of all that lies within the tolerance, and a peak belongs to one line or another.
         item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
         expected = state["log_amount"].detach().exp()[hypothesis] * look.need
         ratio = (expected / (areas[0] + evidence.floor)).clamp(max=2)

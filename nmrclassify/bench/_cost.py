@@ -1,0 +1,78 @@
+"""Seconds and memory of one call, each in a fresh process: what ran before leaves no trace in either."""
+
+import ctypes
+import gc
+import multiprocessing
+import os
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from ..training import set_threads
+
+MIB = 2**20
+
+
+def _status(name: str, process: int | str = "self") -> int:
+    """Return a size of a process in bytes, as Linux counts it; 0 where that is not to be had."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:")), 0)
+
+
+def _watch(stop: threading.Event, seen: list[int]) -> None:
+    """Note the highest memory of this process' children, which solvers run in."""
+    while not stop.wait(0.05):
+        try:
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        except OSError:
+            return
+        seen.append(sum(_status("VmRSS", int(child)) for child in children))
+
+
+def _here(prepare: Callable, arguments: tuple, repeats: int) -> dict:
+    set_threads()
+    call = prepare(*arguments)
+    # What was freed but kept, and the highest so far, would hide what comes.
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (OSError, AttributeError):
+        pass
+    before, stop, children, seconds = _status("VmRSS"), threading.Event(), [0], []
+    watcher = threading.Thread(target=_watch, args=(stop, children), daemon=True)
+    watcher.start()
+    peak = 0
+    for turn in range(repeats):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+        if not turn:
+            peak = max(0, _status("VmHWM") - before)
+    stop.set()
+    watcher.join()
+    return {
+        "seconds": round(statistics.median(seconds[1:] or seconds), 4),
+        "peak_extra_mib": round((peak + max(children)) / MIB, 1) if _status("VmHWM") else None,
+    }
+
+
+def cost(prepare: Callable, *arguments, repeats: int = 9) -> dict:
+    """Return the median seconds of a call, and how far its first one raises the memory, in a fresh process.
+
+    Parameters
+    ----------
+    prepare : callable
+        Of a module, so that another process finds it; called with `arguments`, it returns the call to measure.
+    repeats : int
+        Calls that the median is of; one more goes before them, unless there is to be only one.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_here, prepare, arguments, repeats + (repeats > 1)).result()
