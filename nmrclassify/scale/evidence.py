@@ -26,10 +26,11 @@ STEP = 0.36  # Hz between the shifts that are tried: under half the tolerance
 N_HYPOTHESES = 8
 N_PLACES = 24
 CHUNK = 4096  # lines that are looked at together
+USUAL_SPREAD = 0.01  # ppm
 MAX_TELLING = 2000  # multiplets that the spread of the shifts is estimated from
 
-LOG_AMOUNT = torch.arange(-9.5, 4.0, 0.1)  # natural logarithms of the amounts voted for, relative to the mixture's unit
-_BIN = 0.1
+_BIN = 0.06
+LOG_AMOUNT = torch.arange(-9.5, 4.0, _BIN)  # natural logarithms of the amounts voted for, relative to the mixture's unit
 _MIDDLE = 0.04
 SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
 
@@ -37,7 +38,7 @@ SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
 def _kernel() -> Tensor:
     """Likelihood of seeing a bound e where the amount is g: close where nothing overlaps, else above; (e, g)."""
     d = LOG_AMOUNT[:, None] - LOG_AMOUNT[None]
-    width = (0.08**2 + _BIN**2 / 6) ** 0.5  # the votes are spread over two bins already
+    width = (0.08**2 + _BIN**2 / 12) ** 0.5  # a vote stands anywhere in its bin
     return 3.0 * 0.08 / width * torch.exp(-0.5 * (d / width) ** 2) + 0.1 * (d > 0) * torch.exp(-d) + 1e-4
 
 
@@ -85,7 +86,7 @@ class Templates:
     def shifts(self) -> Tensor:
         """Shifts that are tried, in ppm, shape (S,)."""
         half = max(1, round(WINDOW / self.axis.width / self.step))
-        return torch.arange(-half, half + 1) * self.step * self.axis.width
+        return torch.arange(-half, half + 1, device=self.centres.device) * self.step * self.axis.width
 
     @cached_property
     def n_lines(self) -> Tensor:
@@ -100,7 +101,7 @@ class Templates:
     @cached_property
     def owner(self) -> Tensor:
         """Compound of each multiplet, shape (M,)."""
-        return torch.repeat_interleave(torch.arange(self.n_compounds), self.first_multiplet.diff())
+        return torch.repeat_interleave(torch.arange(self.n_compounds, device=self.centres.device), self.first_multiplet.diff())
 
     @classmethod
     def of(cls, compounds: Compounds, axis: Axis = FULL_AXIS) -> "Templates":
@@ -131,8 +132,8 @@ def segment_sum(values: Tensor, lengths: Tensor) -> Tensor:
 
 def within(dense: Tensor, reach: int) -> Tensor:
     """Sum an array along the axis within `reach` positions to either side of each, shape (L,)."""
-    sums = functional.pad(dense.double().cumsum(0), (reach + 1, reach))
-    sums[-reach:] = sums[-reach - 1]
+    sums = dense.double().cumsum(0)
+    sums = torch.cat([sums.new_zeros(reach + 1), sums, sums[-1:].expand(reach)])
     return (sums[2 * reach + 1 :] - sums[: -2 * reach - 1]).clamp(min=0).float()
 
 
@@ -229,7 +230,8 @@ def estimate_spread(templates: Templates, areas: Tensor, floor: float) -> float:
         bound, fit = _bounds(templates, phases, floor, rows)
         strong = bound > (8 * floor / templates.total[rows, None]).log()
         histogram += ((fit.exp() - 0.6).clamp(min=0) * strong).sum(0)
-    return spread_of(histogram, templates.shifts)
+    # A library of singlets tells nothing of the shifts: take what is usual between two libraries.
+    return spread_of(histogram, templates.shifts) if histogram.any() else USUAL_SPREAD
 
 
 def spread_of(histogram: Tensor, shifts: Tensor) -> float:
@@ -264,6 +266,8 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
         raise ValueError(f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to one axis")
     if not len(peaks.areas):
         raise ValueError("the mixture has no peak on the axis; expected at least one")
+    if spread is not None and not 0 < spread < 1:
+        raise ValueError(f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0 and below 1, or None")
     # Relative to a high peak rather than the highest, which a solvent may be.
     unit = float(np.quantile(peaks.areas, 0.98))
     floor = peaks.floor / unit / 2
@@ -280,27 +284,23 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
         bound, fit = _bounds(templates, phases, floor, torch.arange(m0, m1))
         # An exact fit of many lines is rarer by chance than one of few; a singlet always fits.
         weight = 0.5 * (templates.n_lines[m0:m1, None] - 1).clamp(max=4) * fit  # (m, S)
-        place = ((bound - grid[0]) / _BIN).clamp(0, len(grid) - 1.001)
-        index = place.long()
-        part = place - index
+        index = ((bound - (grid[0] - _BIN / 2)) / _BIN).clamp_(0, len(grid) - 1).long()
 
-        def likelihood(mass: Tensor, index=index, part=part) -> Tensor:
-            votes = torch.zeros(len(index), len(grid))
-            votes.scatter_add_(1, index, mass * (1 - part)).scatter_add_(1, index + 1, mass * part)
-            return (votes @ kernel).log()
+        def likelihood(mass: Tensor, index: Tensor = index) -> Tensor:
+            return (torch.zeros(len(index), len(grid)).scatter_add_(1, index, mass) @ kernel).log_()
 
         near = likelihood((weight + prior).exp())
         anywhere = likelihood(weight.exp() / len(shifts))
         owner = templates.owner[m0:m1] - low
         votes = torch.zeros(high - low, len(grid)).index_add_(0, owner, near - 0.4 * anywhere)
-        highest = functional.max_pool1d(votes[:, None], 5, 1, 2)[:, 0] == votes
+        highest = functional.max_pool1d(votes[:, None], 9, 1, 4)[:, 0] == votes
         best = torch.where(highest, votes, torch.tensor(-1e9)).topk(N_HYPOTHESES, 1)
         columns = best.indices[owner]
         score = weight + prior
         # One place a local maximum: neighbours within the tolerance see the same peaks.
-        before = functional.pad(bound, (2, 0), value=-99.0).unfold(1, 2, 1)[:, :-1].amax(2)
-        after = functional.pad(bound, (0, 2), value=-99.0).unfold(1, 2, 1)[:, 1:].amax(2)
-        score = score - 1e4 * ((bound <= before) | (bound < after))
+        wide = functional.pad(bound, (2, 2), value=-99.0)
+        before, after = torch.maximum(wide[:, :-4], wide[:, 1:-3]), torch.maximum(wide[:, 3:-1], wide[:, 4:])
+        score.masked_fill_((bound <= before) | (bound < after), -1e4)
         top = score.topk(min(N_PLACES, len(shifts)), 1)
         parts.append((
             grid[best.indices], best.values, torch.stack([near.gather(1, columns), anywhere.gather(1, columns)], 2),

@@ -25,7 +25,7 @@ JITTERS = (0.003, 0.01, 0.03)  # ppm
 THRESHOLDS = np.round(np.arange(0.2, 0.81, 0.05), 2)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def development_answers(
     network: ScaleNetwork, mixtures: int, n_compounds: int = 877, recipe: ScaleConfig | None = None
 ) -> dict[float, tuple[np.ndarray, np.ndarray]]:

@@ -122,14 +122,16 @@ class Detector:
         Raises
         ------
         ValueError
-            If the mixture is empty, or lies on another axis.
+            If the mixture is empty, lies on another axis, or `spread` is not a usable number; if the network is broken.
         """
         started = time.perf_counter()
         network, t = self.trained.network, self.templates
-        with torch.inference_mode():
+        with torch.no_grad():
             evidence = gather(t, peaks, spread)
             found = network(evidence)
             chances = torch.sigmoid(found.presence / network.temperature)
+            if not chances.isfinite().all():
+                raise ValueError("the network's answers are not finite numbers; train it again, or take the shipped one")
             look = found.look
             # Of each compound its likeliest hypothesis, of each multiplet its likeliest place.
             chosen = found.best[look.compound] == torch.arange(len(look.compound))

@@ -81,6 +81,7 @@ class Peaks:
     def from_lines(cls, ppm: np.ndarray, areas: np.ndarray, axis: Axis = FULL_AXIS) -> "Peaks":
         """Bin lines (ppm, area) on `axis`; lines of one position are added, lines outside or without area are left out."""
         positions = axis.positions(ppm)
+        areas = np.asarray(areas, dtype=np.float32)
         keep = (positions >= 0) & np.isfinite(areas) & (areas > 0)
         unique, inverse = np.unique(positions[keep], return_inverse=True)
         return cls(axis, unique, np.bincount(inverse, areas[keep], len(unique)).astype(np.float32))

@@ -32,10 +32,10 @@ class ScaleNetworkConfig:
     places: int = bounded(24, 2, 256, "features of a place, and of a multiplet")
     hypotheses: int = bounded(48, 2, 512, "features of a hypothesis")
     rounds: int = bounded(3, 1, 8, "rounds of explaining away")
-    judged: int = bounded(2048, 16, 16384, "hypotheses that get a second look, at `judged_places` of each multiplet")
+    judged: int = bounded(1536, 16, 16384, "hypotheses that get a second look, at `judged_places` of each multiplet")
     judged_places: int = bounded(2, 1, 24, "places of each multiplet at the second look")
-    kept: int = bounded(640, 16, 16384, "hypotheses that later rounds go on with, at `kept_places`")
-    kept_places: int = bounded(4, 1, 24, "places of each multiplet in later rounds")
+    kept: int = bounded(384, 16, 16384, "hypotheses that later rounds go on with, at `kept_places`")
+    kept_places: int = bounded(5, 1, 24, "places of each multiplet in later rounds")
 
     def __post_init__(self):
         check(self)
@@ -114,6 +114,7 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     # The places that suit this amount: the bound is close to it, or above where others overlap.
     over = evidence.bounds[multiplet] - x[hypothesis, None]  # (U, 24)
     suits = evidence.scores[multiplet] + (3 * torch.exp(-0.5 * (over / 0.08) ** 2) + 0.1 * (over > 0) * torch.exp(-over) + 1e-4).log()
+    n_places = min(n_places, suits.shape[1])
     top = suits.topk(n_places, 1)
     over = over.gather(1, top.indices)
     # Votes are counted in bins; the amount itself is what the places that fit closely agree on.
@@ -135,7 +136,10 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     owner = compound[hypothesis[item // n_places]]
     key = owner * (2 * t.axis.n_positions) + position
     ordered, order = key.sort(stable=True)
-    own = (torch.searchsorted(ordered, key - t.reach), torch.searchsorted(ordered, key + t.reach, right=True))
+    # Asked in order, a search finds its numbers in the cache: three times faster.
+    own = tuple(
+        torch.empty_like(order).scatter_(0, order, torch.searchsorted(ordered, ordered + d, right=d > 0)) for d in (-t.reach, t.reach)
+    )
     return Look(
         compound, column, x, n_places, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(n_places),
         position, need, need / t.total[multiplet][item // n_places], order, own,

@@ -101,7 +101,7 @@ def objective(findings: Findings, evidence: Evidence, truth: Truth) -> tuple[Ten
         losses[f"amount {k}"] = functional.huber_loss(error, torch.zeros_like(error), delta=0.1, reduction="sum") * scale * 10
         score = state["score"][has_place]
         places = score.logsumexp(1) - score.masked_fill(~right_place[has_place], -1e4).logsumexp(1)
-        losses[f"places {k}"] = 0.3 * places.sum() / max(1, len(places))
+        losses[f"places {k}"] = 0.6 * places.sum() / max(1, len(places))
     lines = of_good[look.item // look.n_places]
     target = true_shares(truth, evidence, findings)[lines]
     masks = functional.binary_cross_entropy_with_logits(findings.masks[lines], target, weight=look.share[lines], reduction="sum")

@@ -97,9 +97,9 @@ def case(config: ScaleTrainConfig, index: int) -> tuple[int, Case]:
     recipe = ScaleConfig(
         n_low=count, n_high=count, jitter=between(0.002, 0.04), noise=between(1e-4, 1e-3), gain=rng.uniform(0, 0.05),
         common=rng.uniform(0, 1), line_error=rng.uniform(0.02, 0.2), decades=rng.uniform(1, 2.5),
-        n_foreign=int(rng.integers(0, 8)) if rng.random() < 0.3 else 0,
+        n_foreign=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
     )  # fmt: skip
-    foreign = library(config.compounds, (number + 1) % config.libraries)
+    foreign = library(config.compounds, (number + 1) % max(2, config.libraries))
     mixture = draw(library(config.compounds, number), recipe, rng, FULL_AXIS, foreign)
     # Now and then the spread is given, or wrong: later rounds see for themselves.
     given = rng.random()

@@ -70,6 +70,8 @@ def load(path: Path) -> Trained:
             header = json.loads((file.metadata() or {})["nmrclassify"])
         if header["format"] != FORMAT:
             raise CheckpointError(f"{path.name} has format {header['format']!r}; expected {FORMAT!r}")
+        if any(type(value) is not int for value in header["network"].values()):
+            raise CheckpointError(f"{path.name}: a size of the network is not a whole number; train the network again")
         network = ScaleNetwork(ScaleNetworkConfig(**header["network"]))
         tensors = load_tensors(path.read_bytes())
         expected = network.state_dict()
@@ -80,15 +82,16 @@ def load(path: Path) -> Trained:
             if not np.isfinite(found.numpy()).all():
                 raise CheckpointError(f"{path.name}: tensor {name!r} holds an undefined number; train the network again")
         network.load_state_dict(tensors)
+        made = dict(header["made"])
         threshold = float(header["threshold"])
         if not 0 < threshold < 1 or not 1e-3 < float(network.temperature) < 1e3:
             raise CheckpointError(f"{path.name}: threshold is {threshold:g} and temperature {float(network.temperature):g}; train it again")
     except CheckpointError:
         raise
-    except (SafetensorError, KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (SafetensorError, KeyError, ValueError, OverflowError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path.name} does not describe a usable network: {error}") from error
     network.requires_grad_(False).eval()
-    return Trained(network, threshold, dict(header["made"]))
+    return Trained(network, threshold, made)
 
 
 @lru_cache(maxsize=1)
