@@ -14,7 +14,7 @@ if MISSING and os.environ.get("CI") == "true":
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
 
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
-PAGES = ("", "mixtures", "train", "masks", "separation", "evaluate", "robustness")
+PAGES = ("", "mixtures", "train", "masks", "separation", "evaluate", "robustness", "scale")
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +167,42 @@ def test_dark_mode_reaches_the_figures(visit, address):
     settled(page)
     colour = page.evaluate("() => getComputedStyle(document.querySelector('.js-plotly-plot .xtick text')).fill")
     assert min(int(v) for v in re.findall(r"\d+", colour)[:3]) > 200
+
+
+def shown_range(page, figure: int) -> list[float]:
+    """Return the ppm range of a figure, rounded."""
+    return [round(value, 2) for value in page.evaluate(f"document.querySelectorAll('.js-plotly-plot')[{figure}].layout.xaxis.range")]
+
+
+def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address):
+    page = visit(f"{address}/scale?low=2&high=4")
+    wait_for_figure(page)
+    settled(page)
+    assert shown_range(page, 0) == [4.0, 2.0] and shown_range(page, 1) == [12.0, -1.0]
+    points = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace => trace._length))")
+    assert max(points) <= 5000
+    page.get_by_role("button", name="In", exact=True).click()
+    page.wait_for_url(re.compile("high=3.5&low=2.5"))
+    settled(page)
+    assert shown_range(page, 0) == [3.5, 2.5]
+    box = page.locator(".js-plotly-plot .nsewdrag").nth(1).bounding_box()
+    place, height = (lambda share: box["x"] + share * box["width"]), box["y"] + box["height"] / 2
+    page.mouse.move(place(0.3), height)
+    page.mouse.down()
+    page.mouse.move(place(0.35), height, steps=4)
+    page.mouse.move(place(0.4), height + 2, steps=4)
+    page.mouse.up()
+    page.wait_for_url(re.compile("high=8.1"))
+    settled(page)
+    left, right = shown_range(page, 0)
+    assert 8.0 < left < 8.2 and 6.7 < right < 6.9
+    table = page.get_by_test_id("stDataFrame").first
+    table.scroll_into_view_if_needed()
+    grid = table.bounding_box()
+    page.mouse.click(grid["x"] + 16, grid["y"] + 35 + 35 * 3 + 17)
+    page.wait_for_url(re.compile(r"\?compound=\d+$"))
+    settled(page)
+    assert shown_range(page, 0) != [left, right]
 
 
 @pytest.mark.parametrize("path", PAGES)

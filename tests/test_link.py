@@ -21,6 +21,17 @@ BAD = {
     "steps": ["0", "50001"],
     "rate": ["0", "2"],
     "optimiser": ["lbfgs"],
+    "library": ["", "877", "Own"],
+    "sample": ["upload"],
+    "size": ["0", "101", "7.5"],
+    "shift": ["-0.001", "0.051", "nan", "1e"],
+    "hiss": ["0.11", "inf"],
+    "strangers": ["11", "-1"],
+    "draw": ["-1", "9" * 12],
+    "compound": ["0", "20001", "compound 1"],
+    "sure": ["0", "1", "nan"],
+    "low": ["-1.1", "nan", "12,5"],
+    "high": ["12.1", "inf"],
 }
 
 
@@ -40,6 +51,8 @@ def test_values_survive_the_way_through_a_link(key, value):
 GOOD = {
     "preset": "own", "model": "shipped", "mixture": "choose", "recipe": "adam", "optimiser": "sgd", "spread": "2.5", "jitter": "0.25",
     "noise": "0.5", "network": "slots", "sweep": "noise", "wobble": "0.5", "remix": "0.7", "strange": "0.3", "rate": "0.01", "decay": "0.1", "balance": "2", "widen": "1.5", "twice": "0.4", "grain": "0.05",
+    "library": "metabolites", "sample": "file", "size": "40", "shift": "0.003", "hiss": "0.001", "strangers": "2", "draw": "12", "compound": "545",
+    "sure": "0.71", "low": "3.1415", "high": "-0.5",
 }
 
 

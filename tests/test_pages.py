@@ -355,3 +355,144 @@ def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
     assert next(s for s in app.selectbox if s.label == "Run").options == [runs.find("20260102-000000-quick-s3-bbbbbbbbbbbb").title]
     monkeypatch.setenv("NMRCLASSIFY_ALL_RUNS", "1")
     assert len(next(s for s in open_page("pages/train.py").selectbox if s.label == "Run").options) == 2
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    """Return the metrics of a page by their labels."""
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def upload(app: AppTest, label: str, content: str | bytes, name: str = "mine.csv") -> None:
+    """Upload a file, and insist on no exception."""
+    content = content.encode() if isinstance(content, str) else content
+    next(u for u in app.file_uploader if u.label == label).upload(name, content, "text/csv").run()
+    assert not app.exception, app.exception
+
+
+SCALE = "pages/scale.py"
+
+
+def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
+    app = open_page(SCALE)
+    detail, overview, curve, panels = figures(app)
+    table = app.dataframe[0].value
+    names = [trace["name"] for trace in detail["data"]]
+    assert names[0] == "the mixture" and names[1] in list(table["compound"]) and names[2] == "all named compounds"
+    assert overview["layout"]["xaxis"]["range"] == [12.0, -1.0] and len(curve["data"]) == 2 and len(panels["data"]) % 3 == 0
+    shown = metrics(app)
+    assert shown["In the mixture"] == "75" and int(shown["Right"]) + int(shown["Missed"]) == 75
+    assert int(shown["Named"]) == int(shown["Right"]) + int(shown["False alarms"])
+    assert set(table.columns) == {"compound", "verdict", "probability", "amount", "truth"}
+    assert (table["truth"] != "not in it").sum() == 75
+    assert not app.get("selectbox")[0].label.startswith("Data") and params(app) == {}
+
+
+def test_full_scale_comes_back_by_its_link():
+    query = {"library": "metabolites", "size": "40", "shift": "0.003", "strangers": "2", "draw": "5", "compound": "7", "low": "2", "high": "3.5", "sure": "0.3"}
+    app = open_page(SCALE, **query)
+    assert params(app) == query and not app.warning
+    detail, overview, *_ = figures(app)
+    assert detail["layout"]["xaxis"]["range"] == [3.5, 2.0]
+    assert overview["layout"]["shapes"][0]["x0"] == 2.0
+    assert next(s for s in app.selectbox if s.label == "Compound in orange").value == 7
+    assert metrics(app)["In the mixture"] == "40" and "128 metabolites" in texts(app)
+    app.switch_page("app.py").run()
+    assert not app.exception and "Test mixture" in texts(app)
+
+
+def test_the_threshold_moves_the_point_and_the_verdicts():
+    app = open_page(SCALE, size=20)
+    named = {}
+    for value in (0.05, 0.5, 0.95):
+        next(s for s in app.slider if s.label.startswith("Name compounds")).set_value(value).run()
+        assert not app.exception
+        curve = figures(app)[2]["data"]
+        assert curve[1]["text"] == [f" {value:.2f} "]
+        named[value] = int(metrics(app)["Named"])
+        assert params(app).get("sure", "0.5") == f"{value:g}" or value == 0.5
+    assert named[0.05] >= named[0.5] >= named[0.95]
+
+
+def test_buttons_zoom_and_another_compound_moves_the_view():
+    app = open_page(SCALE, size=20, low=2, high=4)
+    press(app, "In")
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == [3.5, 2.5] and params(app)["high"] == "3.5"
+    press(app, "Left")
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == [4.0, 3.0]
+    press(app, "Whole")
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == [12.0, -1.0]
+    chooser = next(s for s in app.selectbox if s.label == "Compound in orange")
+    chooser.select_index(3).run()
+    assert not app.exception
+    name = app.dataframe[0].value["compound"][3]
+    assert figures(app)[0]["data"][1]["name"] == name
+    assert "low" not in params(app) and "high" not in params(app) and params(app)["compound"]
+    high, low = figures(app)[0]["layout"]["xaxis"]["range"]
+    found = app.dataframe[1].value["found (ppm)"][0]
+    assert low < found < high < low + 0.5
+    press(app, "New mixture")
+    assert params(app) == {"draw": "2", "size": "20"}
+
+
+def test_an_own_mixture_has_no_truth():
+    app = open_page(SCALE, library="metabolites")
+    upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,7,1\n8.44,x,,1\n", "[a](b).csv")
+    assert any("row 4, column 'kind'" in e.value.replace("\\", "") and "](" not in e.value for e in app.error)
+    upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
+    assert params(app)["sample"] == "file" and "File mine" in texts(app).replace("\\", "")
+    assert any("no precision-recall curve" in info.value for info in app.info)
+    assert set(metrics(app)) == {"Peaks", "Named", "Area explained", "Seconds"} and metrics(app)["Peaks"] == "7"
+    assert "truth" not in app.dataframe[0].value
+    assert len(figures(app)[0]["data"]) == 3
+    press(app, "New mixture")
+    assert "sample" not in params(app) and "F1" in metrics(app)
+
+
+def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\nmine {i},{5 + i / 5},t,6,2\n" for i in range(12))
+    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n")
+    assert params(app) == {"library": "own"} and metrics(app)["In the mixture"] == "13"
+    problems = next(d.value for d in app.dataframe if "problem" in d.value)
+    assert problems["what was done"].tolist() == ["left out", "left out", "changed"] and "99" in problems["problem"][0]
+    assert set(app.dataframe[0].value["compound"]) <= {f"mine {i}" for i in range(12)} | {"red(odd)", "-red(odd)", ":red(odd)"}
+    upload(app, "Library (CSV)", "compound,ppm\na,1\n")
+    assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
+    assert params(app) == {"library": "own"}  # the one before stays
+
+
+def test_a_library_beside_the_axis_leaves_nothing_to_separate():
+    app = open_page(SCALE)
+    upload(app, "Library (CSV)", "compound,ppm,kind,j_hz,protons\nfar,15,s,,1\n")
+    assert any("nothing to separate" in info.value for info in app.info)
+    assert len(app.file_uploader) == 2  # a better one can be given
+
+
+@pytest.mark.parametrize("query", [{"library": "own"}, {"sample": "file"}])
+def test_a_link_to_an_uploaded_file_is_explained(query):
+    app = open_page(SCALE, **query)
+    assert any("which a link cannot carry" in w.value for w in app.warning) and metrics(app)["In the mixture"] == "75"
+
+
+def test_compounds_that_are_alike_are_said_to_be_one_answer():
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(8))
+    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
+    assert "so they count as one answer" in texts(app) and metrics(app)["In the mixture"] == "8"
+
+
+def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():
+    app = open_page(SCALE, library="metabolites", sure=0.99)
+    upload(app, "Mixture (CSV)", "ppm,area\n11.5,1\n")
+    assert metrics(app)["Named"] == "0" and any("Nothing is named" in info.value for info in app.info)
+    assert len(app.dataframe[0].value) >= 1 and len(figures(app)) == 3
+
+
+def test_a_compound_beside_the_axis_can_be_looked_at():
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
+    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}far,15,s,,1\n")
+    app.query_params["compound"] = "7"
+    app.run()
+    assert not app.exception and figures(app)[0]["data"][1]["name"] == "far"
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == pytest.approx([12.0, 11.84])

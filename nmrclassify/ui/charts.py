@@ -14,10 +14,10 @@ def theme() -> Theme:
     return Theme(dark=st.context.theme.type == "dark")
 
 
-def chart(figure: go.Figure, alt: str, key: str) -> None:
-    """Show a figure with a description for screen readers."""
+def chart(figure: go.Figure, alt: str, key: str, **options) -> None:
+    """Show a figure with a description for screen readers; `options` are those of `st.plotly_chart`."""
     # Streamlit's own theming walks the whole figure in the browser; ours is in the figure already.
-    st.plotly_chart(figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt)
+    st.plotly_chart(figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt, **options)
 
 
 def download(label: str, table: pd.DataFrame, name: str, help: str | None = None) -> None:

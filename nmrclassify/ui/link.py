@@ -15,6 +15,7 @@ from ..config import bounds
 from ..library import LibraryConfig
 from ..mixtures import MixtureConfig
 from ..presets import PRESETS
+from ..scale.mixtures import ScaleConfig
 from ..training import MODELS, OPTIMISERS, RECIPES, TrainConfig
 
 MAX_SEED = 2**31 - 1
@@ -102,6 +103,18 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "sort": _flag,
     "silent": _flag,
     "wrong": _flag,
+    # The page Full scale.
+    "library": _choice("synthetic", "metabolites", "own"),
+    "sample": _choice("drawn", "file"),
+    "size": _whole(1, 100),
+    "shift": _within(ScaleConfig, "jitter"),
+    "hiss": _within(ScaleConfig, "noise"),
+    "strangers": _whole(0, 10),
+    "draw": _whole(0, MAX_SEED),
+    "compound": _whole(1, 20_000),
+    "sure": _real(0.01, 0.99),
+    "low": _real(-1.0, 12.0),
+    "high": _real(-1.0, 12.0),
 }
 
 
@@ -171,6 +184,12 @@ def write() -> None:
         st.query_params.from_dict(wanted)
 
 
+def write_from_fragment() -> None:
+    """Put the present state into the URL where no `read` came before; what was put is then nothing new to the next one."""
+    write()
+    st.session_state["link put"] = False
+
+
 def _widget(key: str) -> str:
     return f"widget {key}"
 
@@ -186,6 +205,12 @@ def put(key: str, value: Any) -> None:
     _values()[key] = value
     st.session_state["link put"] = True
     st.session_state.pop(_widget(key), None)
+
+
+def forget(*keys: str) -> None:
+    """Give values back to their defaults."""
+    for key in keys:
+        put(key, None)
 
 
 def widget(make: Callable, label: str, key: str, default: Any, **options) -> Any:

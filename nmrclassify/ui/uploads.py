@@ -10,8 +10,8 @@ from . import link, workspace
 from .workspace import View
 
 
-def _fresh(kind: str, file, *circumstances) -> bool:
-    """Whether this upload was not handled in these circumstances: an uploader returns its file again on every run."""
+def fresh(kind: str, file, *circumstances) -> bool:
+    """Return whether this upload was not handled in these circumstances: an uploader returns its file again on every run."""
     present = (file.file_id, *circumstances)
     known = st.session_state.get(f"handled {kind}") == present
     st.session_state[f"handled {kind}"] = present
@@ -29,7 +29,7 @@ def own_tables(view: View) -> None:
         template = tables.mixture_template(axis)
         st.download_button("Template for a mixture", template, "mixture_template.csv", "text/csv", on_click="ignore")
         file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
-        if file is not None and _fresh("mixture", file, axis, view.library.n_peaks):
+        if file is not None and fresh("mixture", file, axis, view.library.n_peaks):
             try:
                 areas = tables.read_mixture(file.getvalue(), axis, view.library.n_peaks)
             except tables.TableError as error:
@@ -47,7 +47,7 @@ def own_tables(view: View) -> None:
         template = tables.library_template(axis)
         st.download_button("Template for a library", template, "library_template.csv", "text/csv", on_click="ignore")
         file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)
-        if file is not None and _fresh("library", file):
+        if file is not None and fresh("library", file):
             try:
                 # A table in ppm goes on the ppm axis, whatever is shown now.
                 in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
@@ -74,7 +74,7 @@ def checkpoint_file() -> None:
         return
     if not file.name.endswith(checkpoints.SUFFIX):
         st.error(f"{file.name} is not a .safetensors file; other formats can run code and are not read.")
-    elif _fresh("checkpoint", file):
+    elif fresh("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
             workspace.adopt(checkpoint, "upload")

@@ -1,5 +1,7 @@
 """What every page shares: the sidebar, and from it the data set, the model and the mixture that are looked at."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -28,6 +30,7 @@ PAGES = {
     "pages/separation.py": ("Separation and classes", ":material/call_split:"),
     "pages/evaluate.py": ("Evaluate", ":material/fact_check:"),
     "pages/robustness.py": ("Robustness", ":material/query_stats:"),
+    "pages/scale.py": ("Full scale", ":material/zoom_in_map:"),
 }
 SEED = 7
 
@@ -151,8 +154,9 @@ def adopt(checkpoint: Checkpoint, model: str) -> None:
         link.put(key, None if value == default else value)
 
 
-def setup(page: str) -> View:
-    """Start a page: configuration, sidebar, link. Call first on every page."""
+@contextmanager
+def frame(page: str) -> Iterator[list[str]]:
+    """Start a page: configuration, sidebar with what the body draws into it, link. Yields the list of problems to add to."""
     make_way()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     # Streamlit leaves a sixth of a small screen empty above the title.
@@ -161,20 +165,25 @@ def setup(page: str) -> View:
     with st.sidebar:
         st.markdown("### nmrclassify")
         pages = st.container()
-        dataset = _choose_data(problems)
-        checkpoint, model_name = _choose_model(dataset, problems)
-        view = _choose_mixture(dataset, checkpoint, model_name, problems)
+        st.divider()
+        yield problems
     link.write()
     # Last, so that the links between pages carry the state as it is now.
     for path, (label, symbol) in PAGES.items():
         pages.page_link(path, label=label, icon=symbol, query_params=link.query())
     for problem in problems:
         st.warning(problem, icon=":material/link_off:")
-    return view
+
+
+def setup(page: str) -> View:
+    """Start a page about the toy's data, model and mixture. Call first on every such page."""
+    with frame(page) as problems:
+        dataset = _choose_data(problems)
+        checkpoint, model_name = _choose_model(dataset, problems)
+        return _choose_mixture(dataset, checkpoint, model_name, problems)
 
 
 def _choose_data(problems: list[str]) -> Dataset:
-    st.divider()
     own = _library_of_linked_run() or st.session_state.get("own library")
     names = [*PRESETS, "own"] if own is not None else list(PRESETS)
     titles = {name: recipe.title for name, recipe in PRESETS.items()} | {"own": "Own library"}

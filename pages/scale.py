@@ -1,0 +1,38 @@
+"""Full scale: a mixture of up to a hundred compounds among hundreds, taken apart; one compound coloured in its spectrum."""
+
+import streamlit as st
+
+from nmrclassify.ui import scale, scale_uploads, workspace
+
+with workspace.frame("pages/scale.py") as problems:
+    wish = scale.choose(problems)
+
+st.title("Full scale")
+st.markdown(
+    "Grey: the spectrum of a mixture, dozens of compounds on top of each other. **Orange: one compound that the network "
+    "has taken out of it**, by a mask over the peaks; it is told neither what is in the mixture nor how much, only "
+    "the library of what could be."
+)
+case = scale.case_of(wish)
+compound = scale.heading(case, wish.seed)
+if not len(case.found.named):
+    st.info(
+        "Nothing is named at this threshold. Lower it below to see what comes next; "
+        "the likeliest compound is coloured all the same."
+    )
+scale.draw_picture(case, compound)
+
+left, right = st.columns([3, 2])
+with left:
+    st.subheader("Which compounds are there?")
+    scale.ranked(case)
+with right:
+    st.subheader("How sure is sure enough?")
+    scale.threshold(case)
+
+st.subheader("The compound in orange, multiplet by multiplet")
+scale.compound_view(case, compound)
+
+st.subheader("Tables")
+scale.tables(case)
+scale_uploads.own_files()
