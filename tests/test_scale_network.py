@@ -7,16 +7,15 @@ import torch
 
 from nmrclassify.compounds import Compounds
 from nmrclassify.scale.evidence import Templates, gather
+from nmrclassify.scale.look import rows_of, look_at
 from nmrclassify.scale.mixtures import ScaleConfig, draw
 from nmrclassify.scale.network import (
     ScaleNetwork,
     ScaleNetworkConfig,
     _likeliest,
     _pool,
-    _runs,
     claimed_by_others,
     compete,
-    look_at,
 )
 from nmrclassify.scale.objective import objective, truth_of
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
@@ -217,7 +216,7 @@ def test_pooling_is_that_of_a_loop_over_groups():
 
 def test_runs_are_those_of_a_loop():
     first, index = torch.tensor([0, 3, 4, 4, 9]), torch.tensor([3, 0, 2, 0, 1])
-    rows, owner = _runs(first, index)
+    rows, owner = rows_of(first, index)
     expected = [(row, k) for k, i in enumerate(index.tolist()) for row in range(int(first[i]), int(first[i + 1]))]
     assert list(zip(rows.tolist(), owner.tolist())) == expected
 
