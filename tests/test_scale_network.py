@@ -7,7 +7,7 @@ import torch
 
 from nmrclassify.compounds import Compounds
 from nmrclassify.scale.evidence import Templates, gather
-from nmrclassify.scale.look import rows_of, look_at
+from nmrclassify.scale.look import look_at, rows_of
 from nmrclassify.scale.mixtures import ScaleConfig, draw
 from nmrclassify.scale.network import (
     ScaleNetwork,
@@ -166,7 +166,7 @@ def test_each_round_has_its_look(evidence, rounds):
     found = network(config)(evidence)
     assert len(found.rounds) == len(found.looks) == rounds and found.look is found.looks[-1]
     assert [len(look.compound) for look in found.looks] == [64] + [24] * (rounds - 1)
-    assert [look.n_places for look in found.looks] == [2] + [4] * (rounds - 1)
+    assert [look.n_places for look in found.looks] == [config.judged_places] + [config.kept_places] * (rounds - 1)
     for look, state in zip(found.looks, found.rounds):
         assert state["logit"].shape == state["log_amount"].shape == look.log_amount.shape
         assert state["attention"].shape == state["score"].shape == look.shift.shape
