@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify.ui import scale, scale_uploads, workspace
+from nmrclassify.ui import scale, scale_uploads, scale_views, workspace
 
 with workspace.frame("pages/scale.py") as problems:
     wish = scale.choose(problems)
@@ -14,25 +14,25 @@ st.markdown(
     "the library of what could be."
 )
 case = scale.case_of(wish)
-compound = scale.heading(case, wish.seed)
+compound = scale_views.heading(case, wish.seed)
 if not len(case.found.named):
     st.info(
         "Nothing is named at this threshold. Lower it below to see what comes next; "
         "the likeliest compound is coloured all the same."
     )
-scale.draw_picture(case, compound)
+scale_views.draw_picture(case, compound)
 
 left, right = st.columns([3, 2])
 with left:
     st.subheader("Which compounds are there?")
-    scale.ranked(case)
+    scale_views.ranked(case)
 with right:
     st.subheader("How sure is sure enough?")
-    scale.threshold(case)
+    scale_views.threshold(case)
 
 st.subheader("The compound in orange, multiplet by multiplet")
-scale.compound_view(case, compound)
+scale_views.compound_view(case, compound)
 
 st.subheader("Tables")
-scale.tables(case)
+scale_views.tables(case)
 scale_uploads.own_files()
