@@ -23,7 +23,7 @@ def answer(chances: list[float], threshold: float = 0.5) -> Identification:
     )
     nothing = (np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))
     return Identification(
-        compounds, None, np.array(chances), np.ones(k), np.zeros(k), np.zeros(k), nothing, threshold, 0.01, 0.1
+        compounds, np.arange(k), None, np.array(chances), np.ones(k), np.zeros(k), np.zeros(k), nothing, threshold, 0.01, 0.1
     )
 
 

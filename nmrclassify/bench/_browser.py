@@ -110,3 +110,37 @@ CLICK_TO_PAINTED = """
   requestAnimationFrame(look);
 })
 """
+
+# Waits for an event, and sets `window.painted` to a promise of milliseconds on the page Full scale: `painted`, until another
+# range is on the screen or, if `answer`, both figures and the metrics of another mixture; `finished`, until all of the page
+# is. Traces begin at x0 with steps dx, so that only y and the range tell one figure from another.
+PAINTED = """
+({event, answer}) => {
+  const all = what => [...document.querySelectorAll(what)];
+  const figures = () => all('.js-plotly-plot').slice(0, answer ? 2 : 1);
+  const content = figure => JSON.stringify([figure.layout?.xaxis?.range, (figure.data || []).map(trace => trace.y?.bdata)]);
+  const drawn = figure => figure.querySelector('.scatterlayer path.js-line');
+  const stale = elements => elements.some(element => element.closest('[data-stale=true]'));
+  const running = () => all('[data-testid=stApp][data-test-script-state=running]').length;
+  const heading = () => all('[data-testid=stMarkdown]').map(element => element.textContent).find(text => /Library:/.test(text));
+  const before = figures().map(content), headed = heading();
+  const there = () => {
+    const now = figures();
+    if (now.length < before.length || !now.every((figure, i) => drawn(figure) && content(figure) !== before[i])) return false;
+    return !answer || (heading() !== headed && !stale(all('[data-testid=stMetric]')) && !stale(now));
+  };
+  window.painted = new Promise((resolve, reject) => document.addEventListener(event, () => {
+    const began = performance.now();
+    let seen = false, painted = null;
+    const passed = then => requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now() - began)));
+    const look = () => {
+      if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
+      if (!seen && there()) { seen = true; passed(value => { painted = value; }); }
+      if (painted !== null && !running() && !stale(all('[data-testid=stElementContainer]')))
+        return passed(finished => resolve({painted, finished}));
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  }, {once: true, capture: true}));
+}
+"""

@@ -9,11 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
+from .. import multiplets
+from ..compounds import Compounds
 from ..training import set_threads
 
 MIB = 2**20
+
+
+def unsplit(compounds: Compounds) -> Compounds:
+    """Return the same table with no multiplet split into lines yet, and none remembered from before."""
+    multiplets._first_order.cache_clear()
+    return replace(compounds)
 
 
 def _status(name: str, process: int | str = "self") -> int:

@@ -1,7 +1,7 @@
 """Seconds and memory of one identification over positions, compounds in the library and in the mixture (about 6 minutes).
 
-Each point is a fresh process: from the library's table and the mixture's peaks to the answer, the library made ready each
-time. Seconds are medians of 5; memory is how far the first call raises the process' highest, after a tiny case for what is
+Each point is a fresh process: from the library's table, its multiplets not yet split, and the mixture's peaks to the answer.
+F1 is that of one mixture: the network has one size, and looks closely at as many hypotheses however large the library. Seconds are medians of 5; memory is how far the first call raises the process' highest, after a tiny case for what is
 loaded only once. A slope is that of a line through the logarithms: 1 is linear growth. The "last" is that of the two largest
 points, where fixed costs hide least.
 """
@@ -14,11 +14,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from ..axis import FULL_AXIS, Axis
+from ..compounds import Compounds
 from ..scale.growth_figure import MEASURES, slope
 from ..scale.identify import Detector
-from ..scale.mixtures import ScaleConfig, draw
+from ..scale.mixtures import PeakMixture, ScaleConfig, draw
+from ..scale.scoring import Score
 from ..synthetic import SyntheticConfig, synthetic_compounds
-from ._cost import cost
+from ._cost import cost, unsplit
 
 SEED = 910  # of libraries and mixtures; used for nothing else
 REPEATS = 5
@@ -36,9 +38,22 @@ def ask(positions: int, library: int, mixture: int) -> Callable[[], object]:
     if library > SMALL:
         ask(FULL_AXIS.n_positions, SMALL, 5)()  # for what is loaded only once, and costs the same for all
     axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
+    compounds, made = _drawn(axis, library, mixture)
+    return lambda: Detector(unsplit(compounds), axis=axis).identify(made.peaks)
+
+
+def _drawn(axis: Axis, library: int, mixture: int) -> tuple[Compounds, PeakMixture]:
     compounds = synthetic_compounds(SyntheticConfig(n_compounds=library), np.random.default_rng(SEED))
-    peaks = draw(compounds, ScaleConfig(n_low=mixture, n_high=mixture), np.random.default_rng([SEED, 0]), axis).peaks
-    return lambda: Detector(compounds, axis=axis).identify(peaks)
+    return compounds, draw(compounds, ScaleConfig(n_low=mixture, n_high=mixture), np.random.default_rng([SEED, 1]), axis)
+
+
+def f1(positions: int, library: int, mixture: int) -> float:
+    """Return the F1 of that mixture."""
+    axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
+    compounds, made = _drawn(axis, library, mixture)
+    detector, score = Detector(compounds, axis=axis), Score()
+    score.add_answer(made, detector.identify(made.peaks), detector.groups)
+    return score.summary()["f1"]
 
 
 def measure(points: dict[str, tuple[int, ...]], repeats: int = REPEATS) -> dict:
@@ -47,7 +62,7 @@ def measure(points: dict[str, tuple[int, ...]], repeats: int = REPEATS) -> dict:
     rows = []
     for sweep, value in tqdm(todo, unit="point", file=sys.stderr):
         sizes = USUAL | {sweep: value}
-        rows.append({"sweep": sweep, "value": value} | cost(ask, *sizes.values(), repeats=repeats))
+        rows.append({"sweep": sweep, "value": value} | cost(ask, *sizes.values(), repeats=repeats) | {"f1": f1(*sizes.values())})
     table = pd.DataFrame(rows)
     slopes = {}
     for sweep, part in table.groupby("sweep", sort=False):

@@ -5,7 +5,7 @@ For a multiplet whose lines have areas n_i at offsets d_i, and a shift s, the mo
 that is close where nothing overlaps. A compound's amount is one number for all its multiplets, so each multiplet
 votes for amounts (on a logarithmic scale) with what it finds near its place, and the votes are added up: a Hough
 transform over amounts. The best few amounts of each compound are its hypotheses, which the network judges.
-Everything is linear in the number of lines, and is done in chunks of compounds: memory does not grow with them.
+Everything is linear in the number of lines, and the maps over shifts are held for a chunk of compounds only.
 """
 
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ N_HYPOTHESES = 8
 N_PLACES = 24
 CHUNK = 4096  # lines that are looked at together
 USUAL_SPREAD = 0.01  # ppm
+FLOORS = (1e-5, 0.02)  # of the unit
 MAX_TELLING = 2000  # multiplets that the spread of the shifts is estimated from
 
 _BIN = 0.06
@@ -40,6 +41,10 @@ def _kernel() -> Tensor:
     d = LOG_AMOUNT[:, None] - LOG_AMOUNT[None]
     width = (0.08**2 + _BIN**2 / 12) ** 0.5  # a vote stands anywhere in its bin
     return 3.0 * 0.08 / width * torch.exp(-0.5 * (d / width) ** 2) + 0.1 * (d > 0) * torch.exp(-d) + 1e-4
+
+
+def _reach(axis: Axis) -> int:
+    return max(1, round(TOLERANCE / axis.hz_per_position - 0.5))
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Templates:
     @property
     def reach(self) -> int:
         """Positions to either side within which a peak counts as a line's."""
-        return max(1, round(TOLERANCE / self.axis.hz_per_position - 0.5))
+        return _reach(self.axis)
 
     @property
     def step(self) -> int:
@@ -107,7 +112,7 @@ class Templates:
     def of(cls, compounds: Compounds, axis: Axis = FULL_AXIS) -> "Templates":
         """Prepare a library for `axis`."""
         rows, offsets, areas = compounds.line_multiplet, compounds.offsets, compounds.areas
-        reach = (max(1, round(TOLERANCE / axis.hz_per_position - 0.5)) + 0.5) * axis.hz_per_position
+        reach = (_reach(axis) + 0.5) * axis.hz_per_position
         # Lines ascend within a multiplet, and one key orders all multiplets: the sums of neighbours are two searches.
         key = rows * 1e5 + offsets
         sums = np.concatenate([[0.0], np.cumsum(areas)])
@@ -270,7 +275,8 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
         raise ValueError(f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0 and below 1, or None")
     # Relative to a high peak rather than the highest, which a solvent may be.
     unit = float(np.quantile(peaks.areas, 0.98))
-    floor = peaks.floor / unit / 2
+    # Within what training saw: of a list of one peak, or with one tiny artefact, the smallest peak tells nothing.
+    floor = min(max(peaks.floor / unit / 2, FLOORS[0]), FLOORS[1])
     dense = torch.from_numpy(peaks.dense() / unit)
     areas, narrow = tolerant(dense, templates.reach), within(dense, templates.reach // 3)
     spread = estimate_spread(templates, areas, floor) if spread is None else spread

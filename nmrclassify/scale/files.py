@@ -36,6 +36,8 @@ FEWEST_POINTS = 512  # of a spectrum; fewer evenly spaced rows are peaks
 NOISE = 5.0  # standard deviations that a maximum must stand above the noise
 
 _AREA = ("area", "intensity", "height")
+_COLUMNS = ("ppm", *_AREA, "kind", "j_hz", "protons", "amount")
+_EXPECTED = "ppm and area, or ppm, kind, j_hz and protons"
 
 
 class SampleError(ValueError):
@@ -59,35 +61,38 @@ def _read(content: bytes | str) -> pd.DataFrame:
         raise SampleError(f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8") from None
     if "\0" in text:
         raise SampleError("the file holds binary data; expected a CSV table")
-    header = text.lstrip("\r\n").split("\n", 1)[0]
-    separator = next((mark for mark in "\t;" if mark in header), ",")
-    if header.count(separator) >= MAX_COLUMNS:
-        raise SampleError(f"the table has more than {MAX_COLUMNS} columns; expected ppm and area")
+    separator = next((mark for mark in "\t;" if mark in _first_line(text)), ",")
+    # Enumerated, as a cell may hold a line break and a spreadsheet counts it as one row.
+    reader = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+    numbers, kept = [], []
     try:
-        names = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])]
-        # Cells stay text, so that a message can quote what was written.
-        table = pd.read_csv(
-            io.StringIO(text),
-            sep=separator,
-            dtype=str,
-            keep_default_na=False,
-            nrows=MAX_ROWS + 1,
-            skip_blank_lines=False,
-            index_col=False,
-            na_filter=False,
-        )
-    except (ValueError, csv.Error, pd.errors.ParserError) as error:
-        reason = (str(error).strip().splitlines() or ["it is empty"])[-1]
-        raise SampleError(f"the file is not a CSV table ({reason}); expected the columns ppm and area") from None
-    if len(table) > MAX_ROWS:
-        raise SampleError(f"the table has more than {MAX_ROWS:,} rows; take fewer points, or cut the ends off")
-    twice = [name for name in names if name and names.count(name) > 1]
-    if twice:
-        raise SampleError(f"column {twice[0][:30]!r} occurs twice; keep one of them")
-    table.columns = [str(column).strip().lower() for column in table.columns]
-    table.index = table.index + 2  # the row numbers that a spreadsheet shows
-    table = table.fillna("")
-    return table[(table != "").any(axis=1)]
+        above, header = next(((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, []))
+        if len(header) > MAX_COLUMNS:
+            raise SampleError(f"the table has more than {MAX_COLUMNS} columns; expected ppm and area")
+        names = [name.strip().lower() for name in header]
+        twice = [name for name in names if name and names.count(name) > 1]
+        if twice:
+            raise SampleError(f"column {twice[0][:30]!r} occurs twice; keep one of them")
+        if "ppm" not in names:
+            shown = ", ".join(repr(name[:30]) for name in names[:12]) or "none"
+            raise SampleError(f"column 'ppm' is missing: the columns are {shown}; expected {_EXPECTED}")
+        used = [names.index(name) for name in _COLUMNS if name in names]
+        for number, cells in reader:
+            if number > above + MAX_ROWS:
+                raise SampleError(f"the table has more than {MAX_ROWS:,} rows; take fewer points, or cut the ends off")
+            if any(map(str.strip, cells[len(names) :])):
+                raise SampleError(f"row {number} has {len(cells):,} cells; expected {len(names)}, one for each column")
+            if any(map(str.strip, cells)):
+                numbers.append(number)
+                # Cells stay text, so that a message can quote what was written.
+                kept.append([cells[k] if k < len(cells) else "" for k in used])
+    except csv.Error as error:
+        raise SampleError(f"the file is not a CSV table ({error}); expected the columns ppm and area") from None
+    return pd.DataFrame(kept, index=numbers, columns=[names[k] for k in used], dtype=object)
+
+
+def _first_line(text: str) -> str:
+    return next((line for line in io.StringIO(text, newline="") if line.strip()), "")
 
 
 def _numbers(table: pd.DataFrame, column: str, low: float, high: float, expected: str) -> np.ndarray:
@@ -110,11 +115,6 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> Sample:
         If the file is too large, is not such a table, holds a value that cannot be used, or has no peak on the axis.
     """
     table = _read(content)
-    if "ppm" not in table:
-        shown = ", ".join(repr(str(name)[:30]) for name in table.columns[:12]) or "none"
-        raise SampleError(
-            f"column 'ppm' is missing: the columns are {shown}; expected ppm and area, or ppm, kind, j_hz and protons"
-        )
     if not len(table):
         raise SampleError("the table has no row; expected one peak a row")
     ppm = _numbers(table, "ppm", -1e3, 1e3, "a chemical shift in ppm")
@@ -122,7 +122,7 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> Sample:
     if "kind" in table:
         return _multiplets(table, ppm, axis)
     if area is None:
-        raise SampleError("column 'area' is missing; expected ppm and area, or ppm, kind, j_hz and protons")
+        raise SampleError(f"column 'area' is missing; expected {_EXPECTED}")
     order = np.argsort(ppm, kind="stable")
     if _is_spectrum(ppm[order]):
         heights = _numbers(table, area, -MAX_AREA, MAX_AREA, "a number")

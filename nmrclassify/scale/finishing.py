@@ -43,7 +43,7 @@ def development_answers(
         templates, groups = Templates.of(compounds, FULL_AXIS), alike(compounds, FULL_AXIS)
         for jitter, (logits, truths) in found.items():
             for number in range(mixtures):
-                mixture = draw(compounds, ScaleConfig(**(recipe | {"jitter": jitter})), np.random.default_rng([seed, number]))
+                mixture = draw(compounds, ScaleConfig(**(recipe | {"jitter": jitter})), np.random.default_rng([seed, 1, number]))
                 presence = network(gather(templates, mixture.peaks)).presence.numpy()
                 best = np.full(groups.max() + 1, -np.inf)
                 np.maximum.at(best, groups, presence)
@@ -76,7 +76,7 @@ def finish(trainer: ScaleTrainer, mixtures: int = 8, n_compounds: int = 877, rec
     means = [np.mean([f1(values >= level, there) for values, there in chances.values()]) for level in THRESHOLDS]
     threshold = float(THRESHOLDS[int(np.argmax(means))])
     made = {
-        "config": asdict(trainer.config), "steps": trainer.step, "seconds": round(trainer.seconds), "device": trainer.device.type,
+        "config": asdict(trainer.config), "steps": trainer.step, "seconds": round(trainer.seconds), "waited": round(trainer.waited), "device": trainer.device.type,
         "processes": trainer.world, "development_f1": {f"{j:g}": round(f1(v >= threshold, there), 4) for j, (v, there) in chances.items()},
     }  # fmt: skip
     return Trained(network.requires_grad_(False), threshold, made)

@@ -25,11 +25,13 @@ class Identification:
     ----------
     compounds : Compounds
         The library that was asked for.
+    groups : ndarray, shape (K,)
+        Compounds of one group cannot be told apart and count as one answer; the first of each group stands for it.
     peaks : Peaks
     chances : ndarray, shape (K,)
-        Calibrated probability that each compound is there.
+        Calibrated probability that each compound, or another of its group, is there.
     amounts : ndarray, shape (K,)
-        Its concentration if it is there, in the unit of the peaks: the area of one proton.
+        Its concentration if it is there, in the unit of the peaks: the area of one proton; NaN where it got no closer look.
     shifts : ndarray, shape (M,)
         Where each multiplet was found, as a distance from its place in the library, in ppm; NaN where it was not looked for.
     shares : ndarray, shape (M,)
@@ -46,6 +48,7 @@ class Identification:
     """
 
     compounds: Compounds
+    groups: np.ndarray
     peaks: Peaks
     chances: np.ndarray
     amounts: np.ndarray
@@ -56,16 +59,22 @@ class Identification:
     spread: float
     seconds: float
 
+    @cached_property
+    def first_of_group(self) -> np.ndarray:
+        """The compound that stands for each compound's group, and has its masks, shape (K,)."""
+        return np.unique(self.groups, return_index=True)[1][self.groups]
+
     @property
     def named(self) -> np.ndarray:
-        """Compounds at or above the threshold, likeliest first."""
+        """Compounds at or above the threshold, likeliest first; one of each group."""
         order = np.argsort(-self.chances, kind="stable")
+        order = order[self.first_of_group[order] == order]
         return order[self.chances[order] >= self.threshold]
 
     def separated(self, compound: int) -> np.ndarray:
         """Return masks times mixture: the area of every peak that is `compound`'s, shape (n_peaks,)."""
         row, peak, share = self.masks
-        own = self.compounds.compound[row] == compound
+        own = self.compounds.compound[row] == self.first_of_group[compound]
         # Two multiplets of one compound may claim a peak together.
         return np.minimum(np.bincount(peak[own], share[own], len(self.peaks.areas)), 1.0) * self.peaks.areas
 
@@ -79,7 +88,7 @@ class Identification:
     def neighbours(self, compound: int) -> list[tuple[int, float]]:
         """Return other compounds with a share of this one's peaks, and how much of their area, largest first."""
         row, peak, share = self.masks
-        owner = self.compounds.compound[row]
+        owner, compound = self.compounds.compound[row], self.first_of_group[compound]
         mine = np.unique(peak[owner == compound])
         total = self.peaks.areas[mine].sum()
         inside = np.isin(peak, mine) & (owner != compound) & (self.chances[owner] >= self.threshold)
@@ -91,6 +100,9 @@ class Identification:
 class Detector:
     """A trained network with a library, ready to be asked about mixtures; nothing in it changes.
 
+    Of compounds that nothing tells apart one is asked for, so that twins do not explain each other away. Multiplets beyond
+    the axis are not looked for: they would speak against their compound.
+
     Parameters
     ----------
     compounds : Compounds
@@ -98,17 +110,31 @@ class Detector:
     trained : Trained, optional
         The shipped network by default.
     axis : Axis
+
+    Attributes
+    ----------
+    groups : ndarray, shape (K,)
+        Which compounds count as one answer.
+    problem : str
+        Why such groups could not be looked for, or nothing.
     """
 
     def __init__(self, compounds: Compounds, trained: Trained | None = None, axis: Axis = FULL_AXIS):
         self.compounds, self.axis = compounds, axis
         self.trained = trained or shipped()
-        self.templates = Templates.of(compounds, axis)
-
-    @cached_property
-    def groups(self) -> np.ndarray:
-        """Which compounds count as one answer, because nothing tells them apart, shape (K,)."""
-        return alike(self.compounds, self.axis)
+        try:
+            self.groups, self.problem = alike(compounds, axis), ""
+        except ValueError as error:
+            self.groups, self.problem = np.arange(compounds.n_compounds), str(error)
+        asked = np.unique(self.groups, return_index=True)[1]
+        inside = axis.positions(compounds.ppm) >= 0
+        # A compound that is wholly beyond the axis keeps its multiplets, and is never found.
+        lost = np.bincount(compounds.compound, inside, compounds.n_compounds) == 0
+        self._rows = np.flatnonzero(np.isin(compounds.compound, asked) & (inside | lost[compounds.compound]))
+        self.templates = Templates.of(compounds.rows(self._rows), axis)
+        protons = np.add.reduceat(compounds.protons, compounds.first_multiplet[:-1])
+        # The amount of a twin whose protons are counted differently gives the same area.
+        self._ratio = protons[asked][self.groups] / protons
 
     def identify(self, peaks: Peaks, spread: float | None = None) -> Identification:
         """Take a mixture apart.
@@ -144,15 +170,19 @@ class Detector:
             lines = rows[unit] & (place == best[unit]) & (chances[look.compound[look.hypothesis[unit]]] >= FAINT)
             amount = found.log_amounts[look.compound[look.hypothesis[unit[lines]]]].exp() * evidence.unit
             claims = (look.multiplet[unit[lines]], look.position[lines], amount * t.line_areas[look.line[lines]])
-        masks = share_out(self.compounds, peaks, chances.numpy(), *(value.numpy() for value in claims))
+        multiplet, position, claim = (value.numpy() for value in claims)
+        chances = chances.numpy()[self.groups]
+        masks = share_out(self.compounds, peaks, chances, self._rows[multiplet], position, claim)
         area = peaks.areas[masks[1]]
         own = np.bincount(masks[0], masks[2] * area, self.compounds.n_multiplets)
         there = np.bincount(masks[0], area, self.compounds.n_multiplets)
         shares = np.where(there > 0, own / np.maximum(there, 1e-30), np.nan)
-        amounts = np.exp(found.log_amounts.numpy()) * evidence.unit
+        amounts = np.where(found.best.numpy() >= 0, np.exp(found.log_amounts.numpy()) * evidence.unit, np.nan)
+        moved = np.full(self.compounds.n_multiplets, np.nan)
+        moved[self._rows] = shifts.numpy()
         return Identification(
-            self.compounds, peaks, chances.numpy(), amounts, shifts.numpy(), shares, masks, self.trained.threshold,
-            evidence.spread, time.perf_counter() - started,
+            self.compounds, self.groups, peaks, chances, amounts[self.groups] * self._ratio, moved, shares, masks,
+            self.trained.threshold, evidence.spread, time.perf_counter() - started,
         )  # fmt: skip
 
 

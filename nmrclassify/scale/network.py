@@ -52,7 +52,7 @@ class Findings:
     first: Tensor  # (K, H) logits of the first look
     rounds: list[dict[str, Tensor]] = field(repr=False)
     looks: list[Look] = field(repr=False)  # what each round looked at; the last is `look`
-    masks: Tensor = field(repr=False)  # (V,) logits: share of the area within each line's tolerance that is its multiplet's
+    masks: Tensor | None = field(repr=False)  # (V,) logits, in training: share of the area near each line that is its multiplet's
     best: Tensor = field(repr=False)  # (K,) the compound's likeliest hypothesis of J, -1 without one
 
 
@@ -213,6 +213,19 @@ class ScaleNetwork(nn.Module):
         self.mask_out = nn.Linear(c.places + 2, 1)
         self.register_buffer("temperature", torch.ones(()))
 
+    def _shares(self, evidence: Evidence, look: Look, state: dict[str, Tensor], there: Tensor) -> Tensor:
+        """Return the logits of a second task of the training: the share of the area near each line that is its multiplet's.
+
+        It shapes what the lines' features hold. The masks of an answer are ratios of the amounts found, which were measured to
+        err less (`identify.share_out`): these speak of all that lies near, and a peak belongs to one line or another.
+        """
+        item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
+        expected = state["log_amount"].detach().exp()[hypothesis] * look.need
+        ratio = (expected / (there + evidence.floor)).clamp(max=2)
+        hidden = self.mask_lines(state["lines"]) + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
+        hidden = (hidden + self.mask_hypotheses(state["hypotheses"])[hypothesis]).relu()
+        return self.mask_out(torch.cat([hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]], 1))[:, 0]
+
     def forward(self, evidence: Evidence) -> Findings:
         """Judge every compound of the evidence's library."""
         n_compounds = evidence.templates.n_compounds
@@ -244,14 +257,7 @@ class ScaleNetwork(nn.Module):
             state = step(evidence, look, areas, state)
             looks.append(look)
             rounds.append({name: state[name] for name in ("logit", "log_amount", "attention", "score")})
-        # A second task of the training. The masks of an answer are ratios of the amounts, which were measured to err less: these
-        # speak of all that lies within the tolerance, and a peak belongs to one line or another.
-        item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
-        expected = state["log_amount"].detach().exp()[hypothesis] * look.need
-        ratio = (expected / (areas[0] + evidence.floor)).clamp(max=2)
-        hidden = self.mask_lines(state["lines"]) + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
-        hidden = (hidden + self.mask_hypotheses(state["hypotheses"])[hypothesis]).relu()
-        masks = self.mask_out(torch.cat([hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]], 1))[:, 0]
+        masks = self._shares(evidence, look, state, areas[0]) if self.training else None
         chances, absent = compete(look.compound, state["logit"], n_compounds)
         present = torch.log(-torch.expm1(absent).clamp(max=-1e-9)) - absent
         best = torch.full((n_compounds,), -1, device=chances.device)

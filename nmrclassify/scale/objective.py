@@ -102,6 +102,8 @@ def objective(findings: Findings, evidence: Evidence, truth: Truth) -> tuple[Ten
         score = state["score"][has_place]
         places = score.logsumexp(1) - score.masked_fill(~right_place[has_place], -1e4).logsumexp(1)
         losses[f"places {k}"] = 0.6 * places.sum() / max(1, len(places))
+    if findings.masks is None:  # only in training
+        return sum(losses.values()), {name: value.item() for name, value in losses.items()}
     lines = of_good[look.item // look.n_places]
     target = true_shares(truth, evidence, findings)[lines]
     masks = functional.binary_cross_entropy_with_logits(findings.masks[lines], target, weight=look.share[lines], reduction="sum")

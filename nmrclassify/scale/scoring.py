@@ -3,7 +3,7 @@
 Compounds that nothing tells apart (`compounds.alike`) are one answer: named if one of them is, and there if one is.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -47,6 +47,15 @@ def mask_shares(mixture: PeakMixture, masks: tuple[np.ndarray, np.ndarray, np.nd
     return np.where(total > 0, own / np.maximum(total, 1e-30), np.nan)
 
 
+def _stand_ins(compounds: Compounds, first: np.ndarray) -> np.ndarray:
+    """Return for each multiplet the one of the compound `first[k]` that stands for it, in the order of their shifts, shape (M,)."""
+    stand_in, start = np.arange(compounds.n_multiplets), compounds.first_multiplet
+    for k in np.flatnonzero(first != np.arange(len(first))):
+        own, other = (np.arange(start[i], start[i + 1]) for i in (k, first[k]))
+        stand_in[own[np.argsort(compounds.ppm[own], kind="stable")]] = other[np.argsort(compounds.ppm[other], kind="stable")]
+    return stand_in
+
+
 @dataclass
 class Score:
     """Sums over mixtures; a row a mixture, so that intervals can be drawn from them.
@@ -59,8 +68,9 @@ class Score:
         Strong compounds that are named, and all; strong is above `STRONG` of the strongest.
     errors : list of ndarrays
         Relative errors of the amounts of strong compounds that are named.
-    masks : list of (float, int, float, int)
-        Sum of the errors of the shares of shared multiplets, their number; the same for named compounds only.
+    masks : list of (float, int, float, int, float)
+        Sum of the errors of the shares of shared multiplets, their number; the same for named compounds only; and the sum of
+        the true shares, which is the error of masks that hold nothing.
     bins : ndarray, shape (2, 3, BINS)
         Of all answers, and of the named: sum of stated probabilities, how often they came true, number.
     """
@@ -68,7 +78,7 @@ class Score:
     counts: list[tuple[int, int, int]] = field(default_factory=list)
     strong: list[tuple[int, int]] = field(default_factory=list)
     errors: list[np.ndarray] = field(default_factory=list)
-    masks: list[tuple[float, int, float, int]] = field(default_factory=list)
+    masks: list[tuple[float, int, float, int, float]] = field(default_factory=list)
     bins: np.ndarray = field(default_factory=lambda: np.zeros((2, 3, BINS)))
 
     def add(
@@ -129,12 +139,16 @@ class Score:
             of_named = named[mixture.present[mixture.owners]]
             error = np.abs(np.where(of_named, mask_shares(mixture, masks), 0.0) - mixture.shares)
             both = shared & of_named
-            self.masks.append((float(error[shared].sum()), int(shared.sum()), float(error[both].sum()), int(both.sum())))
+            self.masks.append((float(error[shared].sum()), int(shared.sum()), float(error[both].sum()), int(both.sum()), float(mixture.shares[shared].sum())))
 
     def add_answer(self, mixture: PeakMixture, answer: Identification, groups: np.ndarray) -> None:
         """Add what `Detector.identify` returned for a mixture."""
         named = answer.chances >= answer.threshold
-        self.add(mixture, answer.compounds, groups, named, answer.amounts, answer.chances, answer.masks)
+        first = answer.first_of_group
+        # One of a group stands for it: its area counts once, and its masks are those of the twin that is in the mixture.
+        amounts = np.where(first == np.arange(len(first)), np.nan_to_num(answer.amounts), 0.0)
+        mixture = replace(mixture, multiplets=_stand_ins(answer.compounds, first)[mixture.multiplets])
+        self.add(mixture, answer.compounds, groups, named, amounts, answer.chances, answer.masks)
 
     def __add__(self, other: "Score") -> "Score":
         """Return the sums of both."""
@@ -181,8 +195,9 @@ class Score:
             if self.bins[1].any():
                 figures["calibration_error_named"] = round(self.reliability(named=True).expected_calibration_error, 4)
         if self.masks:
-            every, n_every, those, n_those = np.array(self.masks, dtype=float).T
+            every, n_every, those, n_those, nothing = np.array(self.masks, dtype=float).T
             state("mask_error", every, n_every)
             state("mask_error_named", those, n_those)
+            state("mask_error_of_none", nothing, n_every)
             figures["shared_multiplets"] = int(n_every.sum())
         return figures

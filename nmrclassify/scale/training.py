@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields
-from functools import cache
+from functools import lru_cache
 from math import cos, pi
 from pathlib import Path
 from typing import Any
@@ -72,14 +72,14 @@ def _moved(record: Any, device: torch.device) -> Any:
     return type(record)(**{n: v.to(device) if isinstance(v, (Tensor, Templates)) else v for n, v in values.items()})
 
 
-@cache
+@lru_cache(maxsize=64)
 def library(compounds: int, number: int) -> Compounds:
     """Return synthetic library `number` of the trainings; they run from fragments to metabolites."""
     rng = np.random.default_rng([LIBRARY_SEED, number])
     return synthetic_compounds(SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2), rng)
 
 
-@cache
+@lru_cache(maxsize=64)
 def templates(compounds: int, number: int) -> Templates:
     """Return that library made ready for the full axis."""
     return Templates.of(library(compounds, number), FULL_AXIS)
@@ -196,6 +196,7 @@ class ScaleTrainer:
             self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)
         self.step = 0
         self.seconds = 0.0
+        self.waited = 0.0  # of them for mixtures
 
     @property
     def finished(self) -> bool:
@@ -215,7 +216,9 @@ class ScaleTrainer:
         loss, parts = self._loss([item.to(self.device) if self.device.type != "cpu" else item for item in batch])
         loss.backward()
         # One mixture that the network has no idea of must not undo what it learned from the others.
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if not norm.isfinite():
+            raise ValueError(f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from the state kept last")
         self.optimiser.step()
         self.step += 1
         return {"loss": loss.item()} | parts
@@ -226,7 +229,9 @@ class ScaleTrainer:
         stream = cases(self.config, self.step, self.rank, self.world, self.workers)
         started = time.perf_counter()
         while not self.finished and not halt():
-            parts = self.train_step([next(stream) for _ in range(share)])
+            batch = [next(stream) for _ in range(share)]
+            self.waited += time.perf_counter() - started
+            parts = self.train_step(batch)
             now = time.perf_counter()
             self.seconds, started = self.seconds + now - started, now
             if report is not None:
@@ -237,7 +242,7 @@ class ScaleTrainer:
         if self.rank:
             return
         buffer = io.BytesIO()
-        header = {"config": asdict(self.config), "network": asdict(self.network.config), "step": self.step, "seconds": self.seconds}
+        header = {"config": asdict(self.config), "network": asdict(self.network.config), "step": self.step, "seconds": self.seconds, "waited": self.waited}
         torch.save({"header": json.dumps(header), "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}, buffer)
         write_atomically(path, buffer.getvalue())
 
@@ -257,5 +262,5 @@ class ScaleTrainer:
         trainer = cls(ScaleTrainConfig(**header["config"]), ScaleNetworkConfig(**header["network"]), workers)
         trainer.network.load_state_dict(state["network"])
         trainer.optimiser.load_state_dict(state["optimiser"])
-        trainer.step, trainer.seconds = header["step"], header["seconds"]
+        trainer.step, trainer.seconds, trainer.waited = header["step"], header["seconds"], header.get("waited", 0.0)
         return trainer
