@@ -10,7 +10,9 @@ import signal
 import sys
 import threading
 from dataclasses import asdict, replace
+from math import isfinite
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,11 @@ from .metrics import evaluate
 from .presets import PRESETS, build
 from .training import DEFAULT_RECIPES, MODELS, RECIPES, Trainer, recipe, set_threads
 
+if TYPE_CHECKING:
+    from .scale.identify import Identification
+
 INTERRUPTED = 130
+MOST_PROBLEMS = 20  # of a library's rows that are printed
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     separate.add_argument("--pick", help="which mixture of a file of several (default the first)")
     separate.add_argument("--out", type=Path, help="write the separated multiplets to this CSV file")
 
-    scale = command("train-scale", "Train the network at full scale.", "train-scale --out runs/scale --steps 4000", seed)
+    scale = command("train-scale", "Train the network at full scale.", "train-scale --out runs/scale --steps 4000")
+    scale.epilog += "; on two GPUs: torchrun --nproc-per-node 2 -m nmrclassify train-scale --out runs/scale"
+    scale.add_argument("--seed", type=int, help="the same seed gives the same numbers (default 7)")
     scale.add_argument("--out", type=Path, required=True, help="folder for the network (scale.safetensors) and the state of the training")
     scale.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
     scale.add_argument("--batch", type=int, help="mixtures a step, over all processes (default 4)")
@@ -80,8 +88,10 @@ def _parser() -> argparse.ArgumentParser:
     ask = command("identify", "Name the compounds of a full-scale mixture.", "identify peaks.csv --library table.csv --out answer.csv")
     ask.add_argument("mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons")
     ask.add_argument("--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)")
+    ask.add_argument("--network", type=Path, help="a scale.safetensors that train-scale wrote (default: the shipped one)")
     ask.add_argument("--spread", type=float, help="standard deviation of the shifts in ppm, where known (default: estimated)")
     ask.add_argument("--out", type=Path, help="write all probabilities and amounts to this CSV file")
+    ask.add_argument("--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file")
 
     benchmark = command("bench", "Run a measurement behind a figure of the README.", "bench generation --json")
     benchmark.add_argument("name", nargs="?", help="which; --list tells what there is")
@@ -191,16 +201,19 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
     from .scale.finishing import finish
     from .scale.training import ScaleTrainConfig, ScaleTrainer
 
-    chosen = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate") if getattr(arguments, key) is not None}
+    given = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate", "seed")}
+    chosen = {key: value for key, value in given.items() if value is not None}
     if not 0 <= arguments.workers <= 64:
         raise ValueError(f"--workers is {arguments.workers}; expected 0 to 64")
     state = arguments.out / "training.pt"
     if arguments.resume:
         if chosen:
-            raise ValueError("--resume goes on as it was begun; leave out --steps, --batch and --rate")
+            raise ValueError("--resume goes on as it was begun; leave out --steps, --batch, --rate and --seed")
         trainer = ScaleTrainer.resume(state, arguments.workers)
     else:
-        trainer = ScaleTrainer(ScaleTrainConfig(seed=arguments.seed, **chosen), workers=arguments.workers)
+        if state.exists():
+            raise ValueError(f"{state} is of an earlier training; add --resume to go on with it, or choose another --out")
+        trainer = ScaleTrainer(ScaleTrainConfig(**chosen), workers=arguments.workers)
     interrupted = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
@@ -228,25 +241,60 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
 
 def _identify(arguments: argparse.Namespace) -> dict:
     from .compounds import common_metabolites, read_compounds
-    from .scale.files import read_sample
+    from .scale import files, weights
     from .scale.identify import Detector
 
     for path in (arguments.mixture, arguments.library):
         if path is not None and not path.is_file():
             raise ValueError(f"no file at {path}; give the path of a CSV file")
-    library = common_metabolites() if arguments.library is None else read_compounds(arguments.library).compounds
-    detector = Detector(library)
-    sample = read_sample(arguments.mixture.read_bytes(), detector.axis)
+    size = arguments.mixture.stat().st_size
+    if size > files.MAX_BYTES:
+        raise ValueError(f"{arguments.mixture} has {size:,} bytes; expected at most {files.MAX_BYTES:,}: give fewer peaks")
+    trained = None if arguments.network is None else weights.load(arguments.network)
+    if arguments.library is None:
+        library = common_metabolites()
+    else:
+        reading = read_compounds(arguments.library)
+        library = reading.compounds
+        for problem in reading.problems[:MOST_PROBLEMS]:
+            print(f"nmrclassify: row {problem.row}: {problem.text}", file=sys.stderr)
+        if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
+            print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
+    detector = Detector(library, trained)
+    sample = files.read_sample(arguments.mixture.read_bytes(), detector.axis)
     answer = detector.identify(sample.peaks, arguments.spread)
+    if detector.problem:
+        print(f"nmrclassify: {detector.problem}; compounds alike are listed one by one", file=sys.stderr)
+    found = []
+    for k in answer.named:
+        others = [library.names[i] for i in np.flatnonzero(answer.groups == answer.groups[k]) if i != k]
+        row = {"name": library.names[k], "probability": float(answer.chances[k]), "amount": float(answer.amounts[k])}
+        found.append(row | ({"alike": others} if others else {}))
     if arguments.out is not None:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         order = np.argsort(-answer.chances, kind="stable")
         rows = {"compound": [library.names[k] for k in order], "probability": answer.chances[order], "amount": answer.amounts[order]}
-        pd.DataFrame(rows).to_csv(arguments.out, index=False)
-    found = [
-        {"name": library.names[k], "probability": float(answer.chances[k]), "amount": float(answer.amounts[k])} for k in answer.named
-    ]
+        _write(rows, arguments.out)
+    if arguments.masks is not None:
+        _write(_mask_rows(answer), arguments.masks)
     return {"compounds": found, "note": sample.note, "threshold": answer.threshold, "seconds": round(answer.seconds, 3)}
+
+
+def _mask_rows(answer: "Identification") -> dict[str, list]:
+    """Return compound, ppm, area and share of each peak that a named compound has a part in."""
+    peaks, rows = answer.peaks, {"compound": [], "ppm": [], "area": [], "share": []}
+    for k in answer.named:
+        shares = answer.separated(k) / peaks.areas
+        where = np.flatnonzero(shares > 0)
+        rows["compound"] += [answer.compounds.names[k]] * len(where)
+        rows["ppm"] += peaks.ppm[where].round(6).tolist()
+        rows["area"] += peaks.areas[where].tolist()
+        rows["share"] += shares[where].round(6).tolist()
+    return rows
+
+
+def _write(rows: dict, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows).to_csv(path, index=False)
 
 
 def _bench(arguments: argparse.Namespace) -> dict:
@@ -258,23 +306,35 @@ def _bench(arguments: argparse.Namespace) -> dict:
     if arguments.out is not None:
         if "table" not in result:
             raise ValueError(f"bench {arguments.name} has no table for --out; leave it out")
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        pd.DataFrame(result["table"]).to_csv(arguments.out, index=False)
+        _write(result["table"], arguments.out)
     return result
 
 
 def _found(row: dict) -> str:
-    amount = f"  amount {row['amount']:.3g}" if "amount" in row else ""
-    return f"{row['name']}  {percent(row['probability'])}{amount}"
+    amount = f"  amount {row['amount']:.3g}" if row.get("amount") is not None else ""
+    others = f"  (or {', '.join(row['alike'])})" if "alike" in row else ""
+    return f"{row['name']}  {percent(row['probability'])}{amount}{others}"
 
 
 def _as_text(result: dict) -> str:
     """Lay a result out for reading."""
     if "compounds" in result:
-        return "\n".join(_found(row) for row in result["compounds"])
+        lines = [_found(row) for row in result["compounds"]]
+        if not lines and "threshold" in result:
+            lines = [f"no compound reaches the probability of {percent(result['threshold'])}"]
+        return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
     if "benches" in result:
         return "\n".join(f"{name:12} {text}" for name, text in result["benches"].items())
     return json.dumps(result, indent=2)
+
+
+def _valid(value: Any) -> Any:
+    """Return a result with None for numbers that JSON does not have: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {key: _valid(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_valid(entry) for entry in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -291,5 +351,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"nmrclassify: {stop or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
-    print(json.dumps(result) if arguments.json else _as_text(result))
+    # Of several processes only the first has a result.
+    if result:
+        result = _valid(result)
+        print(json.dumps(result) if arguments.json else _as_text(result))
     return 0

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
+from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -28,11 +29,24 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from .axis import Axis
-from .multiplets import MAX_COUPLING, PARTNERS, Lines, check_couplings, first_order, n_couplings, normalised, parse_tree
+from .multiplets import (
+    MAX_COUPLING,
+    MAX_LINES,
+    PARTNERS,
+    SAME_LINE,
+    UNRESOLVED_WIDTH,
+    Lines,
+    check_couplings,
+    first_order,
+    n_couplings,
+    normalised,
+    parse_tree,
+)
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_ROWS = 100_000
 MAX_COMPOUNDS = 20_000
+MAX_OF_ONE = 64  # multiplets of one compound; the largest of two real libraries has 32
 MAX_COLUMNS = 64
 MAX_NAME = 120
 MAX_PAIRS = 300_000
@@ -112,6 +126,12 @@ class Compounds:
         present[self.compound] = True
         if not present.all():
             raise ValueError(f"compound {self.names[present.argmin()]!r} has no multiplet; give it at least one, or leave it out")
+        counts = np.bincount(self.compound)
+        if counts.max() > MAX_OF_ONE:
+            raise ValueError(
+                f"compound {self.names[counts.argmax()]!r} has {counts.max():,} multiplets; expected at most {MAX_OF_ONE}: "
+                "give each group of equivalent protons once, or leave the compound out"
+            )
         for name, values, low, high in (("ppm", self.ppm, *PPM_BOUNDS), ("protons", self.protons, 1e-9, MAX_PROTONS)):
             bad = ~((low <= values) & (values <= high))
             if bad.any():
@@ -206,6 +226,14 @@ class Compounds:
             tuple(self.couplings[row] for row in rows),
         )
 
+    def rows(self, multiplets: np.ndarray) -> "Compounds":
+        """Return the library of these multiplets, ascending; a compound of which none is left is left out."""
+        kept, compound = np.unique(self.compound[multiplets], return_inverse=True)
+        return Compounds(
+            tuple(self.names[k] for k in kept), compound, self.ppm[multiplets], self.protons[multiplets],
+            tuple(self.kinds[row] for row in multiplets), tuple(self.couplings[row] for row in multiplets),
+        )  # fmt: skip
+
     def with_compounds(self, other: "Compounds") -> "Compounds":
         """Return the library with another's compounds behind its own.
 
@@ -281,7 +309,9 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     -------
     Reading
         Rows that cannot be used are left out, each with a problem that says why. A d, t, q, ... without a coupling gets
-        `DEFAULT_COUPLING`; a coupling's sign, which moves no first-order line, is dropped; both are reported.
+        `DEFAULT_COUPLING`; a coupling's sign, which moves no first-order line, is dropped; lines beyond `MAX_LINES` are
+        merged; an m without couplings is a hump: all are reported. A compound of more than `MAX_OF_ONE` multiplets is
+        left out.
 
     Raises
     ------
@@ -319,6 +349,10 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     for identity, (number, name) in labels.items():
         if identity not in keep:
             problems.append(Problem(number, f"compound {name[:MAX_NAME]!r} has no usable row, and is left out", True))
+        elif (count := len(keep[identity])) > MAX_OF_ONE:
+            text = f"compound {name[:MAX_NAME]!r} has {count:,} multiplets, more than {MAX_OF_ONE}, and is left out"
+            problems.append(Problem(number, text, True))
+            del keep[identity]
     if not keep:
         reason = f": row {problems[0].row}, {problems[0].text}" if problems else ""
         raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
@@ -355,21 +389,23 @@ def _text(source: str | bytes | Path | IO) -> str:
 
 def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Return the column names in lower case, and each row with its number."""
-    first = text.split("\n", 1)[0]
+    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
     try:
         # Enumerated, as a cell may hold a line break and a spreadsheet counts it as one row.
-        reader = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in first else ","), 1)
-        header = [name.strip().lower() for name in next(reader, (1, []))[1]]
+        separator = "\t" if "\t" in first else ","
+        reader = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+        above, header = next(((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, []))
+        if len(header) > MAX_COLUMNS:
+            expected = f"at most {MAX_COLUMNS}, of which {', '.join(SIMPLE)} are read"
+            raise ValueError(f"the table has {len(header):,} columns; expected {expected}")
         rows = []
         for number, cells in reader:
-            if number > MAX_ROWS + 1:
+            if number > above + MAX_ROWS:
                 raise ValueError(f"the table has more than {MAX_ROWS:,} rows; expected one multiplet a row, and no more: split it")
             rows.append((number, cells[:MAX_COLUMNS]))
     except csv.Error as error:
         raise ValueError(f"the file is not a CSV table ({error}); expected the columns {', '.join(SIMPLE)}") from None
-    if len(header) > MAX_COLUMNS:
-        raise ValueError(f"the table has {len(header)} columns; expected at most {MAX_COLUMNS}, of which {', '.join(SIMPLE)} are read")
-    return header, rows
+    return [name.strip().lower() for name in header], rows
 
 
 def _number(text: str, name: str, low: float, high: float, expected: str) -> float:
@@ -401,7 +437,8 @@ def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
 
 
 def _tree(broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: list[str]) -> tuple[str, tuple[float, ...]]:
-    if "?" in symbols:
+    unresolved = "?" in symbols
+    if unresolved:
         notes.append("a coupling to more than 8 equivalent neighbours; taken as m, unresolved")
         symbols, couplings = ("m",), []
     kind = "br " * broad + "".join(symbols)
@@ -416,7 +453,23 @@ def _tree(broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: 
         notes.append(f"{kind} with {len(couplings)} couplings; only the first {needed} are used")
     couplings = couplings[:needed]
     check_couplings(kind, couplings)
+    if _crowded(symbols, couplings):
+        notes.append(f"{kind} has more than {MAX_LINES} lines; the closest are merged")
+    if symbols == ("m",) and not couplings and not unresolved:
+        notes.append(f"m without couplings is taken as a hump of {UNRESOLVED_WIDTH:g} Hz")
     return kind, tuple(couplings)
+
+
+def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
+    """Return whether `first_order` would merge lines; without merging: 10 ms a row is too long for 100,000."""
+    steps = [PARTNERS.get(symbol, 1) + 1 for symbol in (symbols if symbols != ("m",) else "d" * len(couplings))]
+    if prod(steps) <= MAX_LINES:
+        return False
+    places = np.zeros(1)
+    for count, coupling in zip(steps, couplings):
+        places = (places[:, None] + coupling * np.arange(count)).ravel()
+    places.sort()
+    return int((places[1:] - places[:-1] > SAME_LINE).sum()) + 1 > MAX_LINES
 
 
 def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict[str, str]:
@@ -439,7 +492,7 @@ def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict
     return names
 
 
-def alike(compounds: Compounds, axis: Axis, tolerance: float = 0.01) -> np.ndarray:
+def alike(compounds: Compounds, axis: Axis, tolerance: float = 0.01, max_pairs: int = MAX_PAIRS) -> np.ndarray:
     """Return groups of compounds that no method can tell apart.
 
     Two compounds are alike if their multiplets can be paired one to one such that the centres differ by at most
@@ -453,6 +506,8 @@ def alike(compounds: Compounds, axis: Axis, tolerance: float = 0.01) -> np.ndarr
         In ppm.
     tolerance : float
         In ppm.
+    max_pairs : int
+        Limit on the pairs that are compared in full, of compounds with equally many multiplets.
 
     Returns
     -------
@@ -462,7 +517,7 @@ def alike(compounds: Compounds, axis: Axis, tolerance: float = 0.01) -> np.ndarr
     Raises
     ------
     ValueError
-        If the tolerance is so large that more than `MAX_PAIRS` pairs would have to be compared.
+        If the tolerance is so large that more than `max_pairs` pairs would have to be compared.
     """
     if not 0 <= tolerance <= 1:
         raise ValueError(f"tolerance is {tolerance!r}; expected 0 to 1 ppm")
@@ -480,16 +535,21 @@ def alike(compounds: Compounds, axis: Axis, tolerance: float = 0.01) -> np.ndarr
         # Whatever the pairing, numbers that pair within a tolerance also do so in rising order: a necessary condition.
         sorted_ = np.concatenate([np.sort(x[rows], axis=1) for x in (shifts, shares, profiles[:, -1], profiles[:, 48])], axis=1)
         tree = cKDTree(sorted_)
-        if tree.count_neighbors(tree, 1.0, p=np.inf) > 2 * MAX_PAIRS:
-            raise ValueError(f"more than {MAX_PAIRS:,} pairs of compounds are within {near:g} ppm; lower the tolerance")
+        if tree.count_neighbors(tree, 1.0, p=np.inf) > 2 * max_pairs:
+            raise ValueError(f"more than {max_pairs:,} pairs of compounds are within {near:g} ppm; lower the tolerance")
         found = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
         same = np.zeros(len(found), dtype=bool)
         for k, (one, two) in enumerate(found):
             a, b = rows[one], rows[two]
-            distance = np.maximum(np.abs(shifts[a][:, None] - shifts[b]), np.abs(shares[a][:, None] - shares[b]))
-            apart = np.maximum(distance, np.abs(profiles[a][:, None] - profiles[b]).max(axis=-1)) > 1  # (size, size)
             # In their order in ppm, nearly always; otherwise another pairing may do.
-            same[k] = not apart.diagonal().any() or not apart[linear_sum_assignment(apart)].any()
+            same[k] = all((np.abs(values[a] - values[b]) <= 1).all() for values in (shifts, shares, profiles))
+            if same[k]:
+                continue
+            distance = np.maximum(np.abs(shifts[a][:, None] - shifts[b]), np.abs(shares[a][:, None] - shares[b]))
+            apart = distance > 1  # (size, size)
+            i, j = np.nonzero(~apart)
+            apart[i, j] = np.abs(profiles[a[i]] - profiles[b[j]]).max(axis=-1) > 1
+            same[k] = not apart[linear_sum_assignment(apart)].any()
         pairs.append(members[found[same]])
     pair = np.concatenate(pairs)
     graph = coo_array((np.ones(len(pair)), pair.T), shape=(compounds.n_compounds,) * 2)

@@ -4,17 +4,21 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nmrclassify import checkpoints
+from nmrclassify import bench, checkpoints
 from nmrclassify.answers import answer
 from nmrclassify.cli import main
+from nmrclassify.compounds import common_metabolites, read_compounds
 from nmrclassify.mixtures import mix_at
 from nmrclassify.presets import build
+from nmrclassify.scale import files, finishing, training, weights
+from nmrclassify.scale.mixtures import ScaleConfig, draw
 from nmrclassify.tables import areas_table, read_library, read_mixture
 from nmrclassify.training import recipe
 
@@ -142,6 +146,14 @@ MISTAKES = {
     "huge seed": ["train", "--seed", str(2**63)],
     "model": ["train", "--model", "both"],
     "recipe": ["train", "--recipe", "best"],
+    "resume at full scale": ["train-scale", "--resume", "--out", "x"],
+    "resume with seed": ["train-scale", "--resume", "--out", "x", "--seed", "7"],
+    "workers": ["train-scale", "--out", "x", "--workers", "-1"],
+    "missing peaks": ["identify", "nothing.csv"],
+    "not peaks": ["identify", __file__],
+    "missing library": ["identify", __file__, "--library", "nothing.csv"],
+    "missing network": ["identify", __file__, "--network", "nothing.safetensors"],
+    "not a network": ["identify", __file__, "--network", __file__],
 }
 
 
@@ -153,7 +165,7 @@ def test_mistakes_are_one_sentence_and_exit_code_2(capsys, tmp_path, monkeypatch
     assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.startswith("nmrclassify: ")
 
 
-@pytest.mark.parametrize("command", ["generate", "train", "evaluate", "separate", "bench"])
+@pytest.mark.parametrize("command", ["generate", "train", "evaluate", "separate", "train-scale", "identify", "bench"])
 def test_help_has_an_example(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -182,3 +194,135 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
     first, second = (checkpoints.load(Path(d["checkpoint"])).model.state_dict() for d in (done, straight))
     assert all(bool((first[key] == second[key]).all()) for key in first)
     assert float(first["temperature"]) != 1  # calibrated, after the same steps, on the same mixtures
+
+
+@pytest.fixture
+def mixture(tmp_path):
+    """Five packaged metabolites, and a file of their peaks."""
+    compounds = common_metabolites()
+    config = ScaleConfig(n_low=5, n_high=5, jitter=0.003, decades=0.3)
+    made = draw(compounds, config, np.random.default_rng(0))
+    files.peaks_table(made.peaks).to_csv(tmp_path / "peaks.csv", index=False)
+    return {compounds.names[k] for k in made.present}, tmp_path / "peaks.csv"
+
+
+def test_identify(capsys, tmp_path, mixture):
+    there, path = mixture
+    out, masks = tmp_path / "new" / "answer.csv", tmp_path / "new" / "masks.csv"
+    found = run(capsys, "identify", path, "--out", out, "--masks", masks)
+    assert set(found) == {"compounds", "note", "threshold", "seconds"} and found["note"].startswith("A list of")
+    always = {"name", "probability", "amount"}
+    assert all(always <= set(row) <= always | {"alike"} for row in found["compounds"])
+    chances = [row["probability"] for row in found["compounds"]]
+    assert chances == sorted(chances, reverse=True) and all(found["threshold"] <= chance <= 1 for chance in chances)
+    named = {name for row in found["compounds"] for name in (row["name"], *row.get("alike", []))}
+    assert len(there & named) >= 3 and len(found["compounds"]) <= 10
+    table = pd.read_csv(out)
+    assert list(table) == ["compound", "probability", "amount"] and len(table) == common_metabolites().n_compounds
+    shares, peaks = pd.read_csv(masks), pd.read_csv(path)
+    assert list(shares) == ["compound", "ppm", "area", "share"]
+    assert set(shares.compound) <= {row["name"] for row in found["compounds"]} and shares.share.between(0, 1).all()
+    areas = dict(zip(peaks.ppm, peaks.area))
+    assert [areas[ppm] for ppm in shares.ppm] == pytest.approx(shares.area.tolist(), rel=1e-5)
+    assert not shares.duplicated(["compound", "ppm"]).any()
+    assert (shares.area * shares.share).sum() > 0.5 * peaks.area.sum()
+    assert main(["identify", str(path), "--spread", "0.003"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == found["note"] and "amount" in lines[0]
+
+
+def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys, tmp_path, mixture):
+    there, path = mixture
+    compounds = common_metabolites()
+    table = compounds.frame()
+    chosen = min(there)
+    twin = table[table.compound == chosen].assign(compound="twin", protons=lambda t: 2 * t.protons)
+    bad = pd.DataFrame({"compound": "bad", "ppm": 99.0, "kind": "s", "j_hz": "", "protons": np.arange(30) + 1})
+    pd.concat([bad, table, twin]).to_csv(tmp_path / "library.csv", index=False)
+    assert main(["identify", str(path), "--library", str(tmp_path / "library.csv"), "--json"]) == 0
+    captured = capsys.readouterr()
+    rows = json.loads(captured.out)["compounds"]
+    both = [row for row in rows if {"twin", chosen} & {row["name"], *row.get("alike", [])}]
+    assert all({"twin", chosen} <= {row["name"], *row["alike"]} for row in both) and len(both) <= 1
+    said = captured.err.splitlines()
+    # 30 rows, the compound without one, and the packaged table's multiplets that are merged or humps.
+    problems = read_compounds(tmp_path / "library.csv").problems
+    assert len(said) == 21 and said[-1] == f"nmrclassify: {len(problems) - 20} more such rows" and len(problems) > 31
+    assert said[0] == "nmrclassify: row 2: ppm is '99.0'; expected a chemical shift from -5 to 20"
+
+
+def test_identify_says_when_nothing_is_named(capsys, tmp_path):
+    path = tmp_path / "peaks.csv"
+    path.write_text("ppm,area\n11.7,1\n11.8,1\n")
+    assert run(capsys, "identify", path)["compounds"] == []
+    assert main(["identify", str(path), "--masks", str(tmp_path / "masks.csv")]) == 0
+    first, note = capsys.readouterr().out.splitlines()
+    assert first.startswith("no compound reaches the probability of ") and note == "A list of 2 peaks."
+    assert (tmp_path / "masks.csv").read_text() == "compound,ppm,area,share\n"
+
+
+def test_identify_reads_no_file_that_is_too_large(capsys, tmp_path, monkeypatch):
+    path = tmp_path / "peaks.csv"
+    path.write_text("ppm,area\n1,1\n")
+    monkeypatch.setattr(files, "MAX_BYTES", 10)
+    monkeypatch.setattr(Path, "read_bytes", None)
+    assert main(["identify", str(path)]) == 2
+    assert "has 13 bytes; expected at most 10" in capsys.readouterr().err
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Training at full scale, made small."""
+    sizes = {"libraries": 2, "compounds": 30, "n_low": 3, "n_high": 6}
+    monkeypatch.setattr(training, "ScaleTrainConfig", partial(training.ScaleTrainConfig, **sizes))
+    recipe = ScaleConfig(n_low=3, n_high=6)
+    monkeypatch.setattr(finishing, "finish", partial(finishing.finish, mixtures=1, n_compounds=30, recipe=recipe))
+
+
+def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
+    out = tmp_path / "run"
+    command = ["train-scale", "--out", out, "--batch", 1, "--workers", 0]
+    done = run(capsys, *command, "--steps", 2, "--seed", 3)
+    assert done["steps"] == 2 and (done["config"]["batch"], done["config"]["seed"]) == (1, 3)
+    trained = weights.load(Path(done["network"]))
+    assert trained.threshold == done["threshold"] and not trained.network.training
+    found = run(capsys, "identify", mixture[1], "--network", done["network"])
+    assert found["threshold"] == trained.threshold
+    # A second training would overwrite the first.
+    assert main([*map(str, command)]) == 2
+    assert "add --resume to go on with it, or choose another --out" in capsys.readouterr().err
+    again = run(capsys, "train-scale", "--resume", "--out", out, "--workers", 0)
+    assert again["config"] == done["config"] and again["steps"] == 2
+
+
+def test_an_interrupted_training_at_full_scale_is_resumed(capsys, tmp_path, small, monkeypatch):
+    command = ["train-scale", "--batch", "1", "--steps", "3", "--workers", "0", "--out"]
+    step = training.ScaleTrainer.train_step
+
+    def interrupted(trainer, batch):
+        signal.raise_signal(signal.SIGINT)
+        return step(trainer, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.ScaleTrainer, "train_step", interrupted)
+        assert main([*command, str(tmp_path / "a")]) == 130
+    assert "stopped at step 1; `train-scale --resume --out" in capsys.readouterr().err
+    done = run(capsys, "train-scale", "--resume", "--workers", 0, "--out", tmp_path / "a")
+    straight = run(capsys, *command, tmp_path / "b")
+    assert (done["steps"], done["config"]["seed"]) == (3, 7)
+    first, second = (weights.load(Path(d["network"])).network.state_dict() for d in (done, straight))
+    assert all(bool((first[key] == second[key]).all()) for key in first)
+
+
+def test_full_scale_help_tells_how_to_train_on_two_gpus(capsys):
+    with pytest.raises(SystemExit):
+        main(["train-scale", "--help"])
+    assert "torchrun --nproc-per-node 2 -m nmrclassify train-scale" in " ".join(capsys.readouterr().out.split())
+
+
+def test_numbers_that_json_lacks_become_null(capsys, monkeypatch):
+    result = {"a": float("nan"), "b": [1.5, np.float64("inf"), {"c": (-float("inf"), None, "NaN", 3)}]}
+    monkeypatch.setattr(bench, "run", lambda name: result)
+    assert main(["bench", "x", "--json"]) == 0
+    expected = {"a": None, "b": [1.5, None, {"c": [None, None, "NaN", 3]}]}
+    assert json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name)) == expected

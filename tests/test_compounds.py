@@ -18,7 +18,7 @@ from nmrclassify.compounds import (
     safe_name,
 )
 from nmrclassify.library import metabolite_table
-from nmrclassify.multiplets import first_order
+from nmrclassify.multiplets import first_order, n_couplings
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
 ETHANOL = "ethanol,1.17,t,7.1,3\nethanol,3.64,q,7.1,2\n"
@@ -127,6 +127,10 @@ GOOD |= {"couplings": ((), (7.0,), ())}
         ({"names": ("a", "*b*")}, r"'\*b\*' is not usable; 'b-' is"),
         ({"names": ("a", "")}, "not usable"),
         ({"names": ()}, "has 0 compounds"),
+        (
+            {name: [*GOOD[name], *[GOOD[name][-1]] * 64] for name in GOOD if name != "names"},
+            "'b' has 65 multiplets; expected at most 64",
+        ),
     ],
 )
 def test_impossible_compounds_are_refused(changes, message):
@@ -164,6 +168,13 @@ def test_sources(give, tmp_path):
     assert reading.problems == () and reading.compounds.kinds == ("t", "q") and reading.compounds.couplings == ((7.1,), (7.1,))
 
 
+@pytest.mark.parametrize("start", ["\n", "\r\n\r\n", " \n,,\n"])
+def test_blank_lines_above_the_header_count_as_rows(start):
+    reading = read_compounds(start + HEADER + ETHANOL + "x,1,t,,1\n")
+    assert reading.compounds.names == ("ethanol", "x")
+    assert [p.row for p in reading.problems] == [4 + start.count("\n")]
+
+
 def test_text_is_never_a_path(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(HEADER + ETHANOL)
@@ -194,6 +205,8 @@ def test_text_is_never_a_path(tmp_path):
         ("x,2.0,t,,1", "7 Hz is assumed", False),
         ("x,2.0,d,-12.5,1", "the sign moves no line", False),
         ("x,2.0,s,7,1", "only the first 0 are used", False),
+        ("x,2.0,m,,1", "m without couplings is taken as a hump of 33 Hz", False),
+        ("x,2.0,ddddd,13;11;7;5;2,1", "ddddd has more than 18 lines; the closest are merged", False),
         ("ethanol,1.17,t,7.1,3", "the same as row 2", True),
         ("ethanol,1.17,Triplet,7.10,3.0", "the same as row 2", True),
     ],
@@ -209,11 +222,34 @@ def test_rows_that_are_not_taken_as_they_stand_are_reported(row, problem, droppe
     assert reading.compounds.names == ("ethanol", "y") + (() if dropped else ("x",))
 
 
+def test_merged_lines_are_reported_where_there_are_any():
+    r = rng(4)
+    kinds = ["d" * n for n in range(1, 8)] + ["tt", "qt", "dtq", "quintq", "octt", "m"]
+    rows = []
+    for kind in kinds * 20:
+        couplings = (r.integers(1, 16, len(kind)) * r.choice([0.5, 0.7, 1.0])).tolist()
+        rows.append((kind, tuple(couplings[: n_couplings(kind)] if kind != "m" else couplings * 6)))
+    text = "".join(f"c{k},1,{kind},{';'.join(map(repr, js))},1\n" for k, (kind, js) in enumerate(rows))
+    found = {p.row - 2 for p in read(text).problems if p.text.endswith("has more than 18 lines; the closest are merged")}
+    expected = {k for k, (kind, js) in enumerate(rows) if first_order(kind, js).merged}
+    assert found == expected and 20 < len(found) < len(rows) - 20
+
+
+def test_a_compound_of_too_many_multiplets_is_left_out():
+    crowd = "".join(f"x,{k / 20},s,,1\n" for k in range(65))
+    reading = read(ETHANOL + crowd + "".join(f"y,{k / 20},s,,1\n" for k in range(64)))
+    assert reading.compounds.names == ("ethanol", "y") and reading.compounds.n_multiplets == 66
+    assert reading.problems == (Problem(4, "compound 'x' has 65 multiplets, more than 64, and is left out", True),)
+
+
 def test_couplings_of_every_spelling():
     reading = read("a,1,dd,8;4,1\na,2,dd,8 4,1\na,3,dd, 8 ; 4; ,1\na,4,t,,1\na,5,m,,1\na,6,m,13;9;7,1\na,7,br. s.,,1\n")
     assert reading.compounds.couplings == ((8, 4),) * 3 + ((DEFAULT_COUPLING,), (), (13, 9, 7), ())
     assert reading.compounds.kinds == ("dd", "dd", "dd", "t", "m", "m", "br s")
-    assert reading.problems == (Problem(5, "t without a coupling; 7 Hz is assumed", False),)
+    assert reading.problems == (
+        Problem(5, "t without a coupling; 7 Hz is assumed", False),
+        Problem(6, "m without couplings is taken as a hump of 33 Hz", False),
+    )
 
 
 def test_rows_of_a_compound_need_not_stand_together():
@@ -224,7 +260,8 @@ def test_rows_of_a_compound_need_not_stand_together():
 def test_the_packaged_table_is_read_with_its_own_column_name():
     table = metabolite_table().rename(columns={"multiplicity": "kind"})
     reading = read_compounds(table.to_csv(index=False))
-    assert reading.compounds.n_compounds == 10 and all("7 Hz is assumed" in p.text for p in reading.problems)
+    assert reading.compounds.n_compounds == 10
+    assert all("7 Hz is assumed" in p.text or "as a hump" in p.text for p in reading.problems)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +277,9 @@ def test_the_packaged_table_is_read_with_its_own_column_name():
         ("PK\0\3", "binary data"),
         (HEADER + '"' + "a" * 200_000, "not a CSV table"),
         (",".join(["compound", "ppm", "kind", "protons"] + ["x"] * 70) + "\n", "74 columns"),
+        ('"\n"' + ",a" * 2_000_000 + "\n1\n", "2,000,001 columns"),
+        (HEADER + 'x,1,s,,1\n"y,1,s,,1\nz,2,s,,1\n', "not a CSV table"),
+        (HEADER + "".join(f"x,{k / 10},s,,1\n" for k in range(65)), "row 2, compound 'x' has 65 multiplets, more than 64"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(text, message):
@@ -255,6 +295,7 @@ def test_the_columns_of_gissmo():
     assert reading.compounds.names == ("A", "A (3)", "B(b)", "A (2)")
     assert reading.compounds.kinds == ("t", "ddtd", "s", "non", "doct", "m", "s")
     assert reading.problems == (
+        Problem(3, "ddtd has more than 18 lines; the closest are merged", False),
         Problem(4, "compound 'A' is called 'A (3)' here", False),
         Problem(5, "compound 'B[b]' is called 'B(b)' here", False),
         Problem(7, "a coupling to more than 8 equivalent neighbours; taken as m, unresolved", False),
@@ -267,7 +308,7 @@ def test_the_reference_table_is_read_whole():
     reading = read_compounds(REFERENCE)
     compounds = reading.compounds
     assert (compounds.n_compounds, compounds.n_multiplets) == (1325, 6076)
-    assert not any(problem.dropped for problem in reading.problems) and len(reading.problems) < 200
+    assert not any(problem.dropped for problem in reading.problems) and len(reading.problems) < 300
     many = np.array([lines.merged for lines in compounds.lines]).mean()
     assert many == pytest.approx(0.017, abs=0.003)  # 98.3 % have at most 18 lines
     groups = alike(compounds, FULL_AXIS)
@@ -379,10 +420,22 @@ def test_what_makes_compounds_alike():
     assert alike(make([(1.0, "d", (0.5,), 1.0)], [(1.0, "s", (), 1.0)]), FULL_AXIS).tolist() == [0, 0]
 
 
+def test_large_compounds_alike_are_found_quickly():
+    n, size = 120, 64
+    columns = np.repeat(np.arange(n), size), np.tile(np.linspace(1, 9, size), n), np.ones(n * size)
+    compounds = Compounds(tuple(f"c{k}" for k in range(n)), *columns, ("s",) * n * size, ((),) * n * size)
+    start = time.process_time()
+    assert not alike(compounds, FULL_AXIS).any()
+    assert time.process_time() - start < 6  # about 1 s; all pairings of all multiplets took 5 s
+
+
 def test_too_many_pairs_and_bad_tolerances_are_refused():
     crowd = make(*([(1.0, "s", (), 1.0)] for _ in range(800)))
     with pytest.raises(ValueError, match="more than 300,000 pairs"):
         alike(crowd, FULL_AXIS)
+    with pytest.raises(ValueError, match="more than 100 pairs"):
+        alike(crowd.select(range(20)), FULL_AXIS, max_pairs=100)
+    assert alike(crowd.select(range(10)), FULL_AXIS, max_pairs=100).tolist() == [0] * 10
     for tolerance in (-0.1, float("nan"), 2.0):
         with pytest.raises(ValueError, match="expected 0 to 1 ppm"):
             alike(random_compounds(3), FULL_AXIS, tolerance)

@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,6 +117,10 @@ BAD = {
     "ppm,kind,j_hz,protons\n1,d,nan,1\n": "row 2",
     "ppm,kind,j_hz,protons\n1,s,,0\n": "'0' is not a number above 0",
     "ppm,area\n1,1\0\n": "binary",
+    "ppm,area\n1,1\n2,3,4\n": "row 3 has 3 cells; expected 2",
+    'ppm,area\n1,"1"x\n': "CSV table",
+    '"\n",a,a,a\n1,2,3,4\n': "'a' occurs twice",
+    "\n \n\nppm,area\n\n1,x\n": "row 6, column 'area': 'x'",
     ",".join(map(str, range(80))) + "\n": "more than 64 columns",
     "ppm,area\n" + '"1,1\n' * 3: "CSV table|not a chemical shift",
 }
@@ -125,6 +131,33 @@ def test_what_cannot_be_used_is_refused_in_one_sentence(text, message):
     with pytest.raises(SampleError, match=message) as caught:
         read_sample(text)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("cell", ['"\n"', '"a\r\nb"', "\n\na", '\n"\n"', "\ra", ""])
+def test_columns_are_counted_however_the_header_is_quoted(cell):
+    start = time.process_time()
+    for last in ("\n1,1\n", ""):
+        with pytest.raises(SampleError, match="more than 64 columns"):
+            read_sample(cell + ",a" * 80_000 + last)
+    with pytest.raises(SampleError, match="has 2,000,000 cells"):
+        read_sample("ppm,area\n" + ",".join("1" * 2_000_000))
+    assert time.process_time() - start < 5  # pandas took minutes
+
+
+@pytest.mark.parametrize("start", ["", "\n", "\r\n\r\n", " \n,\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_blank_lines_above_a_header_and_its_quotes_do_not_matter(start, end):
+    lines = ['"ppm","note\nof mine","area",', '1,"a, b",2,', "", "3,,4"]
+    peaks = read_sample(start + end.join(lines)).peaks
+    assert peaks.areas.tolist() == [2, 4] and peaks.ppm == pytest.approx([1, 3], abs=2e-4)
+
+
+def test_a_spectrum_as_large_as_may_be_is_read_in_seconds():
+    ppm = np.linspace(0, 10, files.MAX_ROWS)
+    heights = np.where(np.arange(len(ppm)) % 5000 == 9, 1000.0, 0.0)
+    start = time.process_time()
+    assert len(read_sample(pd.DataFrame({"ppm": ppm.round(8), "area": heights}).to_csv(index=False)).peaks.areas) == 53
+    assert time.process_time() - start < 10  # about 1.5 s
 
 
 def test_limits(monkeypatch):

@@ -67,6 +67,8 @@ def _read(content: bytes | str) -> pd.DataFrame:
     numbers, kept = [], []
     try:
         above, header = next(((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, []))
+        if not header:
+            raise SampleError(f"the file is empty; expected a CSV table with the columns {_EXPECTED}")
         if len(header) > MAX_COLUMNS:
             raise SampleError(f"the table has more than {MAX_COLUMNS} columns; expected ppm and area")
         names = [name.strip().lower() for name in header]
