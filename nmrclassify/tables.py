@@ -41,14 +41,17 @@ def _read(content: bytes | str) -> pd.DataFrame:
         raise TableError(f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8") from None
     if "\0" in text:
         raise TableError("the file holds binary data; expected a CSV table")
-    header = text.lstrip("\r\n").split("\n", 1)[0]
-    if header.count(",") >= MAX_COLUMNS:
-        raise TableError(f"the table has more than {MAX_COLUMNS} columns; keep those that are needed, see the template")
+    text = text.lstrip("\r\n")
     try:
-        # From the text itself: pandas would silently rename the second of two equal columns.
-        names = [name.strip().lower() for name in next(csv.reader([header]), [])]
+        # From the text itself: pandas would silently rename the second of two equal columns. A quoted name may hold a line's
+        # end, so that the first line is not the header; pandas takes quadratic time over many columns.
+        names = [name.strip().lower() for name in next(csv.reader(io.StringIO(text, newline="")), [])]
+        if len(names) > MAX_COLUMNS:
+            raise TableError(f"the table has more than {MAX_COLUMNS} columns; keep those that are needed, see the template")
         # Cells stay text, so that a message can quote what was written.
         table = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, nrows=MAX_ROWS + 1, skip_blank_lines=False)
+    except TableError:
+        raise
     except (ValueError, csv.Error, pd.errors.ParserError) as error:
         raise TableError(f"the file is not a CSV table ({str(error).strip().splitlines()[-1]}); compare it with the template") from None
     if len(table) > MAX_ROWS:

@@ -28,7 +28,7 @@ BAD = {
     "hiss": ["0.11", "inf"],
     "strangers": ["11", "-1"],
     "draw": ["-1", "9" * 12],
-    "compound": ["0", "20001", "compound 1"],
+    "compound": ["0", "5001", "compound 1"],
     "sure": ["0", "1", "nan"],
     "low": ["-1.1", "nan", "12,5"],
     "high": ["12.1", "inf"],

@@ -1,6 +1,7 @@
 """Every page, through the entry point."""
 
 import json
+import threading
 import time
 
 import numpy as np
@@ -9,6 +10,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from nmrclassify import checkpoints, runs
+from nmrclassify.scale.mixtures import ScaleConfig, draw
+from nmrclassify.ui import scale
 from nmrclassify.ui.workspace import PAGES
 
 PATHS = list(PAGES)
@@ -479,6 +482,53 @@ def test_compounds_that_are_alike_are_said_to_be_one_answer():
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(8))
     upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
     assert "so they count as one answer" in texts(app) and metrics(app)["In the mixture"] == "8"
+
+
+def test_what_the_network_sees_and_does_not_look_for_is_said():
+    app = open_page(SCALE)
+    assert "a list of picked peaks" in texts(app) and "nearer than 1 Hz are one peak" in texts(app) and "beyond the axis" not in texts(app)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
+    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n")
+    assert "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not looked for" in texts(app)
+    upload(app, "Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
+    assert "a list of picked peaks" in texts(app) and "1 Hz" not in texts(app)
+
+
+def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
+    app = open_page(SCALE)
+    table = app.dataframe[0]
+    assert table.proto.placeholder == ""
+    library = scale._packaged("synthetic")
+    mixture = draw(library.detector.compounds, ScaleConfig(n_low=75, n_high=75), np.random.default_rng([scale.SEED, 0]))
+    unseen = np.flatnonzero(np.isnan(library.detector.identify(mixture.peaks).amounts))
+    app.query_params["compound"] = str(int(unseen[0]) + 1)
+    app.run()
+    assert not app.exception and len(figures(app)) == 3 and any("no share of any peak" in info.value for info in app.info)
+
+
+def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once():
+    kept = scale._packaged("metabolites")
+    for i in range(6):
+        scale._uploaded(f"own {i}", "mine", kept.detector.compounds)
+    assert scale._packaged("metabolites") is kept
+    lock, inside, most = threading.Lock(), 0, 0
+
+    class Slow:
+        def identify(self, peaks):
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.05)
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=scale._identify, args=(Slow(), None)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
 
 
 def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():

@@ -131,3 +131,9 @@ def test_other_encodings_are_refused():
 def test_negative_peaks_are_noise_and_stay():
     text = "position,peak_1,peak_2,peak_3,peak_4,peak_5,peak_6\n1,1,-0.2,0,0,0,\n"
     assert read_mixture(text, TOY, 6)[:, 1] == pytest.approx(np.array([1, -0.2, 0, 0, 0, 0]))
+
+
+def test_many_columns_behind_a_quoted_line_end_are_refused():
+    text = '"\n"' + ",a" * 20_000 + "\n"
+    with pytest.raises(TableError, match="columns"):
+        read_mixture(text.encode(), PPM_AXIS, 6)

@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from ..axis import FULL_AXIS
 from ..config import bounds
 from ..library import LibraryConfig
 from ..mixtures import MixtureConfig
@@ -19,6 +20,8 @@ from ..scale.mixtures import ScaleConfig
 from ..training import MODELS, OPTIMISERS, RECIPES, TrainConfig
 
 MAX_SEED = 2**31 - 1
+LARGEST, MOST_STRANGERS, MAX_COMPOUNDS = 100, 10, 5_000  # of the page Full scale
+SURE = (0.01, 0.99)
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -106,15 +109,15 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     # The page Full scale.
     "library": _choice("synthetic", "metabolites", "own"),
     "sample": _choice("drawn", "file"),
-    "size": _whole(1, 100),
+    "size": _whole(1, LARGEST),
     "shift": _within(ScaleConfig, "jitter"),
     "hiss": _within(ScaleConfig, "noise"),
-    "strangers": _whole(0, 10),
+    "strangers": _whole(0, MOST_STRANGERS),
     "draw": _whole(0, MAX_SEED),
-    "compound": _whole(1, 20_000),
-    "sure": _real(0.01, 0.99),
-    "low": _real(-1.0, 12.0),
-    "high": _real(-1.0, 12.0),
+    "compound": _whole(1, MAX_COMPOUNDS),
+    "sure": _real(*SURE),
+    "low": _real(FULL_AXIS.low, FULL_AXIS.high),
+    "high": _real(FULL_AXIS.low, FULL_AXIS.high),
 }
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import threading
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..config import bounds
 from ..scale import files, verdict
 from ..scale.identify import Detector, Identification
 from ..scale.mixtures import PeakMixture, Peaks, ScaleConfig, draw
+from ..scale.spectrum import Layers, layers
 from ..scale.verdict import Tally
 from ..synthetic import SyntheticConfig, synthetic_compounds
 from . import link, scale_uploads
@@ -21,17 +23,19 @@ from .scale_uploads import plain
 
 TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}
 LIBRARY_SEED, FOREIGN_SEED = 7, 8  # below 1,000: no training draws a library from them
-SIZE, LARGEST, SEED = 75, 100, 1
+SIZE, SEED = 75, 1
+WORKERS = threading.Semaphore(2)  # however many visitors come, two cores and their memory are all there is
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library made ready, and which of its compounds count as one answer."""
+    """A library made ready, which of its compounds count as one answer, and how many multiplets lie beyond the axis."""
 
     key: str
     title: str
     detector: Detector
     groups: np.ndarray
+    beyond: int
     problem: str = ""
 
 
@@ -60,21 +64,27 @@ class Case:
     note: str
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _library(key: str, title: str, _own: Compounds | None) -> Library:
+def _ready(key: str, title: str, compounds: Compounds) -> Library:
+    with WORKERS:
+        detector = Detector(compounds)
+    beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
+    said = f"Compounds that look alike were not looked for: {detector.problem}" if detector.problem else ""
+    return Library(key, title, detector, detector.groups, beyond, said)
+
+
+# Caches are shared by all visitors. What belongs to uploads has caches of its own, so that it pushes out nothing else.
+@st.cache_resource(max_entries=len(TITLES), show_spinner=False)
+def _packaged(key: str) -> Library:
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
-    elif key == "metabolites":
-        compounds = common_metabolites()
     else:
-        compounds = _own
-    detector = Detector(compounds)
-    try:
-        return Library(key, title, detector, detector.groups)
-    except ValueError as error:
-        return Library(
-            key, title, detector, np.arange(compounds.n_compounds), f"Compounds that look alike were not looked for: {error}"
-        )
+        compounds = common_metabolites()
+    return _ready(key, TITLES[key], compounds)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _uploaded(key: str, title: str, _compounds: Compounds) -> Library:
+    return _ready(key, title, _compounds)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -88,9 +98,30 @@ def _drawn(key: str, config: ScaleConfig, seed: int, _compounds: Compounds) -> P
     return draw(_compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, foreign)
 
 
+def _identify(detector: Detector, peaks: Peaks) -> Identification:
+    with WORKERS:
+        return detector.identify(peaks)
+
+
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _identified(library: str, mixture: str, _detector: Detector, _peaks: Peaks) -> Identification:
-    return _detector.identify(_peaks)
+    return _identify(_detector, _peaks)
+
+
+# An answer holds on to its library and its mixture, which may be large in these.
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _identified_upload(library: str, mixture: str, _detector: Detector, _peaks: Peaks) -> Identification:
+    return _identify(_detector, _peaks)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _layers(case: str, threshold: float, compound: int, _found: Identification, _mixture: PeakMixture | None) -> Layers:
+    return layers(_found, compound, _mixture)
+
+
+def layers_of(case: Case, compound: int) -> Layers:
+    """Return the spectra of a case with one compound in them."""
+    return _layers(case.key, case.found.threshold, compound, case.found, case.mixture)
 
 
 def start_afresh() -> None:
@@ -134,7 +165,7 @@ def choose(problems: list[str]) -> Wish:
             horizontal=True,
             on_change=start_afresh,
         )
-    held = min(_size_of(library, own), LARGEST)
+    held = min(_size_of(library, own), link.LARGEST)
     size, shift, hiss, strangers, seed = min(SIZE, held), ScaleConfig.jitter, ScaleConfig.noise, 0, SEED
     if kind == "drawn":
         if held > 1:
@@ -180,7 +211,7 @@ def choose(problems: list[str]) -> Wish:
                 "strangers",
                 0,
                 min_value=0,
-                max_value=10,
+                max_value=link.MOST_STRANGERS,
                 step=1,
                 on_change=start_afresh,
             )
@@ -202,11 +233,9 @@ def choose(problems: list[str]) -> Wish:
 def case_of(wish: Wish) -> Case:
     """Return the mixture and the answer; says what is being done, and stops the page in words if it cannot be."""
     own = st.session_state.get("own compounds")
-    key, title, compounds = (
-        (f"own {own[2]}", f"{own[0]}", own[1]) if wish.library == "own" else (wish.library, TITLES[wish.library], None)
-    )
     with st.spinner("Reading the library …"):
-        library = _library(key, title, compounds)
+        library = _uploaded(f"own {own[2]}", own[0], own[1]) if wish.library == "own" else _packaged(wish.library)
+    key, uploads = library.key, wish.library == "own" or wish.own is not None
     try:
         if wish.own is None:
             with st.spinner(f"Drawing a mixture of {wish.config.n_low} compounds …"):
@@ -217,7 +246,7 @@ def case_of(wish: Wish) -> Case:
             mixture, peaks, name = None, wish.own[1].peaks, wish.own[2]
             title, note = f"File {wish.own[0]}", wish.own[1].note
         with st.spinner(f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose from …"):
-            found = _identified(key, name, library.detector, peaks)
+            found = (_identified_upload if uploads else _identified)(key, name, library.detector, peaks)
     except ValueError as error:
         st.info(f"There is nothing to separate: {plain(str(error))}\\.")
         scale_uploads.own_files()

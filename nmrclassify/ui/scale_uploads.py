@@ -12,7 +12,7 @@ from ..scale import files
 from . import link
 from .uploads import fresh
 
-MAX_COMPOUNDS, MAX_MULTIPLETS = 5_000, 30_000  # of an uploaded library: what is answered within seconds
+MAX_MULTIPLETS = 30_000  # of an uploaded library: with `link.MAX_COMPOUNDS`, what is answered within seconds
 SHOWN_PROBLEMS = 200
 
 
@@ -94,11 +94,10 @@ def _take_library(file) -> None:
         with st.spinner("Reading the library …"):
             reading = read_compounds(file.getvalue())
         count, multiplets = reading.compounds.n_compounds, reading.compounds.n_multiplets
-        if count > MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
+        if count > link.MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
             raise ValueError(
                 f"the library has {count:,} compounds with {multiplets:,} multiplets; this page takes "
-                f"at most {MAX_COMPOUNDS:,} "
-                f"with {MAX_MULTIPLETS:,}"
+                f"at most {link.MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
             )
     except ValueError as error:
         state["compounds problem"] = f"{_named(file)}: {error}."

@@ -6,9 +6,10 @@ import streamlit as st
 
 from ..scale import figures, files, verdict
 from ..scale.identify import Identification
-from ..scale.spectrum import Layers, layers, separated, widened
+from ..scale.mixtures import ScaleConfig
+from ..scale.spectrum import Layers, separated, widened
 from . import charts, link
-from .scale import Case, start_afresh
+from .scale import Case, layers_of, start_afresh
 from .scale_uploads import plain
 
 VIEW = 0.08  # ppm to either side of a multiplet at first
@@ -177,7 +178,12 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
 
 def draw_picture(case: Case, compound: int) -> None:
     """Draw the spectrum with one compound coloured in it."""
-    st.fragment(picture)(case, compound, layers(case.found, compound, case.mixture))
+    st.fragment(picture)(case, compound, layers_of(case, compound))
+    merged = "" if case.mixture is None else f"; lines nearer than {ScaleConfig.resolution:g} Hz are one peak"
+    st.caption(
+        f"The network sees no curve but a list of picked peaks, each a position and an area{merged}. The grey curve is drawn "
+        "from that list."
+    )
 
 
 def _picked(key: str, rows: np.ndarray) -> None:
@@ -199,9 +205,10 @@ def ranked(case: Case) -> None:
         selection_mode="single-row",
         column_config={
             "probability": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent", width=120),
-            "amount": st.column_config.NumberColumn(format="%.3g", help="Area of one proton, in the unit of the peaks."),
+            "amount": st.column_config.NumberColumn(format="%.3g", help="Area of one proton, in the unit of the peaks; empty where the network did not look closer."),
             "truth": st.column_config.TextColumn(help="The true amount."),
         },
+        placeholder="",
         alt="Compounds, likeliest first, with verdict, probability and amount",
     )
     st.caption(
@@ -216,6 +223,12 @@ def ranked(case: Case) -> None:
             " = ".join(plain(names[j]) for j in np.flatnonzero(groups == group)[:4]) for group in dict.fromkeys(groups[same])
         ]
         st.caption(f"Nothing tells these apart, so they count as one answer: {'; '.join(twins[:6])}.")
+    if case.library.beyond:
+        axis, many = case.found.peaks.axis, case.library.beyond > 1
+        st.caption(
+            f"{case.library.beyond:,} multiplet{'s' * many} of this library {'lie' if many else 'lies'} beyond the axis "
+            f"({axis.low:g} to {axis.high:g} ppm), where {'they are' if many else 'it is'} not looked for."
+        )
     if case.library.problem:
         st.caption(plain(case.library.problem))
 
@@ -228,8 +241,8 @@ def threshold(case: Case) -> None:
         "Name compounds from this probability",
         "sure",
         usual,
-        min_value=0.01,
-        max_value=0.99,
+        min_value=link.SURE[0],
+        max_value=link.SURE[1],
         step=0.01,
         help=f"The network's own threshold is {usual:.2f}.",
     )
@@ -271,6 +284,7 @@ def compound_view(case: Case, compound: int) -> None:
     st.dataframe(
         table,
         hide_index=True,
+        placeholder="",
         alt="The compound's multiplets, the clearest first",
         column_config={
             **{name: number(format="%.4f") for name in table.columns if "ppm" in name},
@@ -280,8 +294,17 @@ def compound_view(case: Case, compound: int) -> None:
             ),
         },
     )
-    if not separated(found, compound).any():
+    share = separated(found, compound).any()
+    like = np.flatnonzero(case.library.groups == case.library.groups[compound])[0]
+    if like != compound:
+        st.info(
+            f"Nothing tells this compound from {plain(compounds.names[like])}, which was looked for in its stead: "
+            "the peaks are given to that one."
+        )
+    elif not share:
         st.info("The network gives this compound no share of any peak: it is too unlikely to be here.")
+    if not share and np.isnan(found.amounts[compound]):
+        return  # there is no amount to draw its lines with
     charts.chart(
         figures.neighbourhoods(found, compound, index, charts.theme()),
         key="neighbourhoods",
