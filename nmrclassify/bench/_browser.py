@@ -122,11 +122,13 @@ PAINTED = """
   const drawn = figure => figure.querySelector('.scatterlayer path.js-line');
   const stale = elements => elements.some(element => element.closest('[data-stale=true]'));
   const running = () => all('[data-testid=stApp][data-test-script-state=running]').length;
-  const heading = () => all('[data-testid=stMarkdown]').map(element => element.textContent).find(text => /Library:/.test(text));
+  const texts = () => all('[data-testid=stMarkdown]').map(element => element.textContent);
+  const heading = () => texts().find(text => /Library:/.test(text));
   const before = figures().map(content), headed = heading();
   const there = () => {
     const now = figures();
-    if (now.length < before.length || !now.every((figure, i) => drawn(figure) && content(figure) !== before[i])) return false;
+    const other = now.length === before.length && now.every((figure, i) => drawn(figure) && content(figure) !== before[i]);
+    if (!other) return false;
     return !answer || (heading() !== headed && !stale(all('[data-testid=stMetric]')) && !stale(now));
   };
   window.painted = new Promise((resolve, reject) => document.addEventListener(event, () => {

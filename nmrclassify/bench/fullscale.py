@@ -45,7 +45,10 @@ def _box(page, turn: int) -> dict:
 
 
 def _measured(name: str, values: list[float]) -> dict:
-    return {f"{name}_ms_median": round(statistics.median(values)), f"{name}_ms_range": [round(min(values)), round(max(values))]}
+    return {
+        f"{name}_ms_median": round(statistics.median(values)),
+        f"{name}_ms_range": [round(min(values)), round(max(values))],
+    }
 
 
 def run() -> dict:

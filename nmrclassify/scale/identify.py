@@ -14,6 +14,7 @@ from .mixtures import Peaks
 from .weights import Trained, shipped
 
 CLAIM_REACH = 1.6  # Hz: twice the tolerance, because a merged peak lies at the centre of all its lines
+MOSTLY = 0.5  # of a peak's area: claims from there on share it wholly, for a peak has to be somebody's
 FAINT = 0.02  # compounds below this probability are given no share of a peak
 
 
@@ -191,8 +192,9 @@ def share_out(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share out the peaks among the lines that claim them.
 
-    Each line claims the peak that suits it best: near, and with enough area. The ratio of its claim to the peak's area, or to
-    all claims where they come to more, is its mask there: an ideal ratio mask of the amounts found.
+    Each line claims the peak that suits it best: near, and with enough area. The ratio of its claim to all claims is its mask
+    there, an ideal ratio mask of the amounts found; where all claims come to less than `MOSTLY` of the peak's area, it is the
+    ratio to that area, and the rest stays unexplained.
 
     Parameters
     ----------
@@ -222,7 +224,8 @@ def share_out(
     area = np.bincount(inverse, claim[line[last]], len(unique))
     row, peak = unique // n, unique % n
     weighed = area * chances[compounds.compound[row]]
-    others = np.bincount(peak, weighed, n)[peak] - weighed
-    mask = area / np.maximum(peaks.areas[peak], area + others)
+    total = np.bincount(peak, weighed, n)[peak] - weighed + area
+    there = peaks.areas[peak]
+    mask = area / np.where(total >= MOSTLY * there, total, there)
     claimed = np.bincount(peak, mask * chances[compounds.compound[row]], n)
     return row, peak, np.minimum(mask / np.maximum(claimed, 1.0)[peak], 1.0)

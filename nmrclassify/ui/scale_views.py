@@ -181,8 +181,8 @@ def draw_picture(case: Case, compound: int) -> None:
     st.fragment(picture)(case, compound, layers_of(case, compound))
     merged = "" if case.mixture is None else f"; lines nearer than {ScaleConfig.resolution:g} Hz are one peak"
     st.caption(
-        f"The network sees no curve but a list of picked peaks, each a position and an area{merged}. The grey curve is drawn "
-        "from that list."
+        f"The network sees no curve but a list of picked peaks, each a position and an area{merged}. The grey curve is "
+        "drawn from that list."
     )
 
 
@@ -205,7 +205,10 @@ def ranked(case: Case) -> None:
         selection_mode="single-row",
         column_config={
             "probability": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent", width=120),
-            "amount": st.column_config.NumberColumn(format="%.3g", help="Area of one proton, in the unit of the peaks; empty where the network did not look closer."),
+            "amount": st.column_config.NumberColumn(
+                format="%.3g",
+                help="Area of one proton, in the unit of the peaks; empty where the network did not look closer.",
+            ),
             "truth": st.column_config.TextColumn(help="The true amount."),
         },
         placeholder="",
