@@ -37,10 +37,10 @@ from .multiplets import (
     UNRESOLVED_WIDTH,
     Lines,
     check_couplings,
-    first_order,
     n_couplings,
     normalised,
     parse_tree,
+    split,
 )
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -167,7 +167,7 @@ class Compounds:
     @cached_property
     def lines(self) -> tuple[Lines, ...]:
         """The lines of each multiplet, of unit area, length M."""
-        return tuple(map(first_order, self.kinds, self.couplings))
+        return tuple(map(split, self.kinds, self.couplings))
 
     @cached_property
     def first_line(self) -> np.ndarray:
@@ -228,6 +228,8 @@ class Compounds:
 
     def rows(self, multiplets: np.ndarray) -> "Compounds":
         """Return the library of these multiplets, ascending; a compound of which none is left is left out."""
+        if len(multiplets) == self.n_multiplets:
+            return self  # and with it the lines that are split already
         kept, compound = np.unique(self.compound[multiplets], return_inverse=True)
         return Compounds(
             tuple(self.names[k] for k in kept), compound, self.ppm[multiplets], self.protons[multiplets],

@@ -197,12 +197,14 @@ def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
     ValueError
         If the kind is unknown, or the couplings are too few, too many, undefined, or not from 0 to `MAX_COUPLING` Hz.
     """
-    return _first_order(normalised(kind).removeprefix("br "), tuple(map(float, couplings)))
+    kind, couplings = normalised(kind), tuple(map(float, couplings))
+    check_couplings(kind, couplings)
+    return split(kind, couplings)
 
 
 @lru_cache(maxsize=2**16)
-def _first_order(kind: str, couplings: tuple[float, ...]) -> Lines:
-    check_couplings(kind, couplings)
+def split(kind: str, couplings: tuple[float, ...]) -> Lines:
+    """Return `first_order` of a kind as `normalised` writes it and couplings that `check_couplings` has let pass."""
     symbols = parse_tree(kind)[1]
     if symbols == ("m",) and not couplings:
         step = UNRESOLVED_WIDTH / MAX_LINES

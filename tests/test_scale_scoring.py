@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -169,3 +171,13 @@ def test_what_cannot_be_scored_is_refused(library, mixtures):
     named = perfect(mixtures[0])[0]
     with pytest.raises(ValueError, match=r"amounts have shape \(3,\); expected one for each of the 60 compounds"):
         Score().add(mixtures[0], library, np.arange(K), named, np.ones(3))
+
+
+def test_two_twins_in_one_mixture_both_get_the_share_of_the_one_that_stands_for_them():
+    """A mixture of both of an alike pair has a finite mask error."""
+    twin = Compounds(("a", "b", "c"), [0, 1, 2], [3.0, 3.004, 3.001], [3.0, 3.0, 1.0], ("s", "s", "s"), ((), (), ()))
+    mixture = draw(twin, ScaleConfig(n_low=3, n_high=3, jitter=0.0, line_error=0.0, noise=0.0, gain=0.0, resolution=20.0), np.random.default_rng(0))
+    stood = replace(mixture, multiplets=np.zeros(3, dtype=np.int64))
+    n = len(mixture.peaks.areas)
+    shares = mask_shares(stood, (np.zeros(n, dtype=np.int64), np.arange(n), np.full(n, 0.5)))
+    assert shares == pytest.approx([0.5] * 3)

@@ -145,7 +145,7 @@ FORGERIES = {
     "many rounds": ({"network": SIZES | {"rounds": 9}}, {}, "rounds is 9; expected"),
     "other size": ({"network": SIZES | {"places": 8}}, {}, "does not fit the stated sizes"),
     "fewer rounds": ({"network": SIZES | {"rounds": 1}}, {}, "does not fit the stated sizes"),
-    "size as a fraction": ({"network": SIZES | {"lines": 4.0}}, {}, "does not describe"),
+    "size as a fraction": ({"network": SIZES | {"lines": 4.0}}, {}, "not a whole number"),
     "nan": ({}, {WEIGHT: torch.full((6, 6), float("nan"))}, "undefined number"),
     "infinite": ({}, {WEIGHT: torch.full((6, 6), float("inf"))}, "undefined number"),
     "shape": ({}, {WEIGHT: torch.zeros(6, 7)}, f"tensor '{WEIGHT}' does not fit"),

@@ -21,7 +21,7 @@ MIB = 2**20
 
 def unsplit(compounds: Compounds) -> Compounds:
     """Return the same table with no multiplet split into lines yet, and none remembered from before."""
-    multiplets._first_order.cache_clear()
+    multiplets.split.cache_clear()
     return replace(compounds)
 
 

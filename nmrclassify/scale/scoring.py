@@ -30,10 +30,11 @@ def mask_shares(mixture: PeakMixture, masks: tuple[np.ndarray, np.ndarray, np.nd
         As in Identification: (multiplet of the library, peak, share), each pair once.
     """
     areas, n = mixture.peaks.areas.astype(float), len(mixture.peaks.areas)
-    # A peak counts once for a multiplet, however many of its lines fell into it.
-    true = np.unique(mixture.multiplets[mixture.parts[0]] * n + mixture.parts[1])
-    order = np.argsort(mixture.multiplets)
-    row = order[np.searchsorted(mixture.multiplets[order], true // n)]
+    # A peak counts once for a multiplet, however many of its lines fell into it. By row: of two twins that are both in the
+    # mixture, one multiplet of the library may stand for both.
+    pairs = np.unique(mixture.parts[0] * n + mixture.parts[1])
+    row = pairs // n
+    true = mixture.multiplets[row] * n + pairs % n
     key = masks[0] * n + masks[1]
     by_key = np.argsort(key)
     place = np.searchsorted(key[by_key], true).clip(max=max(0, len(key) - 1))

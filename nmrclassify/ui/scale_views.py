@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ..scale import figures, files, verdict
+from ..scale import figures, files, growth_figure, verdict
 from ..scale.identify import Identification
 from ..scale.mixtures import ScaleConfig
 from ..scale.spectrum import Layers, separated, widened
@@ -345,3 +345,19 @@ def tables(case: Case) -> None:
     with st.container(horizontal=True):
         charts.download("Answer as CSV", case.table, "answer.csv", "The table of compounds above.")
         charts.download("Peaks as CSV", files.peaks_table(case.found.peaks), "peaks.csv", "Opens again here.")
+
+
+def growing() -> None:
+    """Show how time and memory grow with the sizes, as measured when the package was made."""
+    with st.expander("How time and memory grow with the size", icon=":material/trending_up:"):
+        table = growth_figure.measured()
+        charts.chart(
+            growth_figure.growth(table, charts.theme()), key="growth",
+            alt="Seconds and memory of one answer over positions, compounds in the library and compounds in the mixture",
+        )
+        low = table.loc[table["f1"].idxmin()]
+        st.caption(
+            "One mixture, from the library's table to the answer, on 2 CPU cores (`python -m nmrclassify bench growth`). Dashed: "
+            f"linear growth. The network looks closely at as many hypotheses however large the library: F1 falls to {low['f1']:.2f} "
+            f"at {low['value']:,.0f} {growth_figure.SWEEPS[low['sweep']]}."
+        )
