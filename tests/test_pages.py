@@ -377,7 +377,7 @@ SCALE = "pages/scale.py"
 
 def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
     app = open_page(SCALE)
-    detail, overview, curve, panels = figures(app)
+    detail, overview, curve, panels, growth = figures(app)
     table = app.dataframe[0].value
     names = [trace["name"] for trace in detail["data"]]
     assert names[0] == "the mixture" and names[1] in list(table["compound"]) and names[2] == "all named compounds"
@@ -388,6 +388,7 @@ def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
     assert set(table.columns) == {"compound", "verdict", "probability", "amount", "truth"}
     assert (table["truth"] != "not in it").sum() == 75
     assert not app.get("selectbox")[0].label.startswith("Data") and params(app) == {}
+    assert len(growth["data"]) == 12  # three sizes, seconds and memory, beside linear growth
 
 
 def test_full_scale_comes_back_by_its_link():
@@ -507,7 +508,7 @@ def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
     unseen = np.flatnonzero(np.isnan(library.detector.identify(mixture.peaks).amounts))
     app.query_params["compound"] = str(int(unseen[0]) + 1)
     app.run()
-    assert not app.exception and len(figures(app)) == 3 and any("no share of any peak" in info.value for info in app.info)
+    assert not app.exception and len(figures(app)) == 4 and any("no share of any peak" in info.value for info in app.info)
 
 
 def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once():
@@ -539,7 +540,7 @@ def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():
     app = open_page(SCALE, library="metabolites", sure=0.99)
     upload(app, "Mixture (CSV)", "ppm,area\n11.5,1\n")
     assert metrics(app)["Named"] == "0" and any("Nothing is named" in info.value for info in app.info)
-    assert len(app.dataframe[0].value) >= 1 and len(figures(app)) == 3
+    assert len(app.dataframe[0].value) >= 1 and len(figures(app)) == 4
 
 
 def test_a_compound_beside_the_axis_can_be_looked_at():

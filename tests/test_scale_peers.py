@@ -101,10 +101,11 @@ def test_amounts_follow_the_unit_of_the_peaks(library, make):
 def test_least_squares_leaves_the_residual_that_scipy_leaves(library, power):
     mixture, solve = drawn(library, 2, jitter=0.01, n_high=20), LeastSquares(library, 0.01, power)
     matrix = solve.library.toarray()
-    # A library of one compound with one singlet for each peak is the mixture itself.
+    # A library of singlets, one for each peak, adds up to the mixture itself.
     n = len(mixture.peaks.areas)
-    sticks = Compounds(("it",), np.zeros(n), mixture.peaks.ppm, mixture.peaks.areas, ("s",) * n, ((),) * n)
-    goal = LeastSquares(sticks, 0.01).library.toarray()[:, 0]
+    names = tuple(f"peak {i}" for i in range(n))
+    sticks = Compounds(names, np.arange(n), mixture.peaks.ppm, mixture.peaks.areas, ("s",) * n, ((),) * n)
+    goal = LeastSquares(sticks, 0.01).library.toarray().sum(axis=1)
     least = mixture.peaks.floor * solve.width / solve.blur / np.sqrt(2 * np.pi)
     weight = (goal + least) ** (-power / 2)
     expected, residual = scipy.optimize.nnls(weight[:, None] * matrix, weight * goal)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -71,7 +72,9 @@ def test_processes_share_out_each_batch(world, start):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_stream_gives_the_cases_in_order(workers):
+def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
+    # A worker imports what the main module is, and Streamlit's page tests leave the app's entry page there.
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     config = replace(TINY, steps=2)
     stream = list(cases(config, 1, rank=1, world=2, workers=workers))
     assert len(stream) == 2
@@ -192,6 +195,7 @@ def test_every_case_of_a_tiny_library_can_be_drawn():
 SCRIPT = """
 import json, sys
 from pathlib import Path
+from types import ModuleType
 
 import torch
 from torch import distributed
