@@ -205,7 +205,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
     chosen = {key: value for key, value in given.items() if value is not None}
     if not 0 <= arguments.workers <= 64:
         raise ValueError(f"--workers is {arguments.workers}; expected 0 to 64")
-    state = arguments.out / "training.pt"
+    state = arguments.out / "training.safetensors"
     if arguments.resume:
         if chosen:
             raise ValueError("--resume goes on as it was begun; leave out --steps, --batch, --rate and --seed")

@@ -240,3 +240,15 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert np.abs(np.array(one["weights"]) - weights(alone).numpy()).max() <= 1e-5
     again = ScaleTrainer.resume(tmp_path / "state.pt", workers=0)
     assert again.step == 4 and weights(again).tolist() == pytest.approx(one["weights"])
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"\x80\x04.", lambda b: b.replace(b'optimiser.0.exp_avg"', b'optimiser.0.exp_avx"')])
+def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, damage):
+    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    trainer.train_step([case(SHORT, i)[1] for i in range(4)])
+    path = tmp_path / "training.safetensors"
+    trainer.save(path)
+    assert ScaleTrainer.resume(path, workers=0).step == 1
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="damaged"):
+        ScaleTrainer.resume(path, workers=0)

@@ -5,7 +5,6 @@ rank r of n takes the cases i with i % n == r of each batch, and the gradients a
 Mixtures and their evidence are prepared by workers ahead of the steps that use them.
 """
 
-import io
 import json
 import os
 import time
@@ -18,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
@@ -241,26 +242,44 @@ class ScaleTrainer:
         """Write all that `resume` needs, atomically; only the first of several processes writes."""
         if self.rank:
             return
-        buffer = io.BytesIO()
-        header = {"config": asdict(self.config), "network": asdict(self.network.config), "step": self.step, "seconds": self.seconds, "waited": self.waited}
-        torch.save({"header": json.dumps(header), "network": self.network.state_dict(), "optimiser": self.optimiser.state_dict()}, buffer)
-        write_atomically(path, buffer.getvalue())
+        header = {"config": asdict(self.config), "network": asdict(self.network.config)}
+        header |= {"step": self.step, "seconds": self.seconds, "waited": self.waited}
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        write_atomically(path, save_tensors(tensors, metadata={"state": json.dumps(header)}))
 
     @classmethod
     def resume(cls, path: Path, workers: int = 1) -> "ScaleTrainer":
-        """Go on from a file that `save` wrote here; not for files of others.
+        """Go on from a file that `save` wrote, to the same numbers as a training that was never interrupted.
 
         Raises
         ------
         ValueError
-            If there is no such file.
+            If there is no such file, or it is damaged.
         """
         if not path.is_file():
             raise ValueError(f"no interrupted training at {path}; start one without --resume")
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        header = json.loads(state["header"])
-        trainer = cls(ScaleTrainConfig(**header["config"]), ScaleNetworkConfig(**header["network"]), workers)
-        trainer.network.load_state_dict(state["network"])
-        trainer.optimiser.load_state_dict(state["optimiser"])
-        trainer.step, trainer.seconds, trainer.waited = header["step"], header["seconds"], header.get("waited", 0.0)
+        try:
+            with safe_open(path, "pt") as file:
+                header = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            trainer = cls(ScaleTrainConfig(**header["config"]), ScaleNetworkConfig(**header["network"]), workers)
+            trainer.network.load_state_dict({n.removeprefix("network."): v for n, v in tensors.items() if n.startswith("network.")})
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in tensors.items():
+                if name.startswith("optimiser."):
+                    _, index, moment = name.split(".")
+                    moments.setdefault(int(index), {})[moment] = value
+            # The optimiser itself would find out at the next step only.
+            for index, parameter in enumerate(trainer.network.parameters()):
+                shapes = {name: value.shape for name, value in moments.get(index, {}).items()}
+                if moments and shapes != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+                    raise ValueError(f"moments of weight {index} do not fit")
+            groups = trainer.optimiser.state_dict()["param_groups"]
+            trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            trainer.step, trainer.seconds, trainer.waited = header["step"], header["seconds"], header["waited"]
+        except (SafetensorError, KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
+            raise ValueError(f"the state at {path} is damaged ({error}); start again without --resume") from error
         return trainer
