@@ -490,7 +490,7 @@ def test_compounds_that_are_alike_are_said_to_be_one_answer():
 
 def test_what_the_network_sees_and_does_not_look_for_is_said():
     app = open_page(SCALE)
-    assert "a list of picked peaks" in texts(app) and "nearer than 1 Hz are one peak" in texts(app)
+    assert "a list of picked peaks" in texts(app) and "in one cell of 1 Hz are one peak" in texts(app)
     assert "beyond the axis" not in texts(app)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
     upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n")

@@ -1,7 +1,7 @@
 """Mixtures at full scale: 50 to 100 of hundreds of compounds, as the peaks that one would pick from their spectrum.
 
 A mixture stays a sparse list of peaks (position, area). Each multiplet is moved by a shift of its own and by one
-that its whole compound shares, split into its first-order lines, and lines nearer than the resolution are one peak.
+that its whole compound shares, split into its first-order lines, and lines in one cell of the resolution are one peak.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class ScaleConfig:
     noise: float = bounded(3e-4, 0.0, 0.1, "standard deviation of a peak's area, in protons of a compound of concentration 1")
     gain: float = bounded(0.02, 0.0, 0.5, "relative standard deviation of a peak's area, as from integration")
     line_error: float = bounded(0.1, 0.0, 5.0, "standard deviation of a line's position, in Hz")
-    resolution: float = bounded(1.0, 0.05, 20.0, "lines nearer than this are one peak, in Hz")
+    resolution: float = bounded(1.0, 0.05, 20.0, "width of the cells whose lines are one peak, in Hz")
     n_foreign: int = bounded(0, 0, 100, "compounds that the library does not hold")
 
     def __post_init__(self):

@@ -179,7 +179,7 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
 def draw_picture(case: Case, compound: int) -> None:
     """Draw the spectrum with one compound coloured in it."""
     st.fragment(picture)(case, compound, layers_of(case, compound))
-    merged = "" if case.mixture is None else f"; lines nearer than {ScaleConfig.resolution:g} Hz are one peak"
+    merged = "" if case.mixture is None else f"; lines in one cell of {ScaleConfig.resolution:g} Hz are one peak"
     st.caption(
         f"The network sees no curve but a list of picked peaks, each a position and an area{merged}. The grey curve is "
         "drawn from that list."
