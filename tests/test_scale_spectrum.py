@@ -4,7 +4,7 @@ import pytest
 from nmrclassify.axis import FULL_AXIS, Axis
 from nmrclassify.scale.identify import Detector
 from nmrclassify.scale.mixtures import Peaks, ScaleConfig, draw
-from nmrclassify.scale.spectrum import LINE_WIDTH, MAX_POINTS, draw_range, layers, separated, spectrum, true_part, widened
+from nmrclassify.scale.spectrum import LINE_WIDTH, MAX_POINTS, draw_range, layers, spectrum, true_part, widened
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
 
 SMALL = Axis(4096, 0.0, 4.0, "ppm", 600.0)
@@ -104,7 +104,7 @@ def test_any_range_is_widened_to_one_that_can_be_drawn(low, high):
 def test_parts_never_stand_above_the_mixture(found):
     answer, mixture = found
     for compound in range(answer.compounds.n_compounds):
-        assert (separated(answer, compound) <= answer.peaks.areas).all()
+        assert (answer.separated(compound) <= answer.peaks.areas).all()
     for compound in [*answer.named[:4], int(answer.chances.argmin())]:
         shown = layers(answer, int(compound), mixture)
         assert (shown.chosen <= shown.mixture).all() and (shown.explained <= shown.mixture).all()

@@ -18,15 +18,19 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from ..axis import FULL_AXIS
 from ..compounds import Compounds, alike, read_compounds
-from ..scale.finishing import DEVELOPMENT, JITTERS
+from ..scale.evidence import Templates, gather
+from ..scale.finishing import DEVELOPMENT, JITTERS, THRESHOLDS, f1
 from ..scale.identify import Detector
 from ..scale.mixtures import PeakMixture, ScaleConfig, draw
+from ..scale.network import compete
 from ..scale.peers import HEIGHTS, LeastSquares, Pursuit, Transport, Tuned, named, tune
 from ..scale.scoring import Score
+from ..scale.weights import shipped
 from ..synthetic import SyntheticConfig, synthetic_compounds
 from ..training import set_threads
 from ._cost import cost, unsplit
@@ -50,6 +54,7 @@ class Plan:
     peers: int = 5  # mixtures of each library that the classical methods get
     transport: int = 2  # mixtures of the first library that optimal transport gets
     development: int = 6  # mixtures of each jitter that the classical methods are tuned on
+    rounds: int = 8  # mixtures of each jitter that show what a round of explaining away adds
     repeats: int = 9
 
 
@@ -82,6 +87,32 @@ def _network(kind: str, seed: int, jitter: float, plan: Plan) -> list[Score]:
         score.add_answer(mixture, detector.identify(mixture.peaks), groups)
         scores.append(score)
     return scores
+
+
+def rounds(plan: Plan) -> dict[str, list[float]]:
+    """Return for each jitter the F1 after the first look and after each round, on a development library.
+
+    The best threshold of each: what a round adds, not how it is calibrated.
+    """
+    set_threads()
+    seed = DEVELOPMENT[1]
+    compounds, _ = library("synthetic", seed, plan.compounds)
+    network, templates, found = shipped().network, Templates.of(compounds), {}
+    for jitter in JITTERS:
+        chances: list[list[np.ndarray]] = []
+        truths = []
+        for number in range(plan.rounds):
+            mixture = draw(compounds, replace(plan.recipe, jitter=jitter), np.random.default_rng([seed, 2, number]))
+            with torch.no_grad():
+                said = network(gather(templates, mixture.peaks))
+            every = torch.arange(compounds.n_compounds).repeat_interleave(said.first.shape[1])
+            judged = [(every, said.first.flatten())]
+            judged += [(look.compound, state["logit"]) for look, state in zip(said.looks, said.rounds)]
+            chances.append([-torch.expm1(compete(*one, compounds.n_compounds)[1]).numpy() for one in judged])
+            truths.append(np.isin(np.arange(compounds.n_compounds), mixture.present))
+        truth, steps = np.concatenate(truths), [np.concatenate(step) for step in zip(*chances)]
+        found[f"{jitter:g}"] = [round(max(f1(step >= level, truth) for level in THRESHOLDS), 3) for step in steps]
+    return found
 
 
 def _tuned(method: str, plan: Plan) -> tuple[Tuned, dict[float, Tuned]]:
@@ -224,7 +255,7 @@ def measure(plan: Plan) -> dict:
         method: {str(jitter): vars(found) for jitter, found in {"all": one, **each}.items()}
         for method, (one, each) in tuned.items()
     }
-    return {"plan": asdict(plan), "notes": notes, "tuned": settings, "one_mixture": costs, "table": rows}
+    return {"plan": asdict(plan), "notes": notes, "f1_after_each_round": rounds(plan), "tuned": settings, "one_mixture": costs, "table": rows}
 
 
 def run() -> dict:

@@ -31,16 +31,20 @@ FLOORS = (1e-5, 0.02)  # of the unit
 MAX_TELLING = 2000  # multiplets that the spread of the shifts is estimated from
 
 _BIN = 0.06
+CLOSE = 0.08  # natural logarithm: how closely a bound fits the amount where nothing overlaps
 LOG_AMOUNT = torch.arange(-9.5, 4.0, _BIN)  # natural logarithms of the amounts voted for, relative to the mixture's unit
 _MIDDLE = 0.04
 SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
 
 
+def likelihood(over: Tensor, width: float = CLOSE) -> Tensor:
+    """Return how likely a bound is that lies `over` (in logarithms) the amount: close where nothing overlaps, else above."""
+    return 3.0 * CLOSE / width * torch.exp(-0.5 * (over / width) ** 2) + 0.1 * (over > 0) * torch.exp(-over) + 1e-4
+
+
 def _kernel() -> Tensor:
-    """Likelihood of seeing a bound e where the amount is g: close where nothing overlaps, else above; (e, g)."""
-    d = LOG_AMOUNT[:, None] - LOG_AMOUNT[None]
-    width = (0.08**2 + _BIN**2 / 12) ** 0.5  # a vote stands anywhere in its bin
-    return 3.0 * 0.08 / width * torch.exp(-0.5 * (d / width) ** 2) + 0.1 * (d > 0) * torch.exp(-d) + 1e-4
+    """Return the likelihood of every bound of the grid at every amount of the grid."""
+    return likelihood(LOG_AMOUNT[:, None] - LOG_AMOUNT[None], (CLOSE**2 + _BIN**2 / 12) ** 0.5)  # anywhere in its bin
 
 
 def _reach(axis: Axis) -> int:
@@ -292,11 +296,11 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
         weight = 0.5 * (templates.n_lines[m0:m1, None] - 1).clamp(max=4) * fit  # (m, S)
         index = ((bound - (grid[0] - _BIN / 2)) / _BIN).clamp_(0, len(grid) - 1).long()
 
-        def likelihood(mass: Tensor, index: Tensor = index) -> Tensor:
+        def voted(mass: Tensor, index: Tensor = index) -> Tensor:
             return (torch.zeros(len(index), len(grid)).scatter_add_(1, index, mass) @ kernel).log_()
 
-        near = likelihood((weight + prior).exp())
-        anywhere = likelihood(weight.exp() / len(shifts))
+        near = voted((weight + prior).exp())
+        anywhere = voted(weight.exp() / len(shifts))
         owner = templates.owner[m0:m1] - low
         votes = torch.zeros(high - low, len(grid)).index_add_(0, owner, near - 0.4 * anywhere)
         highest = functional.max_pool1d(votes[:, None], 9, 1, 4)[:, 0] == votes

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from ..drawing import Theme, finish
 from .identify import Identification
-from .spectrum import Drawing, Layers, draw_range, separated
+from .spectrum import Drawing, Layers, draw_range
 from .verdict import Curve
 
 N_POINTS = 2_400  # of each trace: two for each pixel of a wide screen
@@ -161,7 +161,7 @@ def neighbourhoods(found: Identification, compound: int, multiplets: np.ndarray,
     large, the library's line would be at the place and the amount that were found.
     """
     compounds, peaks, colour = found.compounds, found.peaks, colours(theme)
-    own = separated(found, compound)
+    own = found.separated(compound)
     shown = multiplets[:N_PANELS]
     rows = -(-len(shown) // 2)
     height, gap, top_margin = 130, 62, 96

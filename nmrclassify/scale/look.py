@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .evidence import Evidence
+from .evidence import CLOSE, Evidence, likelihood
 
 
 @dataclass
@@ -50,12 +50,12 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     multiplet, hypothesis = rows_of(t.first_multiplet, compound)
     # The places that suit this amount: the bound is close to it, or above where others overlap.
     over = evidence.bounds[multiplet] - x[hypothesis, None]  # (U, 24)
-    suits = evidence.scores[multiplet] + (3 * torch.exp(-0.5 * (over / 0.08) ** 2) + 0.1 * (over > 0) * torch.exp(-over) + 1e-4).log()
+    suits = evidence.scores[multiplet] + likelihood(over).log()
     n_places = min(n_places, suits.shape[1])
     top = suits.topk(n_places, 1)
     over = over.gather(1, top.indices)
     # Votes are counted in bins; the amount itself is what the places that fit closely agree on.
-    weight = (-0.5 * (over[:, 0] / 0.08) ** 2).exp()
+    weight = (-0.5 * (over[:, 0] / CLOSE) ** 2).exp()
     sums = torch.zeros(2, len(x), device=x.device).index_add_(1, hypothesis, torch.stack([weight * over[:, 0], weight]))
     x = x + sums[0] / (sums[1] + 0.3)
     index = evidence.places[multiplet].gather(1, top.indices)

@@ -116,12 +116,6 @@ class Layers:
     truth: np.ndarray | None
 
 
-def separated(found: Identification, compound: int) -> np.ndarray:
-    """Return the area of every peak that is a compound's, shape (n_peaks,), at most all of it."""
-    # A doubtful compound with two multiplets on one peak can claim it twice.
-    return np.minimum(found.separated(compound), found.peaks.areas)
-
-
 def true_part(mixture: PeakMixture, compound: int) -> np.ndarray | None:
     """Return the area that a compound really brings to every peak, shape (n_peaks,), or None if it is not in the mixture."""
     if compound not in mixture.present:
@@ -134,7 +128,7 @@ def true_part(mixture: PeakMixture, compound: int) -> np.ndarray | None:
 def layers(found: Identification, compound: int, mixture: PeakMixture | None = None) -> Layers:
     """Return the spectra of a mixture, of what its named compounds explain, and of one compound in it."""
     peaks: Peaks = found.peaks
-    part = separated(found, compound)
+    part = found.separated(compound)
     named = found.chances[compound] >= found.threshold
     # Shown within what is explained only if it is named.
     explained = np.maximum(found.explained * peaks.areas, part if named else 0.0)

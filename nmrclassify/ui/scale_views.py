@@ -7,7 +7,7 @@ import streamlit as st
 from ..scale import figures, files, growth_figure, verdict
 from ..scale.identify import Identification
 from ..scale.mixtures import ScaleConfig
-from ..scale.spectrum import Layers, separated, widened
+from ..scale.spectrum import Layers, widened
 from . import charts, link
 from .scale import Case, layers_of, start_afresh
 from .scale_uploads import plain
@@ -129,7 +129,7 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
     low, high = widened(axis, link.get("low", usual[0]), link.get("high", usual[1]))
     name = found.compounds.names[compound]
     inside = np.flatnonzero((found.peaks.ppm >= low) & (found.peaks.ppm <= high))
-    area, own = found.peaks.areas[inside].sum(), separated(found, compound)[inside].sum()
+    area, own = found.peaks.areas[inside].sum(), found.separated(compound)[inside].sum()
     part = f"{own / area:.0%} of the area is its own" if len(inside) else "no peak is there"
     charts.chart(
         figures.detail(shown, low, high, name, theme),
@@ -297,7 +297,7 @@ def compound_view(case: Case, compound: int) -> None:
             ),
         },
     )
-    share = separated(found, compound).any()
+    share = found.separated(compound).any()
     like = np.flatnonzero(case.library.groups == case.library.groups[compound])[0]
     if like != compound:
         st.info(
