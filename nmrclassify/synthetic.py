@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
+from .alike import alike
 from .axis import FULL_AXIS
-from .compounds import Compounds, alike
+from .compounds import Compounds
 from .config import bounded, check
 from .multiplets import n_couplings
 

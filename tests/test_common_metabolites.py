@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 import nmrclassify
+from nmrclassify.alike import alike
 from nmrclassify.axis import FULL_AXIS
-from nmrclassify.compounds import alike, read_compounds
+from nmrclassify.compounds import read_compounds
 
 TABLE = Path(nmrclassify.__file__).parent / "data" / "common_metabolites.csv"
 INDEPENDENT = Path(__file__).parents[2] / "shared" / "data" / "gissmo_first_order_multiplets.csv"

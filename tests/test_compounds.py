@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmrclassify.alike import alike
 from nmrclassify.axis import FULL_AXIS, PPM_AXIS, Axis
 from nmrclassify.compounds import (
     DEFAULT_COUPLING,
@@ -13,7 +14,6 @@ from nmrclassify.compounds import (
     MAX_ROWS,
     Compounds,
     Problem,
-    alike,
     read_compounds,
     safe_name,
 )

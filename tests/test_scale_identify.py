@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from nmrclassify.alike import alike
 from nmrclassify.axis import FULL_AXIS, Axis
-from nmrclassify.compounds import Compounds, alike
+from nmrclassify.compounds import Compounds
 from nmrclassify.scale.evidence import gather
 from nmrclassify.scale.identify import FAINT, Detector
 from nmrclassify.scale.mixtures import Peaks, ScaleConfig, draw

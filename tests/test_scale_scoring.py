@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmrclassify.alike import alike
 from nmrclassify.axis import FULL_AXIS
-from nmrclassify.compounds import Compounds, alike
+from nmrclassify.compounds import Compounds
 from nmrclassify.scale.mixtures import ScaleConfig, draw
 from nmrclassify.scale.scoring import BINS, SHARED, Score, mask_shares
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmrclassify.alike import alike
 from nmrclassify.axis import FULL_AXIS
-from nmrclassify.compounds import alike, read_compounds
+from nmrclassify.compounds import read_compounds
 from nmrclassify.synthetic import AROMATIC, GISSMO, HMDB, SyntheticConfig, synthetic_compounds
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "data" / "gissmo_first_order_multiplets.csv"

@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ..alike import alike
 from ..axis import FULL_AXIS
-from ..compounds import Compounds, alike, read_compounds
+from ..compounds import Compounds, read_compounds
 from ..scale.evidence import Templates, gather
 from ..scale.finishing import DEVELOPMENT, JITTERS, THRESHOLDS, f1
 from ..scale.identify import Detector

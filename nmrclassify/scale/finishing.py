@@ -10,9 +10,9 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
+from ..alike import alike
 from ..axis import FULL_AXIS
 from ..calibration import TEMPERATURES
-from ..compounds import alike
 from ..synthetic import SyntheticConfig, synthetic_compounds
 from .evidence import Templates, gather
 from .mixtures import ScaleConfig, draw

@@ -7,8 +7,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from ..alike import alike
 from ..axis import FULL_AXIS, Axis
-from ..compounds import Compounds, alike
+from ..compounds import Compounds
 from .evidence import Templates, gather
 from .mixtures import Peaks
 from .weights import Trained, shipped
