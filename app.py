@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify import figures
-from nmrclassify.ui import charts, workspace
+from nmrclassify.ui import charts, views, workspace
 
 ORDER = {
     "queries": "This network has one output for each compound of the library, and shows those that it finds; it is not told how many there are.",
@@ -17,11 +17,11 @@ st.markdown(
     "One spectrum, several compounds in it: the network estimates a **mask** for each compound that it hears, and through each "
     "mask sees that compound alone."
 )
-workspace.mixture_heading(view)
-workspace.say_verdict(view)
+views.mixture_heading(view)
+views.say_verdict(view)
 
 charts.chart(
-    figures.overview(view.areas, view.answer, names, view.library.axis, view.theme, view.truth),
+    figures.overview(view.areas, view.answer, names, view.library.axis, view.theme, view.truth, view.cell),
     alt=f"The mixture, a mask for each output, separated multiplets, truth and class bars. {figures.alt_text(view.answer, names)}",
     key="overview",
 )
@@ -40,7 +40,7 @@ with st.expander("How to read this picture", icon=":material/help:"):
 5. **Which compounds?** The probability of each compound. ◇ marks those that are in the mixture.
 
 {ORDER[view.answer.kind]} Press *Next* for another mixture that was
-kept out of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer.
+kept out of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer. Click any cell of a map to follow its value through the network.
 """
     )
 

@@ -54,6 +54,11 @@ class Answer:
         return self.chances[0, self.named] if self.kind == "queries" else self.chances.max(axis=-1)
 
     @property
+    def outputs(self) -> np.ndarray:
+        """Which of the network's outputs are shown, shape (M,): with queries the named compounds', with slots all in order."""
+        return self.named if self.kind == "queries" else np.arange(len(self.named))
+
+    @property
     def unknown(self) -> float | None:
         """Probability that the mixture holds something that is not in the library; slots do not tell."""
         return float(self.chances[0, -1]) if self.kind == "queries" else None
@@ -70,8 +75,10 @@ def class_names(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @torch.inference_mode()
-def answer(model: Network, areas: np.ndarray) -> Answer:
+def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None) -> Answer:
     """Run a model on one mixture of shape (P, L).
+
+    `outputs` says which of the outputs of queries to show, whatever was found; slots always show all.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def answer(model: Network, areas: np.ndarray) -> Answer:
     found = order[logits[order] > 0][:MAX_SHOWN]
     if logits[-1] > 0:
         found = np.append(found[: MAX_SHOWN - 1], len(presence) - 1)
-    shown = found if len(found) else order[:1]
+    shown = outputs if outputs is not None else found if len(found) else order[:1]
     encoding, *outputs = record
     return Answer(
         "queries", encoding, *(part[shown] for part in outputs), shown, presence[None], counts_found(output)[0].numpy(),

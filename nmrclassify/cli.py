@@ -155,7 +155,7 @@ def _train(arguments: argparse.Namespace) -> dict:
         runs.save_state(trainer, folder)
         raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on")
     result = evaluate(trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight).summary()
-    path = runs.save(Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli")
+    path = runs.save(Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli", trainer.timeline)
     return {
         "seconds": round(trainer.seconds, 2),
         "steps": trainer.step,

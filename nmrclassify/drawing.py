@@ -15,6 +15,7 @@ from .axis import Axis
 # text on the published tone would fall short of a contrast of 4.5.
 OUTPUT_COLOURS = ("#0072B2", "#B34A00", "#007A59", "#A3487A", "#8A6100", "#2878A8", "#6B6A00", "#666666")
 GAP = 1  # empty columns between side-by-side maps
+CROWDED = 3  # headings in a row
 FRAME = "#E69F00"
 
 
@@ -23,6 +24,11 @@ class Theme:
     """Colours of the page that a figure is drawn on."""
 
     dark: bool = False
+    large: bool = False  # for a projector
+
+    def points(self, size: float) -> float:
+        """Return a type size for this page."""
+        return 1.35 * size if self.large else size
 
     @property
     def text(self) -> str:
@@ -69,13 +75,15 @@ class Scale:
     def coloraxis(self, theme: Theme, centre: float, length: float) -> dict:
         """Return the Plotly colour axis, with its bar at height `centre` of the figure."""
         bar = {
-            "title": {"text": self.title, "side": "right", "font": {"size": 11}},
+            "title": {"text": self.title, "side": "right", "font": {"size": theme.points(11)}},
             "thickness": 9, "len": length, "y": centre, "yanchor": "middle", "x": 1.005, "xpad": 2,
-            "tickfont": {"size": 10}, "outlinewidth": 0, "nticks": 4,
+            "tickfont": {"size": theme.points(10)}, "outlinewidth": 0, "nticks": 4,
         }
         if self.root:
             steps = np.array([m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)])
             shown = [0.0, *steps[(steps <= self.high) & (steps >= self.high / 6)]]
+            if self.low < 0:  # few enough to stand on a short bar
+                shown = [-shown[-1], 0.0, shown[-1]]
             bar |= {"tickvals": list(self.place(np.array(shown))), "ticktext": [f"{v:g}" for v in shown]}
         low, high = self.place(np.array([self.low, self.high]))
         return {"cmin": float(low), "cmax": float(high), "colorscale": self.colours, "colorbar": bar}
@@ -102,6 +110,12 @@ class MapRow:
         Labels of the vertical axis, in place of numbers.
     outputs : bool
         Whether the maps are the network's outputs.
+    indices : ndarray, shape (C,), optional
+        Which of the network's outputs each map shows, for clicks; none of them where it is left out.
+    ids : ndarray, shape (rows,), optional
+        What the rows are, where they do not stand in order: filters sorted by likeness.
+    mark : tuple of (int or None, int or None), optional
+        A row (its id) and a position to frame in every map; all rows, or all positions, where one is None.
     """
 
     title: str
@@ -112,6 +126,9 @@ class MapRow:
     headings: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     outputs: bool = True
+    indices: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    mark: tuple[int | None, int | None] | None = None
 
 
 @dataclass
@@ -126,6 +143,10 @@ class Sheet:
     layout: dict = field(default_factory=dict)
     annotations: list[dict] = field(default_factory=list)
     shapes: list[dict] = field(default_factory=list)
+
+    def __post_init__(self):
+        # Larger type needs wider gaps.
+        self.gaps, self.bottom = [round(self.theme.points(gap)) for gap in self.gaps], round(self.theme.points(self.bottom))
 
     @property
     def total(self) -> int:
@@ -145,12 +166,12 @@ class Sheet:
         self.layout[f"yaxis{suffix}"] = common | {"anchor": f"x{suffix}", "domain": self.domain(row)} | y
         return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
 
-    def title(self, row: int, text: str, shift: int = 4) -> None:
+    def title(self, row: int, text: str, shift: float = 4) -> None:
         """Write plain words at the left above a row."""
         self.annotations.append(
             {
                 "text": text, "x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": self.domain(row)[1], "yref": "paper",
-                "yanchor": "bottom", "yshift": shift, "showarrow": False, "font": {"size": 13}, "align": "left",
+                "yanchor": "bottom", "yshift": shift, "showarrow": False, "font": {"size": self.theme.points(13)}, "align": "left",
             }
         )
 
@@ -167,10 +188,16 @@ class Sheet:
         where = [prefix[m] + place(axis, p) if p >= 0 else f"gap {i}" for i, (m, p) in enumerate(columns)]
         start = 1 if content.row_name == "peak" else 0
         labels = list(content.names) or None
+        ids = np.arange(n_rows) if content.ids is None else content.ids
         number = "%{y}" if labels else f"{content.row_name} %{{y}}"
+        rows = labels or (np.arange(start, start + n_rows) if content.ids is None else [str(i) for i in ids])
         trace = {
-            "type": "heatmap", "z": scale.place(wide), "x": where,
-            "y": labels or np.arange(start, start + n_rows), "coloraxis": coloraxis, "hoverongaps": False,
+            "type": "heatmap", "z": scale.place(wide), "x": where, "y": rows, "coloraxis": coloraxis, "hoverongaps": False,
+            # What a click on a cell, or a table of the figure, has to know.
+            "meta": {
+                "rows": content.row_name, "ids": ids.tolist(), "positions": n, "root": scale.root, "title": content.title,
+                "outputs": None if content.indices is None else [int(i) for i in content.indices],
+            },
         }
         shown = "%{z:.3g}"
         if scale.root:
@@ -182,6 +209,8 @@ class Sheet:
         y: dict = {"autorange": "reversed", "type": "category"} if labels else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
         if content.row_name == "peak" and not labels:
             y |= {"dtick": 1 if n_rows < 4 else 5, "tick0": 1}
+        if content.ids is not None and not labels:
+            y = {"title": {"text": f"{content.row_name}s, sorted"}, "type": "category", "showticklabels": False}
         self.traces.append(trace | self.axes(row, x, y))
         # The empty cells' colour, under the heatmap, wherever a map leaves a cell blank.
         suffix = str(row + 1) if row else ""
@@ -192,16 +221,35 @@ class Sheet:
                     "x0": m * (n + GAP) - 0.5, "x1": m * (n + GAP) + n - 0.5, "line": {"width": 0}, "fillcolor": self.theme.empty,
                 }
             )
+        if content.mark is not None:
+            self._frame(content, ids, f"x{suffix}", f"y{suffix}", 0 if labels or content.ids is not None else start)
+        # Neighbours would run into each other on a narrow screen, so every other one stands higher.
+        crowded = len(content.headings) > CROWDED
         for i, heading in enumerate(content.headings):
             self.annotations.append(
                 {
                     "text": heading, "x": i * (n + GAP) + (n - 1) / 2, "xref": f"x{suffix}", "y": 1, "yref": f"y{suffix} domain",
-                    "yanchor": "bottom", "yshift": 3, "showarrow": False, "font": {"size": 13, "color": "white"},
+                    "yanchor": "bottom", "yshift": 3 + self.theme.points(21) * (crowded and i % 2), "showarrow": False, "font": {"size": self.theme.points(13), "color": "white"},
                     "bgcolor": OUTPUT_COLOURS[i % 8], "borderpad": 2,
                 }
             )
         if content.title:
-            self.title(row, content.title, 26 if content.headings else 4)
+            self.title(row, content.title, self.theme.points(26 + 21 * crowded) if content.headings else 4)
+
+    def _frame(self, content: MapRow, ids: np.ndarray, x: str, y: str, first: int) -> None:
+        """Frame the marked cell, row or column in every map of a row."""
+        n_maps, n_rows, n = content.maps.shape
+        row, position = content.mark
+        at = np.flatnonzero(ids == row)
+        low, high = (0, n_rows) if row is None or not len(at) else (at[0], at[0] + 1)
+        left, right = (0, n) if position is None else (n - 1 - position, n - position)
+        for m in range(n_maps):
+            box = {
+                "type": "rect", "xref": x, "yref": y, "x0": m * (n + GAP) + left - 0.5, "x1": m * (n + GAP) + right - 0.5,
+                "y0": first + low - 0.5, "y1": first + high - 0.5,
+            }
+            # Two lines, so that the frame is seen on the darkest and on the brightest cell.
+            self.shapes += [box | {"line": {"color": "#000000", "width": 4}}, box | {"line": {"color": FRAME, "width": 2}}]
 
     def figure(self, **layout) -> go.Figure:
         """Return the finished figure."""
@@ -218,7 +266,7 @@ def finish(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure
         "height": height,
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": theme.text, "size": 12},
+        "font": {"color": theme.text, "size": theme.points(12)},
         "margin": {"l": 64, "r": 8, "t": 30, "b": 44} | layout.pop("margin", {}),
         "hoverlabel": {"bgcolor": theme.empty, "font": {"color": theme.text}},
         "showlegend": False,
@@ -231,7 +279,7 @@ def finish(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure
 
 def stack(rows: list[MapRow], axis: Axis, theme: Theme) -> go.Figure:
     """Draw rows of maps below each other; rows of the same scale share its colour bar."""
-    gaps = [(50 if row.headings else 26) + (22 if i else 0) for i, row in enumerate(rows)]
+    gaps = [(50 if row.headings else 26) + 21 * (len(row.headings) > CROWDED) + (22 if i else 0) for i, row in enumerate(rows)]
     sheet = Sheet(theme, [row.height for row in rows], gaps)
     add_rows(sheet, rows, axis)
     return sheet.figure()

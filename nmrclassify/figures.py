@@ -5,11 +5,14 @@ import plotly.graph_objects as go
 
 from .answers import Answer, Truth, class_names, percent
 from .axis import Axis
-from .drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Sheet, Theme, add_rows, finish, peak, place, stack
+from .drawing import CROWDED, FRAME, OUTPUT_COLOURS, MapRow, Scale, Sheet, Theme, add_rows, finish, peak, place, stack
+from .inside import Cell
 from .library import Library
 from .masks import overlap, shares, silent, similarity_order
 
 MASKS = "Viridis"
+# At the foot of the figure, however many lines the entries take on a narrow screen.
+BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
 
 
@@ -32,7 +35,8 @@ def headings(given: Answer, names: tuple[str, ...], truth: Truth | None) -> tupl
 
 
 def overview(
-    areas: np.ndarray, given: Answer, names: tuple[str, ...], axis: Axis, theme: Theme, truth: Truth | None = None
+    areas: np.ndarray, given: Answer, names: tuple[str, ...], axis: Axis, theme: Theme, truth: Truth | None = None,
+    cell: Cell | None = None,
 ) -> go.Figure:
     """Draw a mixture being taken apart: mixture, masks, separated multiplets beside the truth, class bars.
 
@@ -45,25 +49,37 @@ def overview(
     theme : Theme
     truth : Truth, optional
         Adds the row of true sources, and the marks for right and wrong.
+    cell : Cell, optional
+        Framed.
     """
-    scale = area_scale(theme, areas)
-    seen = np.where(silent(given.encoding), np.nan, given.masks)[:, similarity_order(given.masks)]
+    scale, order = area_scale(theme, areas), similarity_order(given.masks)
+    seen = np.where(silent(given.encoding), np.nan, given.masks)[:, order]
+    here = {"height": 84, "mark": _column(cell)}
     rows = [
-        MapRow("<b>Mixture</b>: all that the network sees", areas[None], scale, height=84, outputs=False),
+        MapRow("<b>Mixture</b>: all that the network sees", areas[None], scale, outputs=False, **here),
         MapRow(
             "<b>Masks</b>: what each output lets through", seen, mask_scale(), "filter", 150,
-            headings(given, names, truth),
+            headings(given, names, truth), indices=given.outputs, ids=order, mark=_spot(cell),
         ),
-        MapRow("<b>Separated</b>: the mixture through each mask", given.multiplets, scale, height=84),
+        MapRow("<b>Separated</b>: through each mask", given.multiplets, scale, indices=given.outputs, **here),
     ]
     if truth is not None:
-        rows.append(MapRow("<b>Truth</b>: what was mixed", truth.sources, scale, height=84))
+        rows.append(MapRow("<b>Truth</b>: what was mixed", truth.sources, scale, indices=given.outputs, **here))
     bars = len(rows)
-    height = 16 * given.chances.shape[1] + 8
-    sheet = Sheet(theme, [row.height for row in rows] + [height], [26, 68] + [46] * (bars - 2) + [62], bottom=46)
+    height = round(theme.points(16)) * given.chances.shape[1] + 8
+    above = 68 + 21 * (len(given.named) > CROWDED)
+    sheet = Sheet(theme, [row.height for row in rows] + [height], [26, above] + [46] * (bars - 2) + [62], bottom=46)
     add_rows(sheet, rows, axis)
     (_presence_bars if given.kind == "queries" else _softmax_bars)(sheet, bars, given, names, theme, truth)
     return sheet.figure(barmode="overlay", bargap=0.25)
+
+
+def _spot(cell: Cell | None) -> tuple[int, int] | None:
+    return None if cell is None else (cell.filter, cell.position)
+
+
+def _column(cell: Cell | None) -> tuple[None, int] | None:
+    return None if cell is None else (None, cell.position)
 
 
 def _presence_bars(
@@ -76,7 +92,7 @@ def _presence_bars(
     note = " (◇ in the mixture)" if truth is not None else ""
     on = sheet.axes(
         row, {"range": [-0.01, 1.02], "tickformat": ".0%", "title": {"text": "probability" + note, "standoff": 4}},
-        {"autorange": "reversed", "tickfont": {"size": 11}, "dtick": 1, "type": "category"},
+        {"autorange": "reversed", "tickfont": {"size": theme.points(11)}, "dtick": 1, "type": "category"},
     )
     sheet.traces.append(
         {
@@ -111,7 +127,7 @@ def _softmax_bars(
             "range": [-0.02, n_outputs * pitch - 0.1],
             "title": {"text": "probability" + (" (◇ true compound)" if truth is not None else ""), "standoff": 4},
         },
-        {"autorange": "reversed", "tickfont": {"size": 11}, "dtick": 1, "type": "category"},
+        {"autorange": "reversed", "tickfont": {"size": theme.points(11)}, "dtick": 1, "type": "category"},
     )
     for i, chances in enumerate(given.chances):
         sheet.traces.append(
@@ -139,40 +155,52 @@ def _softmax_bars(
 
 
 def area_maps(
-    stacks: list[tuple[str, np.ndarray]], axis: Axis, theme: Theme, headings: tuple[str, ...] = (), outputs: bool = True
+    stacks: list[tuple[str, np.ndarray]], axis: Axis, theme: Theme, headings: tuple[str, ...] = (), outputs: bool = True,
+    indices: np.ndarray | None = None, cell: Cell | None = None,
 ) -> go.Figure:
-    """Draw rows of area maps (C, P, L) on the scale of the largest area among them."""
+    """Draw rows of area maps (C, P, L) on the scale of the largest area among them; `indices` as in `MapRow`."""
     scale = area_scale(theme, *(maps for _, maps in stacks))
     return stack(
         [
-            MapRow(f"<b>{title}</b>", maps, scale, headings=headings if i == 0 else (), outputs=outputs, height=110)
+            MapRow(
+                f"<b>{title}</b>", maps, scale, headings=headings if i == 0 else (), outputs=outputs, height=110, indices=indices,
+                mark=_column(cell),
+            )
             for i, (title, maps) in enumerate(stacks)
         ],
         axis, theme,
     )
 
 
-def difference_maps(title: str, maps: np.ndarray, high: float, axis: Axis, theme: Theme) -> go.Figure:
+def difference_maps(
+    title: str, maps: np.ndarray, high: float, axis: Axis, theme: Theme, indices: np.ndarray | None = None, cell: Cell | None = None
+) -> go.Figure:
     """Draw maps of area differences (C, P, L) on a diverging scale, symmetric around zero, up to `high`."""
     scale = Scale("difference", -high, high, theme.differences)
-    return stack([MapRow(f"<b>{title}</b>", maps, scale, height=110)], axis, theme)
+    return stack([MapRow(f"<b>{title}</b>", maps, scale, height=110, indices=indices, mark=_column(cell))], axis, theme)
 
 
 def mask_maps(
-    stacks: list[tuple[str, np.ndarray]], axis: Axis, theme: Theme, headings: tuple[str, ...] = (), outputs: bool = True
+    stacks: list[tuple[str, np.ndarray]], axis: Axis, theme: Theme, headings: tuple[str, ...] = (), outputs: bool = True,
+    indices: np.ndarray | None = None, ids: np.ndarray | None = None, cell: Cell | None = None,
 ) -> go.Figure:
-    """Draw rows of maps (C, N, L) of values from 0 to 1, always on the scale 0 to 1."""
+    """Draw rows of maps (C, N, L) of values from 0 to 1, always on the scale 0 to 1; `indices` and `ids` as in `MapRow`."""
     scale = mask_scale()
     return stack(
         [
-            MapRow(f"<b>{title}</b>", maps, scale, "filter", 190, headings if i == 0 else (), outputs=outputs)
+            MapRow(
+                f"<b>{title}</b>", maps, scale, "filter", 190, headings if i == 0 else (), outputs=outputs, indices=indices,
+                ids=ids, mark=_spot(cell),
+            )
             for i, (title, maps) in enumerate(stacks)
         ],
         axis, theme,
     )
 
 
-def sum_and_overlap(masks: np.ndarray, hidden: np.ndarray, axis: Axis, theme: Theme) -> go.Figure:
+def sum_and_overlap(
+    masks: np.ndarray, hidden: np.ndarray, axis: Axis, theme: Theme, ids: np.ndarray | None = None, cell: Cell | None = None
+) -> go.Figure:
     """Draw the sum of the masks, from 0 to C, beside the second-highest mask, from 0 to 1.
 
     Parameters
@@ -184,7 +212,19 @@ def sum_and_overlap(masks: np.ndarray, hidden: np.ndarray, axis: Axis, theme: Th
     both = np.stack([masks.sum(axis=0), overlap(masks)])
     scale = Scale("mask", 0.0, float(len(masks)), MASKS)
     title = "<b>Left: sum of the masks. Right: second-highest mask</b>"
-    return stack([MapRow(title, np.where(hidden, np.nan, both), scale, "filter", 190, outputs=False)], axis, theme)
+    shown = np.where(hidden, np.nan, both)
+    return stack([MapRow(title, shown, scale, "filter", 190, outputs=False, ids=ids, mark=_spot(cell))], axis, theme)
+
+
+def mixture_over_library(areas: np.ndarray, library: Library, theme: Theme) -> go.Figure:
+    """Draw a mixture (P, L) above the map of the library, on the same axis: what could be in it stands below it."""
+    scale, totals = area_scale(theme, areas), library.areas.sum(axis=1)[None]
+    below = Scale("multiplet area", 0.0, peak(totals), theme.areas, root=True)
+    rows = [
+        MapRow("<b>The mixture</b>", areas[None], scale, height=110, outputs=False),
+        MapRow("<b>The library</b>: each row is a pure compound", totals, below, "compound", max(120, 24 * library.n_compounds), names=library.names, outputs=False),
+    ]
+    return stack(rows, library.axis, theme)
 
 
 def library_map(library: Library, theme: Theme) -> go.Figure:
@@ -250,8 +290,8 @@ def ownership(multiplets: np.ndarray, axis: Axis, theme: Theme, names: tuple[str
     return finish(traces, theme, 260, barmode="stack", showlegend=True, legend=LEGEND, xaxis=_decreasing(axis), yaxis=y)
 
 
-def learning_curves(history: list[dict], theme: Theme) -> go.Figure:
-    """Draw loss (log scale) and the share of compounds right, on training batches and on unseen compositions."""
+def learning_curves(history: list[dict], theme: Theme, step: int | None = None) -> go.Figure:
+    """Draw loss (log scale) and the share of compounds right, on training batches and on unseen compositions; a line at `step`."""
     curves = (
         ("loss", "loss", OUTPUT_COLOURS[0], "solid", ""),
         ("classification", "cross entropy (nats)", OUTPUT_COLOURS[1], "dot", ""),
@@ -270,26 +310,32 @@ def learning_curves(history: list[dict], theme: Theme) -> go.Figure:
     ]
     titles = [
         {"text": text, "x": x, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
-        for text, x in (("<b>Loss</b> (should fall)", 0), ("<b>Compounds right</b> (should rise)", 0.57))
+        for text, x in (("<b>Loss</b>", 0), ("<b>Compounds right</b>", 0.62))
     ]
     grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
+    lines = [
+        {
+            "type": "line", "xref": f"x{panel}", "yref": f"y{panel} domain", "x0": step, "x1": step, "y0": 0, "y1": 1,
+            "line": {"color": FRAME, "width": 3},
+        }
+        for panel in ("", "2") if step is not None
+    ]
     return finish(
-        traces, theme, 340, showlegend=True, legend={"orientation": "h", "y": -0.26, "yanchor": "top", "x": 0},
-        margin={"b": 100}, annotations=titles,
-        xaxis={"title": {"text": "step"}, "domain": [0, 0.43]}, yaxis={"type": "log", "title": {"text": "loss"}},
-        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.57, 1], "anchor": "y2"},
+        traces, theme, 390, showlegend=True, legend=BELOW, margin={"b": 150}, annotations=titles, shapes=lines,
+        xaxis={"title": {"text": "step"}, "domain": [0, 0.38]}, yaxis={"type": "log", "title": {"text": "loss"}},
+        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
         yaxis2=grid | {"title": {"text": "share right"}, "anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
     )
 
 
 def _table_map(
     values: np.ndarray, text: list[list[str]], x: list[str], y: list[str], template: str, theme: Theme, height: int,
-    framed: list[tuple[int, int]] = (), **layout,
+    framed: list[tuple[int, int]] = (), meta: dict | None = None, **layout,
 ) -> go.Figure:
     """Draw a small labelled matrix with its numbers in the cells, and frames around the (row, column) in `framed`."""
     trace = {
         "type": "heatmap", "z": values, "x": x, "y": y, "coloraxis": "coloraxis", "xgap": 1, "ygap": 1, "text": text,
-        "texttemplate": "%{text}", "hovertemplate": template + "<extra></extra>",
+        "texttemplate": "%{text}", "hovertemplate": template + "<extra></extra>", "meta": meta,
     }
     frames = [
         {"type": "rect", "x0": j - 0.5, "x1": j + 0.5, "y0": i - 0.5, "y1": i + 0.5, "line": {"color": FRAME, "width": 4}}
@@ -311,7 +357,7 @@ def class_heatmap(given: Answer, names: tuple[str, ...], theme: Theme, truth: Tr
         rows, framed = [f"output {i + 1}" for i in range(len(chances))], [] if truth is None else list(enumerate(truth.labels))
     return _table_map(
         chances, [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in chances], list(called[: chances.shape[1]]),
-        rows, "%{y}: %{x} %{z:.1%}", theme, 130 + 44 * len(chances), framed,
+        rows, "%{y}: %{x} %{z:.1%}", theme, 130 + 44 * len(chances), framed, {"rows": "classes", "kind": given.kind},
         coloraxis=Scale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0), xaxis={"title": {"text": "compound" + note}},
     )
 

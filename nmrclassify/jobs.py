@@ -15,6 +15,7 @@ import numpy as np
 from .answers import Truth, compare
 from .checkpoints import Checkpoint, from_bytes, to_bytes
 from .mixtures import Dataset, Mixtures
+from .timeline import Timeline
 from .training import Snapshot, TrainConfig, Trainer
 
 MAX_RUNNING = 2
@@ -140,6 +141,11 @@ class Job:
         return list(self._trainer.history)
 
     @property
+    def timeline(self) -> Timeline:
+        """The weights at steps so far; it grows while the job runs."""
+        return self._trainer.timeline
+
+    @property
     def remaining(self) -> float | None:
         """Estimated seconds to the end, or None before a first step was measured."""
         latest = self.latest
@@ -222,6 +228,8 @@ class Job:
 
     def _conclude(self, state: str, keep: bool = True) -> None:
         """Keep the model, then tell the state: who sees the end also sees what was kept."""
+        if self.timeline.steps[-1] != self._trainer.step:
+            self.timeline.add(self._trainer.step, self._trainer.model)
         if keep and self._on_end is not None and self.latest.step:
             try:
                 self._on_end(self)

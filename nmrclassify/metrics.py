@@ -10,7 +10,7 @@ from scipy.stats import t as student_t
 from .losses import Costs, counts_found, pairwise_costs
 from .matching import assign
 from .mixtures import Mixtures
-from .model import Network
+from .model import Findings, Network
 
 
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -218,6 +218,26 @@ def evaluate(model: Network, mixtures: Mixtures, reconstruction_weight: float = 
     return Evaluation(compositions=compositions, **columns)
 
 
+def presence_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
+    """Return the probability that each compound is in each mixture, from what a network's `forward` returned first.
+
+    Shape (B, K) with slots, any of whose outputs can say it; (B, K + 1) with queries, the last for something unknown.
+    """
+    if isinstance(output, Findings):
+        return output.presence.sigmoid()
+    # Where the number of compounds varies, one more class, K, is "nothing".
+    return 1 - (1 - output.softmax(-1)[..., :n_compounds]).prod(dim=1)
+
+
+def log_odds_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
+    """Return the logarithms of the odds behind `presence_of`, which still tell where that rounds to 0 or 1."""
+    if isinstance(output, Findings):
+        return output.presence
+    chances = output.double().softmax(-1)[..., :n_compounds]
+    absent = torch.log1p(-chances.clamp(max=1 - 1e-15)).sum(dim=1)
+    return torch.log(-torch.expm1(absent)) - absent
+
+
 def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
@@ -235,8 +255,7 @@ def _evaluate_slots(model: Network, part: Mixtures, reconstruction_weight: float
         "predicted": chances.argmax(-1),
         "matched": np.take_along_axis(part.labels, pairing, axis=1),
         "claims": claims,
-        # Where the number of compounds varies, one more class, K, is "nothing".
-        "presence": 1 - (1 - chances[..., : part.n_compounds]).prod(axis=1),
+        "presence": presence_of(logits, part.n_compounds).numpy(),
         "unknown": None,
         "true_counts": part.counts,
         "confidence": claims.min(axis=1),
@@ -248,7 +267,7 @@ def _evaluate_queries(model: Network, part: Mixtures, reconstruction_weight: flo
     findings, separation = model(torch.from_numpy(part.areas))
     sources = part.by_compound(part.sources)
     gains = si_sdr_improvement(separation.multiplets[:, :-1].numpy(), part.areas[:, None], sources)
-    presence = findings.presence.sigmoid().numpy()
+    presence = presence_of(findings, part.n_compounds).numpy()
     found = counts_found(findings)
     times = findings.counts.softmax(-1).amax(-1).numpy()
     sure = np.where(found.numpy() > 0, presence[:, :-1] * times, 1 - presence[:, :-1])

@@ -27,6 +27,7 @@ Inside, channels come last, (B, L, channels): a 1x1 convolution is then one matr
 contiguous numbers and the depthwise convolution three shifted multiply-adds. `bench speed` measures what that brings.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -36,6 +37,8 @@ from torch import Tensor, nn
 
 from .config import bounded, check
 from .layers import DepthwiseShifts, GlobalNorm
+
+Touch = Callable[[Tensor], Tensor]  # masks (B, M, N, L) to those to go on with: what would be, were a mask another one
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class Network(nn.Module):
         """Return the encoding, shape (B, N, L), of mixtures or of pure sources, shape (B, P, L)."""
         return self._encode(mixture).transpose(1, 2)
 
-    def _separate(self, mixture: Tensor) -> tuple[Separation, Tensor, Tensor]:
+    def _separate(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Separation, Tensor, Tensor]:
         """Return the record, the separated encodings with channels last (B, M, L, N), and the trunk (B, L, W)."""
         expected = (self.config.n_peaks, self.config.n_positions)
         if mixture.ndim != 3 or mixture.shape[1:] != expected:
@@ -170,6 +173,7 @@ class Network(nn.Module):
         encoding = self._encode(mixture)  # (B, L, N)
         # Masks and names must not depend on the unit of the areas; the norms' small constants alone would make them.
         masks, trunk = self.separator(encoding / rms(mixture))  # (B, M, L, N), (B, L, W)
+        masks = masks if touch is None else touch(masks.mT).mT
         separated = masks * encoding[:, None]  # (B, M, L, N)
         taps = self.decoder(separated).unflatten(-1, (3, self.config.n_peaks))  # (B, M, L, 3, P)
         left, middle, right = taps.unbind(-2)
@@ -196,13 +200,15 @@ class Slots(Network):
         self.to_line = nn.Linear(config.n_filters, 1)
         self.classifier = nn.Linear(config.n_positions, config.n_compounds + config.nothing)
 
-    def forward(self, mixture: Tensor) -> tuple[Tensor, Separation]:
+    def forward(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Tensor, Separation]:
         """Separate and classify.
 
         Parameters
         ----------
         mixture : Tensor, shape (B, P, L), float32
             Peak areas.
+        touch : callable, optional
+            Changes the masks on their way.
 
         Returns
         -------
@@ -215,7 +221,7 @@ class Slots(Network):
         ValueError
             If the shape of `mixture` is not the one that the network was made for.
         """
-        record, separated, _ = self._separate(mixture)
+        record, separated, _ = self._separate(mixture, touch)
         line = F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None] + self.to_line.bias  # (B, C, L, 1)
         line = torch.relu(line).squeeze(-1)  # (B, C, L)
         return self.classifier(line) / self.temperature, record
@@ -274,9 +280,9 @@ class Queries(Network):
         amounts = amounts * self.library.square().mean(1).sqrt()
         return tuple(torch.asinh(part[..., None] / scale / self.scales) for part in (amounts, left))
 
-    def forward(self, mixture: Tensor) -> tuple[Findings, Separation]:
+    def forward(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Findings, Separation]:
         """Separate, and say of each compound whether it is there, how often, and how much of it; else as `Slots.forward`."""
-        record, separated, trunk = self._separate(mixture)
+        record, separated, trunk = self._separate(mixture, touch)
         # As for the masks: whether a compound is there must not depend on the unit of the areas, how much of it must.
         scale = rms(mixture)[..., None]  # (B, 1, 1, 1)
         features = F.linear(separated, self.to_features.weight) / scale + self.to_features.bias  # (B, K + 1, L, F)

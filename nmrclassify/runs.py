@@ -16,12 +16,14 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
-from . import checkpoints
+from . import checkpoints, timeline
 from .checkpoints import Checkpoint
+from .timeline import Timeline
 from .training import Trainer
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_APP_RUNS = 200
+MAX_APP_TIMELINES = 40  # up to 24 MB each
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def new_id(kind: str, preset: str, seed: int) -> str:
     return f"{stamp}-{kind}-{preset}-s{seed}-{secrets.token_hex(6)}"
 
 
-def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str) -> Path:
-    """Write a run's files, each atomically, and return the path of its model."""
+def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str, steps: Timeline | None = None) -> Path:
+    """Write a run's files, each atomically, and return the path of its model; `steps` lets one travel back through it."""
     config = {
         "made_by": made_by,
         "preset": checkpoint.dataset.preset,
@@ -70,6 +72,8 @@ def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str
     }
     model = folder / "model.safetensors"
     checkpoints.save(checkpoint, model)
+    if steps is not None:
+        checkpoints.write_atomically(folder / timeline.FILE, steps.to_bytes())
     checkpoints.write_atomically(folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode())
     # Last, because a folder counts as a run once it has its configuration.
     checkpoints.write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
@@ -82,6 +86,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     checkpoint = Checkpoint.from_trainer(trainer, {})
     header = {"state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})}
     checkpoints.write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
+    checkpoints.write_atomically(folder / timeline.FILE, trainer.timeline.to_bytes())
     checkpoints.write_atomically(folder / "state.safetensors", save_tensors(state["tensors"], metadata=header))
 
 
@@ -101,9 +106,19 @@ def resume(folder: Path) -> Trainer:
         with safe_open(folder / "state.safetensors", "pt") as file:
             state = json.loads(file.metadata()["state"])
             trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}})
+        if (folder / timeline.FILE).is_file():
+            trainer.timeline = timeline.load(folder / timeline.FILE, trainer.model)
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(f"the state in {folder} is damaged ({error}); leave out --resume to start again") from error
     return trainer
+
+
+def history(run: Run) -> list[dict]:
+    """Return the rows of a run's training; empty where they cannot be read."""
+    try:
+        return pd.read_csv(run.folder / "history.csv").to_dict("records")
+    except (OSError, ValueError):
+        return []
 
 
 def _read(folder: Path) -> Run | None:
@@ -137,5 +152,8 @@ def listed() -> list[Run]:
 
 def prune_app_runs() -> None:
     """Remove the oldest runs that visitors of the app made, beyond `MAX_APP_RUNS`, so that a disk never fills up."""
-    for run in [run for run in listed() if run.made_by == "app"][MAX_APP_RUNS:]:
+    made_here = [run for run in listed() if run.made_by == "app"]
+    for run in made_here[MAX_APP_TIMELINES:]:
+        (run.folder / timeline.FILE).unlink(missing_ok=True)
+    for run in made_here[MAX_APP_RUNS:]:
         shutil.rmtree(run.folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from .losses import OBJECTIVES
 from .metrics import evaluate
 from .mixtures import Augmentation, Dataset, MixtureConfig, generator
 from .model import Network, NetworkConfig, Queries, Slots, rms
+from .timeline import Timeline
 
 OPTIMISERS = {
     "adamw": lambda parameters, c: torch.optim.AdamW(parameters, lr=c.learning_rate, weight_decay=c.weight_decay),
@@ -188,6 +189,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
+        self.timeline = Timeline(self.model)
+        self.timeline.add(0, self.model)
         self._widen = config.augmented(dataset, any_number=kind == "queries")
         self._test = dataset.test_mixtures()
         self._since: list[tuple[float, float, float]] = []
@@ -215,6 +218,8 @@ class Trainer:
         self.step += 1
         if self.finished and len(self.dataset.validation):
             fit_temperature(self.model, self.dataset.validation_mixtures(VALIDATION_MIXTURES, self._widen))
+        if self.finished or self.timeline.due(self.step):
+            self.timeline.add(self.step, self.model)
         self.seconds += time.perf_counter() - began
 
     def snapshot(self) -> Snapshot:

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify import figures, masks
-from nmrclassify.ui import charts, link, workspace
+from nmrclassify.ui import charts, link, views, workspace
 
 view = workspace.setup("pages/masks.py")
 given, truth, axis = view.answer, view.truth, view.library.axis
@@ -12,9 +12,10 @@ given, truth, axis = view.answer, view.truth, view.library.axis
 st.title("Masks")
 st.markdown(
     "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the same shape, from 0 (blocks) "
-    "to 1 (lets through). Beside it stands the **ideal ratio mask**: how the true sources would share each cell of the encoding."
+    "to 1 (lets through). Beside it stands the **ideal ratio mask**: how the true sources would share each cell of the encoding. "
+    "**Click any cell** to follow it from the mixture to the class."
 )
-workspace.mixture_heading(view)
+views.mixture_heading(view)
 left, right = st.columns(2)
 with left:
     sort = link.widget(
@@ -32,13 +33,13 @@ headings = figures.headings(given, view.library.names, truth)
 rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
 if truth is not None:
     # What no shown output stands for has its share in each cell all the same.
-    rest = view.sources.sum(axis=0) + (0 if view.unknown is None else view.unknown) - truth.sources.sum(axis=0)
+    rest = view.parts.sum(axis=0) - truth.sources.sum(axis=0)
     ideal = masks.ideal_ratio_masks(view.checkpoint.model, np.concatenate([truth.sources, rest[None]]))[:-1]
     rows.append(("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order])))
 strength = np.abs(given.separated_encodings[:, order]) / largest
 rows.append(("Masked encodings: strength, relative to the strongest", np.where(hidden, np.nan, strength)))
 charts.chart(
-    figures.mask_maps(rows, axis, view.theme, headings=headings),
+    figures.mask_maps(rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell),
     alt=f"Masks, ideal ratio masks and masked encodings of each output. {figures.alt_text(given, view.library.names)}",
     key="masks",
 )
@@ -56,13 +57,13 @@ left, right = st.columns([1, 2])
 with left:
     st.subheader("Encoding")
     charts.chart(
-        figures.mask_maps([("Strength, relative", np.where(hidden, np.nan, np.abs(given.encoding[order]) / largest)[None])], axis, view.theme, outputs=False),
+        figures.mask_maps([("Strength, relative", np.where(hidden, np.nan, np.abs(given.encoding[order]) / largest)[None])], axis, view.theme, outputs=False, ids=order, cell=view.cell),
         alt="Heatmap of the encoding of the mixture, filters by positions", key="encoding",
     )
 with right:
     st.subheader("Do the masks share out, or quarrel?")
     charts.chart(
-        figures.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme),
+        figures.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme, order, view.cell),
         alt="Sum of the masks, and second-highest mask, filters by positions", key="sum",
     )
 st.caption(

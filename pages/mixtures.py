@@ -5,7 +5,7 @@ import streamlit as st
 from nmrclassify import figures, tables
 from nmrclassify.answers import listing
 from nmrclassify.library import metabolite_table
-from nmrclassify.ui import charts, uploads, workspace
+from nmrclassify.ui import charts, uploads, views, workspace
 
 view = workspace.setup("pages/mixtures.py")
 library, dataset, axis = view.library, view.dataset, view.library.axis
@@ -15,7 +15,7 @@ st.markdown(
     "A **pure compound** is a pattern of multiplets along the axis. A **mixture** is the sum of several, so where two "
     "compounds meet their areas add up. Choose the compounds in the sidebar under *Mixture*."
 )
-workspace.mixture_heading(view)
+views.mixture_heading(view)
 
 names = view.source_names
 total = f"{view.areas.sum():.3g}"
@@ -32,15 +32,15 @@ st.caption(
 )
 st.subheader("The same mixture as the network sees it")
 charts.chart(
-    figures.area_maps([("Mixture: 6 peaks x positions", view.areas[None])], axis, view.theme, outputs=False),
+    figures.area_maps([("Mixture: 6 peaks x positions", view.areas[None])], axis, view.theme, outputs=False, cell=view.cell),
     alt=f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total area {total}",
     key="mixture map",
 )
-if view.sources is not None:
+if view.parts is not None:
     st.subheader("Its true sources")
-    plain = tuple(name.split(" (")[0].replace("a compound from outside the library", "foreign") for name in names)  # amounts would overlap
+    plain = tuple(name.split(" (")[0].replace("a compound from outside the library", "foreign").replace("added by hand", "by hand") for name in names)  # amounts would overlap
     charts.chart(
-        figures.area_maps([("What was mixed", view.parts)], axis, view.theme, outputs=False, headings=plain),
+        figures.area_maps([("What was mixed", view.parts)], axis, view.theme, outputs=False, headings=plain, cell=view.cell),
         alt=f"Heatmaps of the true sources: {listing(list(names))}",
         key="sources",
     )
@@ -66,6 +66,6 @@ with two:
         "Library as CSV", tables.areas_table(library.areas, axis, "compound", library.names), "library.csv", "Opens again here."
     )
 with three:
-    if view.sources is not None:
+    if view.parts is not None:
         charts.download("Sources as CSV", tables.areas_table(view.parts, axis, "source", names), "sources.csv")
 uploads.own_tables(view)

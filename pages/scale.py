@@ -4,8 +4,8 @@ import streamlit as st
 
 from nmrclassify.ui import scale, scale_uploads, scale_views, workspace
 
-with workspace.frame("pages/scale.py") as problems:
-    wish = scale.choose(problems)
+with workspace.frame("pages/scale.py") as opened:
+    wish = scale.choose(opened.problems)
 
 st.title("Full scale")
 st.markdown(

@@ -6,27 +6,27 @@ import streamlit as st
 
 from nmrclassify import figures, tables
 from nmrclassify.answers import class_names
-from nmrclassify.ui import charts, workspace
+from nmrclassify.ui import charts, views, workspace
 
 view = workspace.setup("pages/separation.py")
 given, truth, axis, names = view.answer, view.truth, view.library.axis, view.library.names
 
 st.title("Separation and classes")
-workspace.mixture_heading(view)
-workspace.say_verdict(view)
+views.mixture_heading(view)
+views.say_verdict(view)
 
 st.subheader("Separated multiplets")
 headings = figures.headings(given, names, truth)
 rows = [("Separated by the network", given.multiplets)] + ([("Truth", truth.sources)] if truth is not None else [])
 charts.chart(
-    figures.area_maps(rows, axis, view.theme, headings=headings),
+    figures.area_maps(rows, axis, view.theme, headings=headings, indices=given.outputs, cell=view.cell),
     alt=f"Separated multiplets of each output beside the truth. {figures.alt_text(given, names)}", key="separated",
 )
 if truth is not None:
     residual = given.multiplets - truth.sources
     high = float(max(np.abs(truth.sources).max(), 1e-6))
     charts.chart(
-        figures.difference_maps("Residual: separated minus truth", residual, high, axis, view.theme),
+        figures.difference_maps("Residual: separated minus truth", residual, high, axis, view.theme, given.outputs, view.cell),
         alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}", key="residual",
     )
     gains = ", ".join(
@@ -43,7 +43,7 @@ charts.chart(figures.class_bars(given, names, view.theme), alt=f"The same as bar
 
 if given.kind == "queries":
     st.subheader("How much of each?")
-    st.dataframe(workspace.amounts_table(view), hide_index=True, column_config={
+    st.dataframe(views.amounts_table(view), hide_index=True, column_config={
         "probability": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent"),
         "amount": st.column_config.NumberColumn(format="%.2f"), "true amount": st.column_config.NumberColumn(format="%.2f"),
     })

@@ -58,7 +58,7 @@ def test_every_page_opens_with_described_charts(page, query):
     app = open_page(page, **query)
     assert len(app.title) == 1
     charts = app.get("plotly_chart")
-    assert charts or page == "pages/train.py"
+    assert charts or page in ("pages/train.py", "pages/travel.py", "pages/lessons.py")
     assert all(chart.proto.alt for chart in charts)
 
 

@@ -1,7 +1,7 @@
 """What the recipe of 2022 printed and what it was worth, and what each repair brings, over five seeds (about 20 minutes).
 
 The first rows train the package's `Slots` network as the first public version did, for 1,000 epochs over ten mixtures, one
-at a time, with its faults put back in, here and only here: arrays of (L, P) reshaped to (P, L) instead of transposed, a
+at a time, with its faults (`nmrclassify.faults`) put back in: arrays of (L, P) reshaped to (P, L) instead of transposed, a
 softmax before the cross entropy, output i compared with the i-th compound that was mixed, and no other loss. Further rows
 take the faults out one after the other.
 
@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -34,12 +33,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm import tqdm
 
 from .. import model as networks
-from ..comparison import shares_right
-from ..library import Library
-from ..losses import pairwise_costs
-from ..matching import assign
+from ..faults import NO_FAULTS, REPORTED, Faults, costs_along, naming_the_commonest, printed, reshaped
 from ..metrics import evaluate
-from ..mixtures import Dataset, counts_of, generator, mix
+from ..mixtures import Dataset, generator, mix
 from ..model import Network, Slots
 from ..presets import build
 from ..training import OPTIMISERS, TrainConfig, Trainer, model_for, recipe
@@ -49,27 +45,17 @@ SEEDS = (1, 2, 3, 4, 5)
 EPOCHS = 1000
 UNSEEDED = 5
 RECIPES_2022 = {"2022, SGD": "sgd", "2022, momentum": "momentum", "2022, Adam": "adam"}
-REPORTED = {"sgd": 0.8286, "momentum": 0.4416, "adam": 0.6298}
 METRICS = ("compound_accuracy", "exact_match")
 # On the mixtures trained on; the ten test mixtures of 2022; all compositions that a row does not train on; and those of them
 # that no row trains on, the same for all rows, which is what rows are compared on.
 PLACES = ("training", "test", "untrained", "unseen")
-
-
-class Faults(NamedTuple):
-    """Which faults of 2022 are in."""
-
-    reshaped: bool = True
-    softmaxed: bool = True
-    unmatched: bool = True
-
 
 # Each repair is added to those before.
 REPAIRS = {
     "2022, Adam": Faults(),
     "transposed instead of reshaped": Faults(reshaped=False),
     "no softmax before the cross entropy": Faults(reshaped=False, softmaxed=False),
-    "outputs matched to compounds, and reconstruction in the loss": Faults(False, False, False),
+    "outputs matched to compounds, and reconstruction in the loss": NO_FAULTS,
 }
 # Preset, recipe and network of the rows that have no fault left.
 MODERN = {
@@ -90,13 +76,7 @@ class Member:
     def dataset(self) -> Dataset:
         """Return the data; as everything is linear without noise, reshaping the library reshapes every mixture."""
         data = build("original", self.seed)
-        return replace(data, library=_reshaped(data.library)) if self.faults.reshaped else data
-
-
-def _reshaped(library: Library) -> Library:
-    """Return the library with each compound, as (L, P), reshaped to (P, L): peaks and positions are jumbled."""
-    areas = np.ascontiguousarray(library.areas.transpose(0, 2, 1)).reshape(library.areas.shape)
-    return replace(library, areas=areas)
+        return replace(data, library=reshaped(data.library)) if self.faults.reshaped else data
 
 
 class _Shifts:
@@ -148,12 +128,9 @@ class _Stack:
     def _step(self, rows: np.ndarray) -> None:
         areas, sources, labels = (part[np.arange(len(rows)), rows] for part in self.train)
         logits, multiplets = (part.squeeze(1) for part in self._run(areas[:, None]))
-        costs = pairwise_costs(torch.where(self.softmaxed, logits.softmax(-1), logits), multiplets, labels, sources)
-        total = costs.classification + self.weight * costs.reconstruction  # (E, C, C)
-        pairing = assign(total.detach().numpy())
-        pairing[self.unmatched] = np.arange(pairing.shape[1])
+        costs = costs_along(logits, multiplets, labels, sources, self.weight, self.softmaxed, self.unmatched)  # (E, C)
         # The members share no weight: the gradient of the sum is the gradient of each.
-        loss = total.gather(2, torch.from_numpy(pairing)[..., None]).mean((1, 2)).sum()
+        loss = costs.total(self.weight[..., 0]).mean(1).sum()
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
@@ -217,7 +194,7 @@ def stacked(rows: dict[str, Faults], optimiser: str, unseeded: list[int]) -> lis
         run |= {"trained_at_once": len(names), "steps": EPOCHS * len(data.train)}
         run |= {"in_order": float(share.mean()), "in_order_at_end": float(share[-1])}
         # Compounds right / mixtures, so up to 3, and the mean of that over all epochs.
-        runs.append(run | {"printed": float(share.mean()) * data.config.n_sources} | _measure(model, data))
+        runs.append(run | {"printed": printed(share, data.config.n_sources)} | _measure(model, data))
     return runs
 
 
@@ -294,11 +271,7 @@ def _guess() -> dict:
     results = []
     for seed in SEEDS:
         data = build("original", seed)
-        often = counts_of(data.train, data.library.n_compounds).sum(axis=0)
-        named = np.argsort(-often, kind="stable")[: data.config.n_sources]
-        true = counts_of(_compositions(data)["unseen"], data.library.n_compounds)
-        found = counts_of(np.tile(named, (len(true), 1)), data.library.n_compounds)
-        results.append(shares_right(found, true))
+        results.append(naming_the_commonest(data, _compositions(data)["unseen"]))
     exact, compounds = zip(*results)
     return {"unseen_compound_accuracy": _interval(compounds, 0.0), "unseen_exact_match": _interval(exact, 0.0)}
 

@@ -5,17 +5,35 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from ..drawing import Theme
+from . import link
 
 _CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"], "displayModeBar": "hover"}
 
 
 def theme() -> Theme:
     """Return the colours of the visitor's present theme."""
-    return Theme(dark=st.context.theme.type == "dark")
+    return Theme(dark=st.context.theme.type == "dark", large=link.get("present", False))
+
+
+def begin() -> None:
+    """Start the list of what a page shows; the list of the run before stays until the next."""
+    st.session_state["charts before"] = list(st.session_state.get("charts shown", {}))
+    st.session_state["charts shown"] = {}
+
+
+def shown() -> dict[str, go.Figure]:
+    """Return the figures that this run of the page has shown so far, by their keys; it fills as the page goes on."""
+    return st.session_state.setdefault("charts shown", {})
+
+
+def shown_before() -> list[str]:
+    """Return the keys of the figures that the run before has shown."""
+    return st.session_state.get("charts before", [])
 
 
 def chart(figure: go.Figure, alt: str, key: str, **options) -> None:
     """Show a figure with a description for screen readers; `options` are those of `st.plotly_chart`."""
+    shown()[key] = figure
     # Streamlit's own theming walks the whole figure in the browser; ours is in the figure already.
     st.plotly_chart(figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt, **options)
 

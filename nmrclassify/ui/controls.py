@@ -8,9 +8,9 @@ from .. import checkpoints, runs
 from ..config import bounds
 from ..jobs import Job, QueueFull
 from ..training import DEFAULT_RECIPES, OPTIMISERS, RECIPES, TrainConfig, Trainer, recipe
-from . import link, workspace
+from . import link, models, workspace
 from .session import own_runs, training_box
-from .workspace import View
+from .views import View
 
 NETWORK_TITLES = {"queries": "Queries: one output a compound", "slots": "Slots: the reference design"}
 RECIPE_TITLES = {
@@ -114,6 +114,24 @@ def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
         st.session_state["training problem"] = f"{error}."
 
 
+def start_usual(view: View) -> None:
+    """Start a training on the data that are shown, with the usual recipe of the usual network."""
+    kind = link.get("network", "queries")
+    _start(view, recipe(DEFAULT_RECIPES[kind]), view.dataset.seed, kind)
+
+
+def watched_progress() -> None:
+    """Show how far the visit's training is; the page is drawn anew now and then, and at the end."""
+    job = training_box().job
+    progress(job)
+    steps, seen = len(job.timeline), st.session_state.get("steps seen", 0)
+    if not job.active or steps < seen or steps >= seen + 6:
+        st.session_state["steps seen"] = steps
+        if not job.active:
+            show_result(job)
+        st.rerun()
+
+
 def _one_step(view: View, config: TrainConfig, seed: int, kind: str) -> None:
     job = _wanted_job(view, config, seed, kind)
     link.put("model", "training")
@@ -199,7 +217,7 @@ def earlier_runs() -> None:
 
 def _open(run_id: str) -> None:
     try:
-        workspace.adopt(workspace.run_checkpoint(run_id), run_id)
+        workspace.adopt(models.run_checkpoint(run_id), run_id)
     except ValueError as error:
         st.session_state["run problem"] = f"{error}."
 

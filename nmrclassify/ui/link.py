@@ -13,8 +13,10 @@ import streamlit as st
 
 from ..axis import FULL_AXIS
 from ..config import bounds
+from ..edits import from_text
 from ..library import LibraryConfig
 from ..mixtures import MixtureConfig
+from ..model import NetworkConfig
 from ..presets import PRESETS
 from ..scale.mixtures import ScaleConfig
 from ..training import MODELS, OPTIMISERS, RECIPES, TrainConfig
@@ -65,6 +67,17 @@ def _model(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if not re.fullmatch(r"[a-z]{1,20}", text):
+        raise ValueError("expected the name of a lesson")
+    return text
+
+
+def _edits(text: str) -> str:
+    from_text(text)
+    return text
+
+
 def _within(config: type, name: str) -> Callable[[str], Any]:
     limit = bounds(config, name)
     whole = isinstance(config.__dataclass_fields__[name].default, int)
@@ -106,6 +119,23 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "sort": _flag,
     "silent": _flag,
     "wrong": _flag,
+    # A cell of the maps: outputs are counted from 1, filters and positions from 0, as the figures have them.
+    "output": _whole(1, int(bounds(NetworkConfig, "n_compounds").high) + 1),
+    "filter": _whole(0, int(bounds(NetworkConfig, "n_filters").high) - 1),
+    "position": _whole(0, int(bounds(NetworkConfig, "n_positions").high) - 1),
+    "at": _whole(0, int(bounds(TrainConfig, "steps").high)),
+    "edit": _edits,
+    "blocks": _choice("skip", "residual"),
+    # The other side of the page Compare.
+    "other": _model,
+    "otherat": _whole(0, int(bounds(TrainConfig, "steps").high)),
+    "othernoise": _within(MixtureConfig, "noise"),
+    "otherjitter": _within(MixtureConfig, "shift_jitter"),
+    "otherplain": _flag,
+    "lesson": _name,
+    "part": _whole(1, 9),
+    "round": _whole(1, MAX_SEED),
+    "present": _flag,
     # The page Full scale.
     "library": _choice("synthetic", "metabolites", "own"),
     "sample": _choice("drawn", "file"),
@@ -208,6 +238,21 @@ def put(key: str, value: Any) -> None:
     _values()[key] = value
     st.session_state["link put"] = True
     st.session_state.pop(_widget(key), None)
+
+
+def replace_all(texts: dict[str, str]) -> None:
+    """Replace the whole state by parameters of a link that are known to be good.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    """
+    values = {key: PARAMETERS[key](text) for key, text in texts.items()}
+    _values().clear()
+    _values().update(values)
+    st.session_state["link put"] = True
+    _forget_widgets()
 
 
 def forget(*keys: str) -> None:

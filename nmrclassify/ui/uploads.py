@@ -7,7 +7,7 @@ import streamlit as st
 from .. import checkpoints, tables
 from ..library import PPM_AXIS
 from . import link, workspace
-from .workspace import View
+from .views import View
 
 
 def fresh(kind: str, file, *circumstances) -> bool:

@@ -1,0 +1,261 @@
+"""Looking inside a network: one cell followed from mixture to class, activations, filters, receptive field, parameters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from .metrics import log_odds_of, presence_of
+from .model import Network, NetworkConfig
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the network: one of its masks (from 0; with queries the compound's, K for the unknown), a filter, a position."""
+
+    output: int
+    filter: int
+    position: int
+
+    def within(self, config: NetworkConfig, n_outputs: int) -> "Cell":
+        """Return the nearest cell that a network of these sizes has."""
+        limits = (n_outputs, config.n_filters, config.n_positions)
+        return Cell(*(min(max(value, 0), limit - 1) for value, limit in zip((self.output, self.filter, self.position), limits)))
+
+
+@dataclass(frozen=True)
+class CellTrace:
+    """What one cell of the maps does, from the mixture to the classes.
+
+    A window has the P peaks of three positions: the one before the cell, its own, the one after; zeros past the ends.
+
+    Attributes
+    ----------
+    cell : Cell
+    window, encoder : ndarray, shape (P, 3)
+        The mixture there, and the filter's weights; the encoding is the sum of their products.
+    encoding : float
+    masks : ndarray, shape (M,)
+        Of all outputs of the network, at this filter and position.
+    separated : float
+        Mask of the cell's output times encoding.
+    decoder, added : ndarray, shape (P, 3)
+        The filter's weights in the decoder, and these times `separated`: what the cell adds to the separated multiplets.
+    multiplets : ndarray, shape (P, 3)
+        The separated multiplets of the output, to which all filters and neighbours add.
+    presence, closed, opened, silenced : ndarray, shape (K,) or (K + 1,)
+        Probability of each compound as it is, with this one mask value set to 0, to 1, and with the mask of the cell's
+        output set to 0 for all filters at the position.
+    evidence : ndarray, shape (4, K) or (4, K + 1)
+        The same four as logarithms of odds, which still tell where probabilities round to 0 or 1.
+    """
+
+    cell: Cell
+    window: np.ndarray
+    encoder: np.ndarray
+    encoding: float
+    masks: np.ndarray
+    separated: float
+    decoder: np.ndarray
+    added: np.ndarray
+    multiplets: np.ndarray
+    presence: np.ndarray
+    closed: np.ndarray
+    opened: np.ndarray
+    silenced: np.ndarray
+    evidence: np.ndarray
+
+
+def n_outputs(model: Network) -> int:
+    """Return M, the number of masks: with queries one for each compound and one for the unknown."""
+    return model.separator.shape[0]
+
+
+def _window(areas: np.ndarray, position: int) -> np.ndarray:
+    return np.pad(areas, ((0, 0), (1, 1)))[:, position : position + 3]
+
+
+@torch.inference_mode()
+def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
+    """Follow one cell of the maps of a mixture (P, L).
+
+    Raises
+    ------
+    ValueError
+        If the network has no such cell.
+    """
+    config, total = model.config, n_outputs(model)
+    if cell != cell.within(config, total):
+        raise ValueError(
+            f"cell is output {cell.output}, filter {cell.filter}, position {cell.position}; expected below "
+            f"{total}, {config.n_filters} and {config.n_positions}"
+        )
+
+    def touched(masks: Tensor) -> Tensor:  # (4, M, N, L): as it is, closed, open, all filters closed
+        masks = masks.clone()
+        masks[1:3, cell.output, cell.filter, cell.position] = torch.tensor([0.0, 1.0])
+        masks[3, cell.output, :, cell.position] = 0
+        return masks
+
+    model.eval()
+    mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)).expand(4, -1, -1)
+    output, record = model(mixture, touched)
+    presence = presence_of(output, config.n_compounds).numpy()
+    encoder, decoder = filters(model)
+    masks = record.masks[0, :, cell.filter, cell.position].numpy()
+    separated = float(record.separated_encodings[0, cell.output, cell.filter, cell.position])
+    return CellTrace(
+        cell, _window(areas, cell.position), encoder[cell.filter], float(record.encoding[0, cell.filter, cell.position]), masks,
+        separated, decoder[cell.filter], separated * decoder[cell.filter],
+        _window(record.multiplets[0, cell.output].numpy(), cell.position), *presence, log_odds_of(output, config.n_compounds).numpy(),
+    )
+
+
+def loudest(encoding: np.ndarray, position: int) -> int:
+    """Return the filter with the strongest encoding (N, L) at a position."""
+    return int(np.abs(encoding[:, position]).argmax())
+
+
+def telling_cell(mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int) -> Cell:
+    """Return a cell worth looking at first: the largest separated multiplet of an output, and its strongest masked filter.
+
+    Parameters
+    ----------
+    mask, encoding : ndarray, shape (N, L)
+    multiplets : ndarray, shape (P, L)
+        Separated by the output.
+    output : int
+    """
+    position = int(np.abs(multiplets).sum(axis=0).argmax())
+    return Cell(output, loudest(mask * encoding, position), position)
+
+
+def filters(model: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of encoder and decoder as small multiplet patterns, each of shape (N, P, 3 positions).
+
+    The encoder's filter n answers with the sum of its pattern times the mixture around a position; the decoder writes its
+    pattern, times the separated encoding, around that position.
+    """
+    n, p = model.config.n_filters, model.config.n_peaks
+    # The encoder takes (peak, tap), the decoder gives (tap, peak); a tap is a position, from the one before to the one after.
+    encoder = model.encoder.weight.detach().numpy().reshape(n, p, 3)
+    decoder = model.decoder.weight.detach().numpy().reshape(3, p, n).transpose(2, 1, 0)
+    # Tap "left" of the decoder is what a place takes from the place before it: it lands one position further on.
+    return encoder, decoder[:, :, ::-1]
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What each dilated block gives on: W channels x L positions.
+
+    Attributes
+    ----------
+    dilations : list of int
+        Of the n blocks, in order.
+    residual : ndarray, shape (n - 1, W, L)
+        What a block adds to the stream that the next one reads; the last block has none.
+    skip : ndarray, shape (n, W, L)
+        What a block adds to the sum that the masks are made from.
+    """
+
+    dilations: list[int]
+    residual: np.ndarray
+    skip: np.ndarray
+
+
+@torch.inference_mode()
+def activations(model: Network, areas: np.ndarray) -> Activations:
+    """Run a mixture (P, L) through a network and return every block's activations."""
+    caught: list[Tensor] = []
+    hooks = [block.register_forward_hook(lambda _, __, out: caught.append(out[0].T)) for block in model.separator.blocks]
+    try:
+        model.eval()(torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    width = model.config.n_bottleneck
+    residual, skip = [out[:width] for out in caught[:-1]], [out[-width:] for out in caught]
+    empty = torch.empty(0, width, areas.shape[1])
+    return Activations(model.config.dilations, (torch.stack(residual) if residual else empty).numpy(), torch.stack(skip).numpy())
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """How far each stage sees from one position.
+
+    Attributes
+    ----------
+    position : int
+    stages : tuple of str
+        "encoding"; "block 1" and so on, the stream after each block; "to the masks", the sum of all blocks' skips.
+    reach : ndarray, shape (stages,), int
+        Positions to either side that convolutions alone can bring in, the nominal half-width.
+    strength : ndarray, shape (stages, L)
+        Length of the gradient of the stage's channels at `position` with respect to the mixture at each position, relative to
+        the largest of its stage.
+    """
+
+    position: int
+    stages: tuple[str, ...]
+    reach: np.ndarray
+    strength: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Whether a position is in the nominal field of a stage, shape (stages, L)."""
+        return np.abs(np.arange(self.strength.shape[1]) - self.position) <= self.reach[:, None]
+
+    @property
+    def leak(self) -> np.ndarray:
+        """Share of the strength outside the nominal field, shape (stages,): what the norms, which average over all positions, let in."""
+        return np.where(self.inside, 0, self.strength).sum(axis=1) / self.strength.sum(axis=1)
+
+
+def receptive_field(model: Network, areas: np.ndarray, position: int) -> ReceptiveField:
+    """Measure by gradients what each stage at `position` depends on, beside what its convolutions can reach.
+
+    The nominal reach is that of W. Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
+    Networks", NeurIPS 2016, section 1; the measured one is the gradient that they call the effective receptive field.
+    """
+    config, separator = model.config, model.separator
+    mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))
+    scale = mixture.square().mean().clamp_min(1e-30).sqrt()
+
+    def strength(stage: Tensor, leaf: Tensor) -> Tensor:  # (C, L, C), (C, P, L) -> (L,)
+        # Example c asks for channel c alone, so that one backward pass gives the gradients of all channels.
+        asked = stage[:, position].diagonal().sum()
+        (gradient,) = torch.autograd.grad(asked, leaf, retain_graph=True)
+        return gradient.square().sum((0, 1)).sqrt()
+
+    with torch.enable_grad():
+        leaf = mixture.expand(config.n_filters, -1, -1).clone().requires_grad_()
+        rows = [strength(model.encode(leaf).mT, leaf)]
+        leaf = mixture.expand(config.n_bottleneck, -1, -1).clone().requires_grad_()
+        x = separator.bottleneck(separator.norm(model.encode(leaf).mT / scale))  # (W, L, W)
+        total, width = torch.zeros_like(x), config.n_bottleneck
+        for block in separator.blocks[:-1]:
+            out = block(x)
+            x, total = x + out[..., :width], total + out[..., width:]
+            rows.append(strength(x, leaf))
+        rows.append(strength(total + separator.blocks[-1](x), leaf))
+    measured = torch.stack(rows).detach().numpy()
+    steps = [1, *(dilation * (config.kernel - 1) // 2 for dilation in config.dilations)]
+    stages = ("encoding", *(f"block {i + 1}" for i in range(len(config.dilations) - 1)), "to the masks")
+    return ReceptiveField(position, stages, np.cumsum(steps), measured / np.maximum(measured.max(axis=1, keepdims=True), 1e-30))
+
+
+def parameter_table(model: Network) -> pd.DataFrame:
+    """Return one row for each tensor of weights: room, name, shape, number of values, root mean square and largest magnitude."""
+    rows = []
+    for name, value in model.named_parameters():
+        room = name.split(".")[0] if "." in name else "heads"
+        rows.append(
+            {
+                "part": {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(room, "heads"), "name": name,
+                "shape": " x ".join(map(str, value.shape)) or "1", "values": value.numel(),
+                "root mean square": float(value.square().mean().sqrt()), "largest": float(value.abs().max()),
+            }
+        )
+    return pd.DataFrame(rows)

@@ -1,0 +1,164 @@
+"""The editor of the page *What if*: edits by click, in tables, and by buttons; undo and redo."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from ..drawing import place
+from ..edits import MAX_AMOUNT, MAX_AREA, MAX_EDITS, Add, Amount, Cut, Edit, EditError, Move, Noise, Scale, apply, from_text, to_text
+from ..multiplets import SYMBOLS
+from . import link
+from .views import View
+
+LEAST = 0.01  # of the largest multiplet: what is smaller is noise, and stands in no table
+
+
+def edits() -> tuple[Edit, ...]:
+    """Return the edits that the link holds, whether or not they can be made."""
+    return from_text(link.get("edit", ""))
+
+
+def do(view: View, *new: Edit) -> None:
+    """Make edits, if they can be made; what was undone before cannot be redone then."""
+    wanted = (*edits(), *new)
+    try:
+        if len(wanted) > MAX_EDITS:
+            raise EditError(f"{len(wanted)} edits; expected at most {MAX_EDITS}: undo some, or start over")
+        if not apply(view.plain, wanted, view.library).areas.any():
+            raise EditError("nothing would be left in the mixture")
+    except EditError as error:
+        st.session_state["edit problem"] = f"Not done: {error}."
+        return
+    st.session_state["undone"] = []
+    link.put("edit", to_text(wanted))
+
+
+def undo() -> None:
+    """Take the last edit back."""
+    *kept, last = edits()
+    st.session_state["undone"] = [*st.session_state.get("undone", []), last]
+    link.put("edit", to_text(tuple(kept)) or None)
+
+
+def redo() -> None:
+    """Make the edit again that was taken back last."""
+    *waiting, again = st.session_state.get("undone", [])
+    st.session_state["undone"] = waiting
+    link.put("edit", to_text((*edits(), again)))
+
+
+def start_over() -> None:
+    """Take all edits back, the last one first, so that redo brings them again."""
+    st.session_state["undone"] = [*st.session_state.get("undone", []), *reversed(edits())]
+    link.put("edit", None)
+
+
+def history(view: View) -> None:
+    """Draw the list of edits with undo, redo and start over."""
+    made = edits()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Undo", on_click=undo, disabled=not made, icon=":material/undo:", shortcut="Alt+Z")
+        st.button("Redo", on_click=redo, disabled=not st.session_state.get("undone"), icon=":material/redo:", shortcut="Alt+Y")
+        st.button("Start over", on_click=start_over, disabled=not made, icon=":material/restart_alt:")
+    if problem := st.session_state.pop("edit problem", None):
+        st.warning(problem, icon=":material/block:")
+    if made:
+        st.markdown("Edits so far: " + "; ".join(f"**{i + 1}.** {edit.words(view.library)}" for i, edit in enumerate(made)) + ".")
+    else:
+        st.markdown("No edits yet. Click a position of the mixture, or change a number in the tables.")
+
+
+def usual_position(view: View) -> int:
+    """Return the position of the largest multiplet before any edit, which is offered first."""
+    return int(np.abs(view.plain.areas).sum(axis=0).argmax())
+
+
+def at_position(view: View) -> None:
+    """Draw what can be done at the chosen position."""
+    axis, filled = view.library.axis, np.abs(view.areas).sum(axis=0)
+    position = link.widget(
+        st.number_input, "Position", "position", usual_position(view), min_value=0, max_value=axis.n_positions - 1, step=1,
+        help="Or click the mixture.",
+    )
+    size = float(filled[position])
+    there = size > LEAST * filled.max()
+    st.markdown(f"**{place(axis, position)}**: " + (f"peak areas {size:.3g} in all" if there else "nothing there"))
+    st.button("Remove it", on_click=do, args=(view, Cut(position)), disabled=not there, icon=":material/delete:", width="stretch")
+    by = st.number_input("Move by (positions)", -20.0, 20.0, 1.0, 0.1, key="move by", help="Broken numbers share the area between two positions.")
+    st.button("Move it", on_click=_move, args=(view, position), disabled=not there or by == 0, icon=":material/arrow_right_alt:", width="stretch")
+    st.selectbox("Kind", SYMBOLS[: view.library.n_peaks], index=1, key="add kind")
+    st.number_input("Area", 0.1, MAX_AREA, 1.0, 0.5, key="add area")
+    st.button("Add a multiplet here", on_click=_add, args=(view, position), icon=":material/add:", width="stretch")
+
+
+# What stands in the fields is read when a button is pressed: a click can come together with a change of them.
+def _move(view: View, position: int) -> None:
+    do(view, Move(position, float(st.session_state["move by"])))
+
+
+def _add(view: View, position: int) -> None:
+    do(view, Add(position, st.session_state["add kind"], float(st.session_state["add area"])))
+
+
+def _add_noise(view: View) -> None:
+    times = sum(isinstance(edit, Noise) for edit in edits())
+    do(view, Noise(float(st.session_state["noise level"]), times + 1))
+
+
+def compounds(view: View) -> None:
+    """Draw the table of compounds and amounts; a changed number is an edit."""
+    names, own = view.library.names, view.sample
+    known = own.labels is not None
+    amounts = np.zeros(len(names))
+    if known:
+        np.add.at(amounts, own.labels[own.labels < len(names)], own.concentrations[own.labels < len(names)])
+    table = pd.DataFrame({"compound": names, "amount" if known else "add amount": amounts.round(4)})
+    column = table.columns[1]
+    key = f"amounts {to_text(edits())} {view.title} {view.dataset.seed}"
+    st.data_editor(
+        table, hide_index=True, disabled=["compound"], key=key, on_change=_amounts_changed, args=(view, key, column), height=min(38 + 35 * len(names), 400),
+        column_config={column: st.column_config.NumberColumn(min_value=0.0, max_value=MAX_AMOUNT, step=0.01, format="%.2f")},
+    )
+
+
+def _amounts_changed(view: View, key: str, column: str) -> None:
+    changed = st.session_state[key]["edited_rows"]
+    do(view, *(Amount(int(row) + 1, float(values.get(column) or 0.0)) for row, values in changed.items()))
+
+
+def multiplets(view: View) -> None:
+    """Draw the table of multiplets; changing, removing and adding rows are edits."""
+    axis, sizes = view.library.axis, view.areas.sum(axis=0)
+    positions = np.flatnonzero(sizes > LEAST * np.abs(sizes).max())
+    table = pd.DataFrame({"position": positions, axis.title: axis.centres[positions].round(3), "area": sizes[positions].round(3), "kind": None})
+    key = f"multiplets {to_text(edits())} {view.title} {view.dataset.seed}"
+    st.data_editor(
+        table, hide_index=True, num_rows="dynamic", key=key, on_change=_multiplets_changed, args=(view, key, positions), disabled=[axis.title],
+        column_config={
+            "position": st.column_config.NumberColumn(min_value=0.0, max_value=float(axis.n_positions - 1), step=0.1, required=True, help="Change it to move the multiplet"),
+            "area": st.column_config.NumberColumn(min_value=0.001, max_value=MAX_AREA, format="%.3g", required=True, default=1.0),
+            "kind": st.column_config.SelectboxColumn(options=list(SYMBOLS[: view.library.n_peaks]), default="s", help="Of a multiplet that you add"),
+        },
+    )
+
+
+def _multiplets_changed(view: View, key: str, positions: np.ndarray) -> None:
+    state, new, sizes = st.session_state[key], [], view.areas.sum(axis=0)
+    for row, values in state["edited_rows"].items():
+        position = int(positions[int(row)])
+        if values.get("area"):
+            new.append(Scale(position, float(values["area"]) / float(sizes[position])))
+        if values.get("position") is not None:
+            new.append(Move(position, float(values["position"]) - position))
+    new += [Cut(int(positions[int(row)])) for row in state["deleted_rows"]]
+    for values in state["added_rows"]:
+        if values.get("position") is None:
+            return  # not finished yet
+        new.append(Add(round(float(values["position"])), values.get("kind") or "s", float(values.get("area") or 1.0)))
+    do(view, *new)
+
+
+def noise(view: View) -> None:
+    """Draw the button that adds noise."""
+    st.number_input("Noise (peak area)", 0.01, 1.0, 0.1, 0.05, key="noise level")
+    st.button("Add noise", on_click=_add_noise, args=(view,), icon=":material/grain:", width="stretch")

@@ -1,0 +1,63 @@
+"""The inspector: a clicked cell of any map, followed from the mixture to the class."""
+
+import streamlit as st
+
+from .. import inside, inside_figures
+from ..drawing import place
+from . import charts, link
+from .clicks import Click
+from .views import View
+
+HOW = (
+    "**1** is the mixture around the position. **2** are the weights of the filter: their products with 1 add up to the encoding. "
+    "**3** shows how much of it each mask lets through (orange: the output that you clicked). **4** is what the decoder writes for what "
+    "is let through, **5** all that it writes there, with every filter. **6** asks: how would the evidence for each class change (logarithm of the "
+    "odds; 1 more is 2.7 times the odds), were the mask another one?"
+)
+
+
+def act(click: Click) -> None:
+    """Note what was clicked; pages show it, and the inspector opens."""
+    if click.rows == "steps":
+        link.put("at", click.row)
+        return
+    if click.rows == "grid":
+        link.put("filter", click.row)
+    elif click.rows == "filter":
+        link.put("filter", click.row)
+    elif click.position is not None:
+        # A map of peaks, channels or compounds has no filters: the loudest at that place is followed.
+        link.put("filter", None)
+    if click.rows == "compound":
+        link.put("output", click.row + 1)
+    if click.output is not None:
+        link.put("output", click.output + 1)
+    if click.position is not None:
+        link.put("position", click.position)
+    # On the page What if a click on peaks chooses what to edit.
+    st.session_state["inspector asked"] = click.rows == "filter" or st.session_state.get("link page") != "pages/whatif.py"
+
+
+def show_if_asked(view: View) -> None:
+    """Open the inspector over the page, if a cell was clicked just now."""
+    if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") != "pages/inside.py":
+        _over_the_page(view)
+
+
+@st.dialog("One cell, from mixture to class", width="large")
+def _over_the_page(view: View) -> None:
+    follow(view, "inspector")
+    if st.button("Open on the page Look inside", icon=":material/search:"):
+        st.switch_page("pages/inside.py", query_params=link.query())
+
+
+def follow(view: View, key: str) -> None:
+    """Show what the chosen cell does, in words and as a figure."""
+    model, cell, names, axis = view.checkpoint.model, view.some_cell, view.library.names, view.library.axis
+    trace = inside.trace_cell(model, view.areas, cell)
+    of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
+    st.markdown(f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}**")
+    words = inside_figures.trace_words(trace, names, model.kind, axis)
+    charts.chart(inside_figures.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key)
+    st.caption(words)
+    st.caption(HOW)

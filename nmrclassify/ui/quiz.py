@@ -1,0 +1,101 @@
+"""The quiz: which mixture is asked, what the visitor says, and the score of the visit."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+
+from ..answers import all_right, listing
+from ..axis import Axis
+from ..drawing import place
+from ..edits import Sample
+from ..library import Library
+from ..mixtures import generator
+from . import link
+from .views import View
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The mixture of a round, and the view of it."""
+
+    view: View
+
+    @property
+    def areas(self) -> np.ndarray:
+        """The mixture, shape (P, L)."""
+        return self.view.areas
+
+    @property
+    def names(self) -> set[str]:
+        """The compounds in it."""
+        library = self.view.library
+        return {library.names[k] for k in self.view.labels if k < library.n_compounds}
+
+    @property
+    def n_compounds(self) -> int:
+        """How many different ones."""
+        return len(self.names)
+
+
+def round_number() -> int:
+    """Return the round that is played, from 1; a link names it."""
+    return link.get("round", 1)
+
+
+def asked(view: View, number: int) -> Asked:
+    """Return the mixture of a round: a test mixture, drawn by the round's number."""
+    mixtures = view.dataset.test_mixtures()
+    i = int(generator(number, "view", 2).integers(len(mixtures)))
+    plain = Sample.of(mixtures, i)
+    return Asked(replace(view, plain=plain, sample=plain, edits=(), title=f"Round {number}", made={"number": i + 1}))
+
+
+def ask(library: Library, number: int, n_compounds: int) -> list[str] | None:
+    """Draw the question; return what the visitor says once it is checked, and None before."""
+    held = f"checked {number}"
+    known = st.session_state.get(held)
+    with st.form(f"quiz {number}"):
+        said = st.pills(
+            f"**There are {n_compounds} different compounds in it. Which?**", library.names, selection_mode="multi", default=known or [],
+            key=f"said {number}", disabled=known is not None,
+        )
+        pressed = st.form_submit_button("Check", disabled=known is not None, icon=":material/check:")
+    if pressed and not said:
+        st.info("Choose at least one compound.")
+    elif pressed:
+        known = st.session_state[held] = list(said)
+    return known
+
+
+def mark(round_: Asked, said: list[str], number: int) -> None:
+    """Say what is right about an answer, and count it once."""
+    right, missed, extra = round_.names & set(said), sorted(round_.names - set(said)), sorted(set(said) - round_.names)
+    scores = st.session_state.setdefault("quiz scores", {})
+    scores[number] = (not missed and not extra, all_right(round_.view.answer, round_.view.truth))
+    parts = ([f"missed: {listing(missed)}"] if missed else []) + ([f"not in it: {listing(extra)}"] if extra else [])
+    if parts:
+        st.warning(f"You: {len(right)} of {round_.n_compounds} right; {'; '.join(parts)}.", icon=":material/person:")
+    else:
+        st.success(f"You: all right: {listing(sorted(round_.names))}.", icon=":material/person:")
+
+
+def score_line() -> None:
+    """Show the score of the visit so far."""
+    scores = st.session_state.get("quiz scores", {})
+    mine, its = (sum(pair[i] for pair in scores.values()) for i in (0, 1))
+    one, two, three = st.columns(3)
+    one.metric("Rounds", len(scores))
+    two.metric("You, wholly right", mine)
+    three.metric("The network, wholly right", its)
+
+
+def in_words(areas: np.ndarray, axis: Axis) -> str:
+    """Return the multiplets of a mixture in words, for a screen reader."""
+    sizes = areas.sum(axis=0)
+    return "; ".join(f"area {sizes[p]:.2g} at {place(axis, p)}" for p in np.flatnonzero(sizes > 0.02 * sizes.max()))
+
+
+def library_in_words(library: Library) -> str:
+    """Return where each compound has its multiplets, for a screen reader."""
+    return "; ".join(f"{name}: {in_words(areas, library.axis)}" for name, areas in zip(library.names, library.areas))

@@ -1,0 +1,132 @@
+"""Time travel through a training: the step that is looked at, and a player that goes from step to step."""
+
+import numpy as np
+import streamlit as st
+
+from .. import figures, inside_figures
+from ..answers import class_names, listing, percent, verdict
+from ..timeline import first_decided
+from . import charts, controls, link, models
+from .views import View
+
+SECONDS = 0.8  # a frame
+
+
+def player(view: View) -> None:
+    """Draw slider, buttons and all pictures; a fragment, so that playing draws nothing else anew."""
+    playing = st.session_state.get("playing", False)
+    st.fragment(_played, run_every=SECONDS if playing else None)(view, playing)
+
+
+def _played(view: View, playing: bool) -> None:
+    steps = view.chosen.timeline.steps
+    if playing:
+        _tick(steps)
+        if not st.session_state["playing"]:
+            st.rerun()  # ends the fragment's clock
+    present = _present(view, steps)
+    _controls(view, steps, present, playing)
+    moved = view.at(present)
+    link.write_from_fragment()
+    _pictures(moved, present)
+
+
+def _present(view: View, steps: tuple[int, ...]) -> int:
+    at = link.get("at")
+    return steps[-1] if at is None else view.chosen.timeline.nearest(at)
+
+
+def _tick(steps: tuple[int, ...]) -> None:
+    at = link.get("at")
+    later = [step for step in steps if at is not None and step > at]
+    if not later:
+        st.session_state["playing"] = False
+        return
+    link.put("at", later[0] if later[0] != steps[-1] else None)
+    if later[0] == steps[-1]:
+        st.session_state["playing"] = False
+
+
+def _play(steps: tuple[int, ...]) -> None:
+    if link.get("at") is None:
+        link.put("at", steps[0])
+    st.session_state["playing"] = True
+
+
+def _go(steps: tuple[int, ...], change: int) -> None:
+    at = link.get("at", steps[-1])
+    place = min(range(len(steps)), key=lambda i: abs(steps[i] - at))
+    place = min(max(place + change, 0), len(steps) - 1)
+    link.put("at", None if place == len(steps) - 1 else steps[place])
+
+
+def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -> None:
+    models.step_slider(view.chosen)
+    with st.container(horizontal=True):
+        if playing:
+            if st.button("Pause", icon=":material/pause:", shortcut="Alt+Space"):
+                st.session_state["playing"] = False
+                st.rerun()
+        elif st.button("Play", icon=":material/play_arrow:", shortcut="Alt+Space"):
+            _play(steps)
+            st.rerun()
+        st.button("Start", on_click=link.put, args=("at", steps[0]), disabled=present == steps[0], icon=":material/first_page:")
+        st.button("Step back", on_click=_go, args=(steps, -1), disabled=present == steps[0], icon=":material/chevron_left:", shortcut="Alt+Left")
+        st.button("Step on", on_click=_go, args=(steps, 1), disabled=present == steps[-1], icon=":material/chevron_right:", shortcut="Alt+Right")
+        st.button("End", on_click=link.put, args=("at", None), disabled=present == steps[-1], icon=":material/last_page:")
+
+
+def _pictures(view: View, present: int) -> None:
+    names, axis = view.library.names, view.library.axis
+    st.subheader(f"Step {present:,}")
+    st.markdown(verdict(view.answer, names, view.truth))
+    charts.chart(
+        figures.overview(view.areas, view.answer, names, axis, view.theme, view.truth, view.cell), key="overview",
+        alt=f"Masks and separated multiplets at step {present}. {figures.alt_text(view.answer, names)}",
+    )
+    st.subheader("When did it decide?")
+    chances = _strip(view)
+    called = class_names(view.checkpoint.model.kind, names)[: chances.shape[1]]
+    there = None if view.truth is None else view.truth.present
+    charts.chart(
+        inside_figures.strip(view.chosen.timeline.steps, chances, called, there, view.theme, present), key="strip",
+        alt="Probability of every class at every kept step. " + _decided(view, chances, called),
+    )
+    st.caption(f"{_decided(view, chances, called)} Click a column to go to its step.")
+    if view.chosen.history:
+        last = view.chosen.history[-1]
+        st.subheader("Its curves")
+        charts.chart(
+            figures.learning_curves(view.chosen.history, view.theme, present), key="curves",
+            alt=f"Learning curves with a line at step {present}; at the end loss {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds right",
+        )
+
+
+def _strip(view: View) -> np.ndarray:
+    """Return the presences at every step; kept for this mixture until another one is looked at."""
+    timeline = view.chosen.timeline
+    key = (id(timeline), timeline.steps, view.areas.tobytes())
+    known = st.session_state.get("strip")
+    if known is None or known[0] != key:
+        known = st.session_state["strip"] = (key, timeline.presences(view.areas))
+    return known[1]
+
+
+def _decided(view: View, chances: np.ndarray, called: tuple[str, ...]) -> str:
+    """Say from which step on each class that is in the mixture, or is named in the end, stays above one half."""
+    steps = view.chosen.timeline.steps
+    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (set() if view.truth is None else set(view.truth.present.tolist()))
+    told = []
+    for k in sorted(asked):
+        first = first_decided(steps, chances[:, k])
+        told.append(f"{called[k]} from step {first:,} on" if first is not None else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)")
+    return f"Above one half: {listing(told)}." if told else "No class is above one half."
+
+
+def nothing_to_travel(view: View) -> None:
+    """Say that this model has no steps, and offer a training that has."""
+    st.info(
+        f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel through. Start one here, about a minute, or open a "
+        "run of yours on the page *Train or load*.", icon=":material/history:",
+    )
+    st.button("Train a network on these data", on_click=controls.start_usual, args=(view,), icon=":material/play_arrow:", type="secondary" if view.theme.dark else "primary")

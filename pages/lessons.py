@@ -1,0 +1,25 @@
+"""Lessons: short steps that set the app to a state, say what to look at, ask, and reveal what was computed just now."""
+
+import streamlit as st
+
+from nmrclassify.lessons import LESSONS
+from nmrclassify.ui import lesson_card, link, workspace
+
+workspace.setup("pages/lessons.py")
+done = st.session_state.get("lessons done", set())
+
+st.title("Lessons")
+st.markdown(
+    f"{len(LESSONS)} lessons of a few steps each. A step opens a page of the app in the state that it speaks of, asks a question, and computes "
+    "the answer in front of you. **Alt+N** is the next step, **Alt+B** the one before, **Alt+A** reveals the answer."
+)
+if done:
+    st.progress(len(done) / len(LESSONS), text=f"{len(done)} of {len(LESSONS)} done in this visit")
+for i, lesson in enumerate(LESSONS.values(), 1):
+    with st.container(border=True):
+        words, button = st.columns([5, 1], vertical_alignment="center")
+        mark = " ✓" if lesson.name in done else ""
+        words.markdown(f"**{i}. {lesson.title}**{mark} · {len(lesson.steps)} steps\n\n{lesson.aim}")
+        again = link.get("lesson") == lesson.name
+        if button.button("Again" if again or mark else "Begin", key=f"begin {lesson.name}", icon=":material/school:", width="stretch"):
+            lesson_card.open_step(lesson.name, 1)

@@ -1,0 +1,40 @@
+"""Quiz: name the compounds of a mixture yourself, then see what the network says; the score is kept for the visit."""
+
+import streamlit as st
+
+from nmrclassify import figures
+from nmrclassify.answers import all_right, verdict
+from nmrclassify.ui import charts, link, quiz, workspace
+
+view = workspace.setup("pages/quiz.py")
+library, axis = view.library, view.library.axis
+
+st.title("Quiz: you against the network")
+st.markdown(
+    "Below are a mixture and the library of all pure compounds. **Which of them are in it?** Find a multiplet that only one compound has, then see what "
+    "is left."
+)
+number = quiz.round_number()
+asked = quiz.asked(view, number)
+score = st.container()
+charts.chart(
+    figures.mixture_over_library(asked.areas, library, view.theme), key="mixture",
+    alt=f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the library: {quiz.library_in_words(library)}",
+)
+st.caption(
+    "Above, each column is a multiplet and its rows are the peaks: one is a singlet, two a doublet. Below, each row is one compound, and the colour is the area "
+    "of all its peaks there. Amounts vary, so that brightness alone does not tell."
+)
+
+given = quiz.ask(library, number, asked.n_compounds)
+if given is not None:
+    quiz.mark(asked, given, number)
+    right = all_right(asked.view.answer, asked.view.truth)
+    (st.success if right else st.warning)(f"The network: {verdict(asked.view.answer, library.names, asked.view.truth)}", icon=":material/neurology:")
+    charts.chart(
+        figures.overview(asked.areas, asked.view.answer, library.names, axis, view.theme, asked.view.truth), key="overview",
+        alt=f"How the network took it apart. {figures.alt_text(asked.view.answer, library.names)}",
+    )
+    st.button("Next mixture", on_click=link.put, args=("round", number + 1), icon=":material/chevron_right:", icon_position="right", shortcut="Alt+N")
+with score:
+    quiz.score_line()
