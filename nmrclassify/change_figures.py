@@ -14,8 +14,8 @@ from .masks import silent, similarity_order
 TOLD = ("before", "after")
 
 
-def _headings(labels: np.ndarray, called: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(called[k].removeprefix("something ") for k in labels)
+def _headings(found: Contrast, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(class_names(kind, names)[k].removeprefix("something ") for kind, k in zip(found.kinds, found.labels))
 
 
 def mixture_change(before: np.ndarray, after: np.ndarray, axis: Axis, theme: Theme, told: tuple[str, str] = TOLD, position: int | None = None) -> go.Figure:
@@ -39,7 +39,6 @@ def mask_change(
     found: Contrast, names: tuple[str, ...], axis: Axis, theme: Theme, told: tuple[str, str] = TOLD, cell: Cell | None = None, difference: bool = True
 ) -> go.Figure:
     """Draw the masks of two answers, filters in one order, and their difference where filters are the same in both."""
-    called = class_names(found.first.kind, names)
     order = similarity_order(np.nan_to_num(np.concatenate(list(found.masks))))
     # Blank only where both mixtures are silent.
     hidden = (silent(found.first.encoding) & silent(found.second.encoding))[order]
@@ -48,7 +47,7 @@ def mask_change(
     same = {"row_name": "filter", "height": 150, "indices": found.outputs, "ids": order, "mark": spot}
     scale = mask_scale()
     rows = [
-        MapRow(f"<b>Masks, {told[0]}</b>", first, scale, headings=_headings(found.labels, called), **same),
+        MapRow(f"<b>Masks, {told[0]}</b>", first, scale, headings=_headings(found, names), **same),
         MapRow(f"<b>Masks, {told[1]}</b>", second, scale, **same),
     ]
     if difference:
@@ -60,13 +59,13 @@ def multiplet_change(
     found: Contrast, names: tuple[str, ...], axis: Axis, theme: Theme, told: tuple[str, str] = TOLD, cell: Cell | None = None
 ) -> go.Figure:
     """Draw the separated multiplets of two answers and their difference."""
-    called, (first, second) = class_names(found.first.kind, names), found.multiplets
+    first, second = found.multiplets
     scale, change = area_scale(theme, np.nan_to_num(found.multiplets)), second - first
     high = max(peak(np.nan_to_num(change)), 1e-3 * scale.high)
     same = {"height": 84, "indices": found.outputs, "mark": None if cell is None else (None, cell.position)}
     return stack(
         [
-            MapRow(f"<b>Separated, {told[0]}</b>", first, scale, headings=_headings(found.labels, called), **same),
+            MapRow(f"<b>Separated, {told[0]}</b>", first, scale, headings=_headings(found, names), **same),
             MapRow(f"<b>Separated, {told[1]}</b>", second, scale, **same),
             MapRow("<b>Difference</b> (blue: more)", change, Scale("difference", -high, high, theme.differences, root=True), **same),
         ],

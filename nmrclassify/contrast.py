@@ -23,6 +23,8 @@ class Contrast:
         The compound that each pair of outputs names (K: nothing, or something unknown).
     outputs : ndarray, shape (n,)
         Which of A's outputs stands in each pair, of B's where A has none.
+    kinds : tuple of str, length n
+        Of the network that the label is of: K means "something unknown" with queries, "nothing" with slots.
     masks : ndarray, shape (2, n, N, L), or None
         Of A and of B; NaN where one has no such output. None where their sizes differ.
     multiplets : ndarray, shape (2, n, P, L)
@@ -34,6 +36,7 @@ class Contrast:
     second: Answer
     labels: np.ndarray
     outputs: np.ndarray
+    kinds: tuple[str, ...]
     masks: np.ndarray | None
     multiplets: np.ndarray
     presence: np.ndarray
@@ -63,23 +66,24 @@ def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarra
     elif models[0] is models[1]:
         pairs = [(i, i) for i in range(len(alone[0].named))]
     else:
-        pairs = _paired(alone[0].named, alone[1].named)
+        pairs = _paired(alone[0].named, alone[1].named, None if alone[0].kind == alone[1].kind else sizes[0][0])
     labels = np.array([shown[0].named[i] if i is not None else shown[1].named[j] for i, j in pairs])
     outputs = np.array([shown[0].outputs[i] if i is not None else shown[1].outputs[j] for i, j in pairs])
+    kinds = tuple(alone[0 if i is not None else 1].kind for i, _ in pairs)
     same = models[0].config.n_filters == models[1].config.n_filters
     presence = [presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas)]
     told = min(map(len, presence))
     return Contrast(
-        *alone, labels, outputs, _both("masks", shown, pairs) if same else None, _both("multiplets", shown, pairs),
+        *alone, labels, outputs, kinds, _both("masks", shown, pairs) if same else None, _both("multiplets", shown, pairs),
         np.stack([row[:told] for row in presence]),
     )
 
 
-def _paired(first: np.ndarray, second: np.ndarray) -> list[tuple[int | None, int | None]]:
-    """Pair outputs that name the same compound, each once; the rest stay alone."""
+def _paired(first: np.ndarray, second: np.ndarray, apart: int | None = None) -> list[tuple[int | None, int | None]]:
+    """Pair outputs that name the same compound, each once; the rest, and those that name `apart`, stay alone."""
     left, pairs = list(range(len(second))), []
     for i, k in enumerate(first):
-        j = next((j for j in left if second[j] == k), None)
+        j = next((j for j in left if second[j] == k != apart), None)
         if j is not None:
             left.remove(j)
         pairs.append((i, j))
@@ -101,7 +105,7 @@ def same_filters(first: Checkpoint, second: Checkpoint) -> bool:
     Filters start at random, so those of two other trainings have no common order, and a difference of their masks cell by
     cell means nothing.
     """
-    own = [(c.model.kind, c.model.config, c.seed, c.dataset.seed, c.dataset.preset, c.training) for c in (first, second)]
+    own = [(c.model.kind, c.model.config, c.seed, c.dataset.seed, c.dataset.config, c.dataset.preset, c.training) for c in (first, second)]
     return own[0] == own[1] and np.array_equal(first.dataset.library.areas, second.dataset.library.areas)
 
 

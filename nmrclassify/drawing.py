@@ -4,6 +4,7 @@ Maps of the C outputs share one heatmap with a gap between them, and a whole fig
 trace draws several times faster than C subplots, and the eye compares along one row.
 """
 
+import os
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -180,8 +181,8 @@ class Sheet:
         maps, scale = content.maps, content.scale
         n_maps, n_rows, n = maps.shape
         columns = [(m, p) for m in range(n_maps) for p in [*range(n - 1, -1, -1), *[-1] * GAP]][:-GAP]
-        gap = np.full((n_rows, GAP), np.nan)
-        wide = np.concatenate([part for m in maps for part in (m[:, ::-1].astype(float), gap)][:-1], axis=1)
+        gap = np.full((n_rows, GAP), np.nan, dtype=np.float32)
+        wide = np.concatenate([part for m in maps for part in (m[:, ::-1], gap)][:-1], axis=1, dtype=np.float32)
         # The columns' names are categories of the axis, so that hovering can say them at no cost for each cell.
         source = "output" if content.outputs else "map"
         prefix = [f"{source} {m + 1}, " if n_maps > 1 else "" for m in range(n_maps)]
@@ -274,7 +275,8 @@ def finish(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure
     } | layout
     for name in ("xaxis", "yaxis"):
         settings[name] = axis | settings.get(name, {})
-    return go.Figure({"data": traces, "layout": settings})
+    # Checking every property takes Plotly longer than all else that a page does; the tests check all figures instead.
+    return go.Figure({"data": traces, "layout": settings}, _validate=os.environ.get("NMRCLASSIFY_CHECK_FIGURES") == "1")
 
 
 def stack(rows: list[MapRow], axis: Axis, theme: Theme) -> go.Figure:

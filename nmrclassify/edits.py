@@ -17,6 +17,8 @@ from .multiplets import SYMBOLS, pattern
 
 MAX_EDITS = 40
 MAX_AREA, MAX_MOVE, MAX_NOISE, MAX_AMOUNT = 1000.0, 512.0, 1.0, 100.0
+LEAST_AMOUNT = 1e-4
+LARGEST = 1e6  # peak area after all edits
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,9 @@ class Amount:
 
     def apply(self, sample: Sample, library: Library) -> Sample:
         """Return the edited mixture."""
-        if not 1 <= self.compound <= library.n_compounds or not 0 <= self.amount <= MAX_AMOUNT:
+        if not 1 <= self.compound <= library.n_compounds or not (self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT):
             raise EditError(
-                f"amount of compound {self.compound} is {self.amount:g}; expected 0 to {MAX_AMOUNT:g}, "
+                f"amount of compound {self.compound} is {self.amount:g}; expected 0, or {LEAST_AMOUNT:g} to {MAX_AMOUNT:g}, "
                 f"and a compound from 1 to {library.n_compounds}"
             )
         k, amount = self.compound - 1, np.float32(self.amount)
@@ -233,17 +235,19 @@ def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
     Raises
     ------
     EditError
-        If one cannot be made with this library.
+        If one cannot be made with this library, or makes areas beyond `LARGEST`.
     """
     for edit in edits:
         sample = edit.apply(sample, library)
+        if not np.abs(sample.areas).max() <= LARGEST:
+            raise EditError(f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it smaller, or undo")
     return sample
 
 
 def to_text(edits: tuple[Edit, ...]) -> str:
     """Return edits as a link carries them."""
     def part(value: object) -> str:
-        return f"{value:.6g}" if isinstance(value, float) else str(value)
+        return f"{value:.9g}" if isinstance(value, float) else str(value)
 
     return "~".join("_".join([edit.word, *(part(getattr(edit, f.name)) for f in fields(edit))]) for edit in edits)
 
@@ -269,7 +273,7 @@ def _parsed(text: str) -> Edit:
         raise EditError(f"expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not {text[:30]!r}")
     made = []
     for item, value in zip(fields(kind), values):
-        number = {int: r"\d{1,10}", float: r"-?\d{1,4}(\.\d{1,6})?(e-?\d{1,2})?", str: r"[a-z]{1,9}"}[item.type]
+        number = {int: r"\d{1,10}", float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?", str: r"[a-z]{1,9}"}[item.type]
         if not re.fullmatch(number, value):
             raise EditError(f"{item.name} of {word!r} is {value[:20]!r}; expected {item.type.__name__}")
         made.append(item.type(value))

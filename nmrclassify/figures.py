@@ -390,11 +390,12 @@ def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: The
         for row in zip(cost, truth.classification, truth.reconstruction)
     ]
     # Costs span decades, so colour goes by their logarithm.
-    colour = np.log10(cost + 1e-3)
+    more = 1e-3
+    colour = np.log10(cost + more)
     axis = {"colorscale": MASKS, "showscale": False, "cmin": -3.0, "cmax": 2.0}
     return _table_map(
         colour, text, [f"{j + 1}: {name}" for j, name in enumerate(source_names)], [f"output {i + 1}" for i in range(len(cost))],
-        "%{y} with %{x}: cost %{text}", theme, 120 + 56 * len(cost), list(enumerate(truth.pairing)), coloraxis=axis,
+        "%{y} with %{x}: cost %{text}", theme, 120 + 56 * len(cost), list(enumerate(truth.pairing)), {"log_of_more": more}, coloraxis=axis,
         xaxis={"title": {"text": "source (framed: the chosen assignment)"}},
     )
 

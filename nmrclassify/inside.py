@@ -255,7 +255,7 @@ def parameter_table(model: Network) -> pd.DataFrame:
             {
                 "part": {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(room, "heads"), "name": name,
                 "shape": " x ".join(map(str, value.shape)) or "1", "values": value.numel(),
-                "root mean square": float(value.square().mean().sqrt()), "largest": float(value.abs().max()),
+                "root mean square": float(value.detach().square().mean().sqrt()), "largest": float(value.detach().abs().max()),
             }
         )
     return pd.DataFrame(rows)

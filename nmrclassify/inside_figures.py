@@ -25,7 +25,8 @@ def cell_trace(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, 
     theme : Theme
     """
     cell, called = trace.cell, class_names(kind, names)
-    ppm = [f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p) for p in _window_positions(trace, axis)]
+    positions = _window_positions(trace, axis)
+    ppm = ["none" if p < 0 else f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p) for p in positions]
     areas, weights, added = peak(np.stack([trace.window, trace.multiplets])), peak(np.stack([trace.encoder, trace.decoder])), peak(trace.added)
     layout, traces, notes = {}, [], []
     # Two columns, so that panels stay readable on a telephone.
@@ -49,6 +50,7 @@ def cell_trace(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, 
                 "type": "heatmap", "z": scale.place(values[:, ::-1].astype(float)), "x": ppm[::-1], "y": np.arange(1, len(values) + 1),
                 "zmin": float(low), "zmax": float(high), "colorscale": scale.colours, "showscale": False, "xgap": 1, "ygap": 1,
                 "text": [[f"{v:.3g}" for v in line] for line in values[:, ::-1]],
+                "meta": {"rows": "window", "at": positions[::-1], "root": scale.root, "title": title},
                 "hovertemplate": f"peak %{{y}}, %{{x}} {axis.unit}<br>%{{text}}<extra></extra>", **on,
             }
         )
@@ -60,7 +62,7 @@ def cell_trace(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, 
         3, f"<b>3</b> = {trace.encoding:.3g}, masks", {"range": [0, 1.02], "tickvals": [0, 0.5, 1]},
         {"autorange": "reversed", "type": "category"},
     )
-    words = [_short(called[m]) if kind == "queries" else f"output {m + 1}" for m in shown]
+    words = _short([called[m] for m in shown]) if kind == "queries" else [f"output {m + 1}" for m in shown]
     traces.append(
         {
             "type": "bar", "orientation": "h", "y": words, "x": trace.masks[shown], "showlegend": False,
@@ -82,7 +84,7 @@ def cell_trace(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, 
     for i, (label, values) in enumerate(states):
         traces.append(
             {
-                "type": "bar", "orientation": "h", "name": label, "y": [_short(called[k]) for k in classes], "x": changes[i, classes],
+                "type": "bar", "orientation": "h", "name": label, "y": _short([called[k] for k in classes]), "x": changes[i, classes],
                 "marker": {"color": OUTPUT_COLOURS[i + 1]}, "customdata": np.stack([trace.presence[classes], values[classes]], axis=1),
                 "hovertemplate": f"%{{y}}, {label}: %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}<extra></extra>", **on,
             }
@@ -100,9 +102,10 @@ def _note(text: str, x: float, y: float, theme: Theme, size: float) -> dict:
     }
 
 
-def _short(name: str) -> str:
-    name = name.removeprefix("something ")
-    return name if len(name) <= 11 else name[:10] + "…"
+def _short(names: list[str]) -> list[str]:
+    names = [name.removeprefix("something ") for name in names]
+    short = [name if len(name) <= 11 else name[:10] + "…" for name in names]
+    return short if len(set(short)) == len(short) else names
 
 
 def _window_positions(trace: CellTrace, axis: Axis) -> list[int]:
@@ -191,8 +194,11 @@ def filter_grid(encoder: np.ndarray, decoder: np.ndarray, theme: Theme, chosen: 
 
 
 def activation_maps(found: Activations, axis: Axis, theme: Theme, position: int | None = None, skip: bool = True) -> go.Figure:
-    """Draw what every block gives on, one row of maps for each stack of dilations, channels x positions."""
-    maps = found.skip if skip else found.residual
+    """Draw what every block gives on, one row of maps for each stack of dilations, channels x positions.
+
+    The skips, or the residuals; a lone block has no residual, and its skip is drawn.
+    """
+    maps = found.skip if skip or not len(found.residual) else found.residual
     first = [i for i, dilation in enumerate(found.dilations[: len(maps)]) if dilation == 1]
     scale = Scale("activation", -peak(maps), peak(maps), theme.differences, root=True)
     rows = []

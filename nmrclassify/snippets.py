@@ -38,6 +38,10 @@ class Recipe:
         Of a mixture of one's choice.
     foreign : int or None
         Where a compound from outside the library is added: the number, from 0, of the stream that it is drawn from.
+    truth : bool
+        Whether the truth about the mixture is known, and can be set against the outputs.
+    own_seed, own_mixture : int, MixtureConfig, or None
+        Of the data that the model was trained on; those that are shown where they are not given.
     edits : str
     axis : Axis
         Of an uploaded library.
@@ -58,6 +62,9 @@ class Recipe:
     labels: np.ndarray | None = None
     concentrations: np.ndarray | None = None
     foreign: int | None = None
+    truth: bool = True
+    own_seed: int | None = None
+    own_mixture: MixtureConfig | None = None
     edits: str = ""
     axis: Axis = PPM_AXIS
     output: int = 0
@@ -117,7 +124,7 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pages/evaluate.py": (
         ("from nmrclassify import figures", "from nmrclassify.drawing import Theme", "from nmrclassify.metrics import evaluate"),
         (
-            "result = evaluate(model, data.test_mixtures())",
+            "result = evaluate(model, data.test_mixtures(){weight})",
             "print(result.summary())",
             "counts = result.confusion()",
             'names = (*data.library.names, "nothing")[: len(counts)]',
@@ -151,18 +158,19 @@ def code(page: str, recipe: Recipe) -> str:
     if page not in _FIGURES:
         raise ValueError(f"page is {page!r}; expected one of {', '.join(_FIGURES)}")
     imports, figure = _FIGURES[page]
-    lines, more = _data(recipe)
-    needed = [*more, *imports]
+    known = recipe.truth and (recipe.number is not None or recipe.labels is not None)
+    lines, more = _data("data", recipe.seed, recipe.mixture, recipe)
+    needed = [*more, *(line if known else line.replace("answer, compare", "answer") for line in imports)]
     for made, names in (_model(recipe), _mixture(recipe)):
         lines += made
         needed += names
-    truth = "truth = None"
-    if recipe.number is not None or recipe.labels is not None:
+    truth, weight = "truth = None", recipe.training.reconstruction_weight
+    if known:
         truth = (
-            f"truth = compare(given, sample.areas, sample.sources, sample.labels, {recipe.training.reconstruction_weight!r}, "
+            f"truth = compare(given, sample.areas, sample.sources, sample.labels, {weight!r}, "
             "sample.unknown, sample.concentrations)"
         )
-    values = {"truth": truth, "output": recipe.output, "filter": recipe.filter, "position": recipe.position}
+    values = {"truth": truth, "weight": f", {weight!r}" if weight != 1 else "", "output": recipe.output, "filter": recipe.filter, "position": recipe.position}
     lines += [_filled(line, values) for line in figure]
     return "\n".join([*_merged(needed), "", *lines, "figure.show()", ""])
 
@@ -187,19 +195,19 @@ def _changed(config: Any, usual: Any) -> str:
     return ", ".join(f"{f.name}={getattr(config, f.name)!r}" for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name))
 
 
-def _data(recipe: Recipe) -> tuple[list[str], list[str]]:
+def _data(name: str, seed: int, mixture: MixtureConfig, recipe: Recipe) -> tuple[list[str], list[str]]:
     needed = ["from nmrclassify.presets import build"]
     usual = PRESETS[recipe.preset].mixture if recipe.preset in PRESETS else MixtureConfig()
     own = recipe.preset not in PRESETS
-    lines, arguments = [], [repr("quick" if own else recipe.preset), f"seed={recipe.seed}"]
-    if recipe.mixture != usual:
-        arguments.append(f"mixture=MixtureConfig({_changed(recipe.mixture, MixtureConfig())})")
+    lines, arguments = [], [repr("quick" if own else recipe.preset), f"seed={seed}"]
+    if mixture != usual:
+        arguments.append(f"mixture=MixtureConfig({_changed(mixture, MixtureConfig())})")
         needed.append("from nmrclassify.mixtures import MixtureConfig")
     if own:
         needed += ["from nmrclassify.tables import read_library", "from nmrclassify.axis import Axis", "from pathlib import Path"]
         lines.append(f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r}, 6)  # the table that you uploaded')
         arguments.append("library=library")
-    return [*lines, f"data = build({', '.join(arguments)})"], needed
+    return [*lines, f"{name} = build({', '.join(arguments)})"], needed
 
 
 def _model(recipe: Recipe) -> tuple[list[str], list[str]]:
@@ -216,15 +224,22 @@ def _model(recipe: Recipe) -> tuple[list[str], list[str]]:
         return [f'model = load(find({recipe.model!r}).folder / "model.safetensors").model'], [
             "from nmrclassify.checkpoints import load", "from nmrclassify.runs import find",
         ]
-    # All randomness is a function of seed and step, so training again gives the same weights.
+    # All randomness is a function of seed and step, so training again gives the same weights, if it is on the same data.
+    seed = recipe.seed if recipe.own_seed is None else recipe.own_seed
+    mixture = recipe.mixture if recipe.own_mixture is None else recipe.own_mixture
+    data, lines, needed = "data", [], []
+    if (seed, mixture) != (recipe.seed, recipe.mixture):
+        data = "own"
+        lines, needed = _data(data, seed, mixture, recipe)
     return (
         [
-            f"trainer = Trainer(data, TrainConfig({_changed(recipe.training, TrainConfig())}), seed={recipe.weights}, kind={recipe.kind!r})",
+            *lines,
+            f"trainer = Trainer({data}, TrainConfig({_changed(recipe.training, TrainConfig())}), seed={recipe.weights}, kind={recipe.kind!r})",
             f"for _ in range({recipe.step}):",
             "    trainer.advance()",
             "model = trainer.model",
         ],
-        ["from nmrclassify.training import TrainConfig, Trainer"],
+        [*needed, "from nmrclassify.training import TrainConfig, Trainer"],
     )
 
 

@@ -29,7 +29,7 @@ class Timeline:
     model : Network
         Gives the shapes, and what training does not change; copied.
     max_frames, max_bytes : int
-        Whichever is less.
+        Whichever is less; but three frames are kept of a network of any size.
     """
 
     def __init__(self, model: Network, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES):
@@ -52,7 +52,7 @@ class Timeline:
         return sum(frame.nbytes for _, frame in self._frames)
 
     def due(self, step: int) -> bool:
-        """Whether a frame at `step` would stay: it lies far enough, on the root scale, behind the last but one."""
+        """Whether a frame at `step` is worth keeping: it lies far enough, on the root scale, behind the last one."""
         if len(self._frames) < self._max_frames // 2:
             return True
         before = self._frames[-1][0] if self._frames else -1
@@ -62,7 +62,7 @@ class Timeline:
         """Keep the weights at `step`, in place of a frame of the same step; drop a frame where they stand closest, if too many."""
         frames = [frame for frame in self._frames if frame[0] < step]
         frames.append((step, _changing(model)))
-        if len(frames) > self._max_frames:
+        while len(frames) > self._max_frames:
             places = [_place(s) for s, _ in frames]
             crowded = min(range(1, len(frames) - 1), key=lambda i: places[i + 1] - places[i - 1])
             del frames[crowded]
@@ -117,9 +117,11 @@ def load(path: Path, model: Network) -> Timeline:
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"this run keeps no steps to travel back to ({error}); train again") from error
     size = len(_changing(model))
-    rising = all(isinstance(step, int) for step in steps) and all(a < b for a, b in zip([-1, *steps], steps))
-    if not steps or not rising or frames.dtype != torch.float32 or tuple(frames.shape) != (len(steps), size) or not frames.isfinite().all():
-        raise ValueError(f"the steps of this run are {len(steps)} of shape {tuple(frames.shape)}; expected ({len(steps)}, {size}) numbers: train again")
+    rising = isinstance(steps, list) and all(type(step) is int for step in steps) and all(a < b for a, b in zip([-1, *steps], steps))
+    if not rising or not 1 <= len(steps) <= MAX_FRAMES:
+        raise ValueError(f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole numbers: train again")
+    if frames.dtype != torch.float32 or tuple(frames.shape) != (len(steps), size) or not frames.isfinite().all():
+        raise ValueError(f"the weights of this run's steps have shape {tuple(frames.shape)}; expected ({len(steps)}, {size}) numbers: train again")
     timeline._frames = tuple(zip(steps, frames))
     return timeline
 

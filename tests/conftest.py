@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["NMRCLASSIFY_CHECK_FIGURES"] = "1"
 
 from dataclasses import replace
 

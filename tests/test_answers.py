@@ -327,3 +327,34 @@ def test_other_types_of_numbers_are_taken(either, quick):
     expected = answer(either.model, areas).chances
     for other in (areas.astype(float), np.asfortranarray(areas), np.repeat(areas, 2, axis=1)[:, ::2], areas.tolist()):
         assert np.array_equal(answer(either.model, other).chances, expected)
+
+
+def test_outputs_are_those_of_the_network_that_are_shown(trained, learned, quick):
+    areas = quick.test_mixtures().areas
+    for mixture in areas[:4]:
+        slots, queries = answer(trained.model, mixture), answer(learned.model, mixture)
+        assert slots.outputs.tolist() == [0, 1, 2] and queries.outputs.tolist() == queries.named.tolist()
+        for given, model in ((slots, trained.model), (queries, learned.model)):
+            with torch.no_grad():
+                record = model(torch.from_numpy(mixture)[None])[1]
+            assert np.array_equal(given.masks, record.masks[0].numpy()[given.outputs])
+
+
+@pytest.mark.parametrize("wanted", [[3], [10], [7, 2, 10], list(range(11))], ids=str)
+def test_any_outputs_of_queries_can_be_asked_for(learned, quick, wanted):
+    areas = quick.test_mixtures().areas[0]
+    given, usual = answer(learned.model, areas, np.array(wanted)), answer(learned.model, areas)
+    with torch.no_grad():
+        record = learned.model(torch.from_numpy(areas)[None])[1]
+    assert given.named.tolist() == given.outputs.tolist() == wanted
+    for shown, all_of_it in zip((given.masks, given.separated_encodings, given.multiplets), record[1:]):
+        assert np.array_equal(shown, all_of_it[0].numpy()[wanted])
+    assert given.confidence.tolist() == given.chances[0, wanted].tolist()
+    for name in ("encoding", "chances", "counts", "amounts"):  # what was found stays what it was
+        assert np.array_equal(getattr(given, name), getattr(usual, name)), name
+
+
+def test_slots_show_all_whatever_is_asked_for(trained, quick):
+    areas = quick.test_mixtures().areas[0]
+    given, usual = answer(trained.model, areas, np.array([1])), answer(trained.model, areas)
+    assert all(np.array_equal(value, vars(usual)[key]) for key, value in vars(given).items())

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from nmrclassify.bench import _browser
-from nmrclassify.bench._browser import wait_for_figure
+from nmrclassify.bench._browser import settled, wait_for_figure
 
 MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
@@ -54,12 +54,6 @@ def go(page, link: str, title: str) -> None:
     """Change the page by the sidebar."""
     page.get_by_test_id("stSidebar").get_by_role("link", name=link).click()
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
-
-
-def settled(page) -> None:
-    """Wait until the server has nothing more to send."""
-    page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
-    page.wait_for_timeout(400)
 
 
 def test_the_first_page_shows_a_mixture_taken_apart(visit, address):

@@ -45,7 +45,8 @@ def frames(figure, yaxis):
     """Return the frames of a row of maps as (columns, rows), half-open, in places of the axes."""
     return [
         ((shape.x0 + 0.5, shape.x1 + 0.5), (shape.y0 + 0.5, shape.y1 + 0.5))
-        for shape in figure.layout.shapes if shape.line.color == FRAME and shape.yref == yaxis
+        for shape in figure.layout.shapes
+        if shape.line.color == FRAME and shape.yref == yaxis
     ]
 
 
@@ -57,13 +58,20 @@ def clicks(trace):
 
 def drawn(found, quick, theme):
     """Return all figures of a change."""
-    names, axis, called = quick.library.names, quick.library.axis, class_names(found.first.kind, quick.library.names)[: found.presence.shape[1]]
+    names, axis, called = (
+        quick.library.names,
+        quick.library.axis,
+        class_names(found.first.kind, quick.library.names)[: found.presence.shape[1]],
+    )
     before, after = quick.test_mixtures().areas[:2]
     history = [{"step": s, "loss": 2.0 / s, "test_compound_accuracy": 0.1 * s} for s in (1, 2, 3)]
     return [
-        change_figures.mixture_change(before, after, axis, theme, position=4), change_figures.mask_change(found, names, axis, theme, cell=Cell(0, 7, 4)),
-        change_figures.mask_change(found, names, axis, theme, ("A", "B"), difference=False), change_figures.multiplet_change(found, names, axis, theme, cell=Cell(0, 7, 4)),
-        change_figures.presence_change(found, called, theme, present=np.array([2, 3])), change_figures.two_curves((history, []), ("A", "B"), theme, (2, None)),
+        change_figures.mixture_change(before, after, axis, theme, position=4),
+        change_figures.mask_change(found, names, axis, theme, cell=Cell(0, 7, 4)),
+        change_figures.mask_change(found, names, axis, theme, ("A", "B"), difference=False),
+        change_figures.multiplet_change(found, names, axis, theme, cell=Cell(0, 7, 4)),
+        change_figures.presence_change(found, called, theme, present=np.array([2, 3])),
+        change_figures.two_curves((history, []), ("A", "B"), theme, (2, None)),
     ]
 
 
@@ -94,33 +102,34 @@ def test_a_changed_mixture_is_drawn_with_its_difference(quick):
 def test_one_mixture_alone_is_drawn_where_nothing_changed(quick):
     areas = quick.test_mixtures().areas[0]
     figure = change_figures.mixture_change(areas, areas.copy(), PPM_AXIS, LIGHT)
-    assert len(figure.data) == 1 and area(figure.data[0])[:, ::-1] == pytest.approx(areas, abs=1e-6) and not frames(figure, "y")
+    assert (
+        len(figure.data) == 1 and area(figure.data[0])[:, ::-1] == pytest.approx(areas, abs=1e-6) and not frames(figure, "y")
+    )
 
 
 def test_a_tiny_change_is_not_blown_up(quick):
     areas = quick.test_mixtures().areas[0]
     figure = change_figures.mixture_change(areas, areas + np.float32(1e-7), PPM_AXIS, LIGHT)
-    assert figure.layout.coloraxis2.cmax ** 2 == pytest.approx(1e-3 * areas.max(), rel=1e-3)
+    assert figure.layout.coloraxis2.cmax**2 == pytest.approx(1e-3 * areas.max(), rel=1e-3)
 
 
-@pytest.mark.parametrize("which", ["found", "lopsided"])
-def test_clicks_on_changed_masks_name_the_cell_that_was_drawn(request, quick, which):
-    pair = request.getfixturevalue(which)
-    figure = change_figures.mask_change(pair, quick.library.names, quick.library.axis, LIGHT)
-    hidden = silent(pair.first.encoding) & silent(pair.second.encoding)
-    wanted = (*pair.masks, pair.masks[1] - pair.masks[0])
-    for trace, maps in zip(figure.data, wanted, strict=True):
-        seen = set()
-        for (i, j), click in clicks(trace).items():
-            if click is None:
-                assert np.isnan(trace.z[i, j])
-                continue
-            c = j // 22  # the map; each output stands in one, or in two that both A and B have
-            assert click.rows == "filter" and pair.outputs[c] == click.output
-            expected = np.nan if hidden[click.row, click.position] else maps[c, click.row, click.position]
-            assert trace.z[i, j] == pytest.approx(expected, nan_ok=True)
-            seen.add((c, click.row, click.position))
-        assert len(seen) == maps.size
+def test_clicks_on_changed_masks_name_the_cell_that_was_drawn(found, lopsided, quick):
+    for pair in (found, lopsided):
+        figure = change_figures.mask_change(pair, quick.library.names, quick.library.axis, LIGHT)
+        hidden = silent(pair.first.encoding) & silent(pair.second.encoding)
+        wanted = (*pair.masks, pair.masks[1] - pair.masks[0])
+        for trace, maps in zip(figure.data, wanted, strict=True):
+            seen = set()
+            for (i, j), click in clicks(trace).items():
+                if click is None:
+                    assert np.isnan(trace.z[i, j])
+                    continue
+                c = j // 22  # the map; each output stands in one, or in two that both A and B have
+                assert click.rows == "filter" and pair.outputs[c] == click.output
+                expected = np.nan if hidden[click.row, click.position] else maps[c, click.row, click.position]
+                assert trace.z[i, j] == pytest.approx(expected, nan_ok=True)
+                seen.add((c, click.row, click.position))
+            assert len(seen) == maps.size
 
 
 def test_clicks_on_changed_multiplets_name_the_position_and_the_output(found, quick):
@@ -129,7 +138,9 @@ def test_clicks_on_changed_multiplets_name_the_position_and_the_output(found, qu
         for (i, j), click in clicks(trace).items():
             if click is not None:
                 at = found.outputs.tolist().index(click.output)
-                assert click.rows == "peak" and area(trace)[i, j] == pytest.approx(maps[at, click.row, click.position], abs=1e-6)
+                assert click.rows == "peak" and area(trace)[i, j] == pytest.approx(
+                    maps[at, click.row, click.position], abs=1e-6
+                )
 
 
 def test_masks_are_framed_where_the_cell_is(found, quick):
@@ -145,7 +156,9 @@ def test_masks_are_framed_where_the_cell_is(found, quick):
 
 
 def test_two_trainings_get_no_difference(lopsided, quick):
-    figure = change_figures.mask_change(lopsided, quick.library.names, quick.library.axis, LIGHT, ("A", "B"), difference=False)
+    figure = change_figures.mask_change(
+        lopsided, quick.library.names, quick.library.axis, LIGHT, ("A", "B"), difference=False
+    )
     assert len(figure.data) == 2
     scale = figure.layout.coloraxis
     assert (scale.cmin, scale.cmax) == (0, 1)
@@ -153,8 +166,13 @@ def test_two_trainings_get_no_difference(lopsided, quick):
 
 def test_headings_name_each_pair(found, quick):
     called = class_names(found.first.kind, quick.library.names)
-    for figure in (f(found, quick.library.names, quick.library.axis, LIGHT) for f in (change_figures.mask_change, change_figures.multiplet_change)):
-        assert [note.text for note in figure.layout.annotations if note.bgcolor] == [called[k].removeprefix("something ") for k in found.labels]
+    for figure in (
+        f(found, quick.library.names, quick.library.axis, LIGHT)
+        for f in (change_figures.mask_change, change_figures.multiplet_change)
+    ):
+        assert [note.text for note in figure.layout.annotations if note.bgcolor] == [
+            called[k].removeprefix("something ") for k in found.labels
+        ]
 
 
 def test_probabilities_stand_beside_each_other(found, quick):
@@ -185,14 +203,21 @@ def test_occlusion_is_drawn_as_it_was_measured(either, quick, theme):
 
 
 def test_two_trainings_are_drawn_with_their_steps():
-    histories = tuple([{"step": s, "loss": loss / s, "test_compound_accuracy": s / 40} for s in range(1, last)] for loss, last in ((3.0, 9), (5.0, 30)))
+    histories = tuple(
+        [{"step": s, "loss": loss / s, "test_compound_accuracy": s / 40} for s in range(1, last)]
+        for loss, last in ((3.0, 9), (5.0, 30))
+    )
     figure = change_figures.two_curves(histories, ("A", "B"), LIGHT, (4, 7))
     for i, history in enumerate(histories):
         loss, share = figure.data[2 * i : 2 * i + 2]
         assert list(loss.x) == list(share.x) == [row["step"] for row in history] and loss.name == "AB"[i]
-        assert list(loss.y) == [row["loss"] for row in history] and list(share.y) == [row["test_compound_accuracy"] for row in history]
+        assert list(loss.y) == [row["loss"] for row in history] and list(share.y) == [
+            row["test_compound_accuracy"] for row in history
+        ]
         assert share.xaxis == "x2" and not share.showlegend
-    assert [shape.x0 for shape in figure.layout.shapes] == [4, 4, 7, 7] and {shape.xref for shape in figure.layout.shapes} == {"x", "x2"}
+    assert [shape.x0 for shape in figure.layout.shapes] == [4, 4, 7, 7] and {
+        shape.xref for shape in figure.layout.shapes
+    } == {"x", "x2"}
     assert figure.data[0].line.dash != figure.data[2].line.dash  # told apart without colour
     assert not change_figures.two_curves((histories[0], []), ("A", "B"), LIGHT, (None, 5)).layout.shapes
 

@@ -55,8 +55,31 @@ def test_a_grid_tells_the_filter_and_a_strip_the_step():
 
 
 ODD = (
-    None, True, -1, 0, 1, 2**63, -(2**63), 10**400, 1.5, -0.5, 1e308, float("nan"), float("inf"), float("-inf"), "", "1", "x", "9" * 5000, [], [1],
-    {}, {"a": 1}, [[]], {"meta": None}, b"1",
+    None,
+    True,
+    -1,
+    0,
+    1,
+    2**63,
+    -(2**63),
+    10**400,
+    1.5,
+    -0.5,
+    1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    "",
+    "1",
+    "x",
+    "9" * 5000,
+    [],
+    [1],
+    {},
+    {"a": 1},
+    [[]],
+    {"meta": None},
+    b"1",
 )
 
 
@@ -73,14 +96,23 @@ def test_forged_messages_give_a_click_or_nothing(base):
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])
 def test_forged_places_give_a_click_or_nothing(odd):
     for base in (META, GRID, STEPS):
-        for value in ({"meta": base, "row": odd, "column": 0}, {"meta": base, "row": 0, "column": odd}, {"meta": odd, "row": 0, "column": 0}, odd):
+        for value in (
+            {"meta": base, "row": odd, "column": 0},
+            {"meta": base, "row": 0, "column": odd},
+            {"meta": odd, "row": 0, "column": 0},
+            odd,
+        ):
             found = decode(value)
             assert found is None or isinstance(found, Click)
 
 
 def test_what_json_can_carry_is_survived():
     # The standard reader of JSON takes a number that is too large for infinite.
-    for text in ('{"meta": %s, "row": 1e999, "column": 0}', '{"meta": %s, "row": 0, "column": -1e999}', '{"meta": %s, "row": 0, "column": NaN}'):
+    for text in (
+        '{"meta": %s, "row": 1e999, "column": 0}',
+        '{"meta": %s, "row": 0, "column": -1e999}',
+        '{"meta": %s, "row": 0, "column": NaN}',
+    ):
         for base in (META, GRID, STEPS):
             found = decode(json.loads(text % json.dumps(base)))
             assert found is None or isinstance(found, Click)
@@ -89,4 +121,6 @@ def test_what_json_can_carry_is_survived():
 def test_a_click_holds_whole_numbers_only():
     for base, row, column in ((META, "1", "3"), (META, 1.0, 3.0), (GRID, 4, 5.0), (STEPS, 0, "2")):
         click = decode(message(base, row, column))
-        assert type(click.row) is int and type(click.position) in (int, type(None)) and type(click.output) in (int, type(None))
+        assert (
+            type(click.row) is int and type(click.position) in (int, type(None)) and type(click.output) in (int, type(None))
+        )

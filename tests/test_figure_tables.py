@@ -39,7 +39,7 @@ def test_a_map_comes_back_in_its_own_unit_with_blanks_and_gaps_left_out(root):
     assert table.columns.tolist() == ["part", "row", "column", "value"]
     for row in table.to_dict("records"):
         output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
-        assert row["value"] == pytest.approx(maps[output - 1, int(row["row"]) - 1, position], abs=1e-12)
+        assert row["value"] == pytest.approx(maps[output - 1, int(row["row"]) - 1, position], rel=1e-6)
     assert not table["column"].str.contains("gap").any()
 
 
@@ -88,9 +88,20 @@ def test_costs_come_back_as_costs(shown):
 
 
 def test_a_line_without_x_counts_from_its_start():
-    figure = go.Figure({"data": [{"type": "scatter", "x0": 2.5, "dx": 0.25, "y": [1.0, 4.0, 9.0], "name": "line"}, {"type": "scatter", "y": [7.0, 8.0]}]})
+    figure = go.Figure(
+        {
+            "data": [
+                {"type": "scatter", "x0": 2.5, "dx": 0.25, "y": [1.0, 4.0, 9.0], "name": "line"},
+                {"type": "scatter", "y": [7.0, 8.0]},
+            ]
+        }
+    )
     table = as_table(figure)
-    assert part(table, 1)["x"].tolist() == [2.5, 2.75, 3.0] and part(table, 1)["y"].tolist() == [1, 4, 9] and set(part(table, 1)["part"]) == {"1: line"}
+    assert (
+        part(table, 1)["x"].tolist() == [2.5, 2.75, 3.0]
+        and part(table, 1)["y"].tolist() == [1, 4, 9]
+        and set(part(table, 1)["part"]) == {"1: line"}
+    )
     assert part(table, 2)["x"].tolist() == [0, 1] and set(part(table, 2)["part"]) == {"2"}
 
 
@@ -101,8 +112,14 @@ def test_a_line_may_start_at_zero():
 
 def test_error_bars_come_along_to_either_side():
     data = [
-        {"type": "scatter", "x": [1, 2], "y": [5.0, 6.0], "error_y": {"array": [0.1, 0.2], "arrayminus": [0.3, 0.4], "symmetric": False}},
-        {"type": "scatter", "x": [1, 2], "y": [5.0, 6.0], "error_y": {"array": [0.5, 0.6]}}, {"type": "scatter", "x": [1], "y": [2.0]},
+        {
+            "type": "scatter",
+            "x": [1, 2],
+            "y": [5.0, 6.0],
+            "error_y": {"array": [0.1, 0.2], "arrayminus": [0.3, 0.4], "symmetric": False},
+        },
+        {"type": "scatter", "x": [1, 2], "y": [5.0, 6.0], "error_y": {"array": [0.5, 0.6]}},
+        {"type": "scatter", "x": [1], "y": [2.0]},
     ]
     table = as_table(go.Figure({"data": data}))
     assert part(table, 1)[["error_low", "error_high"]].to_numpy() == pytest.approx(np.array([[0.3, 0.1], [0.4, 0.2]]))
@@ -119,14 +136,18 @@ def test_the_curves_of_robustness_come_with_their_intervals():
     assert len(table) == len(rows)
     for row in table.to_dict("records"):
         (own,) = rows[(rows["method"] == row["part"].split(": ")[1]) & (rows["value"] == row["x"])].to_dict("records")
-        assert (row["y"], row["y"] - row["error_low"], row["y"] + row["error_high"]) == pytest.approx((own["mean"], own["low"], own["high"]))
+        assert (row["y"], row["y"] - row["error_low"], row["y"] + row["error_high"]) == pytest.approx(
+            (own["mean"], own["low"], own["high"])
+        )
 
 
 def test_all_sorts_of_figures_become_tables(shown):
     library, areas, given, truth = shown
     for figure in (
-        figures.line_spectrum(areas, library.axis, THEME, truth.sources, ("a", "b", "c")), figures.ownership(given.multiplets, library.axis, THEME, ("a", "b", "c")),
-        figures.class_bars(given, library.names, THEME), figures.library_map(library, THEME),
+        figures.line_spectrum(areas, library.axis, THEME, truth.sources, ("a", "b", "c")),
+        figures.ownership(given.multiplets, library.axis, THEME, ("a", "b", "c")),
+        figures.class_bars(given, library.names, THEME),
+        figures.library_map(library, THEME),
     ):
         table = as_table(figure)
         drawn = sum(np.isfinite(np.asarray(t.z, float)).sum() if t.type == "heatmap" else len(t.y) for t in figure.data)

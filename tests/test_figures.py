@@ -1,15 +1,20 @@
+import json
+
 import numpy as np
 import pytest
 
 from nmrclassify import figures
 from nmrclassify.answers import answer, compare, percent
 from nmrclassify.axis import PPM_AXIS, Axis
-from nmrclassify.drawing import OUTPUT_COLOURS, MapRow, Scale, Theme, stack
+from nmrclassify.drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Theme, stack
+from nmrclassify.inside import Cell
 from nmrclassify.library import metabolite_library
+from nmrclassify.masks import silent, similarity_order
 from nmrclassify.metrics import evaluate
 from nmrclassify.mixtures import MixtureConfig
 from nmrclassify.presets import build
 from nmrclassify.training import model_for, recipe
+from nmrclassify.ui.clicks import decode
 
 LIGHT, DARK = Theme(False), Theme(True)
 
@@ -227,3 +232,139 @@ def test_stacked_shares_keep_the_total(shown):
 
 def test_the_toy_axis_counts_positions():
     assert Axis().title == "position" and Axis().centres.tolist() == list(range(21))
+
+
+def clicks(trace):
+    """Return what a click on each cell means, by (row, column), as the browser would send it."""
+    meta = json.loads(json.dumps(trace.meta))
+    return {(i, j): decode({"chart": "c", "meta": meta, "row": i, "column": j}) for i, j in np.ndindex(*np.shape(trace.z))}
+
+
+def frames(figure, yaxis):
+    """Return the frames of a row of maps, each as (left, right, top, bottom) in places of the axes."""
+    return [
+        (shape.x0 + 0.5, shape.x1 + 0.5, shape.y0 + 0.5, shape.y1 + 0.5)
+        for shape in figure.layout.shapes if shape.line.color == FRAME and shape.yref == yaxis
+    ]
+
+
+@pytest.mark.parametrize("which", ["slots", "queries"])
+def test_clicks_on_the_overview_name_the_cell_that_was_drawn(shown, found, which):
+    areas, given, truth, library = {"slots": shown, "queries": found}[which]
+    figure = figures.overview(areas, given, library.names, library.axis, LIGHT, truth)
+    mixture, masks, separated, true = figure.data[:4]
+    outputs = given.named.tolist() if which == "queries" else [0, 1, 2]
+    hidden = silent(given.encoding)
+    for (i, j), click in clicks(masks).items():
+        if click is None:
+            assert j % 22 == 21 and np.isnan(masks.z[i, j])
+            continue
+        assert click.rows == "filter"
+        f, p = click.row, click.position
+        expected = np.nan if hidden[f, p] else given.masks[outputs.index(click.output), f, p]
+        assert masks.z[i, j] == pytest.approx(expected, nan_ok=True)
+    for trace, maps in ((separated, given.multiplets), (true, truth.sources)):
+        for (i, j), click in clicks(trace).items():
+            if click is not None:
+                assert click.rows == "peak"
+                wanted = maps[outputs.index(click.output), click.row, click.position]
+                assert np.sign(trace.z[i, j]) * trace.z[i, j] ** 2 == pytest.approx(wanted, abs=1e-6)
+    for (i, j), click in clicks(mixture).items():
+        assert (click.rows, click.output) == ("peak", None)
+        assert mixture.z[i, j] ** 2 == pytest.approx(areas[click.row, click.position], abs=1e-6)
+
+
+def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(found):
+    _, given, _, library = found
+    order = similarity_order(given.masks)
+    assert order.tolist() != list(range(64))
+    rows = [("a", given.masks[:, order]), ("b", 1 - given.masks[:, order])]
+    figure = figures.mask_maps(rows, library.axis, LIGHT, indices=given.outputs, ids=order)
+    for trace, maps in zip(figure.data, (given.masks, 1 - given.masks)):
+        for (i, j), click in clicks(trace).items():
+            if click is not None:
+                assert trace.z[i, j] == maps[given.outputs.tolist().index(click.output), click.row, click.position]
+    hidden = np.zeros(given.encoding.shape, bool)
+    both = figures.sum_and_overlap(given.masks[:, order], hidden, library.axis, LIGHT, order).data[0]
+    for (i, j), click in clicks(both).items():
+        if click is not None:
+            assert click.output is None
+            own = given.masks[:, click.row, click.position]
+            assert both.z[i, j] == pytest.approx(own.sum() if j < 21 else np.sort(own)[-2], abs=1e-5)
+
+
+@pytest.mark.parametrize("cell", [Cell(1, 0, 0), Cell(2, 63, 20), Cell(0, 17, 6)], ids=str)
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_frame_stands_around_the_cell(shown, cell, ordered):
+    areas, given, truth, library = shown
+    order = similarity_order(given.masks) if ordered else np.arange(64)
+    ids, maps, hidden = order if ordered else None, given.masks[:, order], np.zeros(given.encoding.shape, bool)
+    drawn = [
+        (figures.mask_maps([("m", maps)], library.axis, LIGHT, ids=ids, cell=cell), "y", 3, False),
+        (figures.sum_and_overlap(maps, hidden, library.axis, LIGHT, ids, cell), "y", 2, False),
+        (figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell), "y2", 3, False),
+        (figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell), "y", 1, True),
+        (figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell), "y4", 3, True),
+        (figures.area_maps([("a", given.multiplets)], library.axis, LIGHT, cell=cell), "y", 3, True),
+        (figures.difference_maps("d", given.multiplets, 1.0, library.axis, LIGHT, cell=cell), "y", 3, True),
+    ]
+    for figure, yaxis, n_maps, whole_column in drawn:
+        (trace,) = [t for t in figure.data if t.type == "heatmap" and t.yaxis == yaxis]
+        told, framed = clicks(trace), frames(figure, yaxis)
+        assert len(framed) == n_maps
+        for left, right, top, bottom in framed:
+            first = 1 if whole_column else 0  # peaks are counted from 1, filters from 0 or by their place in the order
+            inside = {click for (i, j), click in told.items() if left <= j < right and top <= i + first < bottom}
+            assert {click.position for click in inside} == {cell.position} and right - left == 1
+            assert {click.row for click in inside} == (set(range(6)) if whole_column else {cell.filter})
+    assert not frames(figures.overview(areas, given, library.names, library.axis, LIGHT, truth), "y2")
+
+
+def test_a_mark_without_a_row_or_a_position_frames_all_of_them():
+    maps = np.zeros((2, 4, 21))
+    for mark, expected in (
+        ((None, 3), [(17, 18, 0, 4), (39, 40, 0, 4)]), ((2, None), [(0, 21, 2, 3), (22, 43, 2, 3)]),
+        ((None, None), [(0, 21, 0, 4), (22, 43, 0, 4)]),
+    ):
+        figure = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", mark=mark)], PPM_AXIS, LIGHT)
+        assert frames(figure, "y") == expected
+    ids, names = np.array([7, 5, 9, 2]), ("a", "b", "c", "d")
+    sorted_ = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", ids=ids, mark=(9, 0))], PPM_AXIS, LIGHT)
+    named = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "compound", names=names, mark=(1, 0))], PPM_AXIS, LIGHT)
+    peaks = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "peak", mark=(1, 0))], PPM_AXIS, LIGHT)
+    assert frames(sorted_, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
+    assert frames(named, "y") == [(20, 21, 1, 2), (42, 43, 1, 2)]
+    assert frames(peaks, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
+    # Seen on the darkest cell and on the brightest.
+    assert {shape.line.color for shape in peaks.layout.shapes if shape.line.width} == {"#000000", FRAME}
+
+
+def test_learning_curves_have_a_line_at_the_step_that_is_looked_at():
+    keys = ("loss", "classification", "reconstruction", "train_accuracy", "test_compound_accuracy")
+    history = [{"step": s} | dict.fromkeys(keys, 0.5) for s in (1, 2, 3)]
+    assert not figures.learning_curves(history, LIGHT).layout.shapes
+    for step in (0, 2):
+        lines = figures.learning_curves(history, LIGHT, step).layout.shapes
+        assert [(line.x0, line.x1) for line in lines] == [(step, step), (step, step)]
+        assert [(line.xref, line.yref) for line in lines] == [("x", "y domain"), ("x2", "y2 domain")]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_page_for_a_projector_has_larger_type(shown, dark):
+    areas, given, truth, library = shown
+    small, large = (
+        figures.overview(areas, given, library.names, library.axis, Theme(dark, large), truth) for large in (False, True)
+    )
+    assert large.layout.font.size == pytest.approx(1.35 * small.layout.font.size)
+    sizes = [[note.font.size for note in figure.layout.annotations] for figure in (small, large)]
+    assert sizes[1] == pytest.approx([1.35 * size for size in sizes[0]])
+    assert [trace.z.tolist() for trace in small.data[:1]] == [trace.z.tolist() for trace in large.data[:1]]
+    assert large.layout.font.color == Theme(dark).text and large.layout.height >= small.layout.height
+
+
+def test_the_scale_of_differences_labels_both_ends():
+    bar = Scale("difference", -4.0, 4.0, "Viridis", root=True).coloraxis(LIGHT, 0.5, 1.0)
+    assert (bar["cmin"], bar["cmax"]) == (-2.0, 2.0)
+    values = [float(text) for text in bar["colorbar"]["ticktext"]]
+    assert len(values) == 3 and values[0] == -values[2] and values[1] == 0
+    assert [np.sign(place) * place**2 for place in bar["colorbar"]["tickvals"]] == pytest.approx(values)

@@ -176,3 +176,44 @@ def test_a_training_makes_way_for_a_page_but_never_stands_still(quick, monkeypat
         time.sleep(0.1)
     assert job._trainer.step > before
     job.stop()
+
+
+def test_a_job_keeps_the_steps_that_it_went_through(quick):
+    taken = []
+    job = Job(trainer(quick, 8), Places(), on_end=lambda job: taken.append(job.timeline.steps))
+    assert job.timeline.steps == (0,)
+    job.start()
+    wait_until(lambda: job.state == "finished")
+    assert job.timeline.steps == tuple(range(9)) and taken == [job.timeline.steps]
+    kept = job.checkpoint().model.state_dict()
+    assert all((value == kept[name]).all() for name, value in job.timeline.network(8).state_dict().items())
+
+
+def test_a_stopped_job_keeps_its_last_step_before_it_tells_its_end(quick):
+    taken = []
+    halted = trainer(quick, 50_000)
+    job = Job(halted, Places(), on_end=lambda job: taken.append(job.timeline.steps[-1]))
+    due = halted.timeline.due
+    halted.timeline.due = lambda step: step % 7 == 0 and due(step)
+    for _ in range(9):
+        job.step()
+    assert job.timeline.steps == (0, 7)
+    job.stop()
+    assert job.timeline.steps == (0, 7, 9) and taken == [9]
+    kept = job.checkpoint().model.state_dict()
+    assert all((value == kept[name]).all() for name, value in job.timeline.network(9).state_dict().items())
+
+
+def test_the_steps_can_be_looked_at_while_a_job_runs(quick):
+    job = Job(trainer(quick, 50_000), Places())
+    job.start()
+    areas, seen = quick.test_mixtures().areas[0], []
+    end = time.monotonic() + 1.5
+    while time.monotonic() < end:
+        steps = job.timeline.steps
+        rows = job.timeline.presences(areas)
+        assert len(rows) >= len(steps) and list(steps) == sorted(set(steps)) and steps[0] == 0
+        job.timeline.network(steps[-1])
+        seen.append(steps[-1])
+    job.stop()
+    assert seen[-1] > seen[0]

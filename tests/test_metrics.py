@@ -1,10 +1,11 @@
 from collections import Counter
+from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
 import torch
 
-from nmrclassify.metrics import METRICS, evaluate, pair_counts, si_sdr, wilson
+from nmrclassify.metrics import METRICS, evaluate, log_odds_of, pair_counts, presence_of, si_sdr, wilson
 from nmrclassify.mixtures import MixtureConfig, counts_of, mix
 from nmrclassify.model import Findings, Separation
 from nmrclassify.presets import build
@@ -290,3 +291,66 @@ def test_statements_are_what_was_said_and_whether_it_is_true():
     stated, true = slots.statements()
     assert stated.shape == (180,) and true.sum() == (slots.predicted == slots.matched).sum()
     assert stated == pytest.approx(np.exp(9.0) / (np.exp(9.0) + 10))
+
+
+def exact_log_odds(logits, n_compounds):
+    """Return log(p / (1 - p)) of "any output says k", shape (K,), of logits (C, classes), with 80 digits."""
+    getcontext().prec = 80
+    power = [[Decimal(float(v)).exp() for v in row] for row in logits]
+    absent = [Decimal(1)] * n_compounds
+    for row in power:
+        total = sum(row)
+        absent = [a * (total - row[k]) / total for k, a in enumerate(absent)]
+    return np.array([float(((1 - a) / a).ln()) for a in absent])
+
+
+@pytest.mark.parametrize("n_classes", [4, 5])
+def test_presence_of_slots_says_whether_any_output_names_it(n_classes):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (6, 3, n_classes)).astype(np.float32)
+    found = presence_of(torch.from_numpy(logits), 4).numpy()
+    assert found.shape == (6, 4)
+    # The share of answers in which at least one of the outputs, each drawn by itself, says it.
+    chances = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=-1, keepdims=True)
+    for row, p in zip(found, chances):
+        total = np.zeros(4)
+        for said in np.ndindex(*(n_classes,) * 3):
+            together = p[0, said[0]] * p[1, said[1]] * p[2, said[2]]
+            total[[k for k in range(4) if k in said]] += together
+        assert row == pytest.approx(total, abs=1e-6)
+    turned = presence_of(torch.from_numpy(logits[:, [2, 0, 1]]), 4).numpy()
+    assert turned == pytest.approx(found, abs=1e-6)
+
+
+def test_presence_of_queries_is_their_own_with_the_unknown_last():
+    made, _ = varied(n=3)
+    findings = Told(made.counts, made.by_compound(made.sources), unknown=0.7).findings
+    found = presence_of(findings, 10).numpy()
+    assert found.shape == (3, 11) and found == pytest.approx(1 / (1 + np.exp(-findings.presence.numpy())))
+    assert torch.equal(log_odds_of(findings, 10), findings.presence)
+
+
+@pytest.mark.parametrize("spread", [1.0, 5.0, 30.0])
+@pytest.mark.parametrize("n_classes", [4, 5])
+def test_log_odds_tell_where_probabilities_round(spread, n_classes):
+    rng = np.random.default_rng(int(spread))
+    logits = rng.normal(0, spread, (8, 3, n_classes)).astype(np.float32)
+    found = log_odds_of(torch.from_numpy(logits), 4).numpy()
+    assert found.shape == (8, 4) and np.isfinite(found).all()
+    for row, own in zip(found, logits):
+        expected = exact_log_odds(own, 4)
+        clear = expected < 30  # beyond, odds are only told to be large
+        assert row[clear] == pytest.approx(expected[clear], rel=1e-5, abs=1e-5)
+        assert (row[~clear] > 29).all()
+
+
+def test_log_odds_and_presence_agree(either, quick):
+    with torch.inference_mode():
+        output = either.model.eval()(torch.from_numpy(quick.test_mixtures().areas))[0]
+    presence, evidence = presence_of(output, 10).double(), log_odds_of(output, 10).double()
+    clear = (presence > 1e-3) & (presence < 1 - 1e-3)
+    assert evidence.shape == presence.shape and clear.any()
+    assert evidence[clear].numpy() == pytest.approx(torch.logit(presence[clear]).numpy(), abs=1e-2)
+    assert presence.numpy() == pytest.approx(evidence.sigmoid().numpy(), abs=1e-6)
+    evaluated = evaluate(either.model, quick.test_mixtures()).presence[:, :10]
+    assert presence[:, :10].numpy() == pytest.approx(evaluated, abs=1e-6)

@@ -384,3 +384,56 @@ def test_wrong_shapes_are_refused(model, queries, kind, shape):
 def test_even_kernels_are_refused():
     with pytest.raises(ValueError, match="kernel is 4"):
         NetworkConfig(kernel=4)
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+@pytest.mark.parametrize("size", SIZES)
+def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
+    torch.manual_seed(0)
+    model, config = disturbed(kind(SIZES[size])).double().eval(), SIZES[size]
+    x, seen = torch.randn(2, config.n_peaks, config.n_positions, dtype=torch.double), []
+    n_outputs = config.n_sources if kind is Slots else config.n_compounds + 1
+    new = torch.rand(2, n_outputs, config.n_filters, config.n_positions, dtype=torch.double)
+
+    def touch(masks):
+        seen.append(masks.clone())
+        return new
+
+    with torch.no_grad():
+        plain, touched = model(x), model(x, touch)
+    assert len(seen) == 1 and torch.equal(seen[0], plain[1].masks)
+    assert torch.equal(touched[1].masks, new) and torch.equal(touched[1].encoding, plain[1].encoding)
+    assert torch.allclose(touched[1].separated_encodings, new * plain[1].encoding[:, None])
+    # By another way: the separator itself gives the new masks.
+    hook = model.separator.register_forward_hook(lambda _, __, out: (new.mT, out[1]))
+    with torch.no_grad():
+        forced = model(x)
+    hook.remove()
+    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(flat(touched), flat(forced), strict=True))
+    assert not all(torch.allclose(a, b) for a, b in zip(flat(touched), flat(plain)))
+
+
+def flat(result):
+    """Return all tensors of what a network gives."""
+    output, record = result
+    return [*([output] if isinstance(output, torch.Tensor) else output), *record]
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+def test_masks_that_are_handed_back_change_nothing(kind):
+    torch.manual_seed(0)
+    model, x = disturbed(kind(NetworkConfig())).eval(), torch.randn(2, 6, 21)
+    with torch.no_grad():
+        for a, b in zip(flat(model(x)), flat(model(x, lambda masks: masks.clone())), strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+def test_gradients_reach_touched_masks(kind):
+    torch.manual_seed(0)
+    model, x = disturbed(kind(NetworkConfig())), torch.randn(2, 6, 21)
+    factor = torch.ones((), requires_grad=True)
+    _, record = model(x, lambda masks: masks * factor)
+    record.multiplets.square().sum().backward()
+    # Half of the slope of a square at 1 is its value.
+    assert factor.grad.item() / 2 == pytest.approx(record.multiplets.square().sum().item(), rel=1e-4)

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from nmrclassify import checkpoints, runs
+from nmrclassify import checkpoints, runs, timeline
+from nmrclassify.checkpoints import Checkpoint
 from nmrclassify.training import Trainer, recipe
 
 
@@ -81,3 +82,76 @@ def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind):
         runs.resume(tmp_path)
     with pytest.raises(ValueError, match="no interrupted training"):
         runs.resume(tmp_path / "other")
+
+
+def saved(quick, folder, made_by="app", steps=6):
+    """Train a little, keep it with its steps, and return the training and its run."""
+    trainer = Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4))
+    *_, last = trainer.snapshots(3)
+    runs.save(Checkpoint.from_trainer(trainer, last.test), trainer.history, runs.home() / folder, made_by, trainer.timeline)
+    return trainer, runs.find(folder)
+
+
+def test_a_run_keeps_its_steps_and_its_curves(quick):
+    trainer, run = saved(quick, "20260101-000000-slots-quick")
+    assert sorted(p.name for p in run.folder.iterdir()) == ["config.json", "history.csv", "model.safetensors", timeline.FILE]
+    model = checkpoints.load(run.folder / "model.safetensors").model
+    kept = timeline.load(run.folder / timeline.FILE, model)
+    assert kept.steps == trainer.timeline.steps == tuple(range(7))
+    last = kept.network(6).state_dict()
+    assert all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
+    found = runs.history(run)
+    assert [row["step"] for row in found] == [3, 6] and found[0].keys() == trainer.history[0].keys()
+    for row, own in zip(found, trainer.history):
+        assert row == pytest.approx(own)
+
+
+def test_curves_that_cannot_be_read_are_none(quick):
+    _, run = saved(quick, "20260101-000000-slots-quick", steps=3)
+    path = run.folder / "history.csv"
+    for content in (b"", b"\n", b"a,b\n1,2\n3,4,5\n", b"\xff\xfe\x00", b'"'):
+        path.write_bytes(content)
+        assert runs.history(run) == []
+    path.unlink()
+    assert runs.history(run) == []
+
+
+def test_a_run_without_a_history_has_none(trained):
+    runs.save(trained, [], runs.home() / "20260101-000000-slots-quick", "cli")
+    assert runs.history(runs.find("20260101-000000-slots-quick")) == []
+
+
+def test_the_steps_of_old_app_runs_make_room_for_new_ones(quick, monkeypatch):
+    monkeypatch.setattr(runs, "MAX_APP_TIMELINES", 2)
+    monkeypatch.setattr(runs, "MAX_APP_RUNS", 4)
+    trainer, _ = saved(quick, "20260101-000000-slots-quick", "cli", steps=3)
+    checkpoint = Checkpoint.from_trainer(trainer, {"compound_accuracy": 0.5})
+    for day in range(2, 8):
+        runs.save(checkpoint, [], runs.home() / f"2026010{day}-000000-slots-quick", "app", trainer.timeline)
+    runs.prune_app_runs()
+    left = {run.id[:8]: (run.folder / timeline.FILE).is_file() for run in runs.listed()}
+    assert left == {"20260107": True, "20260106": True, "20260105": False, "20260104": False, "20260101": True}
+    runs.prune_app_runs()  # again, with nothing left to remove
+    assert len(runs.listed()) == 5
+
+
+def test_an_interrupted_training_of_before_that_kept_no_steps_goes_on(quick, tmp_path):
+    halted = Trainer(quick, replace(recipe("modern"), steps=8, batch_size=4))
+    for _ in range(5):
+        halted.advance()
+    runs.save_state(halted, tmp_path)
+    (tmp_path / timeline.FILE).unlink()
+    resumed = runs.resume(tmp_path)
+    while not resumed.finished:
+        resumed.advance()
+    assert resumed.timeline.steps[-1] == 8
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 300])
+def test_damaged_steps_of_an_interrupted_training_are_told(quick, tmp_path, content):
+    halted = Trainer(quick, replace(recipe("modern"), steps=8, batch_size=4))
+    halted.advance()
+    runs.save_state(halted, tmp_path)
+    (tmp_path / timeline.FILE).write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged"):
+        runs.resume(tmp_path)

@@ -32,12 +32,14 @@ def missing() -> str | None:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """Start a fresh server of the app, with a runs folder of its own; yields its address."""
+def server(runs: Path | None = None) -> Iterator[str]:
+    """Start a fresh server of the app, with a runs folder of its own, a copy of `runs` if that is given; yields its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as home:
+        if runs is not None:
+            shutil.copytree(runs, Path(home) / "runs")
         command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
         command += ["--server.port", str(port), "--server.fileWatcherType", "none"]
         environment = os.environ | {"NMRCLASSIFY_HOME": home, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -90,6 +92,12 @@ def chromium():
 def wait_for_figure(page, timeout: float = 30_000) -> None:
     """Wait until the page has a drawn figure."""
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=timeout)
+
+
+def settled(page) -> None:
+    """Wait until the server has nothing more to send."""
+    page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+    page.wait_for_timeout(400)
 
 
 # Clicks an element and resolves with the milliseconds until a figure with other data was painted. Streamlit mounts a new

@@ -5,7 +5,7 @@ import time
 
 from ._browser import chromium, server, wait_for_figure
 
-PAGES = (("Masks", "Masks"), ("Evaluate", "Evaluate"), ("Mixtures", "Mixtures"), ("Separation and classes", "Separation and classes"))
+PAGES = (("Masks", "Masks"), ("Evaluate", "Evaluate"), ("Mixtures", "Mixtures"), ("Separation", "Separation and classes"))
 STEPS = 400
 
 

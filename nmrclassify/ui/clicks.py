@@ -1,6 +1,7 @@
 """Clicks on maps: one listener for a page tells which cell of which figure was clicked.
 
-Streamlit hears of no click on a heatmap (streamlit#8760), but Plotly does, and says so to who listens in the browser.
+Streamlit hears of no click on a heatmap (streamlit#8760), and Plotly of none on a blank cell, so the place is looked up on the
+axes of the figure, in the browser.
 """
 
 from dataclasses import dataclass
@@ -10,25 +11,37 @@ import streamlit as st
 
 from ..drawing import GAP
 
-# Plotly forgets its listeners whenever Streamlit mounts a figure anew, so they are added as the pointer goes down.
 _LISTEN = """
 export default function({ setTriggerValue }) {
-  const told = (chart) => ({ points }) => {
-    const point = points[0];
-    if (!point || !point.data.meta || !Array.isArray(point.pointNumber)) return;
-    const [row, column] = point.pointNumber;
-    setTriggerValue('cell', { chart, meta: point.data.meta, row, column });
+  let down = null;
+  const cellAt = (plot, event) => {
+    const box = plot.getBoundingClientRect(), layout = plot._fullLayout;
+    for (const trace of plot._fullData ?? []) {
+      if (trace.type !== 'heatmap' || !trace.meta) continue;
+      const axis = (name) => layout[name.replace(/^(.)/, '$1axis')];
+      const xaxis = axis(trace.xaxis), yaxis = axis(trace.yaxis);
+      const x = event.clientX - box.left - xaxis._offset, y = event.clientY - box.top - yaxis._offset;
+      if (x < 0 || y < 0 || x >= xaxis._length || y >= yaxis._length) continue;
+      const column = Math.round(xaxis.p2c(x)), height = yaxis.p2c(y);
+      // Rows with names are numbered; others stand where their numbers are.
+      const row = Math.round(yaxis.type === 'category' || !trace.y ? height : height - trace.y[0]);
+      return { meta: trace.meta, row, column };
+    }
   };
-  const listen = (event) => {
+  const pressed = (event) => {
     const plot = event.target.closest?.('.js-plotly-plot');
-    const chart = plot?.closest('[class*="st-key-"]')?.className.match(/st-key-([\\w-]+)/)?.[1];
-    if (!chart) return;
-    if (plot.nmrclassifyClick) plot.removeListener?.('plotly_click', plot.nmrclassifyClick);
-    plot.nmrclassifyClick = told(chart);
-    plot.on('plotly_click', plot.nmrclassifyClick);
+    down = plot && !event.target.closest('.modebar, .legend') ? { plot, x: event.clientX, y: event.clientY } : null;
   };
-  document.addEventListener('pointerdown', listen, true);
-  return () => document.removeEventListener('pointerdown', listen, true);
+  const released = (event) => {
+    const { plot, x, y } = down ?? {};
+    down = null;
+    if (!plot || Math.hypot(event.clientX - x, event.clientY - y) > 5) return;
+    const cell = cellAt(plot, event);
+    if (cell) setTriggerValue('cell', cell);
+  };
+  const listeners = [['pointerdown', pressed], ['pointerup', released]];
+  listeners.forEach(([name, act]) => document.addEventListener(name, act, true));
+  return () => listeners.forEach(([name, act]) => document.removeEventListener(name, act, true));
 }
 """
 _KEY = "clicks on maps"
@@ -52,8 +65,13 @@ def decode(value: Any) -> Click | None:
     try:
         meta, row, column = value["meta"], int(value["row"]), int(value["column"])
         rows = str(meta["rows"])
+        if row < 0 or column < 0:
+            return None
         if rows == "steps":
             return Click(rows, int(meta["steps"][column]), None, None)
+        if rows == "window":
+            at = int(meta["at"][column])
+            return Click("peak", row, at, None) if at >= 0 else None
         if rows == "classes":  # with queries each class is an output of its own; with slots each row is one
             return Click(rows, row, None, column if meta["kind"] == "queries" else row)
         if rows == "grid":
@@ -61,14 +79,12 @@ def decode(value: Any) -> Click | None:
             at = row // int(meta["height"]) * columns + min(column // int(meta["width"]), columns - 1)
             return Click(rows, at, None, None) if 0 <= at < int(meta["filters"]) else None
         n = int(meta["positions"])
-        if row < 0 or column < 0:
-            return None
         which, place = divmod(column, n + GAP)
         if not 0 <= place < n:  # between two maps
             return None
         outputs = meta.get("outputs")
         return Click(rows, int(meta["ids"][row]), n - 1 - place, None if outputs is None else int(outputs[which]))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError):
         return None
 
 

@@ -20,8 +20,8 @@ def edits() -> tuple[Edit, ...]:
 
 def do(view: View, *new: Edit) -> None:
     """Make edits, if they can be made; what was undone before cannot be redone then."""
-    wanted = (*edits(), *new)
     try:
+        wanted = from_text(to_text((*edits(), *new)))  # to the digits that a link carries
         if len(wanted) > MAX_EDITS:
             raise EditError(f"{len(wanted)} edits; expected at most {MAX_EDITS}: undo some, or start over")
         if not apply(view.plain, wanted, view.library).areas.any():

@@ -77,4 +77,4 @@ def place(page: str, container, view: View | None) -> None:
         )
         if page in pages():
             st.markdown("**Program** that draws this page's main picture")
-            st.code(code(page, view.recipe), language="python", wrap_lines=False)
+            st.code(code(page, view.recipe), language="python", wrap_lines=True)

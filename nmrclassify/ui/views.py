@@ -103,7 +103,7 @@ class View:
         if link.get("position") is None:
             i, shown = (0, answer(model, self.areas, np.array([output]))) if given.kind == "queries" else (output, given)
             telling = telling_cell(shown.masks[i], given.encoding, shown.multiplets[i], output)
-            return replace(telling, filter=link.get("filter", telling.filter))
+            return replace(telling, filter=link.get("filter", telling.filter)).within(model.config, n_outputs(model))
         position = min(link.get("position"), model.config.n_positions - 1)
         return Cell(output, link.get("filter", loudest(given.encoding, position)), position).within(model.config, n_outputs(model))
 
@@ -144,6 +144,7 @@ class View:
             own.preset if own.preset in PRESETS else "own", own.seed, own.config, self.chosen.key, checkpoint.model.kind,
             checkpoint.training, checkpoint.seed, checkpoint.step, self.chosen.last,
             edits=to_text(self.edits), axis=own.library.axis, output=cell.output, filter=cell.filter, position=cell.position,
+            truth=self.truth is not None, own_seed=checkpoint.dataset.seed, own_mixture=checkpoint.dataset.config,
             **({"number": None} | self.made),
         )
 
