@@ -206,12 +206,13 @@ class Sheet:
             shown = "%{text}"
         trace["hovertemplate"] = f"{number}, %{{x}}<br>{scale.title} {shown}<extra></extra>"
         at, text = ticks(axis, n_maps)
-        x = {"type": "category", "tickvals": at, "ticktext": text} | ({"title": {"text": axis.title, "standoff": 4}} if last else {})
-        y: dict = {"autorange": "reversed", "type": "category"} if labels else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
+        # Ranges are given, or the line of a frame at an edge would widen them.
+        x = {"type": "category", "tickvals": at, "ticktext": text, "range": [-0.5, wide.shape[1] - 0.5]} | ({"title": {"text": axis.title, "standoff": 4}} if last else {})
+        y: dict = {"range": [n_rows - 0.5, -0.5], "type": "category"} if labels else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
         if content.row_name == "peak" and not labels:
             y |= {"dtick": 1 if n_rows < 4 else 5, "tick0": 1}
         if content.ids is not None and not labels:
-            y = {"title": {"text": f"{content.row_name}s, sorted"}, "type": "category", "showticklabels": False}
+            y = {"title": {"text": f"{content.row_name}s, sorted"}, "type": "category", "showticklabels": False, "range": [-0.5, n_rows - 0.5]}
         self.traces.append(trace | self.axes(row, x, y))
         # The empty cells' colour, under the heatmap, wherever a map leaves a cell blank.
         suffix = str(row + 1) if row else ""

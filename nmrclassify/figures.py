@@ -211,7 +211,7 @@ def sum_and_overlap(
     """
     both = np.stack([masks.sum(axis=0), overlap(masks)])
     scale = Scale("mask", 0.0, float(len(masks)), MASKS)
-    title = "<b>Left: sum of the masks. Right: second-highest mask</b>"
+    title = "<b>Left: sum. Right: second-highest mask</b>"
     shown = np.where(hidden, np.nan, both)
     return stack([MapRow(title, shown, scale, "filter", 190, outputs=False, ids=ids, mark=_spot(cell))], axis, theme)
 

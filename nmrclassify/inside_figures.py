@@ -77,7 +77,7 @@ def cell_trace(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, 
     changes = trace.evidence[1:] - trace.evidence[0]
     high = max(float(np.abs(changes[:, classes]).max()), 0.1)
     on = panel(
-        6, "<b>6</b> Evidence changes", {"range": [-1.1 * high, 1.1 * high], "nticks": 4, "zeroline": True, "title": {"text": "log odds", "standoff": 2}},
+        6, "<b>6</b> Evidence", {"range": [-1.1 * high, 1.1 * high], "nticks": 4, "zeroline": True, "title": {"text": "change, log odds", "standoff": 2}},
         {"autorange": "reversed", "type": "category"},
     )
     states = (("mask 0 here", trace.closed), ("mask 1 here", trace.opened), ("mask 0 for all filters here", trace.silenced))
@@ -169,8 +169,9 @@ def filter_grid(encoder: np.ndarray, decoder: np.ndarray, theme: Theme, chosen: 
     for i, (sheet, text) in enumerate(zip(both, texts)):
         number = "2" if i else ""
         hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
-        layout[f"xaxis{number}"] = hidden | {"anchor": f"y{number}"}
-        layout[f"yaxis{number}"] = hidden | {"anchor": f"x{number}", "domain": domains[i], "autorange": "reversed"}
+        # With room for the frame of a pattern at an edge.
+        layout[f"xaxis{number}"] = hidden | {"anchor": f"y{number}", "range": [-1, sheet.shape[1]]}
+        layout[f"yaxis{number}"] = hidden | {"anchor": f"x{number}", "domain": domains[i], "range": [sheet.shape[0], -1]}
         traces.append(
             {
                 "type": "heatmap", "z": sheet, "text": text, "hovertemplate": "%{text}<extra></extra>", "hoverongaps": False,
@@ -251,6 +252,9 @@ def strip(steps: tuple[int, ...], chances: np.ndarray, called: tuple[str, ...], 
         [trace], theme, 90 + 20 * len(names), margin={"t": 8, "r": 62},
         coloraxis=Scale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0),
         shapes=[box | {"line": {"color": "#000000", "width": 4}}, box | {"line": {"color": FRAME, "width": 2}}],
-        xaxis={"type": "category", "title": {"text": "training step"}, "showgrid": False, "tickvals": [f"{steps[i]:,}" for i in shown], "tickangle": 0},
-        yaxis={"type": "category", "autorange": "reversed", "showgrid": False, "tickfont": {"size": theme.points(11)}, "dtick": 1},
+        xaxis={
+            "type": "category", "title": {"text": "training step"}, "showgrid": False, "range": [-0.5, len(steps) - 0.5],
+            "tickvals": [f"{steps[i]:,}" for i in shown], "tickangle": 0,
+        },
+        yaxis={"type": "category", "range": [len(names) - 0.5, -0.5], "showgrid": False, "tickfont": {"size": theme.points(11)}, "dtick": 1},
     )

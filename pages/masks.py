@@ -37,7 +37,7 @@ if truth is not None:
     ideal = masks.ideal_ratio_masks(view.checkpoint.model, np.concatenate([truth.sources, rest[None]]))[:-1]
     rows.append(("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order])))
 strength = np.abs(given.separated_encodings[:, order]) / largest
-rows.append(("Masked encodings: strength, relative to the strongest", np.where(hidden, np.nan, strength)))
+rows.append(("Masked encodings, relative strength", np.where(hidden, np.nan, strength)))
 charts.chart(
     figures.mask_maps(rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell),
     alt=f"Masks, ideal ratio masks and masked encodings of each output. {figures.alt_text(given, view.library.names)}",

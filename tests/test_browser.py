@@ -6,7 +6,7 @@ import re
 import pytest
 
 from nmrclassify.bench import _browser
-from nmrclassify.bench._browser import settled, wait_for_figure
+from nmrclassify.bench._browser import CUT_OFF, settled, wait_for_figure
 
 MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
@@ -211,6 +211,7 @@ def test_nothing_is_cut_off_on_a_narrow_screen(visit, address, path):
     assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
     boxes = [plot.bounding_box() for plot in page.locator(".js-plotly-plot:visible").all()]
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= NARROW["width"] + 1 for box in boxes)
+    assert not page.evaluate(CUT_OFF)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

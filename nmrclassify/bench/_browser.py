@@ -100,6 +100,15 @@ def settled(page) -> None:
     page.wait_for_timeout(400)
 
 
+# Returns the words of figures that reach beyond their figure.
+CUT_OFF = """
+() => [...document.querySelectorAll('.stMain .js-plotly-plot')].flatMap(plot => {
+  const box = plot.getBoundingClientRect();
+  const beyond = text => { const r = text.getBoundingClientRect(); return r.width && (r.left < box.left - 2 || r.right > box.right + 2); };
+  return [...plot.querySelectorAll('text')].filter(text => text.textContent.trim() && beyond(text)).map(text => text.textContent);
+})
+"""
+
 # Clicks an element and resolves with the milliseconds until a figure with other data was painted. Streamlit mounts a new
 # chart for new data, so the figure is looked up in each frame.
 CLICK_TO_PAINTED = """

@@ -34,7 +34,7 @@ def choose(view: View) -> View:
     with two:
         if chosen.can_travel:
             steps = list(chosen.timeline.steps)
-            usual = steps[0] if key == view.chosen.key and view.chosen.last else steps[-1]
+            usual = steps[0] if key == view.chosen.key else steps[-1]
             if link.get("otherat") not in (None, *steps):
                 link.put("otherat", chosen.timeline.nearest(link.get("otherat")))
             at = link.widget(st.select_slider, "B: training step", "otherat", usual, options=steps, format_func=lambda step: f"{step:,}")
