@@ -34,6 +34,13 @@ def missing() -> str | None:
 @contextmanager
 def server(runs: Path | None = None) -> Iterator[str]:
     """Start a fresh server of the app, with a runs folder of its own, a copy of `runs` if that is given; yields its address."""
+    with served(runs) as (address, _):
+        yield address
+
+
+@contextmanager
+def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
+    """As `server`; yields the process number as well."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,7 +67,7 @@ def server(runs: Path | None = None) -> Iterator[str]:
             if process.poll() is not None:
                 log.seek(0)
                 raise ValueError(f"the server did not start: {log.read().decode()[-500:]}")
-            yield address
+            yield address, process.pid
         finally:
             process.terminate()
             process.wait(20)

@@ -1,9 +1,11 @@
-"""Inspector, what-if and time slider in Chromium: from the click to the painted answer, and how much of it is the server's."""
+"""Inspector, what-if and time slider in Chromium: from the click to the painted answer, and how much of it is the server's (Linux)."""
 
+import os
 import re
 import statistics
+from pathlib import Path
 
-from ._browser import chromium, server, settled, wait_for_figure
+from ._browser import chromium, served, settled, wait_for_figure
 
 TURNS, STEPS = 21, 60
 
@@ -40,10 +42,13 @@ PAINTED = """
 
 
 class _Wire:
-    """What goes over the page's wire, as the browser's network process sees it: its clock runs on while the page draws."""
+    """What goes over the page's wire, as the browser's network process sees it: its clock runs on while the page draws.
 
-    def __init__(self, page):
-        self.asked, self.answered = [], []
+    The browser draws on the same cores meanwhile, so that the server's computing time is taken as well.
+    """
+
+    def __init__(self, page, pid: int):
+        self.asked, self.answered, self._pid, self._spent = [], [], pid, 0.0
         client = page.context.new_cdp_session(page)
         client.on("Network.webSocketFrameSent", lambda frame: self.asked.append(frame["timestamp"]))
         client.on("Network.webSocketFrameReceived", lambda frame: self.answered.append(frame["timestamp"]))
@@ -53,11 +58,16 @@ class _Wire:
         """Forget what was before."""
         self.asked.clear()
         self.answered.clear()
+        self._spent = self._computed()
 
-    @property
-    def server(self) -> float:
-        """Milliseconds from the first request to the last answer."""
-        return 1000 * (self.answered[-1] - self.asked[0])
+    def _computed(self) -> float:
+        """Return the milliseconds that all threads of the server have computed so far; it counts in hundredths of a second."""
+        fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
+        return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def times(self) -> dict[str, float]:
+        """Return milliseconds from the first request to the last answer, and those that the server computed."""
+        return {"server": 1000 * (self.answered[-1] - self.asked[0]), "server_computing": self._computed() - self._spent}
 
 
 def _timed(page, wire: _Wire, key: str, press) -> dict:
@@ -66,7 +76,7 @@ def _timed(page, wire: _Wire, key: str, press) -> dict:
     press()
     painted = page.evaluate("() => window.painted")
     settled(page)
-    return {"painted": painted, "server": wire.server}
+    return {"painted": painted} | wire.times()
 
 
 def _button(page, name: str):
@@ -83,7 +93,7 @@ def _cell(page, key: str, column: float, row: float):
 
 def _measured(name: str, times: list[dict]) -> dict:
     found = {}
-    for part in ("painted", "server"):
+    for part in times[0]:
         values = [time[part] for time in times]
         found |= {f"{name}_{part}_ms_median": round(statistics.median(values)), f"{name}_{part}_ms_range": [round(min(values)), round(max(values))]}
     return found
@@ -134,11 +144,11 @@ def _time_slider(page, wire: _Wire, address: str) -> list[dict]:
 
 
 def run() -> dict:
-    """Return milliseconds from the press of the mouse to the painted figure, and from the request to the server's last answer."""
+    """Return milliseconds from the press of the mouse to the painted figure, from the request to the server's last answer, and computed."""
     found = {}
-    with server() as address, chromium() as browser:
+    with served() as (address, pid), chromium() as browser:
         for part in (_inspector, _inspector_over_masks, _what_if, _time_slider):
             page = browser.new_context(viewport={"width": 1366, "height": 900}).new_page()
-            found |= _measured(part.__name__.strip("_"), part(page, _Wire(page), address))
+            found |= _measured(part.__name__.strip("_"), part(page, _Wire(page, pid), address))
             page.context.close()
     return found | {"turns": TURNS}

@@ -15,7 +15,7 @@ from ..jobs import make_way
 from ..library import Library
 from ..mixtures import Dataset, MixtureConfig, foreign_compounds, generator, mix_at, with_unknown
 from ..presets import PRESETS, build, preset
-from . import charts, clicks, inspector, lesson_card, link, models, presenter, take
+from . import charts, clicks, inspector, lesson_card, link, memory, models, presenter, take
 from .models import Chosen
 from .views import View, first
 
@@ -70,6 +70,7 @@ class Page:
 def frame(page: str) -> Iterator[Page]:
     """Start a page: configuration, sidebar with what the body draws into it, link."""
     make_way()
+    memory.settle()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     opened = Page(link.read(page))
     charts.begin()

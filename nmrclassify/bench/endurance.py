@@ -1,0 +1,119 @@
+"""An hour of use, 1,000 interactions on all the pages that one explores with: does the server's memory stay flat? (Linux)"""
+
+import re
+import statistics
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ._browser import chromium, served, settled, wait_for_figure
+
+INTERACTIONS, SECONDS = 1000, 3600
+EVERY = 10  # interactions from one look at the memory to the next
+WARM = 200  # interactions until all pages were seen and caches are full
+STEPS = 60
+
+
+def _memory(pid: int) -> float:
+    """Return the resident memory of a process, in MiB."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+def _go(page, name: str) -> None:
+    page.get_by_test_id("stSidebar").get_by_role("link", name=name).click()
+
+
+def _press(page, name: str) -> None:
+    page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first.click()
+
+
+def _click(page, key: str, column: float, row: float) -> None:
+    plot = page.locator(f".st-key-{key} .js-plotly-plot .nsewdrag").first
+    plot.wait_for(state="attached")
+    page.wait_for_timeout(300)  # a figure that is drawn anew is another element
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.click(box["x"] + column * box["width"], box["y"] + row * box["height"])
+
+
+def _round(page, turn: int):
+    """Yield one interaction after the other: once through what one explores with, at other places each time."""
+    share = (0.37 * turn) % 0.3
+    yield lambda: _go(page, "Masks")
+    yield lambda: _press(page, "Next")
+    yield lambda: _click(page, "masks", share, 0.1 + 2 * share)
+    yield lambda: page.keyboard.press("Escape")
+    yield lambda: _go(page, "Look inside")
+    yield lambda: _click(page, "filters", 0.03 + 3 * share, 0.1 + share)
+    yield lambda: _click(page, "receptive-field", 3 * share, 0.5)
+    yield lambda: _go(page, "What if")
+    yield lambda: _click(page, "mixture", 0.35 + share, 0.5)
+    yield lambda: _press(page, "Add a multiplet here")
+    yield lambda: _press(page, "Move it")
+    yield lambda: _press(page, "Undo")
+    yield lambda: _go(page, "Time travel")
+    yield lambda: _click(page, "strip", 0.15 + share, 0.5)
+    yield lambda: _press(page, "Step on")
+    yield lambda: _click(page, "strip", 0.55 + share, 0.5)
+    yield lambda: _go(page, "Compare")
+    yield lambda: _click(page, "separated", share, 0.5)
+    yield lambda: page.keyboard.press("Escape")
+    yield lambda: _go(page, "Separation")
+    yield lambda: _press(page, "Next")
+    yield lambda: _go(page, "Quiz")
+    yield lambda: page.get_by_role("button", name="compound 3", exact=True).click()
+    yield lambda: _press(page, "Check")
+    yield lambda: _press(page, "Next mixture")
+    yield lambda: _go(page, "Mixtures")
+    yield lambda: _go(page, "Overview")
+    yield lambda: _press(page, "Next")
+
+
+def run() -> dict:
+    """Return the server's memory in MiB after the warm-up and at the end (medians of ten looks), and the change between them."""
+    memory, failed = [], 0
+    with served() as (address, pid), chromium() as browser:
+        page = browser.new_context(viewport={"width": 1366, "height": 900}).new_page()
+        page.set_default_timeout(10_000)
+        page.goto(f"{address}/train?preset=quick&steps={STEPS}")
+        page.get_by_role("button", name="Start").click()
+        page.wait_for_url(re.compile("model=2"), timeout=120_000)
+        settled(page)
+        began, done = time.monotonic(), 0
+        with tqdm(total=INTERACTIONS, file=sys.stderr) as bar:
+            for turn in count():
+                for act in _round(page, turn):
+                    try:
+                        act()
+                        settled(page)
+                    except Exception as error:  # one that fails is counted, and the visit goes on with the next
+                        failed += 1
+                        print(f"interaction {done}: {str(error).splitlines()[0]}", file=sys.stderr)
+                        page.keyboard.press("Escape")
+                    done += 1
+                    bar.update()
+                    if done % EVERY == 0:
+                        memory.append(_memory(pid))
+                    if done == INTERACTIONS:
+                        break
+                    time.sleep(max(0.0, began + done * SECONDS / INTERACTIONS - time.monotonic()))
+                if done == INTERACTIONS:
+                    break
+        wait_for_figure(page)
+        shown = page.locator("[data-testid=stException]").count()
+        minutes = (time.monotonic() - began) / 60
+    first = statistics.median(memory[WARM // EVERY : WARM // EVERY + 10])
+    last = statistics.median(memory[-10:])
+    return {
+        "interactions": done,
+        "minutes": round(minutes, 1),
+        "failed": failed,
+        "exceptions_shown": shown,
+        "memory_warm_mib": round(first),
+        "memory_end_mib": round(last),
+        "change_percent": round(100 * (last - first) / first, 1),
+        "memory_mib_each_100": [round(value) for value in memory[9::10]],
+    }
