@@ -175,6 +175,31 @@ def code(page: str, recipe: Recipe) -> str:
     return "\n".join([*_merged(needed), "", *lines, "figure.show()", ""])
 
 
+def compared(first: Recipe, second: Recipe) -> str:
+    """Return a program that sets two states side by side, as the page Compare does; its `figure` is of the separated multiplets."""
+    needed = [
+        "from nmrclassify import change_figures", "from nmrclassify.contrast import contrast", "from nmrclassify.drawing import Theme",
+    ]
+    sides = []
+    for name, recipe in (("a", first), ("b", second)):
+        lines, more = _data("data", recipe.seed, recipe.mixture, recipe)
+        needed += more
+        for made, names in (_model(recipe), _mixture(recipe)):
+            lines += made
+            needed += names
+        sides += [f"def side_{name}():", *(f"    {line}" for line in lines), "    return data, model, sample", "", ""]
+    return "\n".join(
+        [
+            *_merged(needed), "", "", *sides,
+            "(data, model_a, sample_a), (_, model_b, sample_b) = side_a(), side_b()",
+            "found = contrast((model_a, sample_a.areas), (model_b, sample_b.areas))",
+            "print(found.presence.round(3))  # A, B",
+            'figure = change_figures.multiplet_change(found, data.library.names, data.library.axis, Theme(), ("A", "B"))',
+            "figure.show()", "",
+        ]
+    )
+
+
 def _filled(line: str, values: dict[str, Any]) -> str:
     for name, value in values.items():
         line = line.replace("{" + name + "}", str(value))

@@ -6,7 +6,8 @@ import streamlit as st
 from nmrclassify import change_figures
 from nmrclassify.answers import verdict
 from nmrclassify.contrast import contrast, same_filters
-from nmrclassify.ui import charts, other_side, views, workspace
+from nmrclassify.snippets import compared
+from nmrclassify.ui import charts, other_side, take, views, workspace
 
 view = workspace.setup("pages/compare.py")
 axis, names = view.library.axis, view.library.names
@@ -63,3 +64,4 @@ if any(histories):
 without = [letter for letter, history in zip("AB", histories) if not history]
 if without:
     st.caption(f"No curves were kept of {' and '.join(without)}: only trainings of this visit and runs have them.")
+take.program(compared(view.recipe, other.recipe))

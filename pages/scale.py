@@ -35,5 +35,6 @@ scale_views.compound_view(case, compound)
 
 st.subheader("Tables")
 scale_views.tables(case)
+scale_views.program(wish, compound)
 scale_uploads.own_files()
 scale_views.growing()

@@ -20,7 +20,7 @@ from nmrclassify.edits import Add, Amount, Cut, Move, Noise, Sample, apply, from
 from nmrclassify.metrics import evaluate
 from nmrclassify.mixtures import MixtureConfig, foreign_compounds, generator, mix_at, with_unknown
 from nmrclassify.presets import PRESETS, build
-from nmrclassify.snippets import Recipe, code, pages
+from nmrclassify.snippets import Recipe, code, compared, pages
 from nmrclassify.training import TrainConfig, Trainer, model_for
 from nmrclassify.ui.models import Chosen
 from nmrclassify.ui.views import View
@@ -325,3 +325,15 @@ def test_pages_without_a_program_are_refused(shipped):
     with pytest.raises(ValueError, match="page is 'pages/quiz.py'; expected one of app.py"):
         code("pages/quiz.py", recipe(shipped))
     assert all((Path(__file__).parents[1] / page).is_file() for page in pages())
+
+
+def test_two_states_side_by_side(shipped, quick, monkeypatch):
+    """The program of the page Compare: two models, and the same compounds and edits with another noise."""
+    plain = recipe(shipped, edits=EDITS)
+    noisy = replace(plain, mixture=replace(plain.mixture, noise=0.2), model="untrained", step=0)
+    made = run(compared(plain, noisy), monkeypatch)
+    assert not np.array_equal(made["sample_a"].areas, made["sample_b"].areas)
+    assert np.array_equal(made["sample_a"].labels, made["sample_b"].labels)
+    found = contrast((made["model_a"], made["sample_a"].areas), (made["model_b"], made["sample_b"].areas))
+    assert made["found"].presence == pytest.approx(found.presence)
+    assert [note.text for note in made["figure"].layout.annotations][0].endswith("A</b>") or len(made["figure"].data) == 3

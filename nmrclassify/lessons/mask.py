@@ -2,12 +2,16 @@
 
 import numpy as np
 
+from ..inside import Cell
 from ..masks import ideal_ratio_masks, overlap, shares, silent
 from .lesson import Claim, Facts, Lesson, Report, Step
 from .shown import STATE, shown
 from .wording import share
 
 PAGE = "pages/masks.py"
+# Strong, and with a mask that is neither open nor closed; of ethanol, the first compound.
+CELL = Cell(0, 9, 3)
+FRAMED = {"output": str(CELL.output + 1), "filter": str(CELL.filter), "position": str(CELL.position)}
 WHERE = 3.54  # ppm: glycine's singlet, and ethanol's quartet in the same position
 
 
@@ -20,9 +24,7 @@ def masks_and_what_they_pass(report: Report) -> Facts:
     loud = ~silent(given.encoding)
     strength = np.abs(given.encoding)
     passed = np.abs(given.separated_encodings)
-    # A cell that is strong, with a mask that is clearly neither open nor closed.
-    fit = np.where(loud, strength, 0) * (np.abs(given.masks[0] - 0.5) < 0.2)
-    cell = np.unravel_index(fit.argmax(), fit.shape)
+    cell = (CELL.filter, CELL.position)
     position = seen.library.axis.position(WHERE)
     parts = shares(given.multiplets)[:, position]
     true = shares(truth.sources)[:, position]
@@ -51,11 +53,11 @@ LESSON = Lesson(
     "mask", "Reading a mask", "You will know what a mask does, where it means nothing, and how to tell a good one.",
     (
         Step(
-            "From 0 to 1", PAGE, STATE,
+            "From 0 to 1", PAGE, STATE | FRAMED,
             lambda f: (
                 "First the network turns the mixture into an **encoding**: a table of filters (rows) and positions "
                 "(columns). A **filter** reacts to one kind of peaks. For each compound it then makes a **mask**: one "
-                "number from 0 to 1 for each cell. The encoding is multiplied by it. In one cell the encoding has the "
+                "number from 0 to 1 for each cell. The encoding is multiplied by it. In the **framed cell** the encoding has the "
                 f"strength {f['encoding']:.2f}, and the mask of output 1 is {f['mask']:.2f}."
             ),
             "How much of this cell gets through to output 1?",

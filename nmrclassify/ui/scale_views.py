@@ -7,9 +7,10 @@ import streamlit as st
 from ..scale import figures, files, growth_figure, verdict
 from ..scale.identify import Identification
 from ..scale.mixtures import ScaleConfig
+from ..scale.program import LIBRARIES, code
 from ..scale.spectrum import Layers, widened
-from . import charts, link
-from .scale import Case, layers_of, start_afresh
+from . import charts, link, take
+from .scale import FOREIGN_SEED, LIBRARY_SEED, Case, Wish, layers_of, start_afresh
 from .scale_uploads import plain
 
 VIEW = 0.08  # ppm to either side of a multiplet at first
@@ -345,6 +346,12 @@ def tables(case: Case) -> None:
     with st.container(horizontal=True):
         charts.download("Answer as CSV", case.table, "answer.csv", "The table of compounds above.")
         charts.download("Peaks as CSV", files.peaks_table(case.found.peaks), "peaks.csv", "Opens again here.")
+
+
+def program(wish: Wish, compound: int) -> None:
+    """Offer the program that reproduces a drawn mixture; of an upload there is none."""
+    if wish.own is None and wish.library in LIBRARIES:
+        take.program(code(wish.library, LIBRARY_SEED, FOREIGN_SEED, wish.config, wish.seed, compound))
 
 
 def growing() -> None:

@@ -78,3 +78,9 @@ def place(page: str, container, view: View | None) -> None:
         if page in pages():
             st.markdown("**Program** that draws this page's main picture")
             st.code(code(page, view.recipe), language="python", wrap_lines=True)
+
+
+def program(text: str) -> None:
+    """Offer a program that reproduces what a page shows, where the page knows more than the panel in the sidebar."""
+    with st.expander("The same as a Python program", icon=":material/code:"):
+        st.code(text, language="python", wrap_lines=True)
