@@ -16,7 +16,7 @@ from .axis import Axis
 # text on the published tone would fall short of a contrast of 4.5.
 OUTPUT_COLOURS = ("#0072B2", "#B34A00", "#007A59", "#A3487A", "#8A6100", "#2878A8", "#6B6A00", "#666666")
 GAP = 1  # empty columns between side-by-side maps
-CROWDED = 3  # headings in a row
+CROWDED = 2  # headings in a row
 FRAME = "#E69F00"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from .. import figures, inside_figures
-from ..answers import class_names, listing, percent, verdict
+from ..answers import MAX_SHOWN, Answer, answer, class_names, listing, percent, verdict
 from ..timeline import first_decided
 from . import charts, controls, link, models
 from .views import View
@@ -80,8 +80,9 @@ def _pictures(view: View, present: int) -> None:
     names, axis = view.library.names, view.library.axis
     st.subheader(f"Step {present:,}")
     st.markdown(verdict(view.answer, names, view.truth))
+    given = _in_one_order(view)
     charts.chart(
-        figures.overview(view.areas, view.answer, names, axis, view.theme, view.truth, view.cell), key="overview",
+        figures.overview(view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell), key="overview",
         alt=f"Masks and separated multiplets at step {present}. {figures.alt_text(view.answer, names)}",
     )
     st.subheader("When did it decide?")
@@ -100,6 +101,15 @@ def _pictures(view: View, present: int) -> None:
             figures.learning_curves(view.chosen.history, view.theme, present), key="curves",
             alt=f"Learning curves with a line at step {present}; at the end loss {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds right",
         )
+
+
+def _in_one_order(view: View) -> Answer:
+    """Return the answer with the outputs of all steps in one order, so that the eye can follow one from step to step."""
+    if view.answer.kind == "slots":
+        return view.answer
+    end = answer(view.chosen.timeline.network(view.chosen.timeline.steps[-1]), view.areas)
+    found = [*sorted(end.named), *(k for k in view.answer.named if k not in end.named)]
+    return answer(view.checkpoint.model, view.areas, np.array(found[:MAX_SHOWN]))
 
 
 def _strip(view: View) -> np.ndarray:
