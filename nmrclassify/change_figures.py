@@ -7,7 +7,7 @@ from .answers import class_names
 from .axis import Axis
 from .contrast import Contrast, Occlusion
 from .drawing import OUTPUT_COLOURS, MapRow, Scale, Theme, finish, peak, stack
-from .figures import BELOW, LEGEND, area_scale, mask_scale
+from .figures import LEGEND, area_scale, mask_scale
 from .inside import Cell
 from .masks import silent, similarity_order
 
@@ -98,34 +98,3 @@ def occlusion_map(found: Occlusion, called: tuple[str, ...], axis: Axis, theme: 
         24 * len(called), names=called, outputs=False, mark=None if position is None else (None, position),
     )
     return stack([row], axis, theme)
-
-
-def two_curves(histories: tuple[list[dict], list[dict]], told: tuple[str, str], theme: Theme, steps: tuple[int | None, int | None] = (None, None)) -> go.Figure:
-    """Draw loss and the share of unseen compounds right of two trainings, with a dashed line at a step of each."""
-    traces, shapes = [], []
-    for history, label, colour, dash, step in zip(histories, told, (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]), ("dash", "solid"), steps):
-        for key, panel in (("loss", ""), ("test_compound_accuracy", "2")):
-            traces.append(
-                {
-                    "type": "scatter", "mode": "lines", "x": [row["step"] for row in history], "y": [row[key] for row in history], "name": label,
-                    "line": {"color": colour, "dash": dash, "width": 2}, "xaxis": f"x{panel}", "yaxis": f"y{panel}", "showlegend": panel == "",
-                }
-            )
-            if step is not None and history:
-                shapes.append(
-                    {
-                        "type": "line", "xref": f"x{panel}", "yref": f"y{panel} domain", "x0": step, "x1": step, "y0": 0, "y1": 1,
-                        "line": {"color": colour, "dash": "dot", "width": 2},
-                    }
-                )
-    titles = [
-        {"text": text, "x": x, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
-        for text, x in (("<b>Loss</b>", 0), ("<b>Unseen right</b>", 0.62))
-    ]
-    grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
-    return finish(
-        traces, theme, 340, showlegend=True, legend=BELOW, margin={"b": 92},
-        annotations=titles, shapes=shapes, xaxis={"title": {"text": "step"}, "domain": [0, 0.38]}, yaxis={"type": "log", "title": {"text": "loss"}},
-        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
-        yaxis2=grid | {"title": {"text": "share right"}, "anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
-    )

@@ -1,4 +1,4 @@
-"""Curves to Plotly figures: robustness, reliability, receiver operating characteristic. Pure functions, as in `figures`."""
+"""Curves to Plotly figures: learning, robustness, reliability, receiver operating characteristic. Pure functions, as in `figures`."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,10 @@ import plotly.graph_objects as go
 from scipy.stats import t as student_t
 
 from .calibration import Reliability, Roc
-from .drawing import OUTPUT_COLOURS, Theme, finish
+from .drawing import FRAME, OUTPUT_COLOURS, Theme, finish
+
+# At the foot of the figure, however many lines the entries take on a narrow screen.
+BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
 
 # Networks are drawn full, classical methods dashed; one colour each wherever they appear.
 STYLES = {
@@ -94,4 +97,73 @@ def roc_curves(curves: dict[str, Roc], theme: Theme) -> go.Figure:
         traces, theme, 340, showlegend=True, legend={"x": 0.98, "xanchor": "right", "y": 0.05, "yanchor": "bottom"},
         xaxis={"title": {"text": "false alarms"}, "range": [-0.02, 1.02], "tickformat": ".0%"},
         yaxis={"title": {"text": "unknown compounds found"}, "range": [-0.02, 1.03], "tickformat": ".0%"},
+    )
+
+
+def learning_curves(history: list[dict], theme: Theme, step: int | None = None) -> go.Figure:
+    """Draw loss (log scale) and the share of compounds right, on training batches and on unseen compositions; a line at `step`."""
+    curves = (
+        ("loss", "loss", OUTPUT_COLOURS[0], "solid", ""),
+        ("classification", "cross entropy (nats)", OUTPUT_COLOURS[1], "dot", ""),
+        ("reconstruction", "relative squared error", OUTPUT_COLOURS[2], "dash", ""),
+        ("train_accuracy", "training batches", OUTPUT_COLOURS[4], "dot", "2"),
+        ("test_compound_accuracy", "unseen compositions", OUTPUT_COLOURS[3], "solid", "2"),
+    )
+    steps = [row["step"] for row in history]
+    traces = [
+        {
+            "type": "scatter", "mode": "lines+markers" if len(history) < 3 else "lines", "x": steps, "name": name,
+            "y": [row[key] for row in history], "line": {"color": colour, "dash": dash, "width": 2},
+            "xaxis": f"x{panel}", "yaxis": f"y{panel}",
+        }
+        for key, name, colour, dash, panel in curves
+    ]
+    titles = [
+        {"text": text, "x": x, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+        for text, x in (("<b>Loss</b>", 0), ("<b>Compounds right</b>", 0.62))
+    ]
+    grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
+    lines = [
+        {
+            "type": "line", "xref": f"x{panel}", "yref": f"y{panel} domain", "x0": step, "x1": step, "y0": 0, "y1": 1,
+            "line": {"color": FRAME, "width": 3},
+        }
+        for panel in ("", "2") if step is not None
+    ]
+    return finish(
+        traces, theme, 390, showlegend=True, legend=BELOW, margin={"b": 150}, annotations=titles, shapes=lines,
+        xaxis={"title": {"text": "step"}, "domain": [0, 0.38]}, yaxis={"type": "log", "title": {"text": "loss"}},
+        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
+        yaxis2=grid | {"title": {"text": "share right"}, "anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
+    )
+
+
+def two_curves(histories: tuple[list[dict], list[dict]], told: tuple[str, str], theme: Theme, steps: tuple[int | None, int | None] = (None, None)) -> go.Figure:
+    """Draw loss and the share of unseen compounds right of two trainings, with a dashed line at a step of each."""
+    traces, shapes = [], []
+    for history, label, colour, dash, step in zip(histories, told, (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]), ("dash", "solid"), steps):
+        for key, panel in (("loss", ""), ("test_compound_accuracy", "2")):
+            traces.append(
+                {
+                    "type": "scatter", "mode": "lines", "x": [row["step"] for row in history], "y": [row[key] for row in history], "name": label,
+                    "line": {"color": colour, "dash": dash, "width": 2}, "xaxis": f"x{panel}", "yaxis": f"y{panel}", "showlegend": panel == "",
+                }
+            )
+            if step is not None and history:
+                shapes.append(
+                    {
+                        "type": "line", "xref": f"x{panel}", "yref": f"y{panel} domain", "x0": step, "x1": step, "y0": 0, "y1": 1,
+                        "line": {"color": colour, "dash": "dot", "width": 2},
+                    }
+                )
+    titles = [
+        {"text": text, "x": x, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+        for text, x in (("<b>Loss</b>", 0), ("<b>Unseen right</b>", 0.62))
+    ]
+    grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
+    return finish(
+        traces, theme, 340, showlegend=True, legend=BELOW, margin={"b": 92},
+        annotations=titles, shapes=shapes, xaxis={"title": {"text": "step"}, "domain": [0, 0.38]}, yaxis={"type": "log", "title": {"text": "loss"}},
+        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
+        yaxis2=grid | {"title": {"text": "share right"}, "anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
     )

@@ -11,8 +11,6 @@ from .library import Library
 from .masks import overlap, shares, silent, similarity_order
 
 MASKS = "Viridis"
-# At the foot of the figure, however many lines the entries take on a narrow screen.
-BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
 
 
@@ -288,44 +286,6 @@ def ownership(multiplets: np.ndarray, axis: Axis, theme: Theme, names: tuple[str
     ]
     y = {"title": {"text": "share of the area"}, "range": [0, 1], "tickformat": ".0%"}
     return finish(traces, theme, 260, barmode="stack", showlegend=True, legend=LEGEND, xaxis=_decreasing(axis), yaxis=y)
-
-
-def learning_curves(history: list[dict], theme: Theme, step: int | None = None) -> go.Figure:
-    """Draw loss (log scale) and the share of compounds right, on training batches and on unseen compositions; a line at `step`."""
-    curves = (
-        ("loss", "loss", OUTPUT_COLOURS[0], "solid", ""),
-        ("classification", "cross entropy (nats)", OUTPUT_COLOURS[1], "dot", ""),
-        ("reconstruction", "relative squared error", OUTPUT_COLOURS[2], "dash", ""),
-        ("train_accuracy", "training batches", OUTPUT_COLOURS[4], "dot", "2"),
-        ("test_compound_accuracy", "unseen compositions", OUTPUT_COLOURS[3], "solid", "2"),
-    )
-    steps = [row["step"] for row in history]
-    traces = [
-        {
-            "type": "scatter", "mode": "lines+markers" if len(history) < 3 else "lines", "x": steps, "name": name,
-            "y": [row[key] for row in history], "line": {"color": colour, "dash": dash, "width": 2},
-            "xaxis": f"x{panel}", "yaxis": f"y{panel}",
-        }
-        for key, name, colour, dash, panel in curves
-    ]
-    titles = [
-        {"text": text, "x": x, "xref": "paper", "xanchor": "left", "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
-        for text, x in (("<b>Loss</b>", 0), ("<b>Compounds right</b>", 0.62))
-    ]
-    grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
-    lines = [
-        {
-            "type": "line", "xref": f"x{panel}", "yref": f"y{panel} domain", "x0": step, "x1": step, "y0": 0, "y1": 1,
-            "line": {"color": FRAME, "width": 3},
-        }
-        for panel in ("", "2") if step is not None
-    ]
-    return finish(
-        traces, theme, 390, showlegend=True, legend=BELOW, margin={"b": 150}, annotations=titles, shapes=lines,
-        xaxis={"title": {"text": "step"}, "domain": [0, 0.38]}, yaxis={"type": "log", "title": {"text": "loss"}},
-        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
-        yaxis2=grid | {"title": {"text": "share right"}, "anchor": "x2", "range": [0, 1.02], "tickformat": ".0%"},
-    )
 
 
 def _table_map(

@@ -3,8 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify import change_figures
-from nmrclassify.answers import verdict
+from nmrclassify import change_figures, curves
 from nmrclassify.contrast import contrast, same_filters
 from nmrclassify.snippets import compared
 from nmrclassify.ui import charts, other_side, take, views, workspace
@@ -58,7 +57,7 @@ st.subheader("Both trainings")
 histories = (view.chosen.history, other.chosen.history)
 if any(histories):
     charts.chart(
-        change_figures.two_curves(histories, told, view.theme, (view.checkpoint.step, other.checkpoint.step)), key="curves",
+        curves.two_curves(histories, told, view.theme, (view.checkpoint.step, other.checkpoint.step)), key="curves",
         alt="Loss and share of unseen compounds right over the steps of both trainings",
     )
 without = [letter for letter, history in zip("AB", histories) if not history]

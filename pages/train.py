@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify import figures
+from nmrclassify import curves, figures
 from nmrclassify.answers import verdict
 from nmrclassify.ui import charts, controls, uploads, workspace
 from nmrclassify.ui.session import training_box
@@ -47,7 +47,7 @@ def live_pictures() -> None:
     snapshot, truth = job.latest, job.pinned_truth
     if snapshot.step:
         share = f"{snapshot.test['compound_accuracy']:.1%} of compounds right on unseen compositions"
-        charts.chart(figures.learning_curves(job.history, view.theme), alt=f"Loss {snapshot.loss:.3g}, {share}", key="curves")
+        charts.chart(curves.learning_curves(job.history, view.theme), alt=f"Loss {snapshot.loss:.3g}, {share}", key="curves")
     st.subheader(f"One unseen mixture at step {snapshot.step:,}")
     st.caption(verdict(snapshot.pinned, data.library.names, truth))
     charts.chart(

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nmrclassify import change_figures
+from nmrclassify import change_figures, curves
 from nmrclassify.answers import class_names
 from nmrclassify.axis import PPM_AXIS
 from nmrclassify.contrast import Contrast, contrast, occlude
@@ -71,7 +71,7 @@ def drawn(found, quick, theme):
         change_figures.mask_change(found, names, axis, theme, ("A", "B"), difference=False),
         change_figures.multiplet_change(found, names, axis, theme, cell=Cell(0, 7, 4)),
         change_figures.presence_change(found, called, theme, present=np.array([2, 3])),
-        change_figures.two_curves((history, []), ("A", "B"), theme, (2, None)),
+        curves.two_curves((history, []), ("A", "B"), theme, (2, None)),
     ]
 
 
@@ -207,7 +207,7 @@ def test_two_trainings_are_drawn_with_their_steps():
         [{"step": s, "loss": loss / s, "test_compound_accuracy": s / 40} for s in range(1, last)]
         for loss, last in ((3.0, 9), (5.0, 30))
     )
-    figure = change_figures.two_curves(histories, ("A", "B"), LIGHT, (4, 7))
+    figure = curves.two_curves(histories, ("A", "B"), LIGHT, (4, 7))
     for i, history in enumerate(histories):
         loss, share = figure.data[2 * i : 2 * i + 2]
         assert list(loss.x) == list(share.x) == [row["step"] for row in history] and loss.name == "AB"[i]
@@ -219,7 +219,7 @@ def test_two_trainings_are_drawn_with_their_steps():
         shape.xref for shape in figure.layout.shapes
     } == {"x", "x2"}
     assert figure.data[0].line.dash != figure.data[2].line.dash  # told apart without colour
-    assert not change_figures.two_curves((histories[0], []), ("A", "B"), LIGHT, (None, 5)).layout.shapes
+    assert not curves.two_curves((histories[0], []), ("A", "B"), LIGHT, (None, 5)).layout.shapes
 
 
 def test_the_difference_of_equal_answers_is_drawn_as_none(either, quick):

@@ -8,8 +8,17 @@ import torch.nn.functional as F
 
 from nmrclassify.bench import original
 from nmrclassify.faults import (
-    NO_FAULTS, REPORTED, Faults, costs_along, listed_anew, naming_the_commonest, printed, refilled, reshaped,
-    reshaped_mixtures, train,
+    NO_FAULTS,
+    REPORTED,
+    Faults,
+    costs_along,
+    listed_anew,
+    naming_the_commonest,
+    printed,
+    refilled,
+    reshaped,
+    reshaped_mixtures,
+    train,
 )
 from nmrclassify.lessons.trained import short
 from nmrclassify.losses import match_and_reduce, pairwise_costs

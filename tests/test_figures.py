@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from nmrclassify import figures
+from nmrclassify import curves, figures
 from nmrclassify.answers import answer, compare, percent
 from nmrclassify.axis import PPM_AXIS, Axis
 from nmrclassify.drawing import FRAME, OUTPUT_COLOURS, MapRow, Scale, Theme, stack
@@ -205,7 +205,7 @@ def test_every_figure_has_titled_axes(shown, trained, quick):
         figures.ownership(given.multiplets, library.axis, LIGHT, ("a", "b", "c")),
         figures.library_map(metabolite_library(), LIGHT),
         figures.class_bars(given, library.names, LIGHT),
-        figures.learning_curves(history, LIGHT),
+        curves.learning_curves(history, LIGHT),
         figures.class_heatmap(given, library.names, LIGHT, truth),
         figures.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT),
         figures.confusion(evaluate(trained.model, quick.test_mixtures()).confusion(), library.names, LIGHT),
@@ -342,9 +342,9 @@ def test_a_mark_without_a_row_or_a_position_frames_all_of_them():
 def test_learning_curves_have_a_line_at_the_step_that_is_looked_at():
     keys = ("loss", "classification", "reconstruction", "train_accuracy", "test_compound_accuracy")
     history = [{"step": s} | dict.fromkeys(keys, 0.5) for s in (1, 2, 3)]
-    assert not figures.learning_curves(history, LIGHT).layout.shapes
+    assert not curves.learning_curves(history, LIGHT).layout.shapes
     for step in (0, 2):
-        lines = figures.learning_curves(history, LIGHT, step).layout.shapes
+        lines = curves.learning_curves(history, LIGHT, step).layout.shapes
         assert [(line.x0, line.x1) for line in lines] == [(step, step), (step, step)]
         assert [(line.xref, line.yref) for line in lines] == [("x", "y domain"), ("x2", "y2 domain")]
 

@@ -5,7 +5,22 @@ import pandas as pd
 import streamlit as st
 
 from ..drawing import place
-from ..edits import MAX_AMOUNT, MAX_AREA, MAX_EDITS, Add, Amount, Cut, Edit, EditError, Move, Noise, Scale, apply, from_text, to_text
+from ..edits import (
+    MAX_AMOUNT,
+    MAX_AREA,
+    MAX_EDITS,
+    Add,
+    Amount,
+    Cut,
+    Edit,
+    EditError,
+    Move,
+    Noise,
+    Scale,
+    apply,
+    from_text,
+    to_text,
+)
 from ..multiplets import SYMBOLS
 from . import link
 from .views import View

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 
 import streamlit as st
@@ -11,14 +10,14 @@ from ..lessons import LESSONS
 from ..lessons.lesson import Facts, Lesson, Step
 from . import charts, link
 
-MAX_FACTS = 40
 # The card stays in sight while the page that it speaks of moves below it.
 _STAYS = (
     "<style>div:has(> .st-key-lesson) {{ position: sticky; top: 3.75rem; z-index: 90; background: {}; }} "
     ".st-key-lesson {{ max-height: 48vh; overflow-y: auto; }}</style>"
 )
 WORKERS = threading.Semaphore(2)  # lessons train small networks, and there may be two cores
-_facts: OrderedDict[Callable, Facts] = OrderedDict()  # shared by all visitors: facts depend on nothing but the lesson
+# Shared by all visitors, and never changed: facts depend on nothing but the lesson, and there are as many as lessons have.
+_facts: dict[Callable, Facts] = {}
 
 
 def open_step(lesson: str, part: int) -> None:
@@ -55,8 +54,6 @@ def show(page: str) -> None:
             st.html(_STAYS.format("#171614" if charts.theme().dark else "#ffffff"))
         st.markdown(f"#### {lesson.title}, step {part} of {len(lesson.steps)}: {step.title}")
         facts = _known(step)
-        if facts is None:
-            return
         st.markdown(step.look(facts))
         if step.figure is not None:
             charts.chart(step.figure(facts, charts.theme()), alt=step.alt(facts), key="lesson figure")
@@ -79,10 +76,9 @@ def _elsewhere(lesson: Lesson, part: int) -> None:
         leave()
 
 
-def _known(step: Step) -> Facts | None:
-    """Return the facts of a step, computing them where nobody has yet; None while a button has to be pressed first."""
+def _known(step: Step) -> Facts:
+    """Return the facts of a step, computing them where nobody has yet, with the progress and the time left if that takes long."""
     if step.facts in _facts:
-        _facts.move_to_end(step.facts)
         return _facts[step.facts]
     if step.seconds < 2:
         return _computed(step, lambda share, words: None)
@@ -101,11 +97,8 @@ def _known(step: Step) -> Facts | None:
 
 def _computed(step: Step, report: Callable[[float, str], None]) -> Facts:
     with WORKERS:
-        facts = step.facts(report)
-    _facts[step.facts] = facts
-    while len(_facts) > MAX_FACTS:
-        _facts.popitem(last=False)
-    return facts
+        _facts[step.facts] = step.facts(report)
+    return _facts[step.facts]
 
 
 def _reveal(step: Step, facts: Facts, options: tuple[str, ...], chosen: int | None) -> None:

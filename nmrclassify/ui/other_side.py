@@ -10,7 +10,6 @@ from . import link, models, workspace
 from .session import own_runs
 from .views import View
 
-
 MOST_RUNS = 8
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from .. import figures, inside_figures
+from .. import curves, figures, inside_figures
 from ..answers import MAX_SHOWN, Answer, answer, class_names, listing, percent, verdict
 from ..timeline import first_decided
 from . import charts, controls, link, models
@@ -98,7 +98,7 @@ def _pictures(view: View, present: int) -> None:
         last = view.chosen.history[-1]
         st.subheader("Its curves")
         charts.chart(
-            figures.learning_curves(view.chosen.history, view.theme, present), key="curves",
+            curves.learning_curves(view.chosen.history, view.theme, present), key="curves",
             alt=f"Learning curves with a line at step {present}; at the end loss {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds right",
         )
 
