@@ -87,13 +87,17 @@ class Timeline:
         return model
 
     @torch.inference_mode()
-    def presences(self, areas: np.ndarray) -> np.ndarray:
-        """Return what the network says of one mixture (P, L) at each frame, shape (frames, K) or (frames, K + 1), as `presence_of`."""
+    def presences(self, areas: np.ndarray, slot: int | None = None) -> np.ndarray:
+        """Return what the network says of one mixture (P, L) at each frame, shape (frames, K) or (frames, K + 1).
+
+        As `presence_of`; of slots, where `slot` names one, the softmax of that output.
+        """
         model, mixture = copy.deepcopy(self._template), torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None]
         rows = []
         for _, frame in self._frames:
             _put(model, frame)
-            rows.append(presence_of(model(mixture)[0], model.config.n_compounds)[0])
+            output, _ = model(mixture)
+            rows.append(presence_of(output, model.config.n_compounds)[0] if slot is None else output[0, slot].softmax(-1))
         return torch.stack(rows).numpy()
 
     def to_bytes(self) -> bytes:

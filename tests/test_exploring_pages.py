@@ -308,3 +308,18 @@ def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick
         for page in ("app.py", "pages/masks.py", "pages/separation.py", WHATIF, INSIDE):
             app = open_page(page, **query, edit=edit)
             assert not app.exception
+
+
+def test_when_one_output_of_slots_decided(home):
+    trainer = Trainer(build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots")
+    *_, last = trainer.snapshots(6)
+    name = "20260101-000000-slots-quick-s3-0123456789ab"
+    runs.save(Checkpoint.from_trainer(trainer, last.test), trainer.history, runs.home() / name, "cli", trainer.timeline)
+    app = open_page(TRAVEL, preset="quick", seed=3, model=name)
+    any_output = values(chart(app, "strip")["data"][0])
+    next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
+    second = values(chart(app, "strip")["data"][0])
+    assert params(app)["slot"] == "2" and second.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    assert (second <= any_output + 1e-6).all() and second.shape == any_output.shape
+    (app.switch_page("pages/masks.py")).run()
+    assert not app.exception

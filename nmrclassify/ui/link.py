@@ -125,6 +125,7 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "position": _whole(0, int(bounds(NetworkConfig, "n_positions").high) - 1),
     "at": _whole(0, int(bounds(TrainConfig, "steps").high)),
     "edit": _edits,
+    "slot": _within(NetworkConfig, "n_sources"),
     "blocks": _choice("skip", "residual"),
     # The other side of the page Compare.
     "other": _model,

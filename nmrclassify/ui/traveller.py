@@ -86,14 +86,15 @@ def _pictures(view: View, present: int) -> None:
         alt=f"Masks and separated multiplets at step {present}. {figures.alt_text(view.answer, names)}",
     )
     st.subheader("When did it decide?")
-    chances = _strip(view)
+    slot = _slot(view)
+    chances = _strip(view, slot)
     called = class_names(view.checkpoint.model.kind, names)[: chances.shape[1]]
-    there = None if view.truth is None else view.truth.present
+    there = None if view.truth is None else view.truth.present if slot is None else view.truth.labels[slot : slot + 1]
     charts.chart(
         inside_figures.strip(view.chosen.timeline.steps, chances, called, there, view.theme, present), key="strip",
-        alt="Probability of every class at every kept step. " + _decided(view, chances, called),
+        alt="Probability of every class at every kept step. " + _decided(view, chances, called, there),
     )
-    st.caption(f"{_decided(view, chances, called)} Click a column to go to its step.")
+    st.caption(f"{_decided(view, chances, called, there)} Click a column to go to its step.")
     if view.chosen.history:
         last = view.chosen.history[-1]
         st.subheader("Its curves")
@@ -112,20 +113,31 @@ def _in_one_order(view: View) -> Answer:
     return answer(view.checkpoint.model, view.areas, np.array(found[:MAX_SHOWN]))
 
 
-def _strip(view: View) -> np.ndarray:
+def _slot(view: View) -> int | None:
+    """Ask which output of slots is looked at; None for any of them, and with queries, whose outputs are the classes."""
+    if view.answer.kind == "queries":
+        return None
+    options = list(range(len(view.answer.named) + 1))
+    chosen = link.widget(
+        st.radio, "Which output?", "slot", 0, options=options, horizontal=True, format_func=lambda i: f"output {i}" if i else "any of them",
+    )
+    return chosen - 1 if chosen else None
+
+
+def _strip(view: View, slot: int | None) -> np.ndarray:
     """Return the presences at every step; kept for this mixture until another one is looked at."""
     timeline = view.chosen.timeline
-    key = (id(timeline), timeline.steps, view.areas.tobytes())
+    key = (id(timeline), timeline.steps, view.areas.tobytes(), slot)
     known = st.session_state.get("strip")
     if known is None or known[0] != key:
-        known = st.session_state["strip"] = (key, timeline.presences(view.areas))
+        known = st.session_state["strip"] = (key, timeline.presences(view.areas, slot))
     return known[1]
 
 
-def _decided(view: View, chances: np.ndarray, called: tuple[str, ...]) -> str:
+def _decided(view: View, chances: np.ndarray, called: tuple[str, ...], there: np.ndarray | None) -> str:
     """Say from which step on each class that is in the mixture, or is named in the end, stays above one half."""
     steps = view.chosen.timeline.steps
-    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (set() if view.truth is None else set(view.truth.present.tolist()))
+    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (set() if there is None else set(there.tolist()))
     told = []
     for k in sorted(asked):
         first = first_decided(steps, chances[:, k])
