@@ -158,9 +158,15 @@ def first(dataset: Dataset) -> int:
     return min(PRESETS[dataset.preset].first if dataset.preset in PRESETS else 1, len(dataset.test))
 
 
+def forget_edits(*also: str) -> None:
+    """Drop the edits, and those that could be redone, because another mixture is chosen; and `also` these values of the link."""
+    link.forget("edit", *also)
+    st.session_state.pop("undone", None)
+
+
 def turn(change: int, dataset: Dataset) -> None:
     """Go to the next or previous test mixture, round and round; edits belong to the mixture that they were made in."""
-    link.forget("edit")
+    forget_edits()
     link.put("mixture", None)
     link.put("n", (link.get("n", first(dataset)) - 1 + change) % len(dataset.test) + 1)
 

@@ -17,7 +17,7 @@ from ..mixtures import Dataset, MixtureConfig, foreign_compounds, generator, mix
 from ..presets import PRESETS, build, preset
 from . import charts, clicks, inspector, lesson_card, link, memory, models, presenter, take
 from .models import Chosen
-from .views import View, first
+from .views import View, first, forget_edits
 
 # Page, label in the sidebar, and the group that it stands in.
 PAGES = {
@@ -73,6 +73,8 @@ def frame(page: str) -> Iterator[Page]:
     memory.settle()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     opened = Page(link.read(page))
+    if page != "pages/travel.py":
+        st.session_state.pop("playing", None)
     charts.begin()
     with st.sidebar:
         st.markdown("### nmrclassify")
@@ -122,7 +124,7 @@ def _choose_data(problems: list[str]) -> Dataset:
     if link.get("preset") == "own" and own is None:
         problems.append("The link asks for an uploaded library, which a link cannot carry; upload it on the page Mixtures.")
     name = link.widget(
-        st.selectbox, "Data", "preset", "metabolites", options=names, format_func=titles.get, on_change=link.forget, args=("n", "edit", "at", "output", "filter", "position")
+        st.selectbox, "Data", "preset", "metabolites", options=names, format_func=titles.get, on_change=forget_edits, args=("n", "at", "output", "filter", "position")
     )
     usual = preset(name).mixture if name != "own" else MixtureConfig()
     seed, sources, repeat = link.get("seed", SEED), link.get("sources", usual.n_sources), link.get("repeat", usual.repetition)
@@ -189,7 +191,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         problems.append("The link asks for an uploaded mixture, which a link cannot carry; upload it on the page Mixtures.")
     kind = link.widget(
         st.radio, "Mixture", "mixture", "unseen", options=list(kinds), format_func=kinds.get, horizontal=True,
-        help="Test set: compositions kept out of training. Choose: any compounds you like.", on_change=link.forget, args=("edit",),
+        help="Test set: compositions kept out of training. Choose: any compounds you like.", on_change=forget_edits,
     )
     if kind == "file":
         return _view(dataset, chosen, Sample(own[1]), f"File {own[0]}", {}, problems)
@@ -203,7 +205,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         count = len(dataset.test)
         n = link.widget(
             st.number_input, f"Number, 1 to {count}", "n", first(dataset), min_value=1, max_value=count, step=1,
-            on_change=link.forget, args=("edit",),
+            on_change=forget_edits,
         )
         title, how = f"Test mixture {n} of {count}", {"number": n}
     if link.widget(
