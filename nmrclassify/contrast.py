@@ -7,8 +7,11 @@ import torch
 
 from .answers import MAX_SHOWN, Answer, answer
 from .checkpoints import Checkpoint
+from .inside import n_outputs
 from .metrics import presence_of
 from .model import Network
+
+MOST_VALUES = 20_000_000  # of the masks of one batch
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,11 @@ def same_filters(first: Checkpoint, second: Checkpoint) -> bool:
 
 @torch.inference_mode()
 def presence_row(model: Network, areas: np.ndarray) -> np.ndarray:
-    """Return `presence_of` for mixtures of shape (B, P, L), in one batch."""
+    """Return `presence_of` for mixtures of shape (B, P, L), in one batch, or in several where its masks would fill the memory."""
     model.eval()
-    return presence_of(model(torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)))[0], model.config.n_compounds).numpy()
+    mixtures, config = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)), model.config
+    size = max(1, MOST_VALUES // (n_outputs(model) * config.n_filters * config.n_positions))
+    return torch.cat([presence_of(model(part)[0], config.n_compounds) for part in mixtures.split(size)]).numpy()
 
 
 @dataclass(frozen=True)

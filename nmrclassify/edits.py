@@ -244,6 +244,11 @@ def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
     return sample
 
 
+def is_empty(sample: Sample, plain: Sample) -> bool:
+    """Whether nothing but rounding is left of a mixture, compared with the one before its edits."""
+    return float(np.abs(sample.areas).max()) <= 1e-5 * float(np.abs(plain.areas).max())
+
+
 def to_text(edits: tuple[Edit, ...]) -> str:
     """Return edits as a link carries them."""
     def part(value: object) -> str:
@@ -266,15 +271,23 @@ def from_text(text: str) -> tuple[Edit, ...]:
     return tuple(map(_parsed, parts))
 
 
+_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
+
+
+def _plain(text: str) -> str:
+    """Return a text of a link with nothing that Markdown could take for a link."""
+    return re.sub(r"[^\w.~-]", "?", text)
+
+
 def _parsed(text: str) -> Edit:
     word, *values = text.split("_")
     kind = _KINDS.get(word)
     if kind is None or len(values) != len(fields(kind)):
-        raise EditError(f"expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not {text[:30]!r}")
+        raise EditError(f"expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not '{_plain(text[:30])}'")
     made = []
     for item, value in zip(fields(kind), values):
         number = {int: r"\d{1,10}", float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?", str: r"[a-z]{1,9}"}[item.type]
         if not re.fullmatch(number, value):
-            raise EditError(f"{item.name} of {word!r} is {value[:20]!r}; expected {item.type.__name__}")
+            raise EditError(f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected {_EXPECTED[item.type]}")
         made.append(item.type(value))
     return kind(*made)

@@ -1,5 +1,6 @@
 """Looking inside a network: one cell followed from mixture to class, activations, filters, receptive field, parameters."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,9 @@ import torch
 from torch import Tensor
 
 from .metrics import log_odds_of, presence_of
-from .model import Network, NetworkConfig
+from .model import Network, NetworkConfig, rms
+
+MAX_WORK = 1e8  # values to differentiate, about a second
 
 
 @dataclass(frozen=True)
@@ -165,18 +168,27 @@ class Activations:
     skip: np.ndarray
 
 
+def _blocks(model: Network, mixture: Tensor, scale: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Run the separator block by block; yield the stream after each block, and what the block gave, both with channels last.
+
+    Written out, since a hook on a network that visitors share would catch the passes of all of them. After the last block, which
+    has no residual, the stream is as before.
+    """
+    separator, width = model.separator, model.config.n_bottleneck
+    x = separator.bottleneck(separator.norm(model.encode(mixture).mT / scale))
+    for block in separator.blocks[:-1]:
+        out = block(x)
+        x = x + out[..., :width]
+        yield x, out
+    yield x, separator.blocks[-1](x)
+
+
 @torch.inference_mode()
 def activations(model: Network, areas: np.ndarray) -> Activations:
     """Run a mixture (P, L) through a network and return every block's activations."""
-    caught: list[Tensor] = []
-    hooks = [block.register_forward_hook(lambda _, __, out: caught.append(out[0].T)) for block in model.separator.blocks]
-    try:
-        model.eval()(torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None])
-    finally:
-        for hook in hooks:
-            hook.remove()
-    width = model.config.n_bottleneck
-    residual, skip = [out[:width] for out in caught[:-1]], [out[-width:] for out in caught]
+    mixture, width = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None], model.config.n_bottleneck
+    outs = [out[0].T for _, out in _blocks(model, mixture, rms(mixture))]
+    residual, skip = [out[:width] for out in outs[:-1]], [out[-width:] for out in outs]
     empty = torch.empty(0, width, areas.shape[1])
     return Activations(model.config.dilations, (torch.stack(residual) if residual else empty).numpy(), torch.stack(skip).numpy())
 
@@ -213,13 +225,32 @@ class ReceptiveField:
         return np.where(self.inside, 0, self.strength).sum(axis=1) / self.strength.sum(axis=1)
 
 
+def too_large(config: NetworkConfig) -> str | None:
+    """Say why the receptive field of a network of these sizes is not measured; None where it is."""
+    blocks = len(config.dilations)
+    work = blocks * blocks * config.n_bottleneck * config.n_positions * config.n_hidden
+    if work <= MAX_WORK:
+        return None
+    return (
+        f"The gradients of {blocks} blocks of {config.n_bottleneck} and {config.n_hidden} channels at {config.n_positions} positions are "
+        "too many to measure here; take a smaller network"
+    )
+
+
 def receptive_field(model: Network, areas: np.ndarray, position: int) -> ReceptiveField:
     """Measure by gradients what each stage at `position` depends on, beside what its convolutions can reach.
 
     The nominal reach is that of W. Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
     Networks", NeurIPS 2016, section 1; the measured one is the gradient that they call the effective receptive field.
+
+    Raises
+    ------
+    ValueError
+        If the network is too large, see `too_large`.
     """
-    config, separator = model.config, model.separator
+    config = model.config
+    if problem := too_large(config):
+        raise ValueError(problem)
     mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))
     scale = mixture.square().mean().clamp_min(1e-30).sqrt()
 
@@ -233,13 +264,12 @@ def receptive_field(model: Network, areas: np.ndarray, position: int) -> Recepti
         leaf = mixture.expand(config.n_filters, -1, -1).clone().requires_grad_()
         rows = [strength(model.encode(leaf).mT, leaf)]
         leaf = mixture.expand(config.n_bottleneck, -1, -1).clone().requires_grad_()
-        x = separator.bottleneck(separator.norm(model.encode(leaf).mT / scale))  # (W, L, W)
-        total, width = torch.zeros_like(x), config.n_bottleneck
-        for block in separator.blocks[:-1]:
-            out = block(x)
-            x, total = x + out[..., :width], total + out[..., width:]
-            rows.append(strength(x, leaf))
-        rows.append(strength(total + separator.blocks[-1](x), leaf))
+        total: Tensor | float = 0.0
+        streams = []
+        for stream, out in _blocks(model, leaf, scale):  # (W, L, W)
+            streams.append(stream)
+            total = total + out[..., -config.n_bottleneck :]
+        rows += [strength(stage, leaf) for stage in (*streams[:-1], total)]
     measured = torch.stack(rows).detach().numpy()
     steps = [1, *(dilation * (config.kernel - 1) // 2 for dilation in config.dilations)]
     stages = ("encoding", *(f"block {i + 1}" for i in range(len(config.dilations) - 1)), "to the masks")

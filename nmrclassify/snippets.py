@@ -43,7 +43,7 @@ class Recipe:
     own_seed, own_mixture : int, MixtureConfig, or None
         Of the data that the model was trained on; those that are shown where they are not given.
     edits : str
-    axis : Axis
+    axis, n_peaks : Axis, int
         Of an uploaded library.
     output, filter, position : int
         The cell that is looked at.
@@ -67,6 +67,7 @@ class Recipe:
     own_mixture: MixtureConfig | None = None
     edits: str = ""
     axis: Axis = PPM_AXIS
+    n_peaks: int = 6
     output: int = 0
     filter: int = 0
     position: int = 0
@@ -230,7 +231,7 @@ def _data(name: str, seed: int, mixture: MixtureConfig, recipe: Recipe) -> tuple
         needed.append("from nmrclassify.mixtures import MixtureConfig")
     if own:
         needed += ["from nmrclassify.tables import read_library", "from nmrclassify.axis import Axis", "from pathlib import Path"]
-        lines.append(f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r}, 6)  # the table that you uploaded')
+        lines.append(f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r}, {recipe.n_peaks})  # the page Mixtures offers it as CSV')
         arguments.append("library=library")
     return [*lines, f"{name} = build({', '.join(arguments)})"], needed
 

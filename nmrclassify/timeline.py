@@ -36,6 +36,7 @@ class Timeline:
         self._template = copy.deepcopy(model).requires_grad_(False).eval()
         size = len(_changing(model))
         self._max_frames = max(3, min(max_frames, max_bytes // (4 * size)))
+        self.origin = object()  # the same for all snapshots of one timeline
         self._frames: tuple[tuple[int, Tensor], ...] = ()  # replaced as a whole, so that pages can read while training writes
 
     @property
@@ -50,6 +51,10 @@ class Timeline:
     def nbytes(self) -> int:
         """Memory of all frames."""
         return sum(frame.nbytes for _, frame in self._frames)
+
+    def snapshot(self) -> "Timeline":
+        """Return the timeline as it is now, whatever is added or dropped later."""
+        return copy.copy(self)
 
     def due(self, step: int) -> bool:
         """Whether a frame at `step` is worth keeping: it lies far enough, on the root scale, behind the last one."""

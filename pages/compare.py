@@ -45,15 +45,15 @@ else:
     )
     st.caption(
         "Filters stand in the same order above each other. Click a cell: it is framed in all maps." if comparable else
-        "These are two trainings: each has made filters of its own, and filter 5 of A is not filter 5 of B. So no difference is drawn; "
-        "compare what the masks let through, below."
+        "These two networks started from other weights, or learnt from other data: filter 5 of A is not filter 5 of B. So no difference is "
+        "drawn; compare what the masks let through, below."
     )
 st.subheader("Separated multiplets")
 charts.chart(
     change_figures.multiplet_change(found, names, axis, view.theme, told, view.cell), key="separated",
     alt=f"Separated multiplets of {len(found.labels)} outputs in A and in B, and the difference",
 )
-st.subheader("Both trainings")
+st.subheader("How they were trained")
 histories = (view.chosen.history, other.chosen.history)
 if any(histories):
     charts.chart(

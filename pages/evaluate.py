@@ -4,7 +4,7 @@ import streamlit as st
 
 from nmrclassify import calibration, curves, evaluation, figures
 from nmrclassify.metrics import evaluate
-from nmrclassify.ui import charts, link, workspace
+from nmrclassify.ui import charts, link, views, workspace
 
 view = workspace.setup("pages/evaluate.py")
 names = view.library.names
@@ -51,7 +51,7 @@ else:
         },
     )
     if event.selection.rows:
-        link.put("mixture", None)
+        views.forget_edits("mixture")
         link.put("n", int(table.iloc[event.selection.rows[0]]["number"]))
         st.switch_page("pages/masks.py", query_params=link.query())
 charts.download("Table as CSV", table, "test_mixtures.csv")

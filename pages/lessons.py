@@ -22,4 +22,4 @@ for i, lesson in enumerate(LESSONS.values(), 1):
         words.markdown(f"**{i}. {lesson.title}**{mark} · {len(lesson.steps)} steps\n\n{lesson.aim}")
         again = link.get("lesson") == lesson.name
         if button.button("Again" if again or mark else "Begin", key=f"begin {lesson.name}", icon=":material/school:", width="stretch"):
-            lesson_card.open_step(lesson.name, 1)
+            lesson_card.begin(lesson.name)

@@ -28,7 +28,7 @@ charts.chart(
 st.caption(
     "Each multiplet stands in the middle of its position as up to six sticks; their spacing is for reading, not a coupling. Colours "
     "tell which compound an area comes from. "
-    "The network gets the heights only, not the colours." + (" Noise is in the map below, not in the sticks." if dataset.config.noise else "")
+    "The network gets the heights only, not the colours." + (" Noise is in the map below, not in the sticks." if dataset.config.noise or any(edit.word == "noise" for edit in view.edits) else "")
 )
 st.subheader("The same mixture as the network sees it")
 charts.chart(
@@ -36,7 +36,7 @@ charts.chart(
     alt=f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total area {total}",
     key="mixture map",
 )
-if view.parts is not None:
+if view.parts is not None and len(view.parts):
     st.subheader("Its true sources")
     plain = tuple(name.split(" (")[0].replace("a compound from outside the library", "foreign").replace("added by hand", "by hand") for name in names)  # amounts would overlap
     charts.chart(

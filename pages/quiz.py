@@ -18,7 +18,7 @@ number = quiz.round_number()
 asked = quiz.asked(view, number)
 score = st.container()
 charts.chart(
-    figures.mixture_over_library(asked.areas, library, view.theme), key="mixture",
+    figures.mixture_over_library(asked.areas, library, view.theme), key="mixture", follow=False,
     alt=f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the library: {quiz.library_in_words(library)}",
 )
 st.caption(
@@ -26,13 +26,13 @@ st.caption(
     "of all its peaks there. Amounts vary, so that brightness alone does not tell."
 )
 
-given = quiz.ask(library, number, asked.n_compounds)
+given = quiz.ask(asked)
 if given is not None:
-    quiz.mark(asked, given, number)
+    quiz.mark(asked, given)
     right = all_right(asked.view.answer, asked.view.truth)
     (st.success if right else st.warning)(f"The network: {verdict(asked.view.answer, library.names, asked.view.truth)}", icon=":material/neurology:")
     charts.chart(
-        figures.overview(asked.areas, asked.view.answer, library.names, axis, view.theme, asked.view.truth), key="overview",
+        figures.overview(asked.areas, asked.view.answer, library.names, axis, view.theme, asked.view.truth), key="overview", follow=False,
         alt=f"How the network took it apart. {figures.alt_text(asked.view.answer, library.names)}",
     )
     st.button("Next mixture", on_click=link.put, args=("round", number + 1), icon=":material/chevron_right:", icon_position="right", shortcut="Alt+N")

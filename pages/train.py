@@ -53,7 +53,7 @@ def live_pictures() -> None:
     charts.chart(
         figures.overview(job.pinned.areas[0], snapshot.pinned, data.library.names, data.library.axis, view.theme, truth),
         alt=f"Masks and separated multiplets at step {snapshot.step}. {figures.alt_text(snapshot.pinned, data.library.names)}",
-        key="pinned",
+        key="pinned", follow=False,
     )
 
 

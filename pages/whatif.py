@@ -58,10 +58,10 @@ st.subheader("What each multiplet is worth")
 worth = occlude(model, view.areas)
 charts.chart(
     change_figures.occlusion_map(worth, called, axis, view.theme, chosen), key="occlusion",
-    alt=f"Fall of each class's probability when one of {len(worth.positions)} multiplets is taken away; the largest is {np.nanmax(worth.fall):.0%}",
+    alt=f"Fall of each class's probability when one of {len(worth.positions)} filled positions is emptied; the largest is {np.nanmax(worth.fall):.0%}",
 )
 st.caption(
-    f"Each of the {len(worth.positions)} multiplets is taken away by itself, and the network asked again. Blue: without it, this compound would be less likely. "
+    f"Each of the {len(worth.positions)} filled positions is emptied by itself, and the network asked again. Blue: without it, this compound would be less likely. "
     "Orange: it is in the way, and without it the compound would be more likely. Click a column, and *Remove it* takes that multiplet away for good."
 )
 

@@ -86,7 +86,9 @@ def test_the_inspector_follows_the_cell_that_the_link_names():
     assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
     assert len(app.get("plotly_chart")) == 4 and params(app) == {"output": "3", "filter": "7", "position": "2"}
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
-    assert "filter 8" in words(app) and params(app)["filter"] == "8"
+    assert "filter 8 · mask of alanine" in words(app) and params(app) == {"output": "3", "filter": "8", "position": "2"}
+    app.radio(key="widget blocks").set_value("residual").run()
+    assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app) and params(app)["filter"] == "8"
 
 
 @pytest.mark.parametrize("query", [{"output": 11, "filter": 511, "position": 511}, {"network": "slots", "model": "untrained", "output": 9}])
@@ -110,7 +112,7 @@ def test_a_cell_beyond_the_network_gives_way_to_the_nearest(query):
 def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypatch):
     put = {}
     monkeypatch.setattr(inspector.link, "put", put.__setitem__)
-    monkeypatch.setattr(inspector.st, "session_state", state := {})
+    monkeypatch.setattr(inspector.st, "session_state", state := {"network kind": "queries"})
     inspector.act(click)
     assert put == expected
     assert state.get("inspector asked", False) == (click.rows != "steps")
@@ -223,7 +225,7 @@ def test_compare_sets_two_steps_side_by_side(run_id):
 
 def test_compare_refuses_a_difference_of_masks_of_two_trainings():
     app = open_page(COMPARE)
-    assert "Difference" not in str(chart(app, "masks")["layout"]["annotations"]) and "two trainings" in words(app)
+    assert "Difference" not in str(chart(app, "masks")["layout"]["annotations"]) and "started from other weights" in words(app)
 
 
 def test_compare_takes_other_settings_of_the_same_mixture():
@@ -323,3 +325,44 @@ def test_when_one_output_of_slots_decided(home):
     assert (second <= any_output + 1e-6).all() and second.shape == any_output.shape
     (app.switch_page("pages/masks.py")).run()
     assert not app.exception
+
+
+def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(run_id):
+    app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
+    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
+    app.select_slider[0].set_value(steps[3]).run()
+    assert f"Step {steps[3]}" in words(app) and params(app)["at"] == str(steps[3])
+    links = [link.proto.query_string for link in app.get("page_link")]
+    assert all(f"at={steps[3]}" in query for query in links)
+
+
+def test_the_quiz_goes_on_with_other_data():
+    app = open_page(QUIZ, round=4)
+    (pills,) = app.get("button_group")
+    pills.set_value(["ethanol"])
+    button(app, "Check").click().run()
+    next(s for s in app.selectbox if s.label == "Data").set_value("quick").run()
+    assert not app.exception and "The network: " not in words(app)
+
+
+def test_a_mixture_without_a_compound_says_so():
+    app = open_page("pages/mixtures.py", edit="noise_0.1_1~amount_1_0~amount_2_0~amount_5_0")
+    assert "no compound" in words(app)
+    app = open_page("pages/mixtures.py", n=27, edit="amount_5_0~amount_6_0~amount_8_0")
+    assert any("nothing is left" in w.value for w in app.warning)
+
+
+def test_what_a_link_says_is_not_markdown():
+    app = open_page("app.py", edit="[Log in](//evil.com/a)")
+    assert not any("](" in w.value for w in app.warning) and any("expected edits" in w.value for w in app.warning)
+
+
+def test_presenter_mode_outlives_the_steps_of_a_lesson():
+    app = open_page("pages/masks.py", lesson="mask", part=1, present="yes")
+    button(app, "Next step").click().run()
+    assert params(app)["present"] == "yes" and params(app)["part"] == "2"
+
+
+def test_maps_of_another_mixture_are_not_followed():
+    app = open_page(QUIZ, round=4)
+    assert [trace["meta"]["rows"] for trace in chart(app, "mixture")["data"]] == [None, None]

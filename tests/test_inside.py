@@ -2,6 +2,7 @@
 
 import copy
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -353,3 +354,20 @@ def test_the_table_of_parameters_adds_up(looked_at):
         )
         if row["part"] != "heads":
             assert row["name"].startswith(row["part"])
+
+
+def test_activations_of_a_shared_network_are_those_of_one_pass(learned):
+    """Visitors share one network: another's pass at the same time must not be caught."""
+    areas = learned.dataset.test_mixtures().areas[0]
+    alone, seen = inside.activations(learned.model, areas), []
+    threads = [threading.Thread(target=lambda: seen.extend(inside.activations(learned.model, areas) for _ in range(10))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 40 and all(np.array_equal(alone.skip, found.skip) for found in seen)
+
+
+def test_a_network_too_large_to_differentiate_is_refused():
+    config = NetworkConfig(n_positions=512, n_bottleneck=256, n_hidden=256, n_stacks=6, n_layers=8)
+    assert "too many to measure" in inside.too_large(config) and inside.too_large(NetworkConfig()) is None

@@ -31,9 +31,16 @@ def shown_before() -> list[str]:
     return st.session_state.get("charts before", [])
 
 
-def chart(figure: go.Figure, alt: str, key: str, **options) -> None:
-    """Show a figure with a description for screen readers; `options` are those of `st.plotly_chart`."""
+def chart(figure: go.Figure, alt: str, key: str, follow: bool = True, **options) -> None:
+    """Show a figure with a description for screen readers; `options` are those of `st.plotly_chart`.
+
+    A click on its maps is followed, unless they are of another mixture or model than the page's: `follow` is False then.
+    """
     shown()[key] = figure
+    if not follow:
+        for trace in figure.data:
+            if trace.meta:
+                trace.meta = trace.meta | {"rows": None}
     # Streamlit's own theming walks the whole figure in the browser; ours is in the figure already.
     st.plotly_chart(figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt, **options)
 

@@ -17,7 +17,7 @@ export default function({ setTriggerValue }) {
   const cellAt = (plot, event) => {
     const box = plot.getBoundingClientRect(), layout = plot._fullLayout;
     for (const trace of plot._fullData ?? []) {
-      if (trace.type !== 'heatmap' || !trace.meta) continue;
+      if (trace.type !== 'heatmap' || !trace.meta?.rows) continue;
       const axis = (name) => layout[name.replace(/^(.)/, '$1axis')];
       const xaxis = axis(trace.xaxis), yaxis = axis(trace.yaxis);
       const x = event.clientX - box.left - xaxis._offset, y = event.clientY - box.top - yaxis._offset;
@@ -64,8 +64,8 @@ def decode(value: Any) -> Click | None:
     """Return what a message of the browser stands for; None where it is none that a figure of ours could send."""
     try:
         meta, row, column = value["meta"], int(value["row"]), int(value["column"])
-        rows = str(meta["rows"])
-        if row < 0 or column < 0:
+        rows = str(meta["rows"] or "")
+        if row < 0 or column < 0 or not rows:
             return None
         if rows == "steps":
             return Click(rows, int(meta["steps"][column]), None, None)

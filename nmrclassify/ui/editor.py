@@ -19,13 +19,14 @@ from ..edits import (
     Scale,
     apply,
     from_text,
+    is_empty,
     to_text,
 )
 from ..multiplets import SYMBOLS
 from . import link
 from .views import View
 
-LEAST = 0.01  # of the largest multiplet: what is smaller is noise, and stands in no table
+LEAST = 0.01  # of the largest multiplet: what is smaller stands in no table
 
 
 def edits() -> tuple[Edit, ...]:
@@ -39,7 +40,7 @@ def do(view: View, *new: Edit) -> None:
         wanted = from_text(to_text((*edits(), *new)))  # to the digits that a link carries
         if len(wanted) > MAX_EDITS:
             raise EditError(f"{len(wanted)} edits; expected at most {MAX_EDITS}: undo some, or start over")
-        if not apply(view.plain, wanted, view.library).areas.any():
+        if is_empty(apply(view.plain, wanted, view.library), view.plain):
             raise EditError("nothing would be left in the mixture")
     except EditError as error:
         st.session_state["edit problem"] = f"Not done: {error}."
@@ -58,6 +59,9 @@ def undo() -> None:
 def redo() -> None:
     """Make the edit again that was taken back last."""
     *waiting, again = st.session_state.get("undone", [])
+    if len(edits()) >= MAX_EDITS:
+        st.session_state["edit problem"] = f"Not done: there are {MAX_EDITS} edits already, the most there can be; undo some, or start over."
+        return
     st.session_state["undone"] = waiting
     link.put("edit", to_text((*edits(), again)))
 

@@ -8,6 +8,7 @@ from . import charts, link
 from .clicks import Click
 from .views import View
 
+_PARTS = ("output", "filter", "position")
 HOW = (
     "**1** is the mixture around the position. **2** are the weights of the filter: their products with 1 add up to the encoding. "
     "**3** shows how much of it each mask lets through (orange: the output that you clicked). **4** is what the decoder writes for what "
@@ -28,7 +29,7 @@ def act(click: Click) -> None:
     elif click.position is not None:
         # A map of peaks, channels or compounds has no filters: the loudest at that place is followed.
         link.put("filter", None)
-    if click.rows == "compound":
+    if click.rows == "compound" and st.session_state.get("network kind") == "queries":
         link.put("output", click.row + 1)
     if click.output is not None:
         link.put("output", click.output + 1)
@@ -51,12 +52,32 @@ def _over_the_page(view: View) -> None:
         st.switch_page("pages/inside.py", query_params=link.query())
 
 
+def choose(view: View) -> None:
+    """Draw the fields of the cell; what is chosen in one holds the other two as they are."""
+    cell, model = view.some_cell, view.checkpoint.model
+
+    def chosen() -> None:
+        for part in _PARTS:
+            link.put(part, int(st.session_state[f"cell {part}"]))
+
+    for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position)):
+        st.session_state[f"cell {part}"] = value  # a click may have moved it
+    one, two, three = st.columns(3)
+    one.selectbox(
+        "Mask of", range(1, inside.n_outputs(model) + 1), key="cell output", on_change=chosen,
+        format_func=lambda number: view.classes[number - 1] if model.kind == "queries" else f"output {number}",
+    )
+    two.number_input("Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen)
+    three.number_input("Position", 0, model.config.n_positions - 1, step=1, key="cell position", on_change=chosen)
+
+
 def follow(view: View, key: str) -> None:
     """Show what the chosen cell does, in words and as a figure."""
     model, cell, names, axis = view.checkpoint.model, view.some_cell, view.library.names, view.library.axis
     trace = inside.trace_cell(model, view.areas, cell)
     of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
-    st.markdown(f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}**")
+    edited = f", {len(view.edits)} edits" if view.edits else ""
+    st.markdown(f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}**  \n{view.title}{edited} · {view.model_name}")
     words = inside_figures.trace_words(trace, names, model.kind, axis)
     charts.chart(inside_figures.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key)
     st.caption(words)

@@ -25,8 +25,16 @@ def open_step(lesson: str, part: int) -> None:
     step = LESSONS[lesson].steps[part - 1]
     if link.get("lesson") is None:
         st.session_state["before the lesson"] = (st.session_state.get("link page"), link.query())
-    link.replace_all(step.state | {"lesson": lesson, "part": str(part)})
+    large = {"present": "yes"} if link.get("present") else {}
+    link.replace_all(step.state | {"lesson": lesson, "part": str(part)} | large)
     st.switch_page(step.page, query_params=link.query())
+
+
+def begin(lesson: str) -> None:
+    """Open a lesson at its first step, with no answer shown yet."""
+    for key in [key for key in st.session_state if str(key).startswith(f"revealed {lesson} ")]:
+        del st.session_state[key]
+    open_step(lesson, 1)
 
 
 def leave() -> None:
@@ -56,7 +64,7 @@ def show(page: str) -> None:
         facts = _known(step)
         st.markdown(step.look(facts))
         if step.figure is not None:
-            charts.chart(step.figure(facts, charts.theme()), alt=step.alt(facts), key="lesson figure")
+            charts.chart(step.figure(facts, charts.theme()), alt=step.alt(facts), key="lesson figure", follow=False)
         options = step.options(facts)
         here = f"{name} {part}"
         chosen = st.radio(
@@ -97,6 +105,8 @@ def _known(step: Step) -> Facts:
 
 def _computed(step: Step, report: Callable[[float, str], None]) -> Facts:
     with WORKERS:
+        if step.facts in _facts:  # by another visitor, while this one waited
+            return _facts[step.facts]
         _facts[step.facts] = step.facts(report)
     return _facts[step.facts]
 
@@ -130,7 +140,7 @@ def _buttons(lesson: Lesson, part: int, here: str) -> None:
         if not last and st.button("Next step", **forward):
             open_step(lesson.name, part + 1)
         if last and following and st.button("Next lesson", **forward):
-            open_step(following.name, 1)
+            begin(following.name)
         if st.button("Leave the lesson", icon=":material/close:"):
             leave()
 

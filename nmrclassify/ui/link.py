@@ -241,6 +241,12 @@ def put(key: str, value: Any) -> None:
     st.session_state.pop(_widget(key), None)
 
 
+def correct(key: str, value: Any) -> None:
+    """Set a value while a page is drawn, before its widget: to one that there is. Unlike `put`, it is no act of the visitor."""
+    _values()[key] = value
+    st.session_state.pop(_widget(key), None)
+
+
 def replace_all(texts: dict[str, str]) -> None:
     """Replace the whole state by parameters of a link that are known to be good.
 

@@ -135,7 +135,7 @@ def candidates(dataset: Dataset, wanted: Iterable[str | None], problems: list[st
         if checkpoint is None or not fits(checkpoint, dataset):
             continue
         if key == "training":
-            found[key] = Chosen(key, title, checkpoint, lambda: training.timeline, lambda: training.history)
+            found[key] = Chosen(key, title, checkpoint, lambda: training.timeline.snapshot(), lambda: training.history)
         elif key in names:
             found[key] = Chosen(key, title, checkpoint, partial(_run_timeline, key), partial(_run_history, key))
         else:
@@ -168,7 +168,7 @@ def step_slider(chosen: Chosen, label: str = "Training step", key: str = "at") -
     """Draw the slider over the kept steps of a training."""
     steps = list(chosen.timeline.steps)
     if link.get(key) is not None and link.get(key) not in steps:
-        link.put(key, chosen.timeline.nearest(link.get(key)))
+        link.correct(key, chosen.timeline.nearest(link.get(key)))
     link.widget(
         st.select_slider, label, key, steps[-1], options=steps, format_func=lambda step: f"{step:,}",
         help="All pages show the network as it was at this step. The page *Time travel* plays it.",

@@ -35,11 +35,11 @@ def choose(view: View) -> View:
             steps = list(chosen.timeline.steps)
             usual = steps[0] if key == view.chosen.key else steps[-1]
             if link.get("otherat") not in (None, *steps):
-                link.put("otherat", chosen.timeline.nearest(link.get("otherat")))
+                link.correct("otherat", chosen.timeline.nearest(link.get("otherat")))
             at = link.widget(st.select_slider, "B: training step", "otherat", usual, options=steps, format_func=lambda step: f"{step:,}")
             chosen = chosen.at(at)
         else:
-            st.text_input("B: training step", f"{chosen.checkpoint.step:,}, the only one kept", disabled=True, key="no steps")
+            st.text_input("B: training step", f"{chosen.checkpoint.step:,}, the only one kept", disabled=True, key=f"no steps {key} {chosen.checkpoint.step}")
     config = view.dataset.config
     with three:
         noise = link.widget(

@@ -20,6 +20,13 @@ class Asked:
     """The mixture of a round, and the view of it."""
 
     view: View
+    number: int
+
+    @property
+    def key(self) -> str:
+        """Tells this mixture from that of any other round or data."""
+        data = self.view.dataset
+        return f"{data.preset} {data.seed} {data.config} {self.number}"
 
     @property
     def areas(self) -> np.ndarray:
@@ -48,31 +55,31 @@ def asked(view: View, number: int) -> Asked:
     mixtures = view.dataset.test_mixtures()
     i = int(generator(number, "view", 2).integers(len(mixtures)))
     plain = Sample.of(mixtures, i)
-    return Asked(replace(view, plain=plain, sample=plain, edits=(), title=f"Round {number}", made={"number": i + 1}))
+    return Asked(replace(view, plain=plain, sample=plain, edits=(), title=f"Round {number}", made={"number": i + 1}), number)
 
 
-def ask(library: Library, number: int, n_compounds: int) -> list[str] | None:
+def ask(round_: Asked) -> list[str] | None:
     """Draw the question; return what the visitor says once it is checked, and None before."""
-    held = f"checked {number}"
+    held = f"checked {round_.key}"
     known = st.session_state.get(held)
-    with st.form(f"quiz {number}"):
+    with st.form(f"quiz {round_.key}"):
         said = st.pills(
-            f"**There are {n_compounds} different compounds in it. Which?**", library.names, selection_mode="multi", default=known or [],
-            key=f"said {number}", disabled=known is not None,
+            f"**There are {round_.n_compounds} different compounds in it. Which?**", round_.view.library.names, selection_mode="multi",
+            default=known or [], key=f"said {round_.key}", disabled=known is not None,
         )
         pressed = st.form_submit_button("Check", disabled=known is not None, icon=":material/check:")
     if pressed and not said:
         st.info("Choose at least one compound.")
     elif pressed:
         known = st.session_state[held] = list(said)
+        its = all_right(round_.view.answer, round_.view.truth)
+        st.session_state.setdefault("quiz scores", {})[round_.key] = (set(known) == round_.names, its)
     return known
 
 
-def mark(round_: Asked, said: list[str], number: int) -> None:
-    """Say what is right about an answer, and count it once."""
+def mark(round_: Asked, said: list[str]) -> None:
+    """Say what is right about an answer."""
     right, missed, extra = round_.names & set(said), sorted(round_.names - set(said)), sorted(set(said) - round_.names)
-    scores = st.session_state.setdefault("quiz scores", {})
-    scores[number] = (not missed and not extra, all_right(round_.view.answer, round_.view.truth))
     parts = ([f"missed: {listing(missed)}"] if missed else []) + ([f"not in it: {listing(extra)}"] if extra else [])
     if parts:
         st.warning(f"You: {len(right)} of {round_.n_compounds} right; {'; '.join(parts)}.", icon=":material/person:")

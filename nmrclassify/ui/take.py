@@ -65,7 +65,7 @@ def place(page: str, container, view: View | None) -> None:
             for key in keys:
                 # Asked for after the page is drawn, so that the table is of what is seen now.
                 st.download_button(
-                    f"{key} (CSV)", lambda key=key: as_table(shown[key]).to_csv(index=False), f"nmrclassify-{key.replace(' ', '-')}.csv",
+                    f"{key} (CSV)", lambda key=key: as_table(shown[key]).to_csv(index=False) if key in shown else "not on the page any more\n", f"nmrclassify-{key.replace(' ', '-')}.csv",
                     "text/csv", key=f"take {key}", on_click="ignore", icon=":material/table:",
                 )
         if view is None:

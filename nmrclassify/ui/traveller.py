@@ -7,28 +7,33 @@ from .. import curves, figures, inside_figures
 from ..answers import MAX_SHOWN, Answer, answer, class_names, listing, percent, verdict
 from ..timeline import first_decided
 from . import charts, controls, link, models
+from .session import training_box
 from .views import View
 
 SECONDS = 0.8  # a frame
 
 
 def player(view: View) -> None:
-    """Draw slider, buttons and all pictures; a fragment, so that playing draws nothing else anew."""
-    playing = st.session_state.get("playing", False)
-    st.fragment(_played, run_every=SECONDS if playing else None)(view, playing)
+    """Draw slider, buttons and all pictures; while it plays in a fragment, so that nothing else is drawn anew."""
+    if st.session_state.get("playing", False):
+        st.fragment(_playing, run_every=SECONDS)(view)
+    else:
+        _stand(view, playing=False)
 
 
-def _played(view: View, playing: bool) -> None:
-    steps = view.chosen.timeline.steps
-    if playing:
-        _tick(steps)
-        if not st.session_state["playing"]:
-            st.rerun()  # ends the fragment's clock
-    present = _present(view, steps)
-    _controls(view, steps, present, playing)
-    moved = view.at(present)
+def _playing(view: View) -> None:
+    _tick(view.chosen.timeline.steps)
+    if not st.session_state["playing"]:
+        st.rerun()  # ends the fragment's clock
+    _stand(view, playing=True)
     link.write_from_fragment()
-    _pictures(moved, present)
+
+
+def _stand(view: View, playing: bool) -> None:
+    models.step_slider(view.chosen)
+    present = _present(view, view.chosen.timeline.steps)
+    _controls(view, view.chosen.timeline.steps, present, playing)
+    _pictures(view.at(present), present)
 
 
 def _present(view: View, steps: tuple[int, ...]) -> int:
@@ -61,18 +66,17 @@ def _go(steps: tuple[int, ...], change: int) -> None:
 
 
 def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -> None:
-    models.step_slider(view.chosen)
     with st.container(horizontal=True):
         if playing:
-            if st.button("Pause", icon=":material/pause:", shortcut="Alt+Space"):
+            if st.button("Pause", icon=":material/pause:", shortcut="Alt+K"):
                 st.session_state["playing"] = False
                 st.rerun()
-        elif st.button("Play", icon=":material/play_arrow:", shortcut="Alt+Space"):
+        elif st.button("Play", icon=":material/play_arrow:", shortcut="Alt+K"):
             _play(steps)
             st.rerun()
         st.button("Start", on_click=link.put, args=("at", steps[0]), disabled=present == steps[0], icon=":material/first_page:")
-        st.button("Step back", on_click=_go, args=(steps, -1), disabled=present == steps[0], icon=":material/chevron_left:", shortcut="Alt+Left")
-        st.button("Step on", on_click=_go, args=(steps, 1), disabled=present == steps[-1], icon=":material/chevron_right:", shortcut="Alt+Right")
+        st.button("Step back", on_click=_go, args=(steps, -1), disabled=present == steps[0], icon=":material/chevron_left:", shortcut="Alt+J")
+        st.button("Step on", on_click=_go, args=(steps, 1), disabled=present == steps[-1], icon=":material/chevron_right:", shortcut="Alt+L")
         st.button("End", on_click=link.put, args=("at", None), disabled=present == steps[-1], icon=":material/last_page:")
 
 
@@ -127,7 +131,7 @@ def _slot(view: View) -> int | None:
 def _strip(view: View, slot: int | None) -> np.ndarray:
     """Return the presences at every step; kept for this mixture until another one is looked at."""
     timeline = view.chosen.timeline
-    key = (id(timeline), timeline.steps, view.areas.tobytes(), slot)
+    key = (timeline.origin, timeline.steps, view.areas.tobytes(), slot)
     known = st.session_state.get("strip")
     if known is None or known[0] != key:
         known = st.session_state["strip"] = (key, timeline.presences(view.areas, slot))
@@ -141,12 +145,19 @@ def _decided(view: View, chances: np.ndarray, called: tuple[str, ...], there: np
     told = []
     for k in sorted(asked):
         first = first_decided(steps, chances[:, k])
-        told.append(f"{called[k]} from step {first:,} on" if first is not None else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)")
-    return f"Above one half: {listing(told)}." if told else "No class is above one half."
+        told.append(f"{called[k]} by step {first:,}" if first is not None else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)")
+    return f"Above one half for good, at the kept steps: {listing(told)}." if told else "No class is above one half."
 
 
 def nothing_to_travel(view: View) -> None:
     """Say that this model has no steps, and offer a training that has."""
+    job = training_box().job
+    if job is not None and job.active:
+        st.info("A training of this visit is going on; its steps are there to travel through.", icon=":material/history:")
+        st.button("Show this visit's training", on_click=link.put, args=("model", "training"), icon=":material/model_training:")
+        return
+    if problem := st.session_state.pop("training problem", None):
+        st.warning(problem, icon=":material/hourglass:")
     st.info(
         f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel through. Start one here, about a minute, or open a "
         "run of yours on the page *Train or load*.", icon=":material/history:",

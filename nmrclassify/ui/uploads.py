@@ -6,7 +6,7 @@ import streamlit as st
 
 from .. import checkpoints, tables
 from ..library import PPM_AXIS
-from . import link, workspace
+from . import link, views, workspace
 from .views import View
 
 
@@ -37,6 +37,7 @@ def own_tables(view: View) -> None:
             else:
                 st.session_state["own mixture"] = (re.sub(r"[^\w .,+-]", "?", file.name[:60]), areas, axis)
                 st.session_state.pop("mixture problem", None)
+                views.forget_edits()
                 link.put("mixture", "file")
                 st.rerun()
         if file is not None and "mixture problem" in st.session_state:
@@ -56,6 +57,7 @@ def own_tables(view: View) -> None:
                 st.session_state["library problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own library"] = library
+                views.forget_edits("at", "output", "filter", "position")
                 st.session_state.pop("library problem", None)
                 for key, value in (("preset", "own"), ("model", None), ("mixture", None), ("n", None)):
                     link.put(key, value)

@@ -134,7 +134,7 @@ class View:
     @property
     def contents(self) -> str:
         """The true compounds in words."""
-        return " + ".join(self.source_names) or "contents not known"
+        return " + ".join(self.source_names) or ("contents not known" if self.labels is None else "no compound")
 
     @property
     def recipe(self) -> Recipe:
@@ -143,7 +143,7 @@ class View:
         return Recipe(
             own.preset if own.preset in PRESETS else "own", own.seed, own.config, self.chosen.key, checkpoint.model.kind,
             checkpoint.training, checkpoint.seed, checkpoint.step, self.chosen.last,
-            edits=to_text(self.edits), axis=own.library.axis, output=cell.output, filter=cell.filter, position=cell.position,
+            edits=to_text(self.edits), axis=own.library.axis, n_peaks=own.library.n_peaks, output=cell.output, filter=cell.filter, position=cell.position,
             truth=self.truth is not None, own_seed=checkpoint.dataset.seed, own_mixture=checkpoint.dataset.config,
             **({"number": None} | self.made),
         )

@@ -10,7 +10,7 @@ import streamlit as st
 
 from ..checkpoints import Checkpoint
 from ..config import bounds
-from ..edits import EditError, Sample, apply, from_text
+from ..edits import EditError, Sample, apply, from_text, is_empty
 from ..jobs import make_way
 from ..library import Library
 from ..mixtures import Dataset, MixtureConfig, foreign_compounds, generator, mix_at, with_unknown
@@ -113,6 +113,7 @@ def setup(page: str, slider: bool = True) -> View:
         dataset = _choose_data(opened.problems)
         chosen = models.choose(dataset, opened.problems, slider)
         opened.view = _choose_mixture(dataset, chosen, opened.problems)
+    st.session_state["network kind"] = opened.view.checkpoint.model.kind
     inspector.show_if_asked(opened.view)
     return opened.view
 
@@ -239,10 +240,11 @@ def with_settings(view: View, config: MixtureConfig) -> View:
 
 
 def _view(dataset: Dataset, chosen: Chosen, plain: Sample, title: str, made: dict[str, Any], problems: list[str]) -> View:
-    edits, sample = from_text(link.get("edit", "")), plain
+    edits, sample = (), plain
     try:
+        edits = from_text(link.get("edit", ""))
         sample = apply(plain, edits, dataset.library)
-        if not sample.areas.any():
+        if is_empty(sample, plain):
             raise EditError("nothing is left in the mixture: add a compound or a multiplet")
     except EditError as error:
         problems.append(f"The edits cannot be made here: {error}. The mixture is shown without them; undo them on the page What if.")
