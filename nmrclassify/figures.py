@@ -214,13 +214,17 @@ def sum_and_overlap(
     return stack([MapRow(title, shown, scale, "filter", 190, outputs=False, ids=ids, mark=_spot(cell))], axis, theme)
 
 
-def mixture_over_library(areas: np.ndarray, library: Library, theme: Theme) -> go.Figure:
+def mixture_over_library(areas: np.ndarray, library: Library, theme: Theme, position: int | None = None) -> go.Figure:
     """Draw a mixture (P, L) above the map of the library, on the same axis: what could be in it stands below it."""
+    mark = None if position is None else (None, position)
     scale, totals = area_scale(theme, areas), library.areas.sum(axis=1)[None]
     below = Scale("multiplet area", 0.0, peak(totals), theme.areas, root=True)
     rows = [
-        MapRow("<b>The mixture</b>", areas[None], scale, height=110, outputs=False),
-        MapRow("<b>The library</b>: each row is a pure compound", totals, below, "compound", max(120, 24 * library.n_compounds), names=library.names, outputs=False),
+        MapRow("<b>The mixture</b>", areas[None], scale, height=110, outputs=False, mark=mark),
+        MapRow(
+            "<b>The library</b>: each row is a pure compound", totals, below, "compound", max(120, 24 * library.n_compounds),
+            names=library.names, outputs=False, mark=mark,
+        ),
     ]
     return stack(rows, library.axis, theme)
 

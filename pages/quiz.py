@@ -18,12 +18,12 @@ number = quiz.round_number()
 asked = quiz.asked(view, number)
 score = st.container()
 charts.chart(
-    figures.mixture_over_library(asked.areas, library, view.theme), key="mixture", follow=False,
+    figures.mixture_over_library(asked.areas, library, view.theme, None if view.cell is None else view.cell.position), key="mixture",
     alt=f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the library: {quiz.library_in_words(library)}",
 )
 st.caption(
     "Above, each column is a multiplet and its rows are the peaks: one is a singlet, two a doublet. Below, each row is one compound, and the colour is the area "
-    "of all its peaks there. Amounts vary, so that brightness alone does not tell."
+    "of all its peaks there. Amounts vary, so that brightness alone does not tell. Click a column to frame it in both."
 )
 
 given = quiz.ask(asked)
@@ -32,7 +32,7 @@ if given is not None:
     right = all_right(asked.view.answer, asked.view.truth)
     (st.success if right else st.warning)(f"The network: {verdict(asked.view.answer, library.names, asked.view.truth)}", icon=":material/neurology:")
     charts.chart(
-        figures.overview(asked.areas, asked.view.answer, library.names, axis, view.theme, asked.view.truth), key="overview", follow=False,
+        figures.overview(asked.areas, asked.view.answer, library.names, axis, view.theme, asked.view.truth, asked.view.cell), key="overview",
         alt=f"How the network took it apart. {figures.alt_text(asked.view.answer, library.names)}",
     )
     st.button("Next mixture", on_click=link.put, args=("round", number + 1), icon=":material/chevron_right:", icon_position="right", shortcut="Alt+N")

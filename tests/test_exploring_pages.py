@@ -363,6 +363,19 @@ def test_presenter_mode_outlives_the_steps_of_a_lesson():
     assert params(app)["present"] == "yes" and params(app)["part"] == "2"
 
 
-def test_maps_of_another_mixture_are_not_followed():
-    app = open_page(QUIZ, round=4)
-    assert [trace["meta"]["rows"] for trace in chart(app, "mixture")["data"]] == [None, None]
+def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away():
+    assert not any("line" in s and s["line"].get("color") == "#E69F00" for s in chart(open_page(QUIZ, round=4), "mixture")["layout"]["shapes"])
+    shapes = chart(open_page(QUIZ, round=4, position=3), "mixture")["layout"]["shapes"]
+    assert [s["x0"] for s in shapes if s["line"].get("color") == "#E69F00"] == [16.5, 16.5]
+
+
+def test_a_figure_of_another_mixture_is_not_followed(monkeypatch):
+    from nmrclassify.drawing import Theme
+    from nmrclassify.figures import library_map
+    from nmrclassify.ui import charts
+
+    monkeypatch.setattr(charts.st, "session_state", {})
+    monkeypatch.setattr(charts.st, "plotly_chart", lambda *_, **__: None)
+    figure = library_map(build("metabolites", 7).library, Theme())
+    charts.chart(figure, "", "map", follow=False)
+    assert figure.data[0].meta["rows"] is None and clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None

@@ -35,13 +35,13 @@ def act(click: Click) -> None:
         link.put("output", click.output + 1)
     if click.position is not None:
         link.put("position", click.position)
-    # On the page What if a click on peaks chooses what to edit.
+    # On the page What if a click on peaks chooses what to edit; the quiz's mixture is another one, and not to be given away.
     st.session_state["inspector asked"] = click.rows == "filter" or st.session_state.get("link page") != "pages/whatif.py"
 
 
 def show_if_asked(view: View) -> None:
     """Open the inspector over the page, if a cell was clicked just now."""
-    if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") != "pages/inside.py":
+    if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") not in ("pages/inside.py", "pages/quiz.py"):
         _over_the_page(view)
 
 
