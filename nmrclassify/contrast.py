@@ -144,7 +144,8 @@ def occlude(model: Network, areas: np.ndarray, least: float = 0.02) -> Occlusion
     """Take away each multiplet of a mixture (P, L), one at a time, in one batch.
 
     The occlusion of M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2,
-    with a multiplet for their grey square. Positions whose area is below `least` of the largest one's hold noise, no multiplet.
+    with a multiplet for their grey square. Positions whose area is below `least` of the largest one's are left out; with
+    noise all may lie above it.
     """
     sizes = np.abs(areas).sum(axis=0)
     positions = np.flatnonzero(sizes > least * max(sizes.max(), 1e-30))

@@ -258,8 +258,8 @@ def test_the_first_step_of_every_lesson_opens_its_page(name):
 
 def test_a_lesson_elsewhere_offers_the_way_back():
     app = open_page("pages/masks.py", lesson="mixture", part=2)
-    if LESSONS["mixture"].steps[1].page != "pages/masks.py":
-        assert "You are away from the lesson" in words(app) and button(app, "Back to it")
+    assert LESSONS["mixture"].steps[1].page != "pages/masks.py"
+    assert "You are away from the lesson" in words(app) and button(app, "Back to it")
 
 
 @pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "part": 9}])
