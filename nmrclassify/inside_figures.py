@@ -73,7 +73,7 @@ def cell_trace(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, 
     # No wider than what it adds up to, or a cell that adds nothing would look like one that adds much.
     window(4, f"Mask {trace.masks[cell.output]:.2g}: adds", trace.added, Scale("area", -max(added, areas), max(added, areas), theme.differences, root=True))
     window(5, "Separated", trace.multiplets, Scale("peak area", 0, areas, theme.areas, root=True))
-    classes = _classes_shown(trace)
+    classes = _classes_shown(trace, kind)
     changes = trace.evidence[1:] - trace.evidence[0]
     high = max(float(np.abs(changes[:, classes]).max()), 0.1)
     on = panel(
@@ -121,9 +121,12 @@ def _masks_shown(trace: CellTrace, kind: str) -> np.ndarray:
     return np.array([trace.cell.output, *order[: MOST_BARS - 1]])
 
 
-def _classes_shown(trace: CellTrace) -> np.ndarray:
-    """Return the likeliest classes in any of the four states."""
-    return np.argsort(-trace.evidence.max(axis=0), kind="stable")[: MOST_BARS - 1]
+def _classes_shown(trace: CellTrace, kind: str) -> np.ndarray:
+    """Return the likeliest classes in any of the four states; first, with queries, the one that the clicked mask stands for."""
+    order = np.argsort(-trace.evidence.max(axis=0), kind="stable")
+    if kind == "queries":
+        order = np.concatenate([[trace.cell.output], order[order != trace.cell.output]])
+    return order[: MOST_BARS - 1]
 
 
 def trace_words(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
