@@ -21,7 +21,9 @@ views.mixture_heading(view)
 views.say_verdict(view)
 
 charts.chart(
-    figures.overview(view.areas, view.answer, names, view.library.axis, view.theme, view.truth, view.cell),
+    figures.overview(
+        view.areas, view.answer, names, view.library.axis, view.theme, view.truth, view.cell
+    ),
     alt=f"The mixture, a mask for each output, separated multiplets, truth and class bars. {figures.alt_text(view.answer, names)}",
     key="overview",
 )
@@ -45,7 +47,10 @@ kept out of training, add noise or shift jitter in the sidebar and watch the mas
     )
 
 metrics = view.checkpoint.metrics
-same = view.dataset.config == view.checkpoint.dataset.config and view.dataset.seed == view.checkpoint.dataset.seed
+same = (
+    view.dataset.config == view.checkpoint.dataset.config
+    and view.dataset.seed == view.checkpoint.dataset.seed
+)
 if metrics and same:
     low, high = metrics["compound_accuracy_ci95"]
     st.caption(
@@ -53,4 +58,6 @@ if metrics and same:
         f"are named right (95 % interval {low:.0%} to {high:.0%}), and {metrics['exact_match']:.1%} of mixtures wholly."
     )
 elif metrics:
-    st.caption("These mixtures are made in another way than those the model was trained on. The page *Evaluate* measures how it copes.")
+    st.caption(
+        "These mixtures are made in another way than those the model was trained on. The page *Evaluate* measures how it copes."
+    )

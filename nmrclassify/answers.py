@@ -87,9 +87,13 @@ def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None)
     """
     areas = np.ascontiguousarray(areas, dtype=np.float32)
     if not np.isfinite(areas).all():
-        raise ValueError(f"the mixture holds {int((~np.isfinite(areas)).sum())} undefined or infinite areas; expected numbers only")
+        raise ValueError(
+            f"the mixture holds {int((~np.isfinite(areas)).sum())} undefined or infinite areas; expected numbers only"
+        )
     if not areas.any():
-        raise ValueError("the mixture is empty: all areas are 0; give at least one multiplet with an area")
+        raise ValueError(
+            "the mixture is empty: all areas are 0; give at least one multiplet with an area"
+        )
     model.eval()
     output, separation = model(torch.from_numpy(areas)[None])
     record = [tensor[0].numpy().copy() for tensor in separation]
@@ -107,7 +111,12 @@ def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None)
     shown = outputs if outputs is not None else found if len(found) else order[:1]
     encoding, *outputs = record
     return Answer(
-        "queries", encoding, *(part[shown] for part in outputs), shown, presence[None], counts_found(output)[0].numpy(),
+        "queries",
+        encoding,
+        *(part[shown] for part in outputs),
+        shown,
+        presence[None],
+        counts_found(output)[0].numpy(),
         output.amounts[0].numpy().copy(),
     )
 
@@ -153,8 +162,13 @@ class Truth:
 
 
 def compare(
-    given: Answer, areas: np.ndarray, sources: np.ndarray, labels: np.ndarray, weight: float = 1.0,
-    unknown: np.ndarray | None = None, concentrations: np.ndarray | None = None,
+    given: Answer,
+    areas: np.ndarray,
+    sources: np.ndarray,
+    labels: np.ndarray,
+    weight: float = 1.0,
+    unknown: np.ndarray | None = None,
+    concentrations: np.ndarray | None = None,
 ) -> Truth:
     """Match an answer to the sources of its mixture.
 
@@ -175,7 +189,9 @@ def compare(
     counts = (labels[:, None] == np.arange(n_compounds)).sum(axis=0)
     amounts = None
     if concentrations is not None:
-        amounts = ((labels[:, None] == np.arange(n_compounds)) * concentrations[:, None]).sum(axis=0)
+        amounts = ((labels[:, None] == np.arange(n_compounds)) * concentrations[:, None]).sum(
+            axis=0
+        )
     foreign = unknown is not None and bool(unknown.any())
     if given.kind == "queries":
         total = [sources[labels == k].sum(axis=0) for k in given.named]
@@ -183,21 +199,41 @@ def compare(
             total[-1] = unknown
         mixed = np.stack(total)
         present = mixed.any((1, 2))
-        right = np.array([
-            present[i] and (k == n_compounds or given.counts[k] == counts[k]) for i, k in enumerate(given.named)
-        ])
+        right = np.array(
+            [
+                present[i] and (k == n_compounds or given.counts[k] == counts[k])
+                for i, k in enumerate(given.named)
+            ]
+        )
         gain = np.where(present, si_sdr_improvement(given.multiplets, areas[None], mixed), np.nan)
-        return Truth(np.where(present, given.named, n_compounds), right, mixed, gain, counts, amounts, foreign)
+        return Truth(
+            np.where(present, given.named, n_compounds),
+            right,
+            mixed,
+            gain,
+            counts,
+            amounts,
+            foreign,
+        )
     logits, multiplets, truth, classes = (
-        torch.from_numpy(np.asarray(a))[None] for a in (np.log(np.maximum(given.chances, 1e-30)), given.multiplets, sources, labels)
+        torch.from_numpy(np.asarray(a))[None]
+        for a in (np.log(np.maximum(given.chances, 1e-30)), given.multiplets, sources, labels)
     )
     costs: Costs = pairwise_costs(logits, multiplets, classes, truth)
     pairing = pair_for_scoring(logits, costs, classes, weight)[0]
     paired = sources[pairing]
     gain = si_sdr_improvement(given.multiplets, areas[None], paired)
     return Truth(
-        labels[pairing], given.named == labels[pairing], paired, gain, counts, amounts, foreign, pairing,
-        costs.classification[0].numpy(), costs.reconstruction[0].numpy(),
+        labels[pairing],
+        given.named == labels[pairing],
+        paired,
+        gain,
+        counts,
+        amounts,
+        foreign,
+        pairing,
+        costs.classification[0].numpy(),
+        costs.reconstruction[0].numpy(),
     )
 
 
@@ -229,20 +265,40 @@ def verdict(given: Answer, names: tuple[str, ...], truth: Truth | None = None) -
 
     def sure(i: int) -> str:
         k = given.named[i]
-        times = f"{given.counts[k]}x " if given.kind == "queries" and k < len(names) and given.counts[k] > 1 else ""
+        times = (
+            f"{given.counts[k]}x "
+            if given.kind == "queries" and k < len(names) and given.counts[k] > 1
+            else ""
+        )
         return f"{times}{called[k]} ({percent(given.confidence[i])})"
 
     if given.kind == "slots":
         kept = np.flatnonzero(given.named < len(names))
     else:
-        kept = [i for i, k in enumerate(given.named) if (given.counts[k] if k < len(names) else says_unknown(given))]
-    more = int((given.counts > 0).sum()) - sum(k < len(names) for k in given.named[kept]) if given.kind == "queries" else 0
-    found = listing([sure(i) for i in kept] + ([f"{more} more"] if more > 0 else [])) if len(kept) else "nothing that it knows"
+        kept = [
+            i
+            for i, k in enumerate(given.named)
+            if (given.counts[k] if k < len(names) else says_unknown(given))
+        ]
+    more = (
+        int((given.counts > 0).sum()) - sum(k < len(names) for k in given.named[kept])
+        if given.kind == "queries"
+        else 0
+    )
+    found = (
+        listing([sure(i) for i in kept] + ([f"{more} more"] if more > 0 else []))
+        if len(kept)
+        else "nothing that it knows"
+    )
     if truth is None:
         return f"The network hears {found}. The truth about this mixture is not known."
     if all_right(given, truth):
         return f"All {len(kept)} right: {found}." if len(kept) > 1 else f"Right: {found}."
-    return _mistakes(given, called, truth, found) if given.kind == "queries" else _wrong_outputs(given, called, truth)
+    return (
+        _mistakes(given, called, truth, found)
+        if given.kind == "queries"
+        else _wrong_outputs(given, called, truth)
+    )
 
 
 def _wrong_outputs(given: Answer, called: tuple[str, ...], truth: Truth) -> str:

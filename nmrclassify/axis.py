@@ -29,7 +29,9 @@ class Axis:
                 f"expected 1 to {MAX_POSITIONS:,} bins, low below high, and unit 'ppm' or 'position'"
             )
         if not MHZ_BOUNDS[0] <= self.mhz <= MHZ_BOUNDS[1]:
-            raise ValueError(f"axis is at {self.mhz!r} MHz; expected the spectrometer's proton frequency, 10 to 2000 MHz")
+            raise ValueError(
+                f"axis is at {self.mhz!r} MHz; expected the spectrometer's proton frequency, 10 to 2000 MHz"
+            )
 
     @property
     def width(self) -> float:
@@ -46,14 +48,20 @@ class Axis:
             If the axis is not in ppm: a bare position has no frequency.
         """
         if self.unit != "ppm":
-            raise ValueError(f"axis is in unit {self.unit!r}, which has no width in Hz; take an axis in 'ppm'")
+            raise ValueError(
+                f"axis is in unit {self.unit!r}, which has no width in Hz; take an axis in 'ppm'"
+            )
         return self.width * self.mhz
 
     @property
     def centres(self) -> np.ndarray:
         """Value that stands for each position, shape (L,): the bin centre in ppm, or the bare index in the toy."""
         index = np.arange(self.n_positions)
-        return index.astype(float) if self.unit == "position" else self.low + (index + 0.5) * self.width
+        return (
+            index.astype(float)
+            if self.unit == "position"
+            else self.low + (index + 0.5) * self.width
+        )
 
     @property
     def title(self) -> str:
@@ -69,7 +77,9 @@ class Axis:
             If the value lies outside the axis or is not a number.
         """
         if not self.low <= value < self.high:
-            raise ValueError(f"{self.unit} is {value:g}; expected {self.low:g} to below {self.high:g}")
+            raise ValueError(
+                f"{self.unit} is {value:g}; expected {self.low:g} to below {self.high:g}"
+            )
         return min(int((value - self.low) / self.width), self.n_positions - 1)
 
     def positions(self, values: np.ndarray) -> np.ndarray:

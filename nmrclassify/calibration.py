@@ -56,11 +56,15 @@ def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = 10)
     """
     stated, came_true = np.ravel(probabilities).astype(float), np.ravel(outcomes).astype(float)
     if not len(stated) or not ((stated >= 0) & (stated <= 1)).all():
-        raise ValueError(f"{len(stated)} probabilities were given, or one is outside 0 to 1; expected at least one, all within")
+        raise ValueError(
+            f"{len(stated)} probabilities were given, or one is outside 0 to 1; expected at least one, all within"
+        )
     which = np.minimum((stated * bins).astype(int), bins - 1)
     n = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):
-        means = [np.bincount(which, weights=values, minlength=bins) / n for values in (stated, came_true)]
+        means = [
+            np.bincount(which, weights=values, minlength=bins) / n for values in (stated, came_true)
+        ]
     return Reliability(*means, n)
 
 
@@ -78,7 +82,9 @@ def fit_temperature(model: Network, mixtures: Mixtures) -> float:
         model.temperature.fill_(float(np.exp(logarithm)))
         return float(objective(model, mixtures, 1.0).classification)
 
-    best = minimize_scalar(cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 0.02})
+    best = minimize_scalar(
+        cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 0.02}
+    )
     model.temperature.fill_(float(np.exp(best.x)))
     return float(model.temperature)
 
@@ -105,9 +111,17 @@ def roc(scores: np.ndarray, positive: np.ndarray) -> Roc:
     """
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
-        raise ValueError(f"{n_positive} positives and {n_negative} negatives; expected at least one of each")
-    area = (rankdata(scores)[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative)
+        raise ValueError(
+            f"{n_positive} positives and {n_negative} negatives; expected at least one of each"
+        )
+    area = (rankdata(scores)[positive].sum() - n_positive * (n_positive + 1) / 2) / (
+        n_positive * n_negative
+    )
     order = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[order]) != 0, True)  # equal scores are passed by one threshold at once
-    true_alarms, false_alarms = (np.append(0.0, hits[order].cumsum()[last] / hits.sum()) for hits in (positive, ~positive))
+    last = np.append(
+        np.diff(scores[order]) != 0, True
+    )  # equal scores are passed by one threshold at once
+    true_alarms, false_alarms = (
+        np.append(0.0, hits[order].cumsum()[last] / hits.sum()) for hits in (positive, ~positive)
+    )
     return Roc(false_alarms, true_alarms, float(area))

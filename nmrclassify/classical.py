@@ -49,10 +49,14 @@ def nnls(areas: np.ndarray, library: Library) -> np.ndarray:
     """
     cells = _cells(areas, library)  # (B, PL)
     atoms = _atoms(library)
-    return np.array([scipy.optimize.nnls(atoms.T, row)[0] for row in cells]).reshape(len(cells), library.n_compounds)
+    return np.array([scipy.optimize.nnls(atoms.T, row)[0] for row in cells]).reshape(
+        len(cells), library.n_compounds
+    )
 
 
-def matching_pursuit(areas: np.ndarray, library: Library, n_most: int, tolerance: float = 1e-3) -> np.ndarray:
+def matching_pursuit(
+    areas: np.ndarray, library: Library, n_most: int, tolerance: float = 1e-3
+) -> np.ndarray:
     """Return the amounts that orthogonal matching pursuit finds: one compound at a time, all refitted after each.
 
     The next compound is the one whose unit-normalised template has the largest positive product with the residual; a
@@ -85,9 +89,13 @@ def matching_pursuit(areas: np.ndarray, library: Library, n_most: int, tolerance
     """
     cells = _cells(areas, library)
     if not 1 <= n_most <= library.n_compounds or n_most != int(n_most):
-        raise ValueError(f"n_most is {n_most!r}; expected a whole number of compounds from 1 to {library.n_compounds}")
+        raise ValueError(
+            f"n_most is {n_most!r}; expected a whole number of compounds from 1 to {library.n_compounds}"
+        )
     if not 0 <= tolerance < 1:
-        raise ValueError(f"tolerance is {tolerance!r}; expected a share of the mixture's norm from 0 to below 1")
+        raise ValueError(
+            f"tolerance is {tolerance!r}; expected a share of the mixture's norm from 0 to below 1"
+        )
     atoms = _atoms(library)
     unit = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
     amounts = np.zeros((len(cells), library.n_compounds))
@@ -96,7 +104,11 @@ def matching_pursuit(areas: np.ndarray, library: Library, n_most: int, tolerance
         residual, enough = cell, tolerance * np.linalg.norm(cell)
         while len(chosen) < n_most and np.linalg.norm(residual) > enough:
             products = unit @ residual
-            products[chosen] = -np.inf  # after a refit they are at 0 but for rounding, and must not be chosen again
+            products[
+                chosen
+            ] = (
+                -np.inf
+            )  # after a refit they are at 0 but for rounding, and must not be chosen again
             best = int(products.argmax())
             if products[best] <= 0:
                 break  # any further compound could only be subtracted
@@ -134,7 +146,9 @@ def counts_from_amounts(
     """
     amounts = _amounts(amounts)
     if (number is None) == (threshold is None):
-        raise ValueError(f"number is {number!r} and threshold {threshold!r}; give exactly one of the two")
+        raise ValueError(
+            f"number is {number!r} and threshold {threshold!r}; give exactly one of the two"
+        )
     if threshold is not None:
         if not np.isfinite(threshold):
             raise ValueError(f"threshold is {threshold!r}; expected a finite amount")
@@ -142,7 +156,11 @@ def counts_from_amounts(
         return np.where(present, _portions(amounts) if repetition else 1, 0)
     most = np.inf if repetition else amounts.shape[1]
     if not 0 <= number <= most or number != int(number):
-        limit = "of 0 or more" if repetition else f"from 0 to {most}, the compounds that can occur once each"
+        limit = (
+            "of 0 or more"
+            if repetition
+            else f"from 0 to {most}, the compounds that can occur once each"
+        )
         raise ValueError(f"number is {number!r}; expected a whole number {limit}")
     counts = np.zeros(amounts.shape, dtype=np.int64)
     rows = np.arange(len(amounts))
@@ -191,7 +209,9 @@ def tune_threshold(amounts: np.ndarray, counts: np.ndarray, repetition: bool) ->
     low, high = np.sort(low[possible]), np.sort(high[possible])
     tried = np.unique(np.concatenate([[0.0, top], low, high]))  # (T,)
     # Right on the stretch from each value tried to the next: mixtures whose interval has begun and has not ended.
-    right = np.searchsorted(low, tried[:-1], side="right") - np.searchsorted(high, tried[:-1], side="right")
+    right = np.searchsorted(low, tried[:-1], side="right") - np.searchsorted(
+        high, tried[:-1], side="right"
+    )
     best = np.concatenate([[False], right == right.max(), [False]])
     edges = np.flatnonzero(best[1:] != best[:-1])
     starts, ends = tried[edges[::2]], tried[edges[1::2]]
@@ -245,7 +265,9 @@ class Likelihood:
     def __post_init__(self):
         rows, n_compounds = np.asarray(self.candidates), self.library.n_compounds
         if rows.ndim != 2 or not rows.size:
-            raise ValueError(f"candidates have shape {rows.shape}; expected (compositions, sources), at least one of each")
+            raise ValueError(
+                f"candidates have shape {rows.shape}; expected (compositions, sources), at least one of each"
+            )
         if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() > n_compounds:
             raise ValueError(
                 f"candidates hold {rows.dtype} from {rows.min()} to {rows.max()}; expected whole numbers from 0 to "
@@ -308,10 +330,18 @@ class Likelihood:
         total = self.noise**2 * np.eye(size)
         if self.config.shift_jitter:
             mean, variance = self._concentration
-            square = mean**2 + variance if self.average else self.config.concentration_low * self.config.concentration_high
+            square = (
+                mean**2 + variance
+                if self.average
+                else self.config.concentration_low * self.config.concentration_high
+            )
             peaks = np.tensordot(square * self.counts[candidate], self._outer, axes=1)  # (PP, L)
             shared = peaks @ self._moments[1].reshape(n_positions, -1)  # (PP, LL)
-            total += shared.reshape(n_peaks, n_peaks, n_positions, n_positions).transpose(0, 2, 1, 3).reshape(size, size)
+            total += (
+                shared.reshape(n_peaks, n_peaks, n_positions, n_positions)
+                .transpose(0, 2, 1, 3)
+                .reshape(size, size)
+            )
         return total
 
     def log_likelihood(self, areas: np.ndarray) -> np.ndarray:
@@ -348,7 +378,11 @@ class Likelihood:
         return mean, max((high**2 - low**2) / (2 * width) - mean**2, 0.0)
 
     def _misfit(
-        self, gram: np.ndarray, products: np.ndarray, portions: np.ndarray, inverse: np.ndarray | None = None
+        self,
+        gram: np.ndarray,
+        products: np.ndarray,
+        portions: np.ndarray,
+        inverse: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return minus the log-likelihood less what depends on the mixture or the covariance alone, shape (B, n).
 
@@ -356,7 +390,10 @@ class Likelihood:
         with the mixtures, all divided by the noise (whitened); `portions` has shape (n, C).
         """
         if not self.average:
-            low, high = portions * self.config.concentration_low, portions * self.config.concentration_high
+            low, high = (
+                portions * self.config.concentration_low,
+                portions * self.config.concentration_high,
+            )
             return bounded_least_squares(gram, products, low, high, inverse)[1]
         # The covariance of the concentrations adds C dimensions to that of the noise (the Woodbury identity).
         mean, variance = self._concentration
@@ -380,7 +417,9 @@ class Likelihood:
         rows = max(1, _BLOCK // gram.size)
         for start in range(0, len(cells), rows):
             block = slice(start, start + rows)
-            squares[block] = energy[block, None] + 2 * self._misfit(gram, products[block][:, compounds], portions, inverse)
+            squares[block] = energy[block, None] + 2 * self._misfit(
+                gram, products[block][:, compounds], portions, inverse
+            )
         return -0.5 * (squares + cells.shape[1] * np.log(2 * np.pi * self.noise**2))
 
     def _with_jitter(self, cells: np.ndarray) -> np.ndarray:
@@ -389,12 +428,18 @@ class Likelihood:
         constant = cells.shape[1] * np.log(2 * np.pi)
         for candidate, chosen in enumerate(compounds):
             # Factored anew at each call: as fast as reading it back for a fair number of mixtures, and no memory is held.
-            factor = cholesky(self.covariance(candidate), lower=True, overwrite_a=True, check_finite=False)
+            factor = cholesky(
+                self.covariance(candidate), lower=True, overwrite_a=True, check_finite=False
+            )
             together = np.concatenate([self._means[chosen], cells]).T  # (PL, C + B)
-            white = solve_triangular(factor, together, lower=True, overwrite_b=True, check_finite=False)
+            white = solve_triangular(
+                factor, together, lower=True, overwrite_b=True, check_finite=False
+            )
             means, scaled = white[:, : len(chosen)], white[:, len(chosen) :]
             products = (scaled.T @ means)[:, None]  # (B, 1, C)
-            misfit = self._misfit((means.T @ means)[None], products, portions[candidate, None])[:, 0]
+            misfit = self._misfit((means.T @ means)[None], products, portions[candidate, None])[
+                :, 0
+            ]
             squares = (scaled**2).sum(axis=0) + 2 * misfit
             density[:, candidate] = -0.5 * (squares + constant) - np.log(np.diag(factor)).sum()
         return density
@@ -427,7 +472,9 @@ def shift_moments(n_positions: int, std: float) -> tuple[np.ndarray, np.ndarray]
         If `std` is not above 0.
     """
     if not 0 < std < np.inf:
-        raise ValueError(f"the shift's standard deviation is {std!r}; expected a finite number above 0")
+        raise ValueError(
+            f"the shift's standard deviation is {std!r}; expected a finite number above 0"
+        )
     position = np.arange(n_positions)
     # Beyond 40 standard deviations nothing is left to double precision, and a tiny `std` must not overflow.
     z = np.clip((position - position[:, None]) / std, -40.0, 40.0)  # (from, position)
@@ -456,7 +503,11 @@ def shift_moments(n_positions: int, std: float) -> tuple[np.ndarray, np.ndarray]
 
 
 def bounded_least_squares(
-    gram: np.ndarray, products: np.ndarray, low: np.ndarray, high: np.ndarray, inverse: np.ndarray | None = None
+    gram: np.ndarray,
+    products: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    inverse: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise f(a) = a'Ga/2 - b'a within bounds on each element of a, for all mixtures and candidates at once.
 
@@ -489,8 +540,13 @@ def bounded_least_squares(
         amounts = np.broadcast_to(low, shape).copy()
     else:
         inverse = np.linalg.pinv(gram, hermitian=True) if inverse is None else inverse
-        amounts = np.ascontiguousarray(np.clip(np.einsum("nij,bnj->bni", inverse, products), low, high))
-        flat, rhs = amounts.reshape(-1, size), products.reshape(-1, size)  # mixture by mixture; `flat` shares its memory
+        amounts = np.ascontiguousarray(
+            np.clip(np.einsum("nij,bnj->bni", inverse, products), low, high)
+        )
+        flat, rhs = (
+            amounts.reshape(-1, size),
+            products.reshape(-1, size),
+        )  # mixture by mixture; `flat` shares its memory
         active = np.arange(len(flat))
         for _ in range(_MAX_SWEEPS):
             which = active % len(gram)
@@ -500,7 +556,9 @@ def bounded_least_squares(
             open_ = gap > _ACCURACY + 1e-13 * np.abs(rhs[active] * a).sum(axis=1)
             if not open_.any():
                 break
-            active, g, least, most, a, slope = (x[open_] for x in (active, g, least, most, a, slope))
+            active, g, least, most, a, slope = (
+                x[open_] for x in (active, g, least, most, a, slope)
+            )
             curvature = np.einsum("mii->mi", g)
             for _ in range(_SWEEPS_BETWEEN):
                 for i in range(size):
@@ -509,7 +567,9 @@ def bounded_least_squares(
                     a[:, i] += moved
                     slope += moved[:, None] * g[:, i]
             flat[active] = a
-    fit = 0.5 * np.einsum("bni,nij,bnj->bn", amounts, gram, amounts, optimize=True) - (amounts * products).sum(axis=-1)
+    fit = 0.5 * np.einsum("bni,nij,bnj->bn", amounts, gram, amounts, optimize=True) - (
+        amounts * products
+    ).sum(axis=-1)
     return amounts, fit
 
 
@@ -533,13 +593,17 @@ def _cells(areas: np.ndarray, library: Library) -> np.ndarray:
         )
     areas = areas.astype(np.float64)
     _check_finite(areas, "areas")
-    return areas.reshape(len(areas), expected[0] * expected[1])  # not -1, which no mixtures at all leave open
+    return areas.reshape(
+        len(areas), expected[0] * expected[1]
+    )  # not -1, which no mixtures at all leave open
 
 
 def _amounts(amounts: np.ndarray) -> np.ndarray:
     amounts = np.asarray(amounts, dtype=np.float64)
     if amounts.ndim != 2:
-        raise ValueError(f"amounts have shape {amounts.shape}; expected (mixtures, compounds): give one as [amounts]")
+        raise ValueError(
+            f"amounts have shape {amounts.shape}; expected (mixtures, compounds): give one as [amounts]"
+        )
     _check_finite(amounts, "amounts")
     return amounts
 
@@ -548,4 +612,6 @@ def _check_finite(values: np.ndarray, name: str) -> None:
     wrong = np.argwhere(~np.isfinite(values))
     if len(wrong):
         place = tuple(int(i) for i in wrong[0])
-        raise ValueError(f"{name} hold {values[place]} at {place}; expected finite numbers: mend or leave out that mixture")
+        raise ValueError(
+            f"{name} hold {values[place]} at {place}; expected finite numbers: mend or leave out that mixture"
+        )

@@ -43,59 +43,156 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     seed = argparse.ArgumentParser(add_help=False)
-    seed.add_argument("--seed", type=int, default=7, help="the same seed gives the same numbers (default 7)")
-    parser = _Parser(prog="python -m nmrclassify", description="Make, take apart and name NMR mixtures.")
+    seed.add_argument(
+        "--seed", type=int, default=7, help="the same seed gives the same numbers (default 7)"
+    )
+    parser = _Parser(
+        prog="python -m nmrclassify", description="Make, take apart and name NMR mixtures."
+    )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
 
-    def command(name: str, text: str, example: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    def command(
+        name: str, text: str, example: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
         return commands.add_parser(
-            name, help=text, description=text, epilog=f"example: python -m nmrclassify {example}", parents=[shared, *parents]
+            name,
+            help=text,
+            description=text,
+            epilog=f"example: python -m nmrclassify {example}",
+            parents=[shared, *parents],
         )
 
-    generate = command("generate", "Write a preset's library and mixtures as CSV.", "generate --preset original --out data", seed)
+    generate = command(
+        "generate",
+        "Write a preset's library and mixtures as CSV.",
+        "generate --preset original --out data",
+        seed,
+    )
     generate.add_argument("--preset", choices=PRESETS, default="quick")
-    generate.add_argument("--out", type=Path, required=True, help="folder for library.csv, train_*.csv, test_*.csv, dataset.json")
+    generate.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for library.csv, train_*.csv, test_*.csv, dataset.json",
+    )
 
-    train = command("train", "Train a network and keep it as a run.", "train --preset quick --model queries --out runs/first", seed)
+    train = command(
+        "train",
+        "Train a network and keep it as a run.",
+        "train --preset quick --model queries --out runs/first",
+        seed,
+    )
     train.add_argument("--preset", choices=PRESETS, default="quick")
-    train.add_argument("--model", choices=MODELS, default="queries", help="queries: one output a compound (default); slots: the reference design")
-    train.add_argument("--recipe", choices=RECIPES, help="optimiser, schedule, augmentation (default: the model's own)")
+    train.add_argument(
+        "--model",
+        choices=MODELS,
+        default="queries",
+        help="queries: one output a compound (default); slots: the reference design",
+    )
+    train.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        help="optimiser, schedule, augmentation (default: the model's own)",
+    )
     train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
-    train.add_argument("--rate", dest="learning_rate", type=float, help="learning rate (default: the recipe's)")
-    train.add_argument("--out", type=Path, help="folder of the run (default: a new one among the runs)")
-    train.add_argument("--resume", action="store_true", help="go on with the interrupted training in --out")
+    train.add_argument(
+        "--rate", dest="learning_rate", type=float, help="learning rate (default: the recipe's)"
+    )
+    train.add_argument(
+        "--out", type=Path, help="folder of the run (default: a new one among the runs)"
+    )
+    train.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted training in --out"
+    )
 
-    test = command("evaluate", "Measure a checkpoint on its unseen compositions.", "evaluate runs/first/model.safetensors --draws 5", seed)
+    test = command(
+        "evaluate",
+        "Measure a checkpoint on its unseen compositions.",
+        "evaluate runs/first/model.safetensors --draws 5",
+        seed,
+    )
     test.add_argument("checkpoint", type=Path)
-    test.add_argument("--draws", type=int, default=1, help="mixtures of each unseen composition (default 1)")
+    test.add_argument(
+        "--draws", type=int, default=1, help="mixtures of each unseen composition (default 1)"
+    )
 
-    separate = command("separate", "Take one mixture apart.", "separate shipped mixture.csv --out separated.csv")
+    separate = command(
+        "separate", "Take one mixture apart.", "separate shipped mixture.csv --out separated.csv"
+    )
     separate.add_argument("checkpoint", type=Path, help="a .safetensors file, or the word shipped")
-    separate.add_argument("mixture", type=Path, help="CSV; `generate` and the app's page Mixtures write the format")
+    separate.add_argument(
+        "mixture", type=Path, help="CSV; `generate` and the app's page Mixtures write the format"
+    )
     separate.add_argument("--pick", help="which mixture of a file of several (default the first)")
-    separate.add_argument("--out", type=Path, help="write the separated multiplets to this CSV file")
+    separate.add_argument(
+        "--out", type=Path, help="write the separated multiplets to this CSV file"
+    )
 
-    scale = command("train-scale", "Train the network at full scale.", "train-scale --out runs/scale --steps 4000")
-    scale.epilog += "; on two GPUs: torchrun --nproc-per-node 2 -m nmrclassify train-scale --out runs/scale"
+    scale = command(
+        "train-scale",
+        "Train the network at full scale.",
+        "train-scale --out runs/scale --steps 4000",
+    )
+    scale.epilog += (
+        "; on two GPUs: torchrun --nproc-per-node 2 -m nmrclassify train-scale --out runs/scale"
+    )
     scale.add_argument("--seed", type=int, help="the same seed gives the same numbers (default 7)")
-    scale.add_argument("--out", type=Path, required=True, help="folder for the network (scale.safetensors) and the state of the training")
+    scale.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for the network (scale.safetensors) and the state of the training",
+    )
     scale.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
     scale.add_argument("--batch", type=int, help="mixtures a step, over all processes (default 4)")
-    scale.add_argument("--rate", dest="learning_rate", type=float, help="learning rate (default 0.002)")
-    scale.add_argument("--workers", type=int, default=1, help="processes that prepare mixtures, for each training process (default 1)")
-    scale.add_argument("--resume", action="store_true", help="go on with the interrupted training in --out")
+    scale.add_argument(
+        "--rate", dest="learning_rate", type=float, help="learning rate (default 0.002)"
+    )
+    scale.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that prepare mixtures, for each training process (default 1)",
+    )
+    scale.add_argument(
+        "--resume", action="store_true", help="go on with the interrupted training in --out"
+    )
 
-    ask = command("identify", "Name the compounds of a full-scale mixture.", "identify peaks.csv --library table.csv --out answer.csv")
-    ask.add_argument("mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons")
-    ask.add_argument("--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)")
-    ask.add_argument("--network", type=Path, help="a scale.safetensors that train-scale wrote (default: the shipped one)")
-    ask.add_argument("--spread", type=float, help="standard deviation of the shifts in ppm, where known (default: estimated)")
-    ask.add_argument("--out", type=Path, help="write all probabilities and amounts to this CSV file")
-    ask.add_argument("--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file")
+    ask = command(
+        "identify",
+        "Name the compounds of a full-scale mixture.",
+        "identify peaks.csv --library table.csv --out answer.csv",
+    )
+    ask.add_argument(
+        "mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons"
+    )
+    ask.add_argument(
+        "--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)"
+    )
+    ask.add_argument(
+        "--network",
+        type=Path,
+        help="a scale.safetensors that train-scale wrote (default: the shipped one)",
+    )
+    ask.add_argument(
+        "--spread",
+        type=float,
+        help="standard deviation of the shifts in ppm, where known (default: estimated)",
+    )
+    ask.add_argument(
+        "--out", type=Path, help="write all probabilities and amounts to this CSV file"
+    )
+    ask.add_argument(
+        "--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file"
+    )
 
-    benchmark = command("bench", "Run a measurement behind a figure of the README.", "bench generation --json")
+    benchmark = command(
+        "bench", "Run a measurement behind a figure of the README.", "bench generation --json"
+    )
     benchmark.add_argument("name", nargs="?", help="which; --list tells what there is")
-    benchmark.add_argument("--out", type=Path, help="write the table of a measurement that has one to this CSV file")
+    benchmark.add_argument(
+        "--out", type=Path, help="write the table of a measurement that has one to this CSV file"
+    )
     benchmark.add_argument("--list", action="store_true", help="list the measurements")
     return parser
 
@@ -104,11 +201,15 @@ def _generate(arguments: argparse.Namespace) -> dict:
     dataset = build(arguments.preset, arguments.seed)
     library, out = dataset.library, arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    tables.areas_table(library.areas, library.axis, "compound", library.names).to_csv(out / "library.csv", index=False)
+    tables.areas_table(library.areas, library.axis, "compound", library.names).to_csv(
+        out / "library.csv", index=False
+    )
     parts = {"train": dataset.training_set(), "test": dataset.test_mixtures()}
     for name, mixtures in parts.items():
         numbers = tuple(str(i + 1) for i in range(len(mixtures)))
-        tables.areas_table(mixtures.areas, library.axis, "mixture", numbers).to_csv(out / f"{name}_mixtures.csv", index=False)
+        tables.areas_table(mixtures.areas, library.axis, "mixture", numbers).to_csv(
+            out / f"{name}_mixtures.csv", index=False
+        )
         rows = {
             "mixture": np.repeat(numbers, mixtures.labels.shape[1]),
             "compound": [library.names[k] for k in mixtures.labels.ravel()],
@@ -122,7 +223,9 @@ def _generate(arguments: argparse.Namespace) -> dict:
         "n_positions": library.axis.n_positions,
         "n_peaks": library.n_peaks,
         "occupancy_compound": float(library.occupancy.mean()),
-        "occupancy_mixture": float(np.concatenate([m.sources.any((1, 2)) for m in parts.values()]).mean()),
+        "occupancy_mixture": float(
+            np.concatenate([m.sources.any((1, 2)) for m in parts.values()]).mean()
+        ),
         "sha256": dataset.digest(),
     }
     recipe = {"preset": arguments.preset, "seed": arguments.seed, "mixture": asdict(dataset.config)}
@@ -131,31 +234,55 @@ def _generate(arguments: argparse.Namespace) -> dict:
 
 
 def _train(arguments: argparse.Namespace) -> dict:
-    chosen = {key: getattr(arguments, key) for key in ("steps", "learning_rate") if getattr(arguments, key) is not None}
+    chosen = {
+        key: getattr(arguments, key)
+        for key in ("steps", "learning_rate")
+        if getattr(arguments, key) is not None
+    }
     if arguments.resume:
         if arguments.out is None or chosen:
-            raise ValueError("--resume goes with --out, the folder of the interrupted training, and without --steps and --rate")
+            raise ValueError(
+                "--resume goes with --out, the folder of the interrupted training, and without --steps and --rate"
+            )
         trainer, folder = runs.resume(arguments.out), arguments.out
     else:
-        trainer = Trainer(build(arguments.preset, arguments.seed), replace(recipe(arguments.recipe or DEFAULT_RECIPES[arguments.model]), **chosen), kind=arguments.model)
-        folder = arguments.out or runs.home() / runs.new_id(arguments.model, arguments.preset, arguments.seed)
+        trainer = Trainer(
+            build(arguments.preset, arguments.seed),
+            replace(recipe(arguments.recipe or DEFAULT_RECIPES[arguments.model]), **chosen),
+            kind=arguments.model,
+        )
+        folder = arguments.out or runs.home() / runs.new_id(
+            arguments.model, arguments.preset, arguments.seed
+        )
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, trainer.config.steps // 50)
     # Noted, and obeyed between two steps: a step that is cut in half could not be resumed to the same numbers.
     interrupted = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
-        with tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr) as bar:
+        with tqdm(
+            total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr
+        ) as bar:
             for snapshot in trainer.snapshots(every, halt=interrupted.is_set):
-                bar.set_postfix(loss=f"{snapshot.loss:.3f}", unseen=f"{snapshot.test['compound_accuracy']:.1%}", refresh=False)
+                bar.set_postfix(
+                    loss=f"{snapshot.loss:.3f}",
+                    unseen=f"{snapshot.test['compound_accuracy']:.1%}",
+                    refresh=False,
+                )
                 bar.update(snapshot.step - bar.n)
     finally:
         signal.signal(signal.SIGINT, before)
     if not trainer.finished:
         runs.save_state(trainer, folder)
-        raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on")
-    result = evaluate(trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight).summary()
-    path = runs.save(Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli", trainer.timeline)
+        raise KeyboardInterrupt(
+            f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on"
+        )
+    result = evaluate(
+        trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight
+    ).summary()
+    path = runs.save(
+        Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli", trainer.timeline
+    )
     return {
         "seconds": round(trainer.seconds, 2),
         "steps": trainer.step,
@@ -174,7 +301,11 @@ def _evaluate(arguments: argparse.Namespace) -> dict:
         raise ValueError(f"--draws is {arguments.draws}; expected 1 to 1000")
     checkpoint = _open(arguments.checkpoint)
     mixtures = checkpoint.dataset.test_mixtures(arguments.seed, arguments.draws)
-    return {"test": evaluate(checkpoint.model, mixtures, checkpoint.training.reconstruction_weight).summary()}
+    return {
+        "test": evaluate(
+            checkpoint.model, mixtures, checkpoint.training.reconstruction_weight
+        ).summary()
+    }
 
 
 def _separate(arguments: argparse.Namespace) -> dict:
@@ -182,16 +313,24 @@ def _separate(arguments: argparse.Namespace) -> dict:
     library = checkpoint.dataset.library
     if not arguments.mixture.is_file():
         raise ValueError(f"no mixture at {arguments.mixture}; give the path of a CSV file")
-    areas = tables.read_mixture(arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick)
+    areas = tables.read_mixture(
+        arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick
+    )
     given = answer(checkpoint.model, areas)
     called = class_names(given.kind, library.names)
     if arguments.out is not None:
         names = tuple(f"{i + 1}: {called[k]}" for i, k in enumerate(given.named))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        tables.areas_table(given.multiplets, library.axis, "output", names).to_csv(arguments.out, index=False)
+        tables.areas_table(given.multiplets, library.axis, "output", names).to_csv(
+            arguments.out, index=False
+        )
     found = []
     for k, probability in zip(given.named, given.confidence):
-        more = {} if given.amounts is None or k == library.n_compounds else {"count": int(given.counts[k]), "amount": float(given.amounts[k])}
+        more = (
+            {}
+            if given.amounts is None or k == library.n_compounds
+            else {"count": int(given.counts[k]), "amount": float(given.amounts[k])}
+        )
         found.append({"name": called[k], "probability": float(probability)} | more)
     return {"compounds": found}
 
@@ -208,16 +347,26 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
     state = arguments.out / "training.safetensors"
     if arguments.resume:
         if chosen:
-            raise ValueError("--resume goes on as it was begun; leave out --steps, --batch, --rate and --seed")
+            raise ValueError(
+                "--resume goes on as it was begun; leave out --steps, --batch, --rate and --seed"
+            )
         trainer = ScaleTrainer.resume(state, arguments.workers)
     else:
         if state.exists():
-            raise ValueError(f"{state} is of an earlier training; add --resume to go on with it, or choose another --out")
+            raise ValueError(
+                f"{state} is of an earlier training; add --resume to go on with it, or choose another --out"
+            )
         trainer = ScaleTrainer(ScaleTrainConfig(**chosen), workers=arguments.workers)
     interrupted = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
-        with tqdm(total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr, disable=bool(trainer.rank)) as bar:
+        with tqdm(
+            total=trainer.config.steps,
+            initial=trainer.step,
+            unit="step",
+            file=sys.stderr,
+            disable=bool(trainer.rank),
+        ) as bar:
 
             def report(step: int, parts: dict[str, float]) -> None:
                 bar.set_postfix(loss=f"{parts['loss']:.2f}", refresh=False)
@@ -230,7 +379,9 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
         signal.signal(signal.SIGINT, before)
     trainer.save(state)
     if not trainer.finished:
-        raise KeyboardInterrupt(f"stopped at step {trainer.step}; `train-scale --resume --out {arguments.out}` goes on")
+        raise KeyboardInterrupt(
+            f"stopped at step {trainer.step}; `train-scale --resume --out {arguments.out}` goes on"
+        )
     if trainer.rank:
         return {}
     trained = finish(trainer)
@@ -249,7 +400,9 @@ def _identify(arguments: argparse.Namespace) -> dict:
             raise ValueError(f"no file at {path}; give the path of a CSV file")
     size = arguments.mixture.stat().st_size
     if size > files.MAX_BYTES:
-        raise ValueError(f"{arguments.mixture} has {size:,} bytes; expected at most {files.MAX_BYTES:,}: give fewer peaks")
+        raise ValueError(
+            f"{arguments.mixture} has {size:,} bytes; expected at most {files.MAX_BYTES:,}: give fewer peaks"
+        )
     trained = None if arguments.network is None else weights.load(arguments.network)
     if arguments.library is None:
         library = common_metabolites()
@@ -264,19 +417,37 @@ def _identify(arguments: argparse.Namespace) -> dict:
     sample = files.read_sample(arguments.mixture.read_bytes(), detector.axis)
     answer = detector.identify(sample.peaks, arguments.spread)
     if detector.problem:
-        print(f"nmrclassify: {detector.problem}; compounds alike are listed one by one", file=sys.stderr)
+        print(
+            f"nmrclassify: {detector.problem}; compounds alike are listed one by one",
+            file=sys.stderr,
+        )
     found = []
     for k in answer.named:
-        others = [library.names[i] for i in np.flatnonzero(answer.groups == answer.groups[k]) if i != k]
-        row = {"name": library.names[k], "probability": float(answer.chances[k]), "amount": float(answer.amounts[k])}
+        others = [
+            library.names[i] for i in np.flatnonzero(answer.groups == answer.groups[k]) if i != k
+        ]
+        row = {
+            "name": library.names[k],
+            "probability": float(answer.chances[k]),
+            "amount": float(answer.amounts[k]),
+        }
         found.append(row | ({"alike": others} if others else {}))
     if arguments.out is not None:
         order = np.argsort(-answer.chances, kind="stable")
-        rows = {"compound": [library.names[k] for k in order], "probability": answer.chances[order], "amount": answer.amounts[order]}
+        rows = {
+            "compound": [library.names[k] for k in order],
+            "probability": answer.chances[order],
+            "amount": answer.amounts[order],
+        }
         _write(rows, arguments.out)
     if arguments.masks is not None:
         _write(_mask_rows(answer), arguments.masks)
-    return {"compounds": found, "note": sample.note, "threshold": answer.threshold, "seconds": round(answer.seconds, 3)}
+    return {
+        "compounds": found,
+        "note": sample.note,
+        "threshold": answer.threshold,
+        "seconds": round(answer.seconds, 3),
+    }
 
 
 def _mask_rows(answer: "Identification") -> dict[str, list]:
@@ -340,7 +511,12 @@ def _valid(value: Any) -> Any:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     set_threads()
-    commands = {"generate": _generate, "train": _train, "evaluate": _evaluate, "separate": _separate}
+    commands = {
+        "generate": _generate,
+        "train": _train,
+        "evaluate": _evaluate,
+        "separate": _separate,
+    }
     commands |= {"train-scale": _train_scale, "identify": _identify, "bench": _bench}
     try:
         arguments = _parser().parse_args(argv)

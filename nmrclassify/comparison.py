@@ -3,7 +3,14 @@
 import numpy as np
 import pandas as pd
 
-from .classical import MAX_JITTER_CELLS, Likelihood, counts_from_amounts, matching_pursuit, nnls, tune_threshold
+from .classical import (
+    MAX_JITTER_CELLS,
+    Likelihood,
+    counts_from_amounts,
+    matching_pursuit,
+    nnls,
+    tune_threshold,
+)
 from .metrics import evaluate, wilson
 from .mixtures import Dataset, MixtureConfig, Mixtures, counts_of, generator, mix
 from .model import Network
@@ -19,7 +26,9 @@ METHODS = {
 }
 
 
-def classical_counts(dataset: Dataset, mixtures: Mixtures, config: MixtureConfig) -> dict[str, np.ndarray]:
+def classical_counts(
+    dataset: Dataset, mixtures: Mixtures, config: MixtureConfig
+) -> dict[str, np.ndarray]:
     """Return what each classical method finds in mixtures that were made as `config` says, as counts of shape (B, K).
 
     All know the library. They are told the number of compounds where it is the same in all mixtures; where it varies, the amount
@@ -28,19 +37,34 @@ def classical_counts(dataset: Dataset, mixtures: Mixtures, config: MixtureConfig
     """
     library, most = dataset.library, config.n_sources
     rows = dataset.train[np.arange(TUNING_MIXTURES) % len(dataset.train)]
-    tuning = mix(library, rows, config, generator(dataset.seed, "validation")) if config.number_varies else None
+    tuning = (
+        mix(library, rows, config, generator(dataset.seed, "validation"))
+        if config.number_varies
+        else None
+    )
     found = {}
-    for method, amounts in (("least squares", nnls), ("matching pursuit", lambda a, b: matching_pursuit(a, b, min(most, b.n_compounds)))):
+    for method, amounts in (
+        ("least squares", nnls),
+        ("matching pursuit", lambda a, b: matching_pursuit(a, b, min(most, b.n_compounds))),
+    ):
         if tuning is None:
             told = {"number": most}
         else:
-            told = {"threshold": tune_threshold(amounts(tuning.areas, library), tuning.counts, config.repetition)}
-        found[method] = counts_from_amounts(amounts(mixtures.areas, library), config.repetition, **told)
+            told = {
+                "threshold": tune_threshold(
+                    amounts(tuning.areas, library), tuning.counts, config.repetition
+                )
+            }
+        found[method] = counts_from_amounts(
+            amounts(mixtures.areas, library), config.repetition, **told
+        )
     candidates = np.concatenate([dataset.train, dataset.validation, dataset.test])
     cells = library.n_peaks * library.axis.n_positions
     if len(candidates) <= MAX_CANDIDATES and not (config.shift_jitter and cells > MAX_JITTER_CELLS):
         average = config.concentration_low < config.concentration_high
-        found["exhaustive"] = Likelihood(library, candidates, config, average=average).exhaustive(mixtures.areas)
+        found["exhaustive"] = Likelihood(library, candidates, config, average=average).exhaustive(
+            mixtures.areas
+        )
     return found
 
 
@@ -54,16 +78,31 @@ def network_counts(model: Network, mixtures: Mixtures, number: int | None = None
 
 def shares_right(found: np.ndarray, true: np.ndarray) -> tuple[float, float]:
     """Return the share of mixtures wholly right, and of compounds right among all that were named or should have been."""
-    named = np.minimum(found, true).sum() / max(np.maximum(found.sum(axis=1), true.sum(axis=1)).sum(), 1)
+    named = np.minimum(found, true).sum() / max(
+        np.maximum(found.sum(axis=1), true.sum(axis=1)).sum(), 1
+    )
     return float((found == true).all(axis=1).mean()), float(named)
 
 
-def compare_methods(model: Network, name: str, dataset: Dataset, mixtures: Mixtures) -> pd.DataFrame:
+def compare_methods(
+    model: Network, name: str, dataset: Dataset, mixtures: Mixtures
+) -> pd.DataFrame:
     """Return one row a method: mixtures wholly right with a 95 % interval, and compounds right."""
     rows = []
     independent = len(np.unique(mixtures.labels, axis=0))
-    for method, found in ({name: network_counts(model, mixtures)} | classical_counts(dataset, mixtures, dataset.config)).items():
+    for method, found in (
+        {name: network_counts(model, mixtures)}
+        | classical_counts(dataset, mixtures, dataset.config)
+    ).items():
         exact, named = shares_right(found, mixtures.counts)
         low, high = wilson(exact, independent)
-        rows.append({"method": method, "mixtures wholly right": exact, "from": low, "to": high, "compounds right": named})
+        rows.append(
+            {
+                "method": method,
+                "mixtures wholly right": exact,
+                "from": low,
+                "to": high,
+                "compounds right": named,
+            }
+        )
     return pd.DataFrame(rows)

@@ -48,12 +48,27 @@ MAX_COLUMNS = 64
 MAX_NAME = 120
 PPM_BOUNDS = (-5.0, 20.0)
 MAX_PROTONS = 1000.0
-DEFAULT_COUPLING = 7.0  # Hz; the median of real libraries, for a d, t, q, ... that came without its own
+DEFAULT_COUPLING = (
+    7.0  # Hz; the median of real libraries, for a d, t, q, ... that came without its own
+)
 
 SIMPLE = ("compound", "ppm", "kind", "j_hz", "protons")
 GISSMO = ("gissmo_id", "name", "ppm", "n_protons", "multiplicity", "j_hz")
 
-_LOOKALIKE = str.maketrans({"[": "(", "]": ")", "{": "(", "}": ")", "<": "‹", ">": "›", "`": "'", "|": "/", "\\": "/", "—": "-"})
+_LOOKALIKE = str.maketrans(
+    {
+        "[": "(",
+        "]": ")",
+        "{": "(",
+        "}": ")",
+        "<": "‹",
+        ">": "›",
+        "`": "'",
+        "|": "/",
+        "\\": "/",
+        "—": "-",
+    }
+)
 _UNSAFE = re.compile(r"[^\w \-+,.'()/:;&%=\"!?′″’‘“”·±→≥≤°‹›‒–]|_")
 # Streamlit turns :name: into a picture, and GitHub's Markdown turns addresses into links.
 _MARK = re.compile(r":(?=[\w+-]*:|//|material/)|(?<=www)\.", re.IGNORECASE)
@@ -67,7 +82,9 @@ def safe_name(text: str) -> str:
     Brackets become round, and what has no harmless look-alike becomes "-"; a safe name comes back as it is.
     """
     text = unicodedata.normalize("NFC", str(text)[: 4 * MAX_NAME])
-    text = "".join(character for character in text if unicodedata.category(character) not in ("Cf", "Mn", "Me"))
+    text = "".join(
+        character for character in text if unicodedata.category(character) not in ("Cf", "Mn", "Me")
+    )
     text = _UNSAFE.sub("-", re.sub(r"\s+", " ", text).translate(_LOOKALIKE))
     while _MARK.search(text):
         text = _MARK.sub("-", text)
@@ -108,31 +125,47 @@ class Compounds:
             object.__setattr__(self, name, array)
         for name in ("names", "kinds", "couplings"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        lengths = {name: len(getattr(self, name)) for name in ("compound", "ppm", "protons", "kinds", "couplings")}
+        lengths = {
+            name: len(getattr(self, name))
+            for name in ("compound", "ppm", "protons", "kinds", "couplings")
+        }
         if len(set(lengths.values())) != 1 or self.compound.ndim != 1:
-            raise ValueError(f"columns of the multiplets have lengths {lengths}; expected one length")
+            raise ValueError(
+                f"columns of the multiplets have lengths {lengths}; expected one length"
+            )
         n_compounds = len(self.names)
         if not 1 <= n_compounds <= MAX_COMPOUNDS:
-            raise ValueError(f"the library has {n_compounds:,} compounds; expected 1 to {MAX_COMPOUNDS:,}")
+            raise ValueError(
+                f"the library has {n_compounds:,} compounds; expected 1 to {MAX_COMPOUNDS:,}"
+            )
         present = np.zeros(n_compounds, dtype=bool)
         inside = (0 <= self.compound) & (self.compound < n_compounds)
         if not inside.all() or (np.diff(self.compound) < 0).any():
-            raise ValueError(f"compound indices are not 0 to {n_compounds - 1} in rising order; sort the multiplets by compound")
+            raise ValueError(
+                f"compound indices are not 0 to {n_compounds - 1} in rising order; sort the multiplets by compound"
+            )
         present[self.compound] = True
         if not present.all():
-            raise ValueError(f"compound {self.names[present.argmin()]!r} has no multiplet; give it at least one, or leave it out")
+            raise ValueError(
+                f"compound {self.names[present.argmin()]!r} has no multiplet; give it at least one, or leave it out"
+            )
         counts = np.bincount(self.compound)
         if counts.max() > MAX_OF_ONE:
             raise ValueError(
                 f"compound {self.names[counts.argmax()]!r} has {counts.max():,} multiplets; expected at most {MAX_OF_ONE}: "
                 "give each group of equivalent protons once, or leave the compound out"
             )
-        for name, values, low, high in (("ppm", self.ppm, *PPM_BOUNDS), ("protons", self.protons, 1e-9, MAX_PROTONS)):
+        for name, values, low, high in (
+            ("ppm", self.ppm, *PPM_BOUNDS),
+            ("protons", self.protons, 1e-9, MAX_PROTONS),
+        ):
             bad = ~((low <= values) & (values <= high))
             if bad.any():
                 k = int(bad.argmax())
                 expected = f"{low:g} to {high:g}" if name == "ppm" else f"above 0, at most {high:g}"
-                raise ValueError(f"{name} of a multiplet of {self.names[self.compound[k]]!r} is {values[k]:g}; expected {expected}")
+                raise ValueError(
+                    f"{name} of a multiplet of {self.names[self.compound[k]]!r} is {values[k]:g}; expected {expected}"
+                )
         for kind in set(self.kinds):
             if normalised(kind) != kind:
                 raise ValueError(f"kind {kind!r} is not in symbols; write it {normalised(kind)!r}")
@@ -140,7 +173,9 @@ class Compounds:
             check_couplings(kind, couplings)
         for name in self.names:
             if safe_name(name) != name:
-                raise ValueError(f"compound name {name[:80]!r} is not usable; {safe_name(name)!r} is, see safe_name")
+                raise ValueError(
+                    f"compound name {name[:80]!r} is not usable; {safe_name(name)!r} is, see safe_name"
+                )
         if len(set(self.names)) != n_compounds:
             raise ValueError("two compounds share a name; give each its own")
 
@@ -167,7 +202,9 @@ class Compounds:
     @cached_property
     def first_line(self) -> np.ndarray:
         """Where each multiplet's lines start, shape (M + 1,), int64; the last entry is the number of lines."""
-        return np.concatenate([[0], np.cumsum([len(lines.areas) for lines in self.lines])]).astype(np.int64)
+        return np.concatenate([[0], np.cumsum([len(lines.areas) for lines in self.lines])]).astype(
+            np.int64
+        )
 
     @cached_property
     def offsets(self) -> np.ndarray:
@@ -182,7 +219,10 @@ class Compounds:
     @cached_property
     def areas(self) -> np.ndarray:
         """Area of every line at concentration 1, shape (lines,): protons times the line's share."""
-        return np.concatenate([lines.areas for lines in self.lines]) * self.protons[self.line_multiplet]
+        return (
+            np.concatenate([lines.areas for lines in self.lines])
+            * self.protons[self.line_multiplet]
+        )
 
     def line_ppm(self, mhz: float) -> np.ndarray:
         """Return where every line stands on a spectrometer of `mhz`, in ppm, shape (lines,)."""
@@ -208,8 +248,14 @@ class Compounds:
             If an index is not one of the library's, or comes twice.
         """
         chosen = np.asarray(indices, dtype=np.int64).ravel()
-        if not len(chosen) or not ((0 <= chosen) & (chosen < self.n_compounds)).all() or len(np.unique(chosen)) != len(chosen):
-            raise ValueError(f"compounds {chosen[:9].tolist()} cannot be chosen; expected different ones of 0 to {self.n_compounds - 1}")
+        if (
+            not len(chosen)
+            or not ((0 <= chosen) & (chosen < self.n_compounds)).all()
+            or len(np.unique(chosen)) != len(chosen)
+        ):
+            raise ValueError(
+                f"compounds {chosen[:9].tolist()} cannot be chosen; expected different ones of 0 to {self.n_compounds - 1}"
+            )
         first = self.first_multiplet
         rows = np.concatenate([np.arange(first[k], first[k + 1]) for k in chosen])
         return Compounds(
@@ -241,7 +287,9 @@ class Compounds:
         """
         clash = set(self.names) & set(other.names)
         if clash:
-            raise ValueError(f"{min(clash)!r} is the name of a compound in both libraries; rename it in one of them")
+            raise ValueError(
+                f"{min(clash)!r} is the name of a compound in both libraries; rename it in one of them"
+            )
         return Compounds(
             self.names + other.names,
             np.concatenate([self.compound, other.compound + self.n_compounds]),
@@ -256,7 +304,10 @@ class Compounds:
         position = axis.positions(self.line_ppm(axis.mhz))
         inside = position >= 0
         rows = self.compound[self.line_multiplet[inside]]
-        return coo_array((self.areas[inside], (rows, position[inside])), shape=(self.n_compounds, axis.n_positions)).tocsr()
+        return coo_array(
+            (self.areas[inside], (rows, position[inside])),
+            shape=(self.n_compounds, axis.n_positions),
+        ).tocsr()
 
     def dense(self, axis: Axis, indices: Sequence[int]) -> np.ndarray:
         """Return some compounds as sticks on an axis, shape (n, L), float32; see `sparse`."""
@@ -316,10 +367,14 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         If the file is too large, is not CSV text, lacks a column, or has no usable row.
     """
     header, rows = _table(_text(source))
-    layout = next((names for names in (SIMPLE, GISSMO) if set(names) - {"j_hz"} <= set(header)), None)
+    layout = next(
+        (names for names in (SIMPLE, GISSMO) if set(names) - {"j_hz"} <= set(header)), None
+    )
     if layout is None:
         shown = ", ".join(repr(name[:30]) for name in header[:12]) or "none"
-        raise ValueError(f"columns are {shown}; expected {', '.join(SIMPLE)}, or {', '.join(GISSMO)}")
+        raise ValueError(
+            f"columns are {shown}; expected {', '.join(SIMPLE)}, or {', '.join(GISSMO)}"
+        )
     column = {name: header.index(name) for name in (*layout, "j_multiplicity") if name in header}
     key, label = ("compound", "compound") if layout is SIMPLE else ("gissmo_id", "name")
     keep: dict[str, list[tuple]] = {}
@@ -345,7 +400,11 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         keep.setdefault(row[key], []).append(multiplet)
     for identity, (number, name) in labels.items():
         if identity not in keep:
-            problems.append(Problem(number, f"compound {name[:MAX_NAME]!r} has no usable row, and is left out", True))
+            problems.append(
+                Problem(
+                    number, f"compound {name[:MAX_NAME]!r} has no usable row, and is left out", True
+                )
+            )
         elif (count := len(keep[identity])) > MAX_OF_ONE:
             text = f"compound {name[:MAX_NAME]!r} has {count:,} multiplets, more than {MAX_OF_ONE}, and is left out"
             problems.append(Problem(number, text, True))
@@ -353,17 +412,28 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     if not keep:
         reason = f": row {problems[0].row}, {problems[0].text}" if problems else ""
         raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
-    names = _unique({identity: labels[identity] for identity in labels if identity in keep}, problems)
+    names = _unique(
+        {identity: labels[identity] for identity in labels if identity in keep}, problems
+    )
     table = [(k, *multiplet) for k, identity in enumerate(names) for multiplet in keep[identity]]
     compound, ppm, kinds, couplings, protons = zip(*table)
-    compounds = Compounds(tuple(names.values()), np.array(compound), np.array(ppm), np.array(protons), kinds, couplings)
+    compounds = Compounds(
+        tuple(names.values()),
+        np.array(compound),
+        np.array(ppm),
+        np.array(protons),
+        kinds,
+        couplings,
+    )
     return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
 
 
 @lru_cache(maxsize=1)
 def common_metabolites() -> Compounds:
     """Return the packaged table of common metabolites; each row of the file names its reference."""
-    with resources.as_file(resources.files(__package__).joinpath("data/common_metabolites.csv")) as path:
+    with resources.as_file(
+        resources.files(__package__).joinpath("data/common_metabolites.csv")
+    ) as path:
         return read_compounds(path).compounds
 
 
@@ -374,11 +444,19 @@ def _text(source: str | bytes | Path | IO) -> str:
     else:
         content = source if isinstance(source, (str, bytes)) else source.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
-        raise ValueError(f"the file has more than {MAX_BYTES:,} bytes; expected a table of multiplets of at most that: split it")
+        raise ValueError(
+            f"the file has more than {MAX_BYTES:,} bytes; expected a table of multiplets of at most that: split it"
+        )
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
+        text = (
+            content.decode("utf-8-sig")
+            if isinstance(content, bytes)
+            else content.removeprefix("\ufeff")
+        )
     except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8") from None
+        raise ValueError(
+            f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8"
+        ) from None
     if "\0" in text:
         raise ValueError("the file holds binary data; expected a CSV table")
     return text
@@ -390,18 +468,26 @@ def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
         # Enumerated, as a cell may hold a line break and a spreadsheet counts it as one row.
         separator = "\t" if "\t" in first else ","
-        reader = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
-        above, header = next(((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, []))
+        reader = enumerate(
+            csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
+        )
+        above, header = next(
+            ((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, [])
+        )
         if len(header) > MAX_COLUMNS:
             expected = f"at most {MAX_COLUMNS}, of which {', '.join(SIMPLE)} are read"
             raise ValueError(f"the table has {len(header):,} columns; expected {expected}")
         rows = []
         for number, cells in reader:
             if number > above + MAX_ROWS:
-                raise ValueError(f"the table has more than {MAX_ROWS:,} rows; expected one multiplet a row, and no more: split it")
+                raise ValueError(
+                    f"the table has more than {MAX_ROWS:,} rows; expected one multiplet a row, and no more: split it"
+                )
             rows.append((number, cells[:MAX_COLUMNS]))
     except csv.Error as error:
-        raise ValueError(f"the file is not a CSV table ({error}); expected the columns {', '.join(SIMPLE)}") from None
+        raise ValueError(
+            f"the file is not a CSV table ({error}); expected the columns {', '.join(SIMPLE)}"
+        ) from None
     return [name.strip().lower() for name in header], rows
 
 
@@ -415,12 +501,18 @@ def _number(text: str, name: str, low: float, high: float, expected: str) -> flo
 def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
     """Return (ppm, kind, couplings, protons) of a row, and what was changed about it."""
     notes = []
-    ppm = _number(row["ppm"], "ppm", *PPM_BOUNDS, "a chemical shift from {:g} to {:g}".format(*PPM_BOUNDS))
+    ppm = _number(
+        row["ppm"], "ppm", *PPM_BOUNDS, "a chemical shift from {:g} to {:g}".format(*PPM_BOUNDS)
+    )
     name = "protons" if "protons" in row else "n_protons"
-    protons = _number(row[name], name, 1e-9, MAX_PROTONS, f"a number above 0, at most {MAX_PROTONS:g}")
+    protons = _number(
+        row[name], name, 1e-9, MAX_PROTONS, f"a number above 0, at most {MAX_PROTONS:g}"
+    )
     expected = f"couplings of 0 to {MAX_COUPLING:g} Hz with ';' between them"
     parts = re.split(r"[;\s]+", row.get("j_hz", "").strip("; "))
-    couplings = [_number(part, "j_hz", -MAX_COUPLING, MAX_COUPLING, expected) for part in parts if part]
+    couplings = [
+        _number(part, "j_hz", -MAX_COUPLING, MAX_COUPLING, expected) for part in parts if part
+    ]
     if any(value < 0 for value in couplings):
         notes.append(f"j_hz is {row['j_hz'][:40]!r}; the sign moves no line, and is dropped")
         couplings = [abs(value) for value in couplings]
@@ -429,11 +521,15 @@ def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
     broad, symbols = parse_tree(text.replace("m", "d") if counted else text)
     if counted and symbols != ("s",):
         counts = counted.split(";")
-        symbols = tuple(_SYMBOLS.get(int(count) if count.strip().isdecimal() else -1, "?") for count in counts)
+        symbols = tuple(
+            _SYMBOLS.get(int(count) if count.strip().isdecimal() else -1, "?") for count in counts
+        )
     return (ppm, *_tree(broad, symbols, couplings, notes), protons), notes
 
 
-def _tree(broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: list[str]) -> tuple[str, tuple[float, ...]]:
+def _tree(
+    broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: list[str]
+) -> tuple[str, tuple[float, ...]]:
     unresolved = "?" in symbols
     if unresolved:
         notes.append("a coupling to more than 8 equivalent neighbours; taken as m, unresolved")
@@ -459,7 +555,10 @@ def _tree(broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: 
 
 def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
     """Return whether `first_order` would merge lines; without merging: 10 ms a row is too long for 100,000."""
-    steps = [PARTNERS.get(symbol, 1) + 1 for symbol in (symbols if symbols != ("m",) else "d" * len(couplings))]
+    steps = [
+        PARTNERS.get(symbol, 1) + 1
+        for symbol in (symbols if symbols != ("m",) else "d" * len(couplings))
+    ]
     if prod(steps) <= MAX_LINES:
         return False
     places = np.zeros(1)
@@ -483,7 +582,9 @@ def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict
             suffix = f" ({counts[base]})"
             name = base[: MAX_NAME - len(suffix)].rstrip() + suffix
         if name != label:
-            problems.append(Problem(row, f"compound {label[:MAX_NAME]!r} is called {name!r} here", False))
+            problems.append(
+                Problem(row, f"compound {label[:MAX_NAME]!r} is called {name!r} here", False)
+            )
         used.add(name)
         names[identity] = name
     return names

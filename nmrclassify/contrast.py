@@ -59,7 +59,9 @@ def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarra
     models, areas = (first[0], second[0]), (first[1], second[1])
     sizes = [(m.config.n_compounds, m.config.n_peaks, m.config.n_positions) for m in models]
     if sizes[0] != sizes[1]:
-        raise ValueError(f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions; choose two for the same library")
+        raise ValueError(
+            f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions; choose two for the same library"
+        )
     alone = [answer(model, mixture) for model, mixture in zip(models, areas)]
     shown = alone
     if alone[0].kind == alone[1].kind == "queries":
@@ -69,20 +71,31 @@ def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarra
     elif models[0] is models[1]:
         pairs = [(i, i) for i in range(len(alone[0].named))]
     else:
-        pairs = _paired(alone[0].named, alone[1].named, None if alone[0].kind == alone[1].kind else sizes[0][0])
+        pairs = _paired(
+            alone[0].named, alone[1].named, None if alone[0].kind == alone[1].kind else sizes[0][0]
+        )
     labels = np.array([shown[0].named[i] if i is not None else shown[1].named[j] for i, j in pairs])
-    outputs = np.array([shown[0].outputs[i] if i is not None else shown[1].outputs[j] for i, j in pairs])
+    outputs = np.array(
+        [shown[0].outputs[i] if i is not None else shown[1].outputs[j] for i, j in pairs]
+    )
     kinds = tuple(alone[0 if i is not None else 1].kind for i, _ in pairs)
     same = models[0].config.n_filters == models[1].config.n_filters
     presence = [presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas)]
     told = min(map(len, presence))
     return Contrast(
-        *alone, labels, outputs, kinds, _both("masks", shown, pairs) if same else None, _both("multiplets", shown, pairs),
+        *alone,
+        labels,
+        outputs,
+        kinds,
+        _both("masks", shown, pairs) if same else None,
+        _both("multiplets", shown, pairs),
         np.stack([row[:told] for row in presence]),
     )
 
 
-def _paired(first: np.ndarray, second: np.ndarray, apart: int | None = None) -> list[tuple[int | None, int | None]]:
+def _paired(
+    first: np.ndarray, second: np.ndarray, apart: int | None = None
+) -> list[tuple[int | None, int | None]]:
     """Pair outputs that name the same compound, each once; the rest, and those that name `apart`, stay alone."""
     left, pairs = list(range(len(second))), []
     for i, k in enumerate(first):
@@ -98,7 +111,9 @@ def _both(name: str, shown: list[Answer], pairs: list[tuple[int | None, int | No
     for side, given in enumerate(shown):
         maps = getattr(given, name)
         blank = np.full(maps.shape[1:], np.nan, dtype=np.float32)
-        sides.append(np.stack([blank if pair[side] is None else maps[pair[side]] for pair in pairs]))
+        sides.append(
+            np.stack([blank if pair[side] is None else maps[pair[side]] for pair in pairs])
+        )
     return np.stack(sides)
 
 
@@ -108,8 +123,21 @@ def same_filters(first: Checkpoint, second: Checkpoint) -> bool:
     Filters start at random, so those of two other trainings have no common order, and a difference of their masks cell by
     cell means nothing.
     """
-    own = [(c.model.kind, c.model.config, c.seed, c.dataset.seed, c.dataset.config, c.dataset.preset, c.training) for c in (first, second)]
-    return own[0] == own[1] and np.array_equal(first.dataset.library.areas, second.dataset.library.areas)
+    own = [
+        (
+            c.model.kind,
+            c.model.config,
+            c.seed,
+            c.dataset.seed,
+            c.dataset.config,
+            c.dataset.preset,
+            c.training,
+        )
+        for c in (first, second)
+    ]
+    return own[0] == own[1] and np.array_equal(
+        first.dataset.library.areas, second.dataset.library.areas
+    )
 
 
 @torch.inference_mode()
@@ -118,7 +146,9 @@ def presence_row(model: Network, areas: np.ndarray) -> np.ndarray:
     model.eval()
     mixtures, config = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)), model.config
     size = max(1, MOST_VALUES // (n_outputs(model) * config.n_filters * config.n_positions))
-    return torch.cat([presence_of(model(part)[0], config.n_compounds) for part in mixtures.split(size)]).numpy()
+    return torch.cat(
+        [presence_of(model(part)[0], config.n_compounds) for part in mixtures.split(size)]
+    ).numpy()
 
 
 @dataclass(frozen=True)

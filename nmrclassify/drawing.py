@@ -14,7 +14,16 @@ from .axis import Axis
 
 # M. Okabe and K. Ito's palette, distinguishable with any colour vision; always beside a text label. Darkened where white
 # text on the published tone would fall short of a contrast of 4.5.
-OUTPUT_COLOURS = ("#0072B2", "#B34A00", "#007A59", "#A3487A", "#8A6100", "#2878A8", "#6B6A00", "#666666")
+OUTPUT_COLOURS = (
+    "#0072B2",
+    "#B34A00",
+    "#007A59",
+    "#A3487A",
+    "#8A6100",
+    "#2878A8",
+    "#6B6A00",
+    "#666666",
+)
 GAP = 1  # empty columns between side-by-side maps
 CROWDED = 2  # headings in a row
 FRAME = "#E69F00"
@@ -56,7 +65,11 @@ class Theme:
     @property
     def differences(self) -> list:
         """Diverging scale, neutral in the middle: orange below zero, blue above."""
-        return [[0, "#d55e00"], [0.5, "#1d222b" if self.dark else "#f6f7fa"], [1, "#56b4e9" if self.dark else "#0072b2"]]
+        return [
+            [0, "#d55e00"],
+            [0.5, "#1d222b" if self.dark else "#f6f7fa"],
+            [1, "#56b4e9" if self.dark else "#0072b2"],
+        ]
 
 
 @dataclass(frozen=True)
@@ -77,17 +90,32 @@ class Scale:
         """Return the Plotly colour axis, with its bar at height `centre` of the figure."""
         bar = {
             "title": {"text": self.title, "side": "right", "font": {"size": theme.points(11)}},
-            "thickness": 9, "len": length, "y": centre, "yanchor": "middle", "x": 1.005, "xpad": 2,
-            "tickfont": {"size": theme.points(10)}, "outlinewidth": 0, "nticks": 4,
+            "thickness": 9,
+            "len": length,
+            "y": centre,
+            "yanchor": "middle",
+            "x": 1.005,
+            "xpad": 2,
+            "tickfont": {"size": theme.points(10)},
+            "outlinewidth": 0,
+            "nticks": 4,
         }
         if self.root:
             steps = np.array([m * 10.0**e for e in range(-6, 7) for m in (1, 2, 5)])
             shown = [0.0, *steps[(steps <= self.high) & (steps >= self.high / 6)]]
             if self.low < 0:  # few enough to stand on a short bar
                 shown = [-shown[-1], 0.0, shown[-1]]
-            bar |= {"tickvals": list(self.place(np.array(shown))), "ticktext": [f"{v:g}" for v in shown]}
+            bar |= {
+                "tickvals": list(self.place(np.array(shown))),
+                "ticktext": [f"{v:g}" for v in shown],
+            }
         low, high = self.place(np.array([self.low, self.high]))
-        return {"cmin": float(low), "cmax": float(high), "colorscale": self.colours, "colorbar": bar}
+        return {
+            "cmin": float(low),
+            "cmax": float(high),
+            "colorscale": self.colours,
+            "colorbar": bar,
+        }
 
 
 @dataclass(frozen=True)
@@ -147,7 +175,10 @@ class Sheet:
 
     def __post_init__(self):
         # Larger type needs wider gaps.
-        self.gaps, self.bottom = [round(self.theme.points(gap)) for gap in self.gaps], round(self.theme.points(self.bottom))
+        self.gaps, self.bottom = (
+            [round(self.theme.points(gap)) for gap in self.gaps],
+            round(self.theme.points(self.bottom)),
+        )
 
     @property
     def total(self) -> int:
@@ -162,17 +193,35 @@ class Sheet:
     def axes(self, row: int, x: dict, y: dict) -> dict:
         """Define the axes of a row, and return what its traces must name."""
         suffix = str(row + 1) if row else ""
-        common = {"gridcolor": self.theme.grid, "zerolinecolor": self.theme.grid, "showgrid": False, "zeroline": False, "automargin": True}
+        common = {
+            "gridcolor": self.theme.grid,
+            "zerolinecolor": self.theme.grid,
+            "showgrid": False,
+            "zeroline": False,
+            "automargin": True,
+        }
         self.layout[f"xaxis{suffix}"] = common | {"anchor": f"y{suffix}"} | x
-        self.layout[f"yaxis{suffix}"] = common | {"anchor": f"x{suffix}", "domain": self.domain(row)} | y
+        self.layout[f"yaxis{suffix}"] = (
+            common | {"anchor": f"x{suffix}", "domain": self.domain(row)} | y
+        )
         return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
 
     def title(self, row: int, text: str, shift: float = 4) -> None:
         """Write plain words at the left above a row."""
         self.annotations.append(
             {
-                "text": text, "x": 0, "xref": "paper", "xanchor": "left", "xshift": -44, "y": self.domain(row)[1], "yref": "paper",
-                "yanchor": "bottom", "yshift": shift, "showarrow": False, "font": {"size": self.theme.points(13)}, "align": "left",
+                "text": text,
+                "x": 0,
+                "xref": "paper",
+                "xanchor": "left",
+                "xshift": -44,
+                "y": self.domain(row)[1],
+                "yref": "paper",
+                "yanchor": "bottom",
+                "yshift": shift,
+                "showarrow": False,
+                "font": {"size": self.theme.points(13)},
+                "align": "left",
             }
         )
 
@@ -180,23 +229,40 @@ class Sheet:
         """Draw a row of maps."""
         maps, scale = content.maps, content.scale
         n_maps, n_rows, n = maps.shape
-        columns = [(m, p) for m in range(n_maps) for p in [*range(n - 1, -1, -1), *[-1] * GAP]][:-GAP]
+        columns = [(m, p) for m in range(n_maps) for p in [*range(n - 1, -1, -1), *[-1] * GAP]][
+            :-GAP
+        ]
         gap = np.full((n_rows, GAP), np.nan, dtype=np.float32)
-        wide = np.concatenate([part for m in maps for part in (m[:, ::-1], gap)][:-1], axis=1, dtype=np.float32)
+        wide = np.concatenate(
+            [part for m in maps for part in (m[:, ::-1], gap)][:-1], axis=1, dtype=np.float32
+        )
         # The columns' names are categories of the axis, so that hovering can say them at no cost for each cell.
         source = "output" if content.outputs else "map"
         prefix = [f"{source} {m + 1}, " if n_maps > 1 else "" for m in range(n_maps)]
-        where = [prefix[m] + place(axis, p) if p >= 0 else f"gap {i}" for i, (m, p) in enumerate(columns)]
+        where = [
+            prefix[m] + place(axis, p) if p >= 0 else f"gap {i}" for i, (m, p) in enumerate(columns)
+        ]
         start = 1 if content.row_name == "peak" else 0
         labels = list(content.names) or None
         ids = np.arange(n_rows) if content.ids is None else content.ids
         number = "%{y}" if labels else f"{content.row_name} %{{y}}"
-        rows = labels or (np.arange(start, start + n_rows) if content.ids is None else [str(i) for i in ids])
+        rows = labels or (
+            np.arange(start, start + n_rows) if content.ids is None else [str(i) for i in ids]
+        )
         trace = {
-            "type": "heatmap", "z": scale.place(wide), "x": where, "y": rows, "coloraxis": coloraxis, "hoverongaps": False,
+            "type": "heatmap",
+            "z": scale.place(wide),
+            "x": where,
+            "y": rows,
+            "coloraxis": coloraxis,
+            "hoverongaps": False,
             # What a click on a cell, or a table of the figure, has to know.
             "meta": {
-                "rows": content.row_name, "ids": ids.tolist(), "positions": n, "root": scale.root, "title": content.title,
+                "rows": content.row_name,
+                "ids": ids.tolist(),
+                "positions": n,
+                "root": scale.root,
+                "title": content.title,
                 "outputs": None if content.indices is None else [int(i) for i in content.indices],
             },
         }
@@ -207,36 +273,74 @@ class Sheet:
         trace["hovertemplate"] = f"{number}, %{{x}}<br>{scale.title} {shown}<extra></extra>"
         at, text = ticks(axis, n_maps)
         # Ranges are given, or the line of a frame at an edge would widen them.
-        x = {"type": "category", "tickvals": at, "ticktext": text, "range": [-0.5, wide.shape[1] - 0.5]} | ({"title": {"text": axis.title, "standoff": 4}} if last else {})
-        y: dict = {"range": [n_rows - 0.5, -0.5], "type": "category"} if labels else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
+        x = {
+            "type": "category",
+            "tickvals": at,
+            "ticktext": text,
+            "range": [-0.5, wide.shape[1] - 0.5],
+        } | ({"title": {"text": axis.title, "standoff": 4}} if last else {})
+        y: dict = (
+            {"range": [n_rows - 0.5, -0.5], "type": "category"}
+            if labels
+            else {"title": {"text": content.row_name}, "range": [start - 0.5, start + n_rows - 0.5]}
+        )
         if content.row_name == "peak" and not labels:
             y |= {"dtick": 1 if n_rows < 4 else 5, "tick0": 1}
         if content.ids is not None and not labels:
-            y = {"title": {"text": f"{content.row_name}s, sorted"}, "type": "category", "showticklabels": False, "range": [-0.5, n_rows - 0.5]}
+            y = {
+                "title": {"text": f"{content.row_name}s, sorted"},
+                "type": "category",
+                "showticklabels": False,
+                "range": [-0.5, n_rows - 0.5],
+            }
         self.traces.append(trace | self.axes(row, x, y))
         # The empty cells' colour, under the heatmap, wherever a map leaves a cell blank.
         suffix = str(row + 1) if row else ""
         for m in range(n_maps):
             self.shapes.append(
                 {
-                    "type": "rect", "layer": "below", "xref": f"x{suffix}", "yref": f"y{suffix} domain", "y0": 0, "y1": 1,
-                    "x0": m * (n + GAP) - 0.5, "x1": m * (n + GAP) + n - 0.5, "line": {"width": 0}, "fillcolor": self.theme.empty,
+                    "type": "rect",
+                    "layer": "below",
+                    "xref": f"x{suffix}",
+                    "yref": f"y{suffix} domain",
+                    "y0": 0,
+                    "y1": 1,
+                    "x0": m * (n + GAP) - 0.5,
+                    "x1": m * (n + GAP) + n - 0.5,
+                    "line": {"width": 0},
+                    "fillcolor": self.theme.empty,
                 }
             )
         if content.mark is not None:
-            self._frame(content, ids, f"x{suffix}", f"y{suffix}", 0 if labels or content.ids is not None else start)
+            self._frame(
+                content,
+                ids,
+                f"x{suffix}",
+                f"y{suffix}",
+                0 if labels or content.ids is not None else start,
+            )
         # Neighbours would run into each other on a narrow screen, so every other one stands higher.
         crowded = len(content.headings) > CROWDED
         for i, heading in enumerate(content.headings):
             self.annotations.append(
                 {
-                    "text": heading, "x": i * (n + GAP) + (n - 1) / 2, "xref": f"x{suffix}", "y": 1, "yref": f"y{suffix} domain",
-                    "yanchor": "bottom", "yshift": 3 + self.theme.points(21) * (crowded and i % 2), "showarrow": False, "font": {"size": self.theme.points(13), "color": "white"},
-                    "bgcolor": OUTPUT_COLOURS[i % 8], "borderpad": 2,
+                    "text": heading,
+                    "x": i * (n + GAP) + (n - 1) / 2,
+                    "xref": f"x{suffix}",
+                    "y": 1,
+                    "yref": f"y{suffix} domain",
+                    "yanchor": "bottom",
+                    "yshift": 3 + self.theme.points(21) * (crowded and i % 2),
+                    "showarrow": False,
+                    "font": {"size": self.theme.points(13), "color": "white"},
+                    "bgcolor": OUTPUT_COLOURS[i % 8],
+                    "borderpad": 2,
                 }
             )
         if content.title:
-            self.title(row, content.title, self.theme.points(26 + 21 * crowded) if content.headings else 4)
+            self.title(
+                row, content.title, self.theme.points(26 + 21 * crowded) if content.headings else 4
+            )
 
     def _frame(self, content: MapRow, ids: np.ndarray, x: str, y: str, first: int) -> None:
         """Frame the marked cell, row or column in every map of a row."""
@@ -247,23 +351,38 @@ class Sheet:
         left, right = (0, n) if position is None else (n - 1 - position, n - position)
         for m in range(n_maps):
             box = {
-                "type": "rect", "xref": x, "yref": y, "x0": m * (n + GAP) + left - 0.5, "x1": m * (n + GAP) + right - 0.5,
-                "y0": first + low - 0.5, "y1": first + high - 0.5,
+                "type": "rect",
+                "xref": x,
+                "yref": y,
+                "x0": m * (n + GAP) + left - 0.5,
+                "x1": m * (n + GAP) + right - 0.5,
+                "y0": first + low - 0.5,
+                "y1": first + high - 0.5,
             }
             # Two lines, so that the frame is seen on the darkest and on the brightest cell.
-            self.shapes += [box | {"line": {"color": "#000000", "width": 4}}, box | {"line": {"color": FRAME, "width": 2}}]
+            self.shapes += [
+                box | {"line": {"color": "#000000", "width": 4}},
+                box | {"line": {"color": FRAME, "width": 2}},
+            ]
 
     def figure(self, **layout) -> go.Figure:
         """Return the finished figure."""
         top = self.gaps[0]
         margin = {"l": 64, "r": 62, "t": top, "b": self.bottom} | layout.pop("margin", {})
         settings = self.layout | layout | {"annotations": self.annotations, "shapes": self.shapes}
-        return finish(self.traces, self.theme, self.total + top + self.bottom, margin=margin, **settings)
+        return finish(
+            self.traces, self.theme, self.total + top + self.bottom, margin=margin, **settings
+        )
 
 
 def finish(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure:
     """Return a figure with the page's colours."""
-    axis = {"gridcolor": theme.grid, "zerolinecolor": theme.grid, "linecolor": theme.grid, "automargin": True}
+    axis = {
+        "gridcolor": theme.grid,
+        "zerolinecolor": theme.grid,
+        "linecolor": theme.grid,
+        "automargin": True,
+    }
     settings = {
         "height": height,
         "paper_bgcolor": "rgba(0,0,0,0)",
@@ -277,12 +396,18 @@ def finish(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure
     for name in ("xaxis", "yaxis"):
         settings[name] = axis | settings.get(name, {})
     # Checking every property takes Plotly longer than all else that a page does; the tests check all figures instead.
-    return go.Figure({"data": traces, "layout": settings}, _validate=os.environ.get("NMRCLASSIFY_CHECK_FIGURES") == "1")
+    return go.Figure(
+        {"data": traces, "layout": settings},
+        _validate=os.environ.get("NMRCLASSIFY_CHECK_FIGURES") == "1",
+    )
 
 
 def stack(rows: list[MapRow], axis: Axis, theme: Theme) -> go.Figure:
     """Draw rows of maps below each other; rows of the same scale share its colour bar."""
-    gaps = [(50 if row.headings else 26) + 21 * (len(row.headings) > CROWDED) + (22 if i else 0) for i, row in enumerate(rows)]
+    gaps = [
+        (50 if row.headings else 26) + 21 * (len(row.headings) > CROWDED) + (22 if i else 0)
+        for i, row in enumerate(rows)
+    ]
     sheet = Sheet(theme, [row.height for row in rows], gaps)
     add_rows(sheet, rows, axis)
     return sheet.figure()
@@ -312,11 +437,17 @@ def ticks(axis: Axis, n_maps: int) -> tuple[list[float], list[str]]:
     """Return tick places and labels for side-by-side maps: a few round values in each."""
     n = axis.n_positions
     # Beside other maps no tick stands near an edge, where two neighbours' labels would run into each other.
-    places = range(0, n, max(1, round(n / 10))) if n_maps == 1 else [round(n * share) for share in (0.2, 0.48, 0.76)]
+    places = (
+        range(0, n, max(1, round(n / 10)))
+        if n_maps == 1
+        else [round(n * share) for share in (0.2, 0.48, 0.76)]
+    )
     # A round ppm value is the edge between two positions; a bare position is its middle.
     edge = 0.5 if axis.unit == "ppm" else 0.0
     at = [m * (n + GAP) + n - 1 - p + edge for m in range(n_maps) for p in places]
-    text = [f"{float(axis.centres[p]) - edge * axis.width:.6g}" for _ in range(n_maps) for p in places]
+    text = [
+        f"{float(axis.centres[p]) - edge * axis.width:.6g}" for _ in range(n_maps) for p in places
+    ]
     return at, text
 
 

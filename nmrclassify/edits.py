@@ -38,12 +38,25 @@ class Sample:
     def of(cls, mixtures: Mixtures, i: int) -> "Sample":
         """Take mixture `i` out of a batch."""
         unknown = None if mixtures.unknown is None else mixtures.unknown[i]
-        return cls(mixtures.areas[i], mixtures.sources[i], mixtures.labels[i], mixtures.concentrations[i], unknown)
+        return cls(
+            mixtures.areas[i],
+            mixtures.sources[i],
+            mixtures.labels[i],
+            mixtures.concentrations[i],
+            unknown,
+        )
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Sample":
         """Do the same to the mixture and to all that it is made of; `change` has to be linear, over the last two axes."""
         parts = {name: getattr(self, name) for name in ("areas", "sources", "unknown")}
-        return replace(self, **{name: change(part).astype(np.float32) for name, part in parts.items() if part is not None})
+        return replace(
+            self,
+            **{
+                name: change(part).astype(np.float32)
+                for name, part in parts.items()
+                if part is not None
+            },
+        )
 
 
 class EditError(ValueError):
@@ -52,7 +65,9 @@ class EditError(ValueError):
 
 def _position(value: int, library: Library) -> int:
     if not 0 <= value < library.axis.n_positions:
-        raise EditError(f"position is {value}; expected 0 to {library.axis.n_positions - 1}, the axis of these data")
+        raise EditError(
+            f"position is {value}; expected 0 to {library.axis.n_positions - 1}, the axis of these data"
+        )
     return value
 
 
@@ -75,7 +90,9 @@ class Add:
     def apply(self, sample: Sample, library: Library) -> Sample:
         """Return the edited mixture."""
         if self.kind not in SYMBOLS or not 0 < self.area <= MAX_AREA:
-            raise EditError(f"multiplet is {self.area:g} x {self.kind!r}; expected an area up to {MAX_AREA:g} and one of {', '.join(SYMBOLS)}")
+            raise EditError(
+                f"multiplet is {self.area:g} x {self.kind!r}; expected an area up to {MAX_AREA:g} and one of {', '.join(SYMBOLS)}"
+            )
         try:
             peaks = self.area * pattern(self.kind, library.n_peaks)
         except ValueError as error:
@@ -119,10 +136,16 @@ class Move:
     def apply(self, sample: Sample, library: Library) -> Sample:
         """Return the edited mixture."""
         if not abs(self.by) <= MAX_MOVE:
-            raise EditError(f"a multiplet is moved by {self.by:g} positions; expected at most {MAX_MOVE:g}")
+            raise EditError(
+                f"a multiplet is moved by {self.by:g} positions; expected at most {MAX_MOVE:g}"
+            )
         shifts = np.zeros(library.axis.n_positions)
         shifts[_position(self.position, library)] = self.by
-        return sample.each(lambda areas: shift_multiplets(areas, np.broadcast_to(shifts, (*areas.shape[:-2], len(shifts)))))
+        return sample.each(
+            lambda areas: shift_multiplets(
+                areas, np.broadcast_to(shifts, (*areas.shape[:-2], len(shifts)))
+            )
+        )
 
     def words(self, library: Library) -> str:
         """Say what is done."""
@@ -142,7 +165,9 @@ class Scale:
     def apply(self, sample: Sample, library: Library) -> Sample:
         """Return the edited mixture."""
         if not 0 < self.by <= MAX_AREA:
-            raise EditError(f"a multiplet is scaled by {self.by:g}; expected above 0 to {MAX_AREA:g}, or remove it")
+            raise EditError(
+                f"a multiplet is scaled by {self.by:g}; expected above 0 to {MAX_AREA:g}, or remove it"
+            )
         factor = np.ones(library.axis.n_positions, dtype=np.float32)
         factor[_position(self.position, library)] = self.by
         return sample.each(lambda areas: areas * factor)
@@ -165,7 +190,9 @@ class Amount:
 
     def apply(self, sample: Sample, library: Library) -> Sample:
         """Return the edited mixture."""
-        if not 1 <= self.compound <= library.n_compounds or not (self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT):
+        if not 1 <= self.compound <= library.n_compounds or not (
+            self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT
+        ):
             raise EditError(
                 f"amount of compound {self.compound} is {self.amount:g}; expected 0, or {LEAST_AMOUNT:g} to {MAX_AMOUNT:g}, "
                 f"and a compound from 1 to {library.n_compounds}"
@@ -175,7 +202,11 @@ class Amount:
         if sample.labels is None:
             return replace(sample, areas=sample.areas + pure)
         there = sample.labels == k
-        sources, labels, concentrations = sample.sources.copy(), sample.labels.copy(), sample.concentrations.copy()
+        sources, labels, concentrations = (
+            sample.sources.copy(),
+            sample.labels.copy(),
+            sample.concentrations.copy(),
+        )
         if there.any():  # its multiplets stay where jitter has put them
             sources[there] *= amount / concentrations[there].sum()
             concentrations[there] *= amount / concentrations[there].sum()
@@ -183,15 +214,24 @@ class Amount:
             free = np.flatnonzero(labels == library.n_compounds)
             if not len(free):
                 sources = np.concatenate([sources, np.zeros_like(sources[:1])])
-                labels, concentrations = np.append(labels, library.n_compounds), np.append(concentrations, np.float32(0))
+                labels, concentrations = (
+                    np.append(labels, library.n_compounds),
+                    np.append(concentrations, np.float32(0)),
+                )
                 free = [len(labels) - 1]
             sources[free[0]], labels[free[0]], concentrations[free[0]] = pure, k, amount
         areas = sample.areas + (sources.sum(axis=0) - sample.sources.sum(axis=0))
-        return _without_empty(Sample(areas, sources, labels, concentrations, sample.unknown), library)
+        return _without_empty(
+            Sample(areas, sources, labels, concentrations, sample.unknown), library
+        )
 
     def words(self, library: Library) -> str:
         """Say what is done."""
-        name = library.names[self.compound - 1] if 1 <= self.compound <= library.n_compounds else f"compound number {self.compound}"
+        name = (
+            library.names[self.compound - 1]
+            if 1 <= self.compound <= library.n_compounds
+            else f"compound number {self.compound}"
+        )
         return f"{self.amount:g} x {name}" if self.amount else f"no {name}"
 
 
@@ -206,7 +246,9 @@ class Noise:
     def apply(self, sample: Sample, library: Library) -> Sample:
         """Return the edited mixture."""
         if not 0 < self.level <= MAX_NOISE or not 0 <= self.seed < 2**31:
-            raise EditError(f"noise is {self.level:g}, seed {self.seed}; expected above 0 to {MAX_NOISE:g}, and a seed below 2^31")
+            raise EditError(
+                f"noise is {self.level:g}, seed {self.seed}; expected above 0 to {MAX_NOISE:g}, and a seed below 2^31"
+            )
         noise = generator(self.seed, "view", 1).normal(0.0, self.level, sample.areas.shape)
         return replace(sample, areas=sample.areas + noise.astype(np.float32))
 
@@ -225,7 +267,9 @@ def _without_empty(sample: Sample, library: Library) -> Sample:
         return sample
     empty = ~sample.sources.any((1, 2))
     return replace(
-        sample, labels=np.where(empty, library.n_compounds, sample.labels), concentrations=np.where(empty, np.float32(0), sample.concentrations)
+        sample,
+        labels=np.where(empty, library.n_compounds, sample.labels),
+        concentrations=np.where(empty, np.float32(0), sample.concentrations),
     )
 
 
@@ -240,7 +284,9 @@ def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
     for edit in edits:
         sample = edit.apply(sample, library)
         if not np.abs(sample.areas).max() <= LARGEST:
-            raise EditError(f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it smaller, or undo")
+            raise EditError(
+                f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it smaller, or undo"
+            )
     return sample
 
 
@@ -251,10 +297,14 @@ def is_empty(sample: Sample, plain: Sample) -> bool:
 
 def to_text(edits: tuple[Edit, ...]) -> str:
     """Return edits as a link carries them."""
+
     def part(value: object) -> str:
         return f"{value:.9g}" if isinstance(value, float) else str(value)
 
-    return "~".join("_".join([edit.word, *(part(getattr(edit, f.name)) for f in fields(edit))]) for edit in edits)
+    return "~".join(
+        "_".join([edit.word, *(part(getattr(edit, f.name)) for f in fields(edit))])
+        for edit in edits
+    )
 
 
 def from_text(text: str) -> tuple[Edit, ...]:
@@ -283,11 +333,19 @@ def _parsed(text: str) -> Edit:
     word, *values = text.split("_")
     kind = _KINDS.get(word)
     if kind is None or len(values) != len(fields(kind)):
-        raise EditError(f"expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not '{_plain(text[:30])}'")
+        raise EditError(
+            f"expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not '{_plain(text[:30])}'"
+        )
     made = []
     for item, value in zip(fields(kind), values):
-        number = {int: r"\d{1,10}", float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?", str: r"[a-z]{1,9}"}[item.type]
+        number = {
+            int: r"\d{1,10}",
+            float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?",
+            str: r"[a-z]{1,9}",
+        }[item.type]
         if not re.fullmatch(number, value):
-            raise EditError(f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected {_EXPECTED[item.type]}")
+            raise EditError(
+                f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected {_EXPECTED[item.type]}"
+            )
         made.append(item.type(value))
     return kind(*made)

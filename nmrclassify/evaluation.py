@@ -4,7 +4,15 @@ import numpy as np
 import torch
 
 from .library import Library, LibraryConfig, random_library
-from .mixtures import Dataset, MixtureConfig, Mixtures, foreign_compounds, generator, mix, with_unknown
+from .mixtures import (
+    Dataset,
+    MixtureConfig,
+    Mixtures,
+    foreign_compounds,
+    generator,
+    mix,
+    with_unknown,
+)
 from .model import Queries
 
 UNKNOWN_MIXTURES = 720
@@ -18,13 +26,17 @@ def strangers(library: Library, size: int, seed: int) -> np.ndarray:
     """
     rng = generator(seed, "unknown")
     if library.axis.unit == "position" and library.n_peaks >= 2:
-        config = LibraryConfig(min(64, max(8, size // 8)), library.axis.n_positions, library.n_peaks)
+        config = LibraryConfig(
+            min(64, max(8, size // 8)), library.axis.n_positions, library.n_peaks
+        )
         drawn = random_library(config, rng).areas
         return drawn[np.arange(size) % len(drawn)]
     return foreign_compounds(library, size, rng)
 
 
-def half_unknown(dataset: Dataset, config: MixtureConfig | None = None, seed: int | None = None) -> Mixtures:
+def half_unknown(
+    dataset: Dataset, config: MixtureConfig | None = None, seed: int | None = None
+) -> Mixtures:
     """Make mixtures of the test compositions, every other one with a stranger at concentration 1."""
     seed = dataset.seed if seed is None else seed
     rows = dataset.test[np.arange(UNKNOWN_MIXTURES) % len(dataset.test)]
@@ -50,5 +62,8 @@ def unknown_scores(
     findings, separation = model(areas)
     known = separation.multiplets[:, :-1] * (findings.presence[:, :-1] > 0)[..., None, None]
     rest = (areas - known.sum(1)).square().sum((1, 2)) / areas.square().sum((1, 2)).clamp_min(1e-30)
-    scores = {"something unknown": findings.presence[:, -1].sigmoid().numpy(), "residual": rest.numpy()}
+    scores = {
+        "something unknown": findings.presence[:, -1].sigmoid().numpy(),
+        "residual": rest.numpy(),
+    }
     return scores, mixtures.unknown.any((1, 2))

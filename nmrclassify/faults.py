@@ -50,7 +50,9 @@ def reshaped_mixtures(mixtures: Mixtures) -> Mixtures:
 
 def listed_anew(mixtures: Mixtures, rng: np.random.Generator) -> Mixtures:
     """Return the same mixtures with the compounds of each listed in a random order, as a chemist's list has none."""
-    order = rng.permuted(np.tile(np.arange(mixtures.labels.shape[1]), (len(mixtures), 1)), axis=1)  # (B, C)
+    order = rng.permuted(
+        np.tile(np.arange(mixtures.labels.shape[1]), (len(mixtures), 1)), axis=1
+    )  # (B, C)
     return replace(
         mixtures,
         sources=np.take_along_axis(mixtures.sources, order[:, :, None, None], axis=1),
@@ -60,8 +62,13 @@ def listed_anew(mixtures: Mixtures, rng: np.random.Generator) -> Mixtures:
 
 
 def costs_along(
-    logits: Tensor, multiplets: Tensor, labels: Tensor, sources: Tensor, weight: float | Tensor = 1.0,
-    softmaxed: bool | Tensor = False, unmatched: bool | np.ndarray = False,
+    logits: Tensor,
+    multiplets: Tensor,
+    labels: Tensor,
+    sources: Tensor,
+    weight: float | Tensor = 1.0,
+    softmaxed: bool | Tensor = False,
+    unmatched: bool | np.ndarray = False,
 ) -> Costs:
     """Compute the costs of the pairs of output and source that count in training, with faults in or out.
 
@@ -81,7 +88,12 @@ def costs_along(
     Costs
         Each of shape (B, C), for output i and the source that it stands for.
     """
-    costs = pairwise_costs(torch.where(torch.as_tensor(softmaxed), logits.softmax(-1), logits), multiplets, labels, sources)
+    costs = pairwise_costs(
+        torch.where(torch.as_tensor(softmaxed), logits.softmax(-1), logits),
+        multiplets,
+        labels,
+        sources,
+    )
     pairing = assign(costs.total(weight).detach().numpy())
     pairing = np.where(np.reshape(unmatched, (-1, 1)), np.arange(pairing.shape[1]), pairing)
     along = torch.from_numpy(pairing)[..., None]
@@ -89,7 +101,11 @@ def costs_along(
 
 
 def train(
-    dataset: Dataset, config: TrainConfig, faults: Faults, seed: int, report: Callable[[int], None] = lambda step: None,
+    dataset: Dataset,
+    config: TrainConfig,
+    faults: Faults,
+    seed: int,
+    report: Callable[[int], None] = lambda step: None,
     every: int = 25,
 ) -> tuple[Slots, list[dict]]:
     """Train slots as `training.Trainer` does, with faults in, each mixture's compounds listed in a random order.
@@ -128,7 +144,15 @@ def train(
         logits, separation = model(torch.from_numpy(batch.areas))
         labels, sources = torch.from_numpy(batch.labels), torch.from_numpy(batch.sources)
         weight = config.reconstruction_weight
-        costs = costs_along(logits, separation.multiplets, labels, sources, weight, faults.softmaxed, faults.unmatched)
+        costs = costs_along(
+            logits,
+            separation.multiplets,
+            labels,
+            sources,
+            weight,
+            faults.softmaxed,
+            faults.unmatched,
+        )
         for group in optimiser.param_groups:
             group["lr"] = config.rate(step)
         optimiser.zero_grad()
@@ -171,4 +195,6 @@ def naming_the_commonest(dataset: Dataset, rows: np.ndarray) -> tuple[float, flo
     often = counts_of(dataset.train, dataset.library.n_compounds).sum(axis=0)
     named = np.argsort(-often, kind="stable")[: dataset.config.n_sources]
     true = counts_of(rows, dataset.library.n_compounds)
-    return shares_right(counts_of(np.tile(named, (len(true), 1)), dataset.library.n_compounds), true)
+    return shares_right(
+        counts_of(np.tile(named, (len(true), 1)), dataset.library.n_compounds), true
+    )

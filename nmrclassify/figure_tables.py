@@ -11,7 +11,10 @@ def as_table(figure: go.Figure) -> pd.DataFrame:
     Heatmaps give ``part, row, column, value`` with blank cells left out and values in their own unit, whatever the colour scale
     does; all other traces ``part, x, y`` (and ``error_low, error_high`` where they are drawn).
     """
-    tables = [_heatmap(trace, i) if trace.type == "heatmap" else _trace(trace, i) for i, trace in enumerate(figure.data)]
+    tables = [
+        _heatmap(trace, i) if trace.type == "heatmap" else _trace(trace, i)
+        for i, trace in enumerate(figure.data)
+    ]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
@@ -31,7 +34,9 @@ def _heatmap(trace: go.Heatmap, i: int) -> pd.DataFrame:
     x = np.asarray(trace.x if trace.x is not None else np.arange(z.shape[1]))
     y = np.asarray(trace.y if trace.y is not None else np.arange(z.shape[0]))
     row, column = np.nonzero(np.isfinite(z))
-    return pd.DataFrame({"part": _name(trace, i), "row": y[row], "column": x[column], "value": z[row, column]})
+    return pd.DataFrame(
+        {"part": _name(trace, i), "row": y[row], "column": x[column], "value": z[row, column]}
+    )
 
 
 def _trace(trace: go.Figure, i: int) -> pd.DataFrame:

@@ -25,7 +25,12 @@ class Cell:
     def within(self, config: NetworkConfig, n_outputs: int) -> "Cell":
         """Return the nearest cell that a network of these sizes has."""
         limits = (n_outputs, config.n_filters, config.n_positions)
-        return Cell(*(min(max(value, 0), limit - 1) for value, limit in zip((self.output, self.filter, self.position), limits)))
+        return Cell(
+            *(
+                min(max(value, 0), limit - 1)
+                for value, limit in zip((self.output, self.filter, self.position), limits)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,9 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
             f"{total}, {config.n_filters} and {config.n_positions}"
         )
 
-    def touched(masks: Tensor) -> Tensor:  # (4, M, N, L): as it is, closed, open, all filters closed
+    def touched(
+        masks: Tensor,
+    ) -> Tensor:  # (4, M, N, L): as it is, closed, open, all filters closed
         masks = masks.clone()
         masks[1:3, cell.output, cell.filter, cell.position] = torch.tensor([0.0, 1.0])
         masks[3, cell.output, :, cell.position] = 0
@@ -110,9 +117,17 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
     masks = record.masks[0, :, cell.filter, cell.position].numpy()
     separated = float(record.separated_encodings[0, cell.output, cell.filter, cell.position])
     return CellTrace(
-        cell, _window(areas, cell.position), encoder[cell.filter], float(record.encoding[0, cell.filter, cell.position]), masks,
-        separated, decoder[cell.filter], separated * decoder[cell.filter],
-        _window(record.multiplets[0, cell.output].numpy(), cell.position), *presence, log_odds_of(output, config.n_compounds).numpy(),
+        cell,
+        _window(areas, cell.position),
+        encoder[cell.filter],
+        float(record.encoding[0, cell.filter, cell.position]),
+        masks,
+        separated,
+        decoder[cell.filter],
+        separated * decoder[cell.filter],
+        _window(record.multiplets[0, cell.output].numpy(), cell.position),
+        *presence,
+        log_odds_of(output, config.n_compounds).numpy(),
     )
 
 
@@ -121,7 +136,9 @@ def loudest(encoding: np.ndarray, position: int) -> int:
     return int(np.abs(encoding[:, position]).argmax())
 
 
-def telling_cell(mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int) -> Cell:
+def telling_cell(
+    mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int
+) -> Cell:
     """Return a cell worth looking at first: the largest separated multiplet of an output, and its strongest masked filter.
 
     Parameters
@@ -186,11 +203,18 @@ def _blocks(model: Network, mixture: Tensor, scale: Tensor) -> Iterator[tuple[Te
 @torch.inference_mode()
 def activations(model: Network, areas: np.ndarray) -> Activations:
     """Run a mixture (P, L) through a network and return every block's activations."""
-    mixture, width = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None], model.config.n_bottleneck
+    mixture, width = (
+        torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None],
+        model.config.n_bottleneck,
+    )
     outs = [out[0].T for _, out in _blocks(model, mixture, rms(mixture))]
     residual, skip = [out[:width] for out in outs[:-1]], [out[-width:] for out in outs]
     empty = torch.empty(0, width, areas.shape[1])
-    return Activations(model.config.dilations, (torch.stack(residual) if residual else empty).numpy(), torch.stack(skip).numpy())
+    return Activations(
+        model.config.dilations,
+        (torch.stack(residual) if residual else empty).numpy(),
+        torch.stack(skip).numpy(),
+    )
 
 
 @dataclass(frozen=True)
@@ -272,8 +296,17 @@ def receptive_field(model: Network, areas: np.ndarray, position: int) -> Recepti
         rows += [strength(stage, leaf) for stage in (*streams[:-1], total)]
     measured = torch.stack(rows).detach().numpy()
     steps = [1, *(dilation * (config.kernel - 1) // 2 for dilation in config.dilations)]
-    stages = ("encoding", *(f"block {i + 1}" for i in range(len(config.dilations) - 1)), "to the masks")
-    return ReceptiveField(position, stages, np.cumsum(steps), measured / np.maximum(measured.max(axis=1, keepdims=True), 1e-30))
+    stages = (
+        "encoding",
+        *(f"block {i + 1}" for i in range(len(config.dilations) - 1)),
+        "to the masks",
+    )
+    return ReceptiveField(
+        position,
+        stages,
+        np.cumsum(steps),
+        measured / np.maximum(measured.max(axis=1, keepdims=True), 1e-30),
+    )
 
 
 def parameter_table(model: Network) -> pd.DataFrame:
@@ -283,9 +316,14 @@ def parameter_table(model: Network) -> pd.DataFrame:
         room = name.split(".")[0] if "." in name else "heads"
         rows.append(
             {
-                "part": {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(room, "heads"), "name": name,
-                "shape": " x ".join(map(str, value.shape)) or "1", "values": value.numel(),
-                "root mean square": float(value.detach().square().mean().sqrt()), "largest": float(value.detach().abs().max()),
+                "part": {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(
+                    room, "heads"
+                ),
+                "name": name,
+                "shape": " x ".join(map(str, value.shape)) or "1",
+                "values": value.numel(),
+                "root mean square": float(value.detach().square().mean().sqrt()),
+                "largest": float(value.detach().abs().max()),
             }
         )
     return pd.DataFrame(rows)

@@ -54,7 +54,9 @@ class Places:
         """Join the queue; raises QueueFull where it is too long."""
         with self._changed:
             if len(self._waiting) >= self._max_waiting:
-                raise QueueFull(f"{len(self._waiting)} trainings are waiting already; try again in a few minutes")
+                raise QueueFull(
+                    f"{len(self._waiting)} trainings are waiting already; try again in a few minutes"
+                )
             self._waiting.append(job)
             self._changed.notify_all()
 
@@ -105,10 +107,18 @@ class Job:
     """
 
     def __init__(
-        self, trainer: Trainer, places: Places = PLACES, max_seconds: float = MAX_SECONDS,
+        self,
+        trainer: Trainer,
+        places: Places = PLACES,
+        max_seconds: float = MAX_SECONDS,
         on_end: Callable[["Job"], None] | None = None,
     ):
-        self._trainer, self._places, self._max_seconds, self._on_end = trainer, places, max_seconds, on_end
+        self._trainer, self._places, self._max_seconds, self._on_end = (
+            trainer,
+            places,
+            max_seconds,
+            on_end,
+        )
         self._lock = threading.Lock()  # guards the trainer
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
@@ -161,7 +171,9 @@ class Job:
     def pinned_truth(self) -> Truth:
         """The sources of the pinned mixture, matched to the latest snapshot's outputs."""
         pinned, weight = self.pinned, self._trainer.config.reconstruction_weight
-        return compare(self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], weight)
+        return compare(
+            self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], weight
+        )
 
     @property
     def kind(self) -> str:
@@ -171,9 +183,13 @@ class Job:
     def describes(self, dataset: Dataset, config: TrainConfig, seed: int, kind: str) -> bool:
         """Whether this job trains this network on these data with this configuration and seed."""
         own = self._trainer
-        same_data = own.dataset.config == dataset.config and np.array_equal(own.dataset.library.areas, dataset.library.areas)
+        same_data = own.dataset.config == dataset.config and np.array_equal(
+            own.dataset.library.areas, dataset.library.areas
+        )
         same_split = np.array_equal(own.dataset.train, dataset.train)
-        return same_data and same_split and (own.config, own.seed, self.kind) == (config, seed, kind)
+        return (
+            same_data and same_split and (own.config, own.seed, self.kind) == (config, seed, kind)
+        )
 
     def start(self) -> None:
         """Start, or go on after a pause; raises QueueFull. Does nothing in a job that is active or over."""
@@ -219,7 +235,9 @@ class Job:
     def checkpoint(self) -> Checkpoint:
         """Return the present model as a checkpoint of its own, which later steps do not change."""
         with self._lock:
-            return from_bytes(to_bytes(Checkpoint.from_trainer(self._trainer, self.latest.test)), "this training")
+            return from_bytes(
+                to_bytes(Checkpoint.from_trainer(self._trainer, self.latest.test)), "this training"
+            )
 
     def _halt_and_wait(self) -> None:
         self._halt.set()
@@ -234,7 +252,9 @@ class Job:
             try:
                 self._on_end(self)
             except OSError as error:
-                self.message = f"the run could not be written to disk ({error}); download the model to keep it"
+                self.message = (
+                    f"the run could not be written to disk ({error}); download the model to keep it"
+                )
         self._state = state
 
     def _join(self) -> None:
@@ -254,7 +274,9 @@ class Job:
                 with self._lock:
                     self._trainer.advance()
                     began = time.monotonic()
-                    if began > due:  # as often as a page can look, and never more than a tenth of the time
+                    if (
+                        began > due
+                    ):  # as often as a page can look, and never more than a tenth of the time
                         self.latest = self._trainer.snapshot()
                         due = time.monotonic() + max(0.4, 9 * (time.monotonic() - began))
                 # Locks are not fair: without a pause a page that waits for the model would never get it.

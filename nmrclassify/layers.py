@@ -46,7 +46,9 @@ class DepthwiseShifts(torch.autograd.Function):
 
 def _windows(length: int, shift: int) -> tuple[slice, slice]:
     """Return where a view shifted by `shift` positions lands, and where it comes from."""
-    return slice(max(0, -shift), length - max(0, shift)), slice(max(0, shift), length - max(0, -shift))
+    return slice(max(0, -shift), length - max(0, shift)), slice(
+        max(0, shift), length - max(0, -shift)
+    )
 
 
 class GlobalNorm(nn.Module):
@@ -54,10 +56,15 @@ class GlobalNorm(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+        self.weight, self.bias = (
+            nn.Parameter(torch.ones(channels)),
+            nn.Parameter(torch.zeros(channels)),
+        )
 
     def forward(self, x: Tensor) -> Tensor:  # (B, L, channels)
         shape = x.shape[1:]
-        if len(x) < SMALL:  # writing the gains out for every position costs more than a second pass over so few numbers
+        if (
+            len(x) < SMALL
+        ):  # writing the gains out for every position costs more than a second pass over so few numbers
             return torch.addcmul(self.bias, F.layer_norm(x, shape), self.weight)
         return F.layer_norm(x, shape, self.weight.expand(shape), self.bias.expand(shape))

@@ -32,20 +32,30 @@ class Library:
     axis: Axis
 
     def __post_init__(self):
-        if self.areas.ndim != 3 or self.areas.shape[0] != len(self.names) or self.areas.shape[2] != self.axis.n_positions:
+        if (
+            self.areas.ndim != 3
+            or self.areas.shape[0] != len(self.names)
+            or self.areas.shape[2] != self.axis.n_positions
+        ):
             raise ValueError(
                 f"library areas have shape {self.areas.shape}; expected ({len(self.names)} compounds, peaks, "
                 f"{self.axis.n_positions} positions)"
             )
         if not np.isfinite(self.areas).all() or (self.areas < 0).any():
-            raise ValueError("library areas hold a negative or undefined number; expected areas of 0 or more")
+            raise ValueError(
+                "library areas hold a negative or undefined number; expected areas of 0 or more"
+            )
         empty = [name for name, areas in zip(self.names, self.areas) if not areas.any()]
         if empty:
-            raise ValueError(f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out")
+            raise ValueError(
+                f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out"
+            )
         for name in self.names:
             # Names are shown inside Markdown and HTML on every page; what either could take for markup is not let in.
             if not _NAME.fullmatch(name):
-                raise ValueError(f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters, digits, spaces and -+,.'()/")
+                raise ValueError(
+                    f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters, digits, spaces and -+,.'()/"
+                )
         if len(set(self.names)) != len(self.names):
             raise ValueError("two compounds share a name; give each its own")
 
@@ -73,7 +83,9 @@ class LibraryConfig:
     n_positions: int = bounded(21, 4, 512, "positions on the axis, L")
     n_peaks: int = bounded(6, 2, 6, "peaks of a multiplet, P")
     n_sets: int = bounded(2, 1, 8, "sets of multiplets that are added to form a compound")
-    occupancy: float = bounded(0.1, 0.01, 1.0, "probability that one set has a multiplet at a position")
+    occupancy: float = bounded(
+        0.1, 0.01, 1.0, "probability that one set has a multiplet at a position"
+    )
 
     def __post_init__(self):
         check(self)
@@ -105,7 +117,11 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
             "raise occupancy or n_positions, or ask for fewer compounds"
         )
     names = tuple(f"compound {k}" for k in range(config.n_compounds))
-    return Library(names, np.ascontiguousarray(np.stack(list(compounds.values()))), Axis(config.n_positions, 0.0, float(config.n_positions)))
+    return Library(
+        names,
+        np.ascontiguousarray(np.stack(list(compounds.values()))),
+        Axis(config.n_positions, 0.0, float(config.n_positions)),
+    )
 
 
 def library_from_multiplets(table: pd.DataFrame, axis: Axis, n_peaks: int = 6) -> Library:
@@ -113,7 +129,9 @@ def library_from_multiplets(table: pd.DataFrame, axis: Axis, n_peaks: int = 6) -
     names = tuple(dict.fromkeys(table["compound"]))
     areas = np.zeros((len(names), n_peaks, axis.n_positions), dtype=np.float32)
     for row in table.itertuples():
-        areas[names.index(row.compound), :, axis.position(row.ppm)] += row.protons * pattern(row.multiplicity, n_peaks)
+        areas[names.index(row.compound), :, axis.position(row.ppm)] += row.protons * pattern(
+            row.multiplicity, n_peaks
+        )
     return Library(names, areas, axis)
 
 

@@ -48,7 +48,9 @@ def pairwise_costs(logits: Tensor, multiplets: Tensor, labels: Tensor, sources: 
     error = (multiplets[:, :, None] - sources[:, None]).square().sum((-1, -2))  # (B, C, C)
     energy = sources.square().sum((-1, -2))[:, None]  # (B, 1, C)
     # A source that is not there has no energy of its own to relate an error to: a tenth of the mixture's mean takes its place.
-    return Costs(classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3))
+    return Costs(
+        classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3)
+    )
 
 
 def match_and_reduce(costs: Costs, reconstruction_weight: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -62,12 +64,18 @@ def match_and_reduce(costs: Costs, reconstruction_weight: float) -> tuple[Tensor
     total = costs.total(reconstruction_weight)
     assignment = torch.from_numpy(assign(total.detach().cpu().numpy())).to(total.device)
     along = assignment[..., None]
-    return costs.classification.gather(2, along).mean(), costs.reconstruction.gather(2, along).mean(), assignment
+    return (
+        costs.classification.gather(2, along).mean(),
+        costs.reconstruction.gather(2, along).mean(),
+        assignment,
+    )
 
 
 def slots_objective(model: Network, mixtures: Mixtures, reconstruction_weight: float) -> Objective:
     """Permutation-invariant cross entropy and separation error of interchangeable outputs."""
-    areas, sources, labels = (torch.from_numpy(a) for a in (mixtures.areas, mixtures.sources, mixtures.labels))
+    areas, sources, labels = (
+        torch.from_numpy(a) for a in (mixtures.areas, mixtures.sources, mixtures.labels)
+    )
     logits, separation = model(areas)
     costs = pairwise_costs(logits, separation.multiplets, labels, sources)
     classification, reconstruction, assignment = match_and_reduce(costs, reconstruction_weight)
@@ -75,7 +83,9 @@ def slots_objective(model: Network, mixtures: Mixtures, reconstruction_weight: f
     return Objective(classification, reconstruction, right)
 
 
-def queries_objective(model: Network, mixtures: Mixtures, reconstruction_weight: float) -> Objective:
+def queries_objective(
+    model: Network, mixtures: Mixtures, reconstruction_weight: float
+) -> Objective:
     """Cross entropy of presences and counts; separation and amount errors relative to the mixture. No matching is needed."""
     most = model.config.n_sources
     counts = torch.from_numpy(mixtures.counts)  # (B, K)
@@ -87,7 +97,11 @@ def queries_objective(model: Network, mixtures: Mixtures, reconstruction_weight:
     findings, separation = model(torch.from_numpy(mixtures.areas))
     present = torch.cat([counts > 0, foreign[:, None]], dim=1)  # (B, K + 1)
     # Sums over the compounds: a mistake costs the same in a library of ten and of fifty.
-    classification = F.binary_cross_entropy_with_logits(findings.presence, present.float(), reduction="none").sum(1).mean()
+    classification = (
+        F.binary_cross_entropy_with_logits(findings.presence, present.float(), reduction="none")
+        .sum(1)
+        .mean()
+    )
     if most > 1:
         chances = findings.counts.log_softmax(-1)  # (B, K, Q)
         told = chances.gather(2, (counts.clamp(1, most) - 1)[..., None]).squeeze(-1)
@@ -97,11 +111,15 @@ def queries_objective(model: Network, mixtures: Mixtures, reconstruction_weight:
     off = (findings.amounts - amounts).square().sum(1)
     # A mixture of nothing has no energy; the batch's mean stands in where there is far less than that. Should all be empty, a
     # thousandth of a multiplet's does.
-    reconstruction = (error / energy.maximum((0.1 * energy.mean()).clamp_min(1e-3))).mean() + (off / amounts.square().sum(1).clamp_min(1.0)).mean()
+    reconstruction = (error / energy.maximum((0.1 * energy.mean()).clamp_min(1e-3))).mean() + (
+        off / amounts.square().sum(1).clamp_min(1.0)
+    ).mean()
     named = counts_found(findings)
     common = torch.minimum(named, counts).sum(1)
     of = torch.maximum(named.sum(1), counts.sum(1))
-    right = torch.where(of > 0, common / of.clamp_min(1), 1.0).mean()  # to hear nothing in nothing is right
+    right = torch.where(
+        of > 0, common / of.clamp_min(1), 1.0
+    ).mean()  # to hear nothing in nothing is right
     return Objective(classification, reconstruction, right)
 
 

@@ -23,9 +23,15 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     -------
     ndarray, shape (C, N, L)
     """
-    encoded = model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32))).abs().numpy()
+    encoded = (
+        model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32)))
+        .abs()
+        .numpy()
+    )
     total = encoded.sum(axis=0)
-    return np.divide(encoded, total, out=np.zeros_like(encoded), where=total > 1e-6 * total.max(initial=1e-30))
+    return np.divide(
+        encoded, total, out=np.zeros_like(encoded), where=total > 1e-6 * total.max(initial=1e-30)
+    )
 
 
 def silent(encoding: np.ndarray) -> np.ndarray:
@@ -53,7 +59,9 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
     """
     area = np.abs(multiplets).sum(axis=1)  # (C, L)
     total = area.sum(axis=0)
-    return np.divide(area, total, out=np.zeros_like(area), where=total > 0.05 * max(total.max(), 1e-9))
+    return np.divide(
+        area, total, out=np.zeros_like(area), where=total > 0.05 * max(total.max(), 1e-9)
+    )
 
 
 def owners(multiplets: np.ndarray) -> np.ndarray:

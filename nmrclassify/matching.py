@@ -28,7 +28,9 @@ def assign(cost: np.ndarray) -> np.ndarray:
     doi:10.1109/TASLP.2017.2726762, with the Hungarian method in place of trying every permutation.
     """
     if not np.isfinite(cost).all():
-        raise ValueError("the matching cost is not a finite number; the outputs or the mixture hold an undefined value")
+        raise ValueError(
+            "the matching cost is not a finite number; the outputs or the mixture hold an undefined value"
+        )
     matched = np.empty(cost.shape[:2], dtype=np.int64)
     for row, matrix in enumerate(cost):
         matched[row] = linear_sum_assignment(matrix)[1]

@@ -35,7 +35,9 @@ def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     distortion = ((estimate - target) ** 2).sum((-1, -2))
     energy = signal + distortion
     # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure; silence has the lowest.
-    ratio = 10 * np.log10(np.maximum(signal, 1e-8 * energy + 1e-30) / np.maximum(distortion, 1e-8 * energy + 1e-30))
+    ratio = 10 * np.log10(
+        np.maximum(signal, 1e-8 * energy + 1e-30) / np.maximum(distortion, 1e-8 * energy + 1e-30)
+    )
     return np.where(energy > 1e-20, ratio, -80.0)
 
 
@@ -48,10 +50,15 @@ def si_sdr_improvement(estimate: np.ndarray, mixture: np.ndarray, source: np.nda
     return np.where(baseline < 60.0, si_sdr(estimate, source) - baseline, np.nan)
 
 
-
 METRICS = tuple(
     key + interval
-    for key in ("n_mixtures", "n_compositions", "compound_accuracy", "exact_match", "si_sdr_improvement_db")
+    for key in (
+        "n_mixtures",
+        "n_compositions",
+        "compound_accuracy",
+        "exact_match",
+        "si_sdr_improvement_db",
+    )
     for interval in (("",) if key.startswith("n_") else ("", "_ci95"))
 )
 
@@ -150,10 +157,15 @@ class Evaluation:
                 "number": np.arange(1, len(self.predicted) + 1),
                 "mixed": [listed(row) for row in self.matched],
                 "named": [listed(row) for row in self.predicted],
-                "right": [f"{row.sum()} of {n}" for row, n in zip(self.correct, counted.sum(axis=1))],
+                "right": [
+                    f"{row.sum()} of {n}" for row, n in zip(self.correct, counted.sum(axis=1))
+                ],
                 "wholly right": self.exact,
                 "confidence": self.confidence,
-                "SI-SDR improvement (dB)": [np.mean(row[~np.isnan(row)]) if not np.isnan(row).all() else None for row in gains],
+                "SI-SDR improvement (dB)": [
+                    np.mean(row[~np.isnan(row)]) if not np.isnan(row).all() else None
+                    for row in gains
+                ],
             }
         )
 
@@ -170,11 +182,15 @@ class Evaluation:
             "exact_match": exact,
             "exact_match_ci95": list(wilson(exact, self.compositions)),
             "si_sdr_improvement_db": gain,
-            "si_sdr_improvement_db_ci95": [None, None] if half is None else [gain - half, gain + half],
+            "si_sdr_improvement_db_ci95": [None, None]
+            if half is None
+            else [gain - half, gain + half],
         }
 
 
-def pair_for_scoring(logits: torch.Tensor, costs: Costs, labels: torch.Tensor, weight: float = 1.0) -> np.ndarray:
+def pair_for_scoring(
+    logits: torch.Tensor, costs: Costs, labels: torch.Tensor, weight: float = 1.0
+) -> np.ndarray:
     """Assign outputs to sources, shape (B, C): first as many right as can be, then at the lowest training cost.
 
     So accuracy is that of the best matching, and confusion and separation speak of the same pairing.
@@ -206,15 +222,25 @@ def pair_counts(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 @torch.inference_mode()
-def evaluate(model: Network, mixtures: Mixtures, reconstruction_weight: float = 1.0, chunk: int = 256) -> Evaluation:
+def evaluate(
+    model: Network, mixtures: Mixtures, reconstruction_weight: float = 1.0, chunk: int = 256
+) -> Evaluation:
     """Run a model on mixtures and set what it says against the truth."""
     model.eval()
     run = _evaluate_slots if model.kind == "slots" else _evaluate_queries
-    parts = [run(model, mixtures[start : start + chunk], reconstruction_weight) for start in range(0, len(mixtures), chunk)]
-    columns = {key: None if parts[0][key] is None else _stacked([part[key] for part in parts]) for key in parts[0]}
+    parts = [
+        run(model, mixtures[start : start + chunk], reconstruction_weight)
+        for start in range(0, len(mixtures), chunk)
+    ]
+    columns = {
+        key: None if parts[0][key] is None else _stacked([part[key] for part in parts])
+        for key in parts[0]
+    }
     compositions = len(np.unique(np.sort(mixtures.labels, axis=1), axis=0))
     if model.kind == "queries":
-        columns["predicted"], columns["matched"] = pair_counts(columns.pop("found"), columns["true_counts"])
+        columns["predicted"], columns["matched"] = pair_counts(
+            columns.pop("found"), columns["true_counts"]
+        )
     return Evaluation(compositions=compositions, **columns)
 
 

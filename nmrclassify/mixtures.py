@@ -12,7 +12,17 @@ from .library import Library
 MAX_COMPOSITIONS = 20_000
 MAX_TEST = 500  # enough for an interval of a few points, few enough to measure while training
 # One seed feeds independent streams, so that e.g. a longer training never changes the test set.
-STREAMS = {"library": 0, "split": 1, "train": 2, "test": 3, "weights": 4, "order": 5, "view": 6, "validation": 7, "unknown": 8}
+STREAMS = {
+    "library": 0,
+    "split": 1,
+    "train": 2,
+    "test": 3,
+    "weights": 4,
+    "order": 5,
+    "view": 6,
+    "validation": 7,
+    "unknown": 8,
+}
 
 
 def generator(seed: int, stream: str, *indices: int) -> np.random.Generator:
@@ -28,9 +38,13 @@ class MixtureConfig:
 
     n_sources: int = bounded(3, 1, 8, "compounds in a mixture, C")
     repetition: bool = False
-    concentration_low: float = bounded(1.0, 0.01, 100.0, "lowest concentration; drawn log-uniformly up to the highest")
+    concentration_low: float = bounded(
+        1.0, 0.01, 100.0, "lowest concentration; drawn log-uniformly up to the highest"
+    )
     concentration_high: float = bounded(1.0, 0.01, 100.0, "highest concentration")
-    shift_jitter: float = bounded(0.0, 0.0, 3.0, "standard deviation of each multiplet's shift, in positions")
+    shift_jitter: float = bounded(
+        0.0, 0.0, 3.0, "standard deviation of each multiplet's shift, in positions"
+    )
     noise: float = bounded(0.0, 0.0, 1.0, "standard deviation of the noise on each peak area")
     number_varies: bool = False  # from 1 up to n_sources compounds, instead of always n_sources
 
@@ -74,7 +88,9 @@ class Mixtures:
 
     def __getitem__(self, index: slice) -> "Mixtures":
         unknown = None if self.unknown is None else self.unknown[index]
-        parts = (part[index] for part in (self.areas, self.sources, self.labels, self.concentrations))
+        parts = (
+            part[index] for part in (self.areas, self.sources, self.labels, self.concentrations)
+        )
         return Mixtures(*parts, self.n_compounds, unknown)
 
     @property
@@ -130,7 +146,11 @@ def shift_multiplets(areas: np.ndarray, shifts: np.ndarray) -> np.ndarray:
 
 
 def mix(
-    library: Library, labels: np.ndarray, config: MixtureConfig, rng: np.random.Generator, levels: np.ndarray | None = None
+    library: Library,
+    labels: np.ndarray,
+    config: MixtureConfig,
+    rng: np.random.Generator,
+    levels: np.ndarray | None = None,
 ) -> Mixtures:
     """Make one mixture for each row of `labels`, shape (B, C); vectorised over the batch.
 
@@ -145,7 +165,11 @@ def mix(
 
 
 def mix_at(
-    library: Library, labels: np.ndarray, concentrations: np.ndarray, config: MixtureConfig, rng: np.random.Generator,
+    library: Library,
+    labels: np.ndarray,
+    concentrations: np.ndarray,
+    config: MixtureConfig,
+    rng: np.random.Generator,
     levels: np.ndarray | None = None,
 ) -> Mixtures:
     """Make mixtures at given `concentrations`, shape (B, C); jitter and noise still come from `config` and `rng`."""
@@ -157,7 +181,9 @@ def mix_at(
         sources *= concentrations[..., None, None]
     if config.shift_jitter:
         shifts = rng.normal(0.0, config.shift_jitter, (*labels.shape, library.axis.n_positions))
-        sources = shift_multiplets(sources, shifts if levels is None else shifts * levels[1][:, None, None]).astype(np.float32)
+        sources = shift_multiplets(
+            sources, shifts if levels is None else shifts * levels[1][:, None, None]
+        ).astype(np.float32)
     areas = sources.sum(axis=1)
     if config.noise:
         noise = rng.normal(0.0, config.noise, areas.shape)
@@ -177,7 +203,9 @@ def foreign_compounds(library: Library, size: int, rng: np.random.Generator) -> 
         again = again[(found[again, None] == library.areas).all((2, 3)).any(axis=1)]
         if not len(again):
             return found
-    raise ValueError("no compound from outside the library can be made: every place is taken; take a longer axis or fewer compounds")
+    raise ValueError(
+        "no compound from outside the library can be made: every place is taken; take a longer axis or fewer compounds"
+    )
 
 
 def with_unknown(mixtures: Mixtures, compounds: np.ndarray, concentrations: np.ndarray) -> Mixtures:
@@ -187,7 +215,11 @@ def with_unknown(mixtures: Mixtures, compounds: np.ndarray, concentrations: np.n
 
 
 def compositions(
-    n_compounds: int, n_sources: int, repetition: bool, rng: np.random.Generator, number_varies: bool = False
+    n_compounds: int,
+    n_sources: int,
+    repetition: bool,
+    rng: np.random.Generator,
+    number_varies: bool = False,
 ) -> np.ndarray:
     """Return distinct compositions (sorted multisets of compounds) in random order, shape (n, C).
 
@@ -200,7 +232,10 @@ def compositions(
         If no composition exists.
     """
     sizes = range(1, n_sources + 1) if number_varies else [n_sources]
-    total = sum(comb(n_compounds + size - 1, size) if repetition else comb(n_compounds, size) for size in sizes)
+    total = sum(
+        comb(n_compounds + size - 1, size) if repetition else comb(n_compounds, size)
+        for size in sizes
+    )
     if total == 0:
         raise ValueError(
             f"{n_sources} different compounds cannot be chosen from {n_compounds}; "
@@ -212,14 +247,20 @@ def compositions(
             # A combination with repetition is a plain combination of a larger set, less 0, 1, 2, ...
             n_items = n_compounds + size - 1 if repetition else n_compounds
             rows = _combinations(n_items, size) - (np.arange(size) if repetition else 0)
-            found = np.concatenate([found, np.pad(rows, ((0, 0), (0, n_sources - size)), constant_values=n_compounds)])
+            found = np.concatenate(
+                [found, np.pad(rows, ((0, 0), (0, n_sources - size)), constant_values=n_compounds)]
+            )
     while len(found) < min(total, MAX_COMPOSITIONS):
         drawn = rng.integers(n_compounds, size=(2 * MAX_COMPOSITIONS, n_sources))
         if number_varies:
-            drawn[np.arange(n_sources) >= rng.integers(1, n_sources + 1, len(drawn))[:, None]] = n_compounds
+            drawn[np.arange(n_sources) >= rng.integers(1, n_sources + 1, len(drawn))[:, None]] = (
+                n_compounds
+            )
         drawn = np.sort(drawn, axis=1)
         if not repetition:
-            drawn = drawn[((np.diff(drawn, axis=1) > 0) | (drawn[:, 1:] == n_compounds)).all(axis=1)]
+            drawn = drawn[
+                ((np.diff(drawn, axis=1) > 0) | (drawn[:, 1:] == n_compounds)).all(axis=1)
+            ]
         found = np.unique(np.concatenate([found, drawn]), axis=0)
     return rng.permutation(found)[:MAX_COMPOSITIONS]
 
@@ -281,19 +322,30 @@ class Dataset:
 
         for rows in (self.train, self.validation, self.test):
             if (np.diff(rows, axis=1) < 0).any():
-                raise ValueError("a composition of the split is not sorted; expected compounds in increasing order")
+                raise ValueError(
+                    "a composition of the split is not sorted; expected compounds in increasing order"
+                )
         used = np.concatenate([self.keys(self.train), self.keys(self.validation)])
-        common = int(np.isin(self.keys(self.test), used).sum() + np.isin(self.keys(self.validation), self.keys(self.train)).sum())
+        common = int(
+            np.isin(self.keys(self.test), used).sum()
+            + np.isin(self.keys(self.validation), self.keys(self.train)).sum()
+        )
         if common:
-            raise ValueError(f"{common} test or validation compositions are in another part as well; expected none")
+            raise ValueError(
+                f"{common} test or validation compositions are in another part as well; expected none"
+            )
 
     def keys(self, labels: np.ndarray) -> np.ndarray:
         """Return one number for each composition of `labels`, shape (B, C), the same whatever its order."""
-        return np.sort(labels, axis=1) @ (self.library.n_compounds + 1) ** np.arange(labels.shape[1])
+        return np.sort(labels, axis=1) @ (self.library.n_compounds + 1) ** np.arange(
+            labels.shape[1]
+        )
 
     def kept(self, labels: np.ndarray) -> np.ndarray:
         """Return whether each composition of `labels`, shape (B, C), is kept out of training for validation or test."""
-        return np.isin(self.keys(labels), np.concatenate([self.keys(self.validation), self.keys(self.test)]))
+        return np.isin(
+            self.keys(labels), np.concatenate([self.keys(self.validation), self.keys(self.test)])
+        )
 
     def repeated(self) -> list[np.ndarray]:
         """Return the training compositions with one compound replaced by another of them, for each way to do so."""
@@ -324,7 +376,10 @@ class Dataset:
         """
         n = len(self.train)
         places = np.arange(step * size, (step + 1) * size)
-        order = {int(epoch): generator(self.seed, "order", int(epoch)).permutation(n) for epoch in np.unique(places // n)}
+        order = {
+            int(epoch): generator(self.seed, "order", int(epoch)).permutation(n)
+            for epoch in np.unique(places // n)
+        }
         rows = np.array([order[place // n][place % n] for place in places.tolist()])
         labels, rng = self.train[rows], generator(self.seed, "train", step)
         if widen is None:
@@ -335,26 +390,36 @@ class Dataset:
             labels = self._remixed(labels, widen.remix, widen.any_number, rng)
         return self._widened(labels, widen, rng)
 
-    def _widened(self, labels: np.ndarray, widen: Augmentation, rng: np.random.Generator) -> Mixtures:
+    def _widened(
+        self, labels: np.ndarray, widen: Augmentation, rng: np.random.Generator
+    ) -> Mixtures:
         size = len(labels)
         levels = None
         if widen.own_levels:
             # A fifth of each kind of trouble is cut off at none, and every third mixture has none at all, every compound at
             # concentration 1: what is clean has to be learnt to the last mixture, not as a rare limit.
-            levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (rng.random(size) > 1 / 3)
+            levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (
+                rng.random(size) > 1 / 3
+            )
         mixtures = mix(self.library, labels, widen.mixing, rng, levels)
         if not widen.unknown:
             return mixtures
         low, high = np.log(widen.mixing.concentration_low), np.log(widen.mixing.concentration_high)
-        amounts = np.exp(rng.uniform(low, high, size) * (1 if levels is None else levels[0])) * (rng.random(size) < widen.unknown)
+        amounts = np.exp(rng.uniform(low, high, size) * (1 if levels is None else levels[0])) * (
+            rng.random(size) < widen.unknown
+        )
         return with_unknown(mixtures, foreign_compounds(self.library, size, rng), amounts)
 
-    def _remixed(self, labels: np.ndarray, share: float, any_number: bool, rng: np.random.Generator) -> np.ndarray:
+    def _remixed(
+        self, labels: np.ndarray, share: float, any_number: bool, rng: np.random.Generator
+    ) -> np.ndarray:
         n_compounds, (size, own) = self.library.n_compounds, labels.shape
         width = own + any_number
         drawn = rng.integers(n_compounds, size=(size, width))
         if not self.config.repetition:
-            drawn = np.argsort(rng.random((size, max(n_compounds, width))), axis=1)[:, :width].clip(max=n_compounds)
+            drawn = np.argsort(rng.random((size, max(n_compounds, width))), axis=1)[:, :width].clip(
+                max=n_compounds
+            )
         if any_number or self.config.number_varies:
             sizes = rng.integers(1 - any_number, width + 1 - (not self.config.number_varies), size)
             if not self.config.number_varies:
@@ -368,7 +433,9 @@ class Dataset:
         labels = np.pad(labels, ((0, 0), (0, width - own)), constant_values=n_compounds)
         return np.where(allowed[:, None], drawn, labels)
 
-    def _with_repeats(self, labels: np.ndarray, repeats: float, rng: np.random.Generator) -> np.ndarray:
+    def _with_repeats(
+        self, labels: np.ndarray, repeats: float, rng: np.random.Generator
+    ) -> np.ndarray:
         chosen = np.flatnonzero(rng.random(len(labels)) < repeats)
         order = rng.permuted(np.tile(np.arange(labels.shape[1]), (len(chosen), 1)), axis=1)
         changed = labels[chosen]
@@ -396,13 +463,25 @@ class Dataset:
     def digest(self) -> str:
         """Return the sha256 of everything that the recipe determines: library, split and test mixtures."""
         content = hashlib.sha256()
-        for array in (self.library.areas, self.train, self.validation, self.test, self.test_mixtures().areas, self.training_batch(0, 64).areas):
+        for array in (
+            self.library.areas,
+            self.train,
+            self.validation,
+            self.test,
+            self.test_mixtures().areas,
+            self.training_batch(0, 64).areas,
+        ):
             content.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
         return content.hexdigest()
 
 
 def split(
-    library: Library, config: MixtureConfig, seed: int, n_train: int | None, n_test: int | None, preset: str = "own"
+    library: Library,
+    config: MixtureConfig,
+    seed: int,
+    n_train: int | None,
+    n_test: int | None,
+    preset: str = "own",
 ) -> Dataset:
     """Divide the compositions of a library into training, validation and test.
 
@@ -414,7 +493,9 @@ def split(
         If the library is too small to leave a composition for training and for the test.
     """
     rng = generator(seed, "split")
-    pool = compositions(library.n_compounds, config.n_sources, config.repetition, rng, config.number_varies)
+    pool = compositions(
+        library.n_compounds, config.n_sources, config.repetition, rng, config.number_varies
+    )
     n_test = n_test or min(round(0.3 * len(pool)), MAX_TEST)
     rest = pool[n_test:]
     n_validation = min(len(rest) // 10, MAX_TEST)

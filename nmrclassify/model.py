@@ -38,7 +38,9 @@ from torch import Tensor, nn
 from .config import bounded, check
 from .layers import DepthwiseShifts, GlobalNorm
 
-Touch = Callable[[Tensor], Tensor]  # masks (B, M, N, L) to those to go on with: what would be, were a mask another one
+Touch = Callable[
+    [Tensor], Tensor
+]  # masks (B, M, N, L) to those to go on with: what would be, were a mask another one
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,27 @@ class NetworkConfig:
     n_compounds: int = bounded(10, 1, 64, "compounds K")
     n_positions: int = bounded(21, 4, 512, "positions L on the axis")
     n_peaks: int = bounded(6, 2, 6, "peaks P of a multiplet, the input channels")
-    n_sources: int = bounded(3, 1, 8, "slots: outputs C; queries: the most portions of one compound that are told apart")
+    n_sources: int = bounded(
+        3, 1, 8, "slots: outputs C; queries: the most portions of one compound that are told apart"
+    )
     n_filters: int = bounded(64, 2, 512, "encoder filters [N]")
-    n_bottleneck: int = bounded(16, 2, 256, "channels between blocks, residual and skip [B, Sc], W above")
+    n_bottleneck: int = bounded(
+        16, 2, 256, "channels between blocks, residual and skip [B, Sc], W above"
+    )
     n_hidden: int = bounded(64, 2, 512, "channels inside a block [H]")
     kernel: int = bounded(3, 3, 9, "kernel of the depthwise convolutions [P], odd")
     n_stacks: int = bounded(3, 1, 6, "repeats of the dilation pattern [R]")
     n_layers: int = bounded(4, 1, 8, "blocks in a stack, dilation 1, 2, 4, ... [X]")
-    nothing: bool = False  # slots: a class K for "no compound", where the number of compounds varies
+    nothing: bool = (
+        False  # slots: a class K for "no compound", where the number of compounds varies
+    )
 
     def __post_init__(self):
         check(self)
         if self.kernel % 2 == 0:
-            raise ValueError(f"kernel is {self.kernel}; expected an odd number, so that positions stay aligned")
+            raise ValueError(
+                f"kernel is {self.kernel}; expected an odd number, so that positions stay aligned"
+            )
 
     @property
     def dilations(self) -> list[int]:
@@ -101,13 +111,17 @@ class Block(nn.Module):
         self.expand = nn.Linear(width, hidden, bias=False)
         self.first = nn.PReLU()
         self.first_norm = GlobalNorm(hidden)
-        self.depthwise = nn.Parameter(torch.empty(config.kernel, hidden).uniform_(-1, 1) / config.kernel**0.5)
+        self.depthwise = nn.Parameter(
+            torch.empty(config.kernel, hidden).uniform_(-1, 1) / config.kernel**0.5
+        )
         self.second = nn.PReLU()
         self.second_norm = GlobalNorm(hidden)
         # The last block's residual would reach nothing, and so get no gradient.
         self.project = nn.Linear(hidden, 2 * width if residual else width)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, W) -> (B, L, 2 W), or (B, L, W) in the last block
+    def forward(
+        self, x: Tensor
+    ) -> Tensor:  # (B, L, W) -> (B, L, 2 W), or (B, L, W) in the last block
         hidden = self.first_norm(self.first(self.expand(x)))  # (B, L, H)
         hidden = DepthwiseShifts.apply(hidden, self.depthwise, self.dilation)
         return self.project(self.second_norm(self.second(hidden)))
@@ -122,11 +136,15 @@ class Separator(nn.Module):
         self.norm = GlobalNorm(config.n_filters)
         self.bottleneck = nn.Linear(config.n_filters, config.n_bottleneck)
         last = len(config.dilations) - 1
-        self.blocks = nn.ModuleList(Block(config, d, residual=i < last) for i, d in enumerate(config.dilations))
+        self.blocks = nn.ModuleList(
+            Block(config, d, residual=i < last) for i, d in enumerate(config.dilations)
+        )
         self.knee = nn.PReLU()
         self.masks = nn.Linear(config.n_bottleneck, n_masks * config.n_filters)
 
-    def forward(self, encoding: Tensor) -> tuple[Tensor, Tensor]:  # (B, L, N) -> (B, M, L, N), (B, L, W)
+    def forward(
+        self, encoding: Tensor
+    ) -> tuple[Tensor, Tensor]:  # (B, L, N) -> (B, M, L, N), (B, L, W)
         x = self.bottleneck(self.norm(encoding))  # (B, L, W)
         width = x.shape[-1]
         total = torch.zeros_like(x)
@@ -155,14 +173,18 @@ class Network(nn.Module):
         # Fitted on validation mixtures after training, to make the probabilities mean what they say.
         self.register_buffer("temperature", torch.ones(()))
 
-    def _encode(self, mixture: Tensor) -> Tensor:  # (B, P, L) -> (B, L, N): a convolution of kernel 3
+    def _encode(
+        self, mixture: Tensor
+    ) -> Tensor:  # (B, P, L) -> (B, L, N): a convolution of kernel 3
         return self.encoder(F.pad(mixture, (1, 1)).unfold(2, 3, 1).transpose(1, 2).flatten(2))
 
     def encode(self, mixture: Tensor) -> Tensor:
         """Return the encoding, shape (B, N, L), of mixtures or of pure sources, shape (B, P, L)."""
         return self._encode(mixture).transpose(1, 2)
 
-    def _separate(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Separation, Tensor, Tensor]:
+    def _separate(
+        self, mixture: Tensor, touch: Touch | None = None
+    ) -> tuple[Separation, Tensor, Tensor]:
         """Return the record, the separated encodings with channels last (B, M, L, N), and the trunk (B, L, W)."""
         expected = (self.config.n_peaks, self.config.n_positions)
         if mixture.ndim != 3 or mixture.shape[1:] != expected:
@@ -178,8 +200,12 @@ class Network(nn.Module):
         taps = self.decoder(separated).unflatten(-1, (3, self.config.n_peaks))  # (B, M, L, 3, P)
         left, middle, right = taps.unbind(-2)
         # Each place takes a third of its kernel from the place itself and one from each neighbour.
-        multiplets = middle + F.pad(left[..., :-1, :], (0, 0, 1, 0)) + F.pad(right[..., 1:, :], (0, 0, 0, 1))  # (B, M, L, P)
-        record = Separation(*(t.transpose(-1, -2) for t in (encoding, masks, separated, multiplets)))
+        multiplets = (
+            middle + F.pad(left[..., :-1, :], (0, 0, 1, 0)) + F.pad(right[..., 1:, :], (0, 0, 0, 1))
+        )  # (B, M, L, P)
+        record = Separation(
+            *(t.transpose(-1, -2) for t in (encoding, masks, separated, multiplets))
+        )
         return record, separated, trunk
 
     @property
@@ -222,7 +248,10 @@ class Slots(Network):
             If the shape of `mixture` is not the one that the network was made for.
         """
         record, separated, _ = self._separate(mixture, touch)
-        line = F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None] + self.to_line.bias  # (B, C, L, 1)
+        line = (
+            F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
+            + self.to_line.bias
+        )  # (B, C, L, 1)
         line = torch.relu(line).squeeze(-1)  # (B, C, L)
         return self.classifier(line) / self.temperature, record
 
@@ -242,10 +271,18 @@ class Queries(Network):
 
     kind = "queries"
     n_features, n_judges, n_jury = 6, 24, 96
-    knees = (0.003, 0.03, 0.3)  # evidence relative to the mixture counts on these scales, linear below and logarithmic above
+    knees = (
+        0.003,
+        0.03,
+        0.3,
+    )  # evidence relative to the mixture counts on these scales, linear below and logarithmic above
 
     def __init__(self, config: NetworkConfig):
-        n_queries, n_positions, n_cells = config.n_compounds + 1, config.n_positions, config.n_peaks * config.n_positions
+        n_queries, n_positions, n_cells = (
+            config.n_compounds + 1,
+            config.n_positions,
+            config.n_peaks * config.n_positions,
+        )
         super().__init__(config, n_queries)
         self.register_buffer("library", torch.zeros(config.n_compounds, n_cells))
         self.register_buffer("scales", torch.tensor(self.knees))
@@ -257,12 +294,21 @@ class Queries(Network):
         self.judges = nn.Parameter(torch.randn(n_queries, size, self.n_judges) / size**0.5)
         self.judges_bias = nn.Parameter(torch.zeros(n_queries, 1, self.n_judges))
         self.knee_features, self.knee_judges = nn.PReLU(), nn.PReLU()
-        self.to_presence = nn.Parameter(torch.randn(n_queries, self.n_judges, 1) / self.n_judges**0.5)
-        size = n_positions * config.n_bottleneck + len(self.knees) * (n_positions + config.n_compounds)
-        self.jury = nn.Sequential(nn.Linear(size, self.n_jury), nn.PReLU(), nn.Linear(self.n_jury, n_queries))
+        self.to_presence = nn.Parameter(
+            torch.randn(n_queries, self.n_judges, 1) / self.n_judges**0.5
+        )
+        size = n_positions * config.n_bottleneck + len(self.knees) * (
+            n_positions + config.n_compounds
+        )
+        self.jury = nn.Sequential(
+            nn.Linear(size, self.n_jury), nn.PReLU(), nn.Linear(self.n_jury, n_queries)
+        )
         # Where one portion is all there can be nothing is to be learnt.
         keep = nn.Module.register_parameter if config.n_sources > 1 else nn.Module.register_buffer
-        for name, values in (("sharpness", torch.ones(config.n_sources)), ("count_bias", torch.zeros(config.n_sources))):
+        for name, values in (
+            ("sharpness", torch.ones(config.n_sources)),
+            ("count_bias", torch.zeros(config.n_sources)),
+        ):
             keep(self, name, nn.Parameter(values) if config.n_sources > 1 else values)
 
     @torch.no_grad()
@@ -276,7 +322,9 @@ class Queries(Network):
         """Return what least squares gives to each compound (B, K, knees), and what it leaves at each position (B, L, knees)."""
         cells, scale = mixture.flatten(1), rms(mixture)  # (B, P L), (B, 1, 1)
         amounts = cells @ self.unmixing  # (B, K)
-        left = (cells - amounts @ self.library).unflatten(1, mixture.shape[1:]).square().sum(1).sqrt()  # (B, L)
+        left = (
+            (cells - amounts @ self.library).unflatten(1, mixture.shape[1:]).square().sum(1).sqrt()
+        )  # (B, L)
         amounts = amounts * self.library.square().mean(1).sqrt()
         return tuple(torch.asinh(part[..., None] / scale / self.scales) for part in (amounts, left))
 
@@ -285,14 +333,22 @@ class Queries(Network):
         record, separated, trunk = self._separate(mixture, touch)
         # As for the masks: whether a compound is there must not depend on the unit of the areas, how much of it must.
         scale = rms(mixture)[..., None]  # (B, 1, 1, 1)
-        features = F.linear(separated, self.to_features.weight) / scale + self.to_features.bias  # (B, K + 1, L, F)
+        features = (
+            F.linear(separated, self.to_features.weight) / scale + self.to_features.bias
+        )  # (B, K + 1, L, F)
         features = self.knee_features(features).flatten(2).transpose(0, 1)  # (K + 1, B, L F)
         own, left = self._evidence(mixture)
         everyone = torch.cat([own, left], dim=1).flatten(1)  # (B, knees x (K + L))
-        own = F.pad(own, (0, 0, 0, 1)).transpose(0, 1)  # (K + 1, B, knees); the unknown is given no amount
+        own = F.pad(own, (0, 0, 0, 1)).transpose(
+            0, 1
+        )  # (K + 1, B, knees); the unknown is given no amount
         given = torch.cat([features, own, left.flatten(1).expand(len(own), -1, -1)], dim=-1)
-        judged = self.knee_judges(torch.baddbmm(self.judges_bias, given, self.judges))  # (K + 1, B, judges)
-        presence = (judged @ self.to_presence).squeeze(-1).T + self.jury(torch.cat([trunk.flatten(1), everyone], dim=1))
+        judged = self.knee_judges(
+            torch.baddbmm(self.judges_bias, given, self.judges)
+        )  # (K + 1, B, judges)
+        presence = (judged @ self.to_presence).squeeze(-1).T + self.jury(
+            torch.cat([trunk.flatten(1), everyone], dim=1)
+        )
         amounts = torch.einsum("bkpl,klp->bk", record.multiplets[:, :-1], self.templates)
         steps = torch.arange(1, self.config.n_sources + 1, device=mixture.device)
         distance = amounts.clamp(0, self.config.n_sources + 1)[..., None] - steps  # (B, K, Q)

@@ -18,7 +18,14 @@ KINDS = ("singlet", "doublet", "triplet", "quartet", "quintet", "sextet")
 SYMBOLS = ("s", "d", "t", "q", "quint", "sext")
 UNRESOLVED = "multiplet"
 
-_SYNONYMS = {"quin": "quintet", "pent": "quintet", "p": "quintet", "sxt": "sextet", "m": UNRESOLVED, UNRESOLVED: UNRESOLVED}
+_SYNONYMS = {
+    "quin": "quintet",
+    "pent": "quintet",
+    "p": "quintet",
+    "sxt": "sextet",
+    "m": UNRESOLVED,
+    UNRESOLVED: UNRESOLVED,
+}
 _SYNONYMS |= dict(zip(KINDS, KINDS)) | dict(zip(SYMBOLS, KINDS))
 
 
@@ -32,7 +39,9 @@ def parse_kind(text: str) -> str:
     """
     kind = _SYNONYMS.get(text.strip().lower().rstrip("."))
     if kind is None:
-        raise ValueError(f"unknown multiplicity {text!r}; expected one of {', '.join(SYMBOLS)}, m, or their full names")
+        raise ValueError(
+            f"unknown multiplicity {text!r}; expected one of {', '.join(SYMBOLS)}, m, or their full names"
+        )
     return kind
 
 
@@ -67,7 +76,9 @@ def pattern(kind: str, n_peaks: int = 6) -> np.ndarray:
         return np.full(n_peaks, 1.0 / n_peaks)
     row = pascal_row(KINDS.index(name))
     if len(row) > n_peaks:
-        raise ValueError(f"a {name} has {len(row)} peaks; n_peaks is {n_peaks}: raise n_peaks or choose another kind")
+        raise ValueError(
+            f"a {name} has {len(row)} peaks; n_peaks is {n_peaks}: raise n_peaks or choose another kind"
+        )
     return np.pad(row / row.sum(), (0, n_peaks - len(row)))
 
 
@@ -76,7 +87,9 @@ def all_patterns(n_peaks: int = 6) -> np.ndarray:
     return np.stack([pattern(kind, n_peaks) for kind in KINDS[:n_peaks]])
 
 
-MAX_LINES = 18  # as the design document has it; 98.3 % of the first-order multiplets of GISSMO have no more
+MAX_LINES = (
+    18  # as the design document has it; 98.3 % of the first-order multiplets of GISSMO have no more
+)
 MAX_TREE_LINES = 512
 MAX_COUPLING = 50.0  # Hz; the largest between protons, in a CH2 group, are near 20
 SAME_LINE = 1e-6  # Hz
@@ -84,13 +97,41 @@ UNRESOLVED_WIDTH = 33.0  # Hz
 
 # Symbol -> number of equivalent neighbours.
 PARTNERS = {"s": 0, "d": 1, "t": 2, "q": 3, "quint": 4, "sext": 5, "sept": 6, "oct": 7, "non": 8}
-_SHORT = {"quin": "quint", "pent": "quint", "p": "quint", "sxt": "sext", "spt": "sept", "hept": "sept", "br": "b", "broad": "b"}
-_FULL = {"singlet": "s", "doublet": "d", "double": "d", "triplet": "t", "triple": "t", "quartet": "q", "quintet": "quint"}
-_FULL |= {"quintuplet": "quint", "pentet": "quint", "sextet": "sext", "septet": "sept", "heptet": "sept", "octet": "oct"}
+_SHORT = {
+    "quin": "quint",
+    "pent": "quint",
+    "p": "quint",
+    "sxt": "sext",
+    "spt": "sept",
+    "hept": "sept",
+    "br": "b",
+    "broad": "b",
+}
+_FULL = {
+    "singlet": "s",
+    "doublet": "d",
+    "double": "d",
+    "triplet": "t",
+    "triple": "t",
+    "quartet": "q",
+    "quintet": "quint",
+}
+_FULL |= {
+    "quintuplet": "quint",
+    "pentet": "quint",
+    "sextet": "sext",
+    "septet": "sept",
+    "heptet": "sept",
+    "octet": "oct",
+}
 _FULL |= {"nonet": "non", "multiplet": "m", "of": ""}
 _WORDS = {symbol: symbol for symbol in (*PARTNERS, "m", "b")} | _SHORT | _FULL
 # The longest word first: "quint" is no quartet.
-_WORD = re.compile("|".join(sorted((f"{word}s?" if word in _FULL else word for word in _WORDS), key=len, reverse=True)))
+_WORD = re.compile(
+    "|".join(
+        sorted((f"{word}s?" if word in _FULL else word for word in _WORDS), key=len, reverse=True)
+    )
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +206,17 @@ def check_couplings(kind: str, couplings: Sequence[float]) -> None:
     in_range = all(0 <= value <= MAX_COUPLING for value in couplings)
     if not in_range or len(couplings) != needed:
         given = ", ".join(f"{value:g}" for value in couplings[:12]) or "none"
-        expected = f"{needed}, in Hz: one for each splitting" if in_range else f"0 to {MAX_COUPLING:g} Hz each"
+        expected = (
+            f"{needed}, in Hz: one for each splitting"
+            if in_range
+            else f"0 to {MAX_COUPLING:g} Hz each"
+        )
         raise ValueError(f"couplings of {kind!r} are {given}; expected {expected}")
     n_lines = 2**needed if symbols == ("m",) else prod(PARTNERS[symbol] + 1 for symbol in symbols)
     if n_lines > MAX_TREE_LINES:
-        raise ValueError(f"{kind!r} has {n_lines:,} lines; expected at most {MAX_TREE_LINES}: give it as m without couplings")
+        raise ValueError(
+            f"{kind!r} has {n_lines:,} lines; expected at most {MAX_TREE_LINES}: give it as m without couplings"
+        )
 
 
 def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
@@ -208,9 +255,15 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
     symbols = parse_tree(kind)[1]
     if symbols == ("m",) and not couplings:
         step = UNRESOLVED_WIDTH / MAX_LINES
-        return _lines((np.arange(MAX_LINES) - (MAX_LINES - 1) / 2) * step, np.full(MAX_LINES, 1 / MAX_LINES), resolved=False)
+        return _lines(
+            (np.arange(MAX_LINES) - (MAX_LINES - 1) / 2) * step,
+            np.full(MAX_LINES, 1 / MAX_LINES),
+            resolved=False,
+        )
     offsets, areas = np.zeros(1), np.ones(1)
-    for symbol, coupling in zip(("d",) * len(couplings) if symbols == ("m",) else symbols, couplings):
+    for symbol, coupling in zip(
+        ("d",) * len(couplings) if symbols == ("m",) else symbols, couplings
+    ):
         steps, ratios = _splitting(symbol)
         offsets = (offsets[:, None] + coupling * steps).ravel()
         areas = (areas[:, None] * ratios).ravel()
@@ -237,10 +290,14 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
 def _splitting(symbol: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the places, in couplings, and the area ratios of one splitting."""
     n_neighbours = PARTNERS[symbol]
-    return np.arange(n_neighbours + 1) - n_neighbours / 2, pascal_row(n_neighbours) / 2**n_neighbours
+    return np.arange(n_neighbours + 1) - n_neighbours / 2, pascal_row(
+        n_neighbours
+    ) / 2**n_neighbours
 
 
-def _lines(offsets: np.ndarray, areas: np.ndarray, merged: bool = False, resolved: bool = True) -> Lines:
+def _lines(
+    offsets: np.ndarray, areas: np.ndarray, merged: bool = False, resolved: bool = True
+) -> Lines:
     offsets = offsets - areas @ offsets
     # One object serves everyone who asks for the same multiplet.
     offsets.setflags(write=False)

@@ -58,10 +58,16 @@ def preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def build(name: str, seed: int, mixture: MixtureConfig | None = None, library: Library | None = None) -> Dataset:
+def build(
+    name: str, seed: int, mixture: MixtureConfig | None = None, library: Library | None = None
+) -> Dataset:
     """Build the data set of a preset; `mixture` and `library` replace the preset's own (then its preset is "own")."""
     recipe = preset(name)
     if library is not None:
         return split(library, mixture or recipe.mixture, seed, recipe.n_train, recipe.n_test, "own")
-    library = metabolite_library() if recipe.library is None else random_library(recipe.library, generator(seed, "library"))
+    library = (
+        metabolite_library()
+        if recipe.library is None
+        else random_library(recipe.library, generator(seed, "library"))
+    )
     return split(library, mixture or recipe.mixture, seed, recipe.n_train, recipe.n_test, name)

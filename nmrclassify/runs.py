@@ -55,7 +55,13 @@ def new_id(kind: str, preset: str, seed: int) -> str:
     return f"{stamp}-{kind}-{preset}-s{seed}-{secrets.token_hex(6)}"
 
 
-def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str, steps: Timeline | None = None) -> Path:
+def save(
+    checkpoint: Checkpoint,
+    history: list[dict],
+    folder: Path,
+    made_by: str,
+    steps: Timeline | None = None,
+) -> Path:
     """Write a run's files, each atomically, and return the path of its model; `steps` lets one travel back through it."""
     config = {
         "made_by": made_by,
@@ -74,7 +80,9 @@ def save(checkpoint: Checkpoint, history: list[dict], folder: Path, made_by: str
     checkpoints.save(checkpoint, model)
     if steps is not None:
         checkpoints.write_atomically(folder / timeline.FILE, steps.to_bytes())
-    checkpoints.write_atomically(folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode())
+    checkpoints.write_atomically(
+        folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode()
+    )
     # Last, because a folder counts as a run once it has its configuration.
     checkpoints.write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
     return model
@@ -84,10 +92,14 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     """Write what `resume` needs to go on with an unfinished training."""
     state = trainer.state()
     checkpoint = Checkpoint.from_trainer(trainer, {})
-    header = {"state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})}
+    header = {
+        "state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})
+    }
     checkpoints.write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
     checkpoints.write_atomically(folder / timeline.FILE, trainer.timeline.to_bytes())
-    checkpoints.write_atomically(folder / "state.safetensors", save_tensors(state["tensors"], metadata=header))
+    checkpoints.write_atomically(
+        folder / "state.safetensors", save_tensors(state["tensors"], metadata=header)
+    )
 
 
 def resume(folder: Path) -> Trainer:
@@ -101,15 +113,21 @@ def resume(folder: Path) -> Trainer:
     if not (folder / "state.safetensors").is_file():
         raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
     checkpoint = checkpoints.load(folder / "start.safetensors")
-    trainer = Trainer(checkpoint.dataset, checkpoint.training, checkpoint.seed, checkpoint.model.kind)
+    trainer = Trainer(
+        checkpoint.dataset, checkpoint.training, checkpoint.seed, checkpoint.model.kind
+    )
     try:
         with safe_open(folder / "state.safetensors", "pt") as file:
             state = json.loads(file.metadata()["state"])
-            trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}})
+            trainer.load_state(
+                state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}}
+            )
         if (folder / timeline.FILE).is_file():
             trainer.timeline = timeline.load(folder / timeline.FILE, trainer.model)
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
-        raise ValueError(f"the state in {folder} is damaged ({error}); leave out --resume to start again") from error
+        raise ValueError(
+            f"the state in {folder} is damaged ({error}); leave out --resume to start again"
+        ) from error
     return trainer
 
 
@@ -125,7 +143,15 @@ def _read(folder: Path) -> Run | None:
     try:
         config = json.loads((folder / "config.json").read_text())
         accuracy = float(config["metrics"]["compound_accuracy"])
-        return Run(folder.name, folder, str(config["made_by"]), str(config["model"]), str(config["preset"]), int(config["steps"]), accuracy)
+        return Run(
+            folder.name,
+            folder,
+            str(config["made_by"]),
+            str(config["model"]),
+            str(config["preset"]),
+            int(config["steps"]),
+            accuracy,
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not a run, or one that is being written
 
@@ -140,7 +166,9 @@ def find(run_id: str) -> Run:
     """
     run = _read(home() / run_id) if _ID.fullmatch(run_id) else None
     if run is None:
-        raise ValueError(f"no run is called {run_id[:80]!r}; it may have been removed, pick another one")
+        raise ValueError(
+            f"no run is called {run_id[:80]!r}; it may have been removed, pick another one"
+        )
     return run
 
 

@@ -75,7 +75,11 @@ class Recipe:
 
 # What each page's main figure is, given `model`, `data`, `sample` and `plain`, the mixture before edits.
 _OVERVIEW = (
-    ("from nmrclassify import figures", "from nmrclassify.answers import answer, compare", "from nmrclassify.drawing import Theme"),
+    (
+        "from nmrclassify import figures",
+        "from nmrclassify.answers import answer, compare",
+        "from nmrclassify.drawing import Theme",
+    ),
     (
         "given = answer(model, sample.areas)",
         "{truth}",
@@ -88,10 +92,16 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pages/train.py": _OVERVIEW,
     "pages/mixtures.py": (
         ("from nmrclassify import figures", "from nmrclassify.drawing import Theme"),
-        ('figure = figures.area_maps([("Mixture: 6 peaks x positions", sample.areas[None])], data.library.axis, Theme(), outputs=False)',),
+        (
+            'figure = figures.area_maps([("Mixture: 6 peaks x positions", sample.areas[None])], data.library.axis, Theme(), outputs=False)',
+        ),
     ),
     "pages/masks.py": (
-        ("from nmrclassify import figures", "from nmrclassify.answers import answer", "from nmrclassify.drawing import Theme"),
+        (
+            "from nmrclassify import figures",
+            "from nmrclassify.answers import answer",
+            "from nmrclassify.drawing import Theme",
+        ),
         (
             "given = answer(model, sample.areas)",
             'figure = figures.mask_maps([("Masks the network estimated", given.masks)], data.library.axis, Theme(),',
@@ -99,7 +109,11 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "pages/separation.py": (
-        ("from nmrclassify import figures", "from nmrclassify.answers import answer", "from nmrclassify.drawing import Theme"),
+        (
+            "from nmrclassify import figures",
+            "from nmrclassify.answers import answer",
+            "from nmrclassify.drawing import Theme",
+        ),
         (
             "given = answer(model, sample.areas)",
             'figure = figures.area_maps([("Separated by the network", given.multiplets)], data.library.axis, Theme(),',
@@ -115,7 +129,11 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "pages/whatif.py": (
-        ("from nmrclassify import change_figures", "from nmrclassify.contrast import contrast", "from nmrclassify.drawing import Theme"),
+        (
+            "from nmrclassify import change_figures",
+            "from nmrclassify.contrast import contrast",
+            "from nmrclassify.drawing import Theme",
+        ),
         (
             "found = contrast((model, plain.areas), (model, sample.areas))",
             "print(found.presence.round(3))  # before, after",
@@ -123,7 +141,11 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "pages/evaluate.py": (
-        ("from nmrclassify import figures", "from nmrclassify.drawing import Theme", "from nmrclassify.metrics import evaluate"),
+        (
+            "from nmrclassify import figures",
+            "from nmrclassify.drawing import Theme",
+            "from nmrclassify.metrics import evaluate",
+        ),
         (
             "result = evaluate(model, data.test_mixtures(){weight})",
             "print(result.summary())",
@@ -133,7 +155,11 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "pages/robustness.py": (
-        ("from nmrclassify import curves", "from nmrclassify.bench.robustness import SWEEPS, measured", "from nmrclassify.drawing import Theme"),
+        (
+            "from nmrclassify import curves",
+            "from nmrclassify.bench.robustness import SWEEPS, measured",
+            "from nmrclassify.drawing import Theme",
+        ),
         (
             "results = measured()",
             'rows = curves.over_seeds(results[results["sweep"] == "shift_jitter"])',
@@ -161,7 +187,10 @@ def code(page: str, recipe: Recipe) -> str:
     imports, figure = _FIGURES[page]
     known = recipe.truth and (recipe.number is not None or recipe.labels is not None)
     lines, more = _data("data", recipe.seed, recipe.mixture, recipe)
-    needed = [*more, *(line if known else line.replace("answer, compare", "answer") for line in imports)]
+    needed = [
+        *more,
+        *(line if known else line.replace("answer, compare", "answer") for line in imports),
+    ]
     for made, names in (_model(recipe), _mixture(recipe)):
         lines += made
         needed += names
@@ -171,7 +200,13 @@ def code(page: str, recipe: Recipe) -> str:
             f"truth = compare(given, sample.areas, sample.sources, sample.labels, {weight!r}, "
             "sample.unknown, sample.concentrations)"
         )
-    values = {"truth": truth, "weight": f", {weight!r}" if weight != 1 else "", "output": recipe.output, "filter": recipe.filter, "position": recipe.position}
+    values = {
+        "truth": truth,
+        "weight": f", {weight!r}" if weight != 1 else "",
+        "output": recipe.output,
+        "filter": recipe.filter,
+        "position": recipe.position,
+    }
     lines += [_filled(line, values) for line in figure]
     return "\n".join([*_merged(needed), "", *lines, "figure.show()", ""])
 
@@ -179,7 +214,9 @@ def code(page: str, recipe: Recipe) -> str:
 def compared(first: Recipe, second: Recipe) -> str:
     """Return a program that sets two states side by side, as the page Compare does; its `figure` is of the separated multiplets."""
     needed = [
-        "from nmrclassify import change_figures", "from nmrclassify.contrast import contrast", "from nmrclassify.drawing import Theme",
+        "from nmrclassify import change_figures",
+        "from nmrclassify.contrast import contrast",
+        "from nmrclassify.drawing import Theme",
     ]
     sides = []
     for name, recipe in (("a", first), ("b", second)):
@@ -188,15 +225,25 @@ def compared(first: Recipe, second: Recipe) -> str:
         for made, names in (_model(recipe), _mixture(recipe)):
             lines += made
             needed += names
-        sides += [f"def side_{name}():", *(f"    {line}" for line in lines), "    return data, model, sample", "", ""]
+        sides += [
+            f"def side_{name}():",
+            *(f"    {line}" for line in lines),
+            "    return data, model, sample",
+            "",
+            "",
+        ]
     return "\n".join(
         [
-            *_merged(needed), "", "", *sides,
+            *_merged(needed),
+            "",
+            "",
+            *sides,
             "(data, model_a, sample_a), (_, model_b, sample_b) = side_a(), side_b()",
             "found = contrast((model_a, sample_a.areas), (model_b, sample_b.areas))",
             "print(found.presence.round(3))  # A, B",
             'figure = change_figures.multiplet_change(found, data.library.names, data.library.axis, Theme(), ("A", "B"))',
-            "figure.show()", "",
+            "figure.show()",
+            "",
         ]
     )
 
@@ -213,15 +260,24 @@ def _merged(imports: list[str]) -> list[str]:
     for line in imports:
         _, module, _, names = line.split(" ", 3)
         joined.setdefault(module, set()).update(names.split(", "))
-    return [f"from {module} import {', '.join(sorted(names, key=str.lower))}" for module, names in sorted(joined.items())]
+    return [
+        f"from {module} import {', '.join(sorted(names, key=str.lower))}"
+        for module, names in sorted(joined.items())
+    ]
 
 
 def _changed(config: Any, usual: Any) -> str:
     """Return a configuration's arguments that differ from `usual`, as code."""
-    return ", ".join(f"{f.name}={getattr(config, f.name)!r}" for f in fields(config) if getattr(config, f.name) != getattr(usual, f.name))
+    return ", ".join(
+        f"{f.name}={getattr(config, f.name)!r}"
+        for f in fields(config)
+        if getattr(config, f.name) != getattr(usual, f.name)
+    )
 
 
-def _data(name: str, seed: int, mixture: MixtureConfig, recipe: Recipe) -> tuple[list[str], list[str]]:
+def _data(
+    name: str, seed: int, mixture: MixtureConfig, recipe: Recipe
+) -> tuple[list[str], list[str]]:
     needed = ["from nmrclassify.presets import build"]
     usual = PRESETS[recipe.preset].mixture if recipe.preset in PRESETS else MixtureConfig()
     own = recipe.preset not in PRESETS
@@ -230,8 +286,14 @@ def _data(name: str, seed: int, mixture: MixtureConfig, recipe: Recipe) -> tuple
         arguments.append(f"mixture=MixtureConfig({_changed(mixture, MixtureConfig())})")
         needed.append("from nmrclassify.mixtures import MixtureConfig")
     if own:
-        needed += ["from nmrclassify.tables import read_library", "from nmrclassify.axis import Axis", "from pathlib import Path"]
-        lines.append(f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r}, {recipe.n_peaks})  # the page Mixtures offers it as CSV')
+        needed += [
+            "from nmrclassify.tables import read_library",
+            "from nmrclassify.axis import Axis",
+            "from pathlib import Path",
+        ]
+        lines.append(
+            f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r}, {recipe.n_peaks})  # the page Mixtures offers it as CSV'
+        )
         arguments.append("library=library")
     return [*lines, f"{name} = build({', '.join(arguments)})"], needed
 
@@ -245,10 +307,13 @@ def _model(recipe: Recipe) -> tuple[list[str], list[str]]:
             ["from nmrclassify.training import model_for"],
         )
     if recipe.model == "upload":
-        return ['model = load("model.safetensors").model  # the file that you uploaded'], ["from nmrclassify.checkpoints import load"]
+        return ['model = load("model.safetensors").model  # the file that you uploaded'], [
+            "from nmrclassify.checkpoints import load"
+        ]
     if recipe.model != "training" and recipe.last:
         return [f'model = load(find({recipe.model!r}).folder / "model.safetensors").model'], [
-            "from nmrclassify.checkpoints import load", "from nmrclassify.runs import find",
+            "from nmrclassify.checkpoints import load",
+            "from nmrclassify.runs import find",
         ]
     # All randomness is a function of seed and step, so training again gives the same weights, if it is on the same data.
     seed = recipe.seed if recipe.own_seed is None else recipe.own_seed
@@ -277,18 +342,36 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
             'mixtures = mix_at(data.library, labels, amounts, data.config, generator(data.seed, "view"))',
             "plain = Sample.of(mixtures, 0)",
         ]
-        needed += ["from numpy import array, float32", "from nmrclassify.mixtures import generator, mix_at"]
+        needed += [
+            "from numpy import array, float32",
+            "from nmrclassify.mixtures import generator, mix_at",
+        ]
     elif recipe.number is not None:
-        lines = [f"plain = Sample.of(data.test_mixtures(), {recipe.number - 1})  # test mixture {recipe.number}"]
+        lines = [
+            f"plain = Sample.of(data.test_mixtures(), {recipe.number - 1})  # test mixture {recipe.number}"
+        ]
     else:
-        lines = ['plain = Sample(read_mixture(Path("mixture.csv").read_bytes(), data.library.axis, data.library.n_peaks))  # that you uploaded']
+        lines = [
+            'plain = Sample(read_mixture(Path("mixture.csv").read_bytes(), data.library.axis, data.library.n_peaks))  # that you uploaded'
+        ]
         needed += ["from nmrclassify.tables import read_mixture", "from pathlib import Path"]
     if recipe.foreign is not None:
-        made = "mixtures" if recipe.labels is not None else f"data.test_mixtures()[{recipe.number - 1}:{recipe.number}]"
+        made = (
+            "mixtures"
+            if recipe.labels is not None
+            else f"data.test_mixtures()[{recipe.number - 1}:{recipe.number}]"
+        )
         lines[-1:] = [
             f'stranger = foreign_compounds(data.library, 1, generator(data.seed, "unknown", {recipe.foreign}))',
             f"plain = Sample.of(with_unknown({made}, stranger, ones(1)), 0)",
         ]
-        needed += ["from numpy import ones", "from nmrclassify.mixtures import foreign_compounds, generator, with_unknown"]
-    lines.append(f"sample = apply(plain, from_text({recipe.edits!r}), data.library)" if recipe.edits else "sample = plain")
+        needed += [
+            "from numpy import ones",
+            "from nmrclassify.mixtures import foreign_compounds, generator, with_unknown",
+        ]
+    lines.append(
+        f"sample = apply(plain, from_text({recipe.edits!r}), data.library)"
+        if recipe.edits
+        else "sample = plain"
+    )
     return lines, needed if recipe.edits else ["from nmrclassify.edits import Sample", *needed[1:]]

@@ -68,28 +68,185 @@ MANY = {4: 0.55, 6: 0.33, 9: 0.12}
 # What tends to go with what, before it is fitted to the shares above. Rounded from GISSMO, where each row adds up to 1.
 _EDGES = (2.0, 3.0, 4.0, AROMATIC)
 _PROTONS_AT = np.array(  # region x protons
-    [[0.31, 0.19, 0.33, 0.17], [0.31, 0.27, 0.36, 0.06], [0.42, 0.32, 0.15, 0.11], [0.63, 0.34, 0.02, 0.01], [0.77, 0.22, 0.001, 0.009]]
+    [
+        [0.31, 0.19, 0.33, 0.17],
+        [0.31, 0.27, 0.36, 0.06],
+        [0.42, 0.32, 0.15, 0.11],
+        [0.63, 0.34, 0.02, 0.01],
+        [0.77, 0.22, 0.001, 0.009],
+    ]
 )
-_KINDS = ("s", "d", "t", "q", "dd", "dt", "td", "tt", "ddd", "ddt", "quint", "sext", "sept", "dq", "m")
+_KINDS = (
+    "s",
+    "d",
+    "t",
+    "q",
+    "dd",
+    "dt",
+    "td",
+    "tt",
+    "ddd",
+    "ddt",
+    "quint",
+    "sext",
+    "sept",
+    "dq",
+    "m",
+)
 _KINDS_AT = np.array(  # region x kind
     [
-        [0.13, 0.16, 0.14, 0.001, 0.01, 0.005, 0.005, 0.05, 0.02, 0.01, 0.08, 0.02, 0.005, 0.01, 0.21],
-        [0.39, 0.03, 0.15, 0.02, 0.14, 0.03, 0.01, 0.02, 0.06, 0.02, 0.03, 0.002, 0.01, 0.002, 0.05],
-        [0.28, 0.07, 0.18, 0.02, 0.27, 0.03, 0.01, 0.02, 0.05, 0.002, 0.04, 0.001, 0.01, 0.001, 0.005],
+        [
+            0.13,
+            0.16,
+            0.14,
+            0.001,
+            0.01,
+            0.005,
+            0.005,
+            0.05,
+            0.02,
+            0.01,
+            0.08,
+            0.02,
+            0.005,
+            0.01,
+            0.21,
+        ],
+        [
+            0.39,
+            0.03,
+            0.15,
+            0.02,
+            0.14,
+            0.03,
+            0.01,
+            0.02,
+            0.06,
+            0.02,
+            0.03,
+            0.002,
+            0.01,
+            0.002,
+            0.05,
+        ],
+        [
+            0.28,
+            0.07,
+            0.18,
+            0.02,
+            0.27,
+            0.03,
+            0.01,
+            0.02,
+            0.05,
+            0.002,
+            0.04,
+            0.001,
+            0.01,
+            0.001,
+            0.005,
+        ],
         [0.29, 0.2, 0.11, 0.05, 0.18, 0.03, 0.02, 0.01, 0.05, 0.01, 0.01, 0.003, 0.007, 0.01, 0.01],
-        [0.11, 0.31, 0.22, 0.002, 0.22, 0.05, 0.03, 0.015, 0.035, 0.002, 0.006, 0.0001, 0.0001, 0.001, 0.001],
+        [
+            0.11,
+            0.31,
+            0.22,
+            0.002,
+            0.22,
+            0.05,
+            0.03,
+            0.015,
+            0.035,
+            0.002,
+            0.006,
+            0.0001,
+            0.0001,
+            0.001,
+            0.001,
+        ],
     ]
 )
 _KINDS_OF = np.array(  # protons x kind
     [
-        [0.09, 0.3, 0.08, 0.008, 0.3, 0.03, 0.03, 0.025, 0.07, 0.02, 0.001, 0.001, 0.005, 0.01, 0.04],
-        [0.19, 0.04, 0.5, 0.03, 0.07, 0.08, 0.01, 0.02, 0.003, 0.001, 0.03, 0.005, 0.001, 0.005, 0.01],
-        [0.76, 0.12, 0.11, 0.001, 0.002, 0.001, 0.001, 0.001, 0.001, 0.0001, 0.0001, 0.0001, 0.0001, 0.0001, 0.0001],
-        [0.45, 0.09, 0.04, 0.001, 0.001, 0.001, 0.001, 0.002, 0.001, 0.0001, 0.3, 0.001, 0.01, 0.0001, 0.01],
+        [
+            0.09,
+            0.3,
+            0.08,
+            0.008,
+            0.3,
+            0.03,
+            0.03,
+            0.025,
+            0.07,
+            0.02,
+            0.001,
+            0.001,
+            0.005,
+            0.01,
+            0.04,
+        ],
+        [
+            0.19,
+            0.04,
+            0.5,
+            0.03,
+            0.07,
+            0.08,
+            0.01,
+            0.02,
+            0.003,
+            0.001,
+            0.03,
+            0.005,
+            0.001,
+            0.005,
+            0.01,
+        ],
+        [
+            0.76,
+            0.12,
+            0.11,
+            0.001,
+            0.002,
+            0.001,
+            0.001,
+            0.001,
+            0.001,
+            0.0001,
+            0.0001,
+            0.0001,
+            0.0001,
+            0.0001,
+            0.0001,
+        ],
+        [
+            0.45,
+            0.09,
+            0.04,
+            0.001,
+            0.001,
+            0.001,
+            0.001,
+            0.002,
+            0.001,
+            0.0001,
+            0.3,
+            0.001,
+            0.01,
+            0.0001,
+            0.01,
+        ],
     ]
 )
 # Usual couplings of each splitting in Hz, the first group's first: aliphatic, aromatic.
-_USUAL = {"d": (7.5, 7.5), "t": (7.1, 7.0), "q": (7.2, 2.0), "quint": (5.0, 2.5), "sext": (6.5, 2.0), "sept": (6.8, 2.0)}
+_USUAL = {
+    "d": (7.5, 7.5),
+    "t": (7.1, 7.0),
+    "q": (7.2, 2.0),
+    "quint": (5.0, 2.5),
+    "sext": (6.5, 2.0),
+    "sept": (6.8, 2.0),
+}
 _USUAL_NEXT = ((10.5, 5.5, 3.5), (8.0, 2.5, 1.2))  # of a dd, ddd, dt, ...
 _USUAL_M = (13.5, 9.5, 6.8, 4.8)
 
@@ -99,9 +256,21 @@ class SyntheticConfig:
     """Size of a synthetic library, and which real library it resembles."""
 
     n_compounds: int = bounded(877, 1, 10_000, "compounds, the classes K")
-    metabolites: float = bounded(0.5, 0.0, 1.0, "share of compounds with the statistics of HMDB; the others have those of GISSMO")
-    sharing: float = bounded(0.8, 0.0, 1.0, "probability that two multiplets next to each other share a coupling")
-    relatives: float = bounded(0.35, 0.0, 1.0, "share of compounds that have some multiplets nearly as another compound has them")
+    metabolites: float = bounded(
+        0.5,
+        0.0,
+        1.0,
+        "share of compounds with the statistics of HMDB; the others have those of GISSMO",
+    )
+    sharing: float = bounded(
+        0.8, 0.0, 1.0, "probability that two multiplets next to each other share a coupling"
+    )
+    relatives: float = bounded(
+        0.35,
+        0.0,
+        1.0,
+        "share of compounds that have some multiplets nearly as another compound has them",
+    )
 
     def __post_init__(self):
         check(self)
@@ -125,7 +294,9 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
     ValueError
         If compounds that can be told apart cannot be found.
     """
-    is_metabolite = rng.permutation(np.arange(config.n_compounds) < round(config.metabolites * config.n_compounds))
+    is_metabolite = rng.permutation(
+        np.arange(config.n_compounds) < round(config.metabolites * config.n_compounds)
+    )
     drawn: list[list[tuple]] = [[] for _ in is_metabolite]
     missing = np.arange(config.n_compounds)
     for _ in range(50):
@@ -137,7 +308,9 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
                     drawn[k] = rows
         compounds = _as_compounds(drawn)
         groups = alike(compounds, FULL_AXIS)
-        missing = np.setdiff1d(np.arange(config.n_compounds), np.unique(groups, return_index=True)[1])
+        missing = np.setdiff1d(
+            np.arange(config.n_compounds), np.unique(groups, return_index=True)[1]
+        )
         if not len(missing):
             return compounds
     raise ValueError(
@@ -156,7 +329,15 @@ def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -
         moves = 0.015 * rng.standard_t(2, len(keep)).clip(-15, 15)
         # Neighbours still share a coupling after it has changed.
         values = sorted({j for i in keep for j in other[i][3]})
-        changed = dict(zip(values, (np.array(values) + 0.15 * rng.standard_normal(len(values))).clip(0.3, 40).round(2).tolist()))
+        changed = dict(
+            zip(
+                values,
+                (np.array(values) + 0.15 * rng.standard_normal(len(values)))
+                .clip(0.3, 40)
+                .round(2)
+                .tolist(),
+            )
+        )
         taken = []
         for i, move in zip(keep, moves.tolist()):
             ppm, protons, kind, couplings = other[i]
@@ -178,7 +359,9 @@ def _quantile(pairs: tuple[tuple[float, float], ...], share: np.ndarray) -> np.n
     return np.interp(share, *zip(*pairs))
 
 
-def _draw(statistics: Statistics, n: int, sharing: float, rng: np.random.Generator) -> list[list[tuple]]:
+def _draw(
+    statistics: Statistics, n: int, sharing: float, rng: np.random.Generator
+) -> list[list[tuple]]:
     """Draw n compounds as lists of (ppm, protons, kind, couplings), ppm ascending."""
     sizes = np.rint(_quantile(statistics.sizes, rng.random(n))).astype(int)
     compound = np.repeat(np.arange(n), sizes)
@@ -193,39 +376,64 @@ def _draw(statistics: Statistics, n: int, sharing: float, rng: np.random.Generat
     return drawn
 
 
-def _shifts(statistics: Statistics, compound: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def _shifts(
+    statistics: Statistics, compound: np.ndarray, n: int, rng: np.random.Generator
+) -> np.ndarray:
     """Draw shifts that cluster within a compound and follow the measured quantiles over all compounds."""
     values, shares = [pair[1] for pair in statistics.ppm], [pair[0] for pair in statistics.ppm]
     aliphatic = float(np.interp(AROMATIC, values, shares))
     # The aromatic share of a compound is near 0 or 1 more often than between.
-    aromatic = rng.random(len(compound)) < rng.beta(1.4 * (1 - aliphatic), 1.4 * aliphatic, n)[compound]
+    aromatic = (
+        rng.random(len(compound)) < rng.beta(1.4 * (1 - aliphatic), 1.4 * aliphatic, n)[compound]
+    )
     # A common part moves the multiplets of a compound, and of one region, together; each alone stays uniform.
     common = rng.standard_normal((2, n))[aromatic.astype(int), compound]
     share = ndtr(np.sqrt(0.35) * common + np.sqrt(0.65) * rng.standard_normal(len(compound)))
-    return _quantile(statistics.ppm, np.where(aromatic, aliphatic + share * (1 - aliphatic), share * aliphatic))
+    return _quantile(
+        statistics.ppm, np.where(aromatic, aliphatic + share * (1 - aliphatic), share * aliphatic)
+    )
 
 
-def _protons_and_kinds(statistics: Statistics, ppm: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, list[str]]:
+def _protons_and_kinds(
+    statistics: Statistics, ppm: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, list[str]]:
     """Draw protons and kinds that suit the shifts, and follow the measured shares over all shifts."""
     rare = 1 - sum(statistics.kinds.values())
     shares = np.array([statistics.kinds.get(kind, 0) + rare * RARE.get(kind, 0) for kind in _KINDS])
     values, below = [pair[1] for pair in statistics.ppm], [pair[0] for pair in statistics.ppm]
     at = np.diff(np.concatenate([[0], np.interp(_EDGES, values, below), [1]]))
-    joint = _PROTONS_AT[:, :, None] * _KINDS_AT[:, None] * _KINDS_OF / shares.clip(1e-3)  # (regions, protons, kinds)
+    joint = (
+        _PROTONS_AT[:, :, None] * _KINDS_AT[:, None] * _KINDS_OF / shares.clip(1e-3)
+    )  # (regions, protons, kinds)
     for _ in range(100):  # iterative proportional fitting
-        for axis, target in enumerate((at, np.array(list(PROTONS.values())), shares / shares.sum())):
+        for axis, target in enumerate(
+            (at, np.array(list(PROTONS.values())), shares / shares.sum())
+        ):
             shape = [-1 if k == axis else 1 for k in range(3)]
-            joint *= (target / joint.sum(axis=tuple(k for k in range(3) if k != axis))).reshape(shape)
+            joint *= (target / joint.sum(axis=tuple(k for k in range(3) if k != axis))).reshape(
+                shape
+            )
     chance = joint.reshape(len(at), -1).cumsum(axis=1)
     region = np.searchsorted(_EDGES, ppm, side="right")
-    cell = (rng.random((len(ppm), 1)) * chance[region, -1:] >= chance[region]).sum(axis=1).clip(max=chance.shape[1] - 1)
+    cell = (
+        (rng.random((len(ppm), 1)) * chance[region, -1:] >= chance[region])
+        .sum(axis=1)
+        .clip(max=chance.shape[1] - 1)
+    )
     protons = np.array(list(PROTONS))[cell // len(_KINDS)]
     many = rng.choice(list(MANY), size=len(ppm), p=list(MANY.values()))
-    return np.where(protons > 3, many, protons).astype(float), [_KINDS[k] for k in cell % len(_KINDS)]
+    return np.where(protons > 3, many, protons).astype(float), [
+        _KINDS[k] for k in cell % len(_KINDS)
+    ]
 
 
 def _couplings(
-    statistics: Statistics, compound: np.ndarray, ppm: np.ndarray, kinds: list[str], sharing: float, rng: np.random.Generator
+    statistics: Statistics,
+    compound: np.ndarray,
+    ppm: np.ndarray,
+    kinds: list[str],
+    sharing: float,
+    rng: np.random.Generator,
 ) -> list[tuple[float, ...]]:
     """Draw couplings: as many values as there are splittings, the largest where large ones are usual."""
     usual: list[float] = []
@@ -241,7 +449,13 @@ def _couplings(
         else:
             values = _USUAL_NEXT[ring][: n_couplings(kind)]
         own = list(range(len(usual), len(usual) + len(values)))
-        partner = free if free is not None and compound[free] == compound[k] and (ppm[free] >= AROMATIC) == ring else None
+        partner = (
+            free
+            if free is not None
+            and compound[free] == compound[k]
+            and (ppm[free] >= AROMATIC) == ring
+            else None
+        )
         if own and partner is not None and shares[k]:
             own = [slots[partner][0], *own[:-1]]
             values, free = values[1:], None
@@ -253,5 +467,7 @@ def _couplings(
     # A shared value counts as often as it is used, or the large ones, which are shared more often, would be too many.
     uses = np.bincount([slot for own in slots for slot in own], minlength=len(usual))[order]
     given = np.empty(len(usual))
-    given[order] = _quantile(statistics.couplings, (uses.cumsum() - uses * rng.random(len(usual))) / max(uses.sum(), 1)).round(2)
+    given[order] = _quantile(
+        statistics.couplings, (uses.cumsum() - uses * rng.random(len(usual))) / max(uses.sum(), 1)
+    ).round(2)
     return [tuple(sorted((float(given[slot]) for slot in own), reverse=True)) for own in slots]

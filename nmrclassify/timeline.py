@@ -37,7 +37,9 @@ class Timeline:
         size = len(_changing(model))
         self._max_frames = max(3, min(max_frames, max_bytes // (4 * size)))
         self.origin = object()  # the same for all snapshots of one timeline
-        self._frames: tuple[tuple[int, Tensor], ...] = ()  # replaced as a whole, so that pages can read while training writes
+        self._frames: tuple[
+            tuple[int, Tensor], ...
+        ] = ()  # replaced as a whole, so that pages can read while training writes
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -97,17 +99,26 @@ class Timeline:
 
         As `presence_of`; of slots, where `slot` names one, the softmax of that output.
         """
-        model, mixture = copy.deepcopy(self._template), torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None]
+        model, mixture = (
+            copy.deepcopy(self._template),
+            torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None],
+        )
         rows = []
         for _, frame in self._frames:
             _put(model, frame)
             output, _ = model(mixture)
-            rows.append(presence_of(output, model.config.n_compounds)[0] if slot is None else output[0, slot].softmax(-1))
+            rows.append(
+                presence_of(output, model.config.n_compounds)[0]
+                if slot is None
+                else output[0, slot].softmax(-1)
+            )
         return torch.stack(rows).numpy()
 
     def to_bytes(self) -> bytes:
         """Serialise the frames."""
-        frames = torch.stack([frame for _, frame in self._frames]) if self._frames else torch.empty(0, 0)
+        frames = (
+            torch.stack([frame for _, frame in self._frames]) if self._frames else torch.empty(0, 0)
+        )
         return save_tensors({"frames": frames}, metadata={"steps": json.dumps(self.steps)})
 
 
@@ -124,13 +135,27 @@ def load(path: Path, model: Network) -> Timeline:
         with safe_open(path, "pt") as file:
             steps, frames = json.loads(file.metadata()["steps"]), file.get_tensor("frames")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"this run keeps no steps to travel back to ({error}); train again") from error
+        raise ValueError(
+            f"this run keeps no steps to travel back to ({error}); train again"
+        ) from error
     size = len(_changing(model))
-    rising = isinstance(steps, list) and all(type(step) is int for step in steps) and all(a < b for a, b in zip([-1, *steps], steps))
+    rising = (
+        isinstance(steps, list)
+        and all(type(step) is int for step in steps)
+        and all(a < b for a, b in zip([-1, *steps], steps))
+    )
     if not rising or not 1 <= len(steps) <= MAX_FRAMES:
-        raise ValueError(f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole numbers: train again")
-    if frames.dtype != torch.float32 or tuple(frames.shape) != (len(steps), size) or not frames.isfinite().all():
-        raise ValueError(f"the weights of this run's steps have shape {tuple(frames.shape)}; expected ({len(steps)}, {size}) numbers: train again")
+        raise ValueError(
+            f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole numbers: train again"
+        )
+    if (
+        frames.dtype != torch.float32
+        or tuple(frames.shape) != (len(steps), size)
+        or not frames.isfinite().all()
+    ):
+        raise ValueError(
+            f"the weights of this run's steps have shape {tuple(frames.shape)}; expected ({len(steps)}, {size}) numbers: train again"
+        )
     timeline._frames = tuple(zip(steps, frames))
     return timeline
 

@@ -15,23 +15,40 @@ st.markdown(
     "the grey ranges are 95 % intervals."
 )
 if not view.checkpoint.step:
-    st.info("This network is untrained, so these are the figures of guessing. Train it on the page *Train or load*.")
+    st.info(
+        "This network is untrained, so these are the figures of guessing. Train it on the page *Train or load*."
+    )
 mixtures = view.dataset.test_mixtures()
 seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
 if seen:
-    st.warning(f"{seen} of these compositions were, or may have come up, in this model's training: it was made with another split. Choose its seed.")
+    st.warning(
+        f"{seen} of these compositions were, or may have come up, in this model's training: it was made with another split. Choose its seed."
+    )
 result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
 summary = result.summary()
 
 tiles = st.columns(4)
 tiles[0].metric("Test mixtures", summary["n_mixtures"])
-for tile, label, key in ((tiles[1], "Compounds right", "compound_accuracy"), (tiles[2], "Mixtures wholly right", "exact_match")):
+for tile, label, key in (
+    (tiles[1], "Compounds right", "compound_accuracy"),
+    (tiles[2], "Mixtures wholly right", "exact_match"),
+):
     low, high = summary[f"{key}_ci95"]
-    tile.metric(label, f"{summary[key]:.1%}", f"{low:.0%} to {high:.0%}", delta_color="off", delta_arrow="off")
+    tile.metric(
+        label,
+        f"{summary[key]:.1%}",
+        f"{low:.0%} to {high:.0%}",
+        delta_color="off",
+        delta_arrow="off",
+    )
 gain, (low, high) = summary["si_sdr_improvement_db"], summary["si_sdr_improvement_db_ci95"]
 tiles[3].metric(
-    "SI-SDR improvement", "none" if gain is None else f"{gain:.1f} dB", None if low is None else f"{low:.1f} to {high:.1f} dB", delta_color="off",
-    delta_arrow="off", help="How much closer the separated multiplets are to their source than the mixture is.",
+    "SI-SDR improvement",
+    "none" if gain is None else f"{gain:.1f} dB",
+    None if low is None else f"{low:.1f} to {high:.1f} dB",
+    delta_color="off",
+    delta_arrow="off",
+    help="How much closer the separated multiplets are to their source than the mixture is.",
 )
 
 st.subheader("Mixture by mixture")
@@ -44,9 +61,15 @@ if table.empty:
 else:
     st.caption("Select a row to open its mixture on the page *Masks*.")
     event = st.dataframe(
-        table, hide_index=True, on_select="rerun", selection_mode="single-row", key=f"test table {only_wrong}",
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"test table {only_wrong}",
         column_config={
-            "confidence": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent", help="Of the least sure output"),
+            "confidence": st.column_config.ProgressColumn(
+                min_value=0.0, max_value=1.0, format="percent", help="Of the least sure output"
+            ),
             "SI-SDR improvement (dB)": st.column_config.NumberColumn(format="%.1f"),
         },
     )
@@ -62,7 +85,8 @@ wrong = int(counts.sum() - counts.trace())
 labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
     figures.confusion(counts, labels, view.theme),
-    alt=f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right, {wrong} mistaken", key="confusion",
+    alt=f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right, {wrong} mistaken",
+    key="confusion",
 )
 
 st.subheader("Can its probabilities be trusted?")
@@ -70,9 +94,14 @@ left, right = st.columns(2)
 with left:
     # Every composition several times: where amounts, shifts or noise vary, each tells more.
     several = view.dataset.test_mixtures(draws=max(1, 720 // len(mixtures)))
-    bins = calibration.reliability(*evaluate(view.checkpoint.model, several, view.checkpoint.training.reconstruction_weight).statements())
+    bins = calibration.reliability(
+        *evaluate(
+            view.checkpoint.model, several, view.checkpoint.training.reconstruction_weight
+        ).statements()
+    )
     charts.chart(
-        curves.reliability_diagram(bins, view.theme), key="reliability",
+        curves.reliability_diagram(bins, view.theme),
+        key="reliability",
         alt=f"Reliability diagram: expected calibration error {bins.expected_calibration_error:.3f} over {bins.n.sum()} statements",
     )
     st.caption(
@@ -83,13 +112,17 @@ with left:
     )
 with right:
     if result.unknown is None:
-        st.info("Slots have no output for what is not in the library: a foreign compound is always called by a name that it has not.")
+        st.info(
+            "Slots have no output for what is not in the library: a foreign compound is always called by a name that it has not."
+        )
     else:
         scores, foreign = evaluation.unknown_scores(view.checkpoint.model, view.dataset)
         found = {name: calibration.roc(values, foreign) for name, values in scores.items()}
         charts.chart(
-            curves.roc_curves(found, view.theme), key="roc",
-            alt="Receiver operating characteristic for unknown compounds: " + ", ".join(f"{k} {v.area:.3f}" for k, v in found.items()),
+            curves.roc_curves(found, view.theme),
+            key="roc",
+            alt="Receiver operating characteristic for unknown compounds: "
+            + ", ".join(f"{k} {v.area:.3f}" for k, v in found.items()),
         )
         st.caption(
             f"{len(foreign)} mixtures of the test compositions, every other one with a compound that is not in the library. *Something unknown* "

@@ -22,33 +22,55 @@ inspector.follow(view, "inspector")
 st.subheader("What every filter looks for, and what it writes")
 encoder, decoder = inside.filters(model)
 charts.chart(
-    inside_figures.filter_grid(encoder, decoder, view.theme, cell.filter), key="filters",
+    inside_figures.filter_grid(encoder, decoder, view.theme, cell.filter),
+    key="filters",
     alt=f"Weights of the {len(encoder)} filters of encoder and decoder as patterns of {encoder.shape[1]} peaks by 3 positions; filter {cell.filter} is framed",
 )
 st.caption(
     f"Each little picture is one of {len(encoder)} filters: its rows are the {encoder.shape[1]} peaks of a multiplet, its columns three positions, the larger shift left. "
-    "Blue answers to area, orange against it. " + ("" if view.checkpoint.step else "They are random: this network is untrained. ") + "Click a filter to follow it."
+    "Blue answers to area, orange against it. "
+    + ("" if view.checkpoint.step else "They are random: this network is untrained. ")
+    + "Click a filter to follow it."
 )
 
 st.subheader("What every block gives on")
 which = link.widget(
-    st.radio, "Blocks give on", "blocks", "skip", options=["skip", "residual"][: len(model.config.dilations)], horizontal=True,
-    format_func={"skip": "Skip: what goes to the masks", "residual": "Residual: what goes to the next block"}.get,
+    st.radio,
+    "Blocks give on",
+    "blocks",
+    "skip",
+    options=["skip", "residual"][: len(model.config.dilations)],
+    horizontal=True,
+    format_func={
+        "skip": "Skip: what goes to the masks",
+        "residual": "Residual: what goes to the next block",
+    }.get,
 )
 found = inside.activations(model, view.areas)
 charts.chart(
-    inside_figures.activation_maps(found, axis, view.theme, cell.position, which == "skip"), key="blocks",
+    inside_figures.activation_maps(found, axis, view.theme, cell.position, which == "skip"),
+    key="blocks",
     alt=f"Activations of {len(found.dilations)} dilated blocks, {found.skip.shape[1]} channels by {axis.n_positions} positions each",
 )
-st.caption("Each map is a block, channels x positions. A block mixes a position with two others, as far away as its dilation says, and with all positions a little, through its norms.")
+st.caption(
+    "Each map is a block, channels x positions. A block mixes a position with two others, as far away as its dilation says, and with all positions a little, through its norms."
+)
 
 st.subheader("All its weights")
 table = inside.parameter_table(model)
-parts = ", ".join(f"{part} {values:,}" for part, values in table.groupby("part", sort=False)["values"].sum().items())
+parts = ", ".join(
+    f"{part} {values:,}"
+    for part, values in table.groupby("part", sort=False)["values"].sum().items()
+)
 st.markdown(f"**{model.n_parameters:,} numbers**: {parts}.")
 st.dataframe(
-    table, hide_index=True, height=280,
-    column_config={"root mean square": st.column_config.NumberColumn(format="%.3f"), "largest": st.column_config.NumberColumn(format="%.3f")},
+    table,
+    hide_index=True,
+    height=280,
+    column_config={
+        "root mean square": st.column_config.NumberColumn(format="%.3f"),
+        "largest": st.column_config.NumberColumn(format="%.3f"),
+    },
 )
 charts.download("Parameters as CSV", table, "parameters.csv")
 
@@ -57,9 +79,12 @@ if problem := inside.too_large(model.config):
     st.info(f"{problem}.")
     st.stop()
 field = inside.receptive_field(model, view.areas, cell.position)
-leaks = " and ".join(f"{leak:.0%} at *{stage}*" for stage, leak in list(zip(field.stages, field.leak))[1:3])
+leaks = " and ".join(
+    f"{leak:.0%} at *{stage}*" for stage, leak in list(zip(field.stages, field.leak))[1:3]
+)
 charts.chart(
-    inside_figures.receptive_field(field, axis, view.theme), key="receptive field",
+    inside_figures.receptive_field(field, axis, view.theme),
+    key="receptive field",
     alt=f"Gradient of every stage at position {cell.position} with respect to the mixture, and the reach of its convolutions; "
     f"outside the reach lie {leaks}",
 )

@@ -21,5 +21,10 @@ for i, lesson in enumerate(LESSONS.values(), 1):
         mark = " ✓" if lesson.name in done else ""
         words.markdown(f"**{i}. {lesson.title}**{mark} · {len(lesson.steps)} steps\n\n{lesson.aim}")
         again = link.get("lesson") == lesson.name
-        if button.button("Again" if again or mark else "Begin", key=f"begin {lesson.name}", icon=":material/school:", width="stretch"):
+        if button.button(
+            "Again" if again or mark else "Begin",
+            key=f"begin {lesson.name}",
+            icon=":material/school:",
+            width="stretch",
+        ):
             lesson_card.begin(lesson.name)

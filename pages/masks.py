@@ -19,11 +19,19 @@ views.mixture_heading(view)
 left, right = st.columns(2)
 with left:
     sort = link.widget(
-        st.toggle, "Sort filters by similarity", "sort", True, help="Filters with alike masks stand together; the same order in all maps."
+        st.toggle,
+        "Sort filters by similarity",
+        "sort",
+        True,
+        help="Filters with alike masks stand together; the same order in all maps.",
     )
 with right:
     everywhere = link.widget(
-        st.toggle, "Show masks where the mixture is silent", "silent", False, help="A mask there masks nothing, so it is left blank."
+        st.toggle,
+        "Show masks where the mixture is silent",
+        "silent",
+        False,
+        help="A mask there masks nothing, so it is left blank.",
     )
 
 order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
@@ -34,12 +42,18 @@ rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, 
 if truth is not None:
     # What no shown output stands for has its share in each cell all the same.
     rest = view.parts.sum(axis=0) - truth.sources.sum(axis=0)
-    ideal = masks.ideal_ratio_masks(view.checkpoint.model, np.concatenate([truth.sources, rest[None]]))[:-1]
-    rows.append(("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order])))
+    ideal = masks.ideal_ratio_masks(
+        view.checkpoint.model, np.concatenate([truth.sources, rest[None]])
+    )[:-1]
+    rows.append(
+        ("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order]))
+    )
 strength = np.abs(given.separated_encodings[:, order]) / largest
 rows.append(("Masked encodings, relative strength", np.where(hidden, np.nan, strength)))
 charts.chart(
-    figures.mask_maps(rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell),
+    figures.mask_maps(
+        rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell
+    ),
     alt=f"Masks, ideal ratio masks and masked encodings of each output. {figures.alt_text(given, view.library.names)}",
     key="masks",
 )
@@ -57,14 +71,28 @@ left, right = st.columns([1, 2])
 with left:
     st.subheader("Encoding")
     charts.chart(
-        figures.mask_maps([("Strength, relative", np.where(hidden, np.nan, np.abs(given.encoding[order]) / largest)[None])], axis, view.theme, outputs=False, ids=order, cell=view.cell),
-        alt="Heatmap of the encoding of the mixture, filters by positions", key="encoding",
+        figures.mask_maps(
+            [
+                (
+                    "Strength, relative",
+                    np.where(hidden, np.nan, np.abs(given.encoding[order]) / largest)[None],
+                )
+            ],
+            axis,
+            view.theme,
+            outputs=False,
+            ids=order,
+            cell=view.cell,
+        ),
+        alt="Heatmap of the encoding of the mixture, filters by positions",
+        key="encoding",
     )
 with right:
     st.subheader("Do the masks share out, or quarrel?")
     charts.chart(
         figures.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme, order, view.cell),
-        alt="Sum of the masks, and second-highest mask, filters by positions", key="sum",
+        alt="Sum of the masks, and second-highest mask, filters by positions",
+        key="sum",
     )
 st.caption(
     "Sum of the masks: ideal masks add up to 1 in each cell. The network's need not, because its decoder learns the scale as well; "
@@ -73,9 +101,17 @@ st.caption(
 
 st.subheader("Who owns which position?")
 charts.chart(
-    figures.ownership(given.multiplets, axis, view.theme, tuple(f"output {i + 1}: {h}" for i, h in enumerate(headings))),
-    alt="Share of the separated area at each position, by output", key="owners",
+    figures.ownership(
+        given.multiplets,
+        axis,
+        view.theme,
+        tuple(f"output {i + 1}: {h}" for i, h in enumerate(headings)),
+    ),
+    alt="Share of the separated area at each position, by output",
+    key="owners",
 )
 owner = masks.owners(given.multiplets)
-counts = ", ".join(f"output {i + 1} owns {int((owner == i).sum())}" for i in range(len(given.masks)))
+counts = ", ".join(
+    f"output {i + 1} owns {int((owner == i).sum())}" for i in range(len(given.masks))
+)
 st.caption(f"By the larger share of area: {counts} of {int((owner >= 0).sum())} filled positions.")

@@ -28,26 +28,51 @@ charts.chart(
 st.caption(
     "Each multiplet stands in the middle of its position as up to six sticks; their spacing is for reading, not a coupling. Colours "
     "tell which compound an area comes from. "
-    "The network gets the heights only, not the colours." + (" Noise is in the map below, not in the sticks." if dataset.config.noise or any(edit.word == "noise" for edit in view.edits) else "")
+    "The network gets the heights only, not the colours."
+    + (
+        " Noise is in the map below, not in the sticks."
+        if dataset.config.noise or any(edit.word == "noise" for edit in view.edits)
+        else ""
+    )
 )
 st.subheader("The same mixture as the network sees it")
 charts.chart(
-    figures.area_maps([("Mixture: 6 peaks x positions", view.areas[None])], axis, view.theme, outputs=False, cell=view.cell),
+    figures.area_maps(
+        [("Mixture: 6 peaks x positions", view.areas[None])],
+        axis,
+        view.theme,
+        outputs=False,
+        cell=view.cell,
+    ),
     alt=f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total area {total}",
     key="mixture map",
 )
 if view.parts is not None and len(view.parts):
     st.subheader("Its true sources")
-    plain = tuple(name.split(" (")[0].replace("a compound from outside the library", "foreign").replace("added by hand", "by hand") for name in names)  # amounts would overlap
+    plain = tuple(
+        name.split(" (")[0]
+        .replace("a compound from outside the library", "foreign")
+        .replace("added by hand", "by hand")
+        for name in names
+    )  # amounts would overlap
     charts.chart(
-        figures.area_maps([("What was mixed", view.parts)], axis, view.theme, outputs=False, headings=plain, cell=view.cell),
+        figures.area_maps(
+            [("What was mixed", view.parts)],
+            axis,
+            view.theme,
+            outputs=False,
+            headings=plain,
+            cell=view.cell,
+        ),
         alt=f"Heatmaps of the true sources: {listing(list(names))}",
         key="sources",
     )
 
 st.subheader("The library")
 charts.chart(
-    figures.library_map(library, view.theme), alt=f"Map of the library: {listing(list(library.names))}", key="library"
+    figures.library_map(library, view.theme),
+    alt=f"Map of the library: {listing(list(library.names))}",
+    key="library",
 )
 st.caption(
     f"{library.n_compounds} compounds. A compound fills {library.occupancy.mean():.0%} of the positions on average. "
@@ -60,12 +85,22 @@ if dataset.preset == "metabolites":
 st.subheader("Tables")
 one, two, three = st.columns(3)
 with one:
-    charts.download("Mixture as CSV", tables.areas_table(view.areas, axis), "mixture.csv", "Opens again here and in `separate`.")
+    charts.download(
+        "Mixture as CSV",
+        tables.areas_table(view.areas, axis),
+        "mixture.csv",
+        "Opens again here and in `separate`.",
+    )
 with two:
     charts.download(
-        "Library as CSV", tables.areas_table(library.areas, axis, "compound", library.names), "library.csv", "Opens again here."
+        "Library as CSV",
+        tables.areas_table(library.areas, axis, "compound", library.names),
+        "library.csv",
+        "Opens again here.",
     )
 with three:
     if view.parts is not None:
-        charts.download("Sources as CSV", tables.areas_table(view.parts, axis, "source", names), "sources.csv")
+        charts.download(
+            "Sources as CSV", tables.areas_table(view.parts, axis, "source", names), "sources.csv"
+        )
 uploads.own_tables(view)

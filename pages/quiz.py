@@ -18,7 +18,10 @@ number = quiz.round_number()
 asked = quiz.asked(view, number)
 score = st.container()
 charts.chart(
-    figures.mixture_over_library(asked.areas, library, view.theme, None if view.cell is None else view.cell.position), key="mixture",
+    figures.mixture_over_library(
+        asked.areas, library, view.theme, None if view.cell is None else view.cell.position
+    ),
+    key="mixture",
     alt=f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the library: {quiz.library_in_words(library)}",
 )
 st.caption(
@@ -30,11 +33,30 @@ given = quiz.ask(asked)
 if given is not None:
     quiz.mark(asked, given)
     right = all_right(asked.view.answer, asked.view.truth)
-    (st.success if right else st.warning)(f"The network: {verdict(asked.view.answer, library.names, asked.view.truth)}", icon=":material/neurology:")
+    (st.success if right else st.warning)(
+        f"The network: {verdict(asked.view.answer, library.names, asked.view.truth)}",
+        icon=":material/neurology:",
+    )
     charts.chart(
-        figures.overview(asked.areas, asked.view.answer, library.names, axis, view.theme, asked.view.truth, asked.view.cell), key="overview",
+        figures.overview(
+            asked.areas,
+            asked.view.answer,
+            library.names,
+            axis,
+            view.theme,
+            asked.view.truth,
+            asked.view.cell,
+        ),
+        key="overview",
         alt=f"How the network took it apart. {figures.alt_text(asked.view.answer, library.names)}",
     )
-    st.button("Next mixture", on_click=link.put, args=("round", number + 1), icon=":material/chevron_right:", icon_position="right", shortcut="Alt+N")
+    st.button(
+        "Next mixture",
+        on_click=link.put,
+        args=("round", number + 1),
+        icon=":material/chevron_right:",
+        icon_position="right",
+        shortcut="Alt+N",
+    )
 with score:
     quiz.score_line()

@@ -29,8 +29,10 @@ def live_figures() -> None:
         st.columns(4),
         ("Step", "Loss", "Compounds right (unseen)", "Mixtures wholly right (unseen)"),
         (
-            f"{snapshot.step:,} of {snapshot.steps:,}", f"{snapshot.loss:.3g}" if snapshot.step else "not yet",
-            f"{test['compound_accuracy']:.1%}", f"{test['exact_match']:.1%}",
+            f"{snapshot.step:,} of {snapshot.steps:,}",
+            f"{snapshot.loss:.3g}" if snapshot.step else "not yet",
+            f"{test['compound_accuracy']:.1%}",
+            f"{test['exact_match']:.1%}",
         ),
     ):
         column.metric(label, value)
@@ -46,19 +48,35 @@ def live_pictures() -> None:
     job, data = box.job, box.job.dataset
     snapshot, truth = job.latest, job.pinned_truth
     if snapshot.step:
-        share = f"{snapshot.test['compound_accuracy']:.1%} of compounds right on unseen compositions"
-        charts.chart(curves.learning_curves(job.history, view.theme), alt=f"Loss {snapshot.loss:.3g}, {share}", key="curves")
+        share = (
+            f"{snapshot.test['compound_accuracy']:.1%} of compounds right on unseen compositions"
+        )
+        charts.chart(
+            curves.learning_curves(job.history, view.theme),
+            alt=f"Loss {snapshot.loss:.3g}, {share}",
+            key="curves",
+        )
     st.subheader(f"One unseen mixture at step {snapshot.step:,}")
     st.caption(verdict(snapshot.pinned, data.library.names, truth))
     charts.chart(
-        figures.overview(job.pinned.areas[0], snapshot.pinned, data.library.names, data.library.axis, view.theme, truth),
+        figures.overview(
+            job.pinned.areas[0],
+            snapshot.pinned,
+            data.library.names,
+            data.library.axis,
+            view.theme,
+            truth,
+        ),
         alt=f"Masks and separated multiplets at step {snapshot.step}. {figures.alt_text(snapshot.pinned, data.library.names)}",
-        key="pinned", follow=False,
+        key="pinned",
+        follow=False,
     )
 
 
 if box.job is None:
-    st.info("Nothing is being trained in this visit. Press *Start*; the curves and the masks appear here.")
+    st.info(
+        "Nothing is being trained in this visit. Press *Start*; the curves and the masks appear here."
+    )
 else:
     active = box.job.active
     st.fragment(live_figures, run_every=1.0 if active else None)()

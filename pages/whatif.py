@@ -13,14 +13,19 @@ model, axis, names = view.checkpoint.model, view.library.axis, view.library.name
 chosen = min(link.get("position", editor.usual_position(view)), axis.n_positions - 1)
 
 st.title("What if?")
-st.markdown("Change the mixture, and everything after it follows: the masks, the separated multiplets, the classes. What was stays beside it.")
+st.markdown(
+    "Change the mixture, and everything after it follows: the masks, the separated multiplets, the classes. What was stays beside it."
+)
 views.mixture_heading(view)
 editor.history(view)
 
 left, right = st.columns([3, 1])
 with left:
     charts.chart(
-        change_figures.mixture_change(view.plain.areas, view.areas, axis, view.theme, position=chosen), key="mixture",
+        change_figures.mixture_change(
+            view.plain.areas, view.areas, axis, view.theme, position=chosen
+        ),
+        key="mixture",
         alt=f"The mixture before and after {len(view.edits)} edits, and the difference; click a position to edit it",
     )
 with right:
@@ -50,14 +55,17 @@ else:
     st.markdown(verdict(view.answer, names, view.truth))
 present = None if view.truth is None else view.truth.present
 charts.chart(
-    change_figures.presence_change(found, called, view.theme, present=present), key="classes",
-    alt="Probability of each class before and after: " + "; ".join(f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence)),
+    change_figures.presence_change(found, called, view.theme, present=present),
+    key="classes",
+    alt="Probability of each class before and after: "
+    + "; ".join(f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence)),
 )
 
 st.subheader("What each multiplet is worth")
 worth = occlude(model, view.areas)
 charts.chart(
-    change_figures.occlusion_map(worth, called, axis, view.theme, chosen), key="occlusion",
+    change_figures.occlusion_map(worth, called, axis, view.theme, chosen),
+    key="occlusion",
     alt=f"Fall of each class's probability when one of {len(worth.positions)} filled positions is emptied; the largest is {np.nanmax(worth.fall):.0%}",
 )
 st.caption(
@@ -67,13 +75,17 @@ st.caption(
 
 st.subheader("Masks and separated multiplets, before and after")
 if not view.edits:
-    st.info("Nothing is edited yet. After the first edit, the masks and multiplets before and after it stand here, with their difference.")
+    st.info(
+        "Nothing is edited yet. After the first edit, the masks and multiplets before and after it stand here, with their difference."
+    )
     st.stop()
 charts.chart(
-    change_figures.mask_change(found, names, axis, view.theme, cell=view.cell), key="masks",
+    change_figures.mask_change(found, names, axis, view.theme, cell=view.cell),
+    key="masks",
     alt=f"Masks of {len(found.labels)} outputs before and after, and the difference",
 )
 charts.chart(
-    change_figures.multiplet_change(found, names, axis, view.theme, cell=view.cell), key="separated",
+    change_figures.multiplet_change(found, names, axis, view.theme, cell=view.cell),
+    key="separated",
     alt=f"Separated multiplets of {len(found.labels)} outputs before and after, and the difference",
 )

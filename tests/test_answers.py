@@ -2,7 +2,17 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.answers import MAX_SHOWN, Answer, all_right, answer, class_names, compare, listing, percent, verdict
+from nmrclassify.answers import (
+    MAX_SHOWN,
+    Answer,
+    all_right,
+    answer,
+    class_names,
+    compare,
+    listing,
+    percent,
+    verdict,
+)
 from nmrclassify.losses import counts_found
 from nmrclassify.mixtures import MixtureConfig, foreign_compounds, mix, mix_at, with_unknown
 from nmrclassify.presets import build
@@ -15,7 +25,16 @@ def scripted(classes, sources, sure=9.0, n_classes=10):
     empty = np.zeros((64, 21), np.float32)
     stack = np.stack([empty] * len(classes))
     counts = np.bincount(classes, minlength=n_classes)
-    return Answer("slots", empty, stack, stack, sources.astype(np.float32), np.asarray(classes), chances, counts)
+    return Answer(
+        "slots",
+        empty,
+        stack,
+        stack,
+        sources.astype(np.float32),
+        np.asarray(classes),
+        chances,
+        counts,
+    )
 
 
 def told(counts, made, row=0, unknown=0.01, sure=0.95, doubt=0.04):
@@ -30,8 +49,15 @@ def told(counts, made, row=0, unknown=0.01, sure=0.95, doubt=0.04):
     found = np.array([counts.get(k, 0) for k in range(10)])
     empty = np.zeros((64, 21), np.float32)
     return Answer(
-        "queries", empty, np.stack([empty] * len(named)), np.stack([empty] * len(named)),
-        np.stack([each[k] if k < 10 else foreign for k in named]), np.array(named), chances[None], found, found.astype(float),
+        "queries",
+        empty,
+        np.stack([empty] * len(named)),
+        np.stack([empty] * len(named)),
+        np.stack([each[k] if k < 10 else foreign for k in named]),
+        np.array(named),
+        chances[None],
+        found,
+        found.astype(float),
     )
 
 
@@ -39,7 +65,15 @@ def judged(counts, made, row=0, **changes):
     """Return the verdict on what `told` answers, with the truth."""
     given = told(counts, made, row, **changes)
     unknown = None if made.unknown is None else made.unknown[row]
-    truth = compare(given, made.areas[row], made.sources[row], made.labels[row], 1.0, unknown, made.concentrations[row])
+    truth = compare(
+        given,
+        made.areas[row],
+        made.sources[row],
+        made.labels[row],
+        1.0,
+        unknown,
+        made.concentrations[row],
+    )
     return verdict(given, build("quick", 3).library.names, truth), given, truth
 
 
@@ -47,7 +81,13 @@ def judged(counts, made, row=0, **changes):
 def pair():
     """A mixture of compounds 2, 2 and 7, alone and with a foreign compound."""
     data = build("quick", 3, MixtureConfig(repetition=True))
-    made = mix_at(data.library, np.array([[2, 7, 2]]), np.array([[0.5, 1.0, 1.5]], np.float32), data.config, np.random.default_rng(0))
+    made = mix_at(
+        data.library,
+        np.array([[2, 7, 2]]),
+        np.array([[0.5, 1.0, 1.5]], np.float32),
+        data.config,
+        np.random.default_rng(0),
+    )
     rng = np.random.default_rng(1)
     return made, with_unknown(made, foreign_compounds(data.library, 1, rng), np.ones(1))
 
@@ -75,7 +115,10 @@ def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
             findings, inside = learned.model(torch.from_numpy(areas)[None])
         presence = findings.presence[0].sigmoid().numpy()
         assert given.kind == "queries" and given.chances[0] == pytest.approx(presence, abs=1e-6)
-        assert given.unknown == pytest.approx(presence[-1]) and given.confidence.tolist() == given.chances[0, given.named].tolist()
+        assert (
+            given.unknown == pytest.approx(presence[-1])
+            and given.confidence.tolist() == given.chances[0, given.named].tolist()
+        )
         assert given.counts.tolist() == counts_found(findings)[0].tolist()
         assert given.amounts == pytest.approx(findings.amounts[0].numpy())
         assert np.array_equal(given.masks, inside.masks[0].numpy()[given.named])
@@ -83,7 +126,9 @@ def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
         assert given.separated_encodings == pytest.approx(given.masks * given.encoding)
         compounds = given.named[given.named < 10]
         assert set(compounds) == set(np.flatnonzero(given.counts))
-        assert (np.diff(given.chances[0, compounds]) <= 0).all()  # the likeliest first, the unknown last
+        assert (
+            np.diff(given.chances[0, compounds]) <= 0
+        ).all()  # the likeliest first, the unknown last
         assert (compounds == given.named[: len(compounds)]).all()
         assert set(compounds) == set(labels)  # which the model has learnt
         assert given.amounts[labels] == pytest.approx(1, abs=0.4)
@@ -94,18 +139,28 @@ def test_where_nothing_is_found_the_likeliest_is_shown(learned, quick):
     model = model_for(quick, 3, "queries")
     model.jury[2].bias.data.fill_(-50.0)
     none = answer(model, quick.test_mixtures().areas[0])
-    assert len(none.named) == 1 and none.named[0] == none.chances[0, :10].argmax() and not none.counts.any()
+    assert (
+        len(none.named) == 1
+        and none.named[0] == none.chances[0, :10].argmax()
+        and not none.counts.any()
+    )
     assert verdict(none, quick.library.names).startswith("The network hears nothing that it knows.")
     model.jury[2].bias.data.fill_(50.0)
     everything = answer(model, quick.test_mixtures().areas[0])
-    assert len(everything.named) == MAX_SHOWN and everything.named[-1] == 10 and len(set(everything.named)) == MAX_SHOWN
+    assert (
+        len(everything.named) == MAX_SHOWN
+        and everything.named[-1] == 10
+        and len(set(everything.named)) == MAX_SHOWN
+    )
     assert everything.masks.shape == (MAX_SHOWN, 64, 21) and len(given.named) < MAX_SHOWN
 
 
 def test_an_answer_is_a_copy(either, quick):
     areas = quick.test_mixtures().areas[0].copy()
     given = answer(either.model, areas)
-    kept = {key: value.copy() for key, value in vars(given).items() if isinstance(value, np.ndarray)}
+    kept = {
+        key: value.copy() for key, value in vars(given).items() if isinstance(value, np.ndarray)
+    }
     areas[:] = 7
     answer(either.model, areas)
     assert all(np.array_equal(getattr(given, key), value) for key, value in kept.items())
@@ -114,7 +169,15 @@ def test_an_answer_is_a_copy(either, quick):
 def test_compare_puts_the_truth_in_the_order_of_the_outputs(quick):
     made = quick.test_mixtures()
     labels, sources = made.labels[0], made.sources[0]
-    truth = compare(scripted(labels[[2, 0, 1]], sources[[2, 0, 1]]), made.areas[0], sources, labels, 1.0, None, made.concentrations[0])
+    truth = compare(
+        scripted(labels[[2, 0, 1]], sources[[2, 0, 1]]),
+        made.areas[0],
+        sources,
+        labels,
+        1.0,
+        None,
+        made.concentrations[0],
+    )
     assert truth.pairing.tolist() == [2, 0, 1]
     assert truth.labels.tolist() == labels[[2, 0, 1]].tolist()
     assert (truth.si_sdr_improvement > 60).all()
@@ -155,10 +218,14 @@ def test_verdicts_on_slots(quick):
 def test_verdicts_on_slots_where_the_number_varies():
     data = build("quick", 3, MixtureConfig(number_varies=True))
     names = data.library.names
-    made = mix(data.library, np.array([[2, 7, 10], [2, 10, 10]]), data.config, np.random.default_rng(0))
+    made = mix(
+        data.library, np.array([[2, 7, 10], [2, 10, 10]]), data.config, np.random.default_rng(0)
+    )
     sentences = []
     for row, classes in ((0, [2, 10, 7]), (1, [10, 2, 10]), (0, [2, 7, 7]), (0, [2, 10, 10])):
-        given = scripted(np.array(classes), made.sources[row][[0, 2, 1] if row == 0 else [1, 0, 2]], n_classes=11)
+        given = scripted(
+            np.array(classes), made.sources[row][[0, 2, 1] if row == 0 else [1, 0, 2]], n_classes=11
+        )
         truth = compare(given, made.areas[row], made.sources[row], made.labels[row])
         sentences.append(verdict(given, names, truth))
         assert set(truth.present.tolist()) - {10} == set(made.labels[row].tolist()) - {10}
@@ -194,27 +261,46 @@ def test_a_verdict_on_queries_that_are_all_right(pair):
 
 def test_a_verdict_on_queries_names_what_was_missed(pair):
     text, given, truth = judged({2: 2}, pair[0])
-    assert text == "2 of 3 right: it hears 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was missed (4.0 %)."
+    assert (
+        text
+        == "2 of 3 right: it hears 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was missed (4.0 %)."
+    )
     assert not all_right(given, truth)
     text, given, truth = judged({}, pair[0])
-    assert text.startswith("0 of 3 right: it hears nothing that it knows. Wrong: compound 2 is in it and was missed")
+    assert text.startswith(
+        "0 of 3 right: it hears nothing that it knows. Wrong: compound 2 is in it and was missed"
+    )
     assert "compound 7 is in it and was missed" in text and len(given.named) == 1
 
 
 def test_a_verdict_on_queries_names_what_is_not_in_it(pair):
     text, _, truth = judged({2: 2, 7: 1, 4: 1}, pair[0])
-    assert text.startswith("3 of 3 right: it hears 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4 (93.0 %).")
-    assert text.endswith("Wrong: compound 4 is not in it.") and truth.right.tolist() == [True, True, False]
+    assert text.startswith(
+        "3 of 3 right: it hears 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4 (93.0 %)."
+    )
+    assert text.endswith("Wrong: compound 4 is not in it.") and truth.right.tolist() == [
+        True,
+        True,
+        False,
+    ]
     text, _, _ = judged({5: 1, 7: 1}, pair[0])
-    assert "compound 2 is in it and was missed" in text and "compound 5 is not in it" in text and text.startswith("1 of 3 right")
+    assert (
+        "compound 2 is in it and was missed" in text
+        and "compound 5 is not in it" in text
+        and text.startswith("1 of 3 right")
+    )
 
 
 def test_a_verdict_on_queries_names_wrong_counts(pair):
     text, _, truth = judged({2: 1, 7: 1}, pair[0])
-    assert text.endswith("Wrong: compound 2 is in it 2 times, not 1.") and text.startswith("2 of 3 right")
+    assert text.endswith("Wrong: compound 2 is in it 2 times, not 1.") and text.startswith(
+        "2 of 3 right"
+    )
     assert truth.right.tolist() == [False, True]
     text, _, _ = judged({2: 3, 7: 1}, pair[0])
-    assert text.endswith("Wrong: compound 2 is in it 2 times, not 3.") and text.startswith("3 of 3 right")
+    assert text.endswith("Wrong: compound 2 is in it 2 times, not 3.") and text.startswith(
+        "3 of 3 right"
+    )
 
 
 def test_a_verdict_on_something_unknown(pair):
@@ -258,7 +344,10 @@ def test_what_k_stands_for():
     assert class_names("slots", ("a", "b")) == ("a", "b", "nothing")
 
 
-@pytest.mark.parametrize("value, text", [(1.0, "over 99.9 %"), (0.9996, "over 99.9 %"), (0.123, "12.3 %"), (0.0, "0.0 %")])
+@pytest.mark.parametrize(
+    "value, text",
+    [(1.0, "over 99.9 %"), (0.9996, "over 99.9 %"), (0.123, "12.3 %"), (0.0, "0.0 %")],
+)
 def test_percent(value, text):
     assert percent(value) == text
 
@@ -278,7 +367,9 @@ def sane(given):
 
 
 def test_an_empty_mixture_is_refused(either):
-    with pytest.raises(ValueError, match="the mixture is empty: all areas are 0; give at least one multiplet"):
+    with pytest.raises(
+        ValueError, match="the mixture is empty: all areas are 0; give at least one multiplet"
+    ):
         answer(either.model, np.zeros((6, 21), np.float32))
 
 
@@ -286,7 +377,10 @@ def test_an_empty_mixture_is_refused(either):
 def test_undefined_areas_are_refused(either, quick, value):
     areas = quick.test_mixtures().areas[0].astype(float)
     areas[2, 5] = areas[3, 7] = value
-    with np.errstate(over="ignore"), pytest.raises(ValueError, match="the mixture holds 2 undefined or infinite areas"):
+    with (
+        np.errstate(over="ignore"),
+        pytest.raises(ValueError, match="the mixture holds 2 undefined or infinite areas"),
+    ):
         answer(either.model, areas)
 
 
@@ -300,7 +394,10 @@ def test_negative_areas_are_answered(either, quick):
 @pytest.mark.parametrize("shape", [(6, 40), (6, 20), (5, 21), (1, 6, 21), (21,)])
 def test_a_mixture_of_another_axis_is_refused_with_both_shapes(either, shape):
     given = ", ".join(map(str, (1, *shape)))
-    with pytest.raises(ValueError, match=f"mixture has shape \\({given},?\\); expected \\(batch, 6 peaks, 21 positions\\)"):
+    with pytest.raises(
+        ValueError,
+        match=f"mixture has shape \\({given},?\\); expected \\(batch, 6 peaks, 21 positions\\)",
+    ):
         answer(either.model, np.ones(shape))
 
 
@@ -325,7 +422,12 @@ def test_no_size_of_areas_gives_undefined_numbers(either, quick, factor):
 def test_other_types_of_numbers_are_taken(either, quick):
     areas = quick.test_mixtures().areas[0]
     expected = answer(either.model, areas).chances
-    for other in (areas.astype(float), np.asfortranarray(areas), np.repeat(areas, 2, axis=1)[:, ::2], areas.tolist()):
+    for other in (
+        areas.astype(float),
+        np.asfortranarray(areas),
+        np.repeat(areas, 2, axis=1)[:, ::2],
+        areas.tolist(),
+    ):
         assert np.array_equal(answer(either.model, other).chances, expected)
 
 
@@ -333,7 +435,10 @@ def test_outputs_are_those_of_the_network_that_are_shown(trained, learned, quick
     areas = quick.test_mixtures().areas
     for mixture in areas[:4]:
         slots, queries = answer(trained.model, mixture), answer(learned.model, mixture)
-        assert slots.outputs.tolist() == [0, 1, 2] and queries.outputs.tolist() == queries.named.tolist()
+        assert (
+            slots.outputs.tolist() == [0, 1, 2]
+            and queries.outputs.tolist() == queries.named.tolist()
+        )
         for given, model in ((slots, trained.model), (queries, learned.model)):
             with torch.no_grad():
                 record = model(torch.from_numpy(mixture)[None])[1]
@@ -347,7 +452,9 @@ def test_any_outputs_of_queries_can_be_asked_for(learned, quick, wanted):
     with torch.no_grad():
         record = learned.model(torch.from_numpy(areas)[None])[1]
     assert given.named.tolist() == given.outputs.tolist() == wanted
-    for shown, all_of_it in zip((given.masks, given.separated_encodings, given.multiplets), record[1:]):
+    for shown, all_of_it in zip(
+        (given.masks, given.separated_encodings, given.multiplets), record[1:]
+    ):
         assert np.array_equal(shown, all_of_it[0].numpy()[wanted])
     assert given.confidence.tolist() == given.chances[0, wanted].tolist()
     for name in ("encoding", "chances", "counts", "amounts"):  # what was found stays what it was

@@ -34,7 +34,13 @@ def test_every_centre_is_in_its_own_position():
 
 
 def test_the_full_axis_resolves_a_line():
-    assert (FULL_AXIS.n_positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz) == (65_536, -1, 12, "ppm", 600)
+    assert (
+        FULL_AXIS.n_positions,
+        FULL_AXIS.low,
+        FULL_AXIS.high,
+        FULL_AXIS.unit,
+        FULL_AXIS.mhz,
+    ) == (65_536, -1, 12, "ppm", 600)
     assert FULL_AXIS.hz_per_position == pytest.approx(13 * 600 / 65_536)
     assert FULL_AXIS.hz_per_position < 1.3 / 2  # the narrowest usual line, in Hz
     with pytest.raises(ValueError, match="'position', which has no width in Hz"):

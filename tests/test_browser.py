@@ -15,7 +15,20 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reaso
 
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 PAGES = (
-    "", "mixtures", "train", "masks", "separation", "inside", "whatif", "travel", "compare", "evaluate", "robustness", "scale", "lessons", "quiz",
+    "",
+    "mixtures",
+    "train",
+    "masks",
+    "separation",
+    "inside",
+    "whatif",
+    "travel",
+    "compare",
+    "evaluate",
+    "robustness",
+    "scale",
+    "lessons",
+    "quiz",
 )
 BARE = ("train", "travel", "lessons")  # pages that have no picture at first
 
@@ -95,7 +108,9 @@ def test_a_deep_link_on_a_fresh_server(visit):
         assert page.get_by_text("Test mixture 4 of 10").is_visible()
         settled(page)
         assert not page.get_by_text("Page not found").is_visible()
-        assert all(part in page.url for part in ("/masks?", "preset=original", "seed=9", "n=4", "sort=no"))
+        assert all(
+            part in page.url for part in ("/masks?", "preset=original", "seed=9", "n=4", "sort=no")
+        )
 
 
 def test_back_brings_the_page_before(visit, address):
@@ -162,13 +177,20 @@ def test_dark_mode_reaches_the_figures(visit, address):
     page = visit(address, scheme="dark")
     wait_for_figure(page)
     settled(page)
-    colour = page.evaluate("() => getComputedStyle(document.querySelector('.js-plotly-plot .xtick text')).fill")
+    colour = page.evaluate(
+        "() => getComputedStyle(document.querySelector('.js-plotly-plot .xtick text')).fill"
+    )
     assert min(int(v) for v in re.findall(r"\d+", colour)[:3]) > 200
 
 
 def shown_range(page, figure: int) -> list[float]:
     """Return the ppm range of a figure, rounded."""
-    return [round(value, 2) for value in page.evaluate(f"document.querySelectorAll('.js-plotly-plot')[{figure}].layout.xaxis.range")]
+    return [
+        round(value, 2)
+        for value in page.evaluate(
+            f"document.querySelectorAll('.js-plotly-plot')[{figure}].layout.xaxis.range"
+        )
+    ]
 
 
 def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address):
@@ -176,7 +198,9 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     wait_for_figure(page)
     settled(page)
     assert shown_range(page, 0) == [4.0, 2.0] and shown_range(page, 1) == [12.0, -1.0]
-    points = page.evaluate("[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace => trace._length))")
+    points = page.evaluate(
+        "[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace => trace._length))"
+    )
     assert max(points) <= 5000
     page.get_by_role("button", name="In", exact=True).click()
     page.wait_for_url(re.compile("high=3.5&low=2.5"))
@@ -223,5 +247,7 @@ def test_axe_finds_nothing_serious(visit, address, path, scheme):
     if path not in BARE:
         wait_for_figure(page)
     settled(page)
-    found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+    found = [
+        v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")
+    ]
     assert not found, [(v["id"], [node["html"][:160] for node in v["nodes"]][:4]) for v in found]

@@ -34,9 +34,17 @@ def browser():
 def address(tmp_path_factory):
     """A server that has a run with steps to travel through."""
     home = tmp_path_factory.mktemp("home") / "runs"
-    trainer = Trainer(build("metabolites", 7), replace(recipe("queries"), steps=60, batch_size=32), kind="queries")
+    trainer = Trainer(
+        build("metabolites", 7), replace(recipe("queries"), steps=60, batch_size=32), kind="queries"
+    )
     *_, last = trainer.snapshots(10)
-    runs.save(Checkpoint.from_trainer(trainer, last.test), trainer.history, home / RUN, "cli", trainer.timeline)
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        home / RUN,
+        "cli",
+        trainer.timeline,
+    )
     with _browser.server(home) as address:
         yield address
 
@@ -62,7 +70,9 @@ def visit(browser, address):
 
 def button(page, name: str):
     """Return the main area's button of this name; a button's name begins with that of its symbol."""
-    return page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
+    return (
+        page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
+    )
 
 
 def click_cell(page, key: str, column: float, row: float, subplot: int = 0) -> None:
@@ -77,7 +87,9 @@ def serious(page) -> list:
     """Return what axe finds that is serious or critical."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+    found = [
+        v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")
+    ]
     return [(v["id"], [node["html"][:160] for node in v["nodes"]][:4]) for v in found]
 
 
@@ -114,7 +126,10 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     page.get_by_test_id("stSidebar").get_by_role("link", name="Masks").click()
     page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
     settled(page)
-    assert f"at={step}" in page.url and page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
+    assert (
+        f"at={step}" in page.url
+        and page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
+    )
 
 
 # B. What if
@@ -159,12 +174,25 @@ def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
     assert not serious(page)
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
-    frames = page.evaluate("document.querySelector('.st-key-masks .js-plotly-plot').layout.shapes.filter(s => s.line?.color === '#E69F00').length")
+    frames = page.evaluate(
+        "document.querySelector('.st-key-masks .js-plotly-plot').layout.shapes.filter(s => s.line?.color === '#E69F00').length"
+    )
     assert frames == 9  # three outputs in three rows
 
 
 @pytest.mark.parametrize(
-    "path", ["", "mixtures", "masks", "separation", "inside", "whatif?edit=cut_7", f"compare?model={RUN}", f"travel?model={RUN}", "quiz"]
+    "path",
+    [
+        "",
+        "mixtures",
+        "masks",
+        "separation",
+        "inside",
+        "whatif?edit=cut_7",
+        f"compare?model={RUN}",
+        f"travel?model={RUN}",
+        "quiz",
+    ],
 )
 def test_no_map_is_dead(visit, path):
     page = visit(path)
@@ -181,9 +209,11 @@ def test_no_map_is_dead(visit, path):
     for turn, (key, subplot, rows) in enumerate(maps):
         before = page.url
         # Another cell each time, so that the link has to change.
-        column, row = {"classes": (0.85, 0.5), "grid": (0.04, 0.08 + 0.6 * (turn % 2)), "window": (0.2 + 0.6 * (turn % 2), 0.4)}.get(
-            rows, ((0.025 + 0.0478 * turn) % 1, (0.1 + 0.11 * turn) % 0.85)
-        )
+        column, row = {
+            "classes": (0.85, 0.5),
+            "grid": (0.04, 0.08 + 0.6 * (turn % 2)),
+            "window": (0.2 + 0.6 * (turn % 2), 0.4),
+        }.get(rows, ((0.025 + 0.0478 * turn) % 1, (0.1 + 0.11 * turn) % 0.85))
         click_cell(page, key, column, row, subplot)
         try:
             page.wait_for_function(f"location.href !== {before!r}", timeout=10_000)
@@ -223,7 +253,12 @@ def press_until(page, key: str, done: str, most: int = 120) -> None:
     for _ in range(most):
         page.keyboard.press(key)
         # At first all of the page has the focus.
-        if re.search(done, page.evaluate("document.activeElement?.tagName === 'BUTTON' ? document.activeElement.innerText : ''")):
+        if re.search(
+            done,
+            page.evaluate(
+                "document.activeElement?.tagName === 'BUTTON' ? document.activeElement.innerText : ''"
+            ),
+        ):
             return
     raise AssertionError(f"{done} is not reached by {key}")
 
@@ -235,7 +270,9 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
     press_until(page, "Tab", "Begin")
     page.keyboard.press("Enter")
     for part, step in enumerate(lesson.steps, 1):
-        page.get_by_text(f"{lesson.title}, step {part} of {len(lesson.steps)}").wait_for(timeout=30_000)
+        page.get_by_text(f"{lesson.title}, step {part} of {len(lesson.steps)}").wait_for(
+            timeout=30_000
+        )
         settled(page)
         page.keyboard.press("Alt+a")
         page.get_by_text("The answer: ").first.wait_for()
@@ -256,7 +293,10 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
 def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
     page = visit("masks?lesson=mask&part=1")
     page.get_by_role("radio").first.wait_for(state="attached")
-    press_until_radio = [page.keyboard.press("Tab") or page.evaluate("document.activeElement?.type") for _ in range(60)]
+    press_until_radio = [
+        page.keyboard.press("Tab") or page.evaluate("document.activeElement?.type")
+        for _ in range(60)
+    ]
     assert "radio" in press_until_radio
     page.locator(".st-key-lesson input[type=radio]").first.focus()
     page.keyboard.press("ArrowDown")
@@ -266,9 +306,16 @@ def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
 
 
 def test_a_lesson_that_trains_shows_progress_and_ends(visit):
-    name, part = next((n, i) for n, lesson in LESSONS.items() for i, step in enumerate(lesson.steps, 1) if 2 < step.seconds < 10)
+    name, part = next(
+        (n, i)
+        for n, lesson in LESSONS.items()
+        for i, step in enumerate(lesson.steps, 1)
+        if 2 < step.seconds < 10
+    )
     step = LESSONS[name].steps[part - 1]
-    page = visit(f"{step.page.removeprefix('pages/').removesuffix('.py')}?lesson={name}&part={part}")
+    page = visit(
+        f"{step.page.removeprefix('pages/').removesuffix('.py')}?lesson={name}&part={part}"
+    )
     button(page, "Reveal the answer").wait_for(timeout=90_000)
     page.keyboard.press("Alt+a")
     page.get_by_text("The answer: ").first.wait_for()
@@ -299,13 +346,25 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
     page.get_by_role("button", name="classes as PNG").wait_for()
     settled(page)
     assert not serious(page)
-    for name, ending, start in (("classes as PNG", "png", b"\x89PNG"), ("classes as SVG", "svg", b"<svg"), ("classes (CSV)", "csv", b"part,")):
+    for name, ending, start in (
+        ("classes as PNG", "png", b"\x89PNG"),
+        ("classes as SVG", "svg", b"<svg"),
+        ("classes (CSV)", "csv", b"part,"),
+    ):
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
         taken = download.value.path().read_bytes()
         assert taken.startswith(start) and download.value.suggested_filename.endswith(ending)
     assert page.get_by_text("from_text('cut_7')").count()
-    link = next(text for text in page.locator("[data-testid=stCode]").all_inner_texts() if "/whatif?" in text).replace("\n", "").strip()
+    link = (
+        next(
+            text
+            for text in page.locator("[data-testid=stCode]").all_inner_texts()
+            if "/whatif?" in text
+        )
+        .replace("\n", "")
+        .strip()
+    )
     other = browser.new_context(viewport=WIDE, color_scheme=scheme).new_page()
     other.goto(link)
     wait_for_figure(other)
@@ -326,7 +385,15 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     page.get_by_test_id("stSidebar").wait_for()
 
 
-@pytest.mark.parametrize("path", [f"travel?model={RUN}", "masks?lesson=mask&part=1", "whatif?edit=cut_7~amount_4_2", f"compare?model={RUN}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"travel?model={RUN}",
+        "masks?lesson=mask&part=1",
+        "whatif?edit=cut_7~amount_4_2",
+        f"compare?model={RUN}",
+    ],
+)
 def test_nothing_is_cut_off_on_a_narrow_screen(visit, path):
     page = visit(path, viewport=NARROW)
     wait_for_figure(page)

@@ -26,10 +26,16 @@ def test_what_comes_true_as_often_as_stated_has_a_small_error():
 
 def test_constant_overconfidence_is_the_error():
     outcomes = np.arange(1000) < 600
-    assert reliability(np.full(1000, 0.9), outcomes).expected_calibration_error == pytest.approx(0.3)
-    assert reliability(np.full(1000, 0.3), outcomes).expected_calibration_error == pytest.approx(0.3)
+    assert reliability(np.full(1000, 0.9), outcomes).expected_calibration_error == pytest.approx(
+        0.3
+    )
+    assert reliability(np.full(1000, 0.3), outcomes).expected_calibration_error == pytest.approx(
+        0.3
+    )
     # Half of the statements at .9 of which 60 % are true, half at .2 of which 10 % are: the errors add up by their shares.
-    both = reliability(np.repeat([0.9, 0.2], 1000), np.concatenate([outcomes, np.arange(1000) < 100]))
+    both = reliability(
+        np.repeat([0.9, 0.2], 1000), np.concatenate([outcomes, np.arange(1000) < 100])
+    )
     assert both.expected_calibration_error == pytest.approx(0.5 * 0.3 + 0.5 * 0.1)
 
 
@@ -37,12 +43,17 @@ def test_empty_bins_are_undefined_and_do_not_count():
     found = reliability(np.array([0.0, 0.05, 1.0, 1.0]), np.array([0, 0, 1, 1]))
     assert found.n.tolist() == [2] + [0] * 8 + [2]
     assert np.isnan(found.stated[1:9]).all() and np.isnan(found.came_true[1:9]).all()
-    assert (found.stated[0], found.stated[9]) == (0.025, 1.0) and (found.came_true[0], found.came_true[9]) == (0.0, 1.0)
+    assert (found.stated[0], found.stated[9]) == (0.025, 1.0) and (
+        found.came_true[0],
+        found.came_true[9],
+    ) == (0.0, 1.0)
     assert found.expected_calibration_error == pytest.approx(0.0125)
     assert reliability(np.array([0.5]), np.array([1]), bins=4).n.tolist() == [0, 0, 1, 0]
 
 
-@pytest.mark.parametrize("stated", [np.array([]), np.array([0.5, 1.1]), np.array([-0.1]), np.array([np.nan])])
+@pytest.mark.parametrize(
+    "stated", [np.array([]), np.array([0.5, 1.1]), np.array([-0.1]), np.array([np.nan])]
+)
 def test_impossible_probabilities_are_refused(stated):
     with pytest.raises(ValueError, match="expected at least one, all within"):
         reliability(stated, np.zeros(len(stated)))
@@ -62,7 +73,9 @@ class Overconfident(torch.nn.Module):
         empty = torch.zeros(len(areas), 1, 6, 21)
         if self.kind == "slots":
             return logits[:, None], Separation(areas, areas, areas, empty)
-        return Findings(logits, torch.zeros(len(areas), 10, 1), torch.zeros(len(areas), 10)), Separation(areas, areas, areas, empty)
+        return Findings(
+            logits, torch.zeros(len(areas), 10, 1), torch.zeros(len(areas), 10)
+        ), Separation(areas, areas, areas, empty)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
@@ -93,8 +106,14 @@ def test_the_temperature_stays_in_its_range(factor):
     labels = np.arange(10).repeat(10)[:, None]
     logits = 5.0 * torch.eye(10)[labels.ravel()]
     made = mix(data.library, labels, data.config, np.random.default_rng(0))
-    found = fit_temperature(Overconfident("slots", logits, factor), made)  # never wrong: as sure as may be
-    assert found == pytest.approx(TEMPERATURES[0], rel=0.05) if factor == 1e-3 else TEMPERATURES[0] <= found <= TEMPERATURES[1]
+    found = fit_temperature(
+        Overconfident("slots", logits, factor), made
+    )  # never wrong: as sure as may be
+    assert (
+        found == pytest.approx(TEMPERATURES[0], rel=0.05)
+        if factor == 1e-3
+        else TEMPERATURES[0] <= found <= TEMPERATURES[1]
+    )
     wrong = Overconfident("slots", logits.roll(1, 1), 1.0)  # always wrong: as unsure as may be
     assert fit_temperature(wrong, made) == pytest.approx(TEMPERATURES[1], rel=0.05)
 
@@ -105,7 +124,11 @@ def answers(model, mixtures):
         out = model(torch.from_numpy(mixtures.areas))[0]
     if model.kind == "slots":
         return [out.argmax(-1).tolist()]
-    return [counts_found(out).tolist(), (out.presence > 0).tolist(), out.presence.argsort(-1).tolist()]
+    return [
+        counts_found(out).tolist(),
+        (out.presence > 0).tolist(),
+        out.presence.argsort(-1).tolist(),
+    ]
 
 
 def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
@@ -113,15 +136,27 @@ def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
     model.temperature.fill_(1.0)
     widen = recipe("queries").augmented(quick, any_number=model.kind == "queries")
     mixtures = quick.validation_mixtures(80, widen)
-    weights = {name: value.clone() for name, value in model.state_dict().items() if name != "temperature"}
-    before, cost = answers(model, mixtures), OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item()
+    weights = {
+        name: value.clone() for name, value in model.state_dict().items() if name != "temperature"
+    }
+    before, cost = (
+        answers(model, mixtures),
+        OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item(),
+    )
     summary = evaluate(model, quick.test_mixtures()).summary()
     fitted = fit_temperature(model, mixtures)
-    assert TEMPERATURES[0] <= fitted <= TEMPERATURES[1] and fitted != 1 and float(model.temperature) == pytest.approx(fitted)
+    assert (
+        TEMPERATURES[0] <= fitted <= TEMPERATURES[1]
+        and fitted != 1
+        and float(model.temperature) == pytest.approx(fitted)
+    )
     assert answers(model, mixtures) == before
     assert OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item() <= cost
     after = evaluate(model, quick.test_mixtures()).summary()
-    assert (after["compound_accuracy"], after["exact_match"]) == (summary["compound_accuracy"], summary["exact_match"])
+    assert (after["compound_accuracy"], after["exact_match"]) == (
+        summary["compound_accuracy"],
+        summary["exact_match"],
+    )
     assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
 
 
@@ -141,7 +176,11 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order(levels):
     assert len(found.true_alarms) == len(np.unique(scores)) + 1
     for threshold in np.unique(scores):  # each point of the curve is what a threshold lets through
         point = (scores[~positive] >= threshold).mean(), (scores[positive] >= threshold).mean()
-        assert np.isclose(np.stack([found.false_alarms, found.true_alarms], axis=1), point).all(axis=1).any()
+        assert (
+            np.isclose(np.stack([found.false_alarms, found.true_alarms], axis=1), point)
+            .all(axis=1)
+            .any()
+        )
 
 
 def test_perfect_and_useless_scores():

@@ -53,7 +53,10 @@ def frames(figure, yaxis):
 def clicks(trace):
     """Return what a click on each cell means, by (row, column), as the browser would send it."""
     meta = json.loads(json.dumps(trace.meta))
-    return {(i, j): decode({"chart": "c", "meta": meta, "row": i, "column": j}) for i, j in np.ndindex(*np.shape(trace.z))}
+    return {
+        (i, j): decode({"chart": "c", "meta": meta, "row": i, "column": j})
+        for i, j in np.ndindex(*np.shape(trace.z))
+    }
 
 
 def drawn(found, quick, theme):
@@ -81,29 +84,40 @@ def test_every_figure_is_valid_on_every_page(found, lopsided, quick, theme):
         for figure, plain in zip(drawn(pair, quick, theme), drawn(pair, quick, LIGHT)):
             assert json.loads(figure.to_json())["data"]
             assert figure.layout.font.color == theme.text
-            assert figure.layout.font.size == pytest.approx(plain.layout.font.size * (1.35 if theme.large else 1))
+            assert figure.layout.font.size == pytest.approx(
+                plain.layout.font.size * (1.35 if theme.large else 1)
+            )
 
 
 def test_a_changed_mixture_is_drawn_with_its_difference(quick):
     before, after = quick.test_mixtures().areas[:2]
     figure = change_figures.mixture_change(before, after, PPM_AXIS, LIGHT, ("A", "B"), position=4)
-    for trace, values in zip(figure.data, (before, after, after.astype(float) - before), strict=True):
+    for trace, values in zip(
+        figure.data, (before, after, after.astype(float) - before), strict=True
+    ):
         assert area(trace)[:, ::-1] == pytest.approx(values, abs=1e-6)
     assert figure.data[0].coloraxis == figure.data[1].coloraxis != figure.data[2].coloraxis
     scale = figure.layout[figure.data[2].coloraxis]
-    assert scale.cmin == -scale.cmax and scale.cmax**2 == pytest.approx(np.abs(after - before).max())
+    assert scale.cmin == -scale.cmax and scale.cmax**2 == pytest.approx(
+        np.abs(after - before).max()
+    )
     titles = [note.text for note in figure.layout.annotations]
     assert "<b>Mixture, A</b>" in titles and "<b>Mixture, B</b>" in titles
     for yaxis in ("y", "y2", "y3"):
         ((columns, rows),) = frames(figure, yaxis)
-        assert columns == (16, 17) and rows == (1, 7)  # position 4 from the right end; all six peaks, counted from 1
+        assert columns == (16, 17) and rows == (
+            1,
+            7,
+        )  # position 4 from the right end; all six peaks, counted from 1
 
 
 def test_one_mixture_alone_is_drawn_where_nothing_changed(quick):
     areas = quick.test_mixtures().areas[0]
     figure = change_figures.mixture_change(areas, areas.copy(), PPM_AXIS, LIGHT)
     assert (
-        len(figure.data) == 1 and area(figure.data[0])[:, ::-1] == pytest.approx(areas, abs=1e-6) and not frames(figure, "y")
+        len(figure.data) == 1
+        and area(figure.data[0])[:, ::-1] == pytest.approx(areas, abs=1e-6)
+        and not frames(figure, "y")
     )
 
 
@@ -126,7 +140,11 @@ def test_clicks_on_changed_masks_name_the_cell_that_was_drawn(found, lopsided, q
                     continue
                 c = j // 22  # the map; each output stands in one, or in two that both A and B have
                 assert click.rows == "filter" and pair.outputs[c] == click.output
-                expected = np.nan if hidden[click.row, click.position] else maps[c, click.row, click.position]
+                expected = (
+                    np.nan
+                    if hidden[click.row, click.position]
+                    else maps[c, click.row, click.position]
+                )
                 assert trace.z[i, j] == pytest.approx(expected, nan_ok=True)
                 seen.add((c, click.row, click.position))
             assert len(seen) == maps.size
@@ -134,7 +152,9 @@ def test_clicks_on_changed_masks_name_the_cell_that_was_drawn(found, lopsided, q
 
 def test_clicks_on_changed_multiplets_name_the_position_and_the_output(found, quick):
     figure = change_figures.multiplet_change(found, quick.library.names, quick.library.axis, LIGHT)
-    for trace, maps in zip(figure.data, (*found.multiplets, found.multiplets[1] - found.multiplets[0]), strict=True):
+    for trace, maps in zip(
+        figure.data, (*found.multiplets, found.multiplets[1] - found.multiplets[0]), strict=True
+    ):
         for (i, j), click in clicks(trace).items():
             if click is not None:
                 at = found.outputs.tolist().index(click.output)
@@ -145,7 +165,9 @@ def test_clicks_on_changed_multiplets_name_the_position_and_the_output(found, qu
 
 def test_masks_are_framed_where_the_cell_is(found, quick):
     cell = Cell(int(found.outputs[0]), 17, 6)
-    figure = change_figures.mask_change(found, quick.library.names, quick.library.axis, LIGHT, cell=cell)
+    figure = change_figures.mask_change(
+        found, quick.library.names, quick.library.axis, LIGHT, cell=cell
+    )
     for trace, yaxis in zip(figure.data, ("y", "y2", "y3"), strict=True):
         told, framed = clicks(trace), frames(figure, yaxis)
         assert len(framed) == len(found.labels)
@@ -180,7 +202,9 @@ def test_probabilities_stand_beside_each_other(found, quick):
     figure = change_figures.presence_change(found, called, LIGHT, ("A", "B"), np.array([2, 9]))
     assert [bar.name for bar in figure.data] == ["A", "B"]
     for bar, row in zip(figure.data, found.presence):
-        assert np.array_equal(bar.x, row) and [name.removeprefix("◇ ") for name in bar.y] == list(called)
+        assert np.array_equal(bar.x, row) and [name.removeprefix("◇ ") for name in bar.y] == list(
+            called
+        )
         assert [k for k, name in enumerate(bar.y) if name.startswith("◇")] == [2, 9]
     plain = change_figures.presence_change(found, called, LIGHT)
     assert list(plain.data[0].y) == list(called) and "◇" not in plain.layout.xaxis.title.text
@@ -193,7 +217,10 @@ def test_occlusion_is_drawn_as_it_was_measured(either, quick, theme):
     called = class_names(either.model.kind, quick.library.names)[: len(worth.presence)]
     figure = change_figures.occlusion_map(worth, called, quick.library.axis, theme, 3)
     (trace,) = figure.data
-    assert list(trace.y) == list(called) and (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (-1, 1)
+    assert list(trace.y) == list(called) and (
+        figure.layout.coloraxis.cmin,
+        figure.layout.coloraxis.cmax,
+    ) == (-1, 1)
     for (i, j), click in clicks(trace).items():
         assert click.rows == "compound" and click.output is None
         assert trace.z[i, j] == pytest.approx(worth.fall[click.row, click.position], nan_ok=True)
@@ -210,7 +237,10 @@ def test_two_trainings_are_drawn_with_their_steps():
     figure = curves.two_curves(histories, ("A", "B"), LIGHT, (4, 7))
     for i, history in enumerate(histories):
         loss, share = figure.data[2 * i : 2 * i + 2]
-        assert list(loss.x) == list(share.x) == [row["step"] for row in history] and loss.name == "AB"[i]
+        assert (
+            list(loss.x) == list(share.x) == [row["step"] for row in history]
+            and loss.name == "AB"[i]
+        )
         assert list(loss.y) == [row["loss"] for row in history] and list(share.y) == [
             row["test_compound_accuracy"] for row in history
         ]

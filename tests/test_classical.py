@@ -16,7 +16,14 @@ from nmrclassify.classical import (
     tune_threshold,
 )
 from nmrclassify.library import Library
-from nmrclassify.mixtures import MixtureConfig, compositions, counts_of, mix, mix_at, shift_multiplets
+from nmrclassify.mixtures import (
+    MixtureConfig,
+    compositions,
+    counts_of,
+    mix,
+    mix_at,
+    shift_multiplets,
+)
 from nmrclassify.presets import build
 
 K = 10
@@ -44,12 +51,16 @@ def share_right(counts, truth):
     return (counts == truth).all(axis=1).mean()
 
 
-METHODS = pytest.mark.parametrize("method", [nnls, lambda areas, library: matching_pursuit(areas, library, 3)])
+METHODS = pytest.mark.parametrize(
+    "method", [nnls, lambda areas, library: matching_pursuit(areas, library, 3)]
+)
 
 
 @METHODS
 def test_clean_triples_are_all_found_with_their_concentrations(library, method):
-    mixtures = mix(library, TRIPLES, MixtureConfig(**FREE), rng())  # all 120: no method has seen any
+    mixtures = mix(
+        library, TRIPLES, MixtureConfig(**FREE), rng()
+    )  # all 120: no method has seen any
     truth = counts_of(TRIPLES, K)
     amounts = method(mixtures.areas, library)
     np.testing.assert_allclose(amounts, mixtures.by_compound(mixtures.concentrations), atol=1e-4)
@@ -83,7 +94,9 @@ def test_pursuit_starts_with_the_largest_cosine(library):
     amounts = matching_pursuit(areas, library, 1)
     assert (amounts.argmax(axis=1) == cosine.argmax(axis=1)).all()
     first = cosine.argmax(axis=1)
-    np.testing.assert_allclose(amounts.max(axis=1), cosine.max(axis=1) / np.linalg.norm(atoms[first], axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        amounts.max(axis=1), cosine.max(axis=1) / np.linalg.norm(atoms[first], axis=1), rtol=1e-5
+    )
 
 
 def test_pursuit_of_every_compound_is_least_squares(library):
@@ -109,7 +122,9 @@ def test_pursuit_of_every_compound_is_least_squares(library):
     ],
 )
 def test_amounts_become_counts(repetition, decision, expected):
-    assert counts_from_amounts([[2.6, 1.5, 0.2, 0.0]], repetition, **decision).tolist() == [expected]
+    assert counts_from_amounts([[2.6, 1.5, 0.2, 0.0]], repetition, **decision).tolist() == [
+        expected
+    ]
 
 
 @pytest.mark.parametrize("repetition", [False, True])
@@ -130,10 +145,16 @@ def test_the_threshold_is_in_the_middle_of_the_best_plateau():
     amounts = np.array([[0.0, 0.2, 1.0], [0.9, 0.0, 0.1]])
     assert tune_threshold(amounts, [[0, 0, 1], [1, 0, 0]], False) == pytest.approx((0.2 + 0.9) / 2)
     assert tune_threshold(amounts, [[0, 0, 1], [0, 0, 0]], False) == pytest.approx((0.9 + 1.0) / 2)
-    assert tune_threshold(amounts, [[0, 0, 2], [1, 0, 0]], True) == pytest.approx((0.1 + 0.9) / 2)  # 1.0 is never two
-    assert tune_threshold(amounts, [[1, 0, 0], [0, 0, 2]], False) == pytest.approx(0.5)  # none can be right
+    assert tune_threshold(amounts, [[0, 0, 2], [1, 0, 0]], True) == pytest.approx(
+        (0.1 + 0.9) / 2
+    )  # 1.0 is never two
+    assert tune_threshold(amounts, [[1, 0, 0], [0, 0, 2]], False) == pytest.approx(
+        0.5
+    )  # none can be right
     empty = np.zeros((2, 3))
-    assert not counts_from_amounts(empty, False, threshold=tune_threshold(empty, empty, False)).any()
+    assert not counts_from_amounts(
+        empty, False, threshold=tune_threshold(empty, empty, False)
+    ).any()
     # A mixture of nothing is right at its largest amount; the other needs 0.3 to 0.6.
     assert tune_threshold([[0.0, 0.7], [0.0, 0.3]], [[0, 0], [0, 0]], False) == pytest.approx(0.7)
 
@@ -168,7 +189,9 @@ def test_likelihood_is_right_more_often_than_least_squares(library, config, leas
     best = share_right(Likelihood(library, TRIPLES, config).exhaustive(areas), truth)
     assert best >= least
     assert best > share_right(counts_from_amounts(nnls(areas, library), False, number=3), truth)
-    assert best > share_right(counts_from_amounts(matching_pursuit(areas, library, 3), False, number=3), truth)
+    assert best > share_right(
+        counts_from_amounts(matching_pursuit(areas, library, 3), False, number=3), truth
+    )
 
 
 @pytest.mark.parametrize("average", [False, True])
@@ -184,7 +207,10 @@ def test_likelihood_is_right_more_often_than_least_squares(library, config, leas
 def test_without_noise_every_composition_is_told_apart(library, config, average):
     candidates = compositions(K, 3, False, rng(), number_varies=True)
     mixtures = mix(library, candidates, config, rng())
-    assert (Likelihood(library, candidates, config, average).exhaustive(mixtures.areas) == counts_of(candidates, K)).all()
+    assert (
+        Likelihood(library, candidates, config, average).exhaustive(mixtures.areas)
+        == counts_of(candidates, K)
+    ).all()
 
 
 @pytest.mark.parametrize("std", [0.01, 0.3, 0.6, 3.0])
@@ -194,7 +220,9 @@ def test_shift_moments_are_those_of_shifted_multiplets(std):
     for position in (0, 1, 3, 6):
         single = np.zeros((draws, 1, n_positions))
         single[:, :, position] = 1.0
-        weights = shift_multiplets(single, rng(position).normal(0.0, std, (draws, n_positions)))[:, 0]
+        weights = shift_multiplets(single, rng(position).normal(0.0, std, (draws, n_positions)))[
+            :, 0
+        ]
         deviation = weights - mean[position]
         products = deviation[:, :, None] * deviation[:, None]
         for found, expected in ((weights, mean[position]), (products, covariance[position])):
@@ -214,8 +242,14 @@ def test_shift_moments_of_one_position_and_of_a_tiny_shift():
 
 def small(n_compounds=3, n_positions=5):
     """Return a library that a covariance can be sampled for."""
-    areas = rng(4).random((n_compounds, 2, n_positions)) * (rng(5).random((n_compounds, 1, n_positions)) < 0.6)
-    return Library(tuple("abcdefgh"[:n_compounds]), areas.astype(np.float32), Axis(n_positions, 0.0, float(n_positions)))
+    areas = rng(4).random((n_compounds, 2, n_positions)) * (
+        rng(5).random((n_compounds, 1, n_positions)) < 0.6
+    )
+    return Library(
+        tuple("abcdefgh"[:n_compounds]),
+        areas.astype(np.float32),
+        Axis(n_positions, 0.0, float(n_positions)),
+    )
 
 
 def within_sampling_error(cells, mean, covariance):
@@ -246,7 +280,9 @@ def test_mean_and_covariance_are_those_of_sampled_mixtures():
     covariance = averaged.covariance(0) + drawn.var() * blurred[row].T @ blurred[row]
     assert within_sampling_error(cells, mean, covariance)
     found = averaged.log_likelihood(cells[:50].reshape(50, 2, 5))[:, 0]
-    np.testing.assert_allclose(found, multivariate_normal(mean, covariance).logpdf(cells[:50]), rtol=1e-3)
+    np.testing.assert_allclose(
+        found, multivariate_normal(mean, covariance).logpdf(cells[:50]), rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("average", [False, True])
@@ -254,7 +290,11 @@ def test_mean_and_covariance_are_those_of_sampled_mixtures():
 @pytest.mark.parametrize("jitter", [0.0, 0.5])
 def test_density_of_known_concentrations(library, concentration, jitter, average):
     config = MixtureConfig(
-        noise=0.2, shift_jitter=jitter, concentration_low=concentration, concentration_high=concentration, repetition=True
+        noise=0.2,
+        shift_jitter=jitter,
+        concentration_low=concentration,
+        concentration_high=concentration,
+        repetition=True,
     )
     candidates = np.array([[0, 3, 3], [1, 2, 10], [10, 10, 10]])
     areas, _ = draw(library, config, 5)
@@ -262,7 +302,9 @@ def test_density_of_known_concentrations(library, concentration, jitter, average
     blur = shift_moments(21, jitter)[0] if jitter else np.eye(21)
     templates = np.concatenate([library.areas, np.zeros((1, 6, 21))]) @ blur
     for column, row in enumerate(candidates):
-        normal = multivariate_normal(concentration * templates[row].sum(axis=0).ravel(), likelihood.covariance(column))
+        normal = multivariate_normal(
+            concentration * templates[row].sum(axis=0).ravel(), likelihood.covariance(column)
+        )
         found = likelihood.log_likelihood(areas)[:, column]
         np.testing.assert_allclose(found, normal.logpdf(areas.reshape(5, -1)), rtol=1e-9)
     if not jitter:
@@ -286,7 +328,9 @@ def test_density_of_profiled_concentrations(library, jitter):
             mean = np.zeros(126)
             if len(here):
                 limits = 0.5 * counts[here], 2.0 * counts[here]
-                mean = lsq_linear(white @ templates.T, white @ cells, limits, tol=1e-14).x @ templates
+                mean = (
+                    lsq_linear(white @ templates.T, white @ cells, limits, tol=1e-14).x @ templates
+                )
             expected = multivariate_normal(mean, covariance).logpdf(cells)
             np.testing.assert_allclose(found[row, column], expected, atol=1e-5)
 
@@ -309,7 +353,9 @@ def test_bounded_least_squares_is_scipys():
             expected = low[n].copy()
             if free:
                 bound = low[n, :free], high[n, :free]
-                expected[:free] = lsq_linear(templates[n, :free].T, cell, bound, method="bvls", tol=1e-15).x
+                expected[:free] = lsq_linear(
+                    templates[n, :free].T, cell, bound, method="bvls", tol=1e-15
+                ).x
             np.testing.assert_allclose(amounts[b, n], expected, atol=1e-5)
             fit = ((cell - expected @ templates[n]) ** 2).sum()
             np.testing.assert_allclose((cell**2).sum() + 2 * least[b, n], fit, atol=3e-6)
@@ -329,16 +375,24 @@ def test_averaging_over_concentrations_counts_better_than_profiling(library):
 def test_known_concentrations_leave_nothing_to_average(library):
     for config in (MixtureConfig(noise=0.3), MixtureConfig(noise=0.3, shift_jitter=0.4)):
         areas, _ = draw(library, config, 20)
-        one, other = (Likelihood(library, TRIPLES[:9], config, average).log_likelihood(areas) for average in (False, True))
+        one, other = (
+            Likelihood(library, TRIPLES[:9], config, average).log_likelihood(areas)
+            for average in (False, True)
+        )
         np.testing.assert_allclose(one, other, rtol=1e-9)
 
 
 def test_padding_and_order_of_a_candidate_make_no_difference(library):
-    for config in (MixtureConfig(noise=0.2, **FREE), MixtureConfig(noise=0.2, shift_jitter=0.4, **FREE)):
+    for config in (
+        MixtureConfig(noise=0.2, **FREE),
+        MixtureConfig(noise=0.2, shift_jitter=0.4, **FREE),
+    ):
         areas, _ = draw(library, config, 20)
         short = Likelihood(library, np.array([[2, 7], [4, 4]]), config)
         long = Likelihood(library, np.array([[10, 7, 10, 2], [10, 4, 4, 10]]), config)
-        np.testing.assert_allclose(short.log_likelihood(areas), long.log_likelihood(areas), rtol=1e-9)
+        np.testing.assert_allclose(
+            short.log_likelihood(areas), long.log_likelihood(areas), rtol=1e-9
+        )
         assert (short.exhaustive(areas) == long.exhaustive(areas)).all()
         assert short.exhaustive(areas).sum(axis=1).tolist() == [2] * 20
 
@@ -353,7 +407,9 @@ def test_a_mixture_of_nothing(library, jitter, noise, average):
     likelihood = Likelihood(library, TRIPLES, config, average)
     assert np.isfinite(likelihood.log_likelihood(nothing)).all()
     assert likelihood.exhaustive(nothing).sum() == 3
-    with_nothing = Likelihood(library, np.concatenate([TRIPLES, np.full((1, 3), K)]), config, average)
+    with_nothing = Likelihood(
+        library, np.concatenate([TRIPLES, np.full((1, 3), K)]), config, average
+    )
     assert not with_nothing.exhaustive(nothing).any()
 
 
@@ -363,7 +419,9 @@ def test_no_mixtures_give_no_answers(library, config):
     assert nnls(none, library).shape == matching_pursuit(none, library, 3).shape == (0, K)
     assert counts_from_amounts(np.zeros((0, K)), True, number=2).shape == (0, K)
     likelihood = Likelihood(library, TRIPLES, config)
-    assert likelihood.log_likelihood(none).shape == (0, 120) and likelihood.exhaustive(none).shape == (0, K)
+    assert likelihood.log_likelihood(none).shape == (0, 120) and likelihood.exhaustive(
+        none
+    ).shape == (0, K)
 
 
 def test_blocks_of_mixtures_make_no_difference(library, monkeypatch):
@@ -371,7 +429,9 @@ def test_blocks_of_mixtures_make_no_difference(library, monkeypatch):
     areas, _ = draw(library, config, 25)
     whole = Likelihood(library, TRIPLES, config).log_likelihood(areas)
     monkeypatch.setattr("nmrclassify.classical._BLOCK", 7 * 120 * 9)
-    np.testing.assert_allclose(Likelihood(library, TRIPLES, config).log_likelihood(areas), whole, atol=1e-5)
+    np.testing.assert_allclose(
+        Likelihood(library, TRIPLES, config).log_likelihood(areas), whole, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -380,7 +440,9 @@ def test_blocks_of_mixtures_make_no_difference(library, monkeypatch):
         nnls,
         lambda areas, library: matching_pursuit(areas, library, 3),
         lambda areas, library: Likelihood(library, TRIPLES, MixtureConfig()).log_likelihood(areas),
-        lambda areas, library: Likelihood(library, TRIPLES, MixtureConfig(shift_jitter=0.5)).exhaustive(areas),
+        lambda areas, library: Likelihood(
+            library, TRIPLES, MixtureConfig(shift_jitter=0.5)
+        ).exhaustive(areas),
     ],
 )
 def test_mixtures_that_cannot_be_are_refused(library, method):
@@ -399,7 +461,10 @@ def test_mixtures_that_cannot_be_are_refused(library, method):
     [
         (np.zeros((0, 3), dtype=int), r"candidates have shape \(0, 3\)"),
         (np.zeros(3, dtype=int), r"candidates have shape \(3,\)"),
-        (np.array([[0, 1, 11]]), "from 0 to 11; expected whole numbers from 0 to 9, or 10 for no compound"),
+        (
+            np.array([[0, 1, 11]]),
+            "from 0 to 11; expected whole numbers from 0 to 9, or 10 for no compound",
+        ),
         (np.array([[-1, 1, 2]]), "from -1 to 2"),
         (np.array([[0.5, 1, 2]]), "float64"),
     ],
@@ -412,7 +477,9 @@ def test_candidates_that_cannot_be_are_refused(library, candidates, message):
 def test_jitter_on_a_long_axis_is_refused():
     library = Library(("a",), np.ones((1, 6, 100), dtype=np.float32), Axis(100, 0.0, 100.0))
     one = np.zeros((1, 1), dtype=int)
-    assert Likelihood(library, one, MixtureConfig(noise=0.1)).exhaustive(library.areas).tolist() == [[1]]
+    assert Likelihood(library, one, MixtureConfig(noise=0.1)).exhaustive(
+        library.areas
+    ).tolist() == [[1]]
     with pytest.raises(ValueError, match="600 cells .* at most 512"):
         Likelihood(library, one, MixtureConfig(shift_jitter=0.1))
 
@@ -446,7 +513,10 @@ def test_other_arguments_that_cannot_be_are_refused(library):
         tune_threshold(np.ones((0, 4)), np.ones((0, 4)), False)
     areas = np.zeros((1, 6, 21))
     for n_most in (0, 11, 2.5):
-        with pytest.raises(ValueError, match=f"n_most is {n_most}; expected a whole number of compounds from 1 to 10"):
+        with pytest.raises(
+            ValueError,
+            match=f"n_most is {n_most}; expected a whole number of compounds from 1 to 10",
+        ):
             matching_pursuit(areas, library, n_most)
     with pytest.raises(ValueError, match="tolerance is 1"):
         matching_pursuit(areas, library, 3, tolerance=1)

@@ -33,28 +33,65 @@ def run(capsys, *arguments):
 
 def test_generate(capsys, tmp_path):
     found = run(capsys, "generate", "--preset", "original", "--seed", 7, "--out", tmp_path)
-    assert set(found) == {"n_train", "n_test", "n_compounds", "n_positions", "n_peaks", "occupancy_compound", "occupancy_mixture", "sha256"}
-    assert (found["n_train"], found["n_test"], found["n_compounds"], found["n_positions"], found["n_peaks"]) == (10, 10, 10, 21, 6)
+    assert set(found) == {
+        "n_train",
+        "n_test",
+        "n_compounds",
+        "n_positions",
+        "n_peaks",
+        "occupancy_compound",
+        "occupancy_mixture",
+        "sha256",
+    }
+    assert (
+        found["n_train"],
+        found["n_test"],
+        found["n_compounds"],
+        found["n_positions"],
+        found["n_peaks"],
+    ) == (10, 10, 10, 21, 6)
     assert 0.1 < found["occupancy_compound"] < 0.3 and found["occupancy_mixture"] <= 0.6
-    assert run(capsys, "generate", "--preset", "original", "--seed", 7, "--out", tmp_path / "again")["sha256"] == found["sha256"]
+    assert (
+        run(capsys, "generate", "--preset", "original", "--seed", 7, "--out", tmp_path / "again")[
+            "sha256"
+        ]
+        == found["sha256"]
+    )
     data = build("original", 7)
     library = read_library((tmp_path / "library.csv").read_bytes(), data.library.axis, 6)
     assert library.areas == pytest.approx(data.library.areas)
     mixtures = data.test_mixtures()
-    assert read_mixture((tmp_path / "test_mixtures.csv").read_bytes(), data.library.axis, 6, "4") == pytest.approx(mixtures.areas[3])
+    assert read_mixture(
+        (tmp_path / "test_mixtures.csv").read_bytes(), data.library.axis, 6, "4"
+    ) == pytest.approx(mixtures.areas[3])
     contents = pd.read_csv(tmp_path / "test_contents.csv")
     assert contents.compound.tolist() == [data.library.names[k] for k in mixtures.labels.ravel()]
 
 
-@pytest.mark.parametrize("model, parameters, recipe_name", [("slots", 48_630, "modern"), ("queries", 152_265, "queries")])
+@pytest.mark.parametrize(
+    "model, parameters, recipe_name", [("slots", 48_630, "modern"), ("queries", 152_265, "queries")]
+)
 def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_name):
-    done = run(capsys, "train", "--preset", "quick", "--model", model, "--steps", 10, "--out", tmp_path / "run")
+    done = run(
+        capsys,
+        "train",
+        "--preset",
+        "quick",
+        "--model",
+        model,
+        "--steps",
+        10,
+        "--out",
+        tmp_path / "run",
+    )
     assert set(done) == {"seconds", "steps", "parameters", "checkpoint", "test"}
     assert (done["steps"], done["parameters"]) == (10, parameters)
     made = checkpoints.load(Path(done["checkpoint"]))
     assert made.model.kind == model and made.training == replace(recipe(recipe_name), steps=10)
     assert float(made.model.temperature) != 1
-    assert {"n_mixtures", "compound_accuracy", "exact_match", "si_sdr_improvement_db"} <= set(done["test"])
+    assert {"n_mixtures", "compound_accuracy", "exact_match", "si_sdr_improvement_db"} <= set(
+        done["test"]
+    )
     found = run(capsys, "evaluate", done["checkpoint"])
     assert found["test"] == done["test"]
     assert run(capsys, "evaluate", done["checkpoint"], "--draws", 2)["test"]["n_mixtures"] == 72
@@ -62,15 +99,27 @@ def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_nam
     data = build("quick", 7)
     areas = data.test_mixtures().areas[0]
     areas_table(areas, data.library.axis).to_csv(table, index=False)
-    found = run(capsys, "separate", done["checkpoint"], table, "--out", tmp_path / "out" / "separated.csv")["compounds"]
+    found = run(
+        capsys, "separate", done["checkpoint"], table, "--out", tmp_path / "out" / "separated.csv"
+    )["compounds"]
     given = answer(made.model, areas)
     called = (*data.library.names, "something unknown")
     assert [row["name"] for row in found] == [called[k] for k in given.named]
-    assert [row["probability"] for row in found] == pytest.approx(given.confidence.tolist(), abs=1e-4)
-    keys = {"slots": {"name", "probability"}, "queries": {"name", "probability", "count", "amount"}}[model]
-    assert all(row.keys() == (keys if k < 10 else {"name", "probability"}) for row, k in zip(found, given.named))
+    assert [row["probability"] for row in found] == pytest.approx(
+        given.confidence.tolist(), abs=1e-4
+    )
+    keys = {
+        "slots": {"name", "probability"},
+        "queries": {"name", "probability", "count", "amount"},
+    }[model]
+    assert all(
+        row.keys() == (keys if k < 10 else {"name", "probability"})
+        for row, k in zip(found, given.named)
+    )
     if model == "queries":
-        assert [row["count"] for row in found if "count" in row] == given.counts[given.named[given.named < 10]].tolist()
+        assert [row["count"] for row in found if "count" in row] == given.counts[
+            given.named[given.named < 10]
+        ].tolist()
     else:
         assert len(found) == 3
     assert pd.read_csv(tmp_path / "out" / "separated.csv").output.nunique() == len(found)
@@ -82,13 +131,17 @@ def test_separate_tells_how_much_of_each_compound_queries_find(capsys, tmp_path,
     checkpoints.save(learned, model)
     labels = quick.test[0]
     amounts = np.array([[1.0, 1.6, 0.7]], np.float32)
-    areas = mix_at(quick.library, labels[None], amounts, quick.config, np.random.default_rng(0)).areas[0]
+    areas = mix_at(
+        quick.library, labels[None], amounts, quick.config, np.random.default_rng(0)
+    ).areas[0]
     areas_table(areas, quick.library.axis).to_csv(table, index=False)
     found = run(capsys, "separate", model, table)["compounds"]
     assert {row["name"] for row in found} == {quick.library.names[k] for k in labels}
     assert all(row["count"] == 1 for row in found)
     for row in found:
-        assert row["amount"] == pytest.approx(amounts[0, labels.tolist().index(quick.library.names.index(row["name"]))], abs=0.35)
+        assert row["amount"] == pytest.approx(
+            amounts[0, labels.tolist().index(quick.library.names.index(row["name"]))], abs=0.35
+        )
     assert main(["separate", str(model), str(table)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
@@ -103,10 +156,18 @@ def test_named_metabolites_that_were_never_trained_on_are_named(capsys, tmp_path
     right = 0
     for number, row in enumerate(rows[:12]):
         amounts = np.ones((1, 3), np.float32)
-        made = mix_at(model.dataset.library, np.array([row]), amounts, model.dataset.config, np.random.default_rng(number))
+        made = mix_at(
+            model.dataset.library,
+            np.array([row]),
+            amounts,
+            model.dataset.config,
+            np.random.default_rng(number),
+        )
         path = tmp_path / f"{number}.csv"
         areas_table(made.areas[0], model.dataset.library.axis).to_csv(path, index=False)
-        found = {compound["name"] for compound in run(capsys, "separate", "shipped", path)["compounds"]}
+        found = {
+            compound["name"] for compound in run(capsys, "separate", "shipped", path)["compounds"]
+        }
         right += found == {names[k] for k in row}
     assert right >= 9
 
@@ -119,7 +180,9 @@ def test_runs_go_to_one_place_when_no_folder_is_named(capsys, home):
 
 
 def test_json_is_the_only_thing_on_stdout_and_progress_is_on_stderr(capsys, tmp_path):
-    assert main(["train", "--preset", "quick", "--steps", "2", "--out", str(tmp_path), "--json"]) == 0
+    assert (
+        main(["train", "--preset", "quick", "--steps", "2", "--out", str(tmp_path), "--json"]) == 0
+    )
     captured = capsys.readouterr()
     json.loads(captured.out)
     assert "step/s" in captured.err or "2/2" in captured.err
@@ -162,10 +225,16 @@ def test_mistakes_are_one_sentence_and_exit_code_2(capsys, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main(MISTAKES[name]) == 2
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.count("\n") == 1 and captured.err.startswith("nmrclassify: ")
+    assert (
+        captured.out == ""
+        and captured.err.count("\n") == 1
+        and captured.err.startswith("nmrclassify: ")
+    )
 
 
-@pytest.mark.parametrize("command", ["generate", "train", "evaluate", "separate", "train-scale", "identify", "bench"])
+@pytest.mark.parametrize(
+    "command", ["generate", "train", "evaluate", "separate", "train-scale", "identify", "bench"]
+)
 def test_help_has_an_example(capsys, command):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])
@@ -191,9 +260,13 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
     assert done["steps"] == steps
     straight = run(capsys, *training, "--out", tmp_path / "straight")
     assert straight["test"] == done["test"]
-    first, second = (checkpoints.load(Path(d["checkpoint"])).model.state_dict() for d in (done, straight))
+    first, second = (
+        checkpoints.load(Path(d["checkpoint"])).model.state_dict() for d in (done, straight)
+    )
     assert all(bool((first[key] == second[key]).all()) for key in first)
-    assert float(first["temperature"]) != 1  # calibrated, after the same steps, on the same mixtures
+    assert (
+        float(first["temperature"]) != 1
+    )  # calibrated, after the same steps, on the same mixtures
 
 
 @pytest.fixture
@@ -210,18 +283,28 @@ def test_identify(capsys, tmp_path, mixture):
     there, path = mixture
     out, masks = tmp_path / "new" / "answer.csv", tmp_path / "new" / "masks.csv"
     found = run(capsys, "identify", path, "--out", out, "--masks", masks)
-    assert set(found) == {"compounds", "note", "threshold", "seconds"} and found["note"].startswith("A list of")
+    assert set(found) == {"compounds", "note", "threshold", "seconds"} and found["note"].startswith(
+        "A list of"
+    )
     always = {"name", "probability", "amount"}
     assert all(always <= set(row) <= always | {"alike"} for row in found["compounds"])
     chances = [row["probability"] for row in found["compounds"]]
-    assert chances == sorted(chances, reverse=True) and all(found["threshold"] <= chance <= 1 for chance in chances)
+    assert chances == sorted(chances, reverse=True) and all(
+        found["threshold"] <= chance <= 1 for chance in chances
+    )
     named = {name for row in found["compounds"] for name in (row["name"], *row.get("alike", []))}
     assert len(there & named) >= 3 and len(found["compounds"]) <= 10
     table = pd.read_csv(out)
-    assert list(table) == ["compound", "probability", "amount"] and len(table) == common_metabolites().n_compounds
+    assert (
+        list(table) == ["compound", "probability", "amount"]
+        and len(table) == common_metabolites().n_compounds
+    )
     shares, peaks = pd.read_csv(masks), pd.read_csv(path)
     assert list(shares) == ["compound", "ppm", "area", "share"]
-    assert set(shares.compound) <= {row["name"] for row in found["compounds"]} and shares.share.between(0, 1).all()
+    assert (
+        set(shares.compound) <= {row["name"] for row in found["compounds"]}
+        and shares.share.between(0, 1).all()
+    )
     areas = dict(zip(peaks.ppm, peaks.area))
     assert [areas[ppm] for ppm in shares.ppm] == pytest.approx(shares.area.tolist(), rel=1e-5)
     assert not shares.duplicated(["compound", "ppm"]).any()
@@ -237,7 +320,9 @@ def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys,
     table = compounds.frame()
     chosen = min(there)
     twin = table[table.compound == chosen].assign(compound="twin", protons=lambda t: 2 * t.protons)
-    bad = pd.DataFrame({"compound": "bad", "ppm": 99.0, "kind": "s", "j_hz": "", "protons": np.arange(30) + 1})
+    bad = pd.DataFrame(
+        {"compound": "bad", "ppm": 99.0, "kind": "s", "j_hz": "", "protons": np.arange(30) + 1}
+    )
     pd.concat([bad, table, twin]).to_csv(tmp_path / "library.csv", index=False)
     assert main(["identify", str(path), "--library", str(tmp_path / "library.csv"), "--json"]) == 0
     captured = capsys.readouterr()
@@ -247,7 +332,11 @@ def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys,
     said = captured.err.splitlines()
     # 30 rows, the compound without one, and the packaged table's multiplets that are merged or humps.
     problems = read_compounds(tmp_path / "library.csv").problems
-    assert len(said) == 21 and said[-1] == f"nmrclassify: {len(problems) - 20} more such rows" and len(problems) > 31
+    assert (
+        len(said) == 21
+        and said[-1] == f"nmrclassify: {len(problems) - 20} more such rows"
+        and len(problems) > 31
+    )
     assert said[0] == "nmrclassify: row 2: ppm is '99.0'; expected a chemical shift from -5 to 20"
 
 
@@ -257,7 +346,9 @@ def test_identify_says_when_nothing_is_named(capsys, tmp_path):
     assert run(capsys, "identify", path)["compounds"] == []
     assert main(["identify", str(path), "--masks", str(tmp_path / "masks.csv")]) == 0
     first, note = capsys.readouterr().out.splitlines()
-    assert first.startswith("no compound reaches the probability of ") and note == "A list of 2 peaks."
+    assert (
+        first.startswith("no compound reaches the probability of ") and note == "A list of 2 peaks."
+    )
     assert (tmp_path / "masks.csv").read_text() == "compound,ppm,area,share\n"
 
 
@@ -276,7 +367,9 @@ def small(monkeypatch):
     sizes = {"libraries": 2, "compounds": 30, "n_low": 3, "n_high": 6}
     monkeypatch.setattr(training, "ScaleTrainConfig", partial(training.ScaleTrainConfig, **sizes))
     recipe = ScaleConfig(n_low=3, n_high=6)
-    monkeypatch.setattr(finishing, "finish", partial(finishing.finish, mixtures=1, n_compounds=30, recipe=recipe))
+    monkeypatch.setattr(
+        finishing, "finish", partial(finishing.finish, mixtures=1, n_compounds=30, recipe=recipe)
+    )
 
 
 def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
@@ -310,19 +403,29 @@ def test_an_interrupted_training_at_full_scale_is_resumed(capsys, tmp_path, smal
     done = run(capsys, "train-scale", "--resume", "--workers", 0, "--out", tmp_path / "a")
     straight = run(capsys, *command, tmp_path / "b")
     assert (done["steps"], done["config"]["seed"]) == (3, 7)
-    first, second = (weights.load(Path(d["network"])).network.state_dict() for d in (done, straight))
+    first, second = (
+        weights.load(Path(d["network"])).network.state_dict() for d in (done, straight)
+    )
     assert all(bool((first[key] == second[key]).all()) for key in first)
 
 
 def test_full_scale_help_tells_how_to_train_on_two_gpus(capsys):
     with pytest.raises(SystemExit):
         main(["train-scale", "--help"])
-    assert "torchrun --nproc-per-node 2 -m nmrclassify train-scale" in " ".join(capsys.readouterr().out.split())
+    assert "torchrun --nproc-per-node 2 -m nmrclassify train-scale" in " ".join(
+        capsys.readouterr().out.split()
+    )
 
 
 def test_numbers_that_json_lacks_become_null(capsys, monkeypatch):
-    result = {"a": float("nan"), "b": [1.5, np.float64("inf"), {"c": (-float("inf"), None, "NaN", 3)}]}
+    result = {
+        "a": float("nan"),
+        "b": [1.5, np.float64("inf"), {"c": (-float("inf"), None, "NaN", 3)}],
+    }
     monkeypatch.setattr(bench, "run", lambda name: result)
     assert main(["bench", "x", "--json"]) == 0
     expected = {"a": None, "b": [1.5, None, {"c": [None, None, "NaN", 3]}]}
-    assert json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name)) == expected
+    assert (
+        json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(name))
+        == expected
+    )

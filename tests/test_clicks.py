@@ -10,7 +10,14 @@ from nmrclassify.axis import Axis
 from nmrclassify.drawing import GAP, MapRow, Scale, Theme, stack
 from nmrclassify.ui.clicks import Click, decode
 
-META = {"rows": "filter", "ids": [2, 0, 1], "positions": 5, "root": False, "title": "", "outputs": [7, 3]}
+META = {
+    "rows": "filter",
+    "ids": [2, 0, 1],
+    "positions": 5,
+    "root": False,
+    "title": "",
+    "outputs": [7, 3],
+}
 GRID = {"rows": "grid", "filters": 7, "columns": 3, "height": 4, "width": 4}
 STEPS = {"rows": "steps", "steps": [0, 1, 5]}
 
@@ -23,7 +30,9 @@ def message(meta, row, column):
 def test_every_cell_of_a_row_of_maps_is_told():
     maps = np.arange(2 * 3 * 5).reshape(2, 3, 5)  # each value occurs once
     ids = np.array([2, 0, 1])
-    row = MapRow("", maps[:, ids], Scale("", 0, 30, "Viridis"), "filter", indices=np.array([7, 3]), ids=ids)
+    row = MapRow(
+        "", maps[:, ids], Scale("", 0, 30, "Viridis"), "filter", indices=np.array([7, 3]), ids=ids
+    )
     (trace,) = stack([row], Axis(5, 0.0, 5.0), Theme()).data
     told = set()
     for i, j in np.ndindex(*trace.z.shape):
@@ -31,7 +40,9 @@ def test_every_cell_of_a_row_of_maps_is_told():
         if np.isnan(trace.z[i, j]):
             assert click is None
             continue
-        assert maps[[7, 3].index(click.output), click.row, click.position] == trace.z[i, j], f"row {i}, column {j}"
+        assert maps[[7, 3].index(click.output), click.row, click.position] == trace.z[i, j], (
+            f"row {i}, column {j}"
+        )
         told.add(click)
     assert len(told) == maps.size and {click.rows for click in told} == {"filter"}
 
@@ -39,7 +50,9 @@ def test_every_cell_of_a_row_of_maps_is_told():
 def test_maps_that_are_no_outputs_tell_none():
     click = decode(message(META | {"outputs": None}, 0, 0))
     assert click == Click("filter", 2, 4, None)
-    assert decode(message({k: v for k, v in META.items() if k != "outputs"}, 1, 4)) == Click("filter", 0, 0, None)
+    assert decode(message({k: v for k, v in META.items() if k != "outputs"}, 1, 4)) == Click(
+        "filter", 0, 0, None
+    )
 
 
 def test_between_two_maps_there_is_no_cell():
@@ -50,7 +63,9 @@ def test_between_two_maps_there_is_no_cell():
 def test_a_grid_tells_the_filter_and_a_strip_the_step():
     found = [decode(message(GRID, 4 * (i // 3), 4 * (i % 3) + 1)) for i in range(9)]
     assert found == [Click("grid", i, None, None) for i in range(7)] + [None, None]
-    assert [decode(message(STEPS, 0, i)) for i in range(3)] == [Click("steps", s, None, None) for s in (0, 1, 5)]
+    assert [decode(message(STEPS, 0, i)) for i in range(3)] == [
+        Click("steps", s, None, None) for s in (0, 1, 5)
+    ]
     assert decode(message(STEPS, 0, 3)) is None
 
 
@@ -88,7 +103,9 @@ def test_forged_messages_give_a_click_or_nothing(base):
     keys = (*base, "rows", "ids", "positions", "outputs")
     for key, odd in itertools.product(keys, ODD):
         for row, column in ((0, 0), (2, 10), (-1, -2)):
-            assert decode({"meta": base | {key: odd}, "row": row, "column": column}) is None or isinstance(
+            assert decode(
+                {"meta": base | {key: odd}, "row": row, "column": column}
+            ) is None or isinstance(
                 decode({"meta": base | {key: odd}, "row": row, "column": column}), Click
             )
 
@@ -122,5 +139,7 @@ def test_a_click_holds_whole_numbers_only():
     for base, row, column in ((META, "1", "3"), (META, 1.0, 3.0), (GRID, 4, 5.0), (STEPS, 0, "2")):
         click = decode(message(base, row, column))
         assert (
-            type(click.row) is int and type(click.position) in (int, type(None)) and type(click.output) in (int, type(None))
+            type(click.row) is int
+            and type(click.position) in (int, type(None))
+            and type(click.output) in (int, type(None))
         )

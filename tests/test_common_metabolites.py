@@ -97,9 +97,9 @@ def test_protons_of_a_compound_add_up():
     for name, total in totals.items():
         assert 1 <= total <= 40, name
         assert total == pytest.approx(round(total), abs=1e-6), name
-    assert {name: totals[name] for name in ("glucose", "sucrose", "ethanol", "valine")} == pytest.approx(
-        {"glucose": 7, "sucrose": 14, "ethanol": 5, "valine": 8}
-    )
+    assert {
+        name: totals[name] for name in ("glucose", "sucrose", "ethanol", "valine")
+    } == pytest.approx({"glucose": 7, "sucrose": 14, "ethanol": 5, "valine": 8})
 
 
 def test_one_reference_per_compound():
@@ -121,9 +121,15 @@ def test_shifts_agree_with_an_independent_table():
         ours[row["compound"]].append(float(row["ppm"]))
     worst = {}
     for name, shifts in ours.items():
-        found = [shifts_there for alias in [name, *ALIASES.get(name, [])] for shifts_there in entries[key(alias)].values()]
+        found = [
+            shifts_there
+            for alias in [name, *ALIASES.get(name, [])]
+            for shifts_there in entries[key(alias)].values()
+        ]
         if found and name not in OTHER_PH:
-            worst[name] = min(max(min(abs(ppm - x) for x in there) for ppm in shifts) for there in found)
+            worst[name] = min(
+                max(min(abs(ppm - x) for x in there) for ppm in shifts) for there in found
+            )
     unmatched = sorted(set(ours) - set(worst))
     print(
         f"{len(worst)} of {len(ours)} matched, {sum(len(ours[name]) for name in worst)} multiplets; "
@@ -136,7 +142,9 @@ def test_shifts_agree_with_an_independent_table():
 
 def test_the_table_is_read_without_a_problem_and_tells_which_compounds_are_alike():
     reading = read_compounds(TABLE)
-    assert all("the closest are merged" in p.text or "as a hump" in p.text for p in reading.problems)
+    assert all(
+        "the closest are merged" in p.text or "as a hump" in p.text for p in reading.problems
+    )
     assert not any(p.dropped for p in reading.problems)
     compounds = reading.compounds
     assert compounds.n_multiplets == len(table())
@@ -144,4 +152,7 @@ def test_the_table_is_read_without_a_problem_and_tells_which_compounds_are_alike
     groups = defaultdict(list)
     for name, group in zip(compounds.names, alike(compounds, FULL_AXIS)):
         groups[group].append(name)
-    print("cannot be told apart:", "; ".join(", ".join(names) for names in groups.values() if len(names) > 1) or "none")
+    print(
+        "cannot be told apart:",
+        "; ".join(", ".join(names) for names in groups.values() if len(names) > 1) or "none",
+    )

@@ -8,7 +8,14 @@ from nmrclassify.mixtures import MixtureConfig
 from nmrclassify.presets import build
 
 
-@pytest.mark.parametrize("config", [MixtureConfig(), MixtureConfig(repetition=True), MixtureConfig(n_sources=4, number_varies=True)])
+@pytest.mark.parametrize(
+    "config",
+    [
+        MixtureConfig(),
+        MixtureConfig(repetition=True),
+        MixtureConfig(n_sources=4, number_varies=True),
+    ],
+)
 def test_on_clean_aligned_mixtures_classical_methods_are_exact(config):
     data = build("quick", 5, config)
     mixtures = data.test_mixtures()
@@ -23,7 +30,10 @@ def test_shares_right_by_hand():
     true = np.array([[1, 1, 0], [2, 0, 0], [0, 0, 1]])
     found = np.array([[1, 0, 1], [2, 0, 0], [0, 1, 1]])
     # One of two right, both portions right, the one right and one too many.
-    assert shares_right(found, true) == (pytest.approx(1 / 3), pytest.approx((1 + 2 + 1) / (2 + 2 + 2)))
+    assert shares_right(found, true) == (
+        pytest.approx(1 / 3),
+        pytest.approx((1 + 2 + 1) / (2 + 2 + 2)),
+    )
 
 
 def test_a_search_too_long_is_left_out():
@@ -41,4 +51,6 @@ def test_the_table_has_the_network_first(learned):
     shifted = replace(data, config=replace(data.config, shift_jitter=0.6))
     table = compare_methods(learned.model, "mine", shifted, shifted.test_mixtures(draws=5))
     assert list(table["method"]) == ["mine", "least squares", "matching pursuit", "exhaustive"]
-    assert (table["from"] <= table["mixtures wholly right"]).all() and (table["mixtures wholly right"] <= table["to"]).all()
+    assert (table["from"] <= table["mixtures wholly right"]).all() and (
+        table["mixtures wholly right"] <= table["to"]
+    ).all()

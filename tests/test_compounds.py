@@ -37,7 +37,14 @@ def make(*tables):
     """Compounds of (ppm, kind, couplings, protons) rows."""
     rows = [(k, *row) for k, table in enumerate(tables) for row in table]
     compound, ppm, kinds, couplings, protons = zip(*rows)
-    return Compounds(tuple(f"c{k}" for k in range(len(tables))), np.array(compound), np.array(ppm), np.array(protons), kinds, couplings)
+    return Compounds(
+        tuple(f"c{k}" for k in range(len(tables))),
+        np.array(compound),
+        np.array(ppm),
+        np.array(protons),
+        kinds,
+        couplings,
+    )
 
 
 def random_compounds(n, seed=0, most=13):
@@ -47,7 +54,12 @@ def random_compounds(n, seed=0, most=13):
     return make(
         *(
             [
-                (r.uniform(0.5, 9), kind, tuple(r.uniform(1, 15, needed.get(kind, 1)).round(2).tolist()), float(r.integers(1, 4)))
+                (
+                    r.uniform(0.5, 9),
+                    kind,
+                    tuple(r.uniform(1, 15, needed.get(kind, 1)).round(2).tolist()),
+                    float(r.integers(1, 4)),
+                )
                 for kind in r.choice(kinds, r.integers(1, most + 1))
             ]
             for _ in range(n)
@@ -58,9 +70,17 @@ def random_compounds(n, seed=0, most=13):
 def test_the_lines_are_those_of_the_multiplets():
     compounds = random_compounds(30)
     first, starts = compounds.first_line, compounds.first_multiplet
-    assert (first[0], first[-1], starts[0], starts[-1]) == (0, len(compounds.areas), 0, compounds.n_multiplets)
+    assert (first[0], first[-1], starts[0], starts[-1]) == (
+        0,
+        len(compounds.areas),
+        0,
+        compounds.n_multiplets,
+    )
     for m in range(compounds.n_multiplets):
-        lines, own = first_order(compounds.kinds[m], compounds.couplings[m]), slice(first[m], first[m + 1])
+        lines, own = (
+            first_order(compounds.kinds[m], compounds.couplings[m]),
+            slice(first[m], first[m + 1]),
+        )
         assert np.array_equal(compounds.offsets[own], lines.offsets)
         assert compounds.areas[own] == pytest.approx(lines.areas * compounds.protons[m])
         assert (compounds.line_multiplet[own] == m).all()
@@ -96,17 +116,27 @@ def test_selection_and_concatenation():
     order = rng(1).permutation(12)
     picked = compounds.select(order)
     assert picked.names == tuple(compounds.names[k] for k in order)
-    assert np.array_equal(picked.sparse(FULL_AXIS).toarray(), compounds.sparse(FULL_AXIS).toarray()[order])
+    assert np.array_equal(
+        picked.sparse(FULL_AXIS).toarray(), compounds.sparse(FULL_AXIS).toarray()[order]
+    )
     both = compounds.select(range(5)).with_compounds(compounds.select(range(5, 12)))
     assert both.frame().equals(compounds.frame())
     with pytest.raises(ValueError, match="'c3' is the name of a compound in both"):
         compounds.with_compounds(compounds.select([3]))
     for wrong in ([], [12], [-1], [1, 1]):
-        with pytest.raises(ValueError, match="cannot be chosen; expected different ones of 0 to 11"):
+        with pytest.raises(
+            ValueError, match="cannot be chosen; expected different ones of 0 to 11"
+        ):
             compounds.select(wrong)
 
 
-GOOD = {"names": ("a", "b"), "compound": [0, 0, 1], "ppm": [1.0, 2.0, 3.0], "protons": [1, 2, 3], "kinds": ("s", "d", "m")}
+GOOD = {
+    "names": ("a", "b"),
+    "compound": [0, 0, 1],
+    "ppm": [1.0, 2.0, 3.0],
+    "protons": [1, 2, 3],
+    "kinds": ("s", "d", "m"),
+}
 GOOD |= {"couplings": ((), (7.0,), ())}
 
 
@@ -154,7 +184,9 @@ def test_what_is_written_is_read_back():
     assert reading.problems == () and reading.compounds.frame().equals(compounds.frame())
 
 
-@pytest.mark.parametrize("give", ["text", "bytes", "bom", "file", "binary file", "path", "tabs", "capitals", "windows"])
+@pytest.mark.parametrize(
+    "give", ["text", "bytes", "bom", "file", "binary file", "path", "tabs", "capitals", "windows"]
+)
 def test_sources(give, tmp_path):
     text = HEADER + ETHANOL
     path = tmp_path / "t.csv"
@@ -165,7 +197,11 @@ def test_sources(give, tmp_path):
         "capitals": text.replace(HEADER, HEADER.upper()),
     }[give]  # fmt: skip
     reading = read_compounds(source)
-    assert reading.problems == () and reading.compounds.kinds == ("t", "q") and reading.compounds.couplings == ((7.1,), (7.1,))
+    assert (
+        reading.problems == ()
+        and reading.compounds.kinds == ("t", "q")
+        and reading.compounds.couplings == ((7.1,), (7.1,))
+    )
 
 
 @pytest.mark.parametrize("start", ["\n", "\r\n\r\n", " \n,,\n"])
@@ -206,7 +242,11 @@ def test_text_is_never_a_path(tmp_path):
         ("x,2.0,d,-12.5,1", "the sign moves no line", False),
         ("x,2.0,s,7,1", "only the first 0 are used", False),
         ("x,2.0,m,,1", "m without couplings is taken as a hump of 33 Hz", False),
-        ("x,2.0,ddddd,13;11;7;5;2,1", "ddddd has more than 18 lines; the closest are merged", False),
+        (
+            "x,2.0,ddddd,13;11;7;5;2,1",
+            "ddddd has more than 18 lines; the closest are merged",
+            False,
+        ),
         ("ethanol,1.17,t,7.1,3", "the same as row 2", True),
         ("ethanol,1.17,Triplet,7.10,3.0", "the same as row 2", True),
     ],
@@ -229,8 +269,14 @@ def test_merged_lines_are_reported_where_there_are_any():
     for kind in kinds * 20:
         couplings = (r.integers(1, 16, len(kind)) * r.choice([0.5, 0.7, 1.0])).tolist()
         rows.append((kind, tuple(couplings[: n_couplings(kind)] if kind != "m" else couplings * 6)))
-    text = "".join(f"c{k},1,{kind},{';'.join(map(repr, js))},1\n" for k, (kind, js) in enumerate(rows))
-    found = {p.row - 2 for p in read(text).problems if p.text.endswith("has more than 18 lines; the closest are merged")}
+    text = "".join(
+        f"c{k},1,{kind},{';'.join(map(repr, js))},1\n" for k, (kind, js) in enumerate(rows)
+    )
+    found = {
+        p.row - 2
+        for p in read(text).problems
+        if p.text.endswith("has more than 18 lines; the closest are merged")
+    }
     expected = {k for k, (kind, js) in enumerate(rows) if first_order(kind, js).merged}
     assert found == expected and 20 < len(found) < len(rows) - 20
 
@@ -239,11 +285,15 @@ def test_a_compound_of_too_many_multiplets_is_left_out():
     crowd = "".join(f"x,{k / 20},s,,1\n" for k in range(65))
     reading = read(ETHANOL + crowd + "".join(f"y,{k / 20},s,,1\n" for k in range(64)))
     assert reading.compounds.names == ("ethanol", "y") and reading.compounds.n_multiplets == 66
-    assert reading.problems == (Problem(4, "compound 'x' has 65 multiplets, more than 64, and is left out", True),)
+    assert reading.problems == (
+        Problem(4, "compound 'x' has 65 multiplets, more than 64, and is left out", True),
+    )
 
 
 def test_couplings_of_every_spelling():
-    reading = read("a,1,dd,8;4,1\na,2,dd,8 4,1\na,3,dd, 8 ; 4; ,1\na,4,t,,1\na,5,m,,1\na,6,m,13;9;7,1\na,7,br. s.,,1\n")
+    reading = read(
+        "a,1,dd,8;4,1\na,2,dd,8 4,1\na,3,dd, 8 ; 4; ,1\na,4,t,,1\na,5,m,,1\na,6,m,13;9;7,1\na,7,br. s.,,1\n"
+    )
     assert reading.compounds.couplings == ((8, 4),) * 3 + ((DEFAULT_COUPLING,), (), (13, 9, 7), ())
     assert reading.compounds.kinds == ("dd", "dd", "dd", "t", "m", "m", "br s")
     assert reading.problems == (
@@ -279,7 +329,10 @@ def test_the_packaged_table_is_read_with_its_own_column_name():
         (",".join(["compound", "ppm", "kind", "protons"] + ["x"] * 70) + "\n", "74 columns"),
         ('"\n"' + ",a" * 2_000_000 + "\n1\n", "2,000,001 columns"),
         (HEADER + 'x,1,s,,1\n"y,1,s,,1\nz,2,s,,1\n', "not a CSV table"),
-        (HEADER + "".join(f"x,{k / 10},s,,1\n" for k in range(65)), "row 2, compound 'x' has 65 multiplets, more than 64"),
+        (
+            HEADER + "".join(f"x,{k / 10},s,,1\n" for k in range(65)),
+            "row 2, compound 'x' has 65 multiplets, more than 64",
+        ),
     ],
 )
 def test_files_that_cannot_be_used_are_refused(text, message):
@@ -298,7 +351,9 @@ def test_the_columns_of_gissmo():
         Problem(3, "ddtd has more than 18 lines; the closest are merged", False),
         Problem(4, "compound 'A' is called 'A (3)' here", False),
         Problem(5, "compound 'B[b]' is called 'B(b)' here", False),
-        Problem(7, "a coupling to more than 8 equivalent neighbours; taken as m, unresolved", False),
+        Problem(
+            7, "a coupling to more than 8 equivalent neighbours; taken as m, unresolved", False
+        ),
     )
 
 
@@ -334,10 +389,20 @@ def test_any_text_becomes_a_safe_name_for_good():
     r = rng()
     for _ in range(3000):
         # Markup and words that matter, and any character of the first plane but the surrogates.
-        parts = [r.choice(list("*_`<>[]{}|$\\#~:&=+-@. /aw1")), "www.", "://", ":a:", chr(r.integers(1, 0xD800))]
+        parts = [
+            r.choice(list("*_`<>[]{}|$\\#~:&=+-@. /aw1")),
+            "www.",
+            "://",
+            ":a:",
+            chr(r.integers(1, 0xD800)),
+        ]
         text = "".join(r.choice(parts) for _ in range(r.integers(0, 12))) * int(r.choice([1, 40]))
         name = safe_name(text)
-        assert 1 <= len(name) <= MAX_NAME and not set(name) & set("*_`<>[]{}|$\\#~@\n\t\0") and "://" not in name
+        assert (
+            1 <= len(name) <= MAX_NAME
+            and not set(name) & set("*_`<>[]{}|$\\#~@\n\t\0")
+            and "://" not in name
+        )
         assert safe_name(name) == name, (text, name)
 
 
@@ -359,11 +424,19 @@ def brute_alike(compounds, axis, tolerance):
             return False
         for order in permutations(b):
             ratio = compounds.protons[a] / compounds.protons[list(order)]
-            if np.abs(compounds.ppm[a] - compounds.ppm[list(order)]).max() > near or np.ptp(ratio) > 1e-9:
+            if (
+                np.abs(compounds.ppm[a] - compounds.ppm[list(order)]).max() > near
+                or np.ptp(ratio) > 1e-9
+            ):
                 continue
-            lines = [[first_order(compounds.kinds[m], compounds.couplings[m]) for m in side] for side in (a, order)]
+            lines = [
+                [first_order(compounds.kinds[m], compounds.couplings[m]) for m in side]
+                for side in (a, order)
+            ]
             if all(
-                len(x.areas) == len(y.areas) and np.abs(x.areas - y.areas).max() < 1e-9 and np.abs(x.offsets - y.offsets).max() <= 1
+                len(x.areas) == len(y.areas)
+                and np.abs(x.areas - y.areas).max() < 1e-9
+                and np.abs(x.offsets - y.offsets).max() <= 1
                 for x, y in zip(*lines)
             ):
                 return True
@@ -382,11 +455,15 @@ def test_compounds_alike_are_those_that_brute_force_finds(seed):
     r = rng(seed)
     tables = []
     for _ in range(40):
-        shifts = r.choice([1.0, 1.008, 1.016, 2.0, 2.009], size=r.integers(1, 4)) + r.uniform(-0.003, 0.003)
+        shifts = r.choice([1.0, 1.008, 1.016, 2.0, 2.009], size=r.integers(1, 4)) + r.uniform(
+            -0.003, 0.003
+        )
         times = r.integers(1, 3)
         kinds = r.choice(["s", "d", "t"], len(shifts))
         js = r.choice([7.0, 8.5, 12.0], len(shifts))
-        tables.append([(p, k, (float(j),) * (k != "s"), float(times)) for p, k, j in zip(shifts, kinds, js)])
+        tables.append(
+            [(p, k, (float(j),) * (k != "s"), float(times)) for p, k, j in zip(shifts, kinds, js)]
+        )
     compounds = make(*tables)
     found = alike(compounds, FULL_AXIS)
     assert found.tolist() == brute_alike(compounds, FULL_AXIS, 0.01)
@@ -396,7 +473,10 @@ def test_compounds_alike_are_those_that_brute_force_finds(seed):
 def test_what_makes_compounds_alike():
     base = [(1.0, "d", (7.0,), 3.0), (4.0, "q", (7.0,), 1.0)]
     same = [
-        [(4.005, "q", (7.2,), 2.0), (1.009, "d", (6.5,), 6.0)],  # another order, doubled, slightly moved
+        [
+            (4.005, "q", (7.2,), 2.0),
+            (1.009, "d", (6.5,), 6.0),
+        ],  # another order, doubled, slightly moved
         [(1.0, "d", (7.0,), 3.0), (4.0, "q", (7.6,), 1.0)],  # outer lines .9 Hz away
     ]
     other = [
@@ -411,19 +491,31 @@ def test_what_makes_compounds_alike():
     for table in other:
         assert alike(make(base, table), FULL_AXIS).tolist() == [0, 1]
     # A chain is one group; the crossing order of two near multiplets is seen through.
-    assert alike(make(*([(p, "s", (), 1.0)] for p in (1.0, 5.0, 1.016, 1.008))), FULL_AXIS).tolist() == [0, 1, 0, 0]
-    crossing = [(1.0, "s", (), 1.0), (1.004, "d", (9.0,), 1.0)], [(1.0, "d", (9.0,), 1.0), (1.004, "s", (), 1.0)]
+    assert alike(
+        make(*([(p, "s", (), 1.0)] for p in (1.0, 5.0, 1.016, 1.008))), FULL_AXIS
+    ).tolist() == [0, 1, 0, 0]
+    crossing = (
+        [(1.0, "s", (), 1.0), (1.004, "d", (9.0,), 1.0)],
+        [(1.0, "d", (9.0,), 1.0), (1.004, "s", (), 1.0)],
+    )
     assert alike(make(*crossing), FULL_AXIS).tolist() == [0, 0]
     # On bins of half a ppm, much is alike.
-    assert alike(make(base, [(1.3, "t", (7.0,), 3.0), (4.1, "q", (7.0,), 1.0)]), PPM_AXIS).tolist() == [0, 0]
+    assert alike(
+        make(base, [(1.3, "t", (7.0,), 3.0), (4.1, "q", (7.0,), 1.0)]), PPM_AXIS
+    ).tolist() == [0, 0]
     # A splitting that no line width resolves is none.
-    assert alike(make([(1.0, "d", (0.5,), 1.0)], [(1.0, "s", (), 1.0)]), FULL_AXIS).tolist() == [0, 0]
+    assert alike(make([(1.0, "d", (0.5,), 1.0)], [(1.0, "s", (), 1.0)]), FULL_AXIS).tolist() == [
+        0,
+        0,
+    ]
 
 
 def test_large_compounds_alike_are_found_quickly():
     n, size = 120, 64
     columns = np.repeat(np.arange(n), size), np.tile(np.linspace(1, 9, size), n), np.ones(n * size)
-    compounds = Compounds(tuple(f"c{k}" for k in range(n)), *columns, ("s",) * n * size, ((),) * n * size)
+    compounds = Compounds(
+        tuple(f"c{k}" for k in range(n)), *columns, ("s",) * n * size, ((),) * n * size
+    )
     start = time.process_time()
     assert not alike(compounds, FULL_AXIS).any()
     assert time.process_time() - start < 6  # about 1 s; all pairings of all multiplets took 5 s
@@ -448,7 +540,9 @@ def test_ten_thousand_compounds_are_quick():
     kinds = r.choice(["s", "d", "t", "dd", "ddd"], n)
     needed = {"s": 0, "d": 1, "t": 1, "dd": 2, "ddd": 3}
     columns = np.repeat(np.arange(10_000), sizes), r.uniform(0, 9, n), r.integers(1, 4, n), kinds
-    couplings = [tuple(row[: needed[kind]]) for row, kind in zip(r.uniform(1, 15, (n, 3)).tolist(), kinds)]
+    couplings = [
+        tuple(row[: needed[kind]]) for row, kind in zip(r.uniform(1, 15, (n, 3)).tolist(), kinds)
+    ]
     start = time.process_time()
     compounds = Compounds(tuple(f"compound {k}" for k in range(10_000)), *columns, couplings)
     assert len(compounds.areas) == len(compounds.offsets)

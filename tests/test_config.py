@@ -34,7 +34,9 @@ def test_flags_are_true_or_false():
         MixtureConfig(repetition="maybe")
 
 
-@pytest.mark.parametrize("config, name", [(MixtureConfig, "number_varies"), (TrainConfig, "own_levels")])
+@pytest.mark.parametrize(
+    "config, name", [(MixtureConfig, "number_varies"), (TrainConfig, "own_levels")]
+)
 def test_flags_do_not_take_numbers(config, name):
     with pytest.raises(ValueError, match=f"{name} is 1; expected true or false"):
         config(**{name: 1})

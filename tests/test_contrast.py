@@ -26,12 +26,22 @@ def said(model, areas):
 
 def test_the_same_twice_makes_no_difference(either, quick):
     areas = quick.test_mixtures().areas[0]
-    found, alone = contrast((either.model, areas), (either.model, areas)), answer(either.model, areas)
+    found, alone = (
+        contrast((either.model, areas), (either.model, areas)),
+        answer(either.model, areas),
+    )
     for both in (found.masks, found.multiplets, found.presence):
         assert np.array_equal(both[0], both[1])
-    assert found.labels.tolist() == alone.named.tolist() and found.outputs.tolist() == alone.outputs.tolist()
-    assert np.array_equal(found.masks[0], alone.masks) and np.array_equal(found.multiplets[0], alone.multiplets)
-    assert np.array_equal(found.first.chances, alone.chances) and np.array_equal(found.second.chances, alone.chances)
+    assert (
+        found.labels.tolist() == alone.named.tolist()
+        and found.outputs.tolist() == alone.outputs.tolist()
+    )
+    assert np.array_equal(found.masks[0], alone.masks) and np.array_equal(
+        found.multiplets[0], alone.multiplets
+    )
+    assert np.array_equal(found.first.chances, alone.chances) and np.array_equal(
+        found.second.chances, alone.chances
+    )
 
 
 def test_both_sides_are_what_each_is_alone(either, quick):
@@ -41,7 +51,9 @@ def test_both_sides_are_what_each_is_alone(either, quick):
         own = answer(either.model, areas[side])
         assert given.named.tolist() == own.named.tolist() and np.array_equal(given.masks, own.masks)
         assert found.presence[side] == pytest.approx(said(either.model, areas[side]), abs=1e-6)
-        whole = answer(either.model, areas[side], np.arange(11))  # slots show all, whatever is asked for
+        whole = answer(
+            either.model, areas[side], np.arange(11)
+        )  # slots show all, whatever is asked for
         assert np.array_equal(found.masks[side], whole.masks[found.outputs])
         assert np.array_equal(found.multiplets[side], whole.multiplets[found.outputs])
 
@@ -53,7 +65,9 @@ def test_two_queries_networks_show_what_either_finds(learned, quick):
         assert set(found.labels) == {*found.first.named.tolist(), *found.second.named.tolist()}
         assert len(set(found.labels)) == len(found.labels) <= MAX_SHOWN
         assert found.labels.tolist() == found.outputs.tolist()
-        assert not np.isnan(found.masks).any()  # queries have an output for each compound, found or not
+        assert not np.isnan(
+            found.masks
+        ).any()  # queries have an output for each compound, found or not
 
 
 def test_no_more_outputs_are_shown_than_fit(quick):
@@ -72,15 +86,23 @@ def test_slots_of_two_trainings_are_paired_by_what_they_name(trained, quick):
     common = sum(min(first.count(k), second.count(k)) for k in set(first))
     assert len(found.labels) == len(first) + len(second) - common
     there = ~np.isnan(found.masks).all((2, 3))
-    assert there[0].sum() == len(first) and there[1].sum() == len(second) and (there.sum(axis=0) == 2).sum() == common
+    assert (
+        there[0].sum() == len(first)
+        and there[1].sum() == len(second)
+        and (there.sum(axis=0) == 2).sum() == common
+    )
     for side, (given, names) in enumerate(((found.first, first), (found.second, second))):
         assert sorted(found.labels[there[side]]) == sorted(names)
         for k, masks, multiplets in zip(
-            found.labels[there[side]], found.masks[side][there[side]], found.multiplets[side][there[side]]
+            found.labels[there[side]],
+            found.masks[side][there[side]],
+            found.multiplets[side][there[side]],
         ):
             places = [i for i, name in enumerate(names) if name == k]
             assert any(
-                np.array_equal(masks, given.masks[i]) and np.array_equal(multiplets, given.multiplets[i]) for i in places
+                np.array_equal(masks, given.masks[i])
+                and np.array_equal(multiplets, given.multiplets[i])
+                for i in places
             )
 
 
@@ -88,7 +110,10 @@ def test_slots_of_two_trainings_are_paired_by_what_they_name(trained, quick):
 def test_pairs_are_a_multiset_intersection(seed):
     rng = np.random.default_rng(seed)
     for _ in range(30):
-        first, second = rng.integers(4, size=rng.integers(1, 5)), rng.integers(4, size=rng.integers(1, 5))
+        first, second = (
+            rng.integers(4, size=rng.integers(1, 5)),
+            rng.integers(4, size=rng.integers(1, 5)),
+        )
         pairs = _paired(first, second)
         assert all(first[i] == second[j] for i, j in pairs if i is not None and j is not None)
         assert sorted(i for i, _ in pairs if i is not None) == list(range(len(first)))
@@ -116,14 +141,21 @@ def test_other_numbers_of_filters_have_no_common_masks(quick):
     models = [Slots(NetworkConfig(n_filters=n)) for n in (64, 32)]
     areas = quick.test_mixtures().areas[0]
     found = contrast((models[0], areas), (models[1], areas))
-    assert found.masks is None and found.multiplets.shape[0] == 2 and found.presence.shape == (2, 10)
+    assert (
+        found.masks is None and found.multiplets.shape[0] == 2 and found.presence.shape == (2, 10)
+    )
 
 
-@pytest.mark.parametrize("config", [NetworkConfig(n_compounds=9), NetworkConfig(n_positions=20), NetworkConfig(n_peaks=5)])
+@pytest.mark.parametrize(
+    "config",
+    [NetworkConfig(n_compounds=9), NetworkConfig(n_positions=20), NetworkConfig(n_peaks=5)],
+)
 def test_other_sizes_are_refused(trained, quick, config):
     sizes = (config.n_compounds, config.n_peaks, config.n_positions)
     other = np.ones(sizes[1:], np.float32)
-    with pytest.raises(ValueError, match=rf"\(10, 6, 21\) and \({sizes[0]}, {sizes[1]}, {sizes[2]}\)"):
+    with pytest.raises(
+        ValueError, match=rf"\(10, 6, 21\) and \({sizes[0]}, {sizes[1]}, {sizes[2]}\)"
+    ):
         contrast((trained.model, quick.test_mixtures().areas[0]), (Slots(config), other))
 
 
@@ -178,7 +210,9 @@ def test_what_a_multiplet_is_worth_is_what_a_loop_finds(either, quick, least):
             continue
         without = areas.copy()
         without[:, p] = 0
-        assert found.fall[:, p] == pytest.approx(whole - said(either.model, without), abs=2e-5), f"position {p}"
+        assert found.fall[:, p] == pytest.approx(whole - said(either.model, without), abs=2e-5), (
+            f"position {p}"
+        )
     assert np.array_equal(areas, kept)
 
 
@@ -186,4 +220,8 @@ def test_a_lone_multiplet_is_all_there_is(either, quick):
     areas = np.zeros((6, 21), np.float32)
     areas[0, 4] = 1.0
     found = occlude(either.model, areas)
-    assert found.positions.tolist() == [4] and np.isfinite(found.fall[:, 4]).all() and np.isfinite(found.presence).all()
+    assert (
+        found.positions.tolist() == [4]
+        and np.isfinite(found.fall[:, 4]).all()
+        and np.isfinite(found.presence).all()
+    )

@@ -12,8 +12,18 @@ def table(values=(1.0, 2.0)):
     rng = np.random.default_rng(0)
     return pd.DataFrame(
         [
-            {"sweep": "noise", "value": v, "method": m, "seed": s, "exact_match": rng.random(), "compound_accuracy": 1.0, "n_mixtures": 9}
-            for v in values for m in ("queries", "least squares") for s in range(5)
+            {
+                "sweep": "noise",
+                "value": v,
+                "method": m,
+                "seed": s,
+                "exact_match": rng.random(),
+                "compound_accuracy": 1.0,
+                "n_mixtures": 9,
+            }
+            for v in values
+            for m in ("queries", "least squares")
+            for s in range(5)
         ]
     )
 
@@ -32,11 +42,17 @@ def test_robustness_draws_each_method_once_in_its_own_style(dark):
     figure = curves.robustness(curves.over_seeds(table()), "noise", Theme(dark)).to_dict()
     assert [trace["name"] for trace in figure["data"]] == ["queries", "least squares"]
     assert len({trace["line"]["dash"] for trace in figure["data"]}) == 2
-    assert figure["layout"]["yaxis"]["range"][0] < 0 and figure["layout"]["xaxis"]["title"]["text"] == "noise"
+    assert (
+        figure["layout"]["yaxis"]["range"][0] < 0
+        and figure["layout"]["xaxis"]["title"]["text"] == "noise"
+    )
 
 
 def test_wide_ranges_are_drawn_on_a_logarithmic_axis():
-    kinds = [curves.robustness(curves.over_seeds(table(v)), "x", Theme()).layout.xaxis.type for v in ((1.0, 10.0), (0.0, 1.0))]
+    kinds = [
+        curves.robustness(curves.over_seeds(table(v)), "x", Theme()).layout.xaxis.type
+        for v in ((1.0, 10.0), (0.0, 1.0))
+    ]
     assert kinds == ["log", "linear"]
 
 

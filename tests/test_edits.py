@@ -7,7 +7,19 @@ import numpy as np
 import pytest
 
 from nmrclassify import edits
-from nmrclassify.edits import Add, Amount, Cut, EditError, Move, Noise, Sample, Scale, apply, from_text, to_text
+from nmrclassify.edits import (
+    Add,
+    Amount,
+    Cut,
+    EditError,
+    Move,
+    Noise,
+    Sample,
+    Scale,
+    apply,
+    from_text,
+    to_text,
+)
 from nmrclassify.library import metabolite_library
 from nmrclassify.mixtures import MixtureConfig, foreign_compounds, mix_at, with_unknown
 from nmrclassify.multiplets import SYMBOLS, pattern
@@ -23,16 +35,31 @@ EXAMPLES = [
     (Scale(7, 1.25),),
     (Amount(10, 0.0),),
     (Noise(0.1, 7),),
-    (Add(0, "sext", 0.5), Cut(5), Move(20, 2.25), Scale(4, 100.0), Amount(1, 2.5), Noise(1.0, 2**31 - 1)),
+    (
+        Add(0, "sext", 0.5),
+        Cut(5),
+        Move(20, 2.25),
+        Scale(4, 100.0),
+        Amount(1, 2.5),
+        Noise(1.0, 2**31 - 1),
+    ),
 ]
 
 
 def made(config=MixtureConfig(), labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed=4, unknown=False):
     """Return data, and one mixture of chosen compounds as a sample."""
     data = build("quick", 3, config)
-    mixtures = mix_at(data.library, np.array([labels]), np.array([amounts], np.float32), config, np.random.default_rng(seed))
+    mixtures = mix_at(
+        data.library,
+        np.array([labels]),
+        np.array([amounts], np.float32),
+        config,
+        np.random.default_rng(seed),
+    )
     if unknown:
-        mixtures = with_unknown(mixtures, foreign_compounds(data.library, 1, np.random.default_rng(seed)), np.ones(1))
+        mixtures = with_unknown(
+            mixtures, foreign_compounds(data.library, 1, np.random.default_rng(seed)), np.ones(1)
+        )
     return data.library, Sample.of(mixtures, 0)
 
 
@@ -49,7 +76,9 @@ def drawn(rng, library, noise=True):
         lambda: Cut(position),
         lambda: Move(position, float(rng.normal(0, 4))),
         lambda: Scale(position, float(rng.uniform(0.1, 4))),
-        lambda: Amount(int(rng.integers(1, library.n_compounds + 1)), float(rng.choice([0.0, 0.3, 2.0]))),
+        lambda: Amount(
+            int(rng.integers(1, library.n_compounds + 1)), float(rng.choice([0.0, 0.3, 2.0]))
+        ),
         lambda: Noise(float(rng.uniform(0.01, 0.5)), int(rng.integers(100))),
     ]
     return kinds[rng.integers(len(kinds) - (not noise))]()
@@ -69,7 +98,9 @@ def test_any_edit_that_can_be_made_survives_its_text():
         (again,) = from_text(to_text((edit,)))
         for item in fields(edit):
             was, now = getattr(edit, item.name), getattr(again, item.name)
-            assert now == pytest.approx(was, rel=1e-5) if item.type is float else now == was, f"{edit} became {again}"
+            assert now == pytest.approx(was, rel=1e-5) if item.type is float else now == was, (
+                f"{edit} became {again}"
+            )
 
 
 @pytest.mark.parametrize("by", [1 / 30, 0.0123457, 0.00098765, 1e-5, 1.23456e-5, 999.999, 1000.0])
@@ -92,7 +123,9 @@ def test_a_mixture_stays_the_sum_of_its_parts(unknown, jitter):
             assert sample.areas.dtype == sample.sources.dtype == np.float32
             assert len(sample.sources) == len(sample.labels) == len(sample.concentrations)
             empty = ~sample.sources.any((1, 2))
-            assert (sample.labels[empty] == NOTHING).all() and (sample.concentrations[empty] == 0).all()
+            assert (sample.labels[empty] == NOTHING).all() and (
+                sample.concentrations[empty] == 0
+            ).all()
             assert (sample.labels[~empty] < NOTHING).all()
 
 
@@ -105,7 +138,9 @@ def test_noise_is_edited_along_and_belongs_to_nobody():
         # What belongs to compounds or to the unknown leaves the noise alone; all else happens to it as to any mixture.
         own = tuple(edit for edit in chosen if not isinstance(edit, (Add, Amount)))
         after = apply(plain, chosen, library)
-        assert after.areas - parts(after) == pytest.approx(apply(noise, own, library).areas, abs=1e-4), chosen
+        assert after.areas - parts(after) == pytest.approx(
+            apply(noise, own, library).areas, abs=1e-4
+        ), chosen
 
 
 def test_a_move_shares_the_area_between_two_places():
@@ -131,7 +166,9 @@ def test_after_a_cut_nothing_is_left_there_and_all_else_is_as_it_was():
         elsewhere = np.arange(21) != position
         for name in ("areas", "sources", "unknown"):
             assert not getattr(cut, name)[..., position].any()
-            assert np.array_equal(getattr(cut, name)[..., elsewhere], getattr(plain, name)[..., elsewhere])
+            assert np.array_equal(
+                getattr(cut, name)[..., elsewhere], getattr(plain, name)[..., elsewhere]
+            )
         assert apply(cut, (Cut(position),), library).areas.tolist() == cut.areas.tolist()
 
 
@@ -151,7 +188,9 @@ def test_scaling_multiplies_one_position():
         factor = np.where(np.arange(21) == 6, by, 1.0)
         for name in ("areas", "sources", "unknown"):
             assert getattr(scaled, name) == pytest.approx(getattr(plain, name) * factor)
-        assert apply(scaled, (Scale(6, 1 / by),), library).areas == pytest.approx(plain.areas, rel=1e-6)
+        assert apply(scaled, (Scale(6, 1 / by),), library).areas == pytest.approx(
+            plain.areas, rel=1e-6
+        )
 
 
 @pytest.mark.parametrize("kind", SYMBOLS)
@@ -163,7 +202,9 @@ def test_an_added_multiplet_belongs_to_the_unknown(kind):
         extra[:, 5] = 2.5 * pattern(kind)
         assert added.areas == pytest.approx(plain.areas + extra, abs=1e-6)
         assert added.unknown == pytest.approx(extra + (plain.unknown if unknown else 0), abs=1e-6)
-        assert np.array_equal(added.sources, plain.sources) and np.array_equal(added.labels, plain.labels)
+        assert np.array_equal(added.sources, plain.sources) and np.array_equal(
+            added.labels, plain.labels
+        )
     assert plain.unknown is not added.unknown
 
 
@@ -181,7 +222,11 @@ def test_an_amount_keeps_jittered_multiplets_where_they_are():
 def test_amount_0_takes_a_compound_out():
     library, plain = made()
     without = apply(plain, (Amount(6, 0.0),), library)
-    assert without.labels.tolist() == [2, NOTHING, 7] and without.concentrations.tolist() == [0.5, 0, 2.0]
+    assert without.labels.tolist() == [2, NOTHING, 7] and without.concentrations.tolist() == [
+        0.5,
+        0,
+        2.0,
+    ]
     assert without.areas == pytest.approx(plain.sources[[0, 2]].sum(axis=0), abs=1e-6)
     absent = apply(plain, (Amount(1, 0.0),), library)
     assert np.array_equal(absent.areas, plain.areas) and np.array_equal(absent.labels, plain.labels)
@@ -190,15 +235,26 @@ def test_amount_0_takes_a_compound_out():
 def test_a_new_compound_takes_a_free_place_or_makes_one():
     library, plain = made()
     grown = apply(plain, (Amount(1, 1.5),), library)
-    assert grown.labels.tolist() == [2, 5, 7, 0] and grown.concentrations.tolist() == [0.5, 1.0, 2.0, 1.5]
+    assert grown.labels.tolist() == [2, 5, 7, 0] and grown.concentrations.tolist() == [
+        0.5,
+        1.0,
+        2.0,
+        1.5,
+    ]
     assert grown.sources[3] == pytest.approx(1.5 * library.areas[0])
     swapped = apply(plain, (Amount(6, 0.0), Amount(1, 1.5)), library)
-    assert swapped.labels.tolist() == [2, 0, 7] and swapped.sources[1] == pytest.approx(1.5 * library.areas[0])
-    assert plain.labels.tolist() == [2, 5, 7] and len(plain.sources) == 3  # and the mixture before is as it was
+    assert swapped.labels.tolist() == [2, 0, 7] and swapped.sources[1] == pytest.approx(
+        1.5 * library.areas[0]
+    )
+    assert (
+        plain.labels.tolist() == [2, 5, 7] and len(plain.sources) == 3
+    )  # and the mixture before is as it was
 
 
 def test_portions_of_one_compound_share_an_amount():
-    library, plain = made(MixtureConfig(repetition=True, shift_jitter=0.4), labels=(4, 4, 7), amounts=(0.5, 1.5, 1.0))
+    library, plain = made(
+        MixtureConfig(repetition=True, shift_jitter=0.4), labels=(4, 4, 7), amounts=(0.5, 1.5, 1.0)
+    )
     changed = apply(plain, (Amount(5, 4.0),), library)
     assert changed.concentrations == pytest.approx([1.0, 3.0, 1.0])
     assert changed.sources[:2] == pytest.approx(2 * plain.sources[:2], rel=1e-5)
@@ -208,7 +264,9 @@ def test_portions_of_one_compound_share_an_amount():
 def test_without_the_truth_an_amount_is_added():
     library, plain = made()
     file = Sample(plain.areas)
-    assert apply(file, (Amount(1, 2.0),), library).areas == pytest.approx(plain.areas + 2 * library.areas[0])
+    assert apply(file, (Amount(1, 2.0),), library).areas == pytest.approx(
+        plain.areas + 2 * library.areas[0]
+    )
     rng = np.random.default_rng(3)
     for _ in range(30):
         chosen = tuple(drawn(rng, library) for _ in range(4))
@@ -223,7 +281,9 @@ def test_noise_has_its_level_and_its_seed():
     library, plain = made()
     noisy = [apply(plain, (Noise(0.3, seed),), library).areas - plain.areas for seed in (0, 0, 1)]
     assert np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[0], noisy[2])
-    many = np.stack([apply(plain, (Noise(0.3, seed),), library).areas - plain.areas for seed in range(60)])
+    many = np.stack(
+        [apply(plain, (Noise(0.3, seed),), library).areas - plain.areas for seed in range(60)]
+    )
     assert many.std() == pytest.approx(0.3, rel=0.05) and abs(many.mean()) < 0.02
 
 
@@ -231,7 +291,8 @@ def test_edits_are_made_in_their_order():
     library, plain = made()
     there = int(np.flatnonzero(plain.areas.any(axis=0))[0])
     first, second = (
-        apply(plain, pair, library).areas for pair in ((Cut(there), Add(there, "s", 1)), (Add(there, "s", 1), Cut(there)))
+        apply(plain, pair, library).areas
+        for pair in ((Cut(there), Add(there, "s", 1)), (Add(there, "s", 1), Cut(there)))
     )
     assert first[0, there] == 1 and not second[:, there].any()
     whole = apply(plain, EXAMPLES[-1], library)
@@ -344,7 +405,9 @@ def test_texts_that_are_no_edits_are_refused(text):
 
 def test_too_many_edits_are_refused():
     assert len(from_text("~".join(["cut_1"] * edits.MAX_EDITS))) == edits.MAX_EDITS
-    with pytest.raises(EditError, match=f"{edits.MAX_EDITS + 1} edits; expected at most {edits.MAX_EDITS}"):
+    with pytest.raises(
+        EditError, match=f"{edits.MAX_EDITS + 1} edits; expected at most {edits.MAX_EDITS}"
+    ):
         from_text("~".join(["cut_1"] * (edits.MAX_EDITS + 1)))
 
 
@@ -382,7 +445,12 @@ def test_whatever_comes_with_a_link_gives_an_edit_error_or_a_mixture():
 
 
 @pytest.mark.parametrize(
-    "text", ["~".join(["scale_5_1000"] * 20), "amount_1_1e-44~amount_1_100", "~".join(["add_5_s_1"] + ["scale_5_1000"] * 39)]
+    "text",
+    [
+        "~".join(["scale_5_1000"] * 20),
+        "amount_1_1e-44~amount_1_100",
+        "~".join(["add_5_s_1"] + ["scale_5_1000"] * 39),
+    ],
 )
 def test_no_list_of_edits_makes_an_undefined_number(text):
     library, plain = made()
@@ -390,9 +458,9 @@ def test_no_list_of_edits_makes_an_undefined_number(text):
         after = apply(plain, from_text(text), library)
     except EditError:
         return
-    assert all(np.isfinite(part).all() for part in (after.areas, after.sources, after.concentrations)), (
-        f"{text[:40]!r} gives areas up to {np.abs(after.areas).max()}"
-    )
+    assert all(
+        np.isfinite(part).all() for part in (after.areas, after.sources, after.concentrations)
+    ), f"{text[:40]!r} gives areas up to {np.abs(after.areas).max()}"
 
 
 def test_words_say_where_and_what_in_the_unit_of_the_axis():
@@ -401,10 +469,13 @@ def test_words_say_where_and_what_in_the_unit_of_the_axis():
     assert Move(3, 0.5).words(metabolites) == "move the multiplet at 1.75 ppm by +0.25 ppm"
     assert Cut(3).words(metabolites) == "remove the multiplet at 1.75 ppm"
     assert (
-        Amount(1, 2.0).words(metabolites) == f"2 x {metabolites.names[0]}" and Amount(1, 0.0).words(toy) == "no compound 0"
+        Amount(1, 2.0).words(metabolites) == f"2 x {metabolites.names[0]}"
+        and Amount(1, 0.0).words(toy) == "no compound 0"
     )
     assert Amount(99, 1.0).words(toy) == "1 x compound number 99"
-    assert Add(4, "d", 2.0).words(toy) == "add d of area 2 at position 4" and "seed 7" in Noise(0.1, 7).words(toy)
+    assert Add(4, "d", 2.0).words(toy) == "add d of area 2 at position 4" and "seed 7" in Noise(
+        0.1, 7
+    ).words(toy)
     assert Scale(4, 0.5).words(toy) == "0.5 times the multiplet at position 4"
 
 
@@ -417,5 +488,9 @@ def test_a_sample_is_one_row_of_a_batch():
         and sample.labels.tolist() == batch.labels[4].tolist()
         and sample.unknown is None
     )
-    foreign = with_unknown(batch, foreign_compounds(data.library, len(batch), np.random.default_rng(0)), np.ones(len(batch)))
+    foreign = with_unknown(
+        batch,
+        foreign_compounds(data.library, len(batch), np.random.default_rng(0)),
+        np.ones(len(batch)),
+    )
     assert np.array_equal(Sample.of(foreign, 4).unknown, foreign.unknown[4])

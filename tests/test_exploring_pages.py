@@ -16,7 +16,9 @@ from nmrclassify.presets import build
 from nmrclassify.training import Trainer, recipe
 from nmrclassify.ui import clicks, inspector
 
-INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz"))
+INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (
+    f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz")
+)
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,11 @@ def chart(app: AppTest, key: str) -> dict:
 
 def words(app: AppTest) -> str:
     """Return all words of a page."""
-    return "\n".join(element.value for kind in (app.markdown, app.caption, app.info, app.success, app.warning, app.subheader) for element in kind)
+    return "\n".join(
+        element.value
+        for kind in (app.markdown, app.caption, app.info, app.success, app.warning, app.subheader)
+        for element in kind
+    )
 
 
 def button(app: AppTest, label: str):
@@ -56,24 +62,37 @@ def button(app: AppTest, label: str):
 
 def params(app: AppTest) -> dict[str, str]:
     """Return the URL's parameters."""
-    return {key: value if isinstance(value, str) else value[0] for key, value in dict(app.query_params).items()}
+    return {
+        key: value if isinstance(value, str) else value[0]
+        for key, value in dict(app.query_params).items()
+    }
 
 
 def values(trace: dict) -> np.ndarray:
     """Return the numbers of a trace, which travel as bytes."""
     z = trace.get("z", trace.get("x"))
     if isinstance(z, dict):
-        return np.frombuffer(__import__("base64").b64decode(z["bdata"]), dtype=z["dtype"]).reshape([int(n) for n in z.get("shape", "-1").split(",")])
+        return np.frombuffer(__import__("base64").b64decode(z["bdata"]), dtype=z["dtype"]).reshape(
+            [int(n) for n in z.get("shape", "-1").split(",")]
+        )
     return np.array(z, dtype=float)
 
 
 @pytest.fixture
 def run_id(home) -> str:
     """A short training of the quick preset, kept as a run with its steps."""
-    trainer = Trainer(build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries")
+    trainer = Trainer(
+        build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
+    )
     *_, last = trainer.snapshots(10)
     name = "20260101-000000-queries-quick-s3-0123456789ab"
-    runs.save(Checkpoint.from_trainer(trainer, last.test), trainer.history, runs.home() / name, "cli", trainer.timeline)
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / name,
+        "cli",
+        trainer.timeline,
+    )
     return name
 
 
@@ -84,14 +103,31 @@ def test_the_inspector_follows_the_cell_that_the_link_names():
     app = open_page(INSIDE, output=3, filter=7, position=2)
     text = words(app)
     assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
-    assert len(app.get("plotly_chart")) == 4 and params(app) == {"output": "3", "filter": "7", "position": "2"}
+    assert len(app.get("plotly_chart")) == 4 and params(app) == {
+        "output": "3",
+        "filter": "7",
+        "position": "2",
+    }
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
-    assert "filter 8 · mask of alanine" in words(app) and params(app) == {"output": "3", "filter": "8", "position": "2"}
+    assert "filter 8 · mask of alanine" in words(app) and params(app) == {
+        "output": "3",
+        "filter": "8",
+        "position": "2",
+    }
     app.radio(key="widget blocks").set_value("residual").run()
-    assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app) and params(app)["filter"] == "8"
+    assert (
+        "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app)
+        and params(app)["filter"] == "8"
+    )
 
 
-@pytest.mark.parametrize("query", [{"output": 11, "filter": 511, "position": 511}, {"network": "slots", "model": "untrained", "output": 9}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"output": 11, "filter": 511, "position": 511},
+        {"network": "slots", "model": "untrained", "output": 9},
+    ],
+)
 def test_a_cell_beyond_the_network_gives_way_to_the_nearest(query):
     app = open_page(INSIDE, **query)
     assert len(app.get("plotly_chart")) == 4
@@ -123,7 +159,11 @@ def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypa
 
 def test_edits_come_by_link_and_can_be_undone_and_redone():
     app = open_page(WHATIF, edit="move_8_1~amount_4_2")
-    assert "2 edits" in words(app) and "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app) and "2 x acetate" in words(app)
+    assert (
+        "2 edits" in words(app)
+        and "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app)
+        and "2 x acetate" in words(app)
+    )
     assert len(app.get("plotly_chart")) == 5
     button(app, "Undo").click().run()
     assert params(app)["edit"] == "move_8_1"
@@ -151,7 +191,9 @@ def test_buttons_edit_at_the_chosen_position_and_the_answer_follows():
 def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy():
     app = open_page(WHATIF, mixture="choose", c1=5, c2=5, c3=5, repeat="yes", position=7)
     button(app, "Remove it").click().run()
-    assert "edit" not in params(app) and any("nothing would be left" in w.value for w in app.warning)
+    assert "edit" not in params(app) and any(
+        "nothing would be left" in w.value for w in app.warning
+    )
 
 
 def test_edits_reach_every_other_page_and_end_with_their_mixture():
@@ -163,7 +205,9 @@ def test_edits_reach_every_other_page_and_end_with_their_mixture():
 
 def test_edits_of_other_data_are_left_out_and_said_so():
     app = open_page(WHATIF, edit="cut_99")
-    assert any("cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning)
+    assert any(
+        "cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning
+    )
     button(app, "Undo").click().run()
     assert not app.warning and "edit" not in params(app)
 
@@ -174,7 +218,9 @@ def test_the_tables_of_the_editor_make_edits(monkeypatch):
     app = open_page(WHATIF)
     made = []
     monkeypatch.setattr(editor, "do", lambda view, *edits: made.extend(edits))
-    monkeypatch.setattr(editor.st, "session_state", {"amounts": {"edited_rows": {"3": {"amount": 2.0}}}})
+    monkeypatch.setattr(
+        editor.st, "session_state", {"amounts": {"edited_rows": {"3": {"amount": 2.0}}}}
+    )
     editor._amounts_changed(None, "amounts", "amount")
     assert made == [Amount(4, 2.0)] and not app.exception
 
@@ -195,7 +241,9 @@ def test_time_travel_moves_every_view(run_id):
     assert params(app)["at"] == str(steps[1])
     masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, at=steps[1])
     assert next(s for s in masks.select_slider).value == steps[1]
-    assert f"Step {steps[-2]}" in words(open_page(TRAVEL, preset="quick", seed=3, model=run_id, at=steps[-2]))
+    assert f"Step {steps[-2]}" in words(
+        open_page(TRAVEL, preset="quick", seed=3, model=run_id, at=steps[-2])
+    )
 
 
 def test_playing_goes_from_step_to_step_and_stops_at_the_end(run_id):
@@ -218,14 +266,18 @@ def test_a_model_without_steps_says_so_and_offers_a_training():
 
 def test_compare_sets_two_steps_side_by_side(run_id):
     app = open_page(COMPARE, preset="quick", seed=3, model=run_id)
-    assert {"masks", "separated", "classes", "curves"} <= {c.proto.id.split("-")[-1] for c in app.get("plotly_chart")}
+    assert {"masks", "separated", "classes", "curves"} <= {
+        c.proto.id.split("-")[-1] for c in app.get("plotly_chart")
+    }
     assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
     assert sum("step" in line and "run 2026" in line for line in words(app).splitlines()) == 2
 
 
 def test_compare_refuses_a_difference_of_masks_of_two_trainings():
     app = open_page(COMPARE)
-    assert "Difference" not in str(chart(app, "masks")["layout"]["annotations"]) and "started from other weights" in words(app)
+    assert "Difference" not in str(
+        chart(app, "masks")["layout"]["annotations"]
+    ) and "started from other weights" in words(app)
 
 
 def test_compare_takes_other_settings_of_the_same_mixture():
@@ -264,7 +316,9 @@ def test_a_lesson_elsewhere_offers_the_way_back():
 
 @pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "part": 9}])
 def test_a_lesson_that_is_not_there_is_said(query):
-    assert any("There is no step" in w.value for w in open_page("pages/lessons.py", **query).warning)
+    assert any(
+        "There is no step" in w.value for w in open_page("pages/lessons.py", **query).warning
+    )
 
 
 def test_the_lesson_list_has_them_all():
@@ -299,24 +353,38 @@ def test_what_is_taken_along_is_offered_when_asked_for():
 
 def test_presenter_mode_hides_controls_and_enlarges_type():
     small, large = open_page("app.py"), open_page("app.py", present="yes")
-    assert chart(large, "overview")["layout"]["font"]["size"] > chart(small, "overview")["layout"]["font"]["size"]
+    assert (
+        chart(large, "overview")["layout"]["font"]["size"]
+        > chart(small, "overview")["layout"]["font"]["size"]
+    )
     button(large, "Leave presenter mode").click().run()
     assert "present" not in params(large)
 
 
 def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick):
     query = {"preset": "quick", "seed": 3, "model": "untrained", "network": "slots"}
-    for edit in ("amount_1_1~amount_2_1~amount_3_1~amount_4_1~amount_5_1", "amount_1_0~amount_2_0~amount_3_0~add_3_d_1"):
+    for edit in (
+        "amount_1_1~amount_2_1~amount_3_1~amount_4_1~amount_5_1",
+        "amount_1_0~amount_2_0~amount_3_0~add_3_d_1",
+    ):
         for page in ("app.py", "pages/masks.py", "pages/separation.py", WHATIF, INSIDE):
             app = open_page(page, **query, edit=edit)
             assert not app.exception
 
 
 def test_when_one_output_of_slots_decided(home):
-    trainer = Trainer(build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots")
+    trainer = Trainer(
+        build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots"
+    )
     *_, last = trainer.snapshots(6)
     name = "20260101-000000-slots-quick-s3-0123456789ab"
-    runs.save(Checkpoint.from_trainer(trainer, last.test), trainer.history, runs.home() / name, "cli", trainer.timeline)
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / name,
+        "cli",
+        trainer.timeline,
+    )
     app = open_page(TRAVEL, preset="quick", seed=3, model=name)
     any_output = values(chart(app, "strip")["data"][0])
     next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
@@ -354,7 +422,9 @@ def test_a_mixture_without_a_compound_says_so():
 
 def test_what_a_link_says_is_not_markdown():
     app = open_page("app.py", edit="[Log in](//evil.com/a)")
-    assert not any("](" in w.value for w in app.warning) and any("expected edits" in w.value for w in app.warning)
+    assert not any("](" in w.value for w in app.warning) and any(
+        "expected edits" in w.value for w in app.warning
+    )
 
 
 def test_presenter_mode_outlives_the_steps_of_a_lesson():
@@ -364,7 +434,10 @@ def test_presenter_mode_outlives_the_steps_of_a_lesson():
 
 
 def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away():
-    assert not any("line" in s and s["line"].get("color") == "#E69F00" for s in chart(open_page(QUIZ, round=4), "mixture")["layout"]["shapes"])
+    assert not any(
+        "line" in s and s["line"].get("color") == "#E69F00"
+        for s in chart(open_page(QUIZ, round=4), "mixture")["layout"]["shapes"]
+    )
     shapes = chart(open_page(QUIZ, round=4, position=3), "mixture")["layout"]["shapes"]
     assert [s["x0"] for s in shapes if s["line"].get("color") == "#E69F00"] == [16.5, 16.5]
 
@@ -378,4 +451,7 @@ def test_a_figure_of_another_mixture_is_not_followed(monkeypatch):
     monkeypatch.setattr(charts.st, "plotly_chart", lambda *_, **__: None)
     figure = library_map(build("metabolites", 7).library, Theme())
     charts.chart(figure, "", "map", follow=False)
-    assert figure.data[0].meta["rows"] is None and clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None
+    assert (
+        figure.data[0].meta["rows"] is None
+        and clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None
+    )

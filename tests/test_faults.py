@@ -47,7 +47,9 @@ def test_mixing_a_reshaped_library_is_reshaping_the_mixtures(quick):
     libraries = reshaped(quick.library), quick.library
     one, other = (mix(library, rows, quick.config, generator(3, "view")) for library in libraries)
     again = reshaped_mixtures(other)
-    assert np.allclose(one.areas, again.areas, atol=1e-6) and np.allclose(one.sources, again.sources, atol=1e-6)
+    assert np.allclose(one.areas, again.areas, atol=1e-6) and np.allclose(
+        one.sources, again.sources, atol=1e-6
+    )
 
 
 def test_a_list_in_another_order_is_the_same_mixture(quick):
@@ -56,7 +58,9 @@ def test_a_list_in_another_order_is_the_same_mixture(quick):
     listed = listed_anew(rows, generator(3, "order"))
     assert np.array_equal(listed.areas, rows.areas) and np.array_equal(listed.counts, rows.counts)
     assert np.array_equal(listed.by_compound(listed.sources), rows.by_compound(rows.sources))
-    assert np.array_equal(listed.by_compound(listed.concentrations), rows.by_compound(rows.concentrations))
+    assert np.array_equal(
+        listed.by_compound(listed.concentrations), rows.by_compound(rows.concentrations)
+    )
     orders = {tuple(np.argsort(labels)) for labels in listed.labels}
     assert len(orders) == 6  # of three compounds, each order comes up
 
@@ -69,14 +73,18 @@ def test_without_faults_the_costs_are_those_of_training():
     assert along.reconstruction.mean() == pytest.approx(reconstruction.item())
     # By trying every pairing.
     total = pairwise_costs(*given).total(0.7)
-    least = torch.stack([total[:, range(3), list(order)].sum(1) for order in permutations(range(3))]).amin(0)
+    least = torch.stack(
+        [total[:, range(3), list(order)].sum(1) for order in permutations(range(3))]
+    ).amin(0)
     assert torch.allclose(along.total(0.7).sum(1), least)
 
 
 def test_unmatched_compares_output_i_with_the_ith_listed():
     logits, multiplets, labels, sources = outputs()
     along = costs_along(logits, multiplets, labels, sources, unmatched=True)
-    assert torch.allclose(along.classification, F.cross_entropy(logits.transpose(1, 2), labels, reduction="none"))
+    assert torch.allclose(
+        along.classification, F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+    )
 
 
 def test_softmaxed_is_a_cross_entropy_of_probabilities_and_has_a_floor():
@@ -85,7 +93,9 @@ def test_softmaxed_is_a_cross_entropy_of_probabilities_and_has_a_floor():
     twice = F.cross_entropy((30 * logits).softmax(-1).transpose(1, 2), labels, reduction="none")
     assert torch.allclose(along.classification, twice)
     sure = torch.full((1, 1, 10), -50.0).index_fill(2, labels[:1, :1].flatten(), 50.0)
-    least = costs_along(sure, multiplets[:1, :1], labels[:1, :1], sources[:1, :1], softmaxed=True).classification.item()
+    least = costs_along(
+        sure, multiplets[:1, :1], labels[:1, :1], sources[:1, :1], softmaxed=True
+    ).classification.item()
     assert least == pytest.approx(log(e + 9) - 1, abs=1e-5)
     assert (along.classification > log(e + 9) - 1 - 1e-5).all()
 
@@ -94,9 +104,13 @@ def test_switches_can_differ_from_row_to_row():
     given = outputs(batch=4)
     softmaxed, unmatched = [False, True, False, True], [False, False, True, True]
     weight = torch.tensor([1.0, 0.0, 0.5, 2.0])[:, None, None]
-    together = costs_along(*given, weight, torch.tensor(softmaxed)[:, None, None], np.array(unmatched))
+    together = costs_along(
+        *given, weight, torch.tensor(softmaxed)[:, None, None], np.array(unmatched)
+    )
     for i in range(4):
-        alone = costs_along(*(part[i : i + 1] for part in given), weight[i].item(), softmaxed[i], unmatched[i])
+        alone = costs_along(
+            *(part[i : i + 1] for part in given), weight[i].item(), softmaxed[i], unmatched[i]
+        )
         for one, other in zip(together, alone):
             assert torch.equal(one[i], other[0])
 
@@ -117,7 +131,9 @@ def test_without_faults_training_is_the_packages_own(quick):
 def test_each_fault_changes_training_and_one_seed_gives_one_result(quick, fault):
     config, faults = short(steps=3, batch_size=4), NO_FAULTS._replace(**{fault: True})
     results = [train(quick, config, one, 3, every=1) for one in (NO_FAULTS, faults, faults)]
-    weights = [torch.cat([p.detach().flatten() for p in model.parameters()]) for model, _ in results]
+    weights = [
+        torch.cat([p.detach().flatten() for p in model.parameters()]) for model, _ in results
+    ]
     assert not torch.equal(weights[0], weights[1])
     assert torch.equal(weights[1], weights[2]) and results[1][1] == results[2][1]
 

@@ -20,7 +20,12 @@ def shown(trained, quick):
     """Return the library, a mixture, what slots make of it, and the truth."""
     made = quick.test_mixtures()
     given = answer(trained.model, made.areas[0])
-    return quick.library, made.areas[0], given, compare(given, made.areas[0], made.sources[0], made.labels[0])
+    return (
+        quick.library,
+        made.areas[0],
+        given,
+        compare(given, made.areas[0], made.sources[0], made.labels[0]),
+    )
 
 
 def part(table, i):
@@ -34,12 +39,18 @@ def test_a_map_comes_back_in_its_own_unit_with_blanks_and_gaps_left_out(root):
     maps = rng.normal(0, 3, (2, 4, 7))
     maps[rng.random(maps.shape) < 0.3] = np.nan
     maps[0, 1, 2] = 0.0
-    table = as_table(stack([MapRow("<b>Some</b> words", maps, Scale("area", -9, 9, "Viridis", root))], axis, THEME))
+    table = as_table(
+        stack(
+            [MapRow("<b>Some</b> words", maps, Scale("area", -9, 9, "Viridis", root))], axis, THEME
+        )
+    )
     assert set(table["part"]) == {"1: Some words"} and len(table) == np.isfinite(maps).sum()
     assert table.columns.tolist() == ["part", "row", "column", "value"]
     for row in table.to_dict("records"):
         output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
-        assert row["value"] == pytest.approx(maps[output - 1, int(row["row"]) - 1, position], rel=1e-6)
+        assert row["value"] == pytest.approx(
+            maps[output - 1, int(row["row"]) - 1, position], rel=1e-6
+        )
     assert not table["column"].str.contains("gap").any()
 
 
@@ -47,18 +58,30 @@ def test_every_map_of_the_overview_comes_back(shown):
     library, areas, given, truth = shown
     figure = figures.overview(areas, given, library.names, library.axis, THEME, truth)
     table = as_table(figure)
-    assert [name.split(":")[0] for name in dict.fromkeys(table["part"])] == [str(i + 1) for i in range(len(figure.data))]
+    assert [name.split(":")[0] for name in dict.fromkeys(table["part"])] == [
+        str(i + 1) for i in range(len(figure.data))
+    ]
     mixture, masks, separated = (part(table, i) for i in (1, 2, 3))
-    assert mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5) and len(mixture) == areas.size
-    assert separated["value"].sum() == pytest.approx(given.multiplets.sum(), rel=1e-4) and (separated["value"] < 0).any()
+    assert (
+        mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5)
+        and len(mixture) == areas.size
+    )
+    assert (
+        separated["value"].sum() == pytest.approx(given.multiplets.sum(), rel=1e-4)
+        and (separated["value"] < 0).any()
+    )
     loud = ~(np.abs(given.encoding) < 0.02 * np.abs(given.encoding).max())
-    assert len(masks) == 3 * loud.sum() and masks["value"].sum() == pytest.approx(given.masks[:, loud].sum(), rel=1e-5)
+    assert len(masks) == 3 * loud.sum() and masks["value"].sum() == pytest.approx(
+        given.masks[:, loud].sum(), rel=1e-5
+    )
     # Filters stand sorted in the picture, and are named in the table.
     for row in masks.sample(40, random_state=0).to_dict("records"):
         output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
         assert row["value"] == pytest.approx(given.masks[output - 1, int(row["row"]), position])
     bars = table[table["part"].str.match(r"[567]")]
-    assert bars["x"].to_numpy() == pytest.approx(given.chances.ravel()) and bars["y"].tolist() == 3 * list(library.names)
+    assert bars["x"].to_numpy() == pytest.approx(given.chances.ravel()) and bars[
+        "y"
+    ].tolist() == 3 * list(library.names)
 
 
 def test_names_of_rows_and_columns_are_kept(shown):
@@ -66,17 +89,24 @@ def test_names_of_rows_and_columns_are_kept(shown):
     table = as_table(figures.class_heatmap(given, library.names, THEME, truth))
     assert len(table) == 30
     for row in table.to_dict("records"):
-        assert row["value"] == given.chances[int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])]
+        assert (
+            row["value"]
+            == given.chances[int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])]
+        )
 
 
 def test_a_cell_that_is_followed_comes_back_in_its_own_unit(trained, quick):
     areas = quick.test_mixtures().areas[0]
     cell = inside.Cell(0, 3, int(areas.sum(axis=0).argmax()))
     trace = inside.trace_cell(trained.model, areas, cell)
-    figure = inside_figures.cell_trace(trace, quick.library.names, "slots", quick.library.axis, THEME)
+    figure = inside_figures.cell_trace(
+        trace, quick.library.names, "slots", quick.library.axis, THEME
+    )
     table = as_table(figure)
     panels = [part(table, i + 1) for i, drawn in enumerate(figure.data) if drawn.type == "heatmap"]
-    for panel, values in zip(panels, (trace.window, trace.encoder, trace.added, trace.multiplets), strict=True):
+    for panel, values in zip(
+        panels, (trace.window, trace.encoder, trace.added, trace.multiplets), strict=True
+    ):
         assert panel["value"].to_numpy() == pytest.approx(values[:, ::-1].ravel(), abs=1e-6)
 
 
@@ -106,7 +136,9 @@ def test_a_line_without_x_counts_from_its_start():
 
 
 def test_a_line_may_start_at_zero():
-    table = as_table(go.Figure({"data": [{"type": "scatter", "x0": 0, "dx": -0.5, "y": [1.0, 2.0, 3.0]}]}))
+    table = as_table(
+        go.Figure({"data": [{"type": "scatter", "x0": 0, "dx": -0.5, "y": [1.0, 2.0, 3.0]}]})
+    )
     assert table["x"].tolist() == [0, -0.5, -1]
 
 
@@ -122,8 +154,12 @@ def test_error_bars_come_along_to_either_side():
         {"type": "scatter", "x": [1], "y": [2.0]},
     ]
     table = as_table(go.Figure({"data": data}))
-    assert part(table, 1)[["error_low", "error_high"]].to_numpy() == pytest.approx(np.array([[0.3, 0.1], [0.4, 0.2]]))
-    assert part(table, 2)[["error_low", "error_high"]].to_numpy() == pytest.approx(np.array([[0.5, 0.5], [0.6, 0.6]]))
+    assert part(table, 1)[["error_low", "error_high"]].to_numpy() == pytest.approx(
+        np.array([[0.3, 0.1], [0.4, 0.2]])
+    )
+    assert part(table, 2)[["error_low", "error_high"]].to_numpy() == pytest.approx(
+        np.array([[0.5, 0.5], [0.6, 0.6]])
+    )
     assert part(table, 3)[["error_low", "error_high"]].isna().all(axis=None)
     assert "error_low" not in as_table(go.Figure({"data": data[2:]}))
 
@@ -135,10 +171,14 @@ def test_the_curves_of_robustness_come_with_their_intervals():
     table = as_table(curves.robustness(rows, "noise", THEME))
     assert len(table) == len(rows)
     for row in table.to_dict("records"):
-        (own,) = rows[(rows["method"] == row["part"].split(": ")[1]) & (rows["value"] == row["x"])].to_dict("records")
-        assert (row["y"], row["y"] - row["error_low"], row["y"] + row["error_high"]) == pytest.approx(
-            (own["mean"], own["low"], own["high"])
-        )
+        (own,) = rows[
+            (rows["method"] == row["part"].split(": ")[1]) & (rows["value"] == row["x"])
+        ].to_dict("records")
+        assert (
+            row["y"],
+            row["y"] - row["error_low"],
+            row["y"] + row["error_high"],
+        ) == pytest.approx((own["mean"], own["low"], own["high"]))
 
 
 def test_all_sorts_of_figures_become_tables(shown):
@@ -150,7 +190,10 @@ def test_all_sorts_of_figures_become_tables(shown):
         figures.library_map(library, THEME),
     ):
         table = as_table(figure)
-        drawn = sum(np.isfinite(np.asarray(t.z, float)).sum() if t.type == "heatmap" else len(t.y) for t in figure.data)
+        drawn = sum(
+            np.isfinite(np.asarray(t.z, float)).sum() if t.type == "heatmap" else len(t.y)
+            for t in figure.data
+        )
         assert len(table) == drawn and not table["part"].isna().any() and table.to_csv(index=False)
     assert as_table(go.Figure()).empty
 

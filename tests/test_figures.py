@@ -23,7 +23,9 @@ def looked_at(checkpoint, quick):
     """Return a mixture, what a model makes of it, the truth about it and the library."""
     made = quick.test_mixtures()
     given = answer(checkpoint.model, made.areas[0])
-    truth = compare(given, made.areas[0], made.sources[0], made.labels[0], 1.0, None, made.concentrations[0])
+    truth = compare(
+        given, made.areas[0], made.sources[0], made.labels[0], 1.0, None, made.concentrations[0]
+    )
     return made.areas[0], given, truth, quick.library
 
 
@@ -85,7 +87,9 @@ def test_numbers_as_names_stay_names(shown):
 
 
 def test_ticks_stand_at_round_ppm_values():
-    figure = stack([MapRow("", np.zeros((3, 6, 21)), Scale("area", 0, 1, "Viridis"))], PPM_AXIS, LIGHT)
+    figure = stack(
+        [MapRow("", np.zeros((3, 6, 21)), Scale("area", 0, 1, "Viridis"))], PPM_AXIS, LIGHT
+    )
     axis = figure.layout.xaxis
     for place, text in zip(axis.tickvals, axis.ticktext):
         column = place % 22  # edges, counted from the left end at 10.5 ppm
@@ -100,7 +104,9 @@ def test_masks_are_always_drawn_from_0_to_1(shown):
 
 def test_differences_are_symmetric_around_zero(shown):
     _, given, truth, library = shown
-    figure = figures.difference_maps("residual", given.multiplets - truth.sources, 2.0, library.axis, LIGHT)
+    figure = figures.difference_maps(
+        "residual", given.multiplets - truth.sources, 2.0, library.axis, LIGHT
+    )
     assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax == -2.0
 
 
@@ -120,7 +126,9 @@ def test_overview_shows_what_was_computed(shown, theme):
     bars = [trace for trace in figure.data if trace.type == "bar"]
     assert [list(bar.x) for bar in bars] == [list(row) for row in given.chances]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(figures.headings(given, library.names, truth)) and all(h[-1] in "✓✗" for h in headings)
+    assert headings == list(figures.headings(given, library.names, truth)) and all(
+        h[-1] in "✓✗" for h in headings
+    )
     without = figures.overview(areas, given, library.names, library.axis, theme)
     assert len(without.data) == len(figure.data) - 2
 
@@ -130,7 +138,9 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
     areas, given, truth, library = found
     figure = figures.overview(areas, given, library.names, library.axis, theme, truth)
     (bars,) = [trace for trace in figure.data if trace.type == "bar"]
-    assert list(bars.y) == [*library.names, "something unknown"] and list(bars.x) == list(given.chances[0])
+    assert list(bars.y) == [*library.names, "something unknown"] and list(bars.x) == list(
+        given.chances[0]
+    )
     # A bar has the colour of the output that shows its compound; what is not shown has that of the grid.
     for i, k in enumerate(given.named):
         assert bars.marker.color[k] == OUTPUT_COLOURS[i]
@@ -138,7 +148,9 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
     (marks,) = [trace for trace in figure.data if trace.type == "scatter"]
     assert list(marks.y) == [library.names[k] for k in truth.present]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(figures.headings(given, library.names, truth)) and all(h[-1] in "✓✗" for h in headings)
+    assert headings == list(figures.headings(given, library.names, truth)) and all(
+        h[-1] in "✓✗" for h in headings
+    )
     separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
     assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
     without = figures.overview(areas, given, library.names, library.axis, theme)
@@ -150,24 +162,36 @@ def test_a_lone_compound_of_queries_can_be_drawn(learned, quick):
     given = answer(learned.model, areas)
     figure = figures.overview(areas, given, quick.library.names, quick.library.axis, LIGHT)
     assert "compound 4" in [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert figures.sum_and_overlap(given.masks, np.zeros(given.encoding.shape, bool), quick.library.axis, LIGHT).to_json()
+    assert figures.sum_and_overlap(
+        given.masks, np.zeros(given.encoding.shape, bool), quick.library.axis, LIGHT
+    ).to_json()
 
 
 def test_the_truth_is_framed_among_the_presences(found):
     _, given, truth, library = found
     figure = figures.class_heatmap(given, library.names, LIGHT, truth)
-    assert list(figure.data[0].x) == [*library.names, "something unknown"] and list(figure.data[0].y) == ["presence"]
+    assert list(figure.data[0].x) == [*library.names, "something unknown"] and list(
+        figure.data[0].y
+    ) == ["presence"]
     assert np.array_equal(figure.data[0].z, given.chances)
-    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in figure.layout.shapes] == [(0, k) for k in truth.present]
+    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in figure.layout.shapes] == [
+        (0, k) for k in truth.present
+    ]
     bars = figures.class_bars(given, library.names, LIGHT).data
-    assert len(bars) == 1 and list(bars[0].x) == [*library.names, "something unknown"] and list(bars[0].y) == list(given.chances[0])
+    assert (
+        len(bars) == 1
+        and list(bars[0].x) == [*library.names, "something unknown"]
+        and list(bars[0].y) == list(given.chances[0])
+    )
 
 
 def test_the_description_in_words_names_each_output(found, shown):
     for _, given, _, library in (found, shown):
         called = (*library.names, "something unknown" if given.kind == "queries" else "nothing")
         parts = figures.alt_text(given, library.names).split("; ")
-        assert [p.split(" ", 2)[2] for p in parts] == [f"{called[k]} {percent(c)}" for k, c in zip(given.named, given.confidence)]
+        assert [p.split(" ", 2)[2] for p in parts] == [
+            f"{called[k]} {percent(c)}" for k, c in zip(given.named, given.confidence)
+        ]
 
 
 def test_nothing_is_drawn_where_the_number_varies():
@@ -176,7 +200,9 @@ def test_nothing_is_drawn_where_the_number_varies():
     row = int(np.flatnonzero((made.labels == 10).any(axis=1))[0])
     given = answer(model, made.areas[row])
     truth = compare(given, made.areas[row], made.sources[row], made.labels[row])
-    figure = figures.overview(made.areas[row], given, data.library.names, data.library.axis, LIGHT, truth)
+    figure = figures.overview(
+        made.areas[row], given, data.library.names, data.library.axis, LIGHT, truth
+    )
     bars = [trace for trace in figure.data if trace.type == "bar"]
     assert len(bars) == 3 and all(list(bar.y) == [*data.library.names, "nothing"] for bar in bars)
     framed = figures.class_heatmap(given, data.library.names, LIGHT, truth).layout.shapes
@@ -184,21 +210,38 @@ def test_nothing_is_drawn_where_the_number_varies():
 
 
 def test_a_confusion_matrix_has_room_for_what_was_missed_or_made_up(learned, quick):
-    result = evaluate(learned.model, quick.training_batch(0, 64, recipe("queries").augmented(quick, any_number=True)))
+    result = evaluate(
+        learned.model,
+        quick.training_batch(0, 64, recipe("queries").augmented(quick, any_number=True)),
+    )
     counts = result.confusion()
     assert counts.shape == (11, 11)
     names = (*quick.library.names, "nothing")
     figure = figures.confusion(counts, names, LIGHT)
-    assert np.array_equal(figure.data[0].z, counts) and list(figure.data[0].x) == list(figure.data[0].y) == list(names)
+    assert np.array_equal(figure.data[0].z, counts) and list(figure.data[0].x) == list(
+        figure.data[0].y
+    ) == list(names)
     assert [[int(v or 0) for v in row] for row in figure.data[0].text] == counts.tolist()
 
 
 def test_every_figure_has_titled_axes(shown, trained, quick):
     areas, given, truth, library = shown
-    history = [{"step": s, "loss": 1, "classification": 1, "reconstruction": 1, "train_accuracy": 0.5, "test_compound_accuracy": 0.4} for s in (1, 2, 3)]
+    history = [
+        {
+            "step": s,
+            "loss": 1,
+            "classification": 1,
+            "reconstruction": 1,
+            "train_accuracy": 0.5,
+            "test_compound_accuracy": 0.4,
+        }
+        for s in (1, 2, 3)
+    ]
     hidden = np.zeros(given.encoding.shape, bool)
     drawn = [
-        figures.area_maps([("a", given.multiplets), ("b", truth.sources)], library.axis, LIGHT, ("x", "y", "z")),
+        figures.area_maps(
+            [("a", given.multiplets), ("b", truth.sources)], library.axis, LIGHT, ("x", "y", "z")
+        ),
         figures.mask_maps([("m", given.masks)], library.axis, LIGHT),
         figures.sum_and_overlap(given.masks, hidden, library.axis, LIGHT),
         figures.line_spectrum(areas, library.axis, LIGHT, truth.sources, ("a", "b", "c")),
@@ -208,7 +251,9 @@ def test_every_figure_has_titled_axes(shown, trained, quick):
         curves.learning_curves(history, LIGHT),
         figures.class_heatmap(given, library.names, LIGHT, truth),
         figures.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT),
-        figures.confusion(evaluate(trained.model, quick.test_mixtures()).confusion(), library.names, LIGHT),
+        figures.confusion(
+            evaluate(trained.model, quick.test_mixtures()).confusion(), library.names, LIGHT
+        ),
     ]
     for figure in drawn:
         assert any(axis.title.text for axis in figure.select_xaxes())
@@ -220,7 +265,9 @@ def test_every_figure_has_titled_axes(shown, trained, quick):
 def test_frames_mark_the_chosen_assignment(shown):
     _, _, truth, _ = shown
     shapes = figures.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT).layout.shapes
-    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in shapes] == list(enumerate(truth.pairing))
+    assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in shapes] == list(
+        enumerate(truth.pairing)
+    )
 
 
 def test_stacked_shares_keep_the_total(shown):
@@ -237,14 +284,18 @@ def test_the_toy_axis_counts_positions():
 def clicks(trace):
     """Return what a click on each cell means, by (row, column), as the browser would send it."""
     meta = json.loads(json.dumps(trace.meta))
-    return {(i, j): decode({"chart": "c", "meta": meta, "row": i, "column": j}) for i, j in np.ndindex(*np.shape(trace.z))}
+    return {
+        (i, j): decode({"chart": "c", "meta": meta, "row": i, "column": j})
+        for i, j in np.ndindex(*np.shape(trace.z))
+    }
 
 
 def frames(figure, yaxis):
     """Return the frames of a row of maps, each as (left, right, top, bottom) in places of the axes."""
     return [
         (shape.x0 + 0.5, shape.x1 + 0.5, shape.y0 + 0.5, shape.y1 + 0.5)
-        for shape in figure.layout.shapes if shape.line.color == FRAME and shape.yref == yaxis
+        for shape in figure.layout.shapes
+        if shape.line.color == FRAME and shape.yref == yaxis
     ]
 
 
@@ -268,7 +319,9 @@ def test_clicks_on_the_overview_name_the_cell_that_was_drawn(shown, found, which
             if click is not None:
                 assert click.rows == "peak"
                 wanted = maps[outputs.index(click.output), click.row, click.position]
-                assert np.sign(trace.z[i, j]) * trace.z[i, j] ** 2 == pytest.approx(wanted, abs=1e-6)
+                assert np.sign(trace.z[i, j]) * trace.z[i, j] ** 2 == pytest.approx(
+                    wanted, abs=1e-6
+                )
     for (i, j), click in clicks(mixture).items():
         assert (click.rows, click.output) == ("peak", None)
         assert mixture.z[i, j] ** 2 == pytest.approx(areas[click.row, click.position], abs=1e-6)
@@ -283,14 +336,21 @@ def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(found):
     for trace, maps in zip(figure.data, (given.masks, 1 - given.masks)):
         for (i, j), click in clicks(trace).items():
             if click is not None:
-                assert trace.z[i, j] == maps[given.outputs.tolist().index(click.output), click.row, click.position]
+                assert (
+                    trace.z[i, j]
+                    == maps[given.outputs.tolist().index(click.output), click.row, click.position]
+                )
     hidden = np.zeros(given.encoding.shape, bool)
-    both = figures.sum_and_overlap(given.masks[:, order], hidden, library.axis, LIGHT, order).data[0]
+    both = figures.sum_and_overlap(given.masks[:, order], hidden, library.axis, LIGHT, order).data[
+        0
+    ]
     for (i, j), click in clicks(both).items():
         if click is not None:
             assert click.output is None
             own = given.masks[:, click.row, click.position]
-            assert both.z[i, j] == pytest.approx(own.sum() if j < 21 else np.sort(own)[-2], abs=1e-5)
+            assert both.z[i, j] == pytest.approx(
+                own.sum() if j < 21 else np.sort(own)[-2], abs=1e-5
+            )
 
 
 @pytest.mark.parametrize("cell", [Cell(1, 0, 0), Cell(2, 63, 20), Cell(0, 17, 6)], ids=str)
@@ -298,45 +358,100 @@ def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(found):
 def test_the_frame_stands_around_the_cell(shown, cell, ordered):
     areas, given, truth, library = shown
     order = similarity_order(given.masks) if ordered else np.arange(64)
-    ids, maps, hidden = order if ordered else None, given.masks[:, order], np.zeros(given.encoding.shape, bool)
+    ids, maps, hidden = (
+        order if ordered else None,
+        given.masks[:, order],
+        np.zeros(given.encoding.shape, bool),
+    )
     drawn = [
         (figures.mask_maps([("m", maps)], library.axis, LIGHT, ids=ids, cell=cell), "y", 3, False),
         (figures.sum_and_overlap(maps, hidden, library.axis, LIGHT, ids, cell), "y", 2, False),
-        (figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell), "y2", 3, False),
-        (figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell), "y", 1, True),
-        (figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell), "y4", 3, True),
-        (figures.area_maps([("a", given.multiplets)], library.axis, LIGHT, cell=cell), "y", 3, True),
-        (figures.difference_maps("d", given.multiplets, 1.0, library.axis, LIGHT, cell=cell), "y", 3, True),
+        (
+            figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell),
+            "y2",
+            3,
+            False,
+        ),
+        (
+            figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell),
+            "y",
+            1,
+            True,
+        ),
+        (
+            figures.overview(areas, given, library.names, library.axis, LIGHT, truth, cell),
+            "y4",
+            3,
+            True,
+        ),
+        (
+            figures.area_maps([("a", given.multiplets)], library.axis, LIGHT, cell=cell),
+            "y",
+            3,
+            True,
+        ),
+        (
+            figures.difference_maps("d", given.multiplets, 1.0, library.axis, LIGHT, cell=cell),
+            "y",
+            3,
+            True,
+        ),
     ]
     for figure, yaxis, n_maps, whole_column in drawn:
         (trace,) = [t for t in figure.data if t.type == "heatmap" and t.yaxis == yaxis]
         told, framed = clicks(trace), frames(figure, yaxis)
         assert len(framed) == n_maps
         for left, right, top, bottom in framed:
-            first = 1 if whole_column else 0  # peaks are counted from 1, filters from 0 or by their place in the order
-            inside = {click for (i, j), click in told.items() if left <= j < right and top <= i + first < bottom}
+            first = (
+                1 if whole_column else 0
+            )  # peaks are counted from 1, filters from 0 or by their place in the order
+            inside = {
+                click
+                for (i, j), click in told.items()
+                if left <= j < right and top <= i + first < bottom
+            }
             assert {click.position for click in inside} == {cell.position} and right - left == 1
-            assert {click.row for click in inside} == (set(range(6)) if whole_column else {cell.filter})
-    assert not frames(figures.overview(areas, given, library.names, library.axis, LIGHT, truth), "y2")
+            assert {click.row for click in inside} == (
+                set(range(6)) if whole_column else {cell.filter}
+            )
+    assert not frames(
+        figures.overview(areas, given, library.names, library.axis, LIGHT, truth), "y2"
+    )
 
 
 def test_a_mark_without_a_row_or_a_position_frames_all_of_them():
     maps = np.zeros((2, 4, 21))
     for mark, expected in (
-        ((None, 3), [(17, 18, 0, 4), (39, 40, 0, 4)]), ((2, None), [(0, 21, 2, 3), (22, 43, 2, 3)]),
+        ((None, 3), [(17, 18, 0, 4), (39, 40, 0, 4)]),
+        ((2, None), [(0, 21, 2, 3), (22, 43, 2, 3)]),
         ((None, None), [(0, 21, 0, 4), (22, 43, 0, 4)]),
     ):
-        figure = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", mark=mark)], PPM_AXIS, LIGHT)
+        figure = stack(
+            [MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", mark=mark)], PPM_AXIS, LIGHT
+        )
         assert frames(figure, "y") == expected
     ids, names = np.array([7, 5, 9, 2]), ("a", "b", "c", "d")
-    sorted_ = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", ids=ids, mark=(9, 0))], PPM_AXIS, LIGHT)
-    named = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "compound", names=names, mark=(1, 0))], PPM_AXIS, LIGHT)
-    peaks = stack([MapRow("", maps, Scale("", 0, 1, "Viridis"), "peak", mark=(1, 0))], PPM_AXIS, LIGHT)
+    sorted_ = stack(
+        [MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", ids=ids, mark=(9, 0))],
+        PPM_AXIS,
+        LIGHT,
+    )
+    named = stack(
+        [MapRow("", maps, Scale("", 0, 1, "Viridis"), "compound", names=names, mark=(1, 0))],
+        PPM_AXIS,
+        LIGHT,
+    )
+    peaks = stack(
+        [MapRow("", maps, Scale("", 0, 1, "Viridis"), "peak", mark=(1, 0))], PPM_AXIS, LIGHT
+    )
     assert frames(sorted_, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
     assert frames(named, "y") == [(20, 21, 1, 2), (42, 43, 1, 2)]
     assert frames(peaks, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
     # Seen on the darkest cell and on the brightest.
-    assert {shape.line.color for shape in peaks.layout.shapes if shape.line.width} == {"#000000", FRAME}
+    assert {shape.line.color for shape in peaks.layout.shapes if shape.line.width} == {
+        "#000000",
+        FRAME,
+    }
 
 
 def test_learning_curves_have_a_line_at_the_step_that_is_looked_at():
@@ -346,20 +461,28 @@ def test_learning_curves_have_a_line_at_the_step_that_is_looked_at():
     for step in (0, 2):
         lines = curves.learning_curves(history, LIGHT, step).layout.shapes
         assert [(line.x0, line.x1) for line in lines] == [(step, step), (step, step)]
-        assert [(line.xref, line.yref) for line in lines] == [("x", "y domain"), ("x2", "y2 domain")]
+        assert [(line.xref, line.yref) for line in lines] == [
+            ("x", "y domain"),
+            ("x2", "y2 domain"),
+        ]
 
 
 @pytest.mark.parametrize("dark", [False, True])
 def test_a_page_for_a_projector_has_larger_type(shown, dark):
     areas, given, truth, library = shown
     small, large = (
-        figures.overview(areas, given, library.names, library.axis, Theme(dark, large), truth) for large in (False, True)
+        figures.overview(areas, given, library.names, library.axis, Theme(dark, large), truth)
+        for large in (False, True)
     )
     assert large.layout.font.size == pytest.approx(1.35 * small.layout.font.size)
     sizes = [[note.font.size for note in figure.layout.annotations] for figure in (small, large)]
     assert sizes[1] == pytest.approx([1.35 * size for size in sizes[0]])
-    assert [trace.z.tolist() for trace in small.data[:1]] == [trace.z.tolist() for trace in large.data[:1]]
-    assert large.layout.font.color == Theme(dark).text and large.layout.height >= small.layout.height
+    assert [trace.z.tolist() for trace in small.data[:1]] == [
+        trace.z.tolist() for trace in large.data[:1]
+    ]
+    assert (
+        large.layout.font.color == Theme(dark).text and large.layout.height >= small.layout.height
+    )
 
 
 def test_the_scale_of_differences_labels_both_ends():
@@ -367,4 +490,6 @@ def test_the_scale_of_differences_labels_both_ends():
     assert (bar["cmin"], bar["cmax"]) == (-2.0, 2.0)
     values = [float(text) for text in bar["colorbar"]["ticktext"]]
     assert len(values) == 3 and values[0] == -values[2] and values[1] == 0
-    assert [np.sign(place) * place**2 for place in bar["colorbar"]["tickvals"]] == pytest.approx(values)
+    assert [np.sign(place) * place**2 for place in bar["colorbar"]["tickvals"]] == pytest.approx(
+        values
+    )

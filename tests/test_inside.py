@@ -19,8 +19,12 @@ from nmrclassify.model import NetworkConfig, Queries, Slots, rms
 SIZES = {
     "design": NetworkConfig(),
     "kernel 5": NetworkConfig(4, 40, 6, 2, n_filters=12, kernel=5, n_stacks=2, n_layers=3),
-    "short axis": NetworkConfig(3, 5, 4, 2, n_filters=10, n_bottleneck=6, n_hidden=8, kernel=5, n_stacks=2, n_layers=4),
-    "one block": NetworkConfig(2, 7, 3, 2, n_filters=4, n_bottleneck=3, n_hidden=5, n_stacks=1, n_layers=1),
+    "short axis": NetworkConfig(
+        3, 5, 4, 2, n_filters=10, n_bottleneck=6, n_hidden=8, kernel=5, n_stacks=2, n_layers=4
+    ),
+    "one block": NetworkConfig(
+        2, 7, 3, 2, n_filters=4, n_bottleneck=3, n_hidden=5, n_stacks=1, n_layers=1
+    ),
 }
 
 
@@ -31,7 +35,11 @@ def untrained(kind, size):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    areas = np.random.default_rng(1).normal(size=(SIZES[size].n_peaks, SIZES[size].n_positions)).astype(np.float32)
+    areas = (
+        np.random.default_rng(1)
+        .normal(size=(SIZES[size].n_peaks, SIZES[size].n_positions))
+        .astype(np.float32)
+    )
     return model, areas
 
 
@@ -54,7 +62,9 @@ def presence(model, output):
         return 1 / (1 + np.exp(-output.presence[0].double().numpy()))
     logits = output[0].double().numpy()
     power = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return 1 - np.prod(1 - (power / power.sum(axis=1, keepdims=True))[:, : model.config.n_compounds], axis=0)
+    return 1 - np.prod(
+        1 - (power / power.sum(axis=1, keepdims=True))[:, : model.config.n_compounds], axis=0
+    )
 
 
 def with_masks(model, areas, change):
@@ -74,14 +84,24 @@ def with_masks(model, areas, change):
 
 def cells(model, n=6, seed=0):
     """Return cells at both ends of the axis and some between."""
-    rng, (last, outputs) = np.random.default_rng(seed), (model.config.n_positions - 1, inside.n_outputs(model))
+    rng, (last, outputs) = (
+        np.random.default_rng(seed),
+        (model.config.n_positions - 1, inside.n_outputs(model)),
+    )
     positions = [0, last, *rng.integers(last + 1, size=n - 2).tolist()]
-    return [Cell(int(rng.integers(outputs)), int(rng.integers(model.config.n_filters)), p) for p in positions]
+    return [
+        Cell(int(rng.integers(outputs)), int(rng.integers(model.config.n_filters)), p)
+        for p in positions
+    ]
 
 
 def test_the_number_of_outputs_is_that_of_the_masks(looked_at):
     model, areas = looked_at
-    assert inside.n_outputs(model) == run(model, areas)[1].masks.shape[1] == {"slots": 3, "queries": 11}[model.kind]
+    assert (
+        inside.n_outputs(model)
+        == run(model, areas)[1].masks.shape[1]
+        == {"slots": 3, "queries": 11}[model.kind]
+    )
 
 
 def test_the_encoding_is_the_window_times_the_filter(looked_at):
@@ -93,7 +113,9 @@ def test_the_encoding_is_the_window_times_the_filter(looked_at):
         assert (trace.window * trace.encoder).sum() == pytest.approx(trace.encoding, abs=1e-5)
         for step in (-1, 0, 1):
             there = 0 <= cell.position + step < 21
-            assert trace.window[:, step + 1].tolist() == (areas[:, cell.position + step].tolist() if there else [0] * 6)
+            assert trace.window[:, step + 1].tolist() == (
+                areas[:, cell.position + step].tolist() if there else [0] * 6
+            )
 
 
 def test_a_trace_holds_what_the_network_computed(looked_at):
@@ -102,11 +124,15 @@ def test_a_trace_holds_what_the_network_computed(looked_at):
     for cell in cells(model):
         trace = inside.trace_cell(model, areas, cell)
         assert trace.cell == cell
-        assert trace.masks == pytest.approx(record.masks[0, :, cell.filter, cell.position].numpy(), abs=1e-6)
+        assert trace.masks == pytest.approx(
+            record.masks[0, :, cell.filter, cell.position].numpy(), abs=1e-6
+        )
         assert trace.separated == pytest.approx(trace.masks[cell.output] * trace.encoding, abs=1e-6)
         assert np.array_equal(trace.added, trace.separated * trace.decoder)
         padded = np.pad(record.multiplets[0, cell.output].numpy(), ((0, 0), (1, 1)))
-        assert trace.multiplets == pytest.approx(padded[:, cell.position : cell.position + 3], abs=1e-5)
+        assert trace.multiplets == pytest.approx(
+            padded[:, cell.position : cell.position + 3], abs=1e-5
+        )
 
 
 def test_filters_are_the_encoder_and_the_decoder():
@@ -119,7 +145,10 @@ def test_filters_are_the_encoder_and_the_decoder():
             record = run(model, areas)[1]
             padded = np.pad(areas, ((0, 0), (1, 1)))
             encoding = np.array(
-                [[(padded[:, p : p + 3] * pattern).sum() for p in range(config.n_positions)] for pattern in encoder]
+                [
+                    [(padded[:, p : p + 3] * pattern).sum() for p in range(config.n_positions)]
+                    for pattern in encoder
+                ]
             )
             assert encoding == pytest.approx(record.encoding[0].numpy(), abs=1e-4)
             # What every cell writes, one after the other; what falls past an end is lost.
@@ -145,7 +174,9 @@ def test_changed_masks_are_those_of_a_network_with_a_hook(looked_at):
             wanted = with_masks(model, areas, change)
             assert getattr(trace, name) == pytest.approx(wanted, abs=2e-6), f"{name} of {cell}"
             clear = (wanted > 1e-4) & (wanted < 1 - 1e-4)
-            assert evidence[clear] == pytest.approx(np.log(wanted / (1 - wanted))[clear], abs=1e-2), f"{name} of {cell}"
+            assert evidence[clear] == pytest.approx(
+                np.log(wanted / (1 - wanted))[clear], abs=1e-2
+            ), f"{name} of {cell}"
 
 
 def test_silencing_a_loud_place_changes_what_is_heard(learned, quick):
@@ -153,7 +184,10 @@ def test_silencing_a_loud_place_changes_what_is_heard(learned, quick):
     label = int(quick.test_mixtures().labels[0, 0])
     record = run(learned.model, areas)[1]
     cell = inside.telling_cell(
-        record.masks[0, label].numpy(), record.encoding[0].numpy(), record.multiplets[0, label].numpy(), label
+        record.masks[0, label].numpy(),
+        record.encoding[0].numpy(),
+        record.multiplets[0, label].numpy(),
+        label,
     )
     trace = inside.trace_cell(learned.model, areas, cell)
     assert np.abs(trace.evidence[3] - trace.evidence[0]).max() > 0.1
@@ -164,7 +198,10 @@ def test_silencing_a_loud_place_changes_what_is_heard(learned, quick):
 
 def test_a_trace_leaves_the_model_and_the_mixture_alone(looked_at):
     model, areas = looked_at
-    before, mixture = {name: value.clone() for name, value in model.state_dict().items()}, areas.copy()
+    before, mixture = (
+        {name: value.clone() for name, value in model.state_dict().items()},
+        areas.copy(),
+    )
     grads = [None if p.grad is None else p.grad.clone() for p in model.parameters()]
     answers = run(model, areas)[1]
     inside.trace_cell(model, areas, Cell(0, 5, 3))
@@ -174,11 +211,16 @@ def test_a_trace_leaves_the_model_and_the_mixture_alone(looked_at):
         torch.equal(value, before[name]) for name, value in model.state_dict().items()
     )
     assert all(torch.equal(a, b) for a, b in zip(run(model, areas)[1], answers))
-    assert all(p.grad is None if grad is None else torch.equal(p.grad, grad) for p, grad in zip(model.parameters(), grads))
+    assert all(
+        p.grad is None if grad is None else torch.equal(p.grad, grad)
+        for p, grad in zip(model.parameters(), grads)
+    )
     assert not any(block._forward_hooks for block in model.separator.blocks)
 
 
-@pytest.mark.parametrize("cell", [Cell(-1, 0, 0), Cell(0, 64, 0), Cell(0, 0, 21), Cell(11, 0, 0), Cell(0, -1, 0)])
+@pytest.mark.parametrize(
+    "cell", [Cell(-1, 0, 0), Cell(0, 64, 0), Cell(0, 0, 21), Cell(11, 0, 0), Cell(0, -1, 0)]
+)
 def test_a_cell_that_is_not_there_is_refused(learned, quick, cell):
     said = f"cell is output {cell.output}, filter {cell.filter}, position {cell.position}; expected below 11, 64 and 21"
     with pytest.raises(ValueError, match=re.escape(said)):
@@ -190,17 +232,30 @@ def test_a_cell_that_is_not_there_is_refused(learned, quick, cell):
 
 def test_a_cell_within_is_the_nearest_there_is():
     config = NetworkConfig()
-    for output, filter_, position in ((0, 0, 0), (2, 63, 20), (-5, 100, 7), (99, 3, -1), (1, -9, 99)):
+    for output, filter_, position in (
+        (0, 0, 0),
+        (2, 63, 20),
+        (-5, 100, 7),
+        (99, 3, -1),
+        (1, -9, 99),
+    ):
         found = Cell(output, filter_, position).within(config, 3)
         distances = [
-            [abs(value - other) for other in range(limit)] for value, limit in ((output, 3), (filter_, 64), (position, 21))
+            [abs(value - other) for other in range(limit)]
+            for value, limit in ((output, 3), (filter_, 64), (position, 21))
         ]
-        assert [found.output, found.filter, found.position] == [int(np.argmin(d)) for d in distances]
+        assert [found.output, found.filter, found.position] == [
+            int(np.argmin(d)) for d in distances
+        ]
 
 
 def test_the_loudest_filter_and_the_telling_cell():
     rng = np.random.default_rng(2)
-    encoding, mask, multiplets = rng.normal(size=(9, 7)), rng.random((9, 7)), rng.normal(size=(4, 7))
+    encoding, mask, multiplets = (
+        rng.normal(size=(9, 7)),
+        rng.random((9, 7)),
+        rng.normal(size=(4, 7)),
+    )
     for position in range(7):
         loud = inside.loudest(encoding, position)
         assert all(abs(encoding[loud, position]) >= abs(value) for value in encoding[:, position])
@@ -219,24 +274,38 @@ def test_activations_are_those_of_blocks_run_one_after_the_other(kind, size):
     weights = {name: value.detach() for name, value in model.separator.named_parameters()}
 
     def norm(x, part):  # (channels, L)
-        return (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt() * weights[f"{part}.weight"][:, None] + weights[
-            f"{part}.bias"
-        ][:, None]
+        return (x - x.mean()) / (x.var(unbiased=False) + 1e-5).sqrt() * weights[f"{part}.weight"][
+            :, None
+        ] + weights[f"{part}.bias"][:, None]
 
     mixture = torch.from_numpy(areas)
     encoder = torch.from_numpy(inside.filters(model)[0].copy())
     encoding = F.conv1d(mixture[None], encoder, padding=1)[0] / mixture.square().mean().sqrt()
     x = weights["bottleneck.weight"] @ norm(encoding, "norm") + weights["bottleneck.bias"][:, None]
-    assert found.dilations == config.dilations and len(found.skip) == len(config.dilations) == len(found.residual) + 1
+    assert (
+        found.dilations == config.dilations
+        and len(found.skip) == len(config.dilations) == len(found.residual) + 1
+    )
     for i, dilation in enumerate(config.dilations):
         part = f"blocks.{i}"
         hidden = norm(
-            F.prelu((weights[f"{part}.expand.weight"] @ x)[None], weights[f"{part}.first.weight"])[0], f"{part}.first_norm"
+            F.prelu((weights[f"{part}.expand.weight"] @ x)[None], weights[f"{part}.first.weight"])[
+                0
+            ],
+            f"{part}.first_norm",
         )
         taps = weights[f"{part}.depthwise"].T[:, None]
-        hidden = F.conv1d(hidden[None], taps, padding=dilation * (config.kernel // 2), dilation=dilation, groups=len(taps))
+        hidden = F.conv1d(
+            hidden[None],
+            taps,
+            padding=dilation * (config.kernel // 2),
+            dilation=dilation,
+            groups=len(taps),
+        )
         hidden = norm(F.prelu(hidden, weights[f"{part}.second.weight"])[0], f"{part}.second_norm")
-        out = (weights[f"{part}.project.weight"] @ hidden + weights[f"{part}.project.bias"][:, None]).numpy()
+        out = (
+            weights[f"{part}.project.weight"] @ hidden + weights[f"{part}.project.bias"][:, None]
+        ).numpy()
         width = config.n_bottleneck
         assert found.skip[i] == pytest.approx(out[-width:], abs=2e-4), f"block {i + 1}"
         if i < len(config.dilations) - 1:
@@ -257,7 +326,9 @@ def test_the_nominal_reach_is_how_far_convolutions_carry_a_single_mark(size):
         mark = np.any([np.roll(mark, tap) for tap in taps], axis=0)
         widths.append(int(np.ptp(np.flatnonzero(mark)) // 2))
     assert reach.tolist() == widths
-    assert 2 * reach[-1] + 1 == config.receptive_field + 2  # the encoder looks one further to either side
+    assert (
+        2 * reach[-1] + 1 == config.receptive_field + 2
+    )  # the encoder looks one further to either side
 
 
 def jacobian(model, areas, position):
@@ -285,20 +356,32 @@ def jacobian(model, areas, position):
             ends.append([stage[:, position] for stage in (*stages, skips)])
     for hook in hooks:
         hook.remove()
-    slopes = [((high - low) / (2 * step)).view(*x.shape, -1) for high, low in zip(*ends)]  # (P, L, channels)
+    slopes = [
+        ((high - low) / (2 * step)).view(*x.shape, -1) for high, low in zip(*ends)
+    ]  # (P, L, channels)
     return np.stack([slope.square().sum((0, 2)).sqrt().numpy() for slope in slopes])
 
 
 @pytest.mark.parametrize(
-    "size, position", [("design", 0), ("design", 9), ("kernel 5", 39), ("short axis", 2), ("one block", 3)]
+    "size, position",
+    [("design", 0), ("design", 9), ("kernel 5", 39), ("short axis", 2), ("one block", 3)],
 )
 def test_the_measured_field_is_the_length_of_the_gradient(size, position):
     model, areas = untrained(Slots, size)
-    found, expected = inside.receptive_field(model, areas, position), jacobian(model, areas, position)
+    found, expected = (
+        inside.receptive_field(model, areas, position),
+        jacobian(model, areas, position),
+    )
     expected = expected / expected.max(axis=1, keepdims=True)
-    assert found.position == position and found.strength.shape == (len(found.stages), model.config.n_positions)
+    assert found.position == position and found.strength.shape == (
+        len(found.stages),
+        model.config.n_positions,
+    )
     assert found.strength == pytest.approx(expected, abs=2e-4)
-    assert found.strength.max(axis=1) == pytest.approx(1) and len(found.stages) == len(model.config.dilations) + 1
+    assert (
+        found.strength.max(axis=1) == pytest.approx(1)
+        and len(found.stages) == len(model.config.dilations) + 1
+    )
     assert found.stages[0] == "encoding" and found.stages[-1] == "to the masks"
 
 
@@ -349,9 +432,9 @@ def test_the_table_of_parameters_adds_up(looked_at):
     for row in table.to_dict("records"):
         value = values[row["name"]].detach().double().numpy()
         assert eval(row["shape"].replace(" x ", "*")) == row["values"] == value.size
-        assert row["root mean square"] == pytest.approx(np.sqrt((value**2).mean())) and row["largest"] == pytest.approx(
-            np.abs(value).max()
-        )
+        assert row["root mean square"] == pytest.approx(np.sqrt((value**2).mean())) and row[
+            "largest"
+        ] == pytest.approx(np.abs(value).max())
         if row["part"] != "heads":
             assert row["name"].startswith(row["part"])
 
@@ -360,7 +443,12 @@ def test_activations_of_a_shared_network_are_those_of_one_pass(learned):
     """Visitors share one network: another's pass at the same time must not be caught."""
     areas = learned.dataset.test_mixtures().areas[0]
     alone, seen = inside.activations(learned.model, areas), []
-    threads = [threading.Thread(target=lambda: seen.extend(inside.activations(learned.model, areas) for _ in range(10))) for _ in range(4)]
+    threads = [
+        threading.Thread(
+            target=lambda: seen.extend(inside.activations(learned.model, areas) for _ in range(10))
+        )
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -370,4 +458,7 @@ def test_activations_of_a_shared_network_are_those_of_one_pass(learned):
 
 def test_a_network_too_large_to_differentiate_is_refused():
     config = NetworkConfig(n_positions=512, n_bottleneck=256, n_hidden=256, n_stacks=6, n_layers=8)
-    assert "too many to measure" in inside.too_large(config) and inside.too_large(NetworkConfig()) is None
+    assert (
+        "too many to measure" in inside.too_large(config)
+        and inside.too_large(NetworkConfig()) is None
+    )

@@ -74,7 +74,9 @@ def test_pausing_changes_no_number(quick):
 
 def test_a_job_trains_queries_to_a_calibrated_model(quick):
     taken = []
-    job = Job(trainer(quick, 8, "queries"), Places(), on_end=lambda job: taken.append(job.checkpoint()))
+    job = Job(
+        trainer(quick, 8, "queries"), Places(), on_end=lambda job: taken.append(job.checkpoint())
+    )
     assert job.kind == "queries" and job.pinned_truth.counts.sum() == 3
     job.start()
     wait_until(lambda: job.state == "finished")
@@ -86,8 +88,14 @@ def test_a_job_trains_queries_to_a_calibrated_model(quick):
 def test_a_job_knows_what_it_trains(quick):
     job = Job(trainer(quick, 8, "queries"), Places())
     config = replace(recipe("modern"), steps=8, batch_size=4)
-    assert job.describes(quick, config, 3, "queries") and job.describes(build("quick", 3), config, 3, "queries")
-    for other in ((quick, config, 3, "slots"), (quick, config, 4, "queries"), (quick, replace(config, steps=9), 3, "queries")):
+    assert job.describes(quick, config, 3, "queries") and job.describes(
+        build("quick", 3), config, 3, "queries"
+    )
+    for other in (
+        (quick, config, 3, "slots"),
+        (quick, config, 4, "queries"),
+        (quick, replace(config, steps=9), 3, "queries"),
+    ):
         assert not job.describes(*other)
     assert not job.describes(build("quick", 4), config, 3, "queries")
 
@@ -186,7 +194,9 @@ def test_a_job_keeps_the_steps_that_it_went_through(quick):
     wait_until(lambda: job.state == "finished")
     assert job.timeline.steps == tuple(range(9)) and taken == [job.timeline.steps]
     kept = job.checkpoint().model.state_dict()
-    assert all((value == kept[name]).all() for name, value in job.timeline.network(8).state_dict().items())
+    assert all(
+        (value == kept[name]).all() for name, value in job.timeline.network(8).state_dict().items()
+    )
 
 
 def test_a_stopped_job_keeps_its_last_step_before_it_tells_its_end(quick):
@@ -201,7 +211,9 @@ def test_a_stopped_job_keeps_its_last_step_before_it_tells_its_end(quick):
     job.stop()
     assert job.timeline.steps == (0, 7, 9) and taken == [9]
     kept = job.checkpoint().model.state_dict()
-    assert all((value == kept[name]).all() for name, value in job.timeline.network(9).state_dict().items())
+    assert all(
+        (value == kept[name]).all() for name, value in job.timeline.network(9).state_dict().items()
+    )
 
 
 def test_the_steps_can_be_looked_at_while_a_job_runs(quick):

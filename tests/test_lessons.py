@@ -22,13 +22,31 @@ from nmrclassify.ui import link
 from nmrclassify.ui.workspace import PAGES
 
 NAMES = [
-    "mixture", "mask", "order", "softmax", "reshape", "memory", "dilation", "overlap", "number", "shifts", "classical",
+    "mixture",
+    "mask",
+    "order",
+    "softmax",
+    "reshape",
+    "memory",
+    "dilation",
+    "overlap",
+    "number",
+    "shifts",
+    "classical",
     "accuracy",
 ]
-NEW_PAGES = {"pages/lessons.py", "pages/travel.py", "pages/whatif.py", "pages/inside.py", "pages/compare.py"}
+NEW_PAGES = {
+    "pages/lessons.py",
+    "pages/travel.py",
+    "pages/whatif.py",
+    "pages/inside.py",
+    "pages/compare.py",
+}
 LOOK_INSIDE = {"output", "filter", "position"}
 STEPS = [(lesson.name, i) for lesson in lessons.LESSONS.values() for i in range(len(lesson.steps))]
-FACTS = {step.facts.__name__: step.facts for lesson in lessons.LESSONS.values() for step in lesson.steps}
+FACTS = {
+    step.facts.__name__: step.facts for lesson in lessons.LESSONS.values() for step in lesson.steps
+}
 CHEAP = 3.0  # seconds
 
 
@@ -60,14 +78,23 @@ def same(one, other) -> bool:
 def test_the_lessons_stand_in_teaching_order():
     assert list(lessons.LESSONS) == NAMES
     for name, lesson in lessons.LESSONS.items():
-        assert lessons.lesson(name) is lesson and 3 <= len(lesson.steps) <= 6 and lesson.title and lesson.aim
+        assert (
+            lessons.lesson(name) is lesson
+            and 3 <= len(lesson.steps) <= 6
+            and lesson.title
+            and lesson.aim
+        )
         assert len({step.title for step in lesson.steps}) == len(lesson.steps)
     assert len({lesson.title for lesson in lessons.LESSONS.values()}) == len(NAMES)
-    assert len(FACTS) == len({step.facts for lesson in lessons.LESSONS.values() for step in lesson.steps})
+    assert len(FACTS) == len(
+        {step.facts for lesson in lessons.LESSONS.values() for step in lesson.steps}
+    )
 
 
 def test_an_unknown_lesson_is_refused_with_the_names():
-    with pytest.raises(ValueError, match="lesson is 'cooking'; expected one of mixture, mask, .*accuracy"):
+    with pytest.raises(
+        ValueError, match="lesson is 'cooking'; expected one of mixture, mask, .*accuracy"
+    ):
         lessons.lesson("cooking")
 
 
@@ -88,7 +115,9 @@ def test_a_step_says_what_it_means(step):
     claims = [claim.text(facts) for claim in step.claims]
     assert claims and step.question.endswith("?")
     for text in (step.title, step.question, look, reveal, *options, *claims):
-        assert text.strip() and not re.search(r"\b(nan|inf|None|True|False)\b|[{}]|np\.|array\(|  ", text), text
+        assert text.strip() and not re.search(
+            r"\b(nan|inf|None|True|False)\b|[{}]|np\.|array\(|  ", text
+        ), text
     assert len(re.findall(r"[.!?]\W*(?:\s|$)", look)) <= 5 and len(look.split()) <= 70
     assert (step.figure is None) == (step.alt is None)
 
@@ -141,7 +170,9 @@ def test_a_training_stops_where_it_is():
 
 
 def test_the_same_facts_come_out_again():
-    seconds = {step.facts: step.seconds for lesson in lessons.LESSONS.values() for step in lesson.steps}
+    seconds = {
+        step.facts: step.seconds for lesson in lessons.LESSONS.values() for step in lesson.steps
+    }
     cheap = [facts for facts, taken in seconds.items() if taken < CHEAP]
     assert len(cheap) >= 8
     for facts in cheap:
@@ -168,7 +199,9 @@ def test_a_part_of_the_work_reports_its_share_of_the_whole():
 
 def test_the_floor_of_two_softmaxes_by_minimising():
     facts, _ = computed(FACTS["certain"])
-    p = np.linspace(0, 1, 1001)  # chance of the true class; what is left is shared out, which is the best for the loss
+    p = np.linspace(
+        0, 1, 1001
+    )  # chance of the true class; what is left is shared out, which is the best for the loss
     scores = np.concatenate([p[:, None], np.repeat((1 - p[:, None]) / 9, 9, axis=1)], axis=1)
     loss = np.log(np.exp(scores).sum(axis=1)) - scores[:, 0]
     assert facts["floor"] == pytest.approx(loss.min(), abs=1e-5) == pytest.approx(1.46115, abs=1e-4)
@@ -180,7 +213,9 @@ def test_equal_chances_of_all_orders_are_the_best_guess():
     facts, _ = computed(FACTS["two_lists"])
     orders = np.array(list(permutations(range(3))))
     rng = np.random.default_rng(0)
-    for _ in range(200):  # any other chances that three outputs could give to three compounds cost more
+    for _ in range(
+        200
+    ):  # any other chances that three outputs could give to three compounds cost more
         chances = rng.dirichlet(np.ones(3), size=3)
         cost = -np.log(chances[np.arange(3), orders]).mean()
         assert cost >= facts["least"] == pytest.approx(log(3))
@@ -202,7 +237,9 @@ def test_the_receptive_field_by_changing_one_position_after_the_other(dilated):
     felt = []
     for position in range(dilation.POSITIONS):
         changed = encoding.clone()
-        changed[0, position] += 1e3 * torch.randn(64, generator=draw)  # so large that what arrives is above rounding
+        changed[0, position] += 1e3 * torch.randn(
+            64, generator=draw
+        )  # so large that what arrives is above rounding
         felt.append(not torch.equal(separator(changed)[1][0, middle], before))
     name = dilation.DILATED if dilated else dilation.PLAIN
     facts, _ = computed(FACTS["seen_positions"])
@@ -234,7 +271,9 @@ def test_told_masks_are_what_the_network_uses():
     assert np.allclose(own, record.multiplets[0].numpy(), atol=1e-5)
     whole = overlap.separated_with(model, seen.areas, np.ones_like(record.masks[0].numpy()))
     assert np.allclose(whole, whole[:1], atol=1e-6)
-    assert not overlap.separated_with(model, seen.areas, np.zeros_like(record.masks[0].numpy())).any()
+    assert not overlap.separated_with(
+        model, seen.areas, np.zeros_like(record.masks[0].numpy())
+    ).any()
     # What was lent to the copy is still the model's own.
     with torch.no_grad():
         again = model(torch.from_numpy(seen.areas)[None])[1]
@@ -244,7 +283,10 @@ def test_told_masks_are_what_the_network_uses():
 def test_the_overlap_of_the_mixture_shown_by_counting():
     facts, _ = computed(FACTS["compounds_and_sums"])
     seen = shown()
-    owners = [[name for name, source in zip(seen.names, seen.sources) if source[:, p].sum() > 0] for p in range(21)]
+    owners = [
+        [name for name, source in zip(seen.names, seen.sources) if source[:, p].sum() > 0]
+        for p in range(21)
+    ]
     assert facts["shared"] == [p for p, names in enumerate(owners) if len(names) > 1]
     ideal = ideal_ratio_masks(seen.checkpoint.model, seen.truth.sources)
     assert computed(FACTS["ideal_masks"])[0]["ideal"] == pytest.approx(
@@ -254,8 +296,23 @@ def test_the_overlap_of_the_mixture_shown_by_counting():
 
 def test_figures_hold_what_was_given():
     x = np.arange(5.0)
-    drawn = figures.lines({"a": (x, x / 10), "b": (x, x / 5)}, "steps", "share", Theme(), {"limit": 0.3}, per_cent=True)
-    assert [trace.name for trace in drawn.data] == ["a", "b", "limit"] and list(drawn.data[2].y) == [0.3, 0.3]
+    drawn = figures.lines(
+        {"a": (x, x / 10), "b": (x, x / 5)},
+        "steps",
+        "share",
+        Theme(),
+        {"limit": 0.3},
+        per_cent=True,
+    )
+    assert [trace.name for trace in drawn.data] == ["a", "b", "limit"] and list(
+        drawn.data[2].y
+    ) == [0.3, 0.3]
     assert len({trace.line.dash for trace in drawn.data[:2]}) == 2 and drawn.layout.showlegend
-    held = figures.bars(["p", "q"], {"one": x[:2]}, "group", "height", Theme(), {"one": np.ones((2, 2))})
-    assert list(held.data[0].y) == [0, 1] and list(held.data[0].error_y.array) == [1, 1] and not held.layout.showlegend
+    held = figures.bars(
+        ["p", "q"], {"one": x[:2]}, "group", "height", Theme(), {"one": np.ones((2, 2))}
+    )
+    assert (
+        list(held.data[0].y) == [0, 1]
+        and list(held.data[0].error_y.array) == [1, 1]
+        and not held.layout.showlegend
+    )

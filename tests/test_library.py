@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from nmrclassify.axis import PPM_AXIS, Axis
-from nmrclassify.library import Library, LibraryConfig, metabolite_library, metabolite_table, random_library
+from nmrclassify.library import (
+    Library,
+    LibraryConfig,
+    metabolite_library,
+    metabolite_table,
+    random_library,
+)
 from nmrclassify.mixtures import MixtureConfig
 from nmrclassify.presets import build
 
@@ -27,14 +33,18 @@ def test_random_library_has_the_stated_shape_and_occupancy():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_compound_has_a_multiplet_and_none_is_twice(seed):
-    library = random_library(LibraryConfig(n_compounds=12, n_positions=6, occupancy=0.05), rng(seed))
+    library = random_library(
+        LibraryConfig(n_compounds=12, n_positions=6, occupancy=0.05), rng(seed)
+    )
     assert library.areas.any(axis=(1, 2)).all()
     assert len({compound.tobytes() for compound in library.areas}) == 12
 
 
 def test_impossible_sizes_are_refused():
     with pytest.raises(ValueError, match="found only .* distinct compounds"):
-        random_library(LibraryConfig(n_compounds=64, n_positions=4, n_peaks=2, n_sets=1, occupancy=0.01), rng())
+        random_library(
+            LibraryConfig(n_compounds=64, n_positions=4, n_peaks=2, n_sets=1, occupancy=0.01), rng()
+        )
 
 
 def test_metabolite_areas_are_proton_counts():
@@ -46,7 +56,11 @@ def test_metabolite_areas_are_proton_counts():
 
 
 def test_every_metabolite_row_has_a_reference():
-    assert metabolite_table().reference.map(lambda text: bool(re.fullmatch(r"BMRB bmse\d{6}", text))).all()
+    assert (
+        metabolite_table()
+        .reference.map(lambda text: bool(re.fullmatch(r"BMRB bmse\d{6}", text)))
+        .all()
+    )
 
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the reference table is not on this machine")
@@ -87,9 +101,14 @@ def test_one_compound_is_a_library_but_not_a_data_set():
     one = Library(("only",), metabolite_library().areas[:1], PPM_AXIS)
     assert one.n_compounds == 1
     for config in (MixtureConfig(n_sources=1), MixtureConfig(n_sources=3, repetition=True)):
-        with pytest.raises(ValueError, match="1 training and 0 test compositions; expected at least one of each: take a larger library"):
+        with pytest.raises(
+            ValueError,
+            match="1 training and 0 test compositions; expected at least one of each: take a larger library",
+        ):
             build("quick", 1, config, one)
-    with pytest.raises(ValueError, match="3 different compounds cannot be chosen from 1; allow repetition"):
+    with pytest.raises(
+        ValueError, match="3 different compounds cannot be chosen from 1; allow repetition"
+    ):
         build("quick", 1, MixtureConfig(n_sources=3), one)
     # Where the number of portions varies, there is something to tell.
     made = build("quick", 1, MixtureConfig(n_sources=3, repetition=True, number_varies=True), one)

@@ -36,7 +36,17 @@ BAD = {
     "filter": ["512", "-1", "x"],
     "position": ["512", "-1", "3.5"],
     "at": ["-1", "50001", "1e3"],
-    "edit": ["cut", "cut_x", "eval_1", "~", "move_1_nan", "cut_1~", "~".join(["cut_1"] * 41), "cut_1;cut_2", "<b>"],
+    "edit": [
+        "cut",
+        "cut_x",
+        "eval_1",
+        "~",
+        "move_1_nan",
+        "cut_1~",
+        "~".join(["cut_1"] * 41),
+        "cut_1;cut_2",
+        "<b>",
+    ],
     "slot": ["0", "9", "any"],
     "blocks": ["both", "", "Skip"],
     "other": ["../x", "A", "", "x" * 101],
@@ -58,21 +68,67 @@ def test_bad_values_are_refused(key, text):
 
 
 @pytest.mark.parametrize(
-    "key, value", [("preset", "quick"), ("seed", 12), ("model", "20260101-000000-quick-s7-abc"), ("jitter", 0.25), ("repeat", True), ("n", 3)]
+    "key, value",
+    [
+        ("preset", "quick"),
+        ("seed", 12),
+        ("model", "20260101-000000-quick-s7-abc"),
+        ("jitter", 0.25),
+        ("repeat", True),
+        ("n", 3),
+    ],
 )
 def test_values_survive_the_way_through_a_link(key, value):
     assert link.PARAMETERS[key](link._text(value)) == value
 
 
 GOOD = {
-    "preset": "own", "model": "shipped", "mixture": "choose", "recipe": "adam", "optimiser": "sgd", "spread": "2.5", "jitter": "0.25",
-    "noise": "0.5", "network": "slots", "sweep": "noise", "wobble": "0.5", "remix": "0.7", "strange": "0.3", "rate": "0.01", "decay": "0.1", "balance": "2", "widen": "1.5", "twice": "0.4", "grain": "0.05",
-    "library": "metabolites", "sample": "file", "size": "40", "shift": "0.003", "hiss": "0.001", "strangers": "2", "draw": "12", "compound": "545",
-    "sure": "0.71", "low": "3.1415", "high": "-0.5",
-    "output": "65", "filter": "511", "position": "20", "at": "700", "slot": "3", "blocks": "residual",
+    "preset": "own",
+    "model": "shipped",
+    "mixture": "choose",
+    "recipe": "adam",
+    "optimiser": "sgd",
+    "spread": "2.5",
+    "jitter": "0.25",
+    "noise": "0.5",
+    "network": "slots",
+    "sweep": "noise",
+    "wobble": "0.5",
+    "remix": "0.7",
+    "strange": "0.3",
+    "rate": "0.01",
+    "decay": "0.1",
+    "balance": "2",
+    "widen": "1.5",
+    "twice": "0.4",
+    "grain": "0.05",
+    "library": "metabolites",
+    "sample": "file",
+    "size": "40",
+    "shift": "0.003",
+    "hiss": "0.001",
+    "strangers": "2",
+    "draw": "12",
+    "compound": "545",
+    "sure": "0.71",
+    "low": "3.1415",
+    "high": "-0.5",
+    "output": "65",
+    "filter": "511",
+    "position": "20",
+    "at": "700",
+    "slot": "3",
+    "blocks": "residual",
     "edit": "add_5_d_2~cut_5~move_3_-0.5~scale_3_0.25~amount_4_0~noise_0.1_7",
-    "other": "untrained", "otherat": "0", "othernoise": "0.25", "otherjitter": "1.5", "otherplain": "no",
-    "lesson": "masks", "part": "3", "round": "12", "present": "yes",
+    "other": "untrained",
+    "otherat": "0",
+    "othernoise": "0.25",
+    "otherjitter": "1.5",
+    "otherplain": "no",
+    "lesson": "masks",
+    "part": "3",
+    "round": "12",
+    "present": "yes",
 }
 
 
@@ -112,7 +168,10 @@ def test_a_whole_state_is_replaced_or_left_alone(state):
     link.put("seed", 12)
     link.put("n", 3)
     link.replace_all({"preset": "quick", "edit": "cut_3", "position": "0"})
-    assert link.query() == {"preset": "quick", "edit": "cut_3", "position": "0"} and link.get("position") == 0
+    assert (
+        link.query() == {"preset": "quick", "edit": "cut_3", "position": "0"}
+        and link.get("position") == 0
+    )
     assert link.get("seed", 7) == 7
     with pytest.raises(ValueError, match="expected"):
         link.replace_all({"seed": "5", "position": "-1"})

@@ -5,7 +5,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nmrclassify.losses import OBJECTIVES, counts_found, match_and_reduce, pairwise_costs, queries_objective, slots_objective
+from nmrclassify.losses import (
+    OBJECTIVES,
+    counts_found,
+    match_and_reduce,
+    pairwise_costs,
+    queries_objective,
+    slots_objective,
+)
 from nmrclassify.mixtures import MixtureConfig, foreign_compounds, mix, with_unknown
 from nmrclassify.model import Findings, NetworkConfig, Separation
 from nmrclassify.presets import build
@@ -22,7 +29,9 @@ def test_costs_equal_their_definitions():
     logits, multiplets, labels, sources = example()
     costs = pairwise_costs(logits, multiplets, labels, sources)
     for b, i, j in [(0, 0, 0), (2, 1, 2), (4, 2, 0)]:
-        assert torch.isclose(costs.classification[b, i, j], F.cross_entropy(logits[b, i][None], labels[b, j][None]))
+        assert torch.isclose(
+            costs.classification[b, i, j], F.cross_entropy(logits[b, i][None], labels[b, j][None])
+        )
         error = ((multiplets[b, i] - sources[b, j]) ** 2).sum() / (sources[b, j] ** 2).sum()
         assert torch.isclose(costs.reconstruction[b, i, j], error)
 
@@ -31,7 +40,12 @@ def test_the_loss_does_not_depend_on_the_order_of_sources_or_outputs():
     logits, multiplets, labels, sources = example()
     before = match_and_reduce(pairwise_costs(logits, multiplets, labels, sources), 1.0)
     order = [2, 0, 1]
-    after = match_and_reduce(pairwise_costs(logits[:, order], multiplets[:, order], labels[:, [1, 0, 2]], sources[:, [1, 0, 2]]), 1.0)
+    after = match_and_reduce(
+        pairwise_costs(
+            logits[:, order], multiplets[:, order], labels[:, [1, 0, 2]], sources[:, [1, 0, 2]]
+        ),
+        1.0,
+    )
     assert torch.isclose(before[0], after[0]) and torch.isclose(before[1], after[1])
 
 
@@ -39,7 +53,9 @@ def test_the_classification_part_can_reach_zero():
     # A softmax before the cross entropy could not fall below 1.46 nats with 10 classes.
     _, _, labels, sources = example()
     logits = 50.0 * F.one_hot(labels, 10).float()
-    classification, reconstruction, assignment = match_and_reduce(pairwise_costs(logits, sources, labels, sources), 1.0)
+    classification, reconstruction, assignment = match_and_reduce(
+        pairwise_costs(logits, sources, labels, sources), 1.0
+    )
     assert classification < 1e-6 and reconstruction == 0
     assert (assignment == torch.arange(3)).all()
 
@@ -77,7 +93,9 @@ def troubled(n=32, empty=0, seed=0, **changes):
     labels = data.train[rng.integers(len(data.train), size=n)]
     labels[:empty] = 10
     made = mix(data.library, labels, data.config, rng)
-    unknown = with_unknown(made, foreign_compounds(data.library, n, rng), (np.arange(n) % 2).astype(float))
+    unknown = with_unknown(
+        made, foreign_compounds(data.library, n, rng), (np.arange(n) % 2).astype(float)
+    )
     return data, made, unknown
 
 
@@ -92,13 +110,20 @@ def test_each_mistake_of_queries_costs_what_was_stated():
     _, mixtures, _ = troubled(n=1)
     held = int(mixtures.counts[0].argmax())
     least = queries_objective(Oracle(mixtures), mixtures, 1.0).classification
-    for place in (held, 10):  # a compound that is there is missed, an unknown that is not there is seen
+    for place in (
+        held,
+        10,
+    ):  # a compound that is there is missed, an unknown that is not there is seen
         wrong = Oracle(mixtures)
         wrong.findings.presence[0, place] *= -1
-        assert queries_objective(wrong, mixtures, 1.0).classification - least == pytest.approx(60.0, rel=1e-5)
+        assert queries_objective(wrong, mixtures, 1.0).classification - least == pytest.approx(
+            60.0, rel=1e-5
+        )
     other = Oracle(mixtures)
     other.findings.counts[0, held] = other.findings.counts[0, held].roll(1)
-    assert queries_objective(other, mixtures, 1.0).classification - least == pytest.approx(60.0, rel=1e-5)
+    assert queries_objective(other, mixtures, 1.0).classification - least == pytest.approx(
+        60.0, rel=1e-5
+    )
 
 
 def test_queries_costs_equal_their_definitions():
@@ -128,7 +153,9 @@ def test_queries_costs_equal_their_definitions():
         off = (findings.amounts[b].detach().numpy() - np.array(held)) ** 2
         amounts.append(off.sum() / max((np.array(held) ** 2).sum(), 1))
     assert found.classification.item() == pytest.approx(np.mean(nats), rel=1e-4)
-    expected = np.mean(np.array(errors) / np.maximum(energies, 0.1 * np.mean(energies))) + np.mean(amounts)
+    expected = np.mean(np.array(errors) / np.maximum(energies, 0.1 * np.mean(energies))) + np.mean(
+        amounts
+    )
     assert found.reconstruction.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -137,7 +164,12 @@ def test_the_loss_of_queries_and_slots_does_not_depend_on_the_order_of_sources(k
     data, made, _ = troubled()
     model = model_for(data, 3, kind)
     order = [2, 0, 1]
-    turned = replace(made, sources=made.sources[:, order], labels=made.labels[:, order], concentrations=made.concentrations[:, order])
+    turned = replace(
+        made,
+        sources=made.sources[:, order],
+        labels=made.labels[:, order],
+        concentrations=made.concentrations[:, order],
+    )
     for a, b in zip(OBJECTIVES[kind](model, made, 1.0), OBJECTIVES[kind](model, turned, 1.0)):
         assert torch.isclose(a, b, rtol=1e-5)
 
@@ -175,7 +207,9 @@ def test_absent_sources_are_matched_with_silent_outputs():
 
     class Slots(torch.nn.Module):
         def forward(self, areas):
-            return logits[:, [1, 2, 0]], Separation(areas, areas, areas, torch.from_numpy(made.sources)[:, [1, 2, 0]])
+            return logits[:, [1, 2, 0]], Separation(
+                areas, areas, areas, torch.from_numpy(made.sources)[:, [1, 2, 0]]
+            )
 
     found = slots_objective(Slots(), made, 1.0)
     assert found.classification < 1e-6 and found.reconstruction == 0 and found.right == 1
@@ -197,10 +231,15 @@ def test_counts_are_found_where_presence_is_above_one_half():
 def test_a_step_of_either_objective_makes_it_smaller(quick):
     for kind, objective in OBJECTIVES.items():
         model = model_for(quick, 1, kind)
-        batch = quick.training_batch(0, 64, recipe("modern").augmented(quick, any_number=kind == "queries"))
+        batch = quick.training_batch(
+            0, 64, recipe("modern").augmented(quick, any_number=kind == "queries")
+        )
         optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
         before = objective(model, batch, 1.0)
         (before.classification + before.reconstruction).backward()
         optimiser.step()
         after = objective(model, batch, 1.0)
-        assert after.classification + after.reconstruction < before.classification + before.reconstruction, kind
+        assert (
+            after.classification + after.reconstruction
+            < before.classification + before.reconstruction
+        ), kind

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.metrics import METRICS, evaluate, log_odds_of, pair_counts, presence_of, si_sdr, wilson
+from nmrclassify.metrics import (
+    METRICS,
+    evaluate,
+    log_odds_of,
+    pair_counts,
+    presence_of,
+    si_sdr,
+    wilson,
+)
 from nmrclassify.mixtures import MixtureConfig, counts_of, mix
 from nmrclassify.model import Findings, Separation
 from nmrclassify.presets import build
@@ -18,7 +26,11 @@ class Scripted(torch.nn.Module):
 
     def __init__(self, classes, multiplets, n_classes=10):
         super().__init__()
-        self.classes, self.multiplets, self.n_classes = torch.as_tensor(classes), torch.as_tensor(multiplets), n_classes
+        self.classes, self.multiplets, self.n_classes = (
+            torch.as_tensor(classes),
+            torch.as_tensor(multiplets),
+            n_classes,
+        )
 
     def forward(self, areas):
         logits = 9.0 * torch.nn.functional.one_hot(self.classes, self.n_classes).float()
@@ -33,7 +45,9 @@ class Told(torch.nn.Module):
     def __init__(self, counts, multiplets, unknown=0.0, sure=9.0):
         super().__init__()
         counts = torch.as_tensor(counts)
-        presence = torch.cat([sure * (2.0 * (counts > 0) - 1), torch.full((len(counts), 1), unknown)], dim=1)
+        presence = torch.cat(
+            [sure * (2.0 * (counts > 0) - 1), torch.full((len(counts), 1), unknown)], dim=1
+        )
         chances = sure * torch.nn.functional.one_hot((counts - 1).clamp_min(0), 5).float()
         self.findings = Findings(presence, chances, counts.float())
         multiplets = torch.as_tensor(multiplets)
@@ -43,7 +57,9 @@ class Told(torch.nn.Module):
     def forward(self, areas):
         rows = slice(self.at, self.at + len(areas))
         self.at += len(areas)
-        return Findings(*(part[rows] for part in self.findings)), Separation(areas, areas, areas, self.multiplets[rows])
+        return Findings(*(part[rows] for part in self.findings)), Separation(
+            areas, areas, areas, self.multiplets[rows]
+        )
 
 
 def varied(n=60, repetition=True, seed=0):
@@ -57,7 +73,11 @@ def varied(n=60, repetition=True, seed=0):
 
 def test_wilson_interval_agrees_with_published_values():
     # R. G. Newcombe, Statistics in Medicine 17, 857-872 (1998), table I, method 3.
-    for share, n, low, high in ((81 / 263, 263, 0.2553, 0.3662), (15 / 148, 148, 0.0624, 0.1605), (0 / 20, 20, 0.0, 0.1611)):
+    for share, n, low, high in (
+        (81 / 263, 263, 0.2553, 0.3662),
+        (15 / 148, 148, 0.0624, 0.1605),
+        (0 / 20, 20, 0.0, 0.1611),
+    ):
         assert wilson(share, n) == pytest.approx((low, high), abs=2e-4)
 
 
@@ -84,22 +104,38 @@ def test_a_lone_compound_leaves_nothing_to_improve():
 def test_accuracy_is_the_overlap_of_multisets(repetition):
     mixtures = build("quick", 2, MixtureConfig(repetition=repetition)).test_mixtures()
     rng = np.random.default_rng(1)
-    guesses = np.where(rng.random(mixtures.labels.shape) < 0.5, mixtures.labels, rng.integers(10, size=mixtures.labels.shape))
+    guesses = np.where(
+        rng.random(mixtures.labels.shape) < 0.5,
+        mixtures.labels,
+        rng.integers(10, size=mixtures.labels.shape),
+    )
     result = evaluate(Scripted(guesses, mixtures.sources), mixtures)
-    right = [sum((Counter(g) & Counter(t)).values()) for g, t in zip(guesses.tolist(), mixtures.labels.tolist())]
+    right = [
+        sum((Counter(g) & Counter(t)).values())
+        for g, t in zip(guesses.tolist(), mixtures.labels.tolist())
+    ]
     assert result.correct.sum(axis=1).tolist() == right
     assert result.exact.tolist() == [r == 3 for r in right]
-    assert result.confusion().trace() == sum(right) and result.confusion().sum() == mixtures.labels.size
+    assert (
+        result.confusion().trace() == sum(right)
+        and result.confusion().sum() == mixtures.labels.size
+    )
     summary = result.summary()
     assert summary["compound_accuracy"] == pytest.approx(np.mean(right) / 3)
-    assert summary["compound_accuracy_ci95"][0] < summary["compound_accuracy"] < summary["compound_accuracy_ci95"][1]
+    assert (
+        summary["compound_accuracy_ci95"][0]
+        < summary["compound_accuracy"]
+        < summary["compound_accuracy_ci95"][1]
+    )
 
 
 def test_the_order_of_outputs_does_not_matter():
     mixtures = build("quick", 2).test_mixtures()
     order = [1, 2, 0]
     straight = evaluate(Scripted(mixtures.labels, mixtures.sources), mixtures).summary()
-    turned = evaluate(Scripted(mixtures.labels[:, order], mixtures.sources[:, order]), mixtures).summary()
+    turned = evaluate(
+        Scripted(mixtures.labels[:, order], mixtures.sources[:, order]), mixtures
+    ).summary()
     for key, value in straight.items():
         assert value == pytest.approx(turned[key]), key
     assert straight["exact_match"] == 1.0 and straight["si_sdr_improvement_db"] > 70
@@ -107,7 +143,9 @@ def test_the_order_of_outputs_does_not_matter():
 
 def test_perfect_scores_still_have_an_interval():
     mixtures = build("original", 2).test_mixtures()
-    low, high = evaluate(Scripted(mixtures.labels, mixtures.sources), mixtures).summary()["exact_match_ci95"]
+    low, high = evaluate(Scripted(mixtures.labels, mixtures.sources), mixtures).summary()[
+        "exact_match_ci95"
+    ]
     assert (low, high) == pytest.approx((0.7225, 1.0), abs=1e-3)
 
 
@@ -123,7 +161,9 @@ def test_the_table_has_a_row_for_each_mixture(either, quick):
     table = result.table(quick.library.names)
     assert len(table) == len(mixtures)
     assert table["wholly right"].sum() == result.exact.sum()
-    assert table["mixed"][0] == " + ".join(sorted(quick.library.names[k] for k in mixtures.labels[0]))
+    assert table["mixed"][0] == " + ".join(
+        sorted(quick.library.names[k] for k in mixtures.labels[0])
+    )
 
 
 def multiset(row):
@@ -135,7 +175,9 @@ def multiset(row):
 def test_pairing_counts_is_multiset_arithmetic(seed):
     rng = np.random.default_rng(seed)
     n_compounds, high = int(rng.integers(1, 7)), int(rng.integers(1, 4))
-    found, true = rng.integers(0, high + 1, (2, 40, n_compounds)) * (rng.random((2, 40, n_compounds)) < 0.5)
+    found, true = rng.integers(0, high + 1, (2, 40, n_compounds)) * (
+        rng.random((2, 40, n_compounds)) < 0.5
+    )
     predicted, matched = pair_counts(found, true)
     assert predicted.shape == matched.shape and predicted.dtype.kind == "i"
     widest = 0
@@ -166,7 +208,9 @@ def test_accuracy_of_queries_is_the_overlap_of_multisets(repetition):
     for guess, labels in zip(guesses.tolist(), made.labels.tolist()):
         said, truth = multiset(guess), multiset(labels)
         right.append((said & truth).total())
-        needed.append(max(said.total(), truth.total()))  # a name too many counts as a mistake, as one too few does
+        needed.append(
+            max(said.total(), truth.total())
+        )  # a name too many counts as a mistake, as one too few does
     assert 0 < sum(right) < sum(needed)
     assert result.correct.sum(axis=1).tolist() == right
     assert result.counted.sum(axis=1).tolist() == needed
@@ -176,9 +220,15 @@ def test_accuracy_of_queries_is_the_overlap_of_multisets(repetition):
     assert summary["exact_match"] == pytest.approx(result.exact.mean())
     assert summary.keys() == set(METRICS) and summary["n_mixtures"] == len(made)
     counts = result.confusion()
-    assert counts.shape == (11, 11) and counts.sum() == sum(needed) and counts[:10, :10].trace() == sum(right)
+    assert (
+        counts.shape == (11, 11)
+        and counts.sum() == sum(needed)
+        and counts[:10, :10].trace() == sum(right)
+    )
     truth = made.counts.sum(axis=0)
-    assert counts[:10].sum(axis=1).tolist() == truth.tolist()  # each compound that was mixed in is in its row
+    assert (
+        counts[:10].sum(axis=1).tolist() == truth.tolist()
+    )  # each compound that was mixed in is in its row
     assert counts[:, :10].sum(axis=0).tolist() == counts_of(guesses, 10).sum(axis=0).tolist()
     assert counts[10, 10] == 0
 
@@ -193,7 +243,10 @@ def test_a_perfect_answer_of_queries_is_wholly_right():
     assert result.confusion().shape == (10, 10) and result.confusion().trace() == made.counts.sum()
     assert (result.confidence > 0.999).all() and result.claims is None
     assert np.array_equal(result.true_counts, made.counts)
-    assert np.array_equal(np.isnan(result.si_sdr_improvement[made.counts == 0]), np.ones((made.counts == 0).sum(), bool))
+    assert np.array_equal(
+        np.isnan(result.si_sdr_improvement[made.counts == 0]),
+        np.ones((made.counts == 0).sum(), bool),
+    )
 
 
 def test_the_table_of_queries_says_what_was_named():
@@ -206,7 +259,10 @@ def test_the_table_of_queries_says_what_was_named():
     total = made.counts.sum(axis=1).tolist()
     assert table["number"].tolist() == [1, 2, 3, 4]
     assert table["named"][0] == "nothing" and table["right"][0] == f"0 of {total[0]}"
-    assert table["right"][1] == f"{total[1]} of {total[1] + 1}" and table["right"][2] == f"{total[2]} of {total[2]}"
+    assert (
+        table["right"][1] == f"{total[1]} of {total[1] + 1}"
+        and table["right"][2] == f"{total[2]} of {total[2]}"
+    )
     assert table["wholly right"].tolist() == [False, False, True, True]
     for i, row in enumerate(made.counts):
         assert table["mixed"][i] == " + ".join(sorted(names[k] for k in np.flatnonzero(row)))
@@ -217,7 +273,9 @@ def test_the_table_of_queries_says_what_was_named():
 def test_portions_are_named_as_often_as_they_are_there():
     data = build("quick", 2, MixtureConfig(repetition=True))
     made = mix(data.library, np.array([[4, 4, 7]]), data.config, np.random.default_rng(0))
-    table = evaluate(Told(made.counts, made.by_compound(made.sources)), made).table(data.library.names)
+    table = evaluate(Told(made.counts, made.by_compound(made.sources)), made).table(
+        data.library.names
+    )
     assert table["mixed"][0] == table["named"][0] == "compound 4 + compound 4 + compound 7"
     assert table["right"][0] == "3 of 3"
     once = np.minimum(made.counts, 1)
@@ -238,8 +296,14 @@ def test_the_least_sure_statement_is_the_confidence():
 
 def test_the_unknown_is_told_and_does_not_count():
     made, _ = varied()
-    with_unknown, without = (evaluate(Told(made.counts, made.by_compound(made.sources), unknown=u), made) for u in (4.0, -4.0))
-    assert with_unknown.unknown == pytest.approx(1 / (1 + np.exp(-4.0))) and without.unknown.max() < 0.02
+    with_unknown, without = (
+        evaluate(Told(made.counts, made.by_compound(made.sources), unknown=u), made)
+        for u in (4.0, -4.0)
+    )
+    assert (
+        with_unknown.unknown == pytest.approx(1 / (1 + np.exp(-4.0)))
+        and without.unknown.max() < 0.02
+    )
     assert with_unknown.summary() == without.summary()
     assert without.presence.shape == (60, 10)
 
@@ -247,17 +311,25 @@ def test_the_unknown_is_told_and_does_not_count():
 def test_nothing_is_a_class_of_slots_where_the_number_varies():
     made, guesses = varied()
     result = evaluate(Scripted(guesses, made.sources, 11), made)
-    right = [(multiset(g) & multiset(t)).total() for g, t in zip(guesses.tolist(), made.labels.tolist())]
+    right = [
+        (multiset(g) & multiset(t)).total() for g, t in zip(guesses.tolist(), made.labels.tolist())
+    ]
     # Two outputs that say nothing where nothing is are no merit, and no mistake.
     assert result.correct.sum(axis=1).tolist() == right
-    assert result.exact.tolist() == [multiset(g) == multiset(t) for g, t in zip(guesses.tolist(), made.labels.tolist())]
+    assert result.exact.tolist() == [
+        multiset(g) == multiset(t) for g, t in zip(guesses.tolist(), made.labels.tolist())
+    ]
     both = ((result.predicted == 10) & (result.matched == 10)).sum(axis=1)
     assert (result.counted.sum(axis=1) == 3 - both).all() and both.any()
     assert result.confusion().shape == (11, 11) and result.confusion()[10, 10] == 0
     assert result.presence.shape == (60, 10) and result.true_counts.tolist() == made.counts.tolist()
     assert np.isnan(result.si_sdr_improvement).sum() >= (made.labels == 10).sum()
     perfect = evaluate(Scripted(made.labels, made.sources, 11), made)
-    assert perfect.exact.all() and perfect.summary()["compound_accuracy"] == 1 and perfect.confusion().shape == (10, 10)
+    assert (
+        perfect.exact.all()
+        and perfect.summary()["compound_accuracy"] == 1
+        and perfect.confusion().shape == (10, 10)
+    )
 
 
 def test_presence_of_slots_is_that_of_any_output():
@@ -273,7 +345,9 @@ def test_presence_of_slots_is_that_of_any_output():
 def test_chunks_change_no_figure(either, quick):
     mixtures = quick.test_mixtures()
     whole, parts = (evaluate(either.model, mixtures, chunk=size) for size in (256, 7))
-    assert np.array_equal(whole.predicted, parts.predicted) and np.array_equal(whole.matched, parts.matched)
+    assert np.array_equal(whole.predicted, parts.predicted) and np.array_equal(
+        whole.matched, parts.matched
+    )
     assert whole.confidence == pytest.approx(parts.confidence, abs=1e-5)
     for key, value in whole.summary().items():
         assert value == pytest.approx(parts.summary()[key], rel=1e-4), key
@@ -286,7 +360,11 @@ def test_statements_are_what_was_said_and_whether_it_is_true():
     assert stated.shape == true.shape == (600,) and true.sum() == (made.counts > 0).sum()
     stated, true = queries.statements(named=True)
     said = counts_of(guesses, 10) > 0
-    assert len(stated) == said.sum() and (stated >= 0.5).all() and true.sum() == (said & (made.counts > 0)).sum()
+    assert (
+        len(stated) == said.sum()
+        and (stated >= 0.5).all()
+        and true.sum() == (said & (made.counts > 0)).sum()
+    )
     slots = evaluate(Scripted(guesses, made.sources, 11), made)
     stated, true = slots.statements()
     assert stated.shape == (180,) and true.sum() == (slots.predicted == slots.matched).sum()
@@ -311,7 +389,9 @@ def test_presence_of_slots_says_whether_any_output_names_it(n_classes):
     found = presence_of(torch.from_numpy(logits), 4).numpy()
     assert found.shape == (6, 4)
     # The share of answers in which at least one of the outputs, each drawn by itself, says it.
-    chances = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(axis=-1, keepdims=True)
+    chances = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(
+        axis=-1, keepdims=True
+    )
     for row, p in zip(found, chances):
         total = np.zeros(4)
         for said in np.ndindex(*(n_classes,) * 3):
@@ -326,7 +406,9 @@ def test_presence_of_queries_is_their_own_with_the_unknown_last():
     made, _ = varied(n=3)
     findings = Told(made.counts, made.by_compound(made.sources), unknown=0.7).findings
     found = presence_of(findings, 10).numpy()
-    assert found.shape == (3, 11) and found == pytest.approx(1 / (1 + np.exp(-findings.presence.numpy())))
+    assert found.shape == (3, 11) and found == pytest.approx(
+        1 / (1 + np.exp(-findings.presence.numpy()))
+    )
     assert torch.equal(log_odds_of(findings, 10), findings.presence)
 
 

@@ -17,8 +17,12 @@ from nmrclassify.training import RECIPES, model_for
 SIZES = {
     "design": NetworkConfig(),
     "kernel 5": NetworkConfig(4, 40, 6, 2, n_filters=12, kernel=5, n_stacks=2, n_layers=3),
-    "short axis": NetworkConfig(3, 5, 4, 2, n_filters=10, n_bottleneck=6, n_hidden=8, kernel=5, n_stacks=2, n_layers=4),
-    "least": NetworkConfig(1, 4, 2, 1, n_filters=2, n_bottleneck=2, n_hidden=2, n_stacks=1, n_layers=1),
+    "short axis": NetworkConfig(
+        3, 5, 4, 2, n_filters=10, n_bottleneck=6, n_hidden=8, kernel=5, n_stacks=2, n_layers=4
+    ),
+    "least": NetworkConfig(
+        1, 4, 2, 1, n_filters=2, n_bottleneck=2, n_hidden=2, n_stacks=1, n_layers=1
+    ),
 }
 
 
@@ -71,9 +75,20 @@ class PlainBlock(nn.Module):
         super().__init__()
         width, hidden, reach = config.n_bottleneck, config.n_hidden, dilation * (config.kernel // 2)
         self.body = nn.Sequential(
-            nn.Conv1d(width, hidden, 1, bias=False), nn.PReLU(), nn.GroupNorm(1, hidden),
-            nn.Conv1d(hidden, hidden, config.kernel, padding=reach, dilation=dilation, groups=hidden, bias=False),
-            nn.PReLU(), nn.GroupNorm(1, hidden),
+            nn.Conv1d(width, hidden, 1, bias=False),
+            nn.PReLU(),
+            nn.GroupNorm(1, hidden),
+            nn.Conv1d(
+                hidden,
+                hidden,
+                config.kernel,
+                padding=reach,
+                dilation=dilation,
+                groups=hidden,
+                bias=False,
+            ),
+            nn.PReLU(),
+            nn.GroupNorm(1, hidden),
         )
         self.residual = nn.Conv1d(hidden, width, 1) if residual else None
         self.skip = nn.Conv1d(hidden, width, 1)
@@ -89,14 +104,18 @@ class Plain(nn.Module):
         self.encoder = nn.Conv1d(config.n_peaks, config.n_filters, 3, padding=1, bias=False)
         self.norm = nn.GroupNorm(1, config.n_filters)
         self.bottleneck = nn.Conv1d(config.n_filters, config.n_bottleneck, 1)
-        self.blocks = nn.ModuleList(PlainBlock(config, 2 ** (i % config.n_layers), i < last) for i in range(last + 1))
+        self.blocks = nn.ModuleList(
+            PlainBlock(config, 2 ** (i % config.n_layers), i < last) for i in range(last + 1)
+        )
         self.knee = nn.PReLU()
         self.masks = nn.Conv1d(config.n_bottleneck, n_outputs * config.n_filters, 1)
         self.decoder = nn.Conv1d(config.n_filters, config.n_peaks, 3, padding=1, bias=False)
 
     def forward(self, mixture):
         encoding = self.encoder(mixture)
-        x = self.bottleneck(self.norm(encoding / mixture.square().mean((1, 2), keepdim=True).sqrt()))
+        x = self.bottleneck(
+            self.norm(encoding / mixture.square().mean((1, 2), keepdim=True).sqrt())
+        )
         skips = 0
         for block in self.blocks:
             hidden = block.body(x)
@@ -105,7 +124,12 @@ class Plain(nn.Module):
                 x = x + block.residual(hidden)
         masks = self.masks(self.knee(skips)).sigmoid().unflatten(1, (self.n_outputs, -1))
         separated = masks * encoding[:, None]
-        return encoding, masks, separated, self.decoder(separated.flatten(0, 1)).unflatten(0, separated.shape[:2])
+        return (
+            encoding,
+            masks,
+            separated,
+            self.decoder(separated.flatten(0, 1)).unflatten(0, separated.shape[:2]),
+        )
 
 
 def as_plain(tensors, config):
@@ -124,13 +148,19 @@ def as_plain(tensors, config):
             if inner == "depthwise":
                 found[f"{block}.body.3.weight"] = value.T[:, None]
             elif inner == "project":
-                skip, residual = (value, None) if len(value) == width else (value[width:], value[:width])
+                skip, residual = (
+                    (value, None) if len(value) == width else (value[width:], value[:width])
+                )
                 for to, v in (("skip", skip), ("residual", residual)):
                     if v is not None:
                         found[f"{block}.{to}.{kind}"] = v[..., None] if kind == "weight" else v
             else:
-                place = {"expand": 0, "first": 1, "first_norm": 2, "second": 4, "second_norm": 5}[inner]
-                found[f"{block}.body.{place}.{kind}"] = value[..., None] if inner == "expand" else value
+                place = {"expand": 0, "first": 1, "first_norm": 2, "second": 4, "second_norm": 5}[
+                    inner
+                ]
+                found[f"{block}.body.{place}.{kind}"] = (
+                    value[..., None] if inner == "expand" else value
+                )
         elif part in ("bottleneck", "masks"):
             found[name] = value[..., None] if kind == "weight" else value
         elif part in ("norm", "knee"):
@@ -157,22 +187,35 @@ def test_the_network_equals_plain_convolutions_in_values_and_gradients(kind, siz
         grads = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
         results.append((out, own.grad, as_plain(grads, config) if network is ours else grads))
     (found, found_x, found_grads), (expected, expected_x, expected_grads) = results
-    for name, a, b in zip(("encoding", "masks", "separated", "multiplets"), found, expected, strict=True):
+    for name, a, b in zip(
+        ("encoding", "masks", "separated", "multiplets"), found, expected, strict=True
+    ):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-9), name
     assert torch.allclose(found_x, expected_x, rtol=1e-8, atol=1e-8)
     assert found_grads.keys() == expected_grads.keys()
     for name, b in expected_grads.items():
-        assert b.abs().sum() > 0 and torch.allclose(found_grads[name], b, rtol=1e-8, atol=1e-8), name
+        assert b.abs().sum() > 0 and torch.allclose(found_grads[name], b, rtol=1e-8, atol=1e-8), (
+            name
+        )
     # And in the precision that is trained in.
     single = copy.deepcopy(ours).float()(x.float())[1]
-    for name, a, b in zip(("encoding", "masks", "separated", "multiplets"), single, plain.float()(x.float()), strict=True):
+    for name, a, b in zip(
+        ("encoding", "masks", "separated", "multiplets"),
+        single,
+        plain.float()(x.float()),
+        strict=True,
+    ):
         assert torch.allclose(a, b, atol=1e-5), name
 
 
 def test_slots_name_by_a_line_and_a_table(model):
     x = torch.randn(4, 6, 21)
     logits, inside = disturbed(model)(x)
-    line = F.conv1d(inside.separated_encodings.flatten(0, 1), model.to_line.weight[..., None], model.to_line.bias).relu()
+    line = F.conv1d(
+        inside.separated_encodings.flatten(0, 1),
+        model.to_line.weight[..., None],
+        model.to_line.bias,
+    ).relu()
     expected = line.squeeze(1) @ model.classifier.weight.T + model.classifier.bias
     assert torch.allclose(logits.flatten(0, 1), expected, atol=1e-5)
 
@@ -199,13 +242,24 @@ def test_queries_judge_as_a_loop_over_compounds_does(queries):
         own = np.vstack([own, np.zeros(3)])
         left = np.arcsinh(left[:, None] / scale / weights["scales"]).ravel()
         trunk = trunk_of(model, x[b : b + 1]).ravel()
-        hidden = weights["jury.0.weight"] @ np.concatenate([trunk, own[:-1].ravel(), left]) + weights["jury.0.bias"]
-        jury = weights["jury.2.weight"] @ prelu(hidden, weights["jury.1.weight"]) + weights["jury.2.bias"]
+        hidden = (
+            weights["jury.0.weight"] @ np.concatenate([trunk, own[:-1].ravel(), left])
+            + weights["jury.0.bias"]
+        )
+        jury = (
+            weights["jury.2.weight"] @ prelu(hidden, weights["jury.1.weight"])
+            + weights["jury.2.bias"]
+        )
         for k in range(11):
             separated = inside.separated_encodings[b, k].numpy().T / scale  # (L, N)
             features = separated @ weights["to_features.weight"].T + weights["to_features.bias"]
-            given = np.concatenate([prelu(features, weights["knee_features.weight"]).ravel(), own[k], left])
-            judged = prelu(given @ weights["judges"][k] + weights["judges_bias"][k, 0], weights["knee_judges.weight"])
+            given = np.concatenate(
+                [prelu(features, weights["knee_features.weight"]).ravel(), own[k], left]
+            )
+            judged = prelu(
+                given @ weights["judges"][k] + weights["judges_bias"][k, 0],
+                weights["knee_judges.weight"],
+            )
             presence = judged @ weights["to_presence"][k, :, 0] + jury[k]
             assert findings.presence[b, k].item() == pytest.approx(presence, rel=1e-5, abs=1e-5)
         for k in range(10):
@@ -229,13 +283,22 @@ def test_the_depthwise_convolution_is_its_own_derivative(kernel, dilation):
     x = torch.randn(2, 7, 3, dtype=torch.double, requires_grad=True)
     weight = torch.randn(kernel, 3, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradcheck(lambda a, b: DepthwiseShifts.apply(a, b, dilation), (x, weight))
-    expected = F.conv1d(x.transpose(1, 2), weight.T[:, None], padding=dilation * (kernel // 2), dilation=dilation, groups=3)
+    expected = F.conv1d(
+        x.transpose(1, 2),
+        weight.T[:, None],
+        padding=dilation * (kernel // 2),
+        dilation=dilation,
+        groups=3,
+    )
     assert torch.allclose(DepthwiseShifts.apply(x, weight, dilation), expected.transpose(1, 2))
 
 
 def test_every_parameter_of_slots_gets_a_gradient(model):
     logits, inside = model(torch.rand(8, 6, 21))
-    (F.cross_entropy(logits.flatten(0, 1), torch.randint(10, (24,))) + inside.multiplets.square().mean()).backward()
+    (
+        F.cross_entropy(logits.flatten(0, 1), torch.randint(10, (24,)))
+        + inside.multiplets.square().mean()
+    ).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
@@ -251,7 +314,10 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
         if parameter.requires_grad:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
         else:
-            assert not repetition and name in ("sharpness", "count_bias")  # there is nothing to count
+            assert not repetition and name in (
+                "sharpness",
+                "count_bias",
+            )  # there is nothing to count
 
 
 def test_published_sizes(model):
@@ -280,7 +346,9 @@ def test_sizes_of_queries():
 def test_receptive_field_is_where_gradients_reach():
     config = NetworkConfig(n_positions=64, n_stacks=2, n_layers=3)
     separator = Separator(config, 3).double()
-    for module in separator.modules():  # a norm mixes all positions; without it only convolutions reach
+    for (
+        module
+    ) in separator.modules():  # a norm mixes all positions; without it only convolutions reach
         if isinstance(module, GlobalNorm):
             module.forward = lambda x: x
     x = torch.randn(1, 64, config.n_filters, dtype=torch.double, requires_grad=True)
@@ -292,7 +360,9 @@ def test_receptive_field_is_where_gradients_reach():
 def test_the_encoding_is_additive(model, queries):
     a, b = torch.rand(2, 1, 6, 21)
     for network in (model, queries):
-        assert torch.allclose(network.encode(a + b), network.encode(a) + network.encode(b), atol=1e-5)
+        assert torch.allclose(
+            network.encode(a + b), network.encode(a) + network.encode(b), atol=1e-5
+        )
         assert torch.equal(network.encode(a), network(a)[1].encoding)
 
 
@@ -309,7 +379,9 @@ def test_relabelling_outputs_permutes_everything(model):
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6])
 @pytest.mark.parametrize("kind", ["slots", "queries"])
-def test_masks_do_not_depend_on_the_unit_and_separated_areas_follow_it(model, queries, kind, factor):
+def test_masks_do_not_depend_on_the_unit_and_separated_areas_follow_it(
+    model, queries, kind, factor
+):
     network = disturbed({"slots": model, "queries": queries}[kind])
     x = torch.from_numpy(build("quick", 3).test_mixtures().areas)
     before, after = network(x)[1], network(factor * x)[1]
@@ -330,7 +402,9 @@ def test_queries_find_the_same_in_any_unit_and_amounts_follow_it(queries, factor
 def test_slots_name_the_same_in_any_unit(trained, factor):
     x = torch.from_numpy(trained.dataset.test_mixtures().areas)
     before, after = trained.model(x)[0], trained.model(factor * x)[0]
-    assert (after.argmax(-1) == before.argmax(-1)).float().mean() > 0.97  # only a close call may turn
+    assert (
+        after.argmax(-1) == before.argmax(-1)
+    ).float().mean() > 0.97  # only a close call may turn
     brought_back = x * (trained.model.reference / rms(x))
     assert torch.allclose(after, trained.model(brought_back)[0], atol=1e-2)
 
@@ -402,14 +476,19 @@ def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
     with torch.no_grad():
         plain, touched = model(x), model(x, touch)
     assert len(seen) == 1 and torch.equal(seen[0], plain[1].masks)
-    assert torch.equal(touched[1].masks, new) and torch.equal(touched[1].encoding, plain[1].encoding)
+    assert torch.equal(touched[1].masks, new) and torch.equal(
+        touched[1].encoding, plain[1].encoding
+    )
     assert torch.allclose(touched[1].separated_encodings, new * plain[1].encoding[:, None])
     # By another way: the separator itself gives the new masks.
     hook = model.separator.register_forward_hook(lambda _, __, out: (new.mT, out[1]))
     with torch.no_grad():
         forced = model(x)
     hook.remove()
-    assert all(torch.allclose(a, b, rtol=1e-9, atol=1e-9) for a, b in zip(flat(touched), flat(forced), strict=True))
+    assert all(
+        torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+        for a, b in zip(flat(touched), flat(forced), strict=True)
+    )
     assert not all(torch.allclose(a, b) for a, b in zip(flat(touched), flat(plain)))
 
 
@@ -436,4 +515,6 @@ def test_gradients_reach_touched_masks(kind):
     _, record = model(x, lambda masks: masks * factor)
     record.multiplets.square().sum().backward()
     # Half of the slope of a square at 1 is its value.
-    assert factor.grad.item() / 2 == pytest.approx(record.multiplets.square().sum().item(), rel=1e-4)
+    assert factor.grad.item() / 2 == pytest.approx(
+        record.multiplets.square().sum().item(), rel=1e-4
+    )

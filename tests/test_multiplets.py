@@ -44,7 +44,16 @@ def test_all_patterns_have_unit_area_and_differ():
     assert len(np.unique(patterns, axis=0)) == 6
 
 
-@pytest.mark.parametrize("text, kind", [("q", "quartet"), (" Quin", "quintet"), ("SXT", "sextet"), ("m.", "multiplet"), *zip(SYMBOLS, KINDS)])
+@pytest.mark.parametrize(
+    "text, kind",
+    [
+        ("q", "quartet"),
+        (" Quin", "quintet"),
+        ("SXT", "sextet"),
+        ("m.", "multiplet"),
+        *zip(SYMBOLS, KINDS),
+    ],
+)
 def test_synonyms(text, kind):
     assert parse_kind(text) == kind
 
@@ -62,7 +71,9 @@ def test_unresolved_multiplet_keeps_its_area():
 
 def spin_states(symbols, couplings):
     """Lines from the physics: each neighbour is up or down, and moves the line by half its coupling; Hz -> share."""
-    neighbours = [coupling for symbol, coupling in zip(symbols, couplings) for _ in range(PARTNERS[symbol])]
+    neighbours = [
+        coupling for symbol, coupling in zip(symbols, couplings) for _ in range(PARTNERS[symbol])
+    ]
     lines = {}
     for spins in product((-0.5, 0.5), repeat=len(neighbours)):
         place = round(sum(spin * coupling for spin, coupling in zip(spins, neighbours)), 6)
@@ -78,7 +89,18 @@ def test_one_splitting_is_a_row_of_pascals_triangle(symbol):
     assert np.diff(lines.offsets) == pytest.approx(7.3)
 
 
-TREES = [("d",), ("d", "d"), ("d", "t"), ("t", "d"), ("d", "d", "d"), ("d", "d", "t"), ("t", "t"), ("d", "q"), ("q", "d"), ("t", "quint")]
+TREES = [
+    ("d",),
+    ("d", "d"),
+    ("d", "t"),
+    ("t", "d"),
+    ("d", "d", "d"),
+    ("d", "d", "t"),
+    ("t", "t"),
+    ("d", "q"),
+    ("q", "d"),
+    ("t", "quint"),
+]
 TREES += [("quint", "t"), ("sept", "d"), ("d", "d", "d", "d"), ("t", "q")]
 
 
@@ -89,10 +111,18 @@ def test_trees_agree_with_the_spin_states_of_all_neighbours(symbols, seed):
     places, shares = spin_states(symbols, couplings)
     lines = first_order("".join(symbols), couplings)
     if len(places) <= MAX_LINES:
-        assert lines.offsets == pytest.approx(places, abs=1e-5) and lines.areas == pytest.approx(shares) and not lines.merged
-    assert lines.areas.sum() == pytest.approx(1) and lines.areas @ lines.offsets == pytest.approx(0, abs=1e-9)
+        assert (
+            lines.offsets == pytest.approx(places, abs=1e-5)
+            and lines.areas == pytest.approx(shares)
+            and not lines.merged
+        )
+    assert lines.areas.sum() == pytest.approx(1) and lines.areas @ lines.offsets == pytest.approx(
+        0, abs=1e-9
+    )
     if not lines.merged:
-        assert lines.offsets == pytest.approx(-lines.offsets[::-1], abs=1e-9) and lines.areas == pytest.approx(lines.areas[::-1])
+        assert lines.offsets == pytest.approx(
+            -lines.offsets[::-1], abs=1e-9
+        ) and lines.areas == pytest.approx(lines.areas[::-1])
 
 
 def test_the_order_of_splittings_does_not_matter():
@@ -105,10 +135,16 @@ def test_equal_couplings_coincide_to_the_simpler_multiplet(n):
     tree, row = first_order("d" * n, (7.1,) * n), first_order(list(PARTNERS)[n], (7.1,))
     assert tree.offsets == pytest.approx(row.offsets) and tree.areas == pytest.approx(row.areas)
     assert first_order("dd", (7, 7)).areas.tolist() == [0.25, 0.5, 0.25]
-    assert len(first_order("dd", (7, 7.00001)).areas) == 4 and len(first_order("d", (0,)).areas) == 1
+    assert (
+        len(first_order("dd", (7, 7.00001)).areas) == 4 and len(first_order("d", (0,)).areas) == 1
+    )
 
 
-@pytest.mark.parametrize("symbols", [("d",) * 5, ("d",) * 6, ("non", "t"), ("d", "d", "t", "q"), ("sept", "d", "d")], ids="".join)
+@pytest.mark.parametrize(
+    "symbols",
+    [("d",) * 5, ("d",) * 6, ("non", "t"), ("d", "d", "t", "q"), ("sept", "d", "d")],
+    ids="".join,
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_merging_keeps_area_and_mean_and_moves_little(symbols, seed):
     couplings = np.random.default_rng(seed).uniform(1, 15, len(symbols))
@@ -116,7 +152,9 @@ def test_merging_keeps_area_and_mean_and_moves_little(symbols, seed):
     lines = first_order("".join(symbols), couplings)
     assert lines.merged and len(lines.areas) == MAX_LINES < len(places)
     assert (np.diff(lines.offsets) > 0).all()
-    assert lines.areas.sum() == pytest.approx(1) and lines.areas @ lines.offsets == pytest.approx(0, abs=1e-9)
+    assert lines.areas.sum() == pytest.approx(1) and lines.areas @ lines.offsets == pytest.approx(
+        0, abs=1e-9
+    )
     # Merging never spreads; what it takes from the variance is small.
     before, after = shares @ places**2, lines.areas @ lines.offsets**2
     assert 0.97 * before < after <= before * (1 + 1e-9)
@@ -134,7 +172,10 @@ def test_unresolved_multiplets():
     assert not hump.resolved and not hump.merged and hump.areas.sum() == pytest.approx(1)
     assert hump.offsets == pytest.approx(-hump.offsets[::-1])
     given = first_order("m", (13, 9, 7, 5))
-    assert given.resolved and given.offsets.tolist() == first_order("dddd", (13, 9, 7, 5)).offsets.tolist()
+    assert (
+        given.resolved
+        and given.offsets.tolist() == first_order("dddd", (13, 9, 7, 5)).offsets.tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,12 +190,18 @@ def test_names_of_trees(text, kind):
 
 
 def test_couplings_are_counted():
-    assert [n_couplings(kind) for kind in ("s", "br s", "m", "d", "quint", "dt", "quintt", "dddd")] == [0, 0, 0, 1, 1, 2, 2, 4]
+    assert [
+        n_couplings(kind) for kind in ("s", "br s", "m", "d", "quint", "dt", "quintt", "dddd")
+    ] == [0, 0, 0, 1, 1, 2, 2, 4]
 
 
-@pytest.mark.parametrize("text", ["", "x", "dx", "sd", "ss", "mm", "dm", "br", "of", "d2", "d" * 99 + "x"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "dx", "sd", "ss", "mm", "dm", "br", "of", "d2", "d" * 99 + "x"]
+)
 def test_unknown_trees_are_refused(text):
-    with pytest.raises(ValueError, match="unknown multiplicity .* expected s, m, or a row of d, t, q"):
+    with pytest.raises(
+        ValueError, match="unknown multiplicity .* expected s, m, or a row of d, t, q"
+    ):
         first_order(text)
 
 

@@ -35,12 +35,19 @@ except ImportError:
 
 def test_the_science_runs_with_streamlit_blocked():
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", BLOCKED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.stdout.split("\n")[:2] == ["(1, 11)", "blocked"], done.stderr
 
 
-@pytest.mark.parametrize("path", [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))], ids=lambda p: p.name
+)
 def test_pages_are_thin(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 150
@@ -55,7 +62,15 @@ def test_requirements_are_pinned_and_short():
     lines = (ROOT / "requirements.txt").read_text().split()
     assert all("==" in line for line in lines)
     assert {line.split("==")[0] for line in lines} == {
-        "streamlit", "torch", "numpy", "plotly", "pandas", "pytest", "scipy", "safetensors", "tqdm",
+        "streamlit",
+        "torch",
+        "numpy",
+        "plotly",
+        "pandas",
+        "pytest",
+        "scipy",
+        "safetensors",
+        "tqdm",
     }
 
 
@@ -70,14 +85,22 @@ def test_the_readmes_python_example_runs():
     code = text.split("```python\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line.strip()]) <= 16
     done = subprocess.run(
-        [sys.executable, "-c", code.replace("steps=100", "steps=20")], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, "-c", code.replace("steps=100", "steps=20")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0 and "compound_accuracy" in done.stdout, done.stderr
 
 
 def test_the_packaged_data_ships_with_the_wheel():
     text = (ROOT / "pyproject.toml").read_text()
-    packages = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in (ROOT / "nmrclassify").rglob("__init__.py")}
+    packages = {
+        str(path.parent.relative_to(ROOT)).replace("/", ".")
+        for path in (ROOT / "nmrclassify").rglob("__init__.py")
+    }
     assert all(f'"{package}"' in text for package in packages)
     assert 'nmrclassify = ["data/*"]' in text
 
@@ -85,7 +108,9 @@ def test_the_packaged_data_ships_with_the_wheel():
 def test_the_readme_is_finished():
     text = (ROOT / "README.md").read_text()
     pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", text)
-    assert len(pictures) >= 5 and all((ROOT / picture).stat().st_size > 10_000 for picture in pictures)
+    assert len(pictures) >= 5 and all(
+        (ROOT / picture).stat().st_size > 10_000 for picture in pictures
+    )
     assert "RESULTS" not in text
     for name in re.findall(r"`bench ([a-z]+)`", text):
         assert name in bench.listed(), name

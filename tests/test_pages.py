@@ -43,17 +43,36 @@ def figures(app: AppTest) -> list[dict]:
 
 def params(app: AppTest) -> dict[str, str]:
     """Return the URL's parameters; AppTest gives back lists where it set them and strings where the app did."""
-    return {key: value if isinstance(value, str) else value[0] for key, value in dict(app.query_params).items()}
+    return {
+        key: value if isinstance(value, str) else value[0]
+        for key, value in dict(app.query_params).items()
+    }
 
 
 def texts(app: AppTest) -> str:
     """Return all words of a page."""
-    kinds = (app.title, app.markdown, app.caption, app.success, app.info, app.warning, app.error, app.subheader)
+    kinds = (
+        app.title,
+        app.markdown,
+        app.caption,
+        app.success,
+        app.info,
+        app.warning,
+        app.error,
+        app.subheader,
+    )
     return "\n".join(element.value for kind in kinds for element in kind)
 
 
 @pytest.mark.parametrize("page", PATHS)
-@pytest.mark.parametrize("query", [{}, {"preset": "quick", "seed": 3}, {"preset": "original", "mixture": "choose", "jitter": 0.4, "noise": 0.1}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"preset": "quick", "seed": 3},
+        {"preset": "original", "mixture": "choose", "jitter": 0.4, "noise": 0.1},
+    ],
+)
 def test_every_page_opens_with_described_charts(page, query):
     app = open_page(page, **query)
     assert len(app.title) == 1
@@ -65,7 +84,13 @@ def test_every_page_opens_with_described_charts(page, query):
 def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
     app = open_page()
     words = texts(app)
-    assert "Test mixture 12 of 36" in words and "ethanol" in words and "glycine" in words and "lactate" in words and "never seen in training" in words
+    assert (
+        "Test mixture 12 of 36" in words
+        and "ethanol" in words
+        and "glycine" in words
+        and "lactate" in words
+        and "never seen in training" in words
+    )
     assert app.success[0].value.startswith("All 3 right")
     kinds = [trace["type"] for trace in figures(app)[0]["data"]]
     assert kinds == ["heatmap"] * 4 + ["bar", "scatter"]
@@ -86,7 +111,17 @@ def test_next_shows_another_mixture_and_the_link_follows():
 
 
 def test_a_link_reproduces_all_controls():
-    query = {"preset": "quick", "seed": "11", "mixture": "choose", "c1": "4", "c2": "4", "c3": "9", "a2": "2.5", "noise": "0.05", "sort": "no"}
+    query = {
+        "preset": "quick",
+        "seed": "11",
+        "mixture": "choose",
+        "c1": "4",
+        "c2": "4",
+        "c3": "9",
+        "a2": "2.5",
+        "noise": "0.05",
+        "sort": "no",
+    }
     app = open_page("pages/masks.py", **query)
     assert params(app) == query
     assert "compound 3 + compound 3 (2.5x) + compound 8" in texts(app)
@@ -142,7 +177,9 @@ def test_a_quick_second_click_keeps_the_first():
 
 def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
     app = open_page("pages/mixtures.py")
-    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").upload("mine.csv", b"ppm,multiplicity,area\n1,s,1\n").run()
+    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").upload(
+        "mine.csv", b"ppm,multiplicity,area\n1,s,1\n"
+    ).run()
     assert "File mine.csv" in texts(app)
     next(s for s in app.selectbox if s.label == "Data").select("quick").run()
     assert "File mine.csv" not in texts(app) and not app.exception
@@ -150,7 +187,9 @@ def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
 
 def test_markup_in_a_link_stays_text():
     app = open_page(n="[Click](//evil.example)")
-    assert any("?Click" in w.value for w in app.warning) and not any("](" in w.value for w in app.warning)
+    assert any("?Click" in w.value for w in app.warning) and not any(
+        "](" in w.value for w in app.warning
+    )
 
 
 def test_a_control_of_the_page_reaches_the_link_at_once():
@@ -242,11 +281,17 @@ def test_step_reset_new_seed_pause_and_stop():
 def test_uploads(trained):
     app = open_page("pages/mixtures.py")
     uploader = {u.label: u for u in app.file_uploader}
-    uploader["Mixture (CSV)"].upload("mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,x,1\n", "text/csv").run()
+    uploader["Mixture (CSV)"].upload(
+        "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,x,1\n", "text/csv"
+    ).run()
     assert any("mine.csv: row 4, column 'multiplicity'" in e.value for e in app.error)
     uploader = {u.label: u for u in app.file_uploader}
-    uploader["Mixture (CSV)"].upload("mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv").run()
-    assert not app.exception and "File mine.csv" in texts(app) and "contents not known" in texts(app)
+    uploader["Mixture (CSV)"].upload(
+        "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv"
+    ).run()
+    assert (
+        not app.exception and "File mine.csv" in texts(app) and "contents not known" in texts(app)
+    )
     for page in PATHS:
         app.switch_page(page).run()
         assert not app.exception, (page, app.exception)
@@ -254,8 +299,12 @@ def test_uploads(trained):
 
 def test_an_own_library_replaces_the_compounds():
     app = open_page("pages/mixtures.py")
-    table = "compound,ppm,multiplicity,protons\n" + "".join(f"mine{i},{i + 0.3},d,3\n" for i in range(6))
-    next(u for u in app.file_uploader if u.label == "Library (CSV)").upload("library.csv", table.encode(), "text/csv").run()
+    table = "compound,ppm,multiplicity,protons\n" + "".join(
+        f"mine{i},{i + 0.3},d,3\n" for i in range(6)
+    )
+    next(u for u in app.file_uploader if u.label == "Library (CSV)").upload(
+        "library.csv", table.encode(), "text/csv"
+    ).run()
     assert not app.exception, app.exception
     assert params(app)["preset"] == "own" and "6 compounds" in texts(app)
     assert next(s for s in app.selectbox if s.label == "Model").value == "untrained"
@@ -271,7 +320,9 @@ def test_a_checkpoint_can_be_uploaded(trained):
     assert any("other formats can run code" in e.value for e in app.error)
     upload().upload("bad.safetensors", b"\x00" * 50, "application/octet-stream").run()
     assert any("bad.safetensors" in e.value for e in app.error)
-    upload().upload("good.safetensors", checkpoints.to_bytes(trained), "application/octet-stream").run()
+    upload().upload(
+        "good.safetensors", checkpoints.to_bytes(trained), "application/octet-stream"
+    ).run()
     assert not app.exception, app.exception
     assert params(app)["model"] == "upload" and params(app)["preset"] == "quick"
     assert next(s for s in app.selectbox if s.label == "Model").value == "upload"
@@ -298,10 +349,19 @@ def test_evaluate_shows_the_figures_of_the_test_set():
 def test_evaluate_measures_trust_and_strangers():
     app = open_page("pages/evaluate.py")
     words = texts(app)
-    assert "Expected calibration error" in words and "every other one with a compound that is not in the library" in words
+    assert (
+        "Expected calibration error" in words
+        and "every other one with a compound that is not in the library" in words
+    )
     reliability, roc = figures(app)[-2:]
-    assert [trace["name"] for trace in reliability["data"]] == ["perfectly calibrated", "this model"]
-    assert [trace["name"].split(":")[0] for trace in roc["data"]] == ["something unknown", "residual"]
+    assert [trace["name"] for trace in reliability["data"]] == [
+        "perfectly calibrated",
+        "this model",
+    ]
+    assert [trace["name"].split(":")[0] for trace in roc["data"]] == [
+        "something unknown",
+        "residual",
+    ]
     slots = open_page("pages/evaluate.py", preset="quick", network="slots")
     assert any("Slots have no output" in info.value for info in slots.info)
 
@@ -313,23 +373,40 @@ def test_a_stranger_in_the_mixture_is_heard():
 
 
 def test_a_compound_that_is_not_there_is_not_called_alone():
-    app = open_page("pages/separation.py", foreign="yes")  # the shipped model takes the stranger for succinate as well
+    app = open_page(
+        "pages/separation.py", foreign="yes"
+    )  # the shipped model takes the stranger for succinate as well
     assert "succinate is not in it" in texts(app)
     assert "its compound is not in the mixture" in texts(app) and "it was alone" not in texts(app)
     assert "something unknown" not in json.dumps(figures(app)[0]["layout"]["annotations"])
 
 
 def test_a_mixture_of_a_number_nobody_tells():
-    app = open_page("pages/separation.py", preset="quick", seed=3, sources=4, varies="yes", mixture="choose", c1=2, c2=5, c3=0, c4=0)
+    app = open_page(
+        "pages/separation.py",
+        preset="quick",
+        seed=3,
+        sources=4,
+        varies="yes",
+        mixture="choose",
+        c1=2,
+        c2=5,
+        c3=0,
+        c4=0,
+    )
     assert "compound 1 + compound 4" in texts(app) and not app.exception
-    empty = open_page("app.py", preset="quick", sources=2, varies="yes", mixture="choose", c1=0, c2=0)
+    empty = open_page(
+        "app.py", preset="quick", sources=2, varies="yes", mixture="choose", c1=0, c2=0
+    )
     assert any("No compound is chosen" in w.value for w in empty.warning)
 
 
 @pytest.mark.parametrize("network", ["queries", "slots"])
 @pytest.mark.parametrize("page", PATHS)
 def test_every_page_takes_either_network(page, network):
-    app = open_page(page, preset="quick", seed=3, network=network, varies="yes", sources=2, foreign="yes")
+    app = open_page(
+        page, preset="quick", seed=3, network=network, varies="yes", sources=2, foreign="yes"
+    )
     assert not app.exception
 
 
@@ -347,7 +424,10 @@ def test_robustness_compares_on_the_present_mixtures():
 
 
 def test_another_split_is_not_passed_off_as_unseen():
-    assert any("in this model's training" in w.value for w in open_page("pages/evaluate.py", seed=8).warning)
+    assert any(
+        "in this model's training" in w.value
+        for w in open_page("pages/evaluate.py", seed=8).warning
+    )
     assert not open_page("pages/evaluate.py").warning
 
 
@@ -355,9 +435,13 @@ def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
     runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-aaaaaaaaaaaa", "app")
     runs.save(trained, [], runs.home() / "20260102-000000-quick-s3-bbbbbbbbbbbb", "cli")
     app = open_page("pages/train.py")
-    assert next(s for s in app.selectbox if s.label == "Run").options == [runs.find("20260102-000000-quick-s3-bbbbbbbbbbbb").title]
+    assert next(s for s in app.selectbox if s.label == "Run").options == [
+        runs.find("20260102-000000-quick-s3-bbbbbbbbbbbb").title
+    ]
     monkeypatch.setenv("NMRCLASSIFY_ALL_RUNS", "1")
-    assert len(next(s for s in open_page("pages/train.py").selectbox if s.label == "Run").options) == 2
+    assert (
+        len(next(s for s in open_page("pages/train.py").selectbox if s.label == "Run").options) == 2
+    )
 
 
 def metrics(app: AppTest) -> dict[str, str]:
@@ -380,8 +464,16 @@ def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
     detail, overview, curve, panels, growth = figures(app)
     table = app.dataframe[0].value
     names = [trace["name"] for trace in detail["data"]]
-    assert names[0] == "the mixture" and names[1] in list(table["compound"]) and names[2] == "all named compounds"
-    assert overview["layout"]["xaxis"]["range"] == [12.0, -1.0] and len(curve["data"]) == 2 and len(panels["data"]) % 3 == 0
+    assert (
+        names[0] == "the mixture"
+        and names[1] in list(table["compound"])
+        and names[2] == "all named compounds"
+    )
+    assert (
+        overview["layout"]["xaxis"]["range"] == [12.0, -1.0]
+        and len(curve["data"]) == 2
+        and len(panels["data"]) % 3 == 0
+    )
     shown = metrics(app)
     assert shown["In the mixture"] == "75" and int(shown["Right"]) + int(shown["Missed"]) == 75
     assert int(shown["Named"]) == int(shown["Right"]) + int(shown["False alarms"])
@@ -392,7 +484,17 @@ def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
 
 
 def test_full_scale_comes_back_by_its_link():
-    query = {"library": "metabolites", "size": "40", "shift": "0.003", "strangers": "2", "draw": "5", "compound": "7", "low": "2", "high": "3.5", "sure": "0.3"}
+    query = {
+        "library": "metabolites",
+        "size": "40",
+        "shift": "0.003",
+        "strangers": "2",
+        "draw": "5",
+        "compound": "7",
+        "low": "2",
+        "high": "3.5",
+        "sure": "0.3",
+    }
     app = open_page(SCALE, **query)
     assert params(app) == query and not app.warning
     detail, overview, *_ = figures(app)
@@ -420,7 +522,9 @@ def test_the_threshold_moves_the_point_and_the_verdicts():
 def test_buttons_zoom_and_another_compound_moves_the_view():
     app = open_page(SCALE, size=20, low=2, high=4)
     press(app, "In")
-    assert figures(app)[0]["layout"]["xaxis"]["range"] == [3.5, 2.5] and params(app)["high"] == "3.5"
+    assert (
+        figures(app)[0]["layout"]["xaxis"]["range"] == [3.5, 2.5] and params(app)["high"] == "3.5"
+    )
     press(app, "Left")
     assert figures(app)[0]["layout"]["xaxis"]["range"] == [4.0, 3.0]
     press(app, "Whole")
@@ -440,12 +544,23 @@ def test_buttons_zoom_and_another_compound_moves_the_view():
 
 def test_an_own_mixture_has_no_truth():
     app = open_page(SCALE, library="metabolites")
-    upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,7,1\n8.44,x,,1\n", "[a](b).csv")
-    assert any("row 4, column 'kind'" in e.value.replace("\\", "") and "](" not in e.value for e in app.error)
+    upload(
+        app,
+        "Mixture (CSV)",
+        "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,7,1\n8.44,x,,1\n",
+        "[a](b).csv",
+    )
+    assert any(
+        "row 4, column 'kind'" in e.value.replace("\\", "") and "](" not in e.value
+        for e in app.error
+    )
     upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
     assert params(app)["sample"] == "file" and "File mine" in texts(app).replace("\\", "")
     assert any("no precision-recall curve" in info.value for info in app.info)
-    assert set(metrics(app)) == {"Peaks", "Named", "Area explained", "Seconds"} and metrics(app)["Peaks"] == "7"
+    assert (
+        set(metrics(app)) == {"Peaks", "Named", "Area explained", "Seconds"}
+        and metrics(app)["Peaks"] == "7"
+    )
     assert "truth" not in app.dataframe[0].value
     assert len(figures(app)[0]["data"]) == 3
     press(app, "New mixture")
@@ -455,11 +570,22 @@ def test_an_own_mixture_has_no_truth():
 def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\nmine {i},{5 + i / 5},t,6,2\n" for i in range(12))
-    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n")
+    upload(
+        app,
+        "Library (CSV)",
+        f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n",
+    )
     assert params(app) == {"library": "own"} and metrics(app)["In the mixture"] == "13"
     problems = next(d.value for d in app.dataframe if "problem" in d.value)
-    assert problems["what was done"].tolist() == ["left out", "left out", "changed"] and "99" in problems["problem"][0]
-    assert set(app.dataframe[0].value["compound"]) <= {f"mine {i}" for i in range(12)} | {"red(odd)", "-red(odd)", ":red(odd)"}
+    assert (
+        problems["what was done"].tolist() == ["left out", "left out", "changed"]
+        and "99" in problems["problem"][0]
+    )
+    assert set(app.dataframe[0].value["compound"]) <= {f"mine {i}" for i in range(12)} | {
+        "red(odd)",
+        "-red(odd)",
+        ":red(odd)",
+    }
     upload(app, "Library (CSV)", "compound,ppm\na,1\n")
     assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
     assert params(app) == {"library": "own"}  # the one before stays
@@ -475,7 +601,10 @@ def test_a_library_beside_the_axis_leaves_nothing_to_separate():
 @pytest.mark.parametrize("query", [{"library": "own"}, {"sample": "file"}])
 def test_a_link_to_an_uploaded_file_is_explained(query):
     app = open_page(SCALE, **query)
-    assert any("which a link cannot carry" in w.value for w in app.warning) and metrics(app)["In the mixture"] == "75"
+    assert (
+        any("which a link cannot carry" in w.value for w in app.warning)
+        and metrics(app)["In the mixture"] == "75"
+    )
 
 
 def test_compounds_that_are_alike_are_said_to_be_one_answer():
@@ -485,16 +614,27 @@ def test_compounds_that_are_alike_are_said_to_be_one_answer():
     assert "so they count as one answer" in texts(app) and metrics(app)["In the mixture"] == "8"
     app.query_params["compound"] = "9"
     app.run()
-    assert not app.exception and any("tells this compound from mine 0, which was looked for" in i.value for i in app.info)
+    assert not app.exception and any(
+        "tells this compound from mine 0, which was looked for" in i.value for i in app.info
+    )
 
 
 def test_what_the_network_sees_and_does_not_look_for_is_said():
     app = open_page(SCALE)
-    assert "a list of picked peaks" in texts(app) and "in one cell of 1 Hz are one peak" in texts(app)
+    assert "a list of picked peaks" in texts(app) and "in one cell of 1 Hz are one peak" in texts(
+        app
+    )
     assert "beyond the axis" not in texts(app)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
-    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n")
-    assert "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not looked for" in texts(app)
+    upload(
+        app,
+        "Library (CSV)",
+        f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n",
+    )
+    assert (
+        "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not looked for"
+        in texts(app)
+    )
     upload(app, "Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
     assert "a list of picked peaks" in texts(app) and "1 Hz" not in texts(app)
 
@@ -504,11 +644,19 @@ def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
     table = app.dataframe[0]
     assert table.proto.placeholder == ""
     library = scale._packaged("synthetic")
-    mixture = draw(library.detector.compounds, ScaleConfig(n_low=75, n_high=75), np.random.default_rng([scale.SEED, 0]))
+    mixture = draw(
+        library.detector.compounds,
+        ScaleConfig(n_low=75, n_high=75),
+        np.random.default_rng([scale.SEED, 0]),
+    )
     unseen = np.flatnonzero(np.isnan(library.detector.identify(mixture.peaks).amounts))
     app.query_params["compound"] = str(int(unseen[0]) + 1)
     app.run()
-    assert not app.exception and len(figures(app)) == 4 and any("no share of any peak" in info.value for info in app.info)
+    assert (
+        not app.exception
+        and len(figures(app)) == 4
+        and any("no share of any peak" in info.value for info in app.info)
+    )
 
 
 def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once():
@@ -539,7 +687,9 @@ def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once()
 def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():
     app = open_page(SCALE, library="metabolites", sure=0.99)
     upload(app, "Mixture (CSV)", "ppm,area\n11.5,1\n")
-    assert metrics(app)["Named"] == "0" and any("Nothing is named" in info.value for info in app.info)
+    assert metrics(app)["Named"] == "0" and any(
+        "Nothing is named" in info.value for info in app.info
+    )
     assert len(app.dataframe[0].value) >= 1 and len(figures(app)) == 4
 
 

@@ -15,9 +15,15 @@ def test_a_run_is_a_folder_with_all_that_made_it(either, home):
     kind, steps = either.model.kind, either.step
     run_id = runs.new_id(kind, "quick", 3)
     assert re.fullmatch(f"[0-9]{{8}}-[0-9]{{6}}-{kind}-quick-s3-[0-9a-f]{{12}}", run_id)
-    path = runs.save(either, [{"step": 6, "loss": 1.0}, {"step": 12, "loss": 0.5}], runs.home() / run_id, "app")
+    path = runs.save(
+        either, [{"step": 6, "loss": 1.0}, {"step": 12, "loss": 0.5}], runs.home() / run_id, "app"
+    )
     assert path.parent.parent == home / "runs"
-    assert sorted(p.name for p in path.parent.iterdir()) == ["config.json", "history.csv", "model.safetensors"]
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "config.json",
+        "history.csv",
+        "model.safetensors",
+    ]
     assert pd.read_csv(path.parent / "history.csv").step.tolist() == [6, 12]
     run = runs.find(run_id)
     assert (run.made_by, run.model, run.preset, run.steps) == ("app", kind, "quick", steps)
@@ -55,7 +61,9 @@ def test_ids_cannot_be_guessed():
 def test_only_app_runs_are_pruned(trained, monkeypatch):
     monkeypatch.setattr(runs, "MAX_APP_RUNS", 2)
     for day in range(1, 6):
-        runs.save(trained, [], runs.home() / f"2026010{day}-000000-quick", "cli" if day == 1 else "app")
+        runs.save(
+            trained, [], runs.home() / f"2026010{day}-000000-quick", "cli" if day == 1 else "app"
+        )
     runs.prune_app_runs()
     assert [run.id[:8] for run in runs.listed()] == ["20260105", "20260104", "20260101"]
 
@@ -88,13 +96,24 @@ def saved(quick, folder, made_by="app", steps=6):
     """Train a little, keep it with its steps, and return the training and its run."""
     trainer = Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4))
     *_, last = trainer.snapshots(3)
-    runs.save(Checkpoint.from_trainer(trainer, last.test), trainer.history, runs.home() / folder, made_by, trainer.timeline)
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / folder,
+        made_by,
+        trainer.timeline,
+    )
     return trainer, runs.find(folder)
 
 
 def test_a_run_keeps_its_steps_and_its_curves(quick):
     trainer, run = saved(quick, "20260101-000000-slots-quick")
-    assert sorted(p.name for p in run.folder.iterdir()) == ["config.json", "history.csv", "model.safetensors", timeline.FILE]
+    assert sorted(p.name for p in run.folder.iterdir()) == [
+        "config.json",
+        "history.csv",
+        "model.safetensors",
+        timeline.FILE,
+    ]
     model = checkpoints.load(run.folder / "model.safetensors").model
     kept = timeline.load(run.folder / timeline.FILE, model)
     assert kept.steps == trainer.timeline.steps == tuple(range(7))
@@ -127,10 +146,22 @@ def test_the_steps_of_old_app_runs_make_room_for_new_ones(quick, monkeypatch):
     trainer, _ = saved(quick, "20260101-000000-slots-quick", "cli", steps=3)
     checkpoint = Checkpoint.from_trainer(trainer, {"compound_accuracy": 0.5})
     for day in range(2, 8):
-        runs.save(checkpoint, [], runs.home() / f"2026010{day}-000000-slots-quick", "app", trainer.timeline)
+        runs.save(
+            checkpoint,
+            [],
+            runs.home() / f"2026010{day}-000000-slots-quick",
+            "app",
+            trainer.timeline,
+        )
     runs.prune_app_runs()
     left = {run.id[:8]: (run.folder / timeline.FILE).is_file() for run in runs.listed()}
-    assert left == {"20260107": True, "20260106": True, "20260105": False, "20260104": False, "20260101": True}
+    assert left == {
+        "20260107": True,
+        "20260106": True,
+        "20260105": False,
+        "20260104": False,
+        "20260101": True,
+    }
     runs.prune_app_runs()  # again, with nothing left to remove
     assert len(runs.listed()) == 5
 

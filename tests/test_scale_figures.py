@@ -28,7 +28,10 @@ def points(figure) -> int:
 def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     return float(
-        np.dot([0.2126, 0.7152, 0.0722], [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts])
+        np.dot(
+            [0.2126, 0.7152, 0.0722],
+            [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts],
+        )
     )
 
 
@@ -80,7 +83,9 @@ def test_names_are_not_markup(case):
 
 def test_the_frame_is_seen_however_narrow(case):
     found, _, compound = case
-    frame = figures.overview(layers(found, compound), np.zeros(0), 3.0, 3.02, LIGHT).layout.shapes[0]
+    frame = figures.overview(layers(found, compound), np.zeros(0), 3.0, 3.02, LIGHT).layout.shapes[
+        0
+    ]
     assert frame.x1 - frame.x0 > 0.05 and (frame.x0 + frame.x1) / 2 == pytest.approx(3.01)
 
 
@@ -105,10 +110,15 @@ def test_the_coloured_part_of_a_stick_is_no_longer_than_the_stick(case):
     found, _, _ = case
     for compound in found.named[:5]:
         first = found.compounds.first_multiplet
-        figure = figures.neighbourhoods(found, int(compound), np.arange(first[compound], first[compound + 1]), LIGHT)
+        figure = figures.neighbourhoods(
+            found, int(compound), np.arange(first[compound], first[compound + 1]), LIGHT
+        )
         for all_peaks, own in zip(figure.data[::3], figure.data[1::3]):
             heights = dict(zip(np.asarray(all_peaks.x)[1::3], np.asarray(all_peaks.y)[1::3]))
-            assert all(y <= heights[x] * (1 + 1e-6) for x, y in zip(np.asarray(own.x)[1::3], np.asarray(own.y)[1::3]))
+            assert all(
+                y <= heights[x] * (1 + 1e-6)
+                for x, y in zip(np.asarray(own.x)[1::3], np.asarray(own.y)[1::3])
+            )
 
 
 def test_the_curve_and_its_point(case):
@@ -116,5 +126,9 @@ def test_the_curve_and_its_point(case):
     groups = np.arange(60)
     curve = verdict.precision_recall(found, mixture.present, groups)
     figure = figures.precision_recall(curve, 0.5, 0.9, 0.7, DARK)
-    assert figure.data[1].x == (0.7,) and figure.data[1].y == (0.9,) and figure.data[1].text == (" 0.50 ",)
+    assert (
+        figure.data[1].x == (0.7,)
+        and figure.data[1].y == (0.9,)
+        and figure.data[1].text == (" 0.50 ",)
+    )
     assert points(figure) <= MAX_POINTS

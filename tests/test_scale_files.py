@@ -7,7 +7,13 @@ import pytest
 from nmrclassify.axis import FULL_AXIS
 from nmrclassify.compounds import read_compounds
 from nmrclassify.scale import files
-from nmrclassify.scale.files import SampleError, library_template, peaks_table, read_sample, sample_template
+from nmrclassify.scale.files import (
+    SampleError,
+    library_template,
+    peaks_table,
+    read_sample,
+    sample_template,
+)
 from nmrclassify.scale.mixtures import Peaks, ScaleConfig, draw
 from nmrclassify.scale.spectrum import spectrum
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
@@ -38,10 +44,18 @@ def test_every_place_of_the_axis_comes_back():
 @pytest.mark.parametrize("noise", [0.0, 1e-4])
 def test_the_maxima_of_a_spectrum_are_picked(noise):
     rng = np.random.default_rng(3)
-    positions = np.sort(rng.choice(np.arange(10_000, 60_000, 100), 60, replace=False))  # 12 Hz apart: resolved
+    positions = np.sort(
+        rng.choice(np.arange(10_000, 60_000, 100), 60, replace=False)
+    )  # 12 Hz apart: resolved
     areas = 10 ** rng.uniform(-1, 0, 60)
-    heights = spectrum(FULL_AXIS, positions, areas) + noise * rng.standard_normal(FULL_AXIS.n_positions)
-    sample = read_sample(pd.DataFrame({"ppm": FULL_AXIS.centres[::-1], "intensity": heights[::-1]}).to_csv(index=False))
+    heights = spectrum(FULL_AXIS, positions, areas) + noise * rng.standard_normal(
+        FULL_AXIS.n_positions
+    )
+    sample = read_sample(
+        pd.DataFrame({"ppm": FULL_AXIS.centres[::-1], "intensity": heights[::-1]}).to_csv(
+            index=False
+        )
+    )
     assert "local maxima" in sample.note and "65,536 points" in sample.note
     assert len(sample.peaks.areas) == 60
     assert np.abs(sample.peaks.positions - positions).max() <= 2
@@ -52,7 +66,9 @@ def test_the_maxima_of_a_spectrum_are_picked(noise):
 def test_a_mixtures_spectrum_gives_its_strong_peaks():
     peaks = mixture(2, 8)
     heights = spectrum(FULL_AXIS, peaks.positions, peaks.areas)
-    sample = read_sample(pd.DataFrame({"ppm": FULL_AXIS.centres, "area": heights}).to_csv(index=False))
+    sample = read_sample(
+        pd.DataFrame({"ppm": FULL_AXIS.centres, "area": heights}).to_csv(index=False)
+    )
     strong = peaks.ppm[peaks.areas > np.quantile(peaks.areas, 0.9)]
     nearest = np.abs(sample.peaks.ppm[:, None] - strong).min(0)
     assert np.mean(nearest < 0.0015) > 0.9
@@ -74,14 +90,18 @@ def test_noise_alone_is_hardly_picked():
 
 
 def test_multiplets_are_split_into_lines():
-    sample = read_sample("ppm,kind,j_hz,protons,amount\n4.1,q,7.2,1,0.5\n1.3,doublet,7.2,3,0.5\n8.4,s,,1,2\n")
+    sample = read_sample(
+        "ppm,kind,j_hz,protons,amount\n4.1,q,7.2,1,0.5\n1.3,doublet,7.2,3,0.5\n8.4,s,,1,2\n"
+    )
     peaks = sample.peaks
     assert len(peaks.areas) == 7 and peaks.areas.sum() == pytest.approx(0.5 + 1.5 + 2)
     np.testing.assert_allclose(peaks.areas[2:6], 0.5 * np.array([1, 3, 3, 1]) / 8)
     assert np.diff(peaks.ppm[:2])[0] * 600 == pytest.approx(7.2, abs=0.13)
     assert sample.note == "3 multiplets, split into 7 lines."
     assert len(read_sample("ppm;kind;protons\n3;s;1\n").peaks.areas) == 1
-    assert read_sample("ppm\tkind\tj_hz\tprotons\n3\tdd\t7;-2\t1\n").peaks.areas.sum() == pytest.approx(1)
+    assert read_sample(
+        "ppm\tkind\tj_hz\tprotons\n3\tdd\t7;-2\t1\n"
+    ).peaks.areas.sum() == pytest.approx(1)
 
 
 def test_what_lies_outside_is_left_out_and_said():
@@ -156,7 +176,14 @@ def test_a_spectrum_as_large_as_may_be_is_read_in_seconds():
     ppm = np.linspace(0, 10, files.MAX_ROWS)
     heights = np.where(np.arange(len(ppm)) % 5000 == 9, 1000.0, 0.0)
     start = time.process_time()
-    assert len(read_sample(pd.DataFrame({"ppm": ppm.round(8), "area": heights}).to_csv(index=False)).peaks.areas) == 53
+    assert (
+        len(
+            read_sample(
+                pd.DataFrame({"ppm": ppm.round(8), "area": heights}).to_csv(index=False)
+            ).peaks.areas
+        )
+        == 53
+    )
     assert time.process_time() - start < 10  # about 1.5 s
 
 

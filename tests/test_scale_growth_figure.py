@@ -10,7 +10,10 @@ def table(*sweeps):
     rows = []
     for sweep, power in sweeps:
         values = [10, 100, 1000]
-        rows += [{"sweep": sweep, "value": v, "seconds": 0.1 * v**power, "peak_extra_mib": 5.0 * v**0.5} for v in values]
+        rows += [
+            {"sweep": sweep, "value": v, "seconds": 0.1 * v**power, "peak_extra_mib": 5.0 * v**0.5}
+            for v in values
+        ]
     return pd.DataFrame(rows)
 
 
@@ -30,9 +33,15 @@ def test_each_sweep_has_both_measures_beside_linear_growth(dark):
     for linear, measured in zip(figure.data[::2], figure.data[1::2]):
         assert linear.y[-1] == measured.y[-1] and slope(linear.x, linear.y) == pytest.approx(1)
     np.testing.assert_allclose(figure.data[4].y, figure.data[5].y)  # linear growth lies on its line
-    assert len({trace.xaxis for trace in figure.data}) == len({trace.yaxis for trace in figure.data}) == 6
+    assert (
+        len({trace.xaxis for trace in figure.data})
+        == len({trace.yaxis for trace in figure.data})
+        == 6
+    )
 
 
 def test_a_table_of_other_sweeps_is_refused():
-    with pytest.raises(ValueError, match=r"sweeps are \['noise'\]; expected some of positions, library, mixture"):
+    with pytest.raises(
+        ValueError, match=r"sweeps are \['noise'\]; expected some of positions, library, mixture"
+    ):
         growth(table(("noise", 1.0)), Theme())

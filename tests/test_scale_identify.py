@@ -32,7 +32,9 @@ def library():
 def untrained():
     torch.manual_seed(0)
     # With a high temperature every chance is near one half: everything is given its share.
-    network = ScaleNetwork(ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024))
+    network = ScaleNetwork(
+        ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024)
+    )
     network.temperature.fill_(100.0)
     return Trained(network.requires_grad_(False).eval(), 0.5, {})
 
@@ -45,7 +47,10 @@ def detector(request, library, untrained):
 
 @pytest.fixture(scope="module")
 def mixtures(library):
-    recipes = (ScaleConfig(n_low=10, n_high=10, jitter=0.004), ScaleConfig(n_low=30, n_high=30, jitter=0.02))
+    recipes = (
+        ScaleConfig(n_low=10, n_high=10, jitter=0.004),
+        ScaleConfig(n_low=30, n_high=30, jitter=0.02),
+    )
     return [draw(library, recipe, rng(seed)) for recipe in recipes for seed in range(2)]
 
 
@@ -58,14 +63,17 @@ def same(one, other):
     """Whether two answers are bit for bit alike, but for the time they took."""
     for name in ("chances", "amounts", "shifts", "shares"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
-    return all(np.array_equal(a, b) for a, b in zip(one.masks, other.masks)) and one.spread == other.spread
+    return (
+        all(np.array_equal(a, b) for a, b in zip(one.masks, other.masks))
+        and one.spread == other.spread
+    )
 
 
 def test_an_answer_has_the_shapes_that_it_states(answers, library, mixtures):
     for found, made in zip(answers, mixtures):
-        assert found.chances.shape == found.amounts.shape == (40,) and found.shifts.shape == found.shares.shape == (
-            library.n_multiplets,
-        )
+        assert found.chances.shape == found.amounts.shape == (
+            40,
+        ) and found.shifts.shape == found.shares.shape == (library.n_multiplets,)
         assert (
             (found.chances >= 0).all()
             and (found.chances <= 1).all()
@@ -101,7 +109,9 @@ def test_masks_lie_on_the_peaks_of_their_multiplet(answers, library):
         row, peak, _ = found.masks
         for k in rng().choice(len(row), 60):
             lines = slice(library.first_line[row[k]], library.first_line[row[k] + 1])
-            places = library.ppm[row[k]] + found.shifts[row[k]] + library.offsets[lines] / FULL_AXIS.mhz
+            places = (
+                library.ppm[row[k]] + found.shifts[row[k]] + library.offsets[lines] / FULL_AXIS.mhz
+            )
             assert np.abs(places - found.peaks.ppm[peak[k]]).min() <= reach
 
 
@@ -117,7 +127,9 @@ def test_what_is_separated_is_never_above_the_mixture(answers):
 
 def test_two_multiplets_of_an_unsure_compound_do_not_take_a_peak_twice(untrained):
     library = Compounds(("a",), [0, 0], [3.0, 3.0002], [2.0, 2.0], ("s", "s"), ((), ()))
-    found = Detector(library, untrained).identify(Peaks.from_lines(np.array([3.0]), np.array([4.0])), 0.003)
+    found = Detector(library, untrained).identify(
+        Peaks.from_lines(np.array([3.0]), np.array([4.0])), 0.003
+    )
     assert found.chances[0] < 0.9 and len(found.masks[0]) == 2
     assert found.separated(0)[0] <= 4.0 * (1 + 1e-6)
 
@@ -131,11 +143,17 @@ def test_a_compound_alone_gets_its_peaks(library):
 
 def test_named_compounds_explain_at_most_the_whole_of_a_peak(answers, library):
     for found in answers:
-        assert found.explained.shape == found.peaks.areas.shape and found.explained.min() >= 0 and found.explained.max() <= 1
+        assert (
+            found.explained.shape == found.peaks.areas.shape
+            and found.explained.min() >= 0
+            and found.explained.max() <= 1
+        )
         row, peak, share = found.masks
         for p in rng().choice(len(found.peaks.areas), 20):
             own = [
-                s for m, q, s in zip(row, peak, share) if q == p and found.chances[library.compound[m]] >= found.threshold
+                s
+                for m, q, s in zip(row, peak, share)
+                if q == p and found.chances[library.compound[m]] >= found.threshold
             ]
             assert found.explained[p] == pytest.approx(min(1.0, sum(own)), abs=1e-9)
 
@@ -162,7 +180,9 @@ def test_a_neighbours_area_is_that_of_a_loop(answers, library):
     total = sum(float(found.peaks.areas[p]) for p in mine)
     for other, part in found.neighbours(k):
         own = sum(
-            s * found.peaks.areas[p] for m, p, s in zip(row, peak, share) if library.compound[m] == other and int(p) in mine
+            s * found.peaks.areas[p]
+            for m, p, s in zip(row, peak, share)
+            if library.compound[m] == other and int(p) in mine
         )
         assert part == pytest.approx(own / total, rel=1e-5)
 
@@ -170,19 +190,25 @@ def test_a_neighbours_area_is_that_of_a_loop(answers, library):
 def test_a_compound_that_was_not_looked_at_has_no_neighbour(answers):
     found = answers[0]
     nobody = replace(found, masks=tuple(part[:0] for part in found.masks))
-    assert nobody.neighbours(3) == [] and not nobody.separated(3).any() and not nobody.explained.any()
+    assert (
+        nobody.neighbours(3) == [] and not nobody.separated(3).any() and not nobody.explained.any()
+    )
 
 
 def test_a_detector_keeps_nothing_of_what_it_was_asked(detector, answers, mixtures):
     fresh = Detector(detector.compounds, detector.trained)
     for found, made in reversed(list(zip(answers, mixtures))):
-        assert same(fresh.identify(made.peaks), found) and same(detector.identify(made.peaks), found)
+        assert same(fresh.identify(made.peaks), found) and same(
+            detector.identify(made.peaks), found
+        )
 
 
 @pytest.mark.parametrize("factor", [1000.0, 2.0**-20])
 def test_the_unit_of_area_only_scales_the_amounts(detector, answers, mixtures, factor):
     for found, made in zip(answers[:2], mixtures):
-        other = detector.identify(replace(made.peaks, areas=(made.peaks.areas * factor).astype(np.float32)))
+        other = detector.identify(
+            replace(made.peaks, areas=(made.peaks.areas * factor).astype(np.float32))
+        )
         assert other.chances == pytest.approx(found.chances, abs=2e-3)
         likely = found.chances > 0.3
         close = np.isclose(other.amounts[likely], factor * found.amounts[likely], rtol=2e-3)
@@ -197,12 +223,19 @@ def test_the_unit_of_area_only_scales_the_amounts(detector, answers, mixtures, f
 def test_compounds_that_nothing_tells_apart_are_one_group(library):
     twin = library.select([3, 7])
     twin = Compounds(
-        ("twin of 3", "twin of 7"), twin.compound, twin.ppm + 0.002, twin.protons * 2, twin.kinds, twin.couplings
+        ("twin of 3", "twin of 7"),
+        twin.compound,
+        twin.ppm + 0.002,
+        twin.protons * 2,
+        twin.kinds,
+        twin.couplings,
     )
     both = library.with_compounds(twin)
     groups = Detector(both).groups
     assert groups[40] == groups[3] and groups[41] == groups[7] and len(np.unique(groups)) == 40
-    assert np.array_equal(groups, alike(both, FULL_AXIS)) and np.array_equal(Detector(library).groups, np.arange(40))
+    assert np.array_equal(groups, alike(both, FULL_AXIS)) and np.array_equal(
+        Detector(library).groups, np.arange(40)
+    )
 
 
 def test_the_network_can_still_be_trained_after_it_was_asked(library, mixtures):
@@ -218,7 +251,10 @@ def test_the_network_can_still_be_trained_after_it_was_asked(library, mixtures):
 def test_an_answer_changes_no_weight(detector, mixtures):
     before = {name: value.clone() for name, value in detector.trained.network.state_dict().items()}
     detector.identify(mixtures[0].peaks)
-    assert all(torch.equal(value, before[name]) for name, value in detector.trained.network.state_dict().items())
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in detector.trained.network.state_dict().items()
+    )
 
 
 def test_a_library_of_one_compound_is_enough(library, mixtures):
@@ -279,7 +315,9 @@ def test_the_shipped_network_names_what_is_there(judged):
 
 def test_the_shipped_network_measures_strong_compounds(judged):
     for mixture, found in judged:
-        strong = (mixture.amounts > 0.1 * mixture.amounts.max()) & np.isin(mixture.present, found.named)
+        strong = (mixture.amounts > 0.1 * mixture.amounts.max()) & np.isin(
+            mixture.present, found.named
+        )
         assert strong.sum() > 0.4 * len(strong)
         error = np.abs(found.amounts[mixture.present[strong]] / mixture.amounts[strong] - 1)
         assert np.median(error) < 0.1
@@ -289,7 +327,10 @@ def test_the_shipped_network_finds_compounds_that_are_added_to_the_table(unseen,
     library, other = unseen
     mixture, before = judged[0]
     extra = [
-        draw(other.select([k]), ScaleConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng(k)).peaks for k in range(3)
+        draw(
+            other.select([k]), ScaleConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng(k)
+        ).peaks
+        for k in range(3)
     ]
     ppm = np.concatenate([mixture.peaks.ppm, *(peaks.ppm for peaks in extra)])
     areas = np.concatenate([mixture.peaks.areas, *(peaks.areas for peaks in extra)])

@@ -26,7 +26,12 @@ def singlets(*ppm, protons=1.0):
     """A library of one singlet each."""
     n = len(ppm)
     return Compounds(
-        tuple(f"s{k}" for k in range(n)), np.arange(n), np.array(ppm), np.full(n, protons), ("s",) * n, ((),) * n
+        tuple(f"s{k}" for k in range(n)),
+        np.arange(n),
+        np.array(ppm),
+        np.full(n, protons),
+        ("s",) * n,
+        ((),) * n,
     )
 
 
@@ -46,17 +51,25 @@ def test_one_seed_gives_the_same_bytes(library):
 
 @pytest.mark.parametrize("axis", [COARSE, FULL_AXIS, FINE], ids=["coarse", "full", "fine"])
 @pytest.mark.parametrize(
-    "config", [CLEAN, replace(CLEAN, jitter=0.02, common=1.0, line_error=0.3)], ids=["in place", "moved"]
+    "config",
+    [CLEAN, replace(CLEAN, jitter=0.02, common=1.0, line_error=0.3)],
+    ids=["in place", "moved"],
 )
 def test_area_is_conserved_without_noise(library, axis, config):
     for seed in range(5):
         made = draw(library, config, rng(seed), axis)
         protons = np.bincount(library.compound, library.protons)[made.present]
-        assert made.peaks.areas.sum(dtype=float) == pytest.approx((made.amounts * protons).sum(), rel=1e-5)
+        assert made.peaks.areas.sum(dtype=float) == pytest.approx(
+            (made.amounts * protons).sum(), rel=1e-5
+        )
         assert made.totals == pytest.approx(made.peaks.areas, rel=1e-5)
-        assert np.bincount(made.parts[1], made.parts[2], len(made.totals)) == pytest.approx(made.totals, rel=1e-9)
+        assert np.bincount(made.parts[1], made.parts[2], len(made.totals)) == pytest.approx(
+            made.totals, rel=1e-9
+        )
         per_multiplet = np.bincount(made.parts[0], made.parts[2], len(made.multiplets))
-        assert per_multiplet == pytest.approx(made.amounts[made.owners] * library.protons[made.multiplets], rel=1e-9)
+        assert per_multiplet == pytest.approx(
+            made.amounts[made.owners] * library.protons[made.multiplets], rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("axis", [COARSE, FULL_AXIS, FINE], ids=["coarse", "full", "fine"])
@@ -64,13 +77,19 @@ def test_peaks_ascend_and_lie_on_the_axis(library, axis):
     for seed in range(5):
         peaks = draw(library, NOISY, rng(seed), axis).peaks
         assert (
-            (np.diff(peaks.positions) > 0).all() and peaks.positions.min() >= 0 and peaks.positions.max() < axis.n_positions
+            (np.diff(peaks.positions) > 0).all()
+            and peaks.positions.min() >= 0
+            and peaks.positions.max() < axis.n_positions
         )
         assert peaks.areas.dtype == np.float32 and peaks.positions.dtype == np.int64
         assert np.array_equal(axis.positions(peaks.ppm), peaks.positions)
         dense = peaks.dense()
-        assert dense.shape == (axis.n_positions,) and np.array_equal(np.flatnonzero(dense), peaks.positions)
-        assert np.array_equal(dense[peaks.positions], peaks.areas) and peaks.floor == peaks.areas.min()
+        assert dense.shape == (axis.n_positions,) and np.array_equal(
+            np.flatnonzero(dense), peaks.positions
+        )
+        assert (
+            np.array_equal(dense[peaks.positions], peaks.areas) and peaks.floor == peaks.areas.min()
+        )
 
 
 @pytest.mark.parametrize("axis", [COARSE, FULL_AXIS, FINE], ids=["coarse", "full", "fine"])
@@ -85,16 +104,22 @@ def test_a_singlet_that_does_not_move_lies_in_its_own_bin(axis):
 
 def test_lines_beyond_the_axis_leave_nothing_on_it():
     made = draw(singlets(3.0, 13.0, -1.2), replace(CLEAN, n_low=3, n_high=3, decades=0.0), rng())
-    assert made.peaks.areas.tolist() == [1.0] and made.peaks.positions.tolist() == [FULL_AXIS.position(3.0)]
+    assert made.peaks.areas.tolist() == [1.0] and made.peaks.positions.tolist() == [
+        FULL_AXIS.position(3.0)
+    ]
     assert made.shares[0] == 1 and np.isnan(made.shares[1:]).all()
 
 
 def test_lines_within_the_resolution_are_one_peak_at_their_centre_of_area():
     # 1800.2 and 1800.8 Hz: five positions of the full axis apart.
-    library = Compounds(("a", "b"), [0, 1], [1800.2 / 600, 1800.8 / 600], [1.0, 3.0], ("s", "s"), ((), ()))
+    library = Compounds(
+        ("a", "b"), [0, 1], [1800.2 / 600, 1800.8 / 600], [1.0, 3.0], ("s", "s"), ((), ())
+    )
     config = replace(CLEAN, n_low=2, n_high=2, decades=0.0)
     one, two = (draw(library, replace(config, resolution=hz), rng()) for hz in (1.0, 0.1))
-    assert one.peaks.areas.tolist() == [4.0] and one.peaks.positions.tolist() == [FULL_AXIS.position(1800.65 / 600)]
+    assert one.peaks.areas.tolist() == [4.0] and one.peaks.positions.tolist() == [
+        FULL_AXIS.position(1800.65 / 600)
+    ]
     assert two.peaks.areas.tolist() == [1.0, 3.0]
     assert one.shares == pytest.approx([0.25, 0.75]) and two.shares == pytest.approx([1.0, 1.0])
 
@@ -116,7 +141,12 @@ def slow_shares(library, made, axis, resolution):
         for row, _, area in lines:
             own[row] = own.get(row, 0.0) + area
             at.setdefault(row, set()).add(position)
-    return np.array([own[row] / sum(brought[position] for position in at[row]) for row in range(len(made.multiplets))])
+    return np.array(
+        [
+            own[row] / sum(brought[position] for position in at[row])
+            for row in range(len(made.multiplets))
+        ]
+    )
 
 
 @pytest.mark.parametrize("axis", [COARSE, FULL_AXIS], ids=["coarse", "full"])
@@ -124,13 +154,20 @@ def test_shares_are_those_of_a_loop_over_lines(library, axis):
     config = replace(CLEAN, n_low=15, n_high=15, jitter=0.01, common=0.5)
     for seed in range(3):
         made = draw(library, config, rng(seed), axis)
-        assert made.shares == pytest.approx(slow_shares(library, made, axis, config.resolution), rel=1e-9)
+        assert made.shares == pytest.approx(
+            slow_shares(library, made, axis, config.resolution), rel=1e-9
+        )
         assert (made.shares < 0.9).any() and (made.shares > 0.999).any()
 
 
 def test_shares_lie_between_nothing_and_all(library):
     for seed in range(5):
-        made = draw(library, replace(NOISY, n_low=20, n_high=20, n_foreign=5, noise=3e-3), rng(seed), foreign=library)
+        made = draw(
+            library,
+            replace(NOISY, n_low=20, n_high=20, n_foreign=5, noise=3e-3),
+            rng(seed),
+            foreign=library,
+        )
         known = made.shares[np.isfinite(made.shares)]
         assert len(known) and known.min() > 0 and known.max() <= 1 + 1e-9
 
@@ -144,11 +181,16 @@ def test_a_compound_alone_has_all_of_its_peaks():
 @pytest.mark.parametrize("decades", [0.0, 1.0, 3.0])
 def test_concentrations_are_log_uniform_within_their_decades(library, decades):
     amounts = np.concatenate(
-        [draw(library, replace(NOISY, n_low=30, n_high=30, decades=decades), rng(s)).amounts for s in range(30)]
+        [
+            draw(library, replace(NOISY, n_low=30, n_high=30, decades=decades), rng(s)).amounts
+            for s in range(30)
+        ]
     )
     assert amounts.max() <= 1 and amounts.min() >= 10**-decades
     found = np.sort(-np.log10(amounts))
-    assert found == pytest.approx(decades * (np.arange(900) + 0.5) / 900, abs=0.07 * decades + 1e-12)
+    assert found == pytest.approx(
+        decades * (np.arange(900) + 0.5) / 900, abs=0.07 * decades + 1e-12
+    )
 
 
 def test_a_mixture_holds_as_many_different_compounds_as_asked_for(library):
@@ -163,8 +205,13 @@ def test_a_mixture_holds_as_many_different_compounds_as_asked_for(library):
 def test_shifts_have_a_common_and_an_own_part(library):
     config = replace(NOISY, n_low=30, n_high=30, jitter=0.01, common=0.75)
     made = [draw(library, config, rng(seed)) for seed in range(150)]
-    shifts = np.stack([m.shifts for m in made])  # (mixtures, M), all multiplets of the library in order
-    assert shifts.std() == pytest.approx(0.01 * (1 + 0.75**2) ** 0.5, rel=0.04) and abs(shifts.mean()) < 5e-4
+    shifts = np.stack(
+        [m.shifts for m in made]
+    )  # (mixtures, M), all multiplets of the library in order
+    assert (
+        shifts.std() == pytest.approx(0.01 * (1 + 0.75**2) ** 0.5, rel=0.04)
+        and abs(shifts.mean()) < 5e-4
+    )
     covariance = shifts.T @ shifts / len(shifts)
     owners = library.compound
     same = (owners[:, None] == owners) & ~np.eye(len(owners), dtype=bool)
@@ -177,7 +224,9 @@ def test_gain_and_noise_have_their_standard_deviations():
     config = replace(CLEAN, n_low=400, n_high=400, decades=0.0)
     gain = draw(library, replace(config, gain=0.05), rng()).peaks.areas - 1
     noise = draw(library, replace(config, noise=0.02), rng()).peaks.areas - 1
-    assert gain.std() == pytest.approx(0.05, rel=0.1) and noise.std() == pytest.approx(0.02, rel=0.1)
+    assert gain.std() == pytest.approx(0.05, rel=0.1) and noise.std() == pytest.approx(
+        0.02, rel=0.1
+    )
     weak = draw(library, replace(config, noise=0.1, decades=2.0), rng())
     assert weak.peaks.areas.min() > 0.2 and len(weak.peaks.areas) < 300
     assert np.isnan(weak.shares).sum() == 400 - len(weak.peaks.areas)
@@ -186,7 +235,9 @@ def test_gain_and_noise_have_their_standard_deviations():
 def test_foreign_compounds_bring_area_and_no_label(library):
     config = replace(CLEAN, jitter=0.005)
     foreign = singlets(0.1, 0.2, 0.3, 0.4, 0.5, protons=9.0)
-    alone, beside = (draw(library, replace(config, n_foreign=n), rng(3), foreign=foreign) for n in (0, 3))
+    alone, beside = (
+        draw(library, replace(config, n_foreign=n), rng(3), foreign=foreign) for n in (0, 3)
+    )
     for name in ("present", "amounts", "multiplets", "shifts"):
         assert np.array_equal(getattr(alone, name), getattr(beside, name))
     extra = beside.peaks.areas.sum(dtype=float) - alone.peaks.areas.sum(dtype=float)
@@ -199,9 +250,17 @@ def test_foreign_compounds_bring_area_and_no_label(library):
 @pytest.mark.parametrize(
     ("config", "foreign", "message"),
     [
-        (replace(NOISY, n_low=31, n_high=31), None, "mixture of 31 compounds was asked for; the library holds 30"),
+        (
+            replace(NOISY, n_low=31, n_high=31),
+            None,
+            "mixture of 31 compounds was asked for; the library holds 30",
+        ),
         (replace(NOISY, n_foreign=2), None, "2 foreign compounds were asked for; give a table"),
-        (replace(NOISY, n_foreign=2), singlets(1.0), "2 foreign compounds were asked for; give a table"),
+        (
+            replace(NOISY, n_foreign=2),
+            singlets(1.0),
+            "2 foreign compounds were asked for; give a table",
+        ),
     ],
 )
 def test_too_few_compounds_are_refused(library, config, foreign, message):
@@ -265,6 +324,8 @@ def test_no_line_at_all_makes_an_empty_mixture():
 
 def test_a_mixture_is_what_its_recipe_says_on_every_axis(library):
     made = [draw(library, CLEAN, rng(1), axis) for axis in (COARSE, FULL_AXIS, FINE)]
-    assert all(isinstance(m, PeakMixture) and np.array_equal(m.amounts, made[0].amounts) for m in made)
+    assert all(
+        isinstance(m, PeakMixture) and np.array_equal(m.amounts, made[0].amounts) for m in made
+    )
     n = [len(m.peaks.areas) for m in made]
     assert n[0] < n[1] <= n[2]

@@ -12,7 +12,9 @@ from nmrclassify.scale.objective import CLOSE_AMOUNT, CLOSE_PLACE, objective, tr
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
 
 SMALL = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=32)
-WHOLE = replace(SMALL, judged=1024, kept=1024)  # more than there are: an untrained network leaves nothing out
+WHOLE = replace(
+    SMALL, judged=1024, kept=1024
+)  # more than there are: an untrained network leaves nothing out
 
 
 def rng(seed=0):
@@ -27,7 +29,9 @@ def library():
 @pytest.fixture(scope="module")
 def case(library):
     """A mixture, its evidence, and its truth."""
-    made = draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.004, n_foreign=2), rng(1), foreign=library)
+    made = draw(
+        library, ScaleConfig(n_low=6, n_high=6, jitter=0.004, n_foreign=2), rng(1), foreign=library
+    )
     evidence = gather(Templates.of(library), made.peaks)
     return made, evidence, truth_of(made, evidence)
 
@@ -45,7 +49,9 @@ def told(findings, evidence, truth, sure=20.0):
 
     def logits(log_amount, compound):
         off = (log_amount - truth.log_amounts[compound]).abs()
-        best = torch.full(present.shape, float("inf")).scatter_reduce(0, compound, off.nan_to_num(1e9), "amin")
+        best = torch.full(present.shape, float("inf")).scatter_reduce(
+            0, compound, off.nan_to_num(1e9), "amin"
+        )
         return torch.where(present[compound] & (off == best[compound]), sure, -sure)
 
     flat = torch.arange(len(present)).repeat_interleave(evidence.log_amounts.shape[1])
@@ -67,7 +73,11 @@ def test_answers_that_know_the_truth_cost_nearly_nothing(findings, case):
     _, evidence, truth = case
     _, before = objective(findings, evidence, truth)
     total, after = objective(told(findings, evidence, truth), evidence, truth)
-    assert set(after) == {"first", *(f"{name} {k}" for name in ("presence", "amount", "places") for k in (1, 2, 3)), "masks"}
+    assert set(after) == {
+        "first",
+        *(f"{name} {k}" for name in ("presence", "amount", "places") for k in (1, 2, 3)),
+        "masks",
+    }
     assert float(total) == pytest.approx(sum(after.values()), rel=1e-5)
     for name, value in after.items():
         if name.split()[0] in ("first", "presence", "amount", "places"):
@@ -90,13 +100,15 @@ def test_the_truth_is_laid_out_beside_the_library(library, case):
     made, evidence, truth = case
     present = truth.log_amounts.isfinite().nonzero()[:, 0]
     assert present.tolist() == made.present.tolist()
-    assert truth.log_amounts[present].exp().numpy() * evidence.unit == pytest.approx(made.amounts, rel=1e-5)
+    assert truth.log_amounts[present].exp().numpy() * evidence.unit == pytest.approx(
+        made.amounts, rel=1e-5
+    )
     owned = truth.shifts.isfinite().numpy()
     assert np.array_equal(owned, np.isin(library.compound, made.present))
     assert truth.shifts[made.multiplets].numpy() == pytest.approx(made.shifts, abs=1e-7)
-    assert float(truth.totals[-1]) == pytest.approx(made.totals.sum()) and float(truth.sums[-1]) == pytest.approx(
-        made.parts[2].sum()
-    )
+    assert float(truth.totals[-1]) == pytest.approx(made.totals.sum()) and float(
+        truth.sums[-1]
+    ) == pytest.approx(made.parts[2].sum())
     assert (truth.keys.diff() >= 0).all()
 
 
@@ -107,7 +119,10 @@ def test_true_shares_are_those_of_a_loop_over_peaks(findings, case):
     row, peak, area = made.parts
     lines = rng().choice(len(found), 250, replace=False)
     for v in lines:
-        multiplet, position = int(look.multiplet[look.item[v] // look.n_places]), int(look.position[v])
+        multiplet, position = (
+            int(look.multiplet[look.item[v] // look.n_places]),
+            int(look.position[v]),
+        )
         own = sum(
             a
             for r, p, a in zip(row, peak, area)
@@ -119,7 +134,14 @@ def test_true_shares_are_those_of_a_loop_over_peaks(findings, case):
 
 
 def test_a_compound_alone_has_the_whole_of_its_lines():
-    library = Compounds(("a", "b"), [0, 0, 1], [2.0, 5.0, 7.5], [3.0, 1.0, 1.0], ("d", "q", "s"), ((7.0,), (7.0,), ()))
+    library = Compounds(
+        ("a", "b"),
+        [0, 0, 1],
+        [2.0, 5.0, 7.5],
+        [3.0, 1.0, 1.0],
+        ("d", "q", "s"),
+        ((7.0,), (7.0,), ()),
+    )
     made = draw(library.select([0]), ScaleConfig(n_low=1, n_high=1, jitter=0.002), rng())
     evidence = gather(Templates.of(library), made.peaks)
     truth = truth_of(made, evidence)
@@ -143,9 +165,13 @@ def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(fi
     # Of a close hypothesis that is there, another one that is chosen instead is wrong.
     other = made.first.clone()
     other[k] = torch.where(
-        other[k] > 0, -20.0, torch.where((evidence.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0)
+        other[k] > 0,
+        -20.0,
+        torch.where((evidence.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0),
     )
-    assert (other[k] > 0).any() and objective(replace(made, first=other), evidence, truth)[1]["first"] > 1
+    assert (other[k] > 0).any() and objective(replace(made, first=other), evidence, truth)[1][
+        "first"
+    ] > 1
 
 
 def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
@@ -159,7 +185,10 @@ def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
     )
     loss, parts = objective(net(evidence), evidence, nothing)
     loss.backward()
-    assert np.isfinite(list(parts.values())).all() and parts["masks"] == parts["places 1"] == parts["amount 1"] == 0
+    assert (
+        np.isfinite(list(parts.values())).all()
+        and parts["masks"] == parts["places 1"] == parts["amount 1"] == 0
+    )
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 

@@ -6,11 +6,26 @@ import scipy.optimize
 
 from nmrclassify.compounds import Compounds
 from nmrclassify.scale.mixtures import Peaks, ScaleConfig, draw
-from nmrclassify.scale.peers import HEIGHTS, LeastSquares, Pursuit, Transport, named, nonnegative, tune
+from nmrclassify.scale.peers import (
+    HEIGHTS,
+    LeastSquares,
+    Pursuit,
+    Transport,
+    named,
+    nonnegative,
+    tune,
+)
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
 
 K = 60
-CLEAN = {"jitter": 0.0, "line_error": 0.0, "gain": 0.0, "noise": 0.0, "resolution": 0.05, "decades": 1.0}
+CLEAN = {
+    "jitter": 0.0,
+    "line_error": 0.0,
+    "gain": 0.0,
+    "noise": 0.0,
+    "resolution": 0.05,
+    "decades": 1.0,
+}
 
 
 def weighted(compounds):
@@ -47,9 +62,13 @@ def truth(mixture):
 def test_the_solver_is_scipys(size, rank):
     for seed in range(10):
         random = rng(seed)
-        matrix = np.abs(random.normal(size=(2 * rank, size))) @ np.diag(10 ** random.uniform(-2, 2, size))
+        matrix = np.abs(random.normal(size=(2 * rank, size))) @ np.diag(
+            10 ** random.uniform(-2, 2, size)
+        )
         if rank < size:
-            matrix = np.linalg.svd(matrix, full_matrices=False)[0][:, :rank] @ random.normal(size=(rank, size))
+            matrix = np.linalg.svd(matrix, full_matrices=False)[0][:, :rank] @ random.normal(
+                size=(rank, size)
+            )
         goal = matrix @ random.normal(size=size).clip(0) + 0.1 * random.normal(size=len(matrix))
         expected, residual = scipy.optimize.nnls(matrix, goal)
         found = nonnegative(matrix.T @ matrix, matrix.T @ goal)
@@ -61,7 +80,9 @@ def test_the_solver_is_scipys(size, rank):
 
 def test_the_solver_survives_what_is_not_there():
     gram = np.diag([1.0, 0.0, 2.0])
-    np.testing.assert_allclose(nonnegative(gram, np.array([3.0, 0.0, -1.0])), [3.0, 0.0, 0.0], rtol=1e-8)
+    np.testing.assert_allclose(
+        nonnegative(gram, np.array([3.0, 0.0, -1.0])), [3.0, 0.0, 0.0], rtol=1e-8
+    )
     assert not nonnegative(gram, np.zeros(3)).any()
     twice = np.ones((2, 2))  # alike: any split will do
     assert nonnegative(twice, np.array([1.0, 1.0])).sum() == pytest.approx(1, rel=1e-6)
@@ -104,7 +125,9 @@ def test_least_squares_leaves_the_residual_that_scipy_leaves(library, power):
     # A library of singlets, one for each peak, adds up to the mixture itself.
     n = len(mixture.peaks.areas)
     names = tuple(f"peak {i}" for i in range(n))
-    sticks = Compounds(names, np.arange(n), mixture.peaks.ppm, mixture.peaks.areas, ("s",) * n, ((),) * n)
+    sticks = Compounds(
+        names, np.arange(n), mixture.peaks.ppm, mixture.peaks.areas, ("s",) * n, ((),) * n
+    )
     goal = LeastSquares(sticks, 0.01).library.toarray().sum(axis=1)
     least = mixture.peaks.floor * solve.width / solve.blur / np.sqrt(2 * np.pi)
     weight = (goal + least) ** (-power / 2)
@@ -148,7 +171,10 @@ def test_a_threshold_is_relative_to_what_brings_most(library):
 
 
 def test_tuning_finds_the_best_setting_of_each_and_of_all(library):
-    mixtures = {jitter: [drawn(library, seed, jitter=jitter, n_high=15) for seed in range(3)] for jitter in (0.0, 0.02)}
+    mixtures = {
+        jitter: [drawn(library, seed, jitter=jitter, n_high=15) for seed in range(3)]
+        for jitter in (0.0, 0.02)
+    }
     settings, seen = [{"blur": 0.003}, {"blur": 0.02}], []
     one, each = tune(LeastSquares, settings, library, mixtures, lambda: seen.append(1))
     assert len(seen) == 12 and list(each) == [0.0, 0.02]

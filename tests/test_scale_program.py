@@ -19,8 +19,16 @@ def test_a_program_finds_what_the_package_finds(library, strangers, monkeypatch)
     monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: shown.append(figure))
     space: dict = {}
     exec(code(library, 7, 8, config, 3, 5), space)
-    compounds = common_metabolites() if library == "metabolites" else synthetic_compounds(SyntheticConfig(), np.random.default_rng(7))
-    foreign = synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(8)) if strangers else None
+    compounds = (
+        common_metabolites()
+        if library == "metabolites"
+        else synthetic_compounds(SyntheticConfig(), np.random.default_rng(7))
+    )
+    foreign = (
+        synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(8))
+        if strangers
+        else None
+    )
     mixture = draw(compounds, config, np.random.default_rng([3, 0]), FULL_AXIS, foreign)
     found = Detector(compounds).identify(mixture.peaks)
     assert np.array_equal(space["found"].named, found.named)

@@ -4,7 +4,15 @@ import pytest
 from nmrclassify.axis import FULL_AXIS, Axis
 from nmrclassify.scale.identify import Detector
 from nmrclassify.scale.mixtures import Peaks, ScaleConfig, draw
-from nmrclassify.scale.spectrum import LINE_WIDTH, MAX_POINTS, draw_range, layers, spectrum, true_part, widened
+from nmrclassify.scale.spectrum import (
+    LINE_WIDTH,
+    MAX_POINTS,
+    draw_range,
+    layers,
+    spectrum,
+    true_part,
+    widened,
+)
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
 
 SMALL = Axis(4096, 0.0, 4.0, "ppm", 600.0)
@@ -26,7 +34,9 @@ def direct(axis: Axis, positions: np.ndarray, areas: np.ndarray, width: float) -
     """Add Lorentzian lines one by one, each by its area within every position."""
     edges = np.arange(axis.n_positions + 1)[None] - 0.5 - positions[:, None]
     return (
-        (areas[:, None] * np.diff(np.arctan(edges * axis.hz_per_position / (width / 2)), axis=1)).sum(0)
+        (
+            areas[:, None] * np.diff(np.arctan(edges * axis.hz_per_position / (width / 2)), axis=1)
+        ).sum(0)
         / np.pi
         / axis.hz_per_position
     )
@@ -37,7 +47,9 @@ def test_a_spectrum_is_the_sum_of_its_lines(width):
     rng = np.random.default_rng(1)
     positions, areas = rng.choice(SMALL.n_positions, 50, replace=False), rng.exponential(size=50)
     expected = direct(SMALL, positions, areas, width)
-    np.testing.assert_allclose(spectrum(SMALL, positions, areas, width), expected, rtol=1e-9, atol=1e-12 * expected.max())
+    np.testing.assert_allclose(
+        spectrum(SMALL, positions, areas, width), expected, rtol=1e-9, atol=1e-12 * expected.max()
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -55,24 +67,37 @@ def test_the_area_of_a_spectrum_is_the_area_of_its_peaks(seed):
 def test_a_line_is_as_wide_and_as_high_as_it_should_be():
     heights = spectrum(FULL_AXIS, np.array([30_000]), np.array([2.0]))
     above = np.flatnonzero(heights > heights.max() / 2)
-    assert heights.argmax() == 30_000 and heights.max() == pytest.approx(2 * 2 / np.pi / LINE_WIDTH, rel=0.01)
-    assert len(above) * FULL_AXIS.hz_per_position == pytest.approx(LINE_WIDTH, abs=2 * FULL_AXIS.hz_per_position)
+    assert heights.argmax() == 30_000 and heights.max() == pytest.approx(
+        2 * 2 / np.pi / LINE_WIDTH, rel=0.01
+    )
+    assert len(above) * FULL_AXIS.hz_per_position == pytest.approx(
+        LINE_WIDTH, abs=2 * FULL_AXIS.hz_per_position
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_no_peak_vanishes_however_far_one_zooms_out(seed):
     rng = np.random.default_rng(seed)
-    heights = spectrum(FULL_AXIS, rng.choice(65_536, 300, replace=False), 10 ** rng.uniform(-3, 0, 300))
+    heights = spectrum(
+        FULL_AXIS, rng.choice(65_536, 300, replace=False), 10 ** rng.uniform(-3, 0, 300)
+    )
     low, high = sorted(rng.uniform(-1, 12, 2))
     n = int(rng.integers(1, MAX_POINTS + 1))
     drawing = draw_range(FULL_AXIS, heights, low, high, n)
     assert 1 <= len(drawing.heights) <= n
     inside = (FULL_AXIS.centres >= low) & (FULL_AXIS.centres <= high)
-    tops = np.flatnonzero(inside[1:-1] & (heights[1:-1] > heights[:-2]) & (heights[1:-1] > heights[2:])) + 1
+    tops = (
+        np.flatnonzero(
+            inside[1:-1] & (heights[1:-1] > heights[:-2]) & (heights[1:-1] > heights[2:])
+        )
+        + 1
+    )
     nearest = np.abs(drawing.ppm[:, None] - FULL_AXIS.centres[tops]).argmin(0)
     assert (np.abs(drawing.ppm[nearest] - FULL_AXIS.centres[tops]) <= drawing.step / 2 + 1e-9).all()
     assert (drawing.heights[nearest] >= heights[tops]).all()
-    assert np.isin(drawing.heights, heights).all() and drawing.heights.max() >= heights[inside].max(initial=0.0)
+    assert np.isin(drawing.heights, heights).all() and drawing.heights.max() >= heights[inside].max(
+        initial=0.0
+    )
 
 
 def test_a_narrow_range_is_drawn_place_by_place():
@@ -80,19 +105,24 @@ def test_a_narrow_range_is_drawn_place_by_place():
     drawing = draw_range(FULL_AXIS, heights, 4.9, 5.0)
     assert drawing.step == FULL_AXIS.width
     np.testing.assert_allclose(
-        drawing.ppm, FULL_AXIS.centres[(FULL_AXIS.centres >= drawing.ppm[0] - 1e-9)][: len(drawing.ppm)]
+        drawing.ppm,
+        FULL_AXIS.centres[(FULL_AXIS.centres >= drawing.ppm[0] - 1e-9)][: len(drawing.ppm)],
     )
 
 
 @pytest.mark.parametrize(
-    "low, high, n", [(2, 1, 100), (1, 1, 100), (13, 14, 100), (np.nan, 1, 100), (1, 2, 0), (1, 2, MAX_POINTS + 1)]
+    "low, high, n",
+    [(2, 1, 100), (1, 1, 100), (13, 14, 100), (np.nan, 1, 100), (1, 2, 0), (1, 2, MAX_POINTS + 1)],
 )
 def test_what_cannot_be_drawn_is_refused(low, high, n):
     with pytest.raises(ValueError, match="expected"):
         draw_range(FULL_AXIS, np.zeros(65_536), low, high, n)
 
 
-@pytest.mark.parametrize("low, high", [(3, 4), (4, 3), (3, 3), (-1, 12), (-9, 40), (11.999, 12.0), (-1.0, -1.0), (11, 20)])
+@pytest.mark.parametrize(
+    "low, high",
+    [(3, 4), (4, 3), (3, 3), (-1, 12), (-9, 40), (11.999, 12.0), (-1.0, -1.0), (11, 20)],
+)
 def test_any_range_is_widened_to_one_that_can_be_drawn(low, high):
     a, b = widened(FULL_AXIS, low, high)
     assert -1.0 <= a < b <= 12.0 and b - a >= 0.0199
@@ -114,7 +144,10 @@ def test_parts_never_stand_above_the_mixture(found):
                 for heights in (shown.mixture, shown.explained, shown.chosen)
             ]
             assert (drawn[1] <= drawn[0]).all() and (drawn[2] <= drawn[0]).all()
-            assert answer.chances[compound] < answer.threshold or (drawn[2] <= drawn[1] + 1e-6 * drawn[0].max()).all()
+            assert (
+                answer.chances[compound] < answer.threshold
+                or (drawn[2] <= drawn[1] + 1e-6 * drawn[0].max()).all()
+            )
 
 
 def test_the_true_parts_add_up_to_the_mixture(found):
@@ -127,6 +160,8 @@ def test_the_true_parts_add_up_to_the_mixture(found):
 
 def test_one_peak_is_enough():
     compounds = synthetic_compounds(SyntheticConfig(n_compounds=5), np.random.default_rng(1))
-    answer = Detector(compounds).identify(Peaks(FULL_AXIS, np.array([30_000]), np.array([1.0], dtype=np.float32)))
+    answer = Detector(compounds).identify(
+        Peaks(FULL_AXIS, np.array([30_000]), np.array([1.0], dtype=np.float32))
+    )
     shown = layers(answer, 0)
     assert shown.truth is None and shown.mixture.argmax() == 30_000

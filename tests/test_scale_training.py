@@ -14,7 +14,14 @@ import nmrclassify
 from nmrclassify import checkpoints
 from nmrclassify.scale import training
 from nmrclassify.scale.network import ScaleNetworkConfig
-from nmrclassify.scale.training import ScaleTrainConfig, ScaleTrainer, case, cases, library, templates
+from nmrclassify.scale.training import (
+    ScaleTrainConfig,
+    ScaleTrainer,
+    case,
+    cases,
+    library,
+    templates,
+)
 
 TINY = ScaleTrainConfig(steps=6, batch=4, compounds=40, libraries=2, n_low=5, n_high=10)
 NET = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, rounds=2, judged=64, kept=32)
@@ -51,13 +58,18 @@ def test_cases_vary_within_what_was_asked_for():
     counts = [int(one.truth.log_amounts.isfinite().sum()) for _, one in made]
     assert min(counts) >= 5 and max(counts) <= 10 and len(set(counts)) > 3
     assert len({one.evidence.spread for _, one in made}) > 3
-    assert all(len(one.truth.log_amounts) == 40 and one.evidence.templates is templates(40, number) for number, one in made)
+    assert all(
+        len(one.truth.log_amounts) == 40 and one.evidence.templates is templates(40, number)
+        for number, one in made
+    )
 
 
 def test_libraries_are_the_same_each_time_and_differ_from_one_another():
     first = library(40, 0)
     library.cache_clear()
-    assert np.array_equal(library(40, 0).ppm, first.ppm) and not np.array_equal(library(40, 1).ppm, first.ppm)
+    assert np.array_equal(library(40, 0).ppm, first.ppm) and not np.array_equal(
+        library(40, 1).ppm, first.ppm
+    )
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -93,12 +105,26 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
     path = tmp_path / "training" / "state.pt"
     part.save(path)
     rest = ScaleTrainer.resume(path, workers=0)
-    assert (rest.step, rest.seconds, rest.config, rest.network.config) == (3, part.seconds, SHORT, NET)
+    assert (rest.step, rest.seconds, rest.config, rest.network.config) == (
+        3,
+        part.seconds,
+        SHORT,
+        NET,
+    )
     rest.run(lambda step, parts: again.append((step, parts["loss"])))
-    assert rest.finished and [step for step, _ in seen] == [step for step, _ in again] == [1, 2, 3, 4, 5, 6]
+    assert rest.finished and [step for step, _ in seen] == [step for step, _ in again] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
     assert [loss for _, loss in again] == pytest.approx([loss for _, loss in seen], abs=1e-6)
     assert (weights(rest) - weights(whole)).abs().max() <= 1e-6
-    assert rest.seconds > part.seconds > 0 and sorted(p.name for p in path.parent.iterdir()) == ["state.pt"]
+    assert rest.seconds > part.seconds > 0 and sorted(p.name for p in path.parent.iterdir()) == [
+        "state.pt"
+    ]
     rest.run(lambda *_: pytest.fail("a training that is finished took a step"))
 
 
@@ -109,7 +135,9 @@ def test_one_seed_gives_the_same_weights_and_a_step_changes_all_of_them():
     )
     before = {name: value.detach().clone() for name, value in one.network.named_parameters()}
     one.run(halt=lambda: one.step == 2)
-    assert all(not torch.equal(value, before[name]) for name, value in one.network.named_parameters())
+    assert all(
+        not torch.equal(value, before[name]) for name, value in one.network.named_parameters()
+    )
     assert float(one.network.temperature) == 1
 
 
@@ -119,8 +147,16 @@ def test_the_learning_rate_warms_up_and_falls():
     for trainer.step in range(1000):
         rates.append(trainer._rate())
     top = int(np.argmax(rates))
-    assert 40 <= top <= 60 and rates[top] == pytest.approx(SHORT.learning_rate, rel=0.02) and rates[0] < 0.03 * rates[top]
-    assert (np.diff(rates[:top]) > 0).all() and (np.diff(rates[top:]) < 0).all() and 0 < rates[-1] < 0.02 * rates[top]
+    assert (
+        40 <= top <= 60
+        and rates[top] == pytest.approx(SHORT.learning_rate, rel=0.02)
+        and rates[0] < 0.03 * rates[top]
+    )
+    assert (
+        (np.diff(rates[:top]) > 0).all()
+        and (np.diff(rates[top:]) < 0).all()
+        and 0 < rates[-1] < 0.02 * rates[top]
+    )
 
 
 def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
@@ -227,7 +263,14 @@ def test_two_processes_train_as_one_does(tmp_path):
         "CUDA_VISIBLE_DEVICES": "",
         "PYTHONPATH": str(Path(nmrclassify.__file__).parents[1]),
     }
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
     made = subprocess.run(
         [*launcher, str(tmp_path / "script.py"), *arguments],
         env=environment, capture_output=True, text=True, timeout=120, check=False,
@@ -242,7 +285,14 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert again.step == 4 and weights(again).tolist() == pytest.approx(one["weights"])
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"\x80\x04.", lambda b: b.replace(b'optimiser.0.exp_avg"', b'optimiser.0.exp_avx"')])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[: len(b) // 2],
+        lambda b: b"\x80\x04.",
+        lambda b: b.replace(b'optimiser.0.exp_avg"', b'optimiser.0.exp_avx"'),
+    ],
+)
 def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, damage):
     trainer = ScaleTrainer(SHORT, NET, workers=0)
     trainer.train_step([case(SHORT, i)[1] for i in range(4)])

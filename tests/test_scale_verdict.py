@@ -23,7 +23,17 @@ def answer(chances: list[float], threshold: float = 0.5) -> Identification:
     )
     nothing = (np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))
     return Identification(
-        compounds, np.arange(k), None, np.array(chances), np.ones(k), np.zeros(k), np.zeros(k), nothing, threshold, 0.01, 0.1
+        compounds,
+        np.arange(k),
+        None,
+        np.array(chances),
+        np.ones(k),
+        np.zeros(k),
+        np.zeros(k),
+        nothing,
+        threshold,
+        0.01,
+        0.1,
     )
 
 
@@ -34,15 +44,29 @@ def test_counts_and_words():
     found = answer([0.9, 0.8, 0.6, 0.3, 0.1, 0.001])
     present = np.array([0, 1, 3])
     score = verdict.tally(found, present, APART)
-    assert (score.present, score.named, score.right, score.missed, score.false_alarms) == (3, 3, 2, 1, 1)
+    assert (score.present, score.named, score.right, score.missed, score.false_alarms) == (
+        3,
+        3,
+        2,
+        1,
+        1,
+    )
     assert score.f1 == pytest.approx(2 / 3)
     rows = verdict.listed(found, present)
     assert rows.tolist() == [0, 1, 2, 3, 4]
     table = verdict.table(found, rows, APART, present, np.array([0.5, 0.02, 1.0]))
-    assert table["verdict"].tolist() == ["✓ right", "✓ right", "✗ false alarm", "✗ missed", "rightly left out"]
+    assert table["verdict"].tolist() == [
+        "✓ right",
+        "✓ right",
+        "✗ false alarm",
+        "✗ missed",
+        "rightly left out",
+    ]
     assert table["truth"].tolist() == ["0.5", "0.02", "not in it", "1", "not in it"]
     unknown = verdict.table(found, rows, APART)
-    assert "truth" not in unknown and unknown["verdict"].tolist() == ["named"] * 3 + ["not named"] * 2
+    assert (
+        "truth" not in unknown and unknown["verdict"].tolist() == ["named"] * 3 + ["not named"] * 2
+    )
 
 
 def test_what_looks_alike_counts_once():
@@ -66,10 +90,16 @@ def test_the_curve_holds_the_score_of_every_threshold(seed):
     present = np.sort(rng.choice(30, 8, replace=False))
     found = answer(chances.tolist())
     curve = verdict.precision_recall(found, present, groups)
-    assert (np.diff(curve.threshold) < 0).all() and (np.diff(curve.recall) >= 0).all() and curve.recall[-1] == 1
+    assert (
+        (np.diff(curve.threshold) < 0).all()
+        and (np.diff(curve.recall) >= 0).all()
+        and curve.recall[-1] == 1
+    )
     for threshold, precision, recall in zip(curve.threshold, curve.precision, curve.recall):
         score = verdict.tally(replace(found, threshold=threshold), present, groups)
-        assert score.right / score.named == pytest.approx(precision) and score.right / score.present == pytest.approx(recall)
+        assert score.right / score.named == pytest.approx(
+            precision
+        ) and score.right / score.present == pytest.approx(recall)
 
 
 def test_missed_compounds_are_listed_however_unlikely_and_something_always_is():
@@ -87,7 +117,14 @@ def test_the_page_counts_as_the_benchmark_does(seed):
     groups = np.unique(np.sort(rng.integers(0, 20, 30)), return_inverse=True)[1]
     mixture = draw(found.compounds, ScaleConfig(n_low=9, n_high=9), rng)
     measured = Score()
-    measured.add(mixture, found.compounds, groups, found.chances >= found.threshold, found.amounts, found.chances)
+    measured.add(
+        mixture,
+        found.compounds,
+        groups,
+        found.chances >= found.threshold,
+        found.amounts,
+        found.chances,
+    )
     tally = verdict.tally(found, mixture.present, groups)
     assert measured.counts == [(tally.right, tally.named, tally.present)]
     assert tally.f1 == pytest.approx(measured.summary()["f1"], abs=1e-4)

@@ -43,22 +43,37 @@ def asked():
 
 def header(path):
     content = path.read_bytes()
-    return json.loads(json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]["nmrclassify"])
+    return json.loads(
+        json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"][
+            "nmrclassify"
+        ]
+    )
 
 
 def forge(path, changed=None, tensors=None):
     """Write a file again with another header (None drops an entry) and other tensors."""
     values = {k: v for k, v in (header(path) | (changed or {})).items() if v is not None}
-    held = {k: v for k, v in (load_tensors(path.read_bytes()) | (tensors or {})).items() if v is not None}
+    held = {
+        k: v
+        for k, v in (load_tensors(path.read_bytes()) | (tensors or {})).items()
+        if v is not None
+    }
     path.write_bytes(save_tensors(held, metadata={"nmrclassify": json.dumps(values)}))
     return path
 
 
 def test_what_is_saved_comes_back_and_answers_alike(trained, path, asked):
     found = load(path)
-    assert (found.threshold, found.made, found.network.config) == (0.4, trained.made, trained.network.config)
+    assert (found.threshold, found.made, found.network.config) == (
+        0.4,
+        trained.made,
+        trained.network.config,
+    )
     assert float(found.network.temperature) == 1.5 and not found.network.training
-    assert all(torch.equal(value, trained.network.state_dict()[name]) for name, value in found.network.state_dict().items())
+    assert all(
+        torch.equal(value, trained.network.state_dict()[name])
+        for name, value in found.network.state_dict().items()
+    )
     assert not any(value.requires_grad for value in found.network.parameters())
     library, peaks = asked
     one, other = (Detector(library, network).identify(peaks) for network in (trained, found))
@@ -69,7 +84,9 @@ def test_what_is_saved_comes_back_and_answers_alike(trained, path, asked):
 def test_the_same_network_is_the_same_bytes(trained, path):
     before = path.read_bytes()
     save(load(path), path)
-    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == ["network.safetensors"]
+    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == [
+        "network.safetensors"
+    ]
 
 
 def test_a_crash_leaves_the_old_file_whole(trained, path, monkeypatch):
@@ -90,19 +107,25 @@ def test_other_names_and_missing_files_are_refused(trained, path):
     with pytest.raises(CheckpointError, match="no network at missing.safetensors"):
         load(path.with_name("missing.safetensors"))
     path.rename(path.with_suffix(".pt"))
-    with pytest.raises(CheckpointError, match="no network at network.pt; give the path of a .safetensors file"):
+    with pytest.raises(
+        CheckpointError, match="no network at network.pt; give the path of a .safetensors file"
+    ):
         load(path.with_suffix(".pt"))
 
 
 def test_large_files_are_refused_unread(path, monkeypatch):
     with path.open("wb") as file:
         file.truncate(weights.MAX_BYTES + 1)
-    monkeypatch.setattr(weights, "safe_open", lambda *_: pytest.fail("a file that is too large was opened"))
+    monkeypatch.setattr(
+        weights, "safe_open", lambda *_: pytest.fail("a file that is too large was opened")
+    )
     with pytest.raises(CheckpointError, match="expected at most 10,485,760"):
         load(path)
 
 
-@pytest.mark.parametrize("junk", [b"", b"short", b"\xff" * 64, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{}"])
+@pytest.mark.parametrize(
+    "junk", [b"", b"short", b"\xff" * 64, b"\x02" + b"\0" * 7 + b"[]", b"\x02" + b"\0" * 7 + b"{}"]
+)
 def test_junk_is_refused(path, junk):
     path.write_bytes(junk)
     with pytest.raises(CheckpointError):
@@ -136,7 +159,11 @@ def test_a_cut_off_file_is_refused(path, part):
 
 WEIGHT = "first.multiplets.0.weight"
 FORGERIES = {
-    "other format": ({"format": "nmrclassify-2"}, {}, "format 'nmrclassify-2'; expected 'nmrclassify-scale-1'"),
+    "other format": (
+        {"format": "nmrclassify-2"},
+        {},
+        "format 'nmrclassify-2'; expected 'nmrclassify-scale-1'",
+    ),
     "no format": ({"format": None}, {}, "does not describe"),
     "no sizes": ({"network": None}, {}, "does not describe"),
     "sizes as a list": ({"network": [1, 2]}, {}, "does not describe"),
@@ -149,8 +176,16 @@ FORGERIES = {
     "nan": ({}, {WEIGHT: torch.full((6, 6), float("nan"))}, "undefined number"),
     "infinite": ({}, {WEIGHT: torch.full((6, 6), float("inf"))}, "undefined number"),
     "shape": ({}, {WEIGHT: torch.zeros(6, 7)}, f"tensor '{WEIGHT}' does not fit"),
-    "dtype": ({}, {WEIGHT: torch.zeros(6, 6, dtype=torch.float64)}, f"tensor '{WEIGHT}' does not fit"),
-    "half": ({}, {WEIGHT: torch.zeros(6, 6, dtype=torch.bfloat16)}, f"tensor '{WEIGHT}' does not fit"),
+    "dtype": (
+        {},
+        {WEIGHT: torch.zeros(6, 6, dtype=torch.float64)},
+        f"tensor '{WEIGHT}' does not fit",
+    ),
+    "half": (
+        {},
+        {WEIGHT: torch.zeros(6, 6, dtype=torch.bfloat16)},
+        f"tensor '{WEIGHT}' does not fit",
+    ),
     "missing": ({}, {WEIGHT: None}, f"tensor '{WEIGHT}' does not fit"),
     "extra": ({}, {"extra": torch.zeros(3)}, "tensor 'extra' does not fit"),
     "no temperature": ({}, {"temperature": None}, "tensor 'temperature' does not fit"),
@@ -175,7 +210,10 @@ def test_forged_files_are_refused_in_one_sentence(path, name):
         load(forge(path, changed, tensors))
 
 
-@pytest.mark.parametrize("metadata", [None, {}, {"nmrclassify": "{"}, {"nmrclassify": "[]"}, {"nmrclassify": "[" * 100_000}])
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {}, {"nmrclassify": "{"}, {"nmrclassify": "[]"}, {"nmrclassify": "[" * 100_000}],
+)
 def test_files_without_a_header_of_ours_are_refused(path, metadata):
     path.write_bytes(save_tensors(load_tensors(path.read_bytes()), metadata=metadata))
     with pytest.raises(CheckpointError, match="does not describe a usable network"):
@@ -185,7 +223,9 @@ def test_files_without_a_header_of_ours_are_refused(path, metadata):
 def test_counts_that_are_no_whole_numbers_are_refused_or_do_no_harm(path, asked):
     library, peaks = asked
     try:
-        found = load(forge(path, {"network": SIZES | {"judged": 64.0, "kept": 32.0, "judged_places": 2.0}}))
+        found = load(
+            forge(path, {"network": SIZES | {"judged": 64.0, "kept": 32.0, "judged_places": 2.0}})
+        )
     except CheckpointError:
         return
     assert np.isfinite(Detector(library, found).identify(peaks).chances).all()
@@ -199,10 +239,14 @@ def test_weights_that_overflow_are_refused_on_reading_or_asking(path, asked):
 
 
 def test_the_shipped_file_is_small_readable_and_says_how_it_was_made():
-    with resources.as_file(resources.files("nmrclassify").joinpath("data/scale.safetensors")) as file:
+    with resources.as_file(
+        resources.files("nmrclassify").joinpath("data/scale.safetensors")
+    ) as file:
         assert file.stat().st_size < weights.MAX_BYTES
         found = load(file)
         stored = header(file)
-    assert stored["format"] == weights.FORMAT and 0 < found.threshold < 1 and found.made["steps"] > 0
+    assert (
+        stored["format"] == weights.FORMAT and 0 < found.threshold < 1 and found.made["steps"] > 0
+    )
     assert shipped() is shipped() and shipped().network.config == found.network.config
     assert sum(value.numel() for value in found.network.parameters()) * 4 < weights.MAX_BYTES

@@ -9,7 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmrclassify import change_figures, checkpoints, curves, figures, inside, inside_figures, runs, tables, training
+from nmrclassify import (
+    change_figures,
+    checkpoints,
+    curves,
+    figures,
+    inside,
+    inside_figures,
+    runs,
+    tables,
+    training,
+)
 from nmrclassify.answers import answer, compare
 from nmrclassify.axis import PPM_AXIS
 from nmrclassify.bench.robustness import SWEEPS, measured
@@ -63,12 +73,18 @@ def sample_of(data, recipe):
     """Return a recipe's mixture before and after its edits."""
     if recipe.labels is not None:
         mixtures = mix_at(
-            data.library, recipe.labels[None], recipe.concentrations[None], data.config, generator(data.seed, "view")
+            data.library,
+            recipe.labels[None],
+            recipe.concentrations[None],
+            data.config,
+            generator(data.seed, "view"),
         )
     else:
         mixtures = data.test_mixtures()[recipe.number - 1 : recipe.number]
     if recipe.foreign is not None:
-        stranger = foreign_compounds(data.library, 1, generator(data.seed, "unknown", recipe.foreign))
+        stranger = foreign_compounds(
+            data.library, 1, generator(data.seed, "unknown", recipe.foreign)
+        )
         mixtures = with_unknown(mixtures, stranger, np.ones(1))
     plain = Sample.of(mixtures, 0)
     return plain, apply(plain, from_text(recipe.edits), data.library)
@@ -80,27 +96,47 @@ def drawn(page, recipe, data, model, plain, sample):
     if page == "pages/robustness.py":
         results = measured()
         return curves.robustness(
-            curves.over_seeds(results[results["sweep"] == "shift_jitter"]), SWEEPS["shift_jitter"].title, theme
+            curves.over_seeds(results[results["sweep"] == "shift_jitter"]),
+            SWEEPS["shift_jitter"].title,
+            theme,
         )
     if page == "pages/evaluate.py":
-        counts = evaluate(model, data.test_mixtures(), recipe.training.reconstruction_weight).confusion()
-        return figures.confusion(counts, names if len(counts) == len(names) else (*names, "nothing"), theme)
+        counts = evaluate(
+            model, data.test_mixtures(), recipe.training.reconstruction_weight
+        ).confusion()
+        return figures.confusion(
+            counts, names if len(counts) == len(names) else (*names, "nothing"), theme
+        )
     if page == "pages/mixtures.py":
-        return figures.area_maps([("Mixture: 6 peaks x positions", sample.areas[None])], axis, theme, outputs=False)
+        return figures.area_maps(
+            [("Mixture: 6 peaks x positions", sample.areas[None])], axis, theme, outputs=False
+        )
     if page == "pages/inside.py":
-        trace = inside.trace_cell(model, sample.areas, inside.Cell(recipe.output, recipe.filter, recipe.position))
+        trace = inside.trace_cell(
+            model, sample.areas, inside.Cell(recipe.output, recipe.filter, recipe.position)
+        )
         return inside_figures.cell_trace(trace, names, model.kind, axis, theme)
     if page == "pages/whatif.py":
-        return change_figures.multiplet_change(contrast((model, plain.areas), (model, sample.areas)), names, axis, theme)
+        return change_figures.multiplet_change(
+            contrast((model, plain.areas), (model, sample.areas)), names, axis, theme
+        )
     given = answer(model, sample.areas)
     headings = figures.headings(given, names, None)
     if page == "pages/masks.py":
         return figures.mask_maps(
-            [("Masks the network estimated", given.masks)], axis, theme, headings, indices=given.outputs
+            [("Masks the network estimated", given.masks)],
+            axis,
+            theme,
+            headings,
+            indices=given.outputs,
         )
     if page == "pages/separation.py":
         return figures.area_maps(
-            [("Separated by the network", given.multiplets)], axis, theme, headings, indices=given.outputs
+            [("Separated by the network", given.multiplets)],
+            axis,
+            theme,
+            headings,
+            indices=given.outputs,
         )
     truth = None
     if sample.labels is not None:
@@ -129,7 +165,11 @@ def tidy(program):
     """Say what a reader would mind in a program: imports that are not at its top, not used, or not in order."""
     tree = ast.parse(program)
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
-    nested = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in imports]
+    nested = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom)) and node not in imports
+    ]
     known = [alias.asname or alias.name for node in imports for alias in node.names]
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     assert not nested and tree.body[: len(imports)] == imports, program
@@ -156,7 +196,11 @@ STATES = {
     "edited": {"edits": EDITS},
     "foreign": {"foreign": 4, "number": 5},
     "foreign and edited": {"foreign": 0, "edits": EDITS},
-    "chosen": {"number": None, "labels": np.array([0, 3, 7]), "concentrations": np.array([0.75, 1.0, 1.333333], np.float32)},
+    "chosen": {
+        "number": None,
+        "labels": np.array([0, 3, 7]),
+        "concentrations": np.array([0.75, 1.0, 1.333333], np.float32),
+    },
     "chosen, foreign and edited": {
         "number": None,
         "labels": np.array([0, 3, 7]),
@@ -188,8 +232,16 @@ def test_a_step_of_a_training_is_drawn_again(kind, quick, monkeypatch):
         trainer.advance()
     for step in (0, 2, 3):
         model = trainer.timeline.network(step)
-        own = recipe(Checkpoint(model, quick, trainer.config, 9, step, {}), "training", 2, step == 3, edits="cut_3")
-        for page in ("app.py", "pages/masks.py", "pages/evaluate.py") if step == 3 else ("pages/inside.py",):
+        own = recipe(
+            Checkpoint(model, quick, trainer.config, 9, step, {}),
+            "training",
+            2,
+            step == 3,
+            edits="cut_3",
+        )
+        for page in (
+            ("app.py", "pages/masks.py", "pages/evaluate.py") if step == 3 else ("pages/inside.py",)
+        ):
             check(page, own, quick, model, monkeypatch)
 
 
@@ -204,7 +256,9 @@ def test_a_run_on_disk_is_opened_or_trained_again(quick, monkeypatch, home):
         trainer.timeline,
     )
     name, kept = path.parent.name, checkpoints.load(path)
-    assert name in code("app.py", recipe(kept, name)) and "Trainer" not in code("app.py", recipe(kept, name))
+    assert name in code("app.py", recipe(kept, name)) and "Trainer" not in code(
+        "app.py", recipe(kept, name)
+    )
     check("app.py", recipe(kept, name), quick, kept.model, monkeypatch)
     past = Checkpoint(trainer.timeline.network(1), quick, FEW, 4, 1, {})
     assert name not in code("app.py", recipe(past, name, last=False))
@@ -217,7 +271,10 @@ def test_a_run_on_disk_is_opened_or_trained_again(quick, monkeypatch, home):
         ("quick", MixtureConfig(noise=0.1, shift_jitter=0.2)),
         ("metabolites", MixtureConfig()),
         ("original", MixtureConfig(repetition=True)),
-        ("quick", MixtureConfig(2, number_varies=True, concentration_low=0.5, concentration_high=2.0)),
+        (
+            "quick",
+            MixtureConfig(2, number_varies=True, concentration_low=0.5, concentration_high=2.0),
+        ),
     ],
 )
 def test_other_ways_to_mix_are_drawn_again(preset, config, monkeypatch):
@@ -232,7 +289,13 @@ def test_other_ways_to_mix_are_drawn_again(preset, config, monkeypatch):
 def test_an_uploaded_model_is_opened_from_its_file(shipped, quick, trained, tmp_path, monkeypatch):
     checkpoints.save(trained, tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
-    check("app.py", recipe(trained, "upload", 3), quick, checkpoints.load(Path("model.safetensors")).model, monkeypatch)
+    check(
+        "app.py",
+        recipe(trained, "upload", 3),
+        quick,
+        checkpoints.load(Path("model.safetensors")).model,
+        monkeypatch,
+    )
 
 
 def test_outputs_are_matched_by_the_weight_of_the_training(quick, trained, tmp_path, monkeypatch):
@@ -251,12 +314,16 @@ def test_an_uploaded_mixture_is_read_from_its_file(page, shipped, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     plain = Sample(tables.read_mixture(text, PPM_AXIS, 6))
     found = run(code(page, own), monkeypatch)["figure"]
-    expected = drawn(page, own, data, shipped.model, plain, apply(plain, from_text(own.edits), data.library))
+    expected = drawn(
+        page, own, data, shipped.model, plain, apply(plain, from_text(own.edits), data.library)
+    )
     assert found.to_json() == expected.to_json()
     tidy(code(page, own))
 
 
-@pytest.mark.parametrize("preset, axis", [("metabolites", PPM_AXIS), ("quick", build("quick", 3).library.axis)])
+@pytest.mark.parametrize(
+    "preset, axis", [("metabolites", PPM_AXIS), ("quick", build("quick", 3).library.axis)]
+)
 def test_an_uploaded_library_is_read_from_its_file(preset, axis, tmp_path, monkeypatch):
     library = build(preset, 3).library
     text = tables.areas_table(library.areas, axis, "compound", library.names).to_csv(index=False)
@@ -278,16 +345,26 @@ def test_a_model_is_trained_on_its_own_mixtures_whatever_is_looked_at(quick, mon
     while not trainer.finished:
         trainer.advance()
     checkpoint = Checkpoint.from_trainer(trainer, {})
-    noisy = build("quick", quick.seed, MixtureConfig(noise=0.3))  # by the sliders under "How mixtures are made"
+    noisy = build(
+        "quick", quick.seed, MixtureConfig(noise=0.3)
+    )  # by the sliders under "How mixtures are made"
     plain = Sample.of(noisy.test_mixtures(), 1)
-    view = View(noisy, Chosen("training", "", checkpoint), plain, plain, (), "", Theme(), {"number": 2})
+    view = View(
+        noisy, Chosen("training", "", checkpoint), plain, plain, (), "", Theme(), {"number": 2}
+    )
     own = view.recipe
     model = run(code("app.py", own), monkeypatch)["model"]
-    assert answer(model, plain.areas).chances == pytest.approx(answer(checkpoint.model, plain.areas).chances, abs=1e-6)
+    assert answer(model, plain.areas).chances == pytest.approx(
+        answer(checkpoint.model, plain.areas).chances, abs=1e-6
+    )
 
 
-@pytest.mark.parametrize("edits", ["amount_{more}_1", "amount_{there}_0"], ids=["one more than outputs", "one less"])
-def test_a_mixture_that_slots_cannot_be_matched_to_is_drawn_without_the_truth(edits, trained, quick, monkeypatch):
+@pytest.mark.parametrize(
+    "edits", ["amount_{more}_1", "amount_{there}_0"], ids=["one more than outputs", "one less"]
+)
+def test_a_mixture_that_slots_cannot_be_matched_to_is_drawn_without_the_truth(
+    edits, trained, quick, monkeypatch
+):
     labels = quick.test_mixtures().labels[0]
     more = int(np.setdiff1d(np.arange(10), labels)[0]) + 1
     model = model_for(quick, 5, "slots")
@@ -301,16 +378,22 @@ def test_a_mixture_that_slots_cannot_be_matched_to_is_drawn_without_the_truth(ed
     # The pages show no truth then: it has no place among the outputs, or among their classes.
     assert len(sample.labels) != 3 or (sample.labels >= 10).any()
     checkpoint = Checkpoint(model, quick, TrainConfig(), 5, 0, {})
-    view = View(quick, Chosen("untrained", "", checkpoint), plain, sample, (), "", Theme(), {"number": 1})
+    view = View(
+        quick, Chosen("untrained", "", checkpoint), plain, sample, (), "", Theme(), {"number": 1}
+    )
     own = replace(own, truth=view.recipe.truth)
     given = answer(model, sample.areas)
-    expected = figures.overview(sample.areas, given, quick.library.names, quick.library.axis, Theme())
+    expected = figures.overview(
+        sample.areas, given, quick.library.names, quick.library.axis, Theme()
+    )
     assert run(code("app.py", own), monkeypatch)["figure"].to_json() == expected.to_json()
 
 
 def test_a_program_runs_by_itself(shipped):
     """In a fresh interpreter, where any import of Streamlit on the way would fail."""
-    program = code("pages/inside.py", recipe(shipped, edits=EDITS)).replace("figure.show()", "print(len(figure.data))")
+    program = code("pages/inside.py", recipe(shipped, edits=EDITS)).replace(
+        "figure.show()", "print(len(figure.data))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.modules['streamlit'] = None\n{program}"],
         capture_output=True,
@@ -334,7 +417,13 @@ def test_two_states_side_by_side(shipped, quick, monkeypatch):
     made = run(compared(plain, noisy), monkeypatch)
     assert not np.array_equal(made["sample_a"].areas, made["sample_b"].areas)
     assert np.array_equal(made["sample_a"].labels, made["sample_b"].labels)
-    found = contrast((made["model_a"], made["sample_a"].areas), (made["model_b"], made["sample_b"].areas))
+    found = contrast(
+        (made["model_a"], made["sample_a"].areas), (made["model_b"], made["sample_b"].areas)
+    )
     assert made["found"].presence == pytest.approx(found.presence)
     titles = [note.text for note in made["figure"].layout.annotations]
-    assert "<b>Separated, A</b>" in titles and "<b>Separated, B</b>" in titles and len(made["figure"].data) == 3
+    assert (
+        "<b>Separated, A</b>" in titles
+        and "<b>Separated, B</b>" in titles
+        and len(made["figure"].data) == 3
+    )

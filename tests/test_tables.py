@@ -17,17 +17,24 @@ def test_intensities_of_any_size_are_read_and_named_the_same(learned, quick, fac
         text = areas_table(factor * areas, TOY).to_csv(index=False)
         found = read_mixture(text, TOY, 6)
         assert found == pytest.approx(factor * areas, rel=1e-5)
-        assert answer(learned.model, found).named.tolist() == answer(learned.model, areas).named.tolist()
+        assert (
+            answer(learned.model, found).named.tolist()
+            == answer(learned.model, areas).named.tolist()
+        )
 
 
 def test_a_mixture_of_another_axis_is_refused_before_it_reaches_a_model(quick):
     text = "position,multiplicity,area\n3,s,1\n30,s,1\n"
-    with pytest.raises(TableError, match="row 3, column 'position': '30' is not a whole number from 0 to 20"):
+    with pytest.raises(
+        TableError, match="row 3, column 'position': '30' is not a whole number from 0 to 20"
+    ):
         read_mixture(text, TOY, 6)
 
 
 def test_a_library_of_one_compound_is_read():
-    assert read_library("compound,position,multiplicity,area\nonly,3,s,1\n", TOY, 6).names == ("only",)
+    assert read_library("compound,position,multiplicity,area\nonly,3,s,1\n", TOY, 6).names == (
+        "only",
+    )
 
 
 def test_a_mixture_comes_back_from_its_own_table(quick):
@@ -37,7 +44,13 @@ def test_a_mixture_comes_back_from_its_own_table(quick):
 
 def test_a_library_comes_back_from_its_own_table():
     library = metabolite_library()
-    found = read_library(areas_table(library.areas, PPM_AXIS, "compound", library.names).to_csv(index=False).encode(), PPM_AXIS, 6)
+    found = read_library(
+        areas_table(library.areas, PPM_AXIS, "compound", library.names)
+        .to_csv(index=False)
+        .encode(),
+        PPM_AXIS,
+        6,
+    )
     assert found.names == library.names and found.areas == pytest.approx(library.areas)
 
 
@@ -72,12 +85,21 @@ BAD_MIXTURES = {
     "header only": ("ppm,multiplicity,area\n", "mixture is empty"),
     "no area": ("ppm,multiplicity\n1,s\n", "'multiplicity' and 'area'"),
     "no place": ("multiplicity,area\ns,1\n", "column 'ppm' is missing"),
-    "bad number": ("ppm,multiplicity,area\n1.3,s,1\nx,s,1\n", "row 3, column 'ppm': 'x' is not a chemical shift from 0 to below 10.5"),
+    "bad number": (
+        "ppm,multiplicity,area\n1.3,s,1\nx,s,1\n",
+        "row 3, column 'ppm': 'x' is not a chemical shift from 0 to below 10.5",
+    ),
     "outside": ("ppm,multiplicity,area\n10.5,s,1\n", "row 2, column 'ppm': '10.5'"),
-    "nan": ("ppm,multiplicity,area\n1,s,nan\n", "row 2, column 'area': 'nan' is not an area from 0"),
+    "nan": (
+        "ppm,multiplicity,area\n1,s,nan\n",
+        "row 2, column 'area': 'nan' is not an area from 0",
+    ),
     "infinite": ("ppm,multiplicity,area\n1,s,inf\n", "row 2, column 'area': 'inf'"),
     "negative": ("ppm,multiplicity,area\n\n1,s,-2\n", "row 3, column 'area': '-2'"),
-    "kind": ("ppm,multiplicity,area\n1,octet,1\n", "row 2, column 'multiplicity': unknown multiplicity 'octet'"),
+    "kind": (
+        "ppm,multiplicity,area\n1,octet,1\n",
+        "row 2, column 'multiplicity': unknown multiplicity 'octet'",
+    ),
     "blank": ("ppm,multiplicity,area\n1,s,\n", "row 2, column 'area': ''"),
     "twice": ("ppm,ppm,multiplicity,area\n1,2,s,1\n", "column 'ppm' occurs twice"),
     "zero": ("ppm,multiplicity,area\n1,s,0\n", "mixture is empty"),
@@ -85,7 +107,10 @@ BAD_MIXTURES = {
     "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "more than 64 columns"),
     "long field": ("x" * 200_000 + "\n", "not a CSV table|missing"),
     "binary": ("ppm\0,x\n", "binary"),
-    "fraction": ("position,peak_1,peak_2,peak_3,peak_4,peak_5,peak_6\n1.5,1,0,0,0,0,0\n", "row 2, column 'position': '1.5'"),
+    "fraction": (
+        "position,peak_1,peak_2,peak_3,peak_4,peak_5,peak_6\n1.5,1,0,0,0,0,0\n",
+        "row 2, column 'position': '1.5'",
+    ),
 }
 
 

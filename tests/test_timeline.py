@@ -27,7 +27,9 @@ def few_validation_mixtures(monkeypatch):
 @pytest.fixture(scope="module")
 def tiny():
     torch.manual_seed(0)
-    return Slots(NetworkConfig(1, 4, 2, 1, n_filters=2, n_bottleneck=2, n_hidden=2, n_stacks=1, n_layers=1))
+    return Slots(
+        NetworkConfig(1, 4, 2, 1, n_filters=2, n_bottleneck=2, n_hidden=2, n_stacks=1, n_layers=1)
+    )
 
 
 def size_of(model):
@@ -43,11 +45,20 @@ def told(model, areas):
 
 
 @pytest.mark.parametrize(
-    "kind, config", [("slots", MixtureConfig()), ("queries", MixtureConfig()), ("queries", MixtureConfig(repetition=True))]
+    "kind, config",
+    [
+        ("slots", MixtureConfig()),
+        ("queries", MixtureConfig()),
+        ("queries", MixtureConfig(repetition=True)),
+    ],
 )
 def test_a_step_answers_as_it_did_to_the_last_bit(kind, config):
     data = build("quick", 3, config)
-    trainer = Trainer(data, replace(recipe("queries" if kind == "queries" else "modern"), steps=7, batch_size=8), kind=kind)
+    trainer = Trainer(
+        data,
+        replace(recipe("queries" if kind == "queries" else "modern"), steps=7, batch_size=8),
+        kind=kind,
+    )
     # Frozen, as frames are: torch computes with weights that want gradients in another order.
     copies = {0: copy.deepcopy(trainer.model).requires_grad_(False)}
     while not trainer.finished:
@@ -58,10 +69,16 @@ def test_a_step_answers_as_it_did_to_the_last_bit(kind, config):
     for step, kept in copies.items():
         network = trainer.timeline.network(step)
         assert network.kind == kind and not network.training
-        assert all(torch.equal(a, b) for a, b in zip(told(network, areas), told(kept, areas), strict=True)), f"step {step}"
+        assert all(
+            torch.equal(a, b) for a, b in zip(told(network, areas), told(kept, areas), strict=True)
+        ), f"step {step}"
         state = kept.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
-    assert float(trainer.timeline.network(7).temperature) != 1 == float(trainer.timeline.network(6).temperature)
+    assert (
+        float(trainer.timeline.network(7).temperature)
+        != 1
+        == float(trainer.timeline.network(6).temperature)
+    )
 
 
 def test_a_network_of_a_step_is_a_copy(tiny):
@@ -88,7 +105,9 @@ def test_a_network_of_a_step_is_a_copy(tiny):
 
 @pytest.mark.parametrize("gated", [False, True], ids=["each step", "when due"])
 @pytest.mark.parametrize("max_frames, last", [(60, 4000), (12, 3000), (3, 500)])
-def test_frames_stay_few_with_the_ends_kept_and_the_early_ones_closer(tiny, gated, max_frames, last):
+def test_frames_stay_few_with_the_ends_kept_and_the_early_ones_closer(
+    tiny, gated, max_frames, last
+):
     kept = Timeline(tiny, max_frames)
     for step in range(last + 1):
         if not gated or step == last or kept.due(step):
@@ -100,7 +119,11 @@ def test_frames_stay_few_with_the_ends_kept_and_the_early_ones_closer(tiny, gate
     if max_frames >= 12:
         gaps = np.diff(steps)
         third = len(gaps) // 3
-        assert gaps[:third].mean() < 0.7 * gaps[third : 2 * third].mean() < 0.7 * 0.9 * gaps[-third:].mean()
+        assert (
+            gaps[:third].mean()
+            < 0.7 * gaps[third : 2 * third].mean()
+            < 0.7 * 0.9 * gaps[-third:].mean()
+        )
         # Nowhere a hole of more than a few usual distances, on the root scale.
         assert np.diff(np.sqrt(steps + 1)).max() < 5 * math.sqrt(last + 1) / max_frames
 
@@ -120,7 +143,11 @@ def test_the_bounds_hold_for_the_networks_of_the_app():
         assert timeline.MAX_FRAMES * size_of(model) > timeline.MAX_BYTES or kind == "slots"
         for step in range(70):
             kept.add(step, model)
-        assert kept.nbytes <= timeline.MAX_BYTES and len(kept) <= timeline.MAX_FRAMES and len(kept) > 20
+        assert (
+            kept.nbytes <= timeline.MAX_BYTES
+            and len(kept) <= timeline.MAX_FRAMES
+            and len(kept) > 20
+        )
 
 
 def test_a_step_that_is_added_again_replaces_what_was_there(tiny):
@@ -157,7 +184,11 @@ def test_presences_are_those_of_the_networks(either, quick):
     assert found.shape == (3, 11 if either.model.kind == "queries" else 10)
     for row, step in zip(found, kept.steps):
         output = told(kept.network(step), areas)[0][0]
-        expected = output.sigmoid() if either.model.kind == "queries" else 1 - (1 - output.softmax(-1)).prod(dim=0)
+        expected = (
+            output.sigmoid()
+            if either.model.kind == "queries"
+            else 1 - (1 - output.softmax(-1)).prod(dim=0)
+        )
         assert row == pytest.approx(expected.numpy(), abs=1e-6)
     assert not np.array_equal(found[0], found[2])
 
@@ -172,10 +203,14 @@ def test_the_template_is_left_as_it_was(either, quick):
     kept.add(1, other)
     kept.presences(quick.test_mixtures().areas[0])
     kept.network(1)
-    assert all(torch.equal(value, before[name]) for name, value in either.model.state_dict().items())
+    assert all(
+        torch.equal(value, before[name]) for name, value in either.model.state_dict().items()
+    )
     # What training does not change, as a library or a reference, comes from the model, whatever the step.
     fixed = [name for name, _ in either.model.named_buffers() if name != "temperature"]
-    assert fixed and all(torch.equal(kept.network(1).state_dict()[name], before[name]) for name in fixed)
+    assert fixed and all(
+        torch.equal(kept.network(1).state_dict()[name], before[name]) for name in fixed
+    )
 
 
 def test_frames_come_back_from_disk(either, tmp_path):
@@ -271,8 +306,12 @@ def test_damaged_files_are_refused(tiny, learned, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["slots", "queries"])
-def test_a_resumed_training_has_the_frames_of_one_never_interrupted(quick, tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(timeline.Timeline.__init__, "__defaults__", (8, timeline.MAX_BYTES))  # so that frames are dropped
+def test_a_resumed_training_has_the_frames_of_one_never_interrupted(
+    quick, tmp_path, monkeypatch, kind
+):
+    monkeypatch.setattr(
+        timeline.Timeline.__init__, "__defaults__", (8, timeline.MAX_BYTES)
+    )  # so that frames are dropped
     config = replace(recipe("queries" if kind == "queries" else "modern"), steps=30, batch_size=4)
     straight, halted = (Trainer(quick, config, kind=kind) for _ in range(2))
     while not straight.finished:

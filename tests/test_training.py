@@ -13,7 +13,15 @@ from nmrclassify.losses import OBJECTIVES
 from nmrclassify.metrics import evaluate
 from nmrclassify.mixtures import Dataset, MixtureConfig
 from nmrclassify.presets import build
-from nmrclassify.training import DEFAULT_RECIPES, MODELS, RECIPES, TrainConfig, Trainer, model_for, recipe
+from nmrclassify.training import (
+    DEFAULT_RECIPES,
+    MODELS,
+    RECIPES,
+    TrainConfig,
+    Trainer,
+    model_for,
+    recipe,
+)
 
 SHORT = replace(recipe("modern"), steps=12, batch_size=16)
 QUERIES = replace(recipe("queries"), steps=12, batch_size=16)
@@ -38,7 +46,16 @@ def test_one_seed_gives_the_same_numbers(quick, config, kind):
     assert strip(s.row() for s in other.snapshots(4)) != strip(first.history)
 
 
-@pytest.mark.parametrize("name, kind", [("modern", "slots"), ("momentum", "slots"), ("adam", "slots"), ("queries", "queries"), ("sgd", "queries")])
+@pytest.mark.parametrize(
+    "name, kind",
+    [
+        ("modern", "slots"),
+        ("momentum", "slots"),
+        ("adam", "slots"),
+        ("queries", "queries"),
+        ("sgd", "queries"),
+    ],
+)
 def test_a_resumed_training_is_the_same_training(quick, name, kind):
     config = replace(recipe(name), steps=12, batch_size=4)
     straight = Trainer(quick, config, kind=kind)
@@ -61,11 +78,17 @@ def test_a_resumed_training_is_the_same_training(quick, name, kind):
 def test_a_finished_training_is_calibrated_on_validation_mixtures(quick, kind):
     trainer = Trainer(quick, replace(QUERIES, steps=3), kind=kind)
     for step in range(3):
-        assert (trainer.step, trainer.finished, float(trainer.model.temperature)) == (step, False, 1.0)
+        assert (trainer.step, trainer.finished, float(trainer.model.temperature)) == (
+            step,
+            False,
+            1.0,
+        )
         trainer.advance()
     fitted = float(trainer.model.temperature)
     assert fitted != 1
-    made = quick.validation_mixtures(40, trainer.config.augmented(quick, any_number=kind == "queries"))
+    made = quick.validation_mixtures(
+        40, trainer.config.augmented(quick, any_number=kind == "queries")
+    )
     assert fit_temperature(trainer.model, made) == pytest.approx(fitted, rel=1e-6)
 
 
@@ -112,7 +135,11 @@ def test_snapshots_are_not_changed_by_later_steps(quick, kind):
     trainer = Trainer(quick, SHORT, kind=kind)
     stream = trainer.snapshots(4)
     first = next(stream)
-    parts = {key: np.copy(value) for key, value in vars(first.pinned).items() if isinstance(value, np.ndarray)}
+    parts = {
+        key: np.copy(value)
+        for key, value in vars(first.pinned).items()
+        if isinstance(value, np.ndarray)
+    }
     row = dict(first.row())
     list(stream)
     assert {"masks", "chances", "multiplets"} <= parts.keys() and first.row() == row
@@ -122,7 +149,14 @@ def test_snapshots_are_not_changed_by_later_steps(quick, kind):
 
 
 def test_training_learns_ten_mixtures_by_heart():
-    config = replace(recipe("modern"), steps=150, batch_size=10, repeats=0.0, added_noise=0.0, concentration_spread=1.0)
+    config = replace(
+        recipe("modern"),
+        steps=150,
+        batch_size=10,
+        repeats=0.0,
+        added_noise=0.0,
+        concentration_spread=1.0,
+    )
     first, *_, last = Trainer(build("original", 3), config).snapshots(15)
     assert last.loss < 0.25 * first.loss
     assert last.train_accuracy > 0.9 and first.train_accuracy < 0.5
@@ -133,12 +167,19 @@ def test_queries_learn_what_was_never_mixed_in_training(learned, quick):
     result = evaluate(learned.model, quick.test_mixtures())
     assert result.summary() == learned.metrics
     assert result.summary()["compound_accuracy"] > 0.9
-    assert evaluate(model_for(quick, 3, "queries"), quick.test_mixtures()).summary()["compound_accuracy"] < 0.6
+    assert (
+        evaluate(model_for(quick, 3, "queries"), quick.test_mixtures()).summary()[
+            "compound_accuracy"
+        ]
+        < 0.6
+    )
 
 
 def test_a_perfect_training_accuracy_can_be_seen(learned, quick):
     # The share on training batches is drawn beside that on unseen compositions: a batch that is all right must say 1.
-    widen = replace(recipe("queries"), added_noise=0.0, added_jitter=0.0, unknown=0.0, concentration_spread=1.0)
+    widen = replace(
+        recipe("queries"), added_noise=0.0, added_jitter=0.0, unknown=0.0, concentration_spread=1.0
+    )
     batch = quick.training_batch(0, 256, widen.augmented(quick, any_number=True))
     found = evaluate(learned.model, batch)
     share = float(OBJECTIVES["queries"](learned.model, batch, 1.0).right)
@@ -173,9 +214,17 @@ def test_a_single_compound_is_a_library(kind):
     """One compound, one to three portions of it: three compositions, one of which is unseen."""
     areas = random_library(LibraryConfig(), np.random.default_rng(0)).areas[:1]
     library = Library(("only",), areas, build("quick", 1).library.axis)
-    data = build("quick", 1, MixtureConfig(n_sources=3, repetition=True, number_varies=True), library)
-    assert sorted(map(tuple, np.concatenate([data.train, data.test]).tolist())) == [(0, 0, 0), (0, 0, 1), (0, 1, 1)]
-    trainer = Trainer(data, replace(recipe(DEFAULT_RECIPES[kind]), steps=20, batch_size=8), kind=kind)
+    data = build(
+        "quick", 1, MixtureConfig(n_sources=3, repetition=True, number_varies=True), library
+    )
+    assert sorted(map(tuple, np.concatenate([data.train, data.test]).tolist())) == [
+        (0, 0, 0),
+        (0, 0, 1),
+        (0, 1, 1),
+    ]
+    trainer = Trainer(
+        data, replace(recipe(DEFAULT_RECIPES[kind]), steps=20, batch_size=8), kind=kind
+    )
     *_, last = trainer.snapshots(10)
     assert np.isfinite(last.loss) and 0 <= last.test["compound_accuracy"] <= 1
     given = answer(trainer.model, 2 * library.areas[0])
@@ -186,7 +235,10 @@ def test_a_training_without_augmentation_uses_the_data_sets_own_mixing(quick):
     plain = replace(SHORT, concentration_spread=1.0, repeats=0.0, added_noise=0.0)
     widen = plain.augmented(quick)
     assert widen.mixing == quick.config
-    for a, b in zip(vars(quick.training_batch(3, 16)).values(), vars(quick.training_batch(3, 16, widen)).values()):
+    for a, b in zip(
+        vars(quick.training_batch(3, 16)).values(),
+        vars(quick.training_batch(3, 16, widen)).values(),
+    ):
         assert np.array_equal(a, b)
 
 
@@ -200,11 +252,18 @@ def test_the_one_cycle_rises_and_falls_to_zero():
     rates = [TrainConfig(steps=200).rate(step) for step in range(200)]
     top = int(np.argmax(rates))
     assert rates[top] == pytest.approx(3e-3, rel=0.02) and 5 <= top <= 12
-    assert (np.diff(rates[: top + 1]) > 0).all() and (np.diff(rates[top:]) <= 0).all() and rates[-1] < 1e-6
+    assert (
+        (np.diff(rates[: top + 1]) > 0).all()
+        and (np.diff(rates[top:]) <= 0).all()
+        and rates[-1] < 1e-6
+    )
 
 
 def test_the_original_recipes_are_those_of_the_design():
-    table = {name: (c.optimiser, c.learning_rate, c.momentum, c.weight_decay, c.batch_size, c.steps) for name, c in RECIPES.items()}
+    table = {
+        name: (c.optimiser, c.learning_rate, c.momentum, c.weight_decay, c.batch_size, c.steps)
+        for name, c in RECIPES.items()
+    }
     assert table["sgd"] == ("sgd", 1e-2, 0.0, 1e-5, 1, 10_000)
     assert table["momentum"] == ("sgd", 1e-4, 0.99, 1e-5, 1, 10_000)
     assert table["adam"] == ("adam", 1e-4, 0.0, 1e-5, 1, 10_000)
@@ -212,17 +271,33 @@ def test_the_original_recipes_are_those_of_the_design():
     for name in ("sgd", "momentum", "adam"):
         widen = RECIPES[name].augmented(data)
         assert widen.mixing == data.config
-        assert not (widen.repeats or widen.remix or widen.unknown or widen.own_levels or widen.any_number)
+        assert not (
+            widen.repeats or widen.remix or widen.unknown or widen.own_levels or widen.any_number
+        )
 
 
 def test_augmentation_widens_the_data_sets_own_mixing():
     data = build("metabolites", 1)
     wide = recipe("modern").augmented(data).mixing
-    assert wide.concentration_low < data.config.concentration_low < data.config.concentration_high < wide.concentration_high
+    assert (
+        wide.concentration_low
+        < data.config.concentration_low
+        < data.config.concentration_high
+        < wide.concentration_high
+    )
     assert wide.noise > 0 and data.test_mixtures().areas.min() >= 0
 
 
-@pytest.mark.parametrize("changes, message", [({"optimiser": "lbfgs"}, "optimiser is 'lbfgs'"), ({"schedule": "none"}, "schedule is"), ({"steps": 10**9}, "steps is"), ({"own_levels": 1}, "own_levels is 1; expected true or false"), ({"remix": 1.5}, "remix is 1.5")])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"optimiser": "lbfgs"}, "optimiser is 'lbfgs'"),
+        ({"schedule": "none"}, "schedule is"),
+        ({"steps": 10**9}, "steps is"),
+        ({"own_levels": 1}, "own_levels is 1; expected true or false"),
+        ({"remix": 1.5}, "remix is 1.5"),
+    ],
+)
 def test_bad_settings_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**changes)
@@ -233,7 +308,10 @@ def test_bad_settings_are_refused(changes, message):
 def test_weights_are_those_of_the_seed_whatever_other_threads_do(quick):
     expected = [p.clone() for p in model_for(quick, 4).parameters()]
     seen = []
-    threads = [threading.Thread(target=lambda seed=seed: seen.append((seed, model_for(quick, seed)))) for seed in (4, 5) * 8]
+    threads = [
+        threading.Thread(target=lambda seed=seed: seen.append((seed, model_for(quick, seed))))
+        for seed in (4, 5) * 8
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -14,8 +14,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
 HOW = "install Debian's package chromium (or any Chromium on the PATH) and `pip install -r tests/requirements.txt`"
 
@@ -47,10 +52,22 @@ def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
     with tempfile.TemporaryDirectory() as home:
         if runs is not None:
             shutil.copytree(runs, Path(home) / "runs")
-        command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "app.py",
+            "--server.headless",
+            "true",
+            "--server.address",
+            "127.0.0.1",
+        ]
         command += ["--server.port", str(port), "--server.fileWatcherType", "none"]
         environment = os.environ | {"NMRCLASSIFY_HOME": home, "OMP_WAIT_POLICY": "PASSIVE"}
-        log = (Path(home) / "server.log").open("w+b")  # a pipe that nobody reads would block the server once it is full
+        log = (Path(home) / "server.log").open(
+            "w+b"
+        )  # a pipe that nobody reads would block the server once it is full
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
         try:
@@ -89,7 +106,9 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=list(FLAGS)
+        )
         try:
             yield browser
         finally:
@@ -103,7 +122,9 @@ def wait_for_figure(page, timeout: float = 30_000) -> None:
 
 def settled(page) -> None:
     """Wait until the server has nothing more to send."""
-    page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
+    )
     page.wait_for_timeout(400)
 
 

@@ -38,7 +38,13 @@ def torchaudio(config: NetworkConfig, n_masks: int) -> nn.Module:
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.MaskGenerator(
-        config.n_filters, n_masks, config.kernel, config.n_bottleneck, config.n_hidden, config.n_layers, config.n_stacks,
+        config.n_filters,
+        n_masks,
+        config.kernel,
+        config.n_bottleneck,
+        config.n_hidden,
+        config.n_layers,
+        config.n_stacks,
         "sigmoid",
     )
 
@@ -58,13 +64,23 @@ def asteroid(config: NetworkConfig, n_masks: int) -> nn.Module:
             if name.split(".")[0] == "asteroid":
                 del sys.modules[name]
     return network(
-        config.n_filters, n_masks, n_blocks=config.n_layers, n_repeats=config.n_stacks, bn_chan=config.n_bottleneck,
-        hid_chan=config.n_hidden, skip_chan=config.n_bottleneck, conv_kernel_size=config.kernel, norm_type="gLN",
+        config.n_filters,
+        n_masks,
+        n_blocks=config.n_layers,
+        n_repeats=config.n_stacks,
+        bn_chan=config.n_bottleneck,
+        hid_chan=config.n_hidden,
+        skip_chan=config.n_bottleneck,
+        conv_kernel_size=config.kernel,
+        norm_type="gLN",
         mask_act="sigmoid",
     )
 
 
-PEERS: dict[str, Callable[[NetworkConfig, int], nn.Module]] = {"torchaudio": torchaudio, "asteroid": asteroid}
+PEERS: dict[str, Callable[[NetworkConfig, int], nn.Module]] = {
+    "torchaudio": torchaudio,
+    "asteroid": asteroid,
+}
 
 
 def available(config: NetworkConfig, n_masks: int) -> tuple[dict[str, nn.Module], dict[str, str]]:
@@ -103,10 +119,16 @@ def _set(module: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
 def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
     """Give a peer our weights, and our small constant in its norms (ours is PyTorch's 1e-5, theirs 1e-8)."""
     begin, blocks, end = _units(name, peer)
-    for module, ours in ((begin[0], separator.norm), (begin[1], separator.bottleneck), (end[1], separator.masks)):
+    for module, ours in (
+        (begin[0], separator.norm),
+        (begin[1], separator.bottleneck),
+        (end[1], separator.masks),
+    ):
         _set(module, ours.weight, ours.bias)
     _set(end[0], separator.knee.weight)
-    for block, (expand, first, first_norm, depthwise, second, second_norm, residual, skip) in zip(separator.blocks, blocks):
+    for block, (expand, first, first_norm, depthwise, second, second_norm, residual, skip) in zip(
+        separator.blocks, blocks
+    ):
         _set(expand, block.expand.weight)
         _set(first, block.first.weight)
         _set(first_norm, block.first_norm.weight, block.first_norm.bias)
@@ -115,7 +137,9 @@ def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
         _set(second_norm, block.second_norm.weight, block.second_norm.bias)
         width = skip.weight.shape[0]
         weight, bias = block.project.weight, block.project.bias
-        if len(weight) > width:  # ours computes both at once; the last block's residual reaches nothing
+        if (
+            len(weight) > width
+        ):  # ours computes both at once; the last block's residual reaches nothing
             _set(residual, weight[:width], bias[:width])
         _set(skip, weight[-width:], bias[-width:])
     for module in peer.modules():

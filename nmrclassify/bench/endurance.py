@@ -27,7 +27,9 @@ def _go(page, name: str) -> None:
 
 
 def _press(page, name: str) -> None:
-    page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first.click()
+    page.get_by_test_id("stMain").get_by_role(
+        "button", name=re.compile(rf"\b{name}\b")
+    ).first.click()
 
 
 def _click(page, key: str, column: float, row: float) -> None:
@@ -89,7 +91,9 @@ def run() -> dict:
                     try:
                         act()
                         settled(page)
-                    except Exception as error:  # one that fails is counted, and the visit goes on with the next
+                    except (
+                        Exception
+                    ) as error:  # one that fails is counted, and the visit goes on with the next
                         failed += 1
                         print(f"interaction {done}: {str(error).splitlines()[0]}", file=sys.stderr)
                         page.keyboard.press("Escape")

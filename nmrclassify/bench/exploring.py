@@ -51,7 +51,9 @@ class _Wire:
         self.asked, self.answered, self._pid, self._spent = [], [], pid, 0.0
         client = page.context.new_cdp_session(page)
         client.on("Network.webSocketFrameSent", lambda frame: self.asked.append(frame["timestamp"]))
-        client.on("Network.webSocketFrameReceived", lambda frame: self.answered.append(frame["timestamp"]))
+        client.on(
+            "Network.webSocketFrameReceived", lambda frame: self.answered.append(frame["timestamp"])
+        )
         client.send("Network.enable")
 
     def clear(self) -> None:
@@ -67,7 +69,10 @@ class _Wire:
 
     def times(self) -> dict[str, float]:
         """Return milliseconds from the first request to the last answer, and those that the server computed."""
-        return {"server": 1000 * (self.answered[-1] - self.asked[0]), "server_computing": self._computed() - self._spent}
+        return {
+            "server": 1000 * (self.answered[-1] - self.asked[0]),
+            "server_computing": self._computed() - self._spent,
+        }
 
 
 def _timed(page, wire: _Wire, key: str, press) -> dict:
@@ -80,7 +85,9 @@ def _timed(page, wire: _Wire, key: str, press) -> dict:
 
 
 def _button(page, name: str):
-    found = page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
+    found = (
+        page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
+    )
     return lambda: found.click()
 
 
@@ -88,14 +95,19 @@ def _cell(page, key: str, column: float, row: float):
     plot = page.locator(f".st-key-{key} .nsewdrag").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
-    return lambda: page.mouse.click(box["x"] + column * box["width"], box["y"] + row * box["height"])
+    return lambda: page.mouse.click(
+        box["x"] + column * box["width"], box["y"] + row * box["height"]
+    )
 
 
 def _measured(name: str, times: list[dict]) -> dict:
     found = {}
     for part in times[0]:
         values = [time[part] for time in times]
-        found |= {f"{name}_{part}_ms_median": round(statistics.median(values)), f"{name}_{part}_ms_range": [round(min(values)), round(max(values))]}
+        found |= {
+            f"{name}_{part}_ms_median": round(statistics.median(values)),
+            f"{name}_{part}_ms_range": [round(min(values)), round(max(values))],
+        }
     return found
 
 
@@ -105,7 +117,15 @@ def _inspector(page, wire: _Wire, address: str) -> list[dict]:
     wait_for_figure(page)
     settled(page)
     # The middle of each little pattern of a row: 12 columns, 6 rows.
-    return [_timed(page, wire, "inspector", _cell(page, "filters", (turn % 11 + 0.4) / 12, (turn % 5 + 0.4) / 6)) for turn in range(TURNS)]
+    return [
+        _timed(
+            page,
+            wire,
+            "inspector",
+            _cell(page, "filters", (turn % 11 + 0.4) / 12, (turn % 5 + 0.4) / 6),
+        )
+        for turn in range(TURNS)
+    ]
 
 
 def _inspector_over_masks(page, wire: _Wire, address: str) -> list[dict]:
@@ -115,7 +135,9 @@ def _inspector_over_masks(page, wire: _Wire, address: str) -> list[dict]:
     settled(page)
     times = []
     for turn in range(TURNS):
-        times.append(_timed(page, wire, "inspector", _cell(page, "masks", 0.27, 0.05 + 0.9 * turn / TURNS)))
+        times.append(
+            _timed(page, wire, "inspector", _cell(page, "masks", 0.27, 0.05 + 0.9 * turn / TURNS))
+        )
         page.keyboard.press("Escape")
         page.get_by_role("dialog").wait_for(state="hidden")
         settled(page)
@@ -127,7 +149,10 @@ def _what_if(page, wire: _Wire, address: str) -> list[dict]:
     page.goto(f"{address}/whatif?position=7")
     wait_for_figure(page)
     settled(page)
-    return [_timed(page, wire, "classes", _button(page, ("Remove it", "Undo")[turn % 2])) for turn in range(TURNS + 1)]
+    return [
+        _timed(page, wire, "classes", _button(page, ("Remove it", "Undo")[turn % 2]))
+        for turn in range(TURNS + 1)
+    ]
 
 
 def _time_slider(page, wire: _Wire, address: str) -> list[dict]:

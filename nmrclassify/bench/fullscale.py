@@ -13,18 +13,28 @@ TIMED = "() => window.painted"
 
 def _figures(page) -> None:
     wait_for_figure(page)
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .scatterlayer path.js-line').length > 2")
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.wait_for_function(
+        "document.querySelectorAll('.js-plotly-plot .scatterlayer path.js-line').length > 2"
+    )
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
 
 
 def _settle(page) -> None:
-    page.wait_for_function("!document.querySelector('[data-testid=stApp][data-test-script-state=running]')")
+    page.wait_for_function(
+        "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
+    )
     page.wait_for_timeout(700)
 
 
 def _click(page, name: str, answer: bool = False) -> dict:
     # A button's name begins with that of its symbol.
-    button = page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}$")).element_handle()
+    button = (
+        page.get_by_test_id("stMain")
+        .get_by_role("button", name=re.compile(rf"\b{name}$"))
+        .element_handle()
+    )
     page.evaluate(PAINTED, {"event": "click", "answer": answer})
     button.evaluate("button => button.click()")
     return page.evaluate(TIMED)

@@ -26,7 +26,9 @@ def run() -> dict:
     """Return mixtures a second (medians) for the presets and the loop, and the ratio."""
     quick, metabolites = build("quick", 7), build("metabolites", 7)
     labels = quick.train[generator(7, "view").integers(len(quick.train), size=BATCH)]
-    if not np.allclose(_loop(quick.library.areas, labels), quick.library.areas[labels].sum(1), atol=1e-5):
+    if not np.allclose(
+        _loop(quick.library.areas, labels), quick.library.areas[labels].sum(1), atol=1e-5
+    ):
         raise ValueError("the loop and the vectorised sum disagree")
     what = {
         "quick": lambda step: quick.training_batch(step, BATCH),
@@ -39,6 +41,11 @@ def run() -> dict:
             began = time.perf_counter()
             make(step)
             seconds[name].append(time.perf_counter() - began)
-    rates = {f"{name}_mixtures_per_second": round(BATCH / statistics.median(times)) for name, times in seconds.items()}
-    ratio = statistics.median(loop / quick for loop, quick in zip(seconds["loop"], seconds["quick"]))
+    rates = {
+        f"{name}_mixtures_per_second": round(BATCH / statistics.median(times))
+        for name, times in seconds.items()
+    }
+    ratio = statistics.median(
+        loop / quick for loop, quick in zip(seconds["loop"], seconds["quick"])
+    )
     return rates | {"quick_over_loop": round(ratio, 1), "batch": BATCH, "repeats": REPEATS}

@@ -36,15 +36,24 @@ POINTS = {
 def ask(positions: int, library: int, mixture: int) -> Callable[[], object]:
     """Return the identification of a mixture of that size, ready to be called."""
     if library > SMALL:
-        ask(FULL_AXIS.n_positions, SMALL, 5)()  # for what is loaded only once, and costs the same for all
+        ask(
+            FULL_AXIS.n_positions, SMALL, 5
+        )()  # for what is loaded only once, and costs the same for all
     axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
     compounds, made = _drawn(axis, library, mixture)
     return lambda: Detector(unsplit(compounds), axis=axis).identify(made.peaks)
 
 
 def _drawn(axis: Axis, library: int, mixture: int) -> tuple[Compounds, PeakMixture]:
-    compounds = synthetic_compounds(SyntheticConfig(n_compounds=library), np.random.default_rng(SEED))
-    return compounds, draw(compounds, ScaleConfig(n_low=mixture, n_high=mixture), np.random.default_rng([SEED, 1]), axis)
+    compounds = synthetic_compounds(
+        SyntheticConfig(n_compounds=library), np.random.default_rng(SEED)
+    )
+    return compounds, draw(
+        compounds,
+        ScaleConfig(n_low=mixture, n_high=mixture),
+        np.random.default_rng([SEED, 1]),
+        axis,
+    )
 
 
 def f1(positions: int, library: int, mixture: int) -> float:
@@ -62,14 +71,21 @@ def measure(points: dict[str, tuple[int, ...]], repeats: int = REPEATS) -> dict:
     rows = []
     for sweep, value in tqdm(todo, unit="point", file=sys.stderr):
         sizes = USUAL | {sweep: value}
-        rows.append({"sweep": sweep, "value": value} | cost(ask, *sizes.values(), repeats=repeats) | {"f1": f1(*sizes.values())})
+        rows.append(
+            {"sweep": sweep, "value": value}
+            | cost(ask, *sizes.values(), repeats=repeats)
+            | {"f1": f1(*sizes.values())}
+        )
     table = pd.DataFrame(rows)
     slopes = {}
     for sweep, part in table.groupby("sweep", sort=False):
         x = part["value"].to_numpy()
         for name in MEASURES:
             y = part[name].to_numpy(dtype=float)
-            slopes[f"{sweep}, {name}"] = {"all": round(slope(x, y), 2), "last": round(slope(x[-2:], y[-2:]), 2)}
+            slopes[f"{sweep}, {name}"] = {
+                "all": round(slope(x, y), 2),
+                "last": round(slope(x[-2:], y[-2:]), 2),
+            }
     return {"usual": USUAL, "repeats": repeats, "slopes": slopes, "table": rows}
 
 

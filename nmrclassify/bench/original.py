@@ -33,7 +33,15 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm import tqdm
 
 from .. import model as networks
-from ..faults import NO_FAULTS, REPORTED, Faults, costs_along, naming_the_commonest, printed, reshaped
+from ..faults import (
+    NO_FAULTS,
+    REPORTED,
+    Faults,
+    costs_along,
+    naming_the_commonest,
+    printed,
+    reshaped,
+)
 from ..metrics import evaluate
 from ..mixtures import Dataset, generator, mix
 from ..model import Network, Slots
@@ -86,7 +94,10 @@ class _Shifts:
     def apply(x: Tensor, weight: Tensor, dilation: int) -> Tensor:  # (B, L, C), (kernel, C)
         reach = len(weight) // 2 * dilation
         padded = F.pad(x, (0, 0, reach, reach))
-        return sum(padded[:, tap * dilation : tap * dilation + x.shape[1]] * w for tap, w in enumerate(weight))
+        return sum(
+            padded[:, tap * dilation : tap * dilation + x.shape[1]] * w
+            for tap, w in enumerate(weight)
+        )
 
 
 class _Stack:
@@ -101,12 +112,14 @@ class _Stack:
         self.models = [model_for(data, member.start) for data, member in zip(self.data, members)]
         self.parameters, self.buffers = stack_module_state(self.models)
         self.optimiser = OPTIMISERS[config.optimiser](self.parameters.values(), config)
-        self.train, self.test = ([self._mixed(part) for part in ("train", "test")])
+        self.train, self.test = [self._mixed(part) for part in ("train", "test")]
         faults = [member.faults for member in members]
         self.softmaxed = torch.tensor([fault.softmaxed for fault in faults])[:, None, None]
         self.unmatched = np.array([fault.unmatched for fault in faults])
         # The recipe of 2022 only classified.
-        self.weight = torch.from_numpy(np.where(self.unmatched, 0.0, config.reconstruction_weight)).float()[:, None, None]
+        self.weight = torch.from_numpy(
+            np.where(self.unmatched, 0.0, config.reconstruction_weight)
+        ).float()[:, None, None]
 
     def _mixed(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
         """Return areas (E, n, P, L), sources (E, n, C, P, L) and labels (E, n, C) of the E members."""
@@ -115,9 +128,14 @@ class _Stack:
             rng = generator(data.seed, "view")
             rows = {name: rng.permuted(getattr(data, name), axis=1) for name in ("train", "test")}
             made.append(mix(data.library, rows[part], data.config, rng))
-        return tuple(torch.from_numpy(np.stack([getattr(m, name) for m in made])) for name in ("areas", "sources", "labels"))
+        return tuple(
+            torch.from_numpy(np.stack([getattr(m, name) for m in made]))
+            for name in ("areas", "sources", "labels")
+        )
 
-    def _run(self, areas: Tensor) -> tuple[Tensor, Tensor]:  # (E, B, P, L) -> (E, B, C, K), (E, B, C, P, L)
+    def _run(
+        self, areas: Tensor
+    ) -> tuple[Tensor, Tensor]:  # (E, B, P, L) -> (E, B, C, K), (E, B, C, P, L)
         def one(parameters: dict, buffers: dict, mixture: Tensor) -> tuple[Tensor, Tensor]:
             logits, separation = functional_call(self.models[0], (parameters, buffers), (mixture,))
             return logits, separation.multiplets
@@ -128,7 +146,9 @@ class _Stack:
     def _step(self, rows: np.ndarray) -> None:
         areas, sources, labels = (part[np.arange(len(rows)), rows] for part in self.train)
         logits, multiplets = (part.squeeze(1) for part in self._run(areas[:, None]))
-        costs = costs_along(logits, multiplets, labels, sources, self.weight, self.softmaxed, self.unmatched)  # (E, C)
+        costs = costs_along(
+            logits, multiplets, labels, sources, self.weight, self.softmaxed, self.unmatched
+        )  # (E, C)
         # The members share no weight: the gradient of the sum is the gradient of each.
         loss = costs.total(self.weight[..., 0]).mean(1).sum()
         self.optimiser.zero_grad()
@@ -138,7 +158,10 @@ class _Stack:
     def epoch(self, number: int) -> np.ndarray:
         """Train for one epoch; return the share of the test compounds that output i names in place i, shape (E,)."""
         n = len(self.data[0].train)
-        for rows in np.stack([generator(member.start, "order", number).permutation(n) for member in self.members], axis=1):
+        for rows in np.stack(
+            [generator(member.start, "order", number).permutation(n) for member in self.members],
+            axis=1,
+        ):
             self._step(rows)
         areas, _, labels = self.test
         with torch.no_grad():
@@ -153,7 +176,9 @@ class _Stack:
     def unstacked(self) -> list[Slots]:
         """Return the networks as they are now."""
         for i, model in enumerate(self.models):
-            model.load_state_dict({name: value[i] for name, value in (self.parameters | self.buffers).items()})
+            model.load_state_dict(
+                {name: value[i] for name, value in (self.parameters | self.buffers).items()}
+            )
         return self.models
 
 
@@ -165,14 +190,21 @@ def _compositions(data: Dataset) -> dict[str, np.ndarray]:
     def without(*parts: np.ndarray) -> np.ndarray:
         return everything[~np.isin(data.keys(everything), data.keys(np.concatenate(parts)))]
 
-    return dict(zip(PLACES, (data.train, original.test, without(data.train), without(original.train, quick.train))))
+    return dict(
+        zip(
+            PLACES,
+            (data.train, original.test, without(data.train), without(original.train, quick.train)),
+        )
+    )
 
 
 def _measure(model: Network, data: Dataset) -> dict:
     """Return compound accuracy under the best matching, and exact match, in each of `PLACES`."""
     found = {}
     for place, rows in _compositions(data).items():
-        summary = evaluate(model, mix(data.library, rows, data.config, generator(data.seed, "test"))).summary()
+        summary = evaluate(
+            model, mix(data.library, rows, data.config, generator(data.seed, "test"))
+        ).summary()
         found |= {f"{place}_{key}": summary[key] for key in METRICS} | {f"{place}_n": len(rows)}
     return found
 
@@ -180,7 +212,9 @@ def _measure(model: Network, data: Dataset) -> dict:
 def stacked(rows: dict[str, Faults], optimiser: str, unseeded: list[int]) -> list[dict]:
     """Train all `rows` with all seeds by the recipe of 2022; and once more from each of the starts `unseeded`."""
     torch.set_num_threads(1)
-    members = {name: [Member(seed, faults, seed) for seed in SEEDS] for name, faults in rows.items()}
+    members = {
+        name: [Member(seed, faults, seed) for seed in SEEDS] for name, faults in rows.items()
+    }
     members |= {"unseeded": [Member(SEEDS[0], Faults(), start) for start in unseeded]}
     began = time.perf_counter()
     stack = _Stack([member for group in members.values() for member in group], recipe(optimiser))
@@ -188,13 +222,22 @@ def stacked(rows: dict[str, Faults], optimiser: str, unseeded: list[int]) -> lis
     seconds, stuck = time.perf_counter() - began, stack.stuck()
     names = [name for name, group in members.items() for _ in group]
     runs = []
-    for i, (name, member, data, model) in enumerate(zip(names, stack.members, stack.data, stack.unstacked())):
+    for i, (name, member, data, model) in enumerate(
+        zip(names, stack.members, stack.data, stack.unstacked())
+    ):
         share = shares[:, i]
-        run = {"row": name, "seed": member.seed, "stuck": bool(stuck[i]), "seconds": seconds / len(names)}
+        run = {
+            "row": name,
+            "seed": member.seed,
+            "stuck": bool(stuck[i]),
+            "seconds": seconds / len(names),
+        }
         run |= {"trained_at_once": len(names), "steps": EPOCHS * len(data.train)}
         run |= {"in_order": float(share.mean()), "in_order_at_end": float(share[-1])}
         # Compounds right / mixtures, so up to 3, and the mean of that over all epochs.
-        runs.append(run | {"printed": printed(share, data.config.n_sources)} | _measure(model, data))
+        runs.append(
+            run | {"printed": printed(share, data.config.n_sources)} | _measure(model, data)
+        )
     return runs
 
 
@@ -205,7 +248,13 @@ def modern(name: str, seed: int) -> list[dict]:
     trainer = Trainer(build(preset, seed), recipe(how), kind=kind)
     while not trainer.finished:
         trainer.advance()
-    run = {"row": name, "seed": seed, "seconds": trainer.seconds, "trained_at_once": 1, "steps": trainer.step}
+    run = {
+        "row": name,
+        "seed": seed,
+        "seconds": trainer.seconds,
+        "trained_at_once": 1,
+        "steps": trainer.step,
+    }
     return [run | _measure(trainer.model, trainer.dataset)]
 
 
@@ -222,14 +271,19 @@ def check(epochs: int = 3) -> dict:
         If the stack without faults does not train as `Trainer` does, or one seed gives two results.
     """
     torch.set_num_threads(1)
-    members, config = [Member(seed, faults, seed) for seed in SEEDS[:2] for faults in REPAIRS.values()], recipe("sgd")
+    members, config = (
+        [Member(seed, faults, seed) for seed in SEEDS[:2] for faults in REPAIRS.values()],
+        recipe("sgd"),
+    )
     stacks = [_Stack(members, config) for _ in range(2)]
     for stack in stacks:
         for number in range(epochs):
             stack.epoch(number)
     first, again = ([_weights(model) for model in stack.unstacked()] for stack in stacks)
     if not all(torch.equal(a, b) for a, b in zip(first, again)):
-        raise ValueError("the same seeds gave two results; expected the same weights to the last bit")
+        raise ValueError(
+            "the same seeds gave two results; expected the same weights to the last bit"
+        )
     off = 0.0
     for member, data, weights in zip(members, stacks[0].data, first):
         if not any(member.faults):
@@ -238,8 +292,13 @@ def check(epochs: int = 3) -> dict:
                 trainer.advance()
             off = max(off, (_weights(trainer.model) - weights).abs().max().item())
     if off > 1e-4:
-        raise ValueError(f"the stack's weights are {off:.1e} off those of the package's own training; expected below 1e-4")
-    same = {"same_seed_twice": "the same weights to the last bit", "largest_difference_from_trainer": off}
+        raise ValueError(
+            f"the stack's weights are {off:.1e} off those of the package's own training; expected below 1e-4"
+        )
+    same = {
+        "same_seed_twice": "the same weights to the last bit",
+        "largest_difference_from_trainer": off,
+    }
     return same | {"epochs_compared": epochs}
 
 
@@ -247,21 +306,33 @@ def _interval(values: list[float], low: float = -1.0) -> dict:
     """Return the mean and its 95 % t interval, within the values that are possible."""
     mean, n = statistics.mean(values), len(values)
     half = float(student_t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
-    return {"mean": round(mean, 4), "ci95": [round(max(mean - half, low), 4), round(min(mean + half, 1.0), 4)]}
+    return {
+        "mean": round(mean, 4),
+        "ci95": [round(max(mean - half, low), 4), round(min(mean + half, 1.0), 4)],
+    }
 
 
 def _summary(name: str, runs: list[dict], before: list[dict]) -> dict:
     """Return one row of a table: means over the seeds, and the gain on the row before, seed by seed."""
     row = {"row": name, "n_unseen": runs[0]["unseen_n"]}
-    row |= {f"{place}_{key}": _interval([run[f"{place}_{key}"] for run in runs], 0.0) for place in PLACES for key in METRICS}
+    row |= {
+        f"{place}_{key}": _interval([run[f"{place}_{key}"] for run in runs], 0.0)
+        for place in PLACES
+        for key in METRICS
+    }
     if before:
         for key in (f"unseen_{metric}" for metric in METRICS):
-            row[f"brings_{key}"] = _interval([new[key] - old[key] for old, new in zip(before, runs)])
+            row[f"brings_{key}"] = _interval(
+                [new[key] - old[key] for old, new in zip(before, runs)]
+            )
     if "stuck" in runs[0]:
         others = [run for run in runs if not run["stuck"]]
         row["stuck"] = len(runs) - len(others)
         if len(others) > 1:
-            row |= {f"others_{key}": _interval([run[f"unseen_{key}"] for run in others], 0.0) for key in METRICS}
+            row |= {
+                f"others_{key}": _interval([run[f"unseen_{key}"] for run in others], 0.0)
+                for key in METRICS
+            }
     row["seconds_each"] = round(statistics.mean(run["seconds"] for run in runs), 1)
     return row | {key: runs[0][key] for key in ("trained_at_once", "steps")}
 
@@ -273,7 +344,10 @@ def _guess() -> dict:
         data = build("original", seed)
         results.append(naming_the_commonest(data, _compositions(data)["unseen"]))
     exact, compounds = zip(*results)
-    return {"unseen_compound_accuracy": _interval(compounds, 0.0), "unseen_exact_match": _interval(exact, 0.0)}
+    return {
+        "unseen_compound_accuracy": _interval(compounds, 0.0),
+        "unseen_exact_match": _interval(exact, 0.0),
+    }
 
 
 def tasks() -> list[tuple[Callable, tuple]]:
@@ -294,16 +368,27 @@ def run() -> dict:
         for job in tqdm(as_completed(jobs), total=len(jobs), unit="training", file=sys.stderr):
             runs += job.result()
     runs.sort(key=lambda run: (run["row"], run["seed"]))
-    rows = {name: [run for run in runs if run["row"] == name] for name in {run["row"] for run in runs}}
+    rows = {
+        name: [run for run in runs if run["row"] == name] for name in {run["row"] for run in runs}
+    }
     old = []
     for name, optimiser in RECIPES_2022.items():
         printed = [run["printed"] for run in rows[name]]
-        mean, low, high = (round(value, 4) for value in (statistics.mean(printed), min(printed), max(printed)))
-        extra = {"printed": mean, "printed_range": [low, high], "reported_in_2022": REPORTED[optimiser]}
+        mean, low, high = (
+            round(value, 4) for value in (statistics.mean(printed), min(printed), max(printed))
+        )
+        extra = {
+            "printed": mean,
+            "printed_range": [low, high],
+            "reported_in_2022": REPORTED[optimiser],
+        }
         extra |= {"printed_per_compound": round(mean / 3, 4)}
         old.append(_summary(name, rows[name], []) | extra)
     order = [*REPAIRS, *MODERN]
-    new = [_summary(name, rows[name], rows[before] if before else []) for name, before in zip(order, [None, *order])]
+    new = [
+        _summary(name, rows[name], rows[before] if before else [])
+        for name, before in zip(order, [None, *order])
+    ]
     unseeded = [round(run["printed"], 4) for run in rows["unseeded"]]
     return {
         "seeds": list(SEEDS),

@@ -19,7 +19,9 @@ def run() -> dict:
                 began = time.perf_counter()
                 page.goto(address)
                 wait_for_figure(page)
-                page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+                page.evaluate(
+                    "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+                )
                 if turn:  # the first visitor warms the server
                     seconds.append(time.perf_counter() - began)
                 page.wait_for_timeout(500)

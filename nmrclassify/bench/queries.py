@@ -33,8 +33,12 @@ def _trusted(model: Network, data: Dataset) -> dict:
         rows = data.test.repeat(DRAWS if name == "hard" else 1, axis=0)
         result = evaluate(model, mix(data.library, rows, config, generator(data.seed, "test", 1)))
         figures[f"exact_match_{name}"] = float(result.exact.mean())
-        figures[f"calibration_error_{name}"] = reliability(*result.statements()).expected_calibration_error
-        figures[f"calibration_error_{name}_named"] = reliability(*result.statements(named=True)).expected_calibration_error
+        figures[f"calibration_error_{name}"] = reliability(
+            *result.statements()
+        ).expected_calibration_error
+        figures[f"calibration_error_{name}_named"] = reliability(
+            *result.statements(named=True)
+        ).expected_calibration_error
         scores, foreign = unknown_scores(model, data, config)
         for score, values in scores.items():
             figures[f"auroc_{name}_{score.split()[-1]}"] = roc(values, foreign).area
@@ -52,9 +56,22 @@ def run() -> dict:
             while not trainer.finished:
                 trainer.advance()
             test = evaluate(trainer.model, data.test_mixtures()).summary()
-            kept = {key: test[key] for key in ("n_compositions", "exact_match", "compound_accuracy", "si_sdr_improvement_db")}
+            kept = {
+                key: test[key]
+                for key in (
+                    "n_compositions",
+                    "exact_match",
+                    "compound_accuracy",
+                    "si_sdr_improvement_db",
+                )
+            }
             temperature = {"temperature": float(trainer.model.temperature)}
-            runs.append({"seed": seed, "seconds": trainer.seconds} | kept | temperature | _trusted(trainer.model, data))
+            runs.append(
+                {"seed": seed, "seconds": trainer.seconds}
+                | kept
+                | temperature
+                | _trusted(trainer.model, data)
+            )
         means = {key: statistics.mean(run[key] for run in runs) for key in runs[0] if key != "seed"}
         results[task] = {"mean": means, "seeds": runs}
     return results

@@ -41,32 +41,49 @@ class Sweep:
 
 SWEEPS = {
     "shift_jitter": Sweep(
-        "shift jitter (positions)", (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0), MixtureConfig(), {"added_jitter": 1.2},
+        "shift jitter (positions)",
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0),
+        MixtureConfig(),
+        {"added_jitter": 1.2},
         "Least squares and pursuit compare with unshifted templates. The likelihood knows how shifts are distributed, and so, from examples, does the network.",
     ),
     "noise": Sweep(
-        "noise (peak area)", (0.0, 0.1, 0.2, 0.3, 0.4, 0.5), MixtureConfig(),
+        "noise (peak area)",
+        (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
+        MixtureConfig(),
         {"added_noise": 0.55},
         "Against white noise on every peak least squares is nearly the best there is; the network can only come as close.",
         queries={"remix": 1.0, "steps": 1600, "batch_size": 96, "learning_rate": 7e-3},
     ),
     "concentration": Sweep(
-        "concentrations up to this many times lower or higher (noise 0.05)", (1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
-        MixtureConfig(noise=0.05), {"concentration_spread": 10.0},
+        "concentrations up to this many times lower or higher (noise 0.05)",
+        (1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
+        MixtureConfig(noise=0.05),
+        {"concentration_spread": 10.0},
         "A weak compound drowns in the noise for every method alike.",
     ),
     "number": Sweep(
-        "compounds in the mixture, number not told (shift jitter 0.2, noise 0.05)", (1, 2, 3, 4, 5),
-        MixtureConfig(n_sources=5, number_varies=True, noise=0.05, shift_jitter=0.2), {"added_noise": 0.05, "added_jitter": 0.2},
-        "Nobody is told how many compounds there are: the classical methods get a threshold tuned on training mixtures.", known=False,
+        "compounds in the mixture, number not told (shift jitter 0.2, noise 0.05)",
+        (1, 2, 3, 4, 5),
+        MixtureConfig(n_sources=5, number_varies=True, noise=0.05, shift_jitter=0.2),
+        {"added_noise": 0.05, "added_jitter": 0.2},
+        "Nobody is told how many compounds there are: the classical methods get a threshold tuned on training mixtures.",
+        known=False,
     ),
     "training": Sweep(
-        "training mixtures (shift jitter 0.4)", (10, 30, 76), MixtureConfig(shift_jitter=0.4), {"added_jitter": 0.4, "steps": 500},
+        "training mixtures (shift jitter 0.4)",
+        (10, 30, 76),
+        MixtureConfig(shift_jitter=0.4),
+        {"added_jitter": 0.4, "steps": 500},
         "Slots see only their own mixtures. Queries may mix the library's compounds anew, and with that their number hardly matters.",
     ),
 }
 # Without remixing, training sees no compositions but its own; only there does their number matter.
-NETWORKS = {"queries": {}, "queries, own mixtures only": {"remix": 0.0, "repeats": 0.4}, "slots": {}}
+NETWORKS = {
+    "queries": {},
+    "queries, own mixtures only": {"remix": 0.0, "repeats": 0.4},
+    "slots": {},
+}
 
 
 def _conditions(sweep: str, value: float) -> MixtureConfig:
@@ -81,7 +98,11 @@ def _conditions(sweep: str, value: float) -> MixtureConfig:
 def _training(sweep: str, kind: str, changes: dict) -> TrainConfig:
     """Return the training of a network for a whole sweep: its own recipe, with trouble on the sweep's axis only."""
     usual = replace(
-        recipe("queries" if kind == "queries" else "modern"), concentration_spread=1.0, added_noise=0.0, added_jitter=0.0, unknown=0.0,
+        recipe("queries" if kind == "queries" else "modern"),
+        concentration_spread=1.0,
+        added_noise=0.0,
+        added_jitter=0.0,
+        unknown=0.0,
         own_levels=True,
     )
     own = {"remix": 0.8} | SWEEPS[sweep].queries if kind == "queries" else {}
@@ -99,14 +120,26 @@ def _test(data: Dataset, sweep: str, value: float) -> Mixtures:
     if sweep == "number":
         rows = rows[(rows < data.library.n_compounds).sum(axis=1) == value]
     rows = rows[np.arange(max(MIXTURES, len(rows))) % len(rows)]
-    return mix(data.library, rows, _conditions(sweep, value), generator(data.seed, "test", int(1000 * value)))
+    return mix(
+        data.library,
+        rows,
+        _conditions(sweep, value),
+        generator(data.seed, "test", int(1000 * value)),
+    )
 
 
-def _row(sweep: str, value: float, method: str, seed: int, found: np.ndarray, true: np.ndarray) -> dict:
+def _row(
+    sweep: str, value: float, method: str, seed: int, found: np.ndarray, true: np.ndarray
+) -> dict:
     exact, named = shares_right(found, true)
     return {
-        "sweep": sweep, "value": value, "method": method, "seed": seed, "exact_match": round(exact, 5),
-        "compound_accuracy": round(named, 5), "n_mixtures": len(true),
+        "sweep": sweep,
+        "value": value,
+        "method": method,
+        "seed": seed,
+        "exact_match": round(exact, 5),
+        "compound_accuracy": round(named, 5),
+        "n_mixtures": len(true),
     }
 
 
@@ -144,7 +177,9 @@ def tasks() -> list[tuple]:
         for seed in SEEDS:
             found.append((classical, sweep, seed))
             if sweep == "training":
-                found += [(network, sweep, name, seed, int(n)) for name in NETWORKS for n in axis.values]
+                found += [
+                    (network, sweep, name, seed, int(n)) for name in NETWORKS for n in axis.values
+                ]
             else:
                 found += [(network, sweep, name, seed) for name in ("queries", "slots")]
     return found

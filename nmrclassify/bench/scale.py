@@ -39,8 +39,14 @@ from ._cost import cost, unsplit
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
 NO_TABLE = "not measured: the table is not there"
 SETTINGS: dict[str, tuple[Callable, list[dict]]] = {
-    "least squares": (LeastSquares, [{"blur": b, "power": p} for p in (0.0, 1.0) for b in (0.003, 0.006, 0.01, 0.02, 0.04)]),
-    "matching pursuit": (Pursuit, [{"window": w, "lines": n} for n in (0.0, 0.5) for w in (0.01, 0.03, 0.06, 0.1)]),
+    "least squares": (
+        LeastSquares,
+        [{"blur": b, "power": p} for p in (0.0, 1.0) for b in (0.003, 0.006, 0.01, 0.02, 0.04)],
+    ),
+    "matching pursuit": (
+        Pursuit,
+        [{"window": w, "lines": n} for n in (0.0, 0.5) for w in (0.01, 0.03, 0.06, 0.1)],
+    ),
 }
 
 
@@ -67,14 +73,18 @@ def library(kind: str, seed: int, compounds: int) -> tuple[Compounds, np.ndarray
         made = synthetic_compounds(SyntheticConfig(n_compounds=compounds), rng)
     else:
         everything = read_compounds(REAL).compounds
-        made = everything.select(np.sort(rng.choice(everything.n_compounds, compounds, replace=False)))
+        made = everything.select(
+            np.sort(rng.choice(everything.n_compounds, compounds, replace=False))
+        )
     return made, alike(made, FULL_AXIS)
 
 
 def mixture_of(kind: str, seed: int, number: int, jitter: float, plan: Plan) -> PeakMixture:
     """Return one of the mixtures."""
     compounds, _ = library(kind, seed, plan.compounds)
-    return draw(compounds, replace(plan.recipe, jitter=jitter), np.random.default_rng([seed, 1, number]))
+    return draw(
+        compounds, replace(plan.recipe, jitter=jitter), np.random.default_rng([seed, 1, number])
+    )
 
 
 def _network(kind: str, seed: int, jitter: float, plan: Plan) -> list[Score]:
@@ -103,16 +113,26 @@ def rounds(plan: Plan) -> dict[str, list[float]]:
         chances: list[list[np.ndarray]] = []
         truths = []
         for number in range(plan.rounds):
-            mixture = draw(compounds, replace(plan.recipe, jitter=jitter), np.random.default_rng([seed, 2, number]))
+            mixture = draw(
+                compounds,
+                replace(plan.recipe, jitter=jitter),
+                np.random.default_rng([seed, 2, number]),
+            )
             with torch.no_grad():
                 said = network(gather(templates, mixture.peaks))
             every = torch.arange(compounds.n_compounds).repeat_interleave(said.first.shape[1])
             judged = [(every, said.first.flatten())]
-            judged += [(look.compound, state["logit"]) for look, state in zip(said.looks, said.rounds)]
-            chances.append([-torch.expm1(compete(*one, compounds.n_compounds)[1]).numpy() for one in judged])
+            judged += [
+                (look.compound, state["logit"]) for look, state in zip(said.looks, said.rounds)
+            ]
+            chances.append(
+                [-torch.expm1(compete(*one, compounds.n_compounds)[1]).numpy() for one in judged]
+            )
             truths.append(np.isin(np.arange(compounds.n_compounds), mixture.present))
         truth, steps = np.concatenate(truths), [np.concatenate(step) for step in zip(*chances)]
-        found[f"{jitter:g}"] = [round(max(f1(step >= level, truth) for level in THRESHOLDS), 3) for step in steps]
+        found[f"{jitter:g}"] = [
+            round(max(f1(step >= level, truth) for level in THRESHOLDS), 3) for step in steps
+        ]
     return found
 
 
@@ -121,7 +141,10 @@ def _tuned(method: str, plan: Plan) -> tuple[Tuned, dict[float, Tuned]]:
     set_threads()
     make, settings = SETTINGS[method]
     mixtures = {
-        jitter: [mixture_of("synthetic", DEVELOPMENT[0], number, jitter, plan) for number in range(plan.development)]
+        jitter: [
+            mixture_of("synthetic", DEVELOPMENT[0], number, jitter, plan)
+            for number in range(plan.development)
+        ]
         for jitter in JITTERS
     }
     return tune(make, settings, library("synthetic", DEVELOPMENT[0], plan.compounds)[0], mixtures)
@@ -174,14 +197,22 @@ def _ask_file(plan: Plan) -> Callable[[], object]:
 def _ask_peer(method: str, setting: dict, plan: Plan) -> Callable[[], object]:
     compounds, _ = library("synthetic", plan.seeds[0], plan.compounds)
     mixture = mixture_of("synthetic", plan.seeds[0], 0, JITTERS[1], plan)
-    solve = Transport(compounds) if method == "optimal transport" else SETTINGS[method][0](compounds, **setting)
+    solve = (
+        Transport(compounds)
+        if method == "optimal transport"
+        else SETTINGS[method][0](compounds, **setting)
+    )
     return lambda: solve(mixture.peaks)
 
 
 def _row(kind: str, jitter: float, method: str, decided: str, figures: dict) -> dict:
     row = {"library": kind, "jitter": jitter, "method": method, "threshold_for": decided}
     for name, value in figures.items():
-        row |= {f"{name[:-9]}_low": value[0], f"{name[:-9]}_high": value[1]} if name.endswith("_interval") else {name: value}
+        row |= (
+            {f"{name[:-9]}_low": value[0], f"{name[:-9]}_high": value[1]}
+            if name.endswith("_interval")
+            else {name: value}
+        )
     return row
 
 
@@ -228,7 +259,15 @@ def measure(plan: Plan) -> dict:
         }  # fmt: skip
         for (kind, jitter), jobs in networks.items():
             scores = [job.result() for job in jobs]
-            rows.append(_row(kind, jitter, "network", "all jitters", _sum([_sum(of_seed) for of_seed in scores]).summary()))
+            rows.append(
+                _row(
+                    kind,
+                    jitter,
+                    "network",
+                    "all jitters",
+                    _sum([_sum(of_seed) for of_seed in scores]).summary(),
+                )
+            )
             some = _sum([_sum(of_seed[: plan.peers]) for of_seed in scores]).summary()
             rows.append(_row(kind, jitter, "network, same mixtures as peers", "all jitters", some))
             for decided in ("all jitters", "each jitter"):
@@ -236,11 +275,20 @@ def measure(plan: Plan) -> dict:
                     score = _sum([job.result() for job in classical[kind, jitter, method, decided]])
                     rows.append(_row(kind, jitter, method, decided, score.summary()))
             if transport:
-                at_each = [_sum(list(scores)) for scores in zip(*(job.result() for job in transported[kind, jitter]))]
-                best = max((score.summary() for score in at_each), key=lambda figures: figures["f1"])
-                rows.append(_row(kind, jitter, "optimal transport", "each jitter, afterwards", best))
+                at_each = [
+                    _sum(list(scores))
+                    for scores in zip(*(job.result() for job in transported[kind, jitter]))
+                ]
+                best = max(
+                    (score.summary() for score in at_each), key=lambda figures: figures["f1"]
+                )
+                rows.append(
+                    _row(kind, jitter, "optimal transport", "each jitter, afterwards", best)
+                )
                 same = _sum(scores[0][:transport]).summary()
-                rows.append(_row(kind, jitter, "network, same mixtures as transport", "all jitters", same))
+                rows.append(
+                    _row(kind, jitter, "network, same mixtures as transport", "all jitters", same)
+                )
         bar.close()
     # One after the other, with nothing else running.
     costs = {
@@ -256,7 +304,14 @@ def measure(plan: Plan) -> dict:
         method: {str(jitter): vars(found) for jitter, found in {"all": one, **each}.items()}
         for method, (one, each) in tuned.items()
     }
-    return {"plan": asdict(plan), "notes": notes, "f1_after_each_round": rounds(plan), "tuned": settings, "one_mixture": costs, "table": rows}
+    return {
+        "plan": asdict(plan),
+        "notes": notes,
+        "f1_after_each_round": rounds(plan),
+        "tuned": settings,
+        "one_mixture": costs,
+        "table": rows,
+    }
 
 
 def run() -> dict:

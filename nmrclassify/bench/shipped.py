@@ -13,7 +13,10 @@ def run() -> dict:
     results = []
     for seed in SEEDS:
         mixtures = model.dataset.test_mixtures(seed, DRAWS)
-        results.append({"seed": seed} | evaluate(model.model, mixtures, model.training.reconstruction_weight).summary())
+        results.append(
+            {"seed": seed}
+            | evaluate(model.model, mixtures, model.training.reconstruction_weight).summary()
+        )
     keys = ("compound_accuracy", "exact_match", "si_sdr_improvement_db")
     means = {f"mean_{key}": round(sum(r[key] for r in results) / len(results), 4) for key in keys}
     return means | {"steps": model.step, "parameters": model.model.n_parameters, "seeds": results}

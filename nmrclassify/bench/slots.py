@@ -18,6 +18,10 @@ def run() -> dict:
         while not trainer.finished:
             trainer.advance()
         test = evaluate(trainer.model, trainer.dataset.test_mixtures()).summary()
-        runs.append({"seed": seed, "seconds": round(trainer.seconds, 1), "steps": trainer.step} | test)
+        runs.append(
+            {"seed": seed, "seconds": round(trainer.seconds, 1), "steps": trainer.step} | test
+        )
     keys = ("seconds", "compound_accuracy", "exact_match", "si_sdr_improvement_db")
-    return {f"mean_{key}": round(statistics.mean(run[key] for run in runs), 4) for key in keys} | {"runs": runs}
+    return {f"mean_{key}": round(statistics.mean(run[key] for run in runs), 4) for key in keys} | {
+        "runs": runs
+    }

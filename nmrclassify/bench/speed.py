@@ -56,7 +56,9 @@ def multiply_adds(config: NetworkConfig, n_masks: int) -> int:
     total = length * config.n_filters * width + length * width * n_masks * config.n_filters
     for i, dilation in enumerate(config.dilations):
         reach = config.kernel // 2
-        taps = sum(max(0, length - abs(tap) * dilation) for tap in range(-reach, reach + 1))  # none past the ends
+        taps = sum(
+            max(0, length - abs(tap) * dilation) for tap in range(-reach, reach + 1)
+        )  # none past the ends
         outputs = width if i == len(config.dilations) - 1 else 2 * width
         total += length * width * hidden + taps * hidden + length * hidden * outputs
     return total
@@ -90,11 +92,15 @@ def parity(config: NetworkConfig) -> dict[str, float]:
             copy_weights(separator, name, peer)
             off[name] = (peer(encoding) - ours).abs().max().item()
             if off[name] > 1e-5:
-                raise ValueError(f"{name} with our weights is {off[name]:.1e} off our masks; expected the same to 1e-5")
+                raise ValueError(
+                    f"{name} with our weights is {off[name]:.1e} off our masks; expected the same to 1e-5"
+                )
     return off
 
 
-def _contender(call: Callable[[Tensor], Tensor], model: nn.Module, encoding: Tensor) -> dict[str, Callable]:
+def _contender(
+    call: Callable[[Tensor], Tensor], model: nn.Module, encoding: Tensor
+) -> dict[str, Callable]:
     """Return a training step and an inference on a batch."""
     optimiser = torch.optim.AdamW(model.parameters())
     target = torch.rand_like(call(encoding).detach())
@@ -115,8 +121,12 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
     """Time our separator and the peers; returns a row for training and one for inference."""
     encoding = torch.randn(batch, config.n_filters, config.n_positions)
     separator = Separator(config, MASKS)
-    contenders = {"ours": _contender(_ours(separator), separator, encoding.transpose(1, 2).contiguous())}
-    contenders |= {name: _contender(peer, peer, encoding) for name, peer in available(config, MASKS)[0].items()}
+    contenders = {
+        "ours": _contender(_ours(separator), separator, encoding.transpose(1, 2).contiguous())
+    }
+    contenders |= {
+        name: _contender(peer, peer, encoding) for name, peer in available(config, MASKS)[0].items()
+    }
     seconds = {what: {name: [] for name in contenders} for what in ("training", "inference")}
     peak, order = 0.0, list(contenders)
     for turn in range(REPEATS[batch] + 2):
@@ -131,13 +141,25 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
     rows = []
     for what, times in seconds.items():
         row = {"threads": threads, "batch": batch, "what": what}
-        row |= {f"{name}_per_second": round(batch / statistics.median(taken)) for name, taken in times.items()}
+        row |= {
+            f"{name}_per_second": round(batch / statistics.median(taken))
+            for name, taken in times.items()
+        }
         for name in contenders:
             if name != "ours":
-                ratio = statistics.median(theirs / ours for theirs, ours in zip(times[name], times["ours"]))
+                ratio = statistics.median(
+                    theirs / ours for theirs, ours in zip(times[name], times["ours"])
+                )
                 row[f"over_{name}"] = round(ratio, 2)
-        work = multiply_adds(config, MASKS) * (3 if what == "training" else 1) * batch / statistics.median(times["ours"])
-        rows.append(row | {"share_of_peak": round(work / peak, 3), "peak_gflops": round(2 * peak / 1e9, 1)})
+        work = (
+            multiply_adds(config, MASKS)
+            * (3 if what == "training" else 1)
+            * batch
+            / statistics.median(times["ours"])
+        )
+        rows.append(
+            row | {"share_of_peak": round(work / peak, 3), "peak_gflops": round(2 * peak / 1e9, 1)}
+        )
     return rows
 
 
@@ -158,7 +180,10 @@ def _networks(threads: int, batch: int) -> list[dict]:
                     taken.append(value)
     rows = []
     for kind, times in seconds.items():
-        rates = {f"{what}_per_second": round(batch / statistics.median(taken)) for what, taken in times.items()}
+        rates = {
+            f"{what}_per_second": round(batch / statistics.median(taken))
+            for what, taken in times.items()
+        }
         rows.append({"threads": threads, "batch": batch, "network": kind} | rates)
     return rows
 

@@ -5,7 +5,12 @@ import time
 
 from ._browser import chromium, server, wait_for_figure
 
-PAGES = (("Masks", "Masks"), ("Evaluate", "Evaluate"), ("Mixtures", "Mixtures"), ("Separation", "Separation and classes"))
+PAGES = (
+    ("Masks", "Masks"),
+    ("Evaluate", "Evaluate"),
+    ("Mixtures", "Mixtures"),
+    ("Separation", "Separation and classes"),
+)
 STEPS = 400
 
 
@@ -23,7 +28,9 @@ def _change_page(page, link: str, title: str) -> float:
     page.get_by_test_id("stSidebar").get_by_role("link", name=link).click()
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
     wait_for_figure(page)
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     return time.perf_counter() - began
 
 
@@ -53,6 +60,9 @@ def run() -> dict:
         seconds["training_and_drawing"] = _measure(third, 2)
         for page in trainers:
             page.get_by_text("Finished at step").first.wait_for(timeout=15 * 60_000)
-    figures = {f"{name}_seconds_median": round(statistics.median(times), 2) for name, times in seconds.items()}
+    figures = {
+        f"{name}_seconds_median": round(statistics.median(times), 2)
+        for name, times in seconds.items()
+    }
     figures |= {f"{name}_seconds_max": round(max(times), 2) for name, times in seconds.items()}
     return figures | {"trainings_finished": len(trainers), "steps_each": STEPS}

@@ -1,12 +1,38 @@
 """Guided lessons: each claim in them is computed by the package's own code when the lesson runs."""
 
-from . import accuracy, classical, dilation, mask, memory, mixture, number, order, overlap, reshape, shifts, softmax
+from . import (
+    accuracy,
+    classical,
+    dilation,
+    mask,
+    memory,
+    mixture,
+    number,
+    order,
+    overlap,
+    reshape,
+    shifts,
+    softmax,
+)
 from .lesson import Claim, Facts, Lesson, Report, Step
 
 # In teaching order.
 LESSONS: dict[str, Lesson] = {
     module.LESSON.name: module.LESSON
-    for module in (mixture, mask, order, softmax, reshape, memory, dilation, overlap, number, shifts, classical, accuracy)
+    for module in (
+        mixture,
+        mask,
+        order,
+        softmax,
+        reshape,
+        memory,
+        dilation,
+        overlap,
+        number,
+        shifts,
+        classical,
+        accuracy,
+    )
 }
 
 __all__ = ["LESSONS", "Claim", "Facts", "Lesson", "Report", "Step", "lesson"]

@@ -52,7 +52,9 @@ def over_epochs(report: Report) -> Facts:
     """Train slots on the ten mixtures of the preset "original", and count after each epoch as was done in 2022."""
     data = build("original", SEED)
     config = short(batch_size=SIZE, steps=EPOCHS)
-    _, history = train(data, config, NO_FAULTS, SEED, counted(report, EPOCHS, "training, epoch after epoch"), 1)
+    _, history = train(
+        data, config, NO_FAULTS, SEED, counted(report, EPOCHS, "training, epoch after epoch"), 1
+    )
     shares = np.array([row["right"] for row in history])
     n = data.config.n_sources
     return {
@@ -71,10 +73,14 @@ def _guesses(f: Facts) -> tuple[float, float, float]:
 
 
 LESSON = Lesson(
-    "accuracy", "What 82.9 % accuracy meant", "You will know which questions to ask when somebody tells you an accuracy.",
+    "accuracy",
+    "What 82.9 % accuracy meant",
+    "You will know which questions to ask when somebody tells you an accuracy.",
     (
         Step(
-            "A share of what?", "pages/evaluate.py", {},
+            "A share of what?",
+            "pages/evaluate.py",
+            {},
             lambda f: (
                 f"In 2022 the first public version of this network reported a test accuracy of {f['reported']['sgd']:.4f}. "
                 "It had divided the number of **compounds** named right by the number of **mixtures**. Each mixture holds "
@@ -93,15 +99,20 @@ LESSON = Lesson(
                     lambda f: f["most"] == f["n"] == 3,
                 ),
             ),
-            counted_then, 0.2,
+            counted_then,
+            0.2,
         ),
         Step(
-            "Per compound", "pages/lessons.py", {},
+            "Per compound",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "The three bars are the accuracies reported in 2022, for three **optimisers** (ways to adjust the "
                 "weights). To get the share of compounds, divide compounds by compounds."
             ),
-            f"What share of the compounds was right for the {REPORTED['sgd']:.1%} of SGD?".replace("%", " %"),
+            f"What share of the compounds was right for the {REPORTED['sgd']:.1%} of SGD?".replace(
+                "%", " %"
+            ),
             lambda f: tuple(f"{100 * value:.1f} %" for value in _guesses(f)),
             lambda f: int(np.argmin(np.abs(np.array(_guesses(f)) - f["reported"]["sgd"] / f["n"]))),
             lambda f: (
@@ -116,17 +127,27 @@ LESSON = Lesson(
                     lambda f: abs(max(f["per compound"].values()) - 0.2762) < 1e-4,
                 ),
             ),
-            counted_then, 0.2,
+            counted_then,
+            0.2,
             lambda f, theme: bars(
-                list(OPTIMISERS.values()), {"reported": np.array([f["reported"][name] for name in OPTIMISERS])}, "optimiser",
-                "accuracy reported in 2022", theme, per_cent=True,
+                list(OPTIMISERS.values()),
+                {"reported": np.array([f["reported"][name] for name in OPTIMISERS])},
+                "optimiser",
+                "accuracy reported in 2022",
+                theme,
+                per_cent=True,
             ),
-            lambda f: "Bars of the reported accuracy: " + ", ".join(
-                f"{OPTIMISERS[name]} {share(value)}" for name, value in f["reported"].items()
+            lambda f: (
+                "Bars of the reported accuracy: "
+                + ", ".join(
+                    f"{OPTIMISERS[name]} {share(value)}" for name, value in f["reported"].items()
+                )
             ),
         ),
         Step(
-            "Averaged over what?", "pages/lessons.py", {},
+            "Averaged over what?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "There was a second peculiarity: the figure was averaged over all **epochs**, that is, all rounds of "
                 f"training, the first clumsy ones as well. Here a network was just trained for {EPOCHS} epochs on ten "
@@ -135,7 +156,13 @@ LESSON = Lesson(
             ),
             "What would have been printed for this training in 2022?",
             lambda f: (share(f["end"]), share(f["mean"]), share(f["printed"])),
-            lambda f: int(np.argmin(np.abs(np.array([f["end"], f["mean"], f["printed"]]) - f["n"] * f["shares"].mean()))),
+            lambda f: int(
+                np.argmin(
+                    np.abs(
+                        np.array([f["end"], f["mean"], f["printed"]]) - f["n"] * f["shares"].mean()
+                    )
+                )
+            ),
             lambda f: (
                 f"At the end {share(f['end'])} are right; the mean over the epochs is {share(f['mean'])}, and times "
                 f"{f['n']} that makes {share(f['printed'])}. One number with two mistakes, one of which makes it larger "
@@ -154,15 +181,23 @@ LESSON = Lesson(
                     lambda f: abs(f["printed"] - f["n"] * f["mean"]) < 1e-9,
                 ),
             ),
-            over_epochs, 2.5,
+            over_epochs,
+            2.5,
             lambda f, theme: lines(
-                {"after each epoch": (f["epochs"], f["shares"])}, "epoch", "compounds right, unseen mixtures", theme,
+                {"after each epoch": (f["epochs"], f["shares"])},
+                "epoch",
+                "compounds right, unseen mixtures",
+                theme,
                 per_cent=True,
             ),
-            lambda f: f"Curve of the compounds right over {EPOCHS} epochs, rising to {share(f['end'])}",
+            lambda f: (
+                f"Curve of the compounds right over {EPOCHS} epochs, rising to {share(f['end'])}"
+            ),
         ),
         Step(
-            "Compared with what?", "pages/lessons.py", {},
+            "Compared with what?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "The last question is what one gets for nothing. A lazy method always names the three compounds that are "
                 "commonest in the ten training mixtures, whatever it is shown. The bars show the shares of compounds "
@@ -171,7 +206,9 @@ LESSON = Lesson(
             ),
             "How good were the figures of 2022, compared with the lazy method?",
             lambda f: ("All were better", "Not one was better", "Only the best one was better"),
-            lambda f: {3: 0, 0: 1}.get(sum(value > f["lazy"] for value in f["per compound"].values()), 2),
+            lambda f: {3: 0, 0: 1}.get(
+                sum(value > f["lazy"] for value in f["per compound"].values()), 2
+            ),
             lambda f: (
                 f"The lazy method gets {share(f['lazy'])} (the seeds: {several(f['lazy seeds'])}), so none was better. To "
                 "be fair: if an output counted as right only in the place of its compound on the list, which we suppose "
@@ -187,19 +224,32 @@ LESSON = Lesson(
                     lambda f: max(f["per compound"].values()) < f["lazy"],
                 ),
                 Claim(
-                    lambda f: f"Counted place by place, the lazy method gets a third of that: {share(f['in place'])}.",
+                    lambda f: (
+                        f"Counted place by place, the lazy method gets a third of that: {share(f['in place'])}."
+                    ),
                     lambda f: abs(f["in place"] - f["lazy"] / 3) < 1e-9,
                 ),
             ),
-            counted_then, 0.2,
+            counted_then,
+            0.2,
             lambda f, theme: bars(
                 [*OPTIMISERS.values(), "lazy"],
-                {"compounds right": np.array([*(f["per compound"][name] for name in OPTIMISERS), f["lazy"]])},
-                "optimiser in 2022, and the lazy method", "share of compounds right", theme, y_range=(0, 0.4), per_cent=True,
+                {
+                    "compounds right": np.array(
+                        [*(f["per compound"][name] for name in OPTIMISERS), f["lazy"]]
+                    )
+                },
+                "optimiser in 2022, and the lazy method",
+                "share of compounds right",
+                theme,
+                y_range=(0, 0.4),
+                per_cent=True,
             ),
             lambda f: (
-                "Bars of the share of compounds right: " + ", ".join(
-                    f"{OPTIMISERS[name]} {share(value)}" for name, value in f["per compound"].items()
+                "Bars of the share of compounds right: "
+                + ", ".join(
+                    f"{OPTIMISERS[name]} {share(value)}"
+                    for name, value in f["per compound"].items()
                 )
                 + f", lazy method {share(f['lazy'])}"
             ),

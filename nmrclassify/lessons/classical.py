@@ -38,13 +38,20 @@ def exactly(report: Report) -> Facts:
     for seed in NEW:
         other = build("quick", seed)
         unseen = other.test_mixtures()
-        found = counts_from_amounts(nnls(unseen.areas, other.library), False, number=other.config.n_sources)
+        found = counts_from_amounts(
+            nnls(unseen.areas, other.library), False, number=other.config.n_sources
+        )
         fresh.append(shares_right(found, unseen.counts)[0])
     right: dict[str, list] = {"network": [], "least squares": []}
     for i, noise in enumerate(NOISES):
         report(0.6 + 0.1 * i, f"noise {noise:g}")
         config = replace(data.config, noise=noise)
-        noisy = mix(library, np.repeat(data.test, DRAWS, axis=0), config, generator(SEED, "test", int(1000 * noise)))
+        noisy = mix(
+            library,
+            np.repeat(data.test, DRAWS, axis=0),
+            config,
+            generator(SEED, "test", int(1000 * noise)),
+        )
         found = network_counts(seen.checkpoint.model, noisy, config.n_sources)
         right["network"].append(shares_right(found, noisy.counts)[0])
         found = counts_from_amounts(nnls(noisy.areas, library), False, number=config.n_sources)
@@ -80,10 +87,14 @@ def _joined(values: list[float]) -> str:
 
 
 LESSON = Lesson(
-    "classical", "When no network is needed", "You will know when solving equations beats training a network.",
+    "classical",
+    "When no network is needed",
+    "You will know when solving equations beats training a network.",
     (
         Step(
-            "Equations instead of training", "pages/mixtures.py", STATE,
+            "Equations instead of training",
+            "pages/mixtures.py",
+            STATE,
             lambda f: (
                 "The mixture is a sum: amount of ethanol times ethanol's pattern, plus amount of lactate times lactate's "
                 "pattern, and so on. Every cell of the map, peak by position, gives one such equation. The unknowns are "
@@ -99,21 +110,30 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"{f['equations']} equations, {f['unknowns']} unknowns, rank {f['rank']}.",
+                    lambda f: (
+                        f"{f['equations']} equations, {f['unknowns']} unknowns, rank {f['rank']}."
+                    ),
                     lambda f: f["rank"] == f["unknowns"] < f["equations"],
                 ),
             ),
-            exactly, 2.0,
+            exactly,
+            2.0,
         ),
         Step(
-            "The exact amounts", "pages/separation.py", STATE,
+            "The exact amounts",
+            "pages/separation.py",
+            STATE,
             lambda f: (
                 "**Least squares** solves these equations as well as can be, with no amount below zero. The mixture "
                 f"really holds {_joined(f['true'])} of {', '.join(f['names'])}. Look at the network's amounts in the table "
                 f"*How much of each?*: {_joined(f['network'])}."
             ),
             "What does least squares find?",
-            lambda f: (_joined(f["network"]), _joined([1.0] * len(f["names"])), _joined(f["solved"])),
+            lambda f: (
+                _joined(f["network"]),
+                _joined([1.0] * len(f["names"])),
+                _joined(f["solved"]),
+            ),
             lambda f: 2 if f["off"] < 1e-4 else 0,
             lambda f: (
                 f"{_joined(f['solved'])}: exact but for rounding (off by at most {f['off']:.0e}), and 0 for the others. "
@@ -122,18 +142,25 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"Least squares is off by at most {f['worst']:.0e} in {f['mixtures']} clean mixtures.",
+                    lambda f: (
+                        f"Least squares is off by at most {f['worst']:.0e} in {f['mixtures']} clean mixtures."
+                    ),
                     lambda f: f["worst"] < 1e-4 and f["off"] < 1e-4,
                 ),
                 Claim(
-                    lambda f: f"The network's amounts are off by up to {f['network off']:.2f} in the mixture shown.",
+                    lambda f: (
+                        f"The network's amounts are off by up to {f['network off']:.2f} in the mixture shown."
+                    ),
                     lambda f: f["network off"] > 100 * f["off"],
                 ),
             ),
-            exactly, 2.0,
+            exactly,
+            2.0,
         ),
         Step(
-            "A new library", "pages/robustness.py", {"preset": "quick", "seed": "1", "model": "untrained"},
+            "A new library",
+            "pages/robustness.py",
+            {"preset": "quick", "seed": "1", "model": "untrained"},
             lambda f: (
                 "These are other compounds: a random library. The network shown here is untrained, since the shipped one "
                 "knows only its own ten compounds. It would have to be trained for these (the shipped one took "
@@ -156,10 +183,13 @@ LESSON = Lesson(
                     lambda f: min(f["fresh"]) == 1,
                 ),
             ),
-            exactly, 2.0,
+            exactly,
+            2.0,
         ),
         Step(
-            "And with noise?", "pages/lessons.py", {},
+            "And with noise?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "Now each peak area gets random **noise**, a little up or down. The axis shows its size (standard "
                 "deviation); a single hydrogen has area 1. The shipped network and least squares get the same "
@@ -169,8 +199,11 @@ LESSON = Lesson(
             f"Which is better at noise {NOISES[2]:g}?",
             lambda f: ("The network: it has learnt about noise", "Least squares", "They are level"),
             lambda f: (
-                1 if _right(f, "least squares", NOISES[2]) > _right(f, "network", NOISES[2]) + 0.02
-                else 0 if _right(f, "network", NOISES[2]) > _right(f, "least squares", NOISES[2]) + 0.02 else 2
+                1
+                if _right(f, "least squares", NOISES[2]) > _right(f, "network", NOISES[2]) + 0.02
+                else 0
+                if _right(f, "network", NOISES[2]) > _right(f, "least squares", NOISES[2]) + 0.02
+                else 2
             ),
             lambda f: (
                 f"Least squares, with {share(_right(f, 'least squares', NOISES[2]))} of the mixtures wholly right against "
@@ -186,20 +219,31 @@ LESSON = Lesson(
                         f"{100 * (_right(f, 'least squares', NOISES[2]) - _right(f, 'network', NOISES[2])):.0f} points of "
                         "a hundred ahead of the shipped network."
                     ),
-                    lambda f: _right(f, "least squares", NOISES[2]) > _right(f, "network", NOISES[2]),
+                    lambda f: (
+                        _right(f, "least squares", NOISES[2]) > _right(f, "network", NOISES[2])
+                    ),
                 ),
                 Claim(
                     lambda f: "The network is not ahead at any of these noises.",
                     lambda f: bool((f["right"]["network"] <= f["right"]["least squares"]).all()),
                 ),
             ),
-            exactly, 2.0,
+            exactly,
+            2.0,
             lambda f, theme: bars(
-                [f"{noise:g}" for noise in NOISES], f["right"], "noise (peak area)", "mixtures wholly right", theme,
+                [f"{noise:g}" for noise in NOISES],
+                f["right"],
+                "noise (peak area)",
+                "mixtures wholly right",
+                theme,
                 per_cent=True,
             ),
-            lambda f: "Bars over noise: " + "; ".join(
-                f"{name} " + ", ".join(share(v) for v in values) for name, values in f["right"].items()
+            lambda f: (
+                "Bars over noise: "
+                + "; ".join(
+                    f"{name} " + ", ".join(share(v) for v in values)
+                    for name, values in f["right"].items()
+                )
             ),
         ),
     ),

@@ -31,7 +31,10 @@ class _Still(nn.Module):
         self.norm = norm
 
     def forward(self, x: Tensor) -> Tensor:  # (B, L, channels)
-        mean, spread = x.mean((1, 2), keepdim=True).detach(), x.std((1, 2), keepdim=True, unbiased=False).detach()
+        mean, spread = (
+            x.mean((1, 2), keepdim=True).detach(),
+            x.std((1, 2), keepdim=True, unbiased=False).detach(),
+        )
         return (x - mean) / (spread + 1e-5) * self.norm.weight + self.norm.bias
 
 
@@ -54,13 +57,18 @@ def influence(model: Network, still: bool, position: int, rng: np.random.Generat
     separator, config = copy.deepcopy(model.separator), model.config
     if still:
         for block in separator.blocks:
-            block.first_norm, block.second_norm = _Still(block.first_norm), _Still(block.second_norm)
+            block.first_norm, block.second_norm = (
+                _Still(block.first_norm),
+                _Still(block.second_norm),
+            )
         separator.norm = _Still(separator.norm)
     values = rng.normal(size=(DRAWS, config.n_positions, config.n_filters)).astype(np.float32)
     encoding = torch.from_numpy(values).requires_grad_(True)
     masks, _ = separator(encoding)  # (B, M, L, N)
     # Weighted at random: a plain sum could cancel.
-    weights = torch.from_numpy(rng.normal(size=(DRAWS, masks.shape[1], config.n_filters)).astype(np.float32))
+    weights = torch.from_numpy(
+        rng.normal(size=(DRAWS, masks.shape[1], config.n_filters)).astype(np.float32)
+    )
     (masks[:, :, position] * weights).sum().backward()
     felt = encoding.grad.square().mean((0, 2)).sqrt().numpy()
     return felt / felt.max()
@@ -93,7 +101,9 @@ def seen_positions(report: Report) -> Facts:
     reach = {name: np.flatnonzero(values > 0) for name, values in felt.items()}
     offsets = np.arange(POSITIONS) - POSITIONS // 2
     outside = np.delete(free, reach[DILATED])
-    far = np.flatnonzero(np.abs(offsets) < toy.config.n_positions)  # from one end of the toy's axis to the other
+    far = np.flatnonzero(
+        np.abs(offsets) < toy.config.n_positions
+    )  # from one end of the toy's axis to the other
     report(1.0, "done")
     return {
         "offsets": offsets,
@@ -101,9 +111,14 @@ def seen_positions(report: Report) -> Facts:
         "free": free,
         "kernel": config.kernel,
         "dilations": config.dilations,
-        "nominal": {DILATED: config.receptive_field, PLAIN: 1 + len(config.dilations) * (config.kernel - 1)},
+        "nominal": {
+            DILATED: config.receptive_field,
+            PLAIN: 1 + len(config.dilations) * (config.kernel - 1),
+        },
         "measured": {name: int(where[-1] - where[0] + 1) for name, where in reach.items()},
-        "holes": {name: int(where[-1] - where[0] + 1 - len(where)) for name, where in reach.items()},
+        "holes": {
+            name: int(where[-1] - where[0] + 1 - len(where)) for name, where in reach.items()
+        },
         "two blocks": int((few > 0).sum()),
         "one stack": 1 + sum(config.dilations[: config.n_layers]) * (config.kernel - 1),
         "outside": float(outside.max()),
@@ -122,10 +137,14 @@ def _blocks_needed(f: Facts) -> int:
 
 
 LESSON = Lesson(
-    "dilation", "What dilation sees", "You will know how far a network can look along the axis, and how one measures that.",
+    "dilation",
+    "What dilation sees",
+    "You will know how far a network can look along the axis, and how one measures that.",
     (
         Step(
-            "A small window", "pages/lessons.py", {},
+            "A small window",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"A **convolution** with a **kernel** of {f['kernel']} computes each new value from {f['kernel']} old "
                 "ones: the position itself and its two neighbours. The next layer does the same with what the first has "
@@ -133,7 +152,9 @@ LESSON = Lesson(
             ),
             "On how many positions does a value depend after two such layers?",
             lambda f: tuple(str(n) for n in (f["kernel"], f["two blocks"], f["kernel"] ** 2)),
-            lambda f: (f["kernel"], 1 + 2 * (f["kernel"] - 1), f["kernel"] ** 2).index(f["two blocks"]),
+            lambda f: (f["kernel"], 1 + 2 * (f["kernel"] - 1), f["kernel"] ** 2).index(
+                f["two blocks"]
+            ),
             lambda f: (
                 f"On {f['two blocks']}: each layer adds one position on either side. We measured it, too: only "
                 f"{f['two blocks']} positions change the result of two layers of the real network. This number is the "
@@ -141,14 +162,19 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"Two layers without dilation see {f['two blocks']} positions, measured by gradients.",
+                    lambda f: (
+                        f"Two layers without dilation see {f['two blocks']} positions, measured by gradients."
+                    ),
                     lambda f: f["two blocks"] == 1 + 2 * (f["kernel"] - 1),
                 ),
             ),
-            seen_positions, 1.0,
+            seen_positions,
+            1.0,
         ),
         Step(
-            "Gaps that double", "pages/lessons.py", {},
+            "Gaps that double",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "**Dilation** leaves gaps: with dilation 4, the kernel looks at a position and at those 4 before and 4 "
                 f"behind it. The network's {f['blocks']} layers have the dilations {', '.join(map(str, f['dilations']))}. "
@@ -156,7 +182,13 @@ LESSON = Lesson(
             ),
             "On how many positions does a mask value depend?",
             lambda f: tuple(
-                str(n) for n in (f["nominal"][PLAIN], f["one stack"], f["nominal"][DILATED], 3 * f["nominal"][DILATED])
+                str(n)
+                for n in (
+                    f["nominal"][PLAIN],
+                    f["one stack"],
+                    f["nominal"][DILATED],
+                    3 * f["nominal"][DILATED],
+                )
             ),
             lambda f: 2 if f["measured"][DILATED] == f["nominal"][DILATED] else 0,
             lambda f: (
@@ -172,10 +204,13 @@ LESSON = Lesson(
                     lambda f: f["nominal"][DILATED] == f["measured"][DILATED],
                 ),
             ),
-            seen_positions, 1.0,
+            seen_positions,
+            1.0,
         ),
         Step(
-            "With and without", "pages/lessons.py", {},
+            "With and without",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"We ask a network on a long axis of {POSITIONS} positions: if the encoding changes a little here, how "
                 "much do the masks in the middle change? That is a **gradient**. The curves show it for dilations as "
@@ -192,19 +227,29 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"Measured: {f['measured'][DILATED]} positions with dilation, {f['measured'][PLAIN]} without.",
+                    lambda f: (
+                        f"Measured: {f['measured'][DILATED]} positions with dilation, {f['measured'][PLAIN]} without."
+                    ),
                     lambda f: f["measured"] == f["nominal"] and not any(f["holes"].values()),
                 ),
                 Claim(
-                    lambda f: f"Only with dilation does it reach {f['toy'] - 1} positions to either side.",
+                    lambda f: (
+                        f"Only with dilation does it reach {f['toy'] - 1} positions to either side."
+                    ),
                     lambda f: f["reaches across"][DILATED] and not f["reaches across"][PLAIN],
                 ),
             ),
-            seen_positions, 1.0,
+            seen_positions,
+            1.0,
             lambda f, theme: lines(
-                {name: (f["offsets"], np.where(values > 0, values, np.nan)) for name, values in f["felt"].items()},
+                {
+                    name: (f["offsets"], np.where(values > 0, values, np.nan))
+                    for name, values in f["felt"].items()
+                },
                 "positions from the middle",
-                "influence on the masks", theme, logarithmic=True,
+                "influence on the masks",
+                theme,
+                logarithmic=True,
             ),
             lambda f: (
                 f"Curves of the influence: {f['measured'][DILATED]} positions with dilation, {f['measured'][PLAIN]} "
@@ -212,7 +257,9 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "The wall has a gap", "pages/lessons.py", {},
+            "The wall has a gap",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "So far we held one thing fixed: the **global norm**. Between layers it subtracts the mean of all values "
                 "and divides by their spread, over the whole axis. The dashed curve is the same network with the norm set "
@@ -235,13 +282,20 @@ LESSON = Lesson(
                     lambda f: f["everywhere"] and 0 < f["outside"] < 0.1,
                 ),
             ),
-            seen_positions, 1.0,
+            seen_positions,
+            1.0,
             lambda f, theme: lines(
                 {
-                    "norm held fixed": (f["offsets"], np.where(f["felt"][DILATED] > 0, f["felt"][DILATED], np.nan)),
+                    "norm held fixed": (
+                        f["offsets"],
+                        np.where(f["felt"][DILATED] > 0, f["felt"][DILATED], np.nan),
+                    ),
                     "norm free": (f["offsets"], f["free"]),
                 },
-                "positions from the middle", "influence on the masks", theme, logarithmic=True,
+                "positions from the middle",
+                "influence on the masks",
+                theme,
+                logarithmic=True,
             ),
             lambda f: (
                 f"Curves of the influence: with the norm held fixed {f['measured'][DILATED]} positions, with the norm free "
@@ -249,7 +303,9 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "On the short axis", "pages/inside.py", STATE | {"position": str(PLACE)},
+            "On the short axis",
+            "pages/inside.py",
+            STATE | {"position": str(PLACE)},
             lambda f: (
                 f"The shipped network has only {f['toy']} positions. Scroll to *What a place can see, and what it does "
                 "see*. Each row is a stage of the network, and the orange frame what convolutions can bring to position "
@@ -279,7 +335,8 @@ LESSON = Lesson(
                     lambda f: f["toy felt"] == f["toy"],
                 ),
             ),
-            seen_positions, 1.0,
+            seen_positions,
+            1.0,
         ),
     ),
 )

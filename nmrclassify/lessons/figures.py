@@ -10,8 +10,14 @@ LEGEND = {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0, "traceorder"
 
 
 def lines(
-    curves: dict[str, tuple[np.ndarray, np.ndarray]], x: str, y: str, theme: Theme, levels: dict[str, float] | None = None,
-    per_cent: bool = False, logarithmic: bool = False, y_range: tuple[float, float] | None = None,
+    curves: dict[str, tuple[np.ndarray, np.ndarray]],
+    x: str,
+    y: str,
+    theme: Theme,
+    levels: dict[str, float] | None = None,
+    per_cent: bool = False,
+    logarithmic: bool = False,
+    y_range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw curves over one axis, told apart by colour, dashes and name.
 
@@ -34,7 +40,11 @@ def lines(
     shown = "%{y:.0%}" if per_cent else "%{y:.3g}"
     traces = [
         {
-            "type": "scatter", "mode": "lines+markers" if len(values) < 12 else "lines", "name": name, "x": at, "y": values,
+            "type": "scatter",
+            "mode": "lines+markers" if len(values) < 12 else "lines",
+            "name": name,
+            "x": at,
+            "y": values,
             "line": {"color": OUTPUT_COLOURS[i % 8], "dash": DASHES[i % 4], "width": 2},
             "hovertemplate": f"{name}: {shown} at %{{x:.4g}}<extra></extra>",
         }
@@ -43,12 +53,19 @@ def lines(
     ends = [min(at[0] for at, _ in curves.values()), max(at[-1] for at, _ in curves.values())]
     traces += [
         {
-            "type": "scatter", "mode": "lines", "name": name, "x": ends, "y": [height, height], "hoverinfo": "skip",
+            "type": "scatter",
+            "mode": "lines",
+            "name": name,
+            "x": ends,
+            "y": [height, height],
+            "hoverinfo": "skip",
             "line": {"color": theme.text, "dash": "dot", "width": 1},
         }
         for name, height in (levels or {}).items()
     ]
-    vertical = {"title": {"text": y}} | ({"type": "log", "exponentformat": "power"} if logarithmic else {})
+    vertical = {"title": {"text": y}} | (
+        {"type": "log", "exponentformat": "power"} if logarithmic else {}
+    )
     if per_cent:
         vertical |= {"tickformat": ".0%", "range": [-0.02, 1.03]}
     if y_range is not None:
@@ -57,9 +74,14 @@ def lines(
 
 
 def bars(
-    groups: list[str], series: dict[str, np.ndarray], x: str, y: str, theme: Theme,
+    groups: list[str],
+    series: dict[str, np.ndarray],
+    x: str,
+    y: str,
+    theme: Theme,
     errors: dict[str, np.ndarray] | None = None,
-    per_cent: bool = False, y_range: tuple[float, float] | None = None,
+    per_cent: bool = False,
+    y_range: tuple[float, float] | None = None,
 ) -> go.Figure:
     """Draw bars side by side, one colour a series, with the number above each.
 
@@ -83,20 +105,44 @@ def bars(
     for i, (name, heights) in enumerate(series.items()):
         text = [f"{100 * v:.0f}" if per_cent else f"{v:.3g}" for v in heights]
         trace = {
-            "type": "bar", "name": name, "x": groups, "y": heights, "marker": {"color": OUTPUT_COLOURS[i % 8]}, "text": text,
-            "textposition": "outside", "cliponaxis": False, "hovertemplate": f"{name}, %{{x}}: %{{text}}<extra></extra>",
+            "type": "bar",
+            "name": name,
+            "x": groups,
+            "y": heights,
+            "marker": {"color": OUTPUT_COLOURS[i % 8]},
+            "text": text,
+            "textposition": "outside",
+            "cliponaxis": False,
+            "hovertemplate": f"{name}, %{{x}}: %{{text}}<extra></extra>",
         }
         if errors:
             low, high = errors[name]
-            spread = {"type": "data", "array": high, "symmetric": False, "arrayminus": low, "thickness": 1, "width": 3}
+            spread = {
+                "type": "data",
+                "array": high,
+                "symmetric": False,
+                "arrayminus": low,
+                "thickness": 1,
+                "width": 3,
+            }
             # A number above the bar would stand across the line of its spread.
-            trace |= {"error_y": spread | {"color": theme.text}, "textposition": "inside", "insidetextanchor": "start"}
+            trace |= {
+                "error_y": spread | {"color": theme.text},
+                "textposition": "inside",
+                "insidetextanchor": "start",
+            }
         traces.append(trace)
-    vertical = {"title": {"text": y}} | ({"tickformat": ".0%", "range": [0, 1.08]} if per_cent else {})
+    vertical = {"title": {"text": y}} | (
+        {"tickformat": ".0%", "range": [0, 1.08]} if per_cent else {}
+    )
     if y_range is not None:
         vertical["range"] = list(y_range)
     return _with_legend(
-        traces, theme, 330, barmode="group", bargap=0.25,
+        traces,
+        theme,
+        330,
+        barmode="group",
+        bargap=0.25,
         xaxis={"title": {"text": x}, "showgrid": False, "type": "category"},
         yaxis=vertical,
     )
@@ -107,6 +153,11 @@ def _with_legend(traces: list[dict], theme: Theme, height: int, **layout) -> go.
     several = len(traces) > 1
     margin = {"b": 60 + 20 * len(traces)} if several else {}
     return finish(
-        traces, theme, height + (20 * len(traces) if several else 0), showlegend=several, legend=LEGEND, margin=margin,
+        traces,
+        theme,
+        height + (20 * len(traces) if several else 0),
+        showlegend=several,
+        legend=LEGEND,
+        margin=margin,
         **layout,
     )

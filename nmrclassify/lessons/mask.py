@@ -11,7 +11,11 @@ from .wording import share
 PAGE = "pages/masks.py"
 # Strong, and with a mask that is neither open nor closed; of ethanol, the first compound.
 CELL = Cell(0, 9, 3)
-FRAMED = {"output": str(CELL.output + 1), "filter": str(CELL.filter), "position": str(CELL.position)}
+FRAMED = {
+    "output": str(CELL.output + 1),
+    "filter": str(CELL.filter),
+    "position": str(CELL.position),
+}
 WHERE = 3.54  # ppm: glycine's singlet, and ethanol's quartet in the same position
 
 
@@ -50,10 +54,14 @@ def masks_and_what_they_pass(report: Report) -> Facts:
 
 
 LESSON = Lesson(
-    "mask", "Reading a mask", "You will know what a mask does, where it means nothing, and how to tell a good one.",
+    "mask",
+    "Reading a mask",
+    "You will know what a mask does, where it means nothing, and how to tell a good one.",
     (
         Step(
-            "From 0 to 1", PAGE, STATE | FRAMED,
+            "From 0 to 1",
+            PAGE,
+            STATE | FRAMED,
             lambda f: (
                 "First the network turns the mixture into an **encoding**: a table of filters (rows) and positions "
                 "(columns). A **filter** reacts to one kind of peaks. For each compound it then makes a **mask**: one "
@@ -61,8 +69,14 @@ LESSON = Lesson(
                 f"strength {f['encoding']:.2f}, and the mask of output 1 is {f['mask']:.2f}."
             ),
             "How much of this cell gets through to output 1?",
-            lambda f: tuple(f"{part * f['encoding']:.2f}" for part in (1, f["mask"], 1 - f["mask"], 0)),
-            lambda f: int(np.argmin(np.abs(np.array([1, f["mask"], 1 - f["mask"], 0]) * f["encoding"] - f["passed"]))),
+            lambda f: tuple(
+                f"{part * f['encoding']:.2f}" for part in (1, f["mask"], 1 - f["mask"], 0)
+            ),
+            lambda f: int(
+                np.argmin(
+                    np.abs(np.array([1, f["mask"], 1 - f["mask"], 0]) * f["encoding"] - f["passed"])
+                )
+            ),
             lambda f: (
                 f"{f['encoding']:.2f} x {f['mask']:.2f} = {f['passed']:.2f}. A mask of 0 blocks a cell and a mask of 1 "
                 f"lets it through whole; this one, of output 1 ({f['names'][0]}), lets part of it through."
@@ -73,19 +87,28 @@ LESSON = Lesson(
                         "In all cells of all outputs, what gets through is encoding times mask (to "
                         f"{max(f['product'], 1e-7):.0e})."
                     ),
-                    lambda f: f["product"] < 1e-5 and abs(f["encoding"] * f["mask"] - f["passed"]) < 1e-5,
+                    lambda f: (
+                        f["product"] < 1e-5 and abs(f["encoding"] * f["mask"] - f["passed"]) < 1e-5
+                    ),
                 ),
             ),
-            masks_and_what_they_pass, 0.3,
+            masks_and_what_they_pass,
+            0.3,
         ),
         Step(
-            "Where nothing is", PAGE, STATE | {"silent": "yes"},
+            "Where nothing is",
+            PAGE,
+            STATE | {"silent": "yes"},
             lambda f: (
                 "Now the masks are drawn everywhere, also in positions without any peak. (The switch *Show masks where "
                 f"the mixture is silent* does this.) There they reach {f['open in silence']:.2f}."
             ),
             "What does a mask near 1 do where the mixture is silent?",
-            lambda f: ("It makes up a peak", "Nothing: there is nothing to let through", "It takes away from other outputs"),
+            lambda f: (
+                "It makes up a peak",
+                "Nothing: there is nothing to let through",
+                "It takes away from other outputs",
+            ),
             lambda f: 1 if f["passed in silence"] < 0.02 else 0,
             lambda f: (
                 f"Hardly anything times a mask is still hardly anything. Of all cells {share(f['silent'])} are silent, and "
@@ -104,10 +127,13 @@ LESSON = Lesson(
                     lambda f: f["open in silence"] > 0.9,
                 ),
             ),
-            masks_and_what_they_pass, 0.3,
+            masks_and_what_they_pass,
+            0.3,
         ),
         Step(
-            "Who owns a position?", PAGE, STATE,
+            "Who owns a position?",
+            PAGE,
+            STATE,
             lambda f: (
                 "Between 3.5 and 4 ppm, glycine's singlet and ethanol's quartet fall into one position. Find it in the "
                 "last picture, *Who owns which position?*. Each bar shows how the area that was taken apart is shared out."
@@ -119,7 +145,9 @@ LESSON = Lesson(
                 "The network gives "
                 + ", ".join(f"{name} {share(part)}" for name, part in zip(f["names"], f["parts"]))
                 + ". In truth it is "
-                + ", ".join(f"{name} {share(part)}" for name, part in zip(f["names"], f["true parts"]))
+                + ", ".join(
+                    f"{name} {share(part)}" for name, part in zip(f["names"], f["true parts"])
+                )
                 + ". So the sharing is close, but not exact."
             ),
             (
@@ -131,16 +159,23 @@ LESSON = Lesson(
                     lambda f: bool(np.abs(f["parts"] - f["true parts"]).max() < 0.15),
                 ),
             ),
-            masks_and_what_they_pass, 0.3,
+            masks_and_what_they_pass,
+            0.3,
         ),
         Step(
-            "Must masks add up to 1?", PAGE, STATE,
+            "Must masks add up to 1?",
+            PAGE,
+            STATE,
             lambda f: (
                 "Look at *Do the masks share out, or quarrel?*. On the left stands the sum of the masks in each cell. On "
                 "the right is the second highest mask: near 1 where two outputs both claim the cell."
             ),
             "In how many of the cells that are not silent is the sum above 1?",
-            lambda f: ("In none: 1 is all there is", "In less than a tenth", "In more than a third"),
+            lambda f: (
+                "In none: 1 is all there is",
+                "In less than a tenth",
+                "In more than a third",
+            ),
             lambda f: 0 if f["above one"] == 0 else 1 if f["above one"] < 0.1 else 2,
             lambda f: (
                 f"In {share(f['above one'])} of them. In {share(f['both'])} of the cells a second output has a mask above "
@@ -155,10 +190,13 @@ LESSON = Lesson(
                     lambda f: f["above one"] > 1 / 3,
                 ),
             ),
-            masks_and_what_they_pass, 0.3,
+            masks_and_what_they_pass,
+            0.3,
         ),
         Step(
-            "What counts in the end", "pages/separation.py", STATE,
+            "What counts in the end",
+            "pages/separation.py",
+            STATE,
             lambda f: (
                 "An **ideal mask** gives each compound its true share of each cell. The network's masks are "
                 f"{f['distance']:.2f} away from the ideal ones on average, on a scale from 0 (the same) to 1 (the "
@@ -166,14 +204,16 @@ LESSON = Lesson(
             ),
             "How good is the separation?",
             lambda f: (
-                "Bad: the masks are far from ideal", "Good: each compound is much closer to its truth than the mixture is",
+                "Bad: the masks are far from ideal",
+                "Good: each compound is much closer to its truth than the mixture is",
                 "One cannot tell",
             ),
             lambda f: 1 if min(f["gains"]) > 10 else 0,
             lambda f: (
                 "Good. It is measured in **decibels** (dB): every 10 dB, the squared error is ten times smaller compared "
                 "with the signal. The outputs "
-                "are " + ", ".join(f"{gain:.0f}" for gain in f["gains"])
+                "are "
+                + ", ".join(f"{gain:.0f}" for gain in f["gains"])
                 + " dB closer to their compounds than the mixture is. Different masks can "
                 "separate equally well, so judge what comes out and not how the mask looks."
             ),
@@ -186,7 +226,8 @@ LESSON = Lesson(
                     lambda f: f["distance"] > 0.2 and min(f["gains"]) > 10,
                 ),
             ),
-            masks_and_what_they_pass, 0.3,
+            masks_and_what_they_pass,
+            0.3,
         ),
     ),
 )

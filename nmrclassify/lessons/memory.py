@@ -21,7 +21,9 @@ TEN, MANY = "ten mixtures", "many mixtures"
 
 def _trained(data: Dataset, unseen: Mixtures, report: Report, what: str) -> list[dict]:
     """Train slots on clean mixtures; return what they get right on their own training mixtures and on unseen ones."""
-    plain = short(batch_size=SIZE, steps=STEPS, concentration_spread=1.0, repeats=0.0, added_noise=0.0)
+    plain = short(
+        batch_size=SIZE, steps=STEPS, concentration_spread=1.0, repeats=0.0, added_noise=0.0
+    )
     trainer, history = Trainer(data, plain), []
     own, tell = data.training_set(), counted(report, STEPS, what)
     tell(0)
@@ -54,7 +56,7 @@ def ten_and_many(report: Report) -> Facts:
         "sizes": {TEN: len(few.train), MANY: len(many.train)},
         "unseen": len(rows),
         "possible": len(everything),
-                "commonest": naming_the_commonest(few, rows)[1],
+        "commonest": naming_the_commonest(few, rows)[1],
         "shared": bool(np.isin(few.keys(rows), few.keys(few.train)).any()),
     }
 
@@ -66,7 +68,10 @@ def possible_mixtures(report: Report) -> Facts:
     n, k = data.config.n_sources, data.library.n_compounds
     report(1.0, "done")
     return {
-        "n": n, "compounds": k, "possible": len(compositions(k, n, False, generator(SEED, "view"))), "ten": len(data.train),
+        "n": n,
+        "compounds": k,
+        "possible": len(compositions(k, n, False, generator(SEED, "view"))),
+        "ten": len(data.train),
     }
 
 
@@ -86,10 +91,14 @@ def _ten_curves(f: Facts) -> dict:
 
 
 LESSON = Lesson(
-    "memory", "Ten mixtures by heart", "You will know why a network is tested on mixtures that it has not seen.",
+    "memory",
+    "Ten mixtures by heart",
+    "You will know why a network is tested on mixtures that it has not seen.",
     (
         Step(
-            "Ten of how many?", "pages/mixtures.py", {"preset": "original"},
+            "Ten of how many?",
+            "pages/mixtures.py",
+            {"preset": "original"},
             lambda f: (
                 f"The first public version trained on {f['ten']} mixtures of {f['n']} different compounds from a library "
                 f"of {f['compounds']}. This page shows such a library: scroll down to see it."
@@ -103,14 +112,19 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"There are {f['possible']} compositions of {f['n']} of {f['compounds']} compounds.",
+                    lambda f: (
+                        f"There are {f['possible']} compositions of {f['n']} of {f['compounds']} compounds."
+                    ),
                     lambda f: f["possible"] == comb(f["compounds"], f["n"]),
                 ),
             ),
-            possible_mixtures, 0.1,
+            possible_mixtures,
+            0.1,
         ),
         Step(
-            "Learnt by heart", "pages/lessons.py", {},
+            "Learnt by heart",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"Slots (three outputs, each names one compound) were just trained on {f['sizes'][TEN]} mixtures for "
                 f"{STEPS} steps (seed {SEED}). The solid curve shows what they get right on those. The dashed one shows "
@@ -118,10 +132,13 @@ LESSON = Lesson(
             ),
             "Has the network understood the compounds?",
             lambda f: (
-                "Yes: it gets all training mixtures right", "No: it knows its mixtures, but gets other combinations wrong",
+                "Yes: it gets all training mixtures right",
+                "No: it knows its mixtures, but gets other combinations wrong",
                 "It has not even learnt its mixtures",
             ),
-            lambda f: 2 if _last(f, TEN, "training") < 0.9 else 1 if _last(f, TEN, "unseen") < 0.75 else 0,
+            lambda f: (
+                2 if _last(f, TEN, "training") < 0.9 else 1 if _last(f, TEN, "unseen") < 0.75 else 0
+            ),
             lambda f: (
                 f"It gets {share(_last(f, TEN, 'training'))} of the compounds right in the training mixtures, but "
                 f"{share(_last(f, TEN, 'unseen'))} in the unseen ones, and only {share(_last(f, TEN, 'unseen exact'))} of "
@@ -141,7 +158,8 @@ LESSON = Lesson(
                     lambda f: not f["shared"],
                 ),
             ),
-            ten_and_many, 6.0,
+            ten_and_many,
+            6.0,
             lambda f, theme: lines(_ten_curves(f), "step", "compounds right", theme, per_cent=True),
             lambda f: (
                 f"Curves: training mixtures up to {share(_last(f, TEN, 'training'))}, unseen mixtures up to "
@@ -149,7 +167,9 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "Better than guessing?", "pages/lessons.py", {},
+            "Better than guessing?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "A share needs something to be compared with. The laziest method looks at no mixture at all: it always "
                 "names the three compounds that are commonest in the training mixtures. The thin line shows how far that "
@@ -171,22 +191,35 @@ LESSON = Lesson(
                     lambda f: 0.1 < f["commonest"] < _last(f, TEN, "unseen"),
                 ),
             ),
-            ten_and_many, 6.0,
+            ten_and_many,
+            6.0,
             lambda f, theme: lines(
-                _ten_curves(f), "step", "compounds right", theme, {"the three commonest, every time": f["commonest"]},
+                _ten_curves(f),
+                "step",
+                "compounds right",
+                theme,
+                {"the three commonest, every time": f["commonest"]},
                 per_cent=True,
             ),
-            lambda f: f"The same curves, with a line at {share(f['commonest'])} for always naming the three commonest",
+            lambda f: (
+                f"The same curves, with a line at {share(f['commonest'])} for always naming the three commonest"
+            ),
         ),
         Step(
-            "More mixtures", "pages/lessons.py", {},
+            "More mixtures",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"The same network, first weights, number of steps and mixtures a step ({SIZE}), but now it learns from "
                 f"{f['sizes'][MANY]} compositions instead of {f['sizes'][TEN]}. Both are tested on the same {f['unseen']} "
                 "that neither was trained on."
             ),
             "What changes?",
-            lambda f: ("It does better on unseen mixtures", "It does worse: there is more to remember", "Nothing"),
+            lambda f: (
+                "It does better on unseen mixtures",
+                "It does worse: there is more to remember",
+                "Nothing",
+            ),
             lambda f: 0 if _gain(f) > 0.05 else 1 if _gain(f) < -0.05 else 2,
             lambda f: (
                 f"Unseen compounds right go from {share(_last(f, TEN, 'unseen'))} to {share(_last(f, MANY, 'unseen'))}, "
@@ -204,14 +237,20 @@ LESSON = Lesson(
                     lambda f: _gain(f) > 0.05,
                 ),
             ),
-            ten_and_many, 6.0,
+            ten_and_many,
+            6.0,
             lambda f, theme: bars(
                 ["training mixtures", "unseen mixtures"],
                 {
-                    f"trained on {size}": np.array([_last(f, name, key) for key in ("training", "unseen")])
+                    f"trained on {size}": np.array(
+                        [_last(f, name, key) for key in ("training", "unseen")]
+                    )
                     for name, size in f["sizes"].items()
                 },
-                "tested on", "compounds right", theme, per_cent=True,
+                "tested on",
+                "compounds right",
+                theme,
+                per_cent=True,
             ),
             lambda f: (
                 f"Bars of the compounds right: trained on ten {share(_last(f, TEN, 'training'))} and unseen "

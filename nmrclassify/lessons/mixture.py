@@ -27,7 +27,9 @@ def compounds_and_sums(report: Report) -> Facts:
         for amounts in (np.ones_like(doubled), doubled)
     )
     source = list(seen.names).index("lactate")
-    grown = twice.sources[0, source] / np.where(plain.sources[0, source] > 0, plain.sources[0, source], 1)
+    grown = twice.sources[0, source] / np.where(
+        plain.sources[0, source] > 0, plain.sources[0, source], 1
+    )
     others = [i for i in range(len(seen.labels)) if i != source]
     shared = seen.shared
     report(0.8, "taking a multiplet away")
@@ -35,7 +37,9 @@ def compounds_and_sums(report: Report) -> Facts:
     less = answer(seen.checkpoint.model, apply(whole, from_text(EDIT), library).areas)
     report(1.0, "done")
     return {
-        "chances": [[float(given.chances[0, k]) for k in seen.labels] for given in (seen.given, less)],
+        "chances": [
+            [float(given.chances[0, k]) for k in seen.labels] for given in (seen.given, less)
+        ],
         "left": [int(np.delete(source, CUT, axis=1).any(axis=0).sum()) for source in seen.sources],
         "names": seen.names,
         "multiplets": int(library.areas[first].any(axis=0).sum()),
@@ -45,9 +49,14 @@ def compounds_and_sums(report: Report) -> Facts:
         "shared": shared,
         "filled": int(seen.areas.any(axis=0).sum()),
         "places": [place(axis, position) for position in shared],
-        "pairs": [listing([name for name, source in zip(seen.names, seen.sources) if source[:, p].any()]) for p in shared],
+        "pairs": [
+            listing([name for name, source in zip(seen.names, seen.sources) if source[:, p].any()])
+            for p in shared
+        ],
         "grown": float(grown[plain.sources[0, source] > 0].mean()),
-        "moved": int((twice.sources[0, source].any(axis=0) != plain.sources[0, source].any(axis=0)).sum()),
+        "moved": int(
+            (twice.sources[0, source].any(axis=0) != plain.sources[0, source].any(axis=0)).sum()
+        ),
         "others": float(np.abs(twice.sources[0, others] - plain.sources[0, others]).max()),
         "cells": seen.areas.size,
         "shape": seen.areas.shape,
@@ -61,18 +70,23 @@ def _chances(f: Facts, name: str) -> tuple[float, float]:
 
 
 LESSON = Lesson(
-    "mixture", "What a mixture is",
+    "mixture",
+    "What a mixture is",
     "You will know what the network is given, and why two compounds can be hard to tell apart.",
     (
         Step(
-            "A compound is a pattern", PAGE, STATE,
+            "A compound is a pattern",
+            PAGE,
+            STATE,
             lambda f: (
                 "A **compound** shows in an NMR spectrum as groups of peaks, called **multiplets**. Each stands at its "
                 "own place on the axis, the **chemical shift** in ppm. Scroll down to *The library*: each row is one pure "
                 "compound, each coloured cell one or more multiplets. Find the row *ethanol*."
             ),
             "In how many positions does pure ethanol have peaks?",
-            lambda f: tuple(f"In {n}" for n in (f["multiplets"] - 1, f["multiplets"], f["multiplets"] + 2)),
+            lambda f: tuple(
+                f"In {n}" for n in (f["multiplets"] - 1, f["multiplets"], f["multiplets"] + 2)
+            ),
             lambda f: 1,
             lambda f: (
                 f"Ethanol fills {f['multiplets']} positions: the hydrogens of its CH₃ group make one multiplet and those "
@@ -80,14 +94,19 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"In the library, ethanol has area in {f['multiplets']} of {f['shape'][1]} positions.",
+                    lambda f: (
+                        f"In the library, ethanol has area in {f['multiplets']} of {f['shape'][1]} positions."
+                    ),
                     lambda f: f["multiplets"] == 2,
                 ),
             ),
-            compounds_and_sums, 0.3,
+            compounds_and_sums,
+            0.3,
         ),
         Step(
-            "A mixture is a sum", PAGE, STATE,
+            "A mixture is a sum",
+            PAGE,
+            STATE,
             lambda f: (
                 f"This mixture holds {listing(f['names'])}. The colours of the sticks tell which compound an area comes "
                 "from. All peaks of the three compounds have the areas "
@@ -95,21 +114,32 @@ LESSON = Lesson(
             ),
             "What is the area of all peaks of the mixture?",
             lambda f: (f"{max(f['totals']):.2f}", f"{f['total'] / 3:.2f}", f"{f['total']:.2f}"),
-            lambda f: int(np.argmin(np.abs(np.array([max(f["totals"]), f["total"] / 3, f["total"]]) - sum(f["totals"])))),
+            lambda f: int(
+                np.argmin(
+                    np.abs(
+                        np.array([max(f["totals"]), f["total"] / 3, f["total"]]) - sum(f["totals"])
+                    )
+                )
+            ),
             lambda f: (
                 f"Areas add up: {' + '.join(f'{total:.2f}' for total in f['totals'])} = {f['total']:.2f}. That is true in "
                 "each single cell as well. To take a mixture apart means to undo this sum."
             ),
             (
                 Claim(
-                    lambda f: f"The sum of the sources and the mixture differ by at most {f['off']:.1g} in any cell.",
+                    lambda f: (
+                        f"The sum of the sources and the mixture differ by at most {f['off']:.1g} in any cell."
+                    ),
                     lambda f: f["off"] < 1e-5,
                 ),
             ),
-            compounds_and_sums, 0.3,
+            compounds_and_sums,
+            0.3,
         ),
         Step(
-            "Where two compounds meet", PAGE, STATE,
+            "Where two compounds meet",
+            PAGE,
+            STATE,
             lambda f: (
                 "Some sticks have two colours: two compounds have a multiplet in the same position. Only the sum is "
                 "measured there. Look for these positions in the spectrum."
@@ -124,21 +154,27 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"{len(f['shared'])} of {f['filled']} filled positions hold area of two compounds.",
+                    lambda f: (
+                        f"{len(f['shared'])} of {f['filled']} filled positions hold area of two compounds."
+                    ),
                     lambda f: 0 < len(f["shared"]) < f["filled"] and len(f["shared"]) < 4,
                 ),
             ),
-            compounds_and_sums, 0.3,
+            compounds_and_sums,
+            0.3,
         ),
         Step(
-            "More of one compound", PAGE, {"mixture": "choose", "c1": "1", "c2": "2", "c3": "5", "a2": "2"},
+            "More of one compound",
+            PAGE,
+            {"mixture": "choose", "c1": "1", "c2": "2", "c3": "5", "a2": "2"},
             lambda f: (
                 "The same three compounds, but now with amount 1 of ethanol and glycine, and amount 2 of lactate. The "
                 "amounts stand in the sidebar under *Mixture*. Set lactate back to 1 and watch its peaks."
             ),
             "What does twice as much lactate change?",
             lambda f: (
-                "Lactate's peaks stand twice as far apart", "All of lactate's peaks are twice as high",
+                "Lactate's peaks stand twice as far apart",
+                "All of lactate's peaks are twice as high",
                 "Only lactate's highest peak grows",
                 "The peaks of the others shrink",
             ),
@@ -149,7 +185,9 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"Lactate's areas are {f['grown']:.2f} times as large, and it fills the same positions.",
+                    lambda f: (
+                        f"Lactate's areas are {f['grown']:.2f} times as large, and it fills the same positions."
+                    ),
                     lambda f: abs(f["grown"] - 2) < 1e-5 and f["moved"] == 0,
                 ),
                 Claim(
@@ -157,10 +195,13 @@ LESSON = Lesson(
                     lambda f: f["others"] == 0,
                 ),
             ),
-            compounds_and_sums, 0.3,
+            compounds_and_sums,
+            0.3,
         ),
         Step(
-            "What the network is given", PAGE, STATE,
+            "What the network is given",
+            PAGE,
+            STATE,
             lambda f: (
                 "Now look at the map *The same mixture as the network sees it*. Each column is a position on the axis. "
                 "From top to bottom stand the peaks of the multiplets in that position: one for a singlet, two for a "
@@ -168,7 +209,8 @@ LESSON = Lesson(
             ),
             "What does the network get?",
             lambda f: (
-                f"The names of the {len(f['names'])} compounds", "The sticks with their colours",
+                f"The names of the {len(f['names'])} compounds",
+                "The sticks with their colours",
                 f"A table of {f['shape'][0]} x {f['shape'][1]} heights",
             ),
             lambda f: 2,
@@ -178,14 +220,19 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"The mixture is an array of {f['shape'][0]} x {f['shape'][1]} = {f['cells']} numbers.",
+                    lambda f: (
+                        f"The mixture is an array of {f['shape'][0]} x {f['shape'][1]} = {f['cells']} numbers."
+                    ),
                     lambda f: f["cells"] == f["shape"][0] * f["shape"][1],
                 ),
             ),
-            compounds_and_sums, 0.3,
+            compounds_and_sums,
+            0.3,
         ),
         Step(
-            "What a multiplet is worth", "pages/whatif.py", STATE | {"edit": EDIT},
+            "What a multiplet is worth",
+            "pages/whatif.py",
+            STATE | {"edit": EDIT},
             lambda f: (
                 "Here everything between 3.5 and 4 ppm has been taken out of the mixture: ethanol's quartet and the "
                 "singlet of glycine, the only peaks that glycine has. The page shows what the network makes of it, before "
@@ -196,7 +243,10 @@ LESSON = Lesson(
             lambda f: sum(after > 0.5 for after in f["chances"][1]),
             lambda f: (
                 "The probabilities go "
-                + ", ".join(f"from {percent(a)} to {percent(b)} for {name}" for name, a, b in zip(f["names"], *f["chances"]))
+                + ", ".join(
+                    f"from {percent(a)} to {percent(b)} for {name}"
+                    for name, a, b in zip(f["names"], *f["chances"])
+                )
                 + ". Of glycine nothing is left. Of ethanol the triplet is, but one multiplet without the other is not "
                 "ethanol's pattern. A compound is recognised by all its places together."
             ),
@@ -207,7 +257,9 @@ LESSON = Lesson(
                         f"{f['left'][f['names'].index('ethanol')]}; the network hears neither."
                     ),
                     lambda f: (
-                        f["left"][f["names"].index("glycine")] == 0 < f["left"][f["names"].index("ethanol")]
+                        f["left"][f["names"].index("glycine")]
+                        == 0
+                        < f["left"][f["names"].index("ethanol")]
                         and all(_chances(f, name)[1] < 0.5 for name in ("glycine", "ethanol"))
                     ),
                 ),
@@ -216,7 +268,8 @@ LESSON = Lesson(
                     lambda f: 0.5 < _chances(f, "lactate")[1] < _chances(f, "lactate")[0],
                 ),
             ),
-            compounds_and_sums, 0.3,
+            compounds_and_sums,
+            0.3,
         ),
     ),
 )

@@ -26,24 +26,37 @@ def three_slots(report: Report) -> Facts:
     """Train slots for three compounds in seconds, ask them and the shipped queries about mixtures of one to five."""
     checkpoint = shipped()
     data, queries = checkpoint.dataset, checkpoint.model
-    slots, _ = train(data, short(), NO_FAULTS, SEED, counted(part(report, 0.0, 0.9), STEPS, "training slots"), STEPS)
+    slots, _ = train(
+        data,
+        short(),
+        NO_FAULTS,
+        SEED,
+        counted(part(report, 0.0, 0.9), STEPS, "training slots"),
+        STEPS,
+    )
     right: dict[str, list] = {SLOTS: [], QUERIES: []}
     named, sizes = [], []
     for i, n in enumerate(NUMBERS):
         report(0.9 + 0.02 * i, f"mixtures of {n}")
         rng = generator(SEED, "test", n)
         rows = compositions(data.library.n_compounds, n, False, rng)
-        mixtures = mix(data.library, rows[np.arange(SOME) % len(rows)], replace(data.config, n_sources=n), rng)
+        mixtures = mix(
+            data.library, rows[np.arange(SOME) % len(rows)], replace(data.config, n_sources=n), rng
+        )
         sizes.append(min(SOME, len(rows)))
         right[QUERIES].append(shares_right(network_counts(queries, mixtures), mixtures.counts)[0])
         # Slots cannot be matched to another number of sources: what they name is counted as it stands.
         answers = [answer(slots, areas) for areas in mixtures.areas]
         named += [len(given.named) for given in answers]
-        right[SLOTS].append(shares_right(np.stack([given.counts for given in answers]), mixtures.counts)[0])
+        right[SLOTS].append(
+            shares_right(np.stack([given.counts for given in answers]), mixtures.counts)[0]
+        )
     names = data.library.names
     labels = np.array([[names.index(name) for name in PAIR]])
     two = mix(
-        data.library, labels, replace(data.config, n_sources=2, concentration_low=1.0, concentration_high=1.0),
+        data.library,
+        labels,
+        replace(data.config, n_sources=2, concentration_low=1.0, concentration_high=1.0),
         generator(SEED, "view"),
     )
     by_slots, by_queries = answer(slots, two.areas[0]), answer(queries, two.areas[0])
@@ -66,11 +79,14 @@ def three_slots(report: Report) -> Facts:
 
 
 LESSON = Lesson(
-    "number", "How many compounds?",
+    "number",
+    "How many compounds?",
     "You will know which kind of network has to be told how many compounds there are, and which has not.",
     (
         Step(
-            "A query for each compound", "pages/separation.py", {"mixture": "choose", "sources": "2", "c1": "1", "c2": "5"},
+            "A query for each compound",
+            "pages/separation.py",
+            {"mixture": "choose", "sources": "2", "c1": "1", "c2": "5"},
             lambda f: (
                 f"This mixture holds only {listing(list(PAIR))}. The network shown here works with **queries**: one output "
                 "for each compound of the library, which says how likely that compound is there. Look at the bars under "
@@ -85,24 +101,34 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"The shipped model names {listing(f['queries say'])}, and nothing else.",
+                    lambda f: (
+                        f"The shipped model names {listing(f['queries say'])}, and nothing else."
+                    ),
                     lambda f: bool((f["queries counts"] == f["true"]).all()),
                 ),
             ),
-            three_slots, 4.5,
+            three_slots,
+            4.5,
         ),
         Step(
-            "Three slots, two compounds", "pages/lessons.py", {},
+            "Three slots, two compounds",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "The reference design works with **slots** instead: three outputs, and each shares out 100 % among the "
                 f"compounds of the library. This one was trained a moment ago on mixtures of three ({STEPS} steps, seed "
                 f"{SEED}). It is given the same mixture of two. A row is an output, the number in a cell a probability."
             ),
             "What does the output do that is one too many?",
-            lambda f: ("It stays silent", "It names a compound all the same", "It splits one compound in two and says so"),
+            lambda f: (
+                "It stays silent",
+                "It names a compound all the same",
+                "It splits one compound in two and says so",
+            ),
             lambda f: 1 if len(f["slots say"]) == 3 else 0,
             lambda f: (
-                "The outputs say " + ", ".join(f"{name} ({share(p)})" for name, p in zip(f["slots say"], f["sure"]))
+                "The outputs say "
+                + ", ".join(f"{name} ({share(p)})" for name, p in zip(f["slots say"], f["sure"]))
                 + ". An output that has to name something "
                 "always does, because its chances add up to 100 %. Only a low chance may warn the reader."
             ),
@@ -114,14 +140,17 @@ LESSON = Lesson(
                     lambda f: f["least named"] == f["most named"] == 3,
                 ),
             ),
-            three_slots, 4.5,
+            three_slots,
+            4.5,
             lambda f, theme: class_heatmap(f["two"], f["names"], theme).update_yaxes(
                 title={"text": "output of the network"},
             ),
             lambda f: "Probabilities of three outputs; they name " + ", ".join(f["slots say"]),
         ),
         Step(
-            "From one to five", "pages/lessons.py", {},
+            "From one to five",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"Now both get {SOME} mixtures of each number of compounds (seed {SEED}; of {f['sizes'][0]} and "
                 f"{f['sizes'][1]} different compositions with one and two compounds). A mixture counts as wholly right if "
@@ -130,7 +159,9 @@ LESSON = Lesson(
             ),
             "At which numbers can three slots ever be wholly right?",
             lambda f: ("At all of them, with more training", "At three only", "At three and below"),
-            lambda f: 1 if [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3] else 2,
+            lambda f: (
+                1 if [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3] else 2
+            ),
             lambda f: (
                 "At three only; no training changes that. From one to five compounds the slots get "
                 f"{several(list(f['right'][SLOTS]))} of the mixtures wholly right, the queries "
@@ -140,7 +171,9 @@ LESSON = Lesson(
             (
                 Claim(
                     lambda f: "Three slots get no mixture of another number wholly right.",
-                    lambda f: [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3],
+                    lambda f: (
+                        [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3]
+                    ),
                 ),
                 Claim(
                     lambda f: (
@@ -150,9 +183,14 @@ LESSON = Lesson(
                     lambda f: min(f["right"][QUERIES]) > 0.5,
                 ),
             ),
-            three_slots, 4.5,
+            three_slots,
+            4.5,
             lambda f, theme: bars(
-                [str(n) for n in NUMBERS], f["right"], "compounds in the mixture", "mixtures wholly right", theme,
+                [str(n) for n in NUMBERS],
+                f["right"],
+                "compounds in the mixture",
+                "mixtures wholly right",
+                theme,
                 per_cent=True,
             ),
             lambda f: (
@@ -161,14 +199,26 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "Where queries end", "app.py", {"mixture": "choose", "sources": "5"},
+            "Where queries end",
+            "app.py",
+            {"mixture": "choose", "sources": "5"},
             lambda f: (
                 "Five compounds at once: you may choose others in the sidebar. In its training this network saw mixtures "
                 f"of any number of compounds from none up to {f['wide']}."
             ),
             "Do queries get five compounds right as often as two?",
-            lambda f: ("Yes, the number does not matter to them", "No, somewhat less often", "No, never"),
-            lambda f: 2 if f["right"][QUERIES][4] == 0 else 1 if f["right"][QUERIES][4] < f["right"][QUERIES][1] else 0,
+            lambda f: (
+                "Yes, the number does not matter to them",
+                "No, somewhat less often",
+                "No, never",
+            ),
+            lambda f: (
+                2
+                if f["right"][QUERIES][4] == 0
+                else 1
+                if f["right"][QUERIES][4] < f["right"][QUERIES][1]
+                else 0
+            ),
             lambda f: (
                 f"Of the mixtures of two, {share(f['right'][QUERIES][1])} were wholly right, of those of five "
                 f"{share(f['right'][QUERIES][4])}. More compounds overlap more, one mistake spoils the whole mixture, and "
@@ -183,7 +233,8 @@ LESSON = Lesson(
                     lambda f: 0 < f["right"][QUERIES][4] < f["right"][QUERIES][1],
                 ),
             ),
-            three_slots, 4.5,
+            three_slots,
+            4.5,
         ),
     ),
 )

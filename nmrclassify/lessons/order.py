@@ -33,11 +33,15 @@ def two_lists(report: Report) -> Facts:
     chances = np.zeros((n, data.library.n_compounds))
     for order in orders:
         chances[np.arange(n), first.labels[0][order]] += 1 / len(orders)
-    least = -np.mean([np.log(chances[np.arange(n), first.labels[0][order]]).mean() for order in orders])
+    least = -np.mean(
+        [np.log(chances[np.arange(n), first.labels[0][order]]).mean() for order in orders]
+    )
     report(1.0, "done")
     return {
         "axis": data.library.axis,
-        "lists": [[data.library.names[k] for k in mixtures.labels[0]] for mixtures in (first, other)],
+        "lists": [
+            [data.library.names[k] for k in mixtures.labels[0]] for mixtures in (first, other)
+        ],
         "sources": [first.sources[0], other.sources[0]],
         "areas": first.areas[0],
         "difference": float(np.abs(first.sources.sum(axis=1) - other.sources.sum(axis=1)).max()),
@@ -50,9 +54,13 @@ def two_lists(report: Report) -> Facts:
 def with_and_without_matching(report: Report) -> Facts:
     """Train slots twice on the same mixtures, matched and in the order listed; try all pairings of one unseen mixture."""
     data, runs = build("quick", SEED), {}
-    for i, (name, faults) in enumerate(((MATCHED, NO_FAULTS), (LISTED, Faults(False, False, True)))):
+    for i, (name, faults) in enumerate(
+        ((MATCHED, NO_FAULTS), (LISTED, Faults(False, False, True)))
+    ):
         on = part(report, 0.49 * i, 0.49 * (i + 1))
-        model, runs[name] = train(data, short(), faults, SEED, counted(on, STEPS, f"training, {name}"), EVERY)
+        model, runs[name] = train(
+            data, short(), faults, SEED, counted(on, STEPS, f"training, {name}"), EVERY
+        )
         if name == MATCHED:
             matched = model
     report(0.98, "trying all pairings")
@@ -63,12 +71,20 @@ def with_and_without_matching(report: Report) -> Facts:
         logits, separation = matched(torch.from_numpy(first.areas))
 
         def cost(order: list[int], unmatched: bool) -> float:
-            along = costs_along(logits, separation.multiplets, labels[:, order], sources[:, order], unmatched=unmatched)
+            along = costs_along(
+                logits,
+                separation.multiplets,
+                labels[:, order],
+                sources[:, order],
+                unmatched=unmatched,
+            )
             return float(along.total(1.0).sum())
 
         every = sorted(cost(list(order), True) for order in permutations(range(labels.shape[1])))
         chosen = cost(list(range(labels.shape[1])), False)
-        alike = model(torch.from_numpy(unseen.areas))[0].argmax(-1).numpy()  # the other model's, (B, C)
+        alike = (
+            model(torch.from_numpy(unseen.areas))[0].argmax(-1).numpy()
+        )  # the other model's, (B, C)
     report(1.0, "done")
     return {
         "runs": runs,
@@ -97,11 +113,14 @@ def _lists_figure(f: Facts, theme: Theme) -> go.Figure:
 
 
 LESSON = Lesson(
-    "order", "The order must not matter",
+    "order",
+    "The order must not matter",
     "You will know why outputs are matched to compounds before they are marked right or wrong.",
     (
         Step(
-            "A list has no order", "pages/lessons.py", {},
+            "A list has no order",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"Two chemists mix the same three compounds. One writes down {', '.join(f['lists'][0])}, the other "
                 f"{', '.join(f['lists'][1])}. The rows show both lists, and above them the mixture (random compounds, seed "
@@ -116,18 +135,23 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"The sums of the two lists differ by at most {f['difference']:.1g} in any cell.",
+                    lambda f: (
+                        f"The sums of the two lists differ by at most {f['difference']:.1g} in any cell."
+                    ),
                     lambda f: f["difference"] < 1e-5 and f["lists"][0] != f["lists"][1],
                 ),
             ),
-            two_lists, 0.2, _lists_figure,
+            two_lists,
+            0.2,
+            _lists_figure,
             lambda f: (
                 f"Maps of a mixture and of its sources, listed as {', '.join(f['lists'][0])} and as "
                 f"{', '.join(f['lists'][1])}"
             ),
         ),
         Step(
-            "What should output 1 learn?", "pages/separation.py",
+            "What should output 1 learn?",
+            "pages/separation.py",
             {"preset": "quick", "network": "slots", "model": "untrained"},
             lambda f: (
                 "This is an untrained network of the kind *slots*: three outputs, all alike, each of which names one "
@@ -136,7 +160,8 @@ LESSON = Lesson(
             ),
             "What is the best that output 1 can do once it knows which three compounds are there?",
             lambda f: (
-                "Name the right one every time", "Give each of the three a chance of one third",
+                "Name the right one every time",
+                "Give each of the three a chance of one third",
                 "Give each compound of the library a tenth",
             ),
             lambda f: 1 if abs(f["least"] - log(f["n"])) < 1e-9 else 0,
@@ -147,14 +172,19 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"Over all {f['orders']} orders, the least mean loss is {f['least']:.4f} = log {f['n']}.",
+                    lambda f: (
+                        f"Over all {f['orders']} orders, the least mean loss is {f['least']:.4f} = log {f['n']}."
+                    ),
                     lambda f: abs(f["least"] - log(f["n"])) < 1e-9,
                 ),
             ),
-            two_lists, 0.2,
+            two_lists,
+            0.2,
         ),
         Step(
-            "Match first, then mark", "pages/separation.py", {"preset": "quick", "network": "slots", "model": "untrained"},
+            "Match first, then mark",
+            "pages/separation.py",
+            {"preset": "quick", "network": "slots", "model": "untrained"},
             lambda f: (
                 "Scroll to *How outputs are matched to sources*. Every output is compared with every compound: the number "
                 "in a cell is the **cost** of that pair. The frames mark the pairing that counts. This is called "
@@ -162,7 +192,9 @@ LESSON = Lesson(
             ),
             "In training, which of all the pairings counts?",
             lambda f: (
-                "The one in the order of the list", "The one with the lowest sum of costs", "The mean of all of them",
+                "The one in the order of the list",
+                "The one with the lowest sum of costs",
+                "The mean of all of them",
             ),
             lambda f: 1 if abs(f["chosen"] - f["cheapest"]) < 1e-4 else 0,
             lambda f: (
@@ -172,14 +204,21 @@ LESSON = Lesson(
             ),
             (
                 Claim(
-                    lambda f: f"Of {f['pairings']} pairings, all tried, none is cheaper than the one that training chose.",
-                    lambda f: abs(f["chosen"] - f["cheapest"]) < 1e-4 and f["dearest"] > f["cheapest"],
+                    lambda f: (
+                        f"Of {f['pairings']} pairings, all tried, none is cheaper than the one that training chose."
+                    ),
+                    lambda f: (
+                        abs(f["chosen"] - f["cheapest"]) < 1e-4 and f["dearest"] > f["cheapest"]
+                    ),
                 ),
             ),
-            with_and_without_matching, 5.0,
+            with_and_without_matching,
+            5.0,
         ),
         Step(
-            "With and without", "pages/lessons.py", {},
+            "With and without",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"Two networks learn from the same {STEPS} batches of {BATCH} mixtures, with the same first weights (seed "
                 f"{SEED}). One is marked after matching, the other in the order listed, which is random. The curves show "
@@ -187,7 +226,11 @@ LESSON = Lesson(
                 "suits each best."
             ),
             "What does the network that is marked in the order listed learn?",
-            lambda f: ("The same, only more slowly", "Hardly more than one compound in three", "Nothing at all"),
+            lambda f: (
+                "The same, only more slowly",
+                "Hardly more than one compound in three",
+                "Nothing at all",
+            ),
             lambda f: 1 if _last(f, LISTED) < 0.5 < _last(f, MATCHED) else 0,
             lambda f: (
                 f"Matched, {share(_last(f, MATCHED))} of the compounds are right at the end, and in the order listed "
@@ -212,9 +255,14 @@ LESSON = Lesson(
                     lambda f: f["least"] < _last(f, LISTED, "classification"),
                 ),
             ),
-            with_and_without_matching, 5.0,
+            with_and_without_matching,
+            5.0,
             lambda f, theme: lines(
-                over_steps(f["runs"], "right"), "step", "compounds right, unseen mixtures", theme, per_cent=True,
+                over_steps(f["runs"], "right"),
+                "step",
+                "compounds right, unseen mixtures",
+                theme,
+                per_cent=True,
             ),
             lambda f: (
                 f"Curves of the compounds right over {STEPS} steps: matched up to {share(_last(f, MATCHED))}, in the order "

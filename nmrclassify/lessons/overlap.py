@@ -26,7 +26,9 @@ class _Told(nn.Module):
         super().__init__()
         self.told, self.width = masks, width
 
-    def forward(self, encoding: Tensor) -> tuple[Tensor, Tensor]:  # (B, L, N) -> (B, M, L, N), (B, L, W)
+    def forward(
+        self, encoding: Tensor
+    ) -> tuple[Tensor, Tensor]:  # (B, L, N) -> (B, M, L, N), (B, L, W)
         return self.told.transpose(-1, -2), encoding.new_zeros(*encoding.shape[:2], self.width)
 
 
@@ -57,10 +59,14 @@ def _measured(checkpoint: Checkpoint, mixtures: Mixtures, report: Report) -> dic
     found = {"own": [], "ideal": [], "overlap": []}
     for i in range(len(mixtures)):
         report(i / len(mixtures), f"ideal masks: mixture {i + 1} of {len(mixtures)}")
-        everything = np.concatenate([sources[i], np.zeros_like(sources[i, :1])])  # the unknown has no source
+        everything = np.concatenate(
+            [sources[i], np.zeros_like(sources[i, :1])]
+        )  # the unknown has no source
         ideal = separated_with(model, mixtures.areas[i], ideal_ratio_masks(model, everything))[:-1]
         present = mixtures.labels[i]
-        found["ideal"].append(si_sdr_improvement(ideal[present], mixtures.areas[i][None], sources[i, present]))
+        found["ideal"].append(
+            si_sdr_improvement(ideal[present], mixtures.areas[i][None], sources[i, present])
+        )
         area = sources[i, present].sum(axis=1)  # (C, L)
         shared = (area > 0).sum(axis=0) > 1
         found["overlap"].append(area[:, shared].sum(axis=1) / area.sum(axis=1))
@@ -84,7 +90,9 @@ def ideal_masks(report: Report) -> Facts:
     # A filter on which both compounds act in the same direction, by quite different strengths.
     ratio = np.abs(both[1]) / np.abs(both).sum(axis=0)
     row = int(np.argmin(np.where(loud & ~opposed, np.abs(ratio - 0.3), np.inf)))
-    measured = _measured(seen.checkpoint, seen.checkpoint.dataset.test_mixtures(), part(report, 0.1, 1.0))
+    measured = _measured(
+        seen.checkpoint, seen.checkpoint.dataset.test_mixtures(), part(report, 0.1, 1.0)
+    )
     alone = measured["overlap"] == 0
     groups = {"alone": alone, "overlapping": ~alone}
     report(1.0, "done")
@@ -99,17 +107,22 @@ def ideal_masks(report: Report) -> Facts:
         "positions": [len(seen.shared), int(seen.areas.any(axis=0).sum())],
         "sizes": {name: int(rows.sum()) for name, rows in groups.items()},
         "own": {name: float(np.nanmedian(measured["own"][rows])) for name, rows in groups.items()},
-        "ideal gains": {name: float(np.nanmedian(measured["ideal"][rows])) for name, rows in groups.items()},
+        "ideal gains": {
+            name: float(np.nanmedian(measured["ideal"][rows])) for name, rows in groups.items()
+        },
         "mixtures": len(seen.checkpoint.dataset.test),
     }
 
 
 LESSON = Lesson(
-    "overlap", "Overlap and ideal masks",
+    "overlap",
+    "Overlap and ideal masks",
     "You will know what the best possible mask is, and why even that one does not separate all.",
     (
         Step(
-            "Compounds rarely stand alone", "pages/mixtures.py", STATE,
+            "Compounds rarely stand alone",
+            "pages/mixtures.py",
+            STATE,
             lambda f: (
                 f"In this mixture {f['positions'][0]} of {f['positions'][1]} filled positions hold two compounds: look for "
                 f"the sticks with two colours. There are {f['mixtures']} test mixtures of three compounds each. *Previous* "
@@ -117,7 +130,8 @@ LESSON = Lesson(
             ),
             "How many of all their compounds share at least one position with another one in the same mixture?",
             lambda f: tuple(
-                f"{n} of {sum(f['sizes'].values())}" for n in (0, f["sizes"]["overlapping"], sum(f["sizes"].values()))
+                f"{n} of {sum(f['sizes'].values())}"
+                for n in (0, f["sizes"]["overlapping"], sum(f["sizes"].values()))
             ),
             lambda f: 1,
             lambda f: (
@@ -133,10 +147,13 @@ LESSON = Lesson(
                     lambda f: 0 < f["sizes"]["overlapping"] < sum(f["sizes"].values()),
                 ),
             ),
-            ideal_masks, 0.5,
+            ideal_masks,
+            0.5,
         ),
         Step(
-            "The ideal mask shares fairly", PAGE, STATE,
+            "The ideal mask shares fairly",
+            PAGE,
+            STATE,
             lambda f: (
                 "Below the network's masks stand the **ideal ratio masks**. They are made from the true compounds: each "
                 f"gets its share of a cell. In filter {f['filter']} between 3.5 and 4 ppm, ethanol alone has strength "
@@ -144,25 +161,42 @@ LESSON = Lesson(
                 f"{f['neighbour']:.2f}."
             ),
             "What is glycine's ideal mask in this cell?",
-            lambda f: (f"{f['strengths'][1]:.2f}", f"{f['ideal']:.2f}", f"{1 - f['ideal']:.2f}", "0.50"),
-            lambda f: int(np.argmin([
-                abs(value - f["strengths"][1] / (sum(f["strengths"]) + f["neighbour"]))
-                for value in (f["strengths"][1], f["ideal"], 1 - f["ideal"], 0.5)
-            ])),
+            lambda f: (
+                f"{f['strengths'][1]:.2f}",
+                f"{f['ideal']:.2f}",
+                f"{1 - f['ideal']:.2f}",
+                "0.50",
+            ),
+            lambda f: int(
+                np.argmin(
+                    [
+                        abs(value - f["strengths"][1] / (sum(f["strengths"]) + f["neighbour"]))
+                        for value in (f["strengths"][1], f["ideal"], 1 - f["ideal"], 0.5)
+                    ]
+                )
+            ),
             lambda f: (
                 f"{f['strengths'][1]:.2f} / ({f['strengths'][0]:.2f} + {f['strengths'][1]:.2f} + {f['neighbour']:.2f}) = "
                 f"{f['ideal']:.2f}. One has to know the answer to make it, so it is a yardstick and no method."
             ),
             (
                 Claim(
-                    lambda f: f"The ideal ratio mask is glycine's share of the strengths, {f['ideal']:.3f}.",
-                    lambda f: abs(f["ideal"] - f["strengths"][1] / (sum(f["strengths"]) + f["neighbour"])) < 1e-4,
+                    lambda f: (
+                        f"The ideal ratio mask is glycine's share of the strengths, {f['ideal']:.3f}."
+                    ),
+                    lambda f: (
+                        abs(f["ideal"] - f["strengths"][1] / (sum(f["strengths"]) + f["neighbour"]))
+                        < 1e-4
+                    ),
                 ),
             ),
-            ideal_masks, 0.5,
+            ideal_masks,
+            0.5,
         ),
         Step(
-            "What no mask can do", PAGE, STATE,
+            "What no mask can do",
+            PAGE,
+            STATE,
             lambda f: (
                 "A filter can react to one compound with a positive number and to another with a negative one. In the "
                 f"mixture the two then cancel in part. Between 3.5 and 4 ppm, {f['cells']} of {f['filters']} filters react "
@@ -184,10 +218,13 @@ LESSON = Lesson(
                     lambda f: 0 < f["opposed"] < f["cells"],
                 ),
             ),
-            ideal_masks, 0.5,
+            ideal_masks,
+            0.5,
         ),
         Step(
-            "The network against the ideal", "pages/lessons.py", {},
+            "The network against the ideal",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "We give the shipped network the ideal masks in place of its own and let it go on from there. The bars "
                 "show by how many decibels (dB) compounds come closer to the truth: the median (the middle one) of "
@@ -196,7 +233,8 @@ LESSON = Lesson(
             ),
             "What do the figures say?",
             lambda f: (
-                "Overlap makes no difference", "Ideal masks separate overlapping compounds perfectly",
+                "Overlap makes no difference",
+                "Ideal masks separate overlapping compounds perfectly",
                 "Overlap costs with either kind of mask, and the network's own masks do better here",
                 "Overlap costs with either kind of mask, and the ideal masks do better here",
             ),
@@ -213,7 +251,9 @@ LESSON = Lesson(
                         f"Overlap costs {f['own']['alone'] - f['own']['overlapping']:.0f} dB with the network's own masks "
                         f"and {f['ideal gains']['alone'] - f['ideal gains']['overlapping']:.0f} dB with ideal ones."
                     ),
-                    lambda f: all(f[kind]["alone"] > f[kind]["overlapping"] for kind in ("own", "ideal gains")),
+                    lambda f: all(
+                        f[kind]["alone"] > f[kind]["overlapping"] for kind in ("own", "ideal gains")
+                    ),
                 ),
                 Claim(
                     lambda f: (
@@ -223,14 +263,21 @@ LESSON = Lesson(
                     lambda f: f["own"]["overlapping"] > f["ideal gains"]["overlapping"],
                 ),
             ),
-            ideal_masks, 0.5,
+            ideal_masks,
+            0.5,
             lambda f, theme: bars(
                 ["alone", "overlapping"],
                 {
-                    "the network's own masks": np.array([f["own"][name] for name in ("alone", "overlapping")]),
-                    "ideal ratio masks": np.array([f["ideal gains"][name] for name in ("alone", "overlapping")]),
+                    "the network's own masks": np.array(
+                        [f["own"][name] for name in ("alone", "overlapping")]
+                    ),
+                    "ideal ratio masks": np.array(
+                        [f["ideal gains"][name] for name in ("alone", "overlapping")]
+                    ),
                 },
-                "compounds in the test mixtures", "closer to the truth by (dB)", theme,
+                "compounds in the test mixtures",
+                "closer to the truth by (dB)",
+                theme,
             ),
             lambda f: (
                 "Bars: median improvement of compounds that stand alone and of overlapping ones; own masks "

@@ -29,12 +29,16 @@ def turned_and_refilled(report: Report) -> Facts:
     turned, jumbled = library.areas[ethanol], reshaped(library).areas[ethanol]  # (P, L)
     n_peaks, n_positions = turned.shape
     position = int(np.flatnonzero(turned.any(axis=0))[-1])  # of the quartet
-    places = np.arange(n_peaks) + position * n_peaks  # its cells, one after the other, in the array as measured
+    places = (
+        np.arange(n_peaks) + position * n_peaks
+    )  # its cells, one after the other, in the array as measured
     now = [divmod(int(place), n_positions) for place in places[turned[:, position] > 0]]
     report(0.5, "naming refilled mixtures")
     mixtures = seen.checkpoint.dataset.test_mixtures()
     amounts = nnls(reshaped_mixtures(mixtures).areas, reshaped(library))
-    exact, _ = shares_right(counts_from_amounts(amounts, False, number=mixtures.labels.shape[1]), mixtures.counts)
+    exact, _ = shares_right(
+        counts_from_amounts(amounts, False, number=mixtures.labels.shape[1]), mixtures.counts
+    )
     # One position further along the axis is n_peaks cells further in memory: some cells end in another row.
     before = np.arange(turned.size - n_peaks)
     wrapped = (before + n_peaks) // n_positions != before // n_positions
@@ -43,7 +47,9 @@ def turned_and_refilled(report: Report) -> Facts:
         "axis": library.axis,
         "turned": turned,
         "refilled": jumbled,
-        "same numbers": bool(np.array_equal(np.sort(turned, axis=None), np.sort(jumbled, axis=None))),
+        "same numbers": bool(
+            np.array_equal(np.sort(turned, axis=None), np.sort(jumbled, axis=None))
+        ),
         "position": position,
         "peaks": int((turned[:, position] > 0).sum()),
         "rows": len({row for row, _ in now}),
@@ -61,14 +67,23 @@ def cost_of_reshaping(report: Report) -> Facts:
     jobs = [(seed, name) for seed in SEEDS for name in FAULTS]
     for i, (seed, name) in enumerate(jobs):
         data = build("quick", seed)
-        on = counted(part(report, i / len(jobs), (i + 1) / len(jobs)), SHORTER, f"training, {name}, seed {seed}")
+        on = counted(
+            part(report, i / len(jobs), (i + 1) / len(jobs)),
+            SHORTER,
+            f"training, {name}, seed {seed}",
+        )
         _, history = train(data, short(steps=SHORTER), FAULTS[name], seed, on, SHORTER)
         right[name].append(history[-1]["right"])
     report(1.0, "done")
     cost = np.array(right[TURNED]) - np.array(right[REFILLED])  # (seeds,)
     half = float(student_t.ppf(0.975, len(SEEDS) - 1) * cost.std(ddof=1) / len(SEEDS) ** 0.5)
     mean = float(cost.mean())
-    return {"right": right, "cost": mean, "interval": (mean - half, mean + half), "n_test": len(data.test)}
+    return {
+        "right": right,
+        "cost": mean,
+        "interval": (mean - half, mean + half),
+        "n_test": len(data.test),
+    }
 
 
 def _verdict(f: Facts) -> int:
@@ -87,11 +102,14 @@ def _spread(f: Facts, name: str) -> np.ndarray:
 
 
 LESSON = Lesson(
-    "reshape", "Reshaped instead of turned",
+    "reshape",
+    "Reshaped instead of turned",
     "You will know what a jumbled array looks like, and how hard it is to show what it costs.",
     (
         Step(
-            "Turn or refill?", "pages/lessons.py", {},
+            "Turn or refill?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "Measured data come as 21 rows (positions) with 6 peaks each; the network wants 6 rows of 21. To "
                 "**transpose** means to turn the table on its side. The first public version **reshaped** it: it read all "
@@ -100,7 +118,9 @@ LESSON = Lesson(
             ),
             "Ethanol's quartet has its peaks in one position. Where are they in the reshaped table?",
             lambda f: (
-                "Still one above the other, in one column", f"Side by side, in {f['peaks']} columns of one row", "Gone",
+                "Still one above the other, in one column",
+                f"Side by side, in {f['peaks']} columns of one row",
+                "Gone",
             ),
             lambda f: 0 if f["columns"] == 1 else 1 if f["rows"] == 1 else 2,
             lambda f: (
@@ -116,13 +136,16 @@ LESSON = Lesson(
                     lambda f: f["columns"] == f["peaks"] and f["rows"] == 1,
                 ),
             ),
-            turned_and_refilled, 0.5,
+            turned_and_refilled,
+            0.5,
             lambda f, theme: area_maps(
                 [
                     ("Transposed: columns are positions", f["turned"][None]),
                     ("Reshaped: columns are a jumble", f["refilled"][None]),
                 ],
-                f["axis"], theme, outputs=False,
+                f["axis"],
+                theme,
+                outputs=False,
             ),
             lambda f: (
                 "Two maps of ethanol: transposed, with its two multiplets in two columns, and reshaped, with its peaks "
@@ -130,7 +153,9 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "Is anything lost?", "pages/lessons.py", {},
+            "Is anything lost?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "Look at the two tables again. Both hold the same numbers, only in other places, and for every compound "
                 "in the same way. Least squares, a method without neighbours or training, is now given the reshaped "
@@ -146,18 +171,26 @@ LESSON = Lesson(
             (
                 Claim(lambda f: "Both tables hold the same numbers.", lambda f: f["same numbers"]),
                 Claim(
-                    lambda f: f"Least squares names {share(f['exact'])} of {f['n']} reshaped mixtures wholly right.",
+                    lambda f: (
+                        f"Least squares names {share(f['exact'])} of {f['n']} reshaped mixtures wholly right."
+                    ),
                     lambda f: f["exact"] == 1,
                 ),
             ),
-            turned_and_refilled, 0.5,
+            turned_and_refilled,
+            0.5,
             lambda f, theme: area_maps(
-                [("Transposed", f["turned"][None]), ("Reshaped", f["refilled"][None])], f["axis"], theme, outputs=False,
+                [("Transposed", f["turned"][None]), ("Reshaped", f["refilled"][None])],
+                f["axis"],
+                theme,
+                outputs=False,
             ),
             lambda f: "The same two maps of ethanol",
         ),
         Step(
-            "What becomes of a neighbour", "pages/lessons.py", {},
+            "What becomes of a neighbour",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "A **convolution** looks at a column and its neighbours. It can learn that a multiplet one position "
                 "further on is the same multiplet, only moved. Suppose that ethanol's quartet moves by one position on "
@@ -180,14 +213,20 @@ LESSON = Lesson(
                     lambda f: f["moves"] == f["turned"].shape[0] and 0 < f["wrapped"] < 1,
                 ),
             ),
-            turned_and_refilled, 0.5,
+            turned_and_refilled,
+            0.5,
             lambda f, theme: area_maps(
-                [("Transposed", f["turned"][None]), ("Reshaped", f["refilled"][None])], f["axis"], theme, outputs=False,
+                [("Transposed", f["turned"][None]), ("Reshaped", f["refilled"][None])],
+                f["axis"],
+                theme,
+                outputs=False,
             ),
             lambda f: "The same two maps of ethanol",
         ),
         Step(
-            "What does it cost?", "pages/lessons.py", {},
+            "What does it cost?",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"{2 * len(SEEDS)} networks, {len(SEEDS)} on transposed and {len(SEEDS)} on reshaped clean mixtures, each "
                 f"trained for {SHORTER} steps of {BATCH} mixtures (seeds {SEEDS[0]} to {SEEDS[-1]}: compounds, weights and "
@@ -196,7 +235,8 @@ LESSON = Lesson(
             ),
             "What may we conclude?",
             lambda f: (
-                "Reshaping costs accuracy", "Reshaping gains accuracy",
+                "Reshaping costs accuracy",
+                "Reshaping gains accuracy",
                 "These runs are too few to say whether it costs anything",
             ),
             _verdict,
@@ -208,7 +248,8 @@ LESSON = Lesson(
                     "It holds zero: the picture looks ruined, yet these runs do not show a harm. A likely reason: the "
                     "last layer has a weight of its own for every column, so on clean mixtures the network can do without "
                     "neighbours. A fault it is all the same."
-                    if _verdict(f) == 2 else "It leaves out zero."
+                    if _verdict(f) == 2
+                    else "It leaves out zero."
                 )
             ),
             (
@@ -227,11 +268,16 @@ LESSON = Lesson(
                     lambda f: max(f["right"][REFILLED]) > 0.5,
                 ),
             ),
-            cost_of_reshaping, 20.0,
+            cost_of_reshaping,
+            20.0,
             lambda f, theme: bars(
-                [f"mean of {len(SEEDS)} seeds"], {name: np.array([_mean(f, name)]) for name in FAULTS}, "unseen mixtures",
-                "compounds right", theme,
-                {name: _spread(f, name) for name in FAULTS}, per_cent=True,
+                [f"mean of {len(SEEDS)} seeds"],
+                {name: np.array([_mean(f, name)]) for name in FAULTS},
+                "unseen mixtures",
+                "compounds right",
+                theme,
+                {name: _spread(f, name) for name in FAULTS},
+                per_cent=True,
             ),
             lambda f: (
                 f"Bars with the range of the seeds: transposed {share(_mean(f, TURNED))}, reshaped "

@@ -32,10 +32,19 @@ def as_shifts_grow(report: Report) -> Facts:
     for i, jitter in enumerate(JITTERS):
         report(0.1 + 0.85 * i / len(JITTERS), f"shift jitter {jitter:g}")
         rng = generator(SEED, "test", int(1000 * jitter))
-        mixtures = mix(data.library, np.repeat(data.test, DRAWS, axis=0), replace(data.config, shift_jitter=jitter), rng)
-        right[NETWORK].append(shares_right(network_counts(checkpoint.model, mixtures, n), mixtures.counts)[0])
+        mixtures = mix(
+            data.library,
+            np.repeat(data.test, DRAWS, axis=0),
+            replace(data.config, shift_jitter=jitter),
+            rng,
+        )
+        right[NETWORK].append(
+            shares_right(network_counts(checkpoint.model, mixtures, n), mixtures.counts)[0]
+        )
         amounts = nnls(mixtures.areas, data.library)
-        right[SQUARES].append(shares_right(counts_from_amounts(amounts, False, number=n), mixtures.counts)[0])
+        right[SQUARES].append(
+            shares_right(counts_from_amounts(amounts, False, number=n), mixtures.counts)[0]
+        )
         found.append(float((amounts > ENOUGH).sum(axis=1).mean()))
         rest = mixtures.areas - np.einsum("bk,kpl->bpl", amounts, data.library.areas)
         left.append(float(np.sqrt((rest**2).sum() / (mixtures.areas**2).sum())))
@@ -44,7 +53,9 @@ def as_shifts_grow(report: Report) -> Facts:
     position = int(np.flatnonzero(ethanol.any(axis=0))[-1])
     shifts = np.where(np.arange(ethanol.shape[1]) == position, MOVED, 0.0)
     moved = shift_multiplets(ethanol, shifts).sum(axis=0)
-    widths = {name: [wilson(value, len(data.test)) for value in values] for name, values in right.items()}
+    widths = {
+        name: [wilson(value, len(data.test)) for value in values] for name, values in right.items()
+    }
     report(1.0, "done")
     return {
         "right": {name: np.array(values) for name, values in right.items()},
@@ -70,11 +81,14 @@ def _gap(f: Facts) -> np.ndarray:
 
 
 LESSON = Lesson(
-    "shifts", "When peaks move",
+    "shifts",
+    "When peaks move",
     "You will know why shifted peaks break least squares, and what a network can learn about them.",
     (
         Step(
-            "Peaks wander", "pages/compare.py", STATE | {"otherjitter": f"{MOVED:g}"},
+            "Peaks wander",
+            "pages/compare.py",
+            STATE | {"otherjitter": f"{MOVED:g}"},
             lambda f: (
                 "Acidity, salt and temperature move peaks. A is a clean mixture, B the same one with a **shift jitter** "
                 f"of {MOVED:g}: each multiplet moves by a random amount, typically {MOVED:g} positions "
@@ -94,13 +108,20 @@ LESSON = Lesson(
                         f"Of ethanol's quartet {share(f['stays'])} stay and {share(f['goes'])} move on; the total stays "
                         "the same."
                     ),
-                    lambda f: abs(f["stays"] - 0.6) < 1e-5 and abs(f["goes"] - 0.4) < 1e-5 and abs(f["kept"] - 1) < 1e-5,
+                    lambda f: (
+                        abs(f["stays"] - 0.6) < 1e-5
+                        and abs(f["goes"] - 0.4) < 1e-5
+                        and abs(f["kept"] - 1) < 1e-5
+                    ),
                 ),
             ),
-            as_shifts_grow, 1.0,
+            as_shifts_grow,
+            1.0,
         ),
         Step(
-            "No shift, no problem", "pages/robustness.py", {},
+            "No shift, no problem",
+            "pages/robustness.py",
+            {},
             lambda f: (
                 "**Least squares** is a classical method: it looks for the amounts of all library compounds whose sum "
                 "comes nearest to the mixture. The first table compares it with the network on clean mixtures. There the "
@@ -123,10 +144,13 @@ LESSON = Lesson(
                     lambda f: _at(f, SQUARES, 0.0) == 1,
                 ),
             ),
-            as_shifts_grow, 1.0,
+            as_shifts_grow,
+            1.0,
         ),
         Step(
-            "As shifts grow", "pages/lessons.py", {},
+            "As shifts grow",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"The same {f['compositions']} compositions, {DRAWS} mixtures of each, at eight sizes of shift. Network "
                 f"and least squares get the same mixtures, and both are told that there are {f['n']} compounds. Wholly "
@@ -134,7 +158,13 @@ LESSON = Lesson(
             ),
             "Which of the two falls first?",
             lambda f: ("The network", "Least squares", "Both alike"),
-            lambda f: 1 if _gap(f)[JITTERS.index(MOVED)] > 0.05 else 0 if _gap(f)[JITTERS.index(MOVED)] < -0.05 else 2,
+            lambda f: (
+                1
+                if _gap(f)[JITTERS.index(MOVED)] > 0.05
+                else 0
+                if _gap(f)[JITTERS.index(MOVED)] < -0.05
+                else 2
+            ),
             lambda f: (
                 f"Least squares. At {MOVED:g} positions it gets {share(_at(f, SQUARES, MOVED))} wholly right and the "
                 f"network {share(_at(f, NETWORK, MOVED))}. The network was trained on shifted mixtures; it has seen what "
@@ -146,14 +176,19 @@ LESSON = Lesson(
                         f"At {MOVED:g} positions the network is {100 * _gap(f)[JITTERS.index(MOVED)]:.0f} points of a "
                         "hundred ahead."
                     ),
-                    lambda f: bool(f["widths"][NETWORK][JITTERS.index(MOVED)][0] > _at(f, SQUARES, MOVED)),
+                    lambda f: bool(
+                        f["widths"][NETWORK][JITTERS.index(MOVED)][0] > _at(f, SQUARES, MOVED)
+                    ),
                 ),
             ),
-            as_shifts_grow, 1.0,
+            as_shifts_grow,
+            1.0,
             lambda f, theme: lines(
-                {name: (np.array(JITTERS), values) for name, values in f["right"].items()}, "shift jitter (positions)",
+                {name: (np.array(JITTERS), values) for name, values in f["right"].items()},
+                "shift jitter (positions)",
                 "mixtures wholly right",
-                theme, per_cent=True,
+                theme,
+                per_cent=True,
             ),
             lambda f: (
                 f"Curves over the shift jitter: at {MOVED:g} positions network {share(_at(f, NETWORK, MOVED))}, least "
@@ -161,14 +196,18 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "How least squares errs", "pages/lessons.py", {},
+            "How least squares errs",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "Least squares can only add up patterns of the library. The bars show how many compounds it gives an "
                 f"amount above {ENOUGH:g}, on average. There are {f['n']} in each mixture, none with an amount below 0.5."
             ),
             "What does it do with area in a place where no true compound has any?",
             lambda f: (
-                "It ignores it", "It explains it with compounds that are not there", "It says that something is wrong",
+                "It ignores it",
+                "It explains it with compounds that are not there",
+                "It says that something is wrong",
             ),
             lambda f: 1 if f["found"][JITTERS.index(MOVED)] > f["n"] + 0.5 else 0,
             lambda f: (
@@ -183,7 +222,10 @@ LESSON = Lesson(
                         f"At {MOVED:g} positions it finds {f['found'][JITTERS.index(MOVED)]:.1f} compounds a mixture "
                         f"instead of {f['n']}."
                     ),
-                    lambda f: bool(abs(f["found"][0] - f["n"]) < 0.05 and f["found"][JITTERS.index(MOVED)] > f["n"] + 0.5),
+                    lambda f: bool(
+                        abs(f["found"][0] - f["n"]) < 0.05
+                        and f["found"][JITTERS.index(MOVED)] > f["n"] + 0.5
+                    ),
                 ),
                 Claim(
                     lambda f: (
@@ -193,17 +235,23 @@ LESSON = Lesson(
                     lambda f: bool(f["left"][0] < 0.01 < f["left"][JITTERS.index(MOVED)]),
                 ),
             ),
-            as_shifts_grow, 1.0,
+            as_shifts_grow,
+            1.0,
             lambda f, theme: bars(
-                [f"{j:g}" for j in JITTERS], {"compounds found": f["found"]}, "shift jitter (positions)",
-                "compounds found by least squares", theme,
+                [f"{j:g}" for j in JITTERS],
+                {"compounds found": f["found"]},
+                "shift jitter (positions)",
+                "compounds found by least squares",
+                theme,
             ),
             lambda f: (
                 f"Bars: least squares finds {f['found'][0]:.1f} compounds without shifts and {f['found'].max():.1f} at most"
             ),
         ),
         Step(
-            "The network has limits, too", "pages/robustness.py", {"jitter": "1"},
+            "The network has limits, too",
+            "pages/robustness.py",
+            {"jitter": "1"},
             lambda f: (
                 f"Here the shifts are larger: jitter 1. In training, the network saw shifts of up to {f['trained']:g} "
                 "positions (standard deviation). On this page it is not told the number of compounds and the classical "
@@ -223,12 +271,19 @@ LESSON = Lesson(
                         f"From no shift to jitter 1 the network falls from {share(_at(f, NETWORK, 0.0))} to "
                         f"{share(_at(f, NETWORK, 1.0))}, and stays above least squares."
                     ),
-                    lambda f: _at(f, NETWORK, 1.0) < 0.6 < _at(f, NETWORK, 0.0) and _at(f, NETWORK, 1.0) > _at(
-                        f, SQUARES, 1.0,
+                    lambda f: (
+                        _at(f, NETWORK, 1.0) < 0.6 < _at(f, NETWORK, 0.0)
+                        and _at(f, NETWORK, 1.0)
+                        > _at(
+                            f,
+                            SQUARES,
+                            1.0,
+                        )
                     ),
                 ),
             ),
-            as_shifts_grow, 1.0,
+            as_shifts_grow,
+            1.0,
         ),
     ),
 )

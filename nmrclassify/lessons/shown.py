@@ -59,7 +59,12 @@ def shown() -> Shown:
     """Run the shipped model on its test mixture number `NUMBER`."""
     checkpoint = shipped()
     made = checkpoint.dataset.test_mixtures()[NUMBER - 1 : NUMBER]
-    areas, sources, labels, amounts = made.areas[0], made.sources[0], made.labels[0], made.concentrations[0]
+    areas, sources, labels, amounts = (
+        made.areas[0],
+        made.sources[0],
+        made.labels[0],
+        made.concentrations[0],
+    )
     given = answer(checkpoint.model, areas)
     weight = checkpoint.training.reconstruction_weight
     truth = compare(given, areas, sources, labels, weight, concentrations=amounts)

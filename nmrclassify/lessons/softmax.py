@@ -22,7 +22,9 @@ def _loss(scores: torch.Tensor, twice: bool) -> torch.Tensor:
     """Return the package's cross entropy for the first class, shape (n,), of scores of shape (n, K)."""
     nothing = torch.zeros(len(scores), 1, 1, 1)
     labels = torch.zeros(len(scores), 1, dtype=torch.int64)
-    return costs_along(scores[:, None], nothing, labels, nothing, softmaxed=twice).classification[:, 0]
+    return costs_along(scores[:, None], nothing, labels, nothing, softmaxed=twice).classification[
+        :, 0
+    ]
 
 
 def certain(report: Report) -> Facts:
@@ -46,7 +48,9 @@ def certain(report: Report) -> Facts:
         model = model_for(data, SEED)
         logits, separation = model(torch.from_numpy(batch.areas))
         labels, sources = torch.from_numpy(batch.labels), torch.from_numpy(batch.sources)
-        costs_along(logits, separation.multiplets, labels, sources, softmaxed=twice).classification.mean().backward()
+        costs_along(
+            logits, separation.multiplets, labels, sources, softmaxed=twice
+        ).classification.mean().backward()
         gradients = [p.grad.square().sum() for p in model.parameters() if p.grad is not None]
         lengths[name] = float(sum(gradients).sqrt())
     report(1.0, "done")
@@ -68,7 +72,9 @@ def once_and_twice(report: Report) -> Facts:
     data, runs = build("quick", SEED), {}
     for i, (name, faults) in enumerate(((ONCE, NO_FAULTS), (TWICE, Faults(False, True, False)))):
         on = part(report, 0.5 * i, 0.5 * (i + 1))
-        _, runs[name] = train(data, short(), faults, SEED, counted(on, STEPS, f"training, {name}"), EVERY)
+        _, runs[name] = train(
+            data, short(), faults, SEED, counted(on, STEPS, f"training, {name}"), EVERY
+        )
     report(1.0, "done")
     return {"runs": runs, "n_test": len(data.test), "formula": log(e + CLASSES - 1) - 1}
 
@@ -86,11 +92,14 @@ def _ratio(f: Facts) -> float:
 
 
 LESSON = Lesson(
-    "softmax", "A softmax too many",
+    "softmax",
+    "A softmax too many",
     "You will know why a loss that stops at 1.46 is a sign of a mistake, and what the mistake costs.",
     (
         Step(
-            "Scores become chances", "pages/lessons.py", {},
+            "Scores become chances",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"A **softmax** turns scores into chances: all above 0, together 1. Here one of {CLASSES} compounds has by "
                 "far the highest score, so after one softmax its chance is almost 1. The first public version of this "
@@ -98,20 +107,32 @@ LESSON = Lesson(
             ),
             "What is left of that chance after the second softmax?",
             lambda f: ("It stays at 100 %", share(f["twice"][0]), share(1 / CLASSES)),
-            lambda f: int(np.argmin(np.abs(np.array([1.0, f["twice"][0], 1 / CLASSES]) - f["largest"]))),
+            lambda f: int(
+                np.argmin(np.abs(np.array([1.0, f["twice"][0], 1 / CLASSES]) - f["largest"]))
+            ),
             lambda f: (
                 f"{share(f['twice'][0])}. The chances, now taken for scores, are 1 and nine times 0, so the second softmax "
                 f"gives e / (e + 9) = {f['largest']:.3f}. However sure the network is, it cannot say so."
             ),
             (
                 Claim(
-                    lambda f: f"After two softmaxes the chance of a certain compound is {f['twice'][0]:.3f} = e / (e + 9).",
-                    lambda f: abs(float(f["twice"][0]) - f["largest"]) < 1e-4 and float(f["once"][0]) > 0.999,
+                    lambda f: (
+                        f"After two softmaxes the chance of a certain compound is {f['twice'][0]:.3f} = e / (e + 9)."
+                    ),
+                    lambda f: (
+                        abs(float(f["twice"][0]) - f["largest"]) < 1e-4
+                        and float(f["once"][0]) > 0.999
+                    ),
                 ),
             ),
-            certain, 0.3,
+            certain,
+            0.3,
             lambda f, theme: bars(
-                [str(k) for k in range(CLASSES)], {ONCE: f["once"], TWICE: f["twice"]}, "compound", "chance", theme,
+                [str(k) for k in range(CLASSES)],
+                {ONCE: f["once"], TWICE: f["twice"]},
+                "compound",
+                "chance",
+                theme,
                 per_cent=True,
             ),
             lambda f: (
@@ -120,7 +141,9 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "The floor", "pages/lessons.py", {},
+            "The floor",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "The **loss** (cross entropy) is minus the logarithm of the chance given to the true compound: 0 if the "
                 "network is sure and right. It applies a softmax of its own. So a softmax before it makes two. The curves "
@@ -128,7 +151,11 @@ LESSON = Lesson(
             ),
             "To what value does the loss fall with two softmaxes?",
             lambda f: ("0.00", "0.43", f"{f['floor']:.2f}", f"{log(CLASSES):.2f}"),
-            lambda f: int(np.argmin([abs(value - f["formula"]) for value in (0, 0.43, f["floor"], log(CLASSES))])),
+            lambda f: int(
+                np.argmin(
+                    [abs(value - f["formula"]) for value in (0, 0.43, f["floor"], log(CLASSES))]
+                )
+            ),
             lambda f: (
                 f"To log(e + 9) - 1 = {f['formula']:.4f}; guessing costs {log(CLASSES):.2f}. A training whose loss stops "
                 f"near {f['formula']:.2f} with ten classes may well be perfect, and hide it."
@@ -142,20 +169,30 @@ LESSON = Lesson(
                     lambda f: abs(f["floor"] - f["formula"]) < 1e-4,
                 ),
                 Claim(
-                    lambda f: f"Given scores, it falls to {max(f['losses'][ONCE].min(), 1e-8):.0e}.",
+                    lambda f: (
+                        f"Given scores, it falls to {max(f['losses'][ONCE].min(), 1e-8):.0e}."
+                    ),
                     lambda f: bool(f["losses"][ONCE].min() < 1e-6),
                 ),
             ),
-            certain, 0.3,
+            certain,
+            0.3,
             lambda f, theme: lines(
                 {name: (f["margins"][:49], losses[:49]) for name, losses in f["losses"].items()},
                 "score of the true compound above the others",
-                "loss", theme, {"log(e + 9) - 1": f["formula"]}, y_range=(0, 2.5),
+                "loss",
+                theme,
+                {"log(e + 9) - 1": f["formula"]},
+                y_range=(0, 2.5),
             ),
-            lambda f: f"Curves of the loss: with one softmax down to 0, with two down to {f['floor']:.2f}",
+            lambda f: (
+                f"Curves of the loss: with one softmax down to 0, with two down to {f['floor']:.2f}"
+            ),
         ),
         Step(
-            "Smaller steps", "pages/lessons.py", {},
+            "Smaller steps",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 "A network learns by following the **gradient**: how the loss changes if its scores change. The curves "
                 "show its length with one softmax and with two. At the left, all ten scores are equal, as in a network "
@@ -175,18 +212,25 @@ LESSON = Lesson(
                         "At equal scores the second softmax shortens the gradient "
                         f"{f['slopes'][ONCE][0] / f['slopes'][TWICE][0]:.2f} times."
                     ),
-                    lambda f: bool(abs(f["slopes"][ONCE][0] / f["slopes"][TWICE][0] - CLASSES) < 0.01),
+                    lambda f: bool(
+                        abs(f["slopes"][ONCE][0] / f["slopes"][TWICE][0] - CLASSES) < 0.01
+                    ),
                 ),
                 Claim(
-                    lambda f: f"The whole untrained network's gradient is {1 / _ratio(f):.1f} times shorter.",
+                    lambda f: (
+                        f"The whole untrained network's gradient is {1 / _ratio(f):.1f} times shorter."
+                    ),
                     lambda f: _ratio(f) < 0.3,
                 ),
             ),
-            certain, 0.3,
+            certain,
+            0.3,
             lambda f, theme: lines(
                 {name: (f["margins"][:33], slopes[:33]) for name, slopes in f["slopes"].items()},
                 "score of the true compound above the others",
-                "length of the gradient", theme, y_range=(0, 1.05),
+                "length of the gradient",
+                theme,
+                y_range=(0, 1.05),
             ),
             lambda f: (
                 f"Curves of the gradient's length: at equal scores {f['slopes'][ONCE][0]:.2f} with one softmax, "
@@ -194,15 +238,27 @@ LESSON = Lesson(
             ),
         ),
         Step(
-            "With and without", "pages/lessons.py", {},
+            "With and without",
+            "pages/lessons.py",
+            {},
             lambda f: (
                 f"Two networks learn from the same {STEPS} batches of {BATCH} mixtures with the same first weights (seed "
                 f"{SEED}); one has the second softmax. The curves show the compounds right on {f['n_test']} mixtures that "
                 "neither was trained on."
             ),
             "What does the second softmax do in this training?",
-            lambda f: ("Nothing: it learns just as fast", "It learns, but more slowly", "It learns nothing at all"),
-            lambda f: 2 if _last(f, TWICE, "right") < 0.3 else 1 if _half(f, TWICE) < _half(f, ONCE) else 0,
+            lambda f: (
+                "Nothing: it learns just as fast",
+                "It learns, but more slowly",
+                "It learns nothing at all",
+            ),
+            lambda f: (
+                2
+                if _last(f, TWICE, "right") < 0.3
+                else 1
+                if _half(f, TWICE) < _half(f, ONCE)
+                else 0
+            ),
             lambda f: (
                 f"Half way through, {share(_half(f, ONCE))} of the compounds are right with one softmax and "
                 f"{share(_half(f, TWICE))} with two; at the end {share(_last(f, ONCE, 'right'))} and "
@@ -226,9 +282,14 @@ LESSON = Lesson(
                     lambda f: min(row["classification"] for row in f["runs"][TWICE]) > f["formula"],
                 ),
             ),
-            once_and_twice, 6.0,
+            once_and_twice,
+            6.0,
             lambda f, theme: lines(
-                over_steps(f["runs"], "right"), "step", "compounds right, unseen mixtures", theme, per_cent=True,
+                over_steps(f["runs"], "right"),
+                "step",
+                "compounds right, unseen mixtures",
+                theme,
+                per_cent=True,
             ),
             lambda f: (
                 f"Curves of the compounds right: at the end {share(_last(f, ONCE, 'right'))} with one softmax, "

@@ -9,7 +9,9 @@ def share(value: float) -> str:
 def several(values: list[float]) -> str:
     """Return shares for reading, as "81, 74 and 66 %"."""
     numbers = [f"{100 * value:.0f}" for value in values]
-    return f"{', '.join(numbers[:-1])} and {numbers[-1]} %" if len(numbers) > 1 else f"{numbers[0]} %"
+    return (
+        f"{', '.join(numbers[:-1])} and {numbers[-1]} %" if len(numbers) > 1 else f"{numbers[0]} %"
+    )
 
 
 def between(interval: tuple[float, float]) -> str:

@@ -21,7 +21,9 @@ from ..compounds import Compounds
 from .mixtures import Peaks
 
 TOLERANCE = 0.8  # Hz to either side of a line: the picking error and the resolution of a peak list
-WINDOW = 0.1  # ppm to either side of a multiplet's place: three standard deviations of the widest jitter
+WINDOW = (
+    0.1  # ppm to either side of a multiplet's place: three standard deviations of the widest jitter
+)
 STEP = 0.36  # Hz between the shifts that are tried: under half the tolerance
 N_HYPOTHESES = 8
 N_PLACES = 24
@@ -32,19 +34,27 @@ MAX_TELLING = 2000  # multiplets that the spread of the shifts is estimated from
 
 _BIN = 0.06
 CLOSE = 0.08  # natural logarithm: how closely a bound fits the amount where nothing overlaps
-LOG_AMOUNT = torch.arange(-9.5, 4.0, _BIN)  # natural logarithms of the amounts voted for, relative to the mixture's unit
+LOG_AMOUNT = torch.arange(
+    -9.5, 4.0, _BIN
+)  # natural logarithms of the amounts voted for, relative to the mixture's unit
 _MIDDLE = 0.04
 SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
 
 
 def likelihood(over: Tensor, width: float = CLOSE) -> Tensor:
     """Return how likely a bound is that lies `over` (in logarithms) the amount: close where nothing overlaps, else above."""
-    return 3.0 * CLOSE / width * torch.exp(-0.5 * (over / width) ** 2) + 0.1 * (over > 0) * torch.exp(-over) + 1e-4
+    return (
+        3.0 * CLOSE / width * torch.exp(-0.5 * (over / width) ** 2)
+        + 0.1 * (over > 0) * torch.exp(-over)
+        + 1e-4
+    )
 
 
 def _kernel() -> Tensor:
     """Return the likelihood of every bound of the grid at every amount of the grid."""
-    return likelihood(LOG_AMOUNT[:, None] - LOG_AMOUNT[None], (CLOSE**2 + _BIN**2 / 12) ** 0.5)  # anywhere in its bin
+    return likelihood(
+        LOG_AMOUNT[:, None] - LOG_AMOUNT[None], (CLOSE**2 + _BIN**2 / 12) ** 0.5
+    )  # anywhere in its bin
 
 
 def _reach(axis: Axis) -> int:
@@ -95,7 +105,9 @@ class Templates:
     def shifts(self) -> Tensor:
         """Shifts that are tried, in ppm, shape (S,)."""
         half = max(1, round(WINDOW / self.axis.width / self.step))
-        return torch.arange(-half, half + 1, device=self.centres.device) * self.step * self.axis.width
+        return (
+            torch.arange(-half, half + 1, device=self.centres.device) * self.step * self.axis.width
+        )
 
     @cached_property
     def n_lines(self) -> Tensor:
@@ -110,7 +122,9 @@ class Templates:
     @cached_property
     def owner(self) -> Tensor:
         """Compound of each multiplet, shape (M,)."""
-        return torch.repeat_interleave(torch.arange(self.n_compounds, device=self.centres.device), self.first_multiplet.diff())
+        return torch.repeat_interleave(
+            torch.arange(self.n_compounds, device=self.centres.device), self.first_multiplet.diff()
+        )
 
     @classmethod
     def of(cls, compounds: Compounds, axis: Axis = FULL_AXIS) -> "Templates":
@@ -120,7 +134,10 @@ class Templates:
         # Lines ascend within a multiplet, and one key orders all multiplets: the sums of neighbours are two searches.
         key = rows * 1e5 + offsets
         sums = np.concatenate([[0.0], np.cumsum(areas)])
-        needs = sums[np.searchsorted(key, key + reach, "right")] - sums[np.searchsorted(key, key - reach)]
+        needs = (
+            sums[np.searchsorted(key, key + reach, "right")]
+            - sums[np.searchsorted(key, key - reach)]
+        )
         centres = np.floor((compounds.line_ppm(axis.mhz) - axis.low) / axis.width)
         return cls(
             axis, torch.as_tensor(np.clip(centres, 0, axis.n_positions - 1)).long(), torch.as_tensor(needs).float(),
@@ -130,7 +147,17 @@ class Templates:
 
     def to(self, device: torch.device | str) -> "Templates":
         """Return a copy on a device."""
-        moved = (getattr(self, name).to(device) for name in ("centres", "needs", "line_areas", "first_line", "first_multiplet", "protons"))
+        moved = (
+            getattr(self, name).to(device)
+            for name in (
+                "centres",
+                "needs",
+                "line_areas",
+                "first_line",
+                "first_multiplet",
+                "protons",
+            )
+        )
         return Templates(self.axis, *moved)
 
 
@@ -206,7 +233,9 @@ def _phases(templates: Templates, areas: Tensor) -> Tensor:
     return padded.view(-1, step).T.contiguous().unfold(1, len(templates.shifts), 1)
 
 
-def _bounds(templates: Templates, phases: Tensor, floor: float, rows: Tensor) -> tuple[Tensor, Tensor]:
+def _bounds(
+    templates: Templates, phases: Tensor, floor: float, rows: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return log bounds and log fits of the multiplets `rows` at every shift, both (len(rows), S)."""
     shape = (len(rows), phases.shape[2])
     bound, total = phases.new_empty(shape), phases.new_empty(shape)
@@ -252,7 +281,9 @@ def spread_of(histogram: Tensor, shifts: Tensor) -> float:
     part = torch.full_like(widths, 0.1)
     total = histogram.sum().clamp(min=1e-9)
     for _ in range(40):
-        part = (histogram * part * normal / (part * normal + (1 - part) * uniform)).sum(1, keepdim=True) / total
+        part = (histogram * part * normal / (part * normal + (1 - part) * uniform)).sum(
+            1, keepdim=True
+        ) / total
         # Some of the fits are always true ones: a part of nothing would leave the width open.
         part = part.clamp(min=0.02)
     return SPREADS[int((histogram * (part * normal + (1 - part) * uniform).log()).sum(1).argmax())]
@@ -272,11 +303,15 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
         If the mixture has no peak, or lies on another axis than the library.
     """
     if peaks.axis != templates.axis:
-        raise ValueError(f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to one axis")
+        raise ValueError(
+            f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to one axis"
+        )
     if not len(peaks.areas):
         raise ValueError("the mixture has no peak on the axis; expected at least one")
     if spread is not None and not 0 < spread < 1:
-        raise ValueError(f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0 and below 1, or None")
+        raise ValueError(
+            f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0 and below 1, or None"
+        )
     # Relative to a high peak rather than the highest, which a solvent may be.
     unit = float(np.quantile(peaks.areas, 0.98))
     # Within what training saw: of a list of one peak, or with one tiny artefact, the smallest peak tells nothing.
@@ -285,7 +320,9 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
     areas, narrow = tolerant(dense, templates.reach), within(dense, templates.reach // 3)
     spread = estimate_spread(templates, areas, floor) if spread is None else spread
     shifts = templates.shifts
-    prior = torch.logaddexp(-0.5 * (shifts / (1.15 * spread)) ** 2, torch.tensor(-7.0)).log_softmax(0)
+    prior = torch.logaddexp(-0.5 * (shifts / (1.15 * spread)) ** 2, torch.tensor(-7.0)).log_softmax(
+        0
+    )
     kernel, grid = _kernel(), LOG_AMOUNT
     phases = _phases(templates, areas)
     parts = []
@@ -309,11 +346,22 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
         score = weight + prior
         # One place a local maximum: neighbours within the tolerance see the same peaks.
         wide = functional.pad(bound, (2, 2), value=-99.0)
-        before, after = torch.maximum(wide[:, :-4], wide[:, 1:-3]), torch.maximum(wide[:, 3:-1], wide[:, 4:])
+        before, after = (
+            torch.maximum(wide[:, :-4], wide[:, 1:-3]),
+            torch.maximum(wide[:, 3:-1], wide[:, 4:]),
+        )
         score.masked_fill_((bound <= before) | (bound < after), -1e4)
         top = score.topk(min(N_PLACES, len(shifts)), 1)
         parts.append((
             grid[best.indices], best.values, torch.stack([near.gather(1, columns), anywhere.gather(1, columns)], 2),
             top.indices, bound.gather(1, top.indices), fit.gather(1, top.indices), top.values,
         ))  # fmt: skip
-    return Evidence(templates, areas, narrow, unit, floor, spread, *(torch.cat(column) for column in zip(*parts)))
+    return Evidence(
+        templates,
+        areas,
+        narrow,
+        unit,
+        floor,
+        spread,
+        *(torch.cat(column) for column in zip(*parts)),
+    )

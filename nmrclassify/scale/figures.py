@@ -29,8 +29,20 @@ LEGEND = {
 def colours(theme: Theme) -> dict[str, str]:
     """Return the colours of the mixture and its body, of what is explained, of the chosen compound and of the truth."""
     if theme.dark:
-        return {"mixture": "#8b95a8", "body": "#4a5364", "explained": "#56b4e9", "chosen": "#ff8c42", "truth": "#f2f4f8"}
-    return {"mixture": "#7b8494", "body": "#d3d8e1", "explained": "#0072b2", "chosen": "#d55e00", "truth": "#1f2430"}
+        return {
+            "mixture": "#8b95a8",
+            "body": "#4a5364",
+            "explained": "#56b4e9",
+            "chosen": "#ff8c42",
+            "truth": "#f2f4f8",
+        }
+    return {
+        "mixture": "#7b8494",
+        "body": "#d3d8e1",
+        "explained": "#0072b2",
+        "chosen": "#d55e00",
+        "truth": "#1f2430",
+    }
 
 
 def _outline(drawing: Drawing, name: str, colour: str, fill: str | None = None, **line) -> dict:
@@ -56,7 +68,9 @@ def _ppm_axis(low: float, high: float, **more) -> dict:
     } | more
 
 
-def overview(layers: Layers, places: np.ndarray, low: float, high: float, theme: Theme) -> go.Figure:
+def overview(
+    layers: Layers, places: np.ndarray, low: float, high: float, theme: Theme
+) -> go.Figure:
     """Draw the whole axis, a frame around the range that is looked at, and a mark at each place of the chosen compound.
 
     Parameters
@@ -69,7 +83,10 @@ def overview(layers: Layers, places: np.ndarray, low: float, high: float, theme:
     theme : Theme
     """
     axis, colour = layers.axis, colours(theme)
-    drawings = [draw_range(axis, heights, axis.low, axis.high, N_POINTS) for heights in (layers.mixture, layers.chosen)]
+    drawings = [
+        draw_range(axis, heights, axis.low, axis.high, N_POINTS)
+        for heights in (layers.mixture, layers.chosen)
+    ]
     # By the square root, so that the small peaks of a mixture over two decades show beside the large ones.
     drawings = [Drawing(d.start, d.step, np.sqrt(d.heights)) for d in drawings]
     top = max(float(drawings[0].heights.max()), 1e-9)
@@ -154,7 +171,9 @@ def _sticks(ppm: np.ndarray, areas: np.ndarray, colour: str, width: float, **mor
     } | more
 
 
-def neighbourhoods(found: Identification, compound: int, multiplets: np.ndarray, theme: Theme) -> go.Figure:
+def neighbourhoods(
+    found: Identification, compound: int, multiplets: np.ndarray, theme: Theme
+) -> go.Figure:
     """Draw the neighbourhood of each of some multiplets, at most `N_PANELS`, two beside each other.
 
     A grey stick is a peak of the mixture, its coloured part is what the mask lets through, and a ring is where, and how
@@ -187,12 +206,27 @@ def neighbourhoods(found: Identification, compound: int, multiplets: np.ndarray,
             "x": at,
             "y": expected,
             "name": "line of the library, moved there",
-            "marker": {"symbol": "circle-open", "size": 8, "color": theme.text, "line": {"width": 1.5}},
+            "marker": {
+                "symbol": "circle-open",
+                "size": 8,
+                "color": theme.text,
+                "line": {"width": 1.5},
+            },
             "hovertemplate": "%{x:.4f} ppm, expected area %{y:.3g}<extra></extra>",
         }
         traces += [
-            _sticks(peaks.ppm[near], peaks.areas[near], colour["mixture"], 3, name="peak of the mixture") | on,
-            _sticks(peaks.ppm[near][there], own[near][there], colour["chosen"], 3, name="its own part, by the mask") | on,
+            _sticks(
+                peaks.ppm[near], peaks.areas[near], colour["mixture"], 3, name="peak of the mixture"
+            )
+            | on,
+            _sticks(
+                peaks.ppm[near][there],
+                own[near][there],
+                colour["chosen"],
+                3,
+                name="its own part, by the mask",
+            )
+            | on,
             rings | on,
         ]
         row, column = divmod(i, 2)
@@ -204,7 +238,12 @@ def neighbourhoods(found: Identification, compound: int, multiplets: np.ndarray,
         # A neighbour can be a hundred times as large: what is looked at sets the height, and what is higher is cut.
         scale = max(float(own[near].max(initial=0.0)), float(expected.max()))
         highest = min(float(peaks.areas[near].max(initial=scale)), 4 * scale)
-        grid = {"gridcolor": theme.grid, "linecolor": theme.grid, "showgrid": False, "zeroline": False}
+        grid = {
+            "gridcolor": theme.grid,
+            "linecolor": theme.grid,
+            "showgrid": False,
+            "zeroline": False,
+        }
         layout[f"xaxis{suffix}"] = grid | {
             "anchor": f"y{suffix}",
             "domain": domain,
@@ -249,7 +288,9 @@ def neighbourhoods(found: Identification, compound: int, multiplets: np.ndarray,
     )
 
 
-def precision_recall(curve: Curve, threshold: float, precision: float, recall: float, theme: Theme) -> go.Figure:
+def precision_recall(
+    curve: Curve, threshold: float, precision: float, recall: float, theme: Theme
+) -> go.Figure:
     """Draw precision over recall as the threshold falls, and the point of the present threshold."""
     traces = [
         {
@@ -269,7 +310,11 @@ def precision_recall(curve: Curve, threshold: float, precision: float, recall: f
             "text": [f" {threshold:.2f} "],
             "textposition": "bottom left" if recall > 0.5 else "bottom right",
             "textfont": {"size": 13},
-            "marker": {"size": 13, "color": colours(theme)["chosen"], "line": {"color": theme.text, "width": 1.5}},
+            "marker": {
+                "size": 13,
+                "color": colours(theme)["chosen"],
+                "line": {"color": theme.text, "width": 1.5},
+            },
             "hovertemplate": "here: found %{x:.0%}, right %{y:.0%}<extra></extra>",
         },
     ]

@@ -56,40 +56,62 @@ def _read(content: bytes | str) -> pd.DataFrame:
     if len(content) > MAX_BYTES:
         raise SampleError(f"the file has {len(content):,} bytes; expected at most {MAX_BYTES:,}")
     try:
-        text = content.decode("utf-8-sig") if isinstance(content, bytes) else content.removeprefix("\ufeff")
+        text = (
+            content.decode("utf-8-sig")
+            if isinstance(content, bytes)
+            else content.removeprefix("\ufeff")
+        )
     except UnicodeDecodeError as error:
-        raise SampleError(f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8") from None
+        raise SampleError(
+            f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8"
+        ) from None
     if "\0" in text:
         raise SampleError("the file holds binary data; expected a CSV table")
     separator = next((mark for mark in "\t;" if mark in _first_line(text)), ",")
     # Enumerated, as a cell may hold a line break and a spreadsheet counts it as one row.
-    reader = enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1)
+    reader = enumerate(
+        csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
+    )
     numbers, kept = [], []
     try:
-        above, header = next(((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, []))
+        above, header = next(
+            ((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, [])
+        )
         if not header:
-            raise SampleError(f"the file is empty; expected a CSV table with the columns {_EXPECTED}")
+            raise SampleError(
+                f"the file is empty; expected a CSV table with the columns {_EXPECTED}"
+            )
         if len(header) > MAX_COLUMNS:
-            raise SampleError(f"the table has more than {MAX_COLUMNS} columns; expected ppm and area")
+            raise SampleError(
+                f"the table has more than {MAX_COLUMNS} columns; expected ppm and area"
+            )
         names = [name.strip().lower() for name in header]
         twice = [name for name in names if name and names.count(name) > 1]
         if twice:
             raise SampleError(f"column {twice[0][:30]!r} occurs twice; keep one of them")
         if "ppm" not in names:
             shown = ", ".join(repr(name[:30]) for name in names[:12]) or "none"
-            raise SampleError(f"column 'ppm' is missing: the columns are {shown}; expected {_EXPECTED}")
+            raise SampleError(
+                f"column 'ppm' is missing: the columns are {shown}; expected {_EXPECTED}"
+            )
         used = [names.index(name) for name in _COLUMNS if name in names]
         for number, cells in reader:
             if number > above + MAX_ROWS:
-                raise SampleError(f"the table has more than {MAX_ROWS:,} rows; take fewer points, or cut the ends off")
+                raise SampleError(
+                    f"the table has more than {MAX_ROWS:,} rows; take fewer points, or cut the ends off"
+                )
             if any(map(str.strip, cells[len(names) :])):
-                raise SampleError(f"row {number} has {len(cells):,} cells; expected {len(names)}, one for each column")
+                raise SampleError(
+                    f"row {number} has {len(cells):,} cells; expected {len(names)}, one for each column"
+                )
             if any(map(str.strip, cells)):
                 numbers.append(number)
                 # Cells stay text, so that a message can quote what was written.
                 kept.append([cells[k] if k < len(cells) else "" for k in used])
     except csv.Error as error:
-        raise SampleError(f"the file is not a CSV table ({error}); expected the columns ppm and area") from None
+        raise SampleError(
+            f"the file is not a CSV table ({error}); expected the columns ppm and area"
+        ) from None
     return pd.DataFrame(kept, index=numbers, columns=[names[k] for k in used], dtype=object)
 
 
@@ -97,8 +119,12 @@ def _first_line(text: str) -> str:
     return next((line for line in io.StringIO(text, newline="") if line.strip()), "")
 
 
-def _numbers(table: pd.DataFrame, column: str, low: float, high: float, expected: str) -> np.ndarray:
-    values = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+def _numbers(
+    table: pd.DataFrame, column: str, low: float, high: float, expected: str
+) -> np.ndarray:
+    values = pd.to_numeric(table[column], errors="coerce").to_numpy(
+        dtype=np.float64, na_value=np.nan
+    )
     bad = ~((low <= values) & (values <= high))
     if bad.any():
         k = int(bad.argmax())
@@ -136,9 +162,13 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> Sample:
 def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> Sample:
     peaks = Peaks.from_lines(ppm, areas, axis)
     if not len(peaks.areas):
-        raise SampleError(f"no peak lies from {axis.low:g} to {axis.high:g} ppm; expected at least one")
+        raise SampleError(
+            f"no peak lies from {axis.low:g} to {axis.high:g} ppm; expected at least one"
+        )
     if len(peaks.areas) > MAX_PEAKS:
-        raise SampleError(f"the mixture has {len(peaks.areas):,} peaks; expected at most {MAX_PEAKS:,}: pick fewer")
+        raise SampleError(
+            f"the mixture has {len(peaks.areas):,} peaks; expected at most {MAX_PEAKS:,}: pick fewer"
+        )
     outside = int((axis.positions(ppm) < 0).sum())
     rest = f"; {outside:,} outside {axis.low:g} to {axis.high:g} ppm left out" if outside else ""
     return Sample(peaks, f"{note}{rest}.")
@@ -182,18 +212,26 @@ def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> Sample:
 
 def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> Sample:
     if len(table) > MAX_MULTIPLETS:
-        raise SampleError(f"the table has {len(table):,} multiplets; expected at most {MAX_MULTIPLETS:,}")
+        raise SampleError(
+            f"the table has {len(table):,} multiplets; expected at most {MAX_MULTIPLETS:,}"
+        )
     size = next((name for name in ("protons", "area") if name in table), None)
     if size is None:
         raise SampleError("column 'protons' is missing; expected ppm, kind, j_hz and protons")
     weights = _numbers(table, size, 1e-12, MAX_AREA, f"a number above 0, at most {MAX_AREA:g}")
     if "amount" in table:
-        weights = weights * _numbers(table, "amount", 1e-12, MAX_AREA, f"an amount above 0, at most {MAX_AREA:g}")
+        weights = weights * _numbers(
+            table, "amount", 1e-12, MAX_AREA, f"an amount above 0, at most {MAX_AREA:g}"
+        )
     couplings = table["j_hz"] if "j_hz" in table else pd.Series("", index=table.index)
     places, areas = [], []
     for row, centre, weight, kind, text in zip(table.index, ppm, weights, table["kind"], couplings):
         try:
-            values = [abs(float(part)) for part in re.split(r"[;\s]+", str(text)[:200].strip("; ")) if part]
+            values = [
+                abs(float(part))
+                for part in re.split(r"[;\s]+", str(text)[:200].strip("; "))
+                if part
+            ]
         except ValueError:
             raise SampleError(
                 f"row {row}, column 'j_hz': {str(text)[:40]!r} is not couplings in Hz with ';' between them"

@@ -43,13 +43,20 @@ def development_answers(
         templates, groups = Templates.of(compounds, FULL_AXIS), alike(compounds, FULL_AXIS)
         for jitter, (logits, truths) in found.items():
             for number in range(mixtures):
-                mixture = draw(compounds, ScaleConfig(**(recipe | {"jitter": jitter})), np.random.default_rng([seed, 1, number]))
+                mixture = draw(
+                    compounds,
+                    ScaleConfig(**(recipe | {"jitter": jitter})),
+                    np.random.default_rng([seed, 1, number]),
+                )
                 presence = network(gather(templates, mixture.peaks)).presence.numpy()
                 best = np.full(groups.max() + 1, -np.inf)
                 np.maximum.at(best, groups, presence)
                 logits.append(best)
                 truths.append(np.isin(np.arange(len(best)), groups[mixture.present]))
-    return {jitter: (np.concatenate(logits), np.concatenate(truths)) for jitter, (logits, truths) in found.items()}
+    return {
+        jitter: (np.concatenate(logits), np.concatenate(truths))
+        for jitter, (logits, truths) in found.items()
+    }
 
 
 def f1(named: np.ndarray, truth: np.ndarray) -> float:
@@ -57,7 +64,12 @@ def f1(named: np.ndarray, truth: np.ndarray) -> float:
     return float(2 * (named & truth).sum() / max(1, named.sum() + truth.sum()))
 
 
-def finish(trainer: ScaleTrainer, mixtures: int = 8, n_compounds: int = 877, recipe: ScaleConfig | None = None) -> Trained:
+def finish(
+    trainer: ScaleTrainer,
+    mixtures: int = 8,
+    n_compounds: int = 877,
+    recipe: ScaleConfig | None = None,
+) -> Trained:
     """Fit the temperature (Guo et al. 2017, section 4.2) and the threshold, and note the scores on the development mixtures.
 
     The threshold is the one with the best mean F1 over the three jitters: one for all.
@@ -65,15 +77,28 @@ def finish(trainer: ScaleTrainer, mixtures: int = 8, n_compounds: int = 877, rec
     network = trainer.network.cpu().eval()
     network.temperature.fill_(1.0)
     answers = development_answers(network, mixtures, n_compounds, recipe)
-    logits, truth = (torch.from_numpy(np.concatenate(column).astype(np.float32)) for column in zip(*answers.values()))
+    logits, truth = (
+        torch.from_numpy(np.concatenate(column).astype(np.float32))
+        for column in zip(*answers.values())
+    )
 
     def cost(logarithm: float) -> float:
-        return float(functional.binary_cross_entropy_with_logits(logits / float(np.exp(logarithm)), truth))
+        return float(
+            functional.binary_cross_entropy_with_logits(logits / float(np.exp(logarithm)), truth)
+        )
 
-    best = minimize_scalar(cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 0.02})
+    best = minimize_scalar(
+        cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 0.02}
+    )
     network.temperature.fill_(float(np.exp(best.x)))
-    chances = {jitter: (1 / (1 + np.exp(-(values / float(network.temperature)).clip(-60, 60))), there) for jitter, (values, there) in answers.items()}
-    means = [np.mean([f1(values >= level, there) for values, there in chances.values()]) for level in THRESHOLDS]
+    chances = {
+        jitter: (1 / (1 + np.exp(-(values / float(network.temperature)).clip(-60, 60))), there)
+        for jitter, (values, there) in answers.items()
+    }
+    means = [
+        np.mean([f1(values >= level, there) for values, there in chances.values()])
+        for level in THRESHOLDS
+    ]
     threshold = float(THRESHOLDS[int(np.argmax(means))])
     made = {
         "config": asdict(trainer.config), "steps": trainer.step, "seconds": round(trainer.seconds), "waited": round(trainer.waited), "device": trainer.device.type,

@@ -48,7 +48,9 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
     """
     sweeps = [name for name in SWEEPS if (table["sweep"] == name).any()]
     if not sweeps:
-        raise ValueError(f"sweeps are {sorted(set(table['sweep']))}; expected some of {', '.join(SWEEPS)}")
+        raise ValueError(
+            f"sweeps are {sorted(set(table['sweep']))}; expected some of {', '.join(SWEEPS)}"
+        )
     traces, layout, notes = [], {}, []
 
     def around(measure: str) -> list[float]:
@@ -65,7 +67,10 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
         for row, (measure, title) in enumerate(MEASURES.items()):
             y = rows[measure].to_numpy(dtype=float)
             number = 2 * column + row + 1
-            suffix, unit = "" if number == 1 else str(number), "s" if measure == "seconds" else "MiB"
+            suffix, unit = (
+                "" if number == 1 else str(number),
+                "s" if measure == "seconds" else "MiB",
+            )
             axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "type": "scatter"}
             # Linear growth from the largest point down: what grows more slowly lies above it on the left.
             traces.append(axes | {

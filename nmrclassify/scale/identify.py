@@ -14,8 +14,12 @@ from .evidence import Templates, gather
 from .mixtures import Peaks
 from .weights import Trained, shipped
 
-CLAIM_REACH = 1.6  # Hz: twice the tolerance, because a merged peak lies at the centre of all its lines
-MOSTLY = 0.5  # of a peak's area: claims from there on share it wholly, for a peak has to be somebody's
+CLAIM_REACH = (
+    1.6  # Hz: twice the tolerance, because a merged peak lies at the centre of all its lines
+)
+MOSTLY = (
+    0.5  # of a peak's area: claims from there on share it wholly, for a peak has to be somebody's
+)
 FAINT = 0.02  # compounds below this probability are given no share of a peak
 
 
@@ -78,7 +82,10 @@ class Identification:
         row, peak, share = self.masks
         own = self.compounds.compound[row] == self.first_of_group[compound]
         # Two multiplets of one compound may claim a peak together.
-        return np.minimum(np.bincount(peak[own], share[own], len(self.peaks.areas)), 1.0) * self.peaks.areas
+        return (
+            np.minimum(np.bincount(peak[own], share[own], len(self.peaks.areas)), 1.0)
+            * self.peaks.areas
+        )
 
     @cached_property
     def explained(self) -> np.ndarray:
@@ -94,7 +101,11 @@ class Identification:
         mine = np.unique(peak[owner == compound])
         total = self.peaks.areas[mine].sum()
         inside = np.isin(peak, mine) & (owner != compound) & (self.chances[owner] >= self.threshold)
-        area = np.bincount(owner[inside], share[inside] * self.peaks.areas[peak[inside]], self.compounds.n_compounds)
+        area = np.bincount(
+            owner[inside],
+            share[inside] * self.peaks.areas[peak[inside]],
+            self.compounds.n_compounds,
+        )
         order = np.argsort(-area, kind="stable")
         return [(int(k), float(area[k] / total)) for k in order if area[k] > 0]
 
@@ -121,7 +132,9 @@ class Detector:
         Why such groups could not be looked for, or nothing.
     """
 
-    def __init__(self, compounds: Compounds, trained: Trained | None = None, axis: Axis = FULL_AXIS):
+    def __init__(
+        self, compounds: Compounds, trained: Trained | None = None, axis: Axis = FULL_AXIS
+    ):
         self.compounds, self.axis = compounds, axis
         self.trained = trained or shipped()
         try:
@@ -132,7 +145,9 @@ class Detector:
         inside = axis.positions(compounds.ppm) >= 0
         # A compound that is wholly beyond the axis keeps its multiplets, and is never found.
         lost = np.bincount(compounds.compound, inside, compounds.n_compounds) == 0
-        self._rows = np.flatnonzero(np.isin(compounds.compound, asked) & (inside | lost[compounds.compound]))
+        self._rows = np.flatnonzero(
+            np.isin(compounds.compound, asked) & (inside | lost[compounds.compound])
+        )
         self.templates = Templates.of(compounds.rows(self._rows), axis)
         protons = np.add.reduceat(compounds.protons, compounds.first_multiplet[:-1])
         # The amount of a twin whose protons are counted differently gives the same area.
@@ -159,7 +174,9 @@ class Detector:
             found = network(evidence)
             chances = torch.sigmoid(found.presence / network.temperature)
             if not chances.isfinite().all():
-                raise ValueError("the network's answers are not finite numbers; train it again, or take the shipped one")
+                raise ValueError(
+                    "the network's answers are not finite numbers; train it again, or take the shipped one"
+                )
             look = found.look
             # Of each compound its likeliest hypothesis, of each multiplet its likeliest place.
             chosen = found.best[look.compound] == torch.arange(len(look.compound))
@@ -169,9 +186,19 @@ class Detector:
             shifts = torch.full((len(t.protons),), float("nan"))
             shifts[multiplets] = look.shift[rows].gather(1, best[rows, None])[:, 0]
             unit, place = look.item // look.n_places, look.item % look.n_places
-            lines = rows[unit] & (place == best[unit]) & (chances[look.compound[look.hypothesis[unit]]] >= FAINT)
-            amount = found.log_amounts[look.compound[look.hypothesis[unit[lines]]]].exp() * evidence.unit
-            claims = (look.multiplet[unit[lines]], look.position[lines], amount * t.line_areas[look.line[lines]])
+            lines = (
+                rows[unit]
+                & (place == best[unit])
+                & (chances[look.compound[look.hypothesis[unit]]] >= FAINT)
+            )
+            amount = (
+                found.log_amounts[look.compound[look.hypothesis[unit[lines]]]].exp() * evidence.unit
+            )
+            claims = (
+                look.multiplet[unit[lines]],
+                look.position[lines],
+                amount * t.line_areas[look.line[lines]],
+            )
         multiplet, position, claim = (value.numpy() for value in claims)
         chances = chances.numpy()[self.groups]
         masks = share_out(self.compounds, peaks, chances, self._rows[multiplet], position, claim)
@@ -179,7 +206,9 @@ class Detector:
         own = np.bincount(masks[0], masks[2] * area, self.compounds.n_multiplets)
         there = np.bincount(masks[0], area, self.compounds.n_multiplets)
         shares = np.where(there > 0, own / np.maximum(there, 1e-30), np.nan)
-        amounts = np.where(found.best.numpy() >= 0, np.exp(found.log_amounts.numpy()) * evidence.unit, np.nan)
+        amounts = np.where(
+            found.best.numpy() >= 0, np.exp(found.log_amounts.numpy()) * evidence.unit, np.nan
+        )
         moved = np.full(self.compounds.n_multiplets, np.nan)
         moved[self._rows] = shifts.numpy()
         return Identification(
@@ -189,7 +218,12 @@ class Detector:
 
 
 def share_out(
-    compounds: Compounds, peaks: Peaks, chances: np.ndarray, multiplet: np.ndarray, position: np.ndarray, claim: np.ndarray
+    compounds: Compounds,
+    peaks: Peaks,
+    chances: np.ndarray,
+    multiplet: np.ndarray,
+    position: np.ndarray,
+    claim: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share out the peaks among the lines that claim them.
 

@@ -30,7 +30,9 @@ class Look:
     need: Tensor  # (V,) area of the multiplet within the tolerance of the line, at concentration 1
     share: Tensor  # (V,) of the multiplet's needs
     order: Tensor  # (V,) lines sorted by compound and position
-    own: tuple[Tensor, Tensor]  # (V,) range in that order that is the same compound's within the tolerance
+    own: tuple[
+        Tensor, Tensor
+    ]  # (V,) range in that order that is the same compound's within the tolerance
 
 
 def rows_of(first: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,7 +58,9 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     over = over.gather(1, top.indices)
     # Votes are counted in bins; the amount itself is what the places that fit closely agree on.
     weight = (-0.5 * (over[:, 0] / CLOSE) ** 2).exp()
-    sums = torch.zeros(2, len(x), device=x.device).index_add_(1, hypothesis, torch.stack([weight * over[:, 0], weight]))
+    sums = torch.zeros(2, len(x), device=x.device).index_add_(
+        1, hypothesis, torch.stack([weight * over[:, 0], weight])
+    )
     x = x + sums[0] / (sums[1] + 0.3)
     index = evidence.places[multiplet].gather(1, top.indices)
     shift = t.shifts[index]
@@ -75,7 +79,10 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     ordered, order = key.sort(stable=True)
     # Asked in order, a search finds its numbers in the cache: three times faster.
     own = tuple(
-        torch.empty_like(order).scatter_(0, order, torch.searchsorted(ordered, ordered + d, right=d > 0)) for d in (-t.reach, t.reach)
+        torch.empty_like(order).scatter_(
+            0, order, torch.searchsorted(ordered, ordered + d, right=d > 0)
+        )
+        for d in (-t.reach, t.reach)
     )
     return Look(
         compound, column, x, n_places, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(n_places),

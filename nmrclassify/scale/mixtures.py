@@ -20,19 +20,36 @@ class ScaleConfig:
 
     n_low: int = bounded(50, 1, 2000, "fewest compounds in a mixture")
     n_high: int = bounded(100, 1, 2000, "most compounds in a mixture")
-    jitter: float = bounded(0.01, 0.0, 0.05, "standard deviation of each multiplet's own shift, in ppm")
-    common: float = bounded(0.5, 0.0, 2.0, "shift that a compound's multiplets share, as a multiple of the jitter")
-    decades: float = bounded(2.0, 0.0, 4.0, "concentrations are log-uniform over this many decades, the highest 1")
-    noise: float = bounded(3e-4, 0.0, 0.1, "standard deviation of a peak's area, in protons of a compound of concentration 1")
-    gain: float = bounded(0.02, 0.0, 0.5, "relative standard deviation of a peak's area, as from integration")
+    jitter: float = bounded(
+        0.01, 0.0, 0.05, "standard deviation of each multiplet's own shift, in ppm"
+    )
+    common: float = bounded(
+        0.5, 0.0, 2.0, "shift that a compound's multiplets share, as a multiple of the jitter"
+    )
+    decades: float = bounded(
+        2.0, 0.0, 4.0, "concentrations are log-uniform over this many decades, the highest 1"
+    )
+    noise: float = bounded(
+        3e-4,
+        0.0,
+        0.1,
+        "standard deviation of a peak's area, in protons of a compound of concentration 1",
+    )
+    gain: float = bounded(
+        0.02, 0.0, 0.5, "relative standard deviation of a peak's area, as from integration"
+    )
     line_error: float = bounded(0.1, 0.0, 5.0, "standard deviation of a line's position, in Hz")
-    resolution: float = bounded(1.0, 0.05, 20.0, "width of the cells whose lines are one peak, in Hz")
+    resolution: float = bounded(
+        1.0, 0.05, 20.0, "width of the cells whose lines are one peak, in Hz"
+    )
     n_foreign: int = bounded(0, 0, 100, "compounds that the library does not hold")
 
     def __post_init__(self):
         check(self)
         if self.n_low > self.n_high:
-            raise ValueError(f"n_low is {self.n_low}, above n_high {self.n_high}; expected the fewest first")
+            raise ValueError(
+                f"n_low is {self.n_low}, above n_high {self.n_high}; expected the fewest first"
+            )
 
 
 @dataclass(frozen=True)
@@ -54,12 +71,16 @@ class Peaks:
 
     def __post_init__(self):
         if self.positions.shape != self.areas.shape or self.positions.ndim != 1:
-            raise ValueError(f"peaks hold {self.positions.shape} positions and {self.areas.shape} areas; expected one of each a peak")
+            raise ValueError(
+                f"peaks hold {self.positions.shape} positions and {self.areas.shape} areas; expected one of each a peak"
+            )
         if not np.isfinite(self.areas).all() or (self.areas <= 0).any():
             raise ValueError("a peak has an area that is not a number above 0; leave it out")
         inside = (self.positions >= 0) & (self.positions < self.axis.n_positions)
         if not inside.all() or (np.diff(self.positions) <= 0).any():
-            raise ValueError(f"peak positions must ascend within 0 to {self.axis.n_positions - 1}; expected each position once")
+            raise ValueError(
+                f"peak positions must ascend within 0 to {self.axis.n_positions - 1}; expected each position once"
+            )
 
     @property
     def ppm(self) -> np.ndarray:
@@ -138,7 +159,13 @@ def _spread(first: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.repeat(first[index] - starts, lengths) + np.arange(lengths.sum()), owner
 
 
-def _lines(compounds: Compounds, index: np.ndarray, config: ScaleConfig, axis: Axis, rng: np.random.Generator):
+def _lines(
+    compounds: Compounds,
+    index: np.ndarray,
+    config: ScaleConfig,
+    axis: Axis,
+    rng: np.random.Generator,
+):
     amounts = 10.0 ** (-config.decades * rng.random(len(index)))
     multiplets, owners = _spread(compounds.first_multiplet, index)
     shared = config.common * config.jitter * rng.standard_normal(len(index))
@@ -146,7 +173,15 @@ def _lines(compounds: Compounds, index: np.ndarray, config: ScaleConfig, axis: A
     lines, rows = _spread(compounds.first_line, multiplets)
     hz = (compounds.ppm[multiplets] + shifts)[rows] * axis.mhz + compounds.offsets[lines]
     hz = hz + config.line_error * rng.standard_normal(len(lines))
-    return amounts, multiplets, owners, shifts, rows, hz, amounts[owners][rows] * compounds.areas[lines]
+    return (
+        amounts,
+        multiplets,
+        owners,
+        shifts,
+        rows,
+        hz,
+        amounts[owners][rows] * compounds.areas[lines],
+    )
 
 
 def draw(
@@ -170,19 +205,39 @@ def draw(
     """
     count = int(rng.integers(config.n_low, config.n_high + 1))
     if count > compounds.n_compounds:
-        raise ValueError(f"a mixture of {count} compounds was asked for; the library holds {compounds.n_compounds}: lower n_high")
+        raise ValueError(
+            f"a mixture of {count} compounds was asked for; the library holds {compounds.n_compounds}: lower n_high"
+        )
     present = np.sort(rng.choice(compounds.n_compounds, count, replace=False))
-    amounts, multiplets, owners, shifts, rows, hz, areas = _lines(compounds, present, config, axis, rng)
+    amounts, multiplets, owners, shifts, rows, hz, areas = _lines(
+        compounds, present, config, axis, rng
+    )
     if config.n_foreign:
         if foreign is None or foreign.n_compounds < config.n_foreign:
-            raise ValueError(f"{config.n_foreign} foreign compounds were asked for; give a table `foreign` that holds as many")
-        other = _lines(foreign, rng.choice(foreign.n_compounds, config.n_foreign, replace=False), config, axis, rng)
-        rows, hz, areas = np.r_[rows, np.full(len(other[4]), -1)], np.r_[hz, other[5]], np.r_[areas, other[6]]
+            raise ValueError(
+                f"{config.n_foreign} foreign compounds were asked for; give a table `foreign` that holds as many"
+            )
+        other = _lines(
+            foreign,
+            rng.choice(foreign.n_compounds, config.n_foreign, replace=False),
+            config,
+            axis,
+            rng,
+        )
+        rows, hz, areas = (
+            np.r_[rows, np.full(len(other[4]), -1)],
+            np.r_[hz, other[5]],
+            np.r_[areas, other[6]],
+        )
     # Lines of one resolution cell are one peak at their centre of area.
     cells, peak = np.unique(np.floor(hz / config.resolution), return_inverse=True)
     totals = np.bincount(peak, areas, len(cells))
-    positions = axis.positions(np.bincount(peak, areas * hz, len(cells)) / np.maximum(totals, 1e-30) / axis.mhz)
-    seen = totals * (1 + config.gain * rng.standard_normal(len(cells))) + config.noise * rng.standard_normal(len(cells))
+    positions = axis.positions(
+        np.bincount(peak, areas * hz, len(cells)) / np.maximum(totals, 1e-30) / axis.mhz
+    )
+    seen = totals * (
+        1 + config.gain * rng.standard_normal(len(cells))
+    ) + config.noise * rng.standard_normal(len(cells))
     picked = (positions >= 0) & (seen > max(2 * config.noise, 1e-9))
     # Two cells can share a position on a coarse axis; they are one peak there.
     unique, place = np.unique(positions[picked], return_inverse=True)

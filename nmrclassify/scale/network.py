@@ -33,7 +33,9 @@ class ScaleNetworkConfig:
     places: int = bounded(24, 2, 256, "features of a place, and of a multiplet")
     hypotheses: int = bounded(48, 2, 512, "features of a hypothesis")
     rounds: int = bounded(3, 1, 8, "rounds of explaining away")
-    judged: int = bounded(1536, 16, 16384, "hypotheses that get a second look, at `judged_places` of each multiplet")
+    judged: int = bounded(
+        1536, 16, 16384, "hypotheses that get a second look, at `judged_places` of each multiplet"
+    )
     judged_places: int = bounded(2, 1, 24, "places of each multiplet at the second look")
     kept: int = bounded(384, 16, 16384, "hypotheses that later rounds go on with, at `kept_places`")
     kept_places: int = bounded(5, 1, 24, "places of each multiplet in later rounds")
@@ -52,8 +54,12 @@ class Findings:
     first: Tensor  # (K, H) logits of the first look
     rounds: list[dict[str, Tensor]] = field(repr=False)
     looks: list[Look] = field(repr=False)  # what each round looked at; the last is `look`
-    masks: Tensor | None = field(repr=False)  # (V,) logits, in training: share of the area near each line that is its multiplet's
-    best: Tensor = field(repr=False)  # (K,) the compound's likeliest hypothesis of J, -1 without one
+    masks: Tensor | None = field(
+        repr=False
+    )  # (V,) logits, in training: share of the area near each line that is its multiplet's
+    best: Tensor = field(
+        repr=False
+    )  # (K,) the compound's likeliest hypothesis of J, -1 without one
 
 
 def _mlp(*sizes: int) -> nn.Sequential:
@@ -65,11 +71,19 @@ def _mlp(*sizes: int) -> nn.Sequential:
 
 def _pool(values: Tensor, index: Tensor, size: int) -> Tensor:
     """Mean, least and greatest of the rows of each group, shape (size, 3 F)."""
-    count = torch.zeros(size, 1, device=values.device).index_add_(0, index, torch.ones_like(values[:, :1])).clamp(min=1)
-    mean = torch.zeros(size, values.shape[1], device=values.device).index_add(0, index, values) / count
+    count = (
+        torch.zeros(size, 1, device=values.device)
+        .index_add_(0, index, torch.ones_like(values[:, :1]))
+        .clamp(min=1)
+    )
+    mean = (
+        torch.zeros(size, values.shape[1], device=values.device).index_add(0, index, values) / count
+    )
     wide = index[:, None].expand_as(values)
     edges = [
-        torch.zeros(size, values.shape[1], device=values.device).scatter_reduce(0, wide, values, how, include_self=False)
+        torch.zeros(size, values.shape[1], device=values.device).scatter_reduce(
+            0, wide, values, how, include_self=False
+        )
         for how in ("amin", "amax")
     ]
     return torch.cat([mean, *edges], 1)
@@ -105,7 +119,12 @@ class FirstLook(nn.Module):
             t.n_lines[:, None].expand_as(x).clamp(max=8) / 4,
         ], 2)  # fmt: skip
         embedded = self.multiplets(facts)  # (M, H, d)
-        pooled = _pool(embedded.flatten(1), t.owner, n_compounds).view(n_compounds, 3, n_columns, -1).transpose(1, 2).flatten(2)
+        pooled = (
+            _pool(embedded.flatten(1), t.owner, n_compounds)
+            .view(n_compounds, 3, n_columns, -1)
+            .transpose(1, 2)
+            .flatten(2)
+        )
         votes = evidence.votes
         lead = (votes - votes[:, :1]).clamp(min=-20) / 5
         # Each is a number for every hypothesis.
@@ -129,7 +148,9 @@ class Round(nn.Module):
         self.hypotheses = _mlp(3 * d + 8, h, h)
         self.out = nn.Linear(h, 2)
 
-    def forward(self, evidence: Evidence, look: Look, areas: tuple[Tensor, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self, evidence: Evidence, look: Look, areas: tuple[Tensor, Tensor], state: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         """Return the next state: logits (J,), log amounts (J,), attention (U, N) and the features of lines, places, hypotheses."""
         t = evidence.templates
         x = state["log_amount"]
@@ -146,7 +167,9 @@ class Round(nn.Module):
         ], 1)  # fmt: skip
         lines = self.lines(facts)  # (V, a)
         pooled = segment_sum(lines * look.share[:, None], look.lengths)
-        least = torch.segment_reduce(torch.stack([ratio, left], 1), "min", lengths=look.lengths, axis=0)
+        least = torch.segment_reduce(
+            torch.stack([ratio, left], 1), "min", lengths=look.lengths, axis=0
+        )
         spread = state["spread"]
         far = look.shift / spread
         count = look.shift.numel()
@@ -157,7 +180,9 @@ class Round(nn.Module):
         ], 1)).view(*look.shift.shape, -1).relu()  # fmt: skip
         score = self.attention(places)[..., 0] - 1e3 * look.place[..., 3]
         attention = score.softmax(1)  # (U, N)
-        near = evidence.near[look.multiplet, :, :].gather(1, look.column[look.hypothesis][:, None, None].expand(-1, 1, 2))[:, 0]
+        near = evidence.near[look.multiplet, :, :].gather(
+            1, look.column[look.hypothesis][:, None, None].expand(-1, 1, 2)
+        )[:, 0]
         total = (x[look.hypothesis] + (t.total[look.multiplet] / floor).log()) / 4
         multiplets = self.multiplets(torch.cat([
             (attention[..., None] * places).sum(1), near / 3, total[:, None],
@@ -181,8 +206,14 @@ class Round(nn.Module):
 
 def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, Tensor]:
     """Return each hypothesis' probability beside the compound's others and its absence, and the absences' log probability."""
-    wide = torch.zeros(n_compounds, device=logit.device).scatter_reduce(0, compound, logit.detach(), "amax").clamp(min=0)
-    sums = torch.zeros(n_compounds, device=logit.device).index_add(0, compound, (logit - wide[compound]).exp())
+    wide = (
+        torch.zeros(n_compounds, device=logit.device)
+        .scatter_reduce(0, compound, logit.detach(), "amax")
+        .clamp(min=0)
+    )
+    sums = torch.zeros(n_compounds, device=logit.device).index_add(
+        0, compound, (logit - wide[compound]).exp()
+    )
     norm = ((-wide).exp() + sums).log() + wide  # log(1 + sum of exp)
     return (logit - norm[compound]).exp(), -norm
 
@@ -190,10 +221,20 @@ def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, 
 def claimed_by_others(evidence: Evidence, look: Look, state: dict[str, Tensor]) -> Tensor:
     """Area that other compounds claim within the tolerance of each line, shape (V,)."""
     t = evidence.templates
-    weight = (state["chances"] * state["log_amount"].exp())[look.hypothesis, None] * state["attention"]  # (U, N)
+    weight = (state["chances"] * state["log_amount"].exp())[look.hypothesis, None] * state[
+        "attention"
+    ]  # (U, N)
     claims = weight.flatten()[look.item] * t.line_areas[look.line]
-    total = within(torch.zeros(t.axis.n_positions, device=claims.device).index_add_(0, look.position, claims), t.reach)
-    sums = torch.cat([torch.zeros(1, dtype=torch.float64, device=claims.device), claims[look.order].double().cumsum(0)])
+    total = within(
+        torch.zeros(t.axis.n_positions, device=claims.device).index_add_(0, look.position, claims),
+        t.reach,
+    )
+    sums = torch.cat(
+        [
+            torch.zeros(1, dtype=torch.float64, device=claims.device),
+            claims[look.order].double().cumsum(0),
+        ]
+    )
     own = (sums[look.own[1]] - sums[look.own[0]]).float()
     return (total[look.position] - own).clamp(min=0)
 
@@ -213,7 +254,9 @@ class ScaleNetwork(nn.Module):
         self.mask_out = nn.Linear(c.places + 2, 1)
         self.register_buffer("temperature", torch.ones(()))
 
-    def _shares(self, evidence: Evidence, look: Look, state: dict[str, Tensor], there: Tensor) -> Tensor:
+    def _shares(
+        self, evidence: Evidence, look: Look, state: dict[str, Tensor], there: Tensor
+    ) -> Tensor:
         """Return the logits of a second task of the training: the share of the area near each line that is its multiplet's.
 
         It shapes what the lines' features hold. The masks of an answer are ratios of the amounts found, which were measured to
@@ -222,9 +265,14 @@ class ScaleNetwork(nn.Module):
         item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
         expected = state["log_amount"].detach().exp()[hypothesis] * look.need
         ratio = (expected / (there + evidence.floor)).clamp(max=2)
-        hidden = self.mask_lines(state["lines"]) + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
+        hidden = (
+            self.mask_lines(state["lines"])
+            + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
+        )
         hidden = (hidden + self.mask_hypotheses(state["hypotheses"])[hypothesis]).relu()
-        return self.mask_out(torch.cat([hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]], 1))[:, 0]
+        return self.mask_out(torch.cat([hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]], 1))[
+            :, 0
+        ]
 
     def forward(self, evidence: Evidence) -> Findings:
         """Judge every compound of the evidence's library."""
@@ -232,7 +280,11 @@ class ScaleNetwork(nn.Module):
         first = self.first(evidence)
         chosen = _likeliest(first.flatten(), self.config.judged)
         look = look_at(evidence, chosen, self.config.judged_places)
-        state = {"logit": first.flatten()[chosen], "log_amount": look.log_amount, "attention": foremost(look)}
+        state = {
+            "logit": first.flatten()[chosen],
+            "log_amount": look.log_amount,
+            "attention": foremost(look),
+        }
         spread = torch.tensor(evidence.spread, device=first.device)
         rounds, looks = [], []
         for step in self.rounds:
@@ -241,28 +293,50 @@ class ScaleNetwork(nn.Module):
             if len(rounds) == 1:
                 kept = _likeliest(state["logit"], self.config.kept)
                 look = look_at(evidence, chosen[kept], self.config.kept_places)
-                state = {"logit": state["logit"][kept], "log_amount": state["log_amount"][kept], "attention": foremost(look)}
+                state = {
+                    "logit": state["logit"][kept],
+                    "log_amount": state["log_amount"][kept],
+                    "attention": foremost(look),
+                }
             state["chances"], absent = compete(look.compound, state["logit"], n_compounds)
             state["rival"] = (1 - absent.exp())[look.compound] - state["chances"]
             if rounds:
                 # From the second round on the compounds found so far say how far shifts go in this mixture.
-                weight = (state["chances"] * (state["chances"] > 0.3))[look.hypothesis, None] * state["attention"]
-                spread = ((weight * look.shift**2).sum() / weight.sum().clamp(min=1e-6)).sqrt().clamp(0.002, 0.05)
+                weight = (state["chances"] * (state["chances"] > 0.3))[
+                    look.hypothesis, None
+                ] * state["attention"]
+                spread = (
+                    ((weight * look.shift**2).sum() / weight.sum().clamp(min=1e-6))
+                    .sqrt()
+                    .clamp(0.002, 0.05)
+                )
             state["spread"] = spread
             sums = torch.zeros(2, len(look.compound), device=first.device).index_add_(
-                1, look.hypothesis, torch.stack([(state["attention"] * look.shift).sum(1), torch.ones_like(look.shift[:, 0])])
+                1,
+                look.hypothesis,
+                torch.stack(
+                    [(state["attention"] * look.shift).sum(1), torch.ones_like(look.shift[:, 0])]
+                ),
             )
             state["common"] = sums[0] / (sums[1] + 2)
             areas = (evidence.areas[look.position], evidence.narrow[look.position])
             state = step(evidence, look, areas, state)
             looks.append(look)
-            rounds.append({name: state[name] for name in ("logit", "log_amount", "attention", "score")})
+            rounds.append(
+                {name: state[name] for name in ("logit", "log_amount", "attention", "score")}
+            )
         masks = self._shares(evidence, look, state, areas[0]) if self.training else None
         chances, absent = compete(look.compound, state["logit"], n_compounds)
         present = torch.log(-torch.expm1(absent).clamp(max=-1e-9)) - absent
         best = torch.full((n_compounds,), -1, device=chances.device)
-        top = torch.full((n_compounds,), -1.0, device=chances.device).scatter_reduce(0, look.compound, chances, "amax")
+        top = torch.full((n_compounds,), -1.0, device=chances.device).scatter_reduce(
+            0, look.compound, chances, "amax"
+        )
         leads = chances >= top[look.compound]
         best[look.compound[leads]] = torch.arange(len(chances), device=chances.device)[leads]
-        amounts = torch.where(best >= 0, state["log_amount"][best.clamp(min=0)], torch.tensor(-30.0, device=chances.device))
+        amounts = torch.where(
+            best >= 0,
+            state["log_amount"][best.clamp(min=0)],
+            torch.tensor(-30.0, device=chances.device),
+        )
         return Findings(present, amounts, look, first, rounds, looks, masks, best)

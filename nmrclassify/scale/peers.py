@@ -47,7 +47,13 @@ def _brought(compounds: Compounds, amounts: np.ndarray) -> np.ndarray:
 
 
 def _blurred(
-    ppm: np.ndarray, areas: np.ndarray, column: np.ndarray, blur: float, width: float, axis: Axis, n: int
+    ppm: np.ndarray,
+    areas: np.ndarray,
+    column: np.ndarray,
+    blur: float,
+    width: float,
+    axis: Axis,
+    n: int,
 ) -> csr_array:
     """Return lines as a sparse array of bins, each line a normal distribution; shape (bins, n)."""
     n_bins = int(np.ceil((axis.high - axis.low) / width))
@@ -98,7 +104,10 @@ def nonnegative(gram: np.ndarray, products: np.ndarray) -> np.ndarray:
             x[free] = cho_solve(cho_factor(g[np.ix_(free, free)]), b[free])
         slope = np.where(free, 0.0, g @ x - b)
     root = cholesky(g)
-    return scipy.optimize.nnls(root, solve_triangular(root, b, trans=1), maxiter=20 * len(b))[0] * scale
+    return (
+        scipy.optimize.nnls(root, solve_triangular(root, b, trans=1), maxiter=20 * len(b))[0]
+        * scale
+    )
 
 
 class LeastSquares:
@@ -114,19 +123,29 @@ class LeastSquares:
     axis : Axis
     """
 
-    def __init__(self, compounds: Compounds, blur: float = 0.01, power: float = 0.0, axis: Axis = FULL_AXIS):
+    def __init__(
+        self, compounds: Compounds, blur: float = 0.01, power: float = 0.0, axis: Axis = FULL_AXIS
+    ):
         self.compounds, self.blur, self.power, self.axis = compounds, blur, power, axis
         self.width = max(blur / 2, (axis.high - axis.low) / MAX_ROWS)
         owner = compounds.compound[compounds.line_multiplet]
         self.library = _blurred(
-            compounds.line_ppm(axis.mhz), compounds.areas, owner, blur, self.width, axis, compounds.n_compounds
+            compounds.line_ppm(axis.mhz),
+            compounds.areas,
+            owner,
+            blur,
+            self.width,
+            axis,
+            compounds.n_compounds,
         )
         self._gram = None if power else (self.library.T @ self.library).toarray()
 
     def __call__(self, peaks: Peaks) -> np.ndarray:
         """Return the amount of each compound, shape (K,)."""
         n = np.zeros(len(peaks.areas), dtype=np.int64)
-        mixture = _blurred(peaks.ppm, peaks.areas.astype(float), n, self.blur, self.width, self.axis, 1).toarray()[:, 0]
+        mixture = _blurred(
+            peaks.ppm, peaks.areas.astype(float), n, self.blur, self.width, self.axis, 1
+        ).toarray()[:, 0]
         if self._gram is not None:
             return nonnegative(self._gram, self.library.T @ mixture)
         # What the smallest peak is at its height, so that empty bins count, but not without bound.
@@ -155,7 +174,12 @@ class Pursuit:
     """
 
     def __init__(
-        self, compounds: Compounds, window: float = 0.03, lines: float = 0.5, least: float = LEAST, axis: Axis = FULL_AXIS
+        self,
+        compounds: Compounds,
+        window: float = 0.03,
+        lines: float = 0.5,
+        least: float = LEAST,
+        axis: Axis = FULL_AXIS,
     ):
         t = Templates.of(compounds, axis)
         self.compounds, self.least, self.axis, self.reach = compounds, least, axis, t.reach
@@ -173,7 +197,11 @@ class Pursuit:
         """Return the area within reach of each position, shape (L,)."""
         sums = np.concatenate([[0.0], np.cumsum(areas)])
         index = np.arange(len(areas))
-        return np.maximum(sums[np.minimum(index + self.reach + 1, len(areas))] - sums[np.maximum(index - self.reach, 0)], 0)
+        return np.maximum(
+            sums[np.minimum(index + self.reach + 1, len(areas))]
+            - sums[np.maximum(index - self.reach, 0)],
+            0,
+        )
 
     def _bounds(self, near: np.ndarray, compound: int) -> np.ndarray:
         """Return the most of a compound that each of its multiplets allows at each shift, shape (multiplets, shifts)."""
@@ -186,12 +214,20 @@ class Pursuit:
         first = self.compounds.first_line[m0 : m1 + 1]
         return slice(first[0], first[-1]), first
 
-    def _remove(self, areas: np.ndarray, given: np.ndarray, compound: int, amount: float, bounds: np.ndarray) -> None:
+    def _remove(
+        self, areas: np.ndarray, given: np.ndarray, compound: int, amount: float, bounds: np.ndarray
+    ) -> None:
         """Take a compound away, each multiplet where the amount suits best and near its place."""
-        misfit = np.where(bounds >= 0.9 * amount, np.abs(np.log(np.maximum(bounds, 1e-30) / amount)) + self.cost, np.inf)
+        misfit = np.where(
+            bounds >= 0.9 * amount,
+            np.abs(np.log(np.maximum(bounds, 1e-30) / amount)) + self.cost,
+            np.inf,
+        )
         lines, first = self._lines(compound)
         positions = self.centres[lines] + np.repeat(self.tried[misfit.argmin(1)], np.diff(first))
-        for area, position in zip(amount * self.line_areas[lines], positions.clip(0, self.axis.n_positions - 1)):
+        for area, position in zip(
+            amount * self.line_areas[lines], positions.clip(0, self.axis.n_positions - 1)
+        ):
             here = slice(max(0, position - self.reach), position + self.reach + 1)
             total = areas[here].sum()
             if total > 0:
@@ -211,7 +247,10 @@ class Pursuit:
             bounds = self._bounds(np.maximum(near, floor), k)
             amount = float(bounds.max(1).min())
             lines, _ = self._lines(k)
-            if amount * self.protons[k] < self.least * highest or amount * self.needs[lines].max() < 2 * floor:
+            if (
+                amount * self.protons[k] < self.least * highest
+                or amount * self.needs[lines].max() < 2 * floor
+            ):
                 continue
             value = -amount * self.rank[k]
             if heap and value > heap[0][0]:
@@ -268,8 +307,12 @@ def tune(
     """
     if not settings or not any(mixtures.values()):
         n_mixtures = sum(map(len, mixtures.values()))
-        raise ValueError(f"{len(settings)} settings and {n_mixtures} mixtures were given; expected one of each at least")
-    counts = np.zeros((len(mixtures), len(settings), len(HEIGHTS), 2))  # hits; named and there together
+        raise ValueError(
+            f"{len(settings)} settings and {n_mixtures} mixtures were given; expected one of each at least"
+        )
+    counts = np.zeros(
+        (len(mixtures), len(settings), len(HEIGHTS), 2)
+    )  # hits; named and there together
     for s, setting in enumerate(settings):
         method = make(compounds, **setting)
         for j, cases in enumerate(mixtures.values()):
@@ -277,7 +320,10 @@ def tune(
                 amounts = method(mixture.peaks)
                 for h, height in enumerate(HEIGHTS):
                     found = named(compounds, amounts, height)
-                    counts[j, s, h] += found[mixture.present].sum(), found.sum() + len(mixture.present)
+                    counts[j, s, h] += (
+                        found[mixture.present].sum(),
+                        found.sum() + len(mixture.present),
+                    )
                 report()
 
     def best(sums: np.ndarray) -> Tuned:
@@ -313,7 +359,9 @@ class Transport:
             import magnetstein
             import pulp
         except ImportError:
-            raise ValueError("the package magnetstein is missing; `pip install magnetstein` brings it") from None
+            raise ValueError(
+                "the package magnetstein is missing; `pip install magnetstein` brings it"
+            ) from None
         self.compounds = compounds
         self.axis = Axis(n_points, axis.low, axis.high, axis.unit, axis.mhz)
         self._estimate, self._spectrum = magnetstein.estimate_proportions, magnetstein.NMRSpectrum
@@ -331,7 +379,9 @@ class Transport:
         heights = spectrum(self.axis, place[place >= 0], areas[place >= 0])
         # Tails that reach everywhere make the linear program large and say nothing.
         kept = np.flatnonzero(heights > 1e-3 * heights.max())
-        made = self._spectrum(confs=list(zip(self.axis.centres[kept].tolist(), heights[kept].tolist())), protons=1)
+        made = self._spectrum(
+            confs=list(zip(self.axis.centres[kept].tolist(), heights[kept].tolist())), protons=1
+        )
         made.normalize()
         return made
 
@@ -339,5 +389,7 @@ class Transport:
         """Return the amount of each compound, shape (K,)."""
         mixture = self._rendered(peaks.ppm, peaks.areas.astype(float))
         with redirect_stdout(sys.stderr):  # it prints its doubts
-            found = self._estimate(mixture, self.library, what_to_compare="area", solver=self._solver, **TRANSPORT)
+            found = self._estimate(
+                mixture, self.library, what_to_compare="area", solver=self._solver, **TRANSPORT
+            )
         return np.maximum(found["proportions"], 0) * peaks.areas.sum() / self.protons

@@ -9,11 +9,21 @@ LIBRARIES = {
         "from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds",
         "compounds = synthetic_compounds(SyntheticConfig(), default_rng({seed}))",
     ),
-    "metabolites": ("from nmrclassify.compounds import common_metabolites", "compounds = common_metabolites()"),
+    "metabolites": (
+        "from nmrclassify.compounds import common_metabolites",
+        "compounds = common_metabolites()",
+    ),
 }
 
 
-def code(library: str, library_seed: int, foreign_seed: int, config: ScaleConfig, seed: int, compound: int) -> str:
+def code(
+    library: str,
+    library_seed: int,
+    foreign_seed: int,
+    config: ScaleConfig,
+    seed: int,
+    compound: int,
+) -> str:
     """Return a program that draws the mixture, identifies it, and makes the picture of the whole axis as `figure`.
 
     Parameters
@@ -34,9 +44,15 @@ def code(library: str, library_seed: int, foreign_seed: int, config: ScaleConfig
         If the library is another one.
     """
     if library not in LIBRARIES:
-        raise ValueError(f"library is {library!r}; expected {' or '.join(LIBRARIES)}: an uploaded one has no seed to draw it from")
+        raise ValueError(
+            f"library is {library!r}; expected {' or '.join(LIBRARIES)}: an uploaded one has no seed to draw it from"
+        )
     imports, made = LIBRARIES[library]
-    changed = ", ".join(f"{f.name}={getattr(config, f.name)!r}" for f in fields(config) if getattr(config, f.name) != f.default)
+    changed = ", ".join(
+        f"{f.name}={getattr(config, f.name)!r}"
+        for f in fields(config)
+        if getattr(config, f.name) != f.default
+    )
     foreign = "None"
     if config.n_foreign:
         foreign = "foreign"
@@ -53,7 +69,13 @@ def code(library: str, library_seed: int, foreign_seed: int, config: ScaleConfig
         "from nmrclassify.scale.spectrum import layers",
         "",
         made.format(seed=library_seed),
-        *([f"foreign = synthetic_compounds(SyntheticConfig(n_compounds=200), default_rng({foreign_seed}))"] if config.n_foreign else []),
+        *(
+            [
+                f"foreign = synthetic_compounds(SyntheticConfig(n_compounds=200), default_rng({foreign_seed}))"
+            ]
+            if config.n_foreign
+            else []
+        ),
         f"mixture = draw(compounds, ScaleConfig({changed}), default_rng([{seed}, 0]), FULL_AXIS, {foreign})",
         "found = Detector(compounds).identify(mixture.peaks)",
         "print([compounds.names[k] for k in found.named])",

@@ -18,7 +18,9 @@ BINS = 10
 REPEATS = 2000
 
 
-def mask_shares(mixture: PeakMixture, masks: tuple[np.ndarray, np.ndarray, np.ndarray]) -> np.ndarray:
+def mask_shares(
+    mixture: PeakMixture, masks: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> np.ndarray:
     """Return the share that masks give each multiplet of a mixture of the area at its true peaks, shape (m,).
 
     0 where the masks do not hold the multiplet; NaN where no peak of it was picked, as in `PeakMixture.shares`.
@@ -53,7 +55,9 @@ def _stand_ins(compounds: Compounds, first: np.ndarray) -> np.ndarray:
     stand_in, start = np.arange(compounds.n_multiplets), compounds.first_multiplet
     for k in np.flatnonzero(first != np.arange(len(first))):
         own, other = (np.arange(start[i], start[i + 1]) for i in (k, first[k]))
-        stand_in[own[np.argsort(compounds.ppm[own], kind="stable")]] = other[np.argsort(compounds.ppm[other], kind="stable")]
+        stand_in[own[np.argsort(compounds.ppm[own], kind="stable")]] = other[
+            np.argsort(compounds.ppm[other], kind="stable")
+        ]
     return stand_in
 
 
@@ -112,7 +116,12 @@ class Score:
         ValueError
             If an array does not have an entry for each compound.
         """
-        for name, values in (("groups", groups), ("named", named), ("amounts", amounts), ("chances", chances)):
+        for name, values in (
+            ("groups", groups),
+            ("named", named),
+            ("amounts", amounts),
+            ("chances", chances),
+        ):
             if values is not None and np.shape(values) != (compounds.n_compounds,):
                 expected = f"expected one for each of the {compounds.n_compounds} compounds"
                 raise ValueError(f"{name} have shape {np.shape(values)}; {expected}")
@@ -122,7 +131,9 @@ class Score:
         found[groups[named]] = True
         there[groups[mixture.present]] = True
         self.counts.append((int((found & there).sum()), int(found.sum()), int(there.sum())))
-        strong[groups[mixture.present[mixture.amounts > STRONG * mixture.amounts.max(initial=0)]]] = True
+        strong[
+            groups[mixture.present[mixture.amounts > STRONG * mixture.amounts.max(initial=0)]]
+        ] = True
         self.strong.append((int((strong & found).sum()), int(strong.sum())))
         # Areas, because compounds that are alike may differ in protons.
         given = np.bincount(groups, np.where(named, amounts * protons, 0.0), n)
@@ -140,7 +151,15 @@ class Score:
             of_named = named[mixture.present[mixture.owners]]
             error = np.abs(np.where(of_named, mask_shares(mixture, masks), 0.0) - mixture.shares)
             both = shared & of_named
-            self.masks.append((float(error[shared].sum()), int(shared.sum()), float(error[both].sum()), int(both.sum()), float(mixture.shares[shared].sum())))
+            self.masks.append(
+                (
+                    float(error[shared].sum()),
+                    int(shared.sum()),
+                    float(error[both].sum()),
+                    int(both.sum()),
+                    float(mixture.shares[shared].sum()),
+                )
+            )
 
     def add_answer(self, mixture: PeakMixture, answer: Identification, groups: np.ndarray) -> None:
         """Add what `Detector.identify` returned for a mixture."""
@@ -148,12 +167,17 @@ class Score:
         first = answer.first_of_group
         # One of a group stands for it: its area counts once, and its masks are those of the twin that is in the mixture.
         amounts = np.where(first == np.arange(len(first)), np.nan_to_num(answer.amounts), 0.0)
-        mixture = replace(mixture, multiplets=_stand_ins(answer.compounds, first)[mixture.multiplets])
+        mixture = replace(
+            mixture, multiplets=_stand_ins(answer.compounds, first)[mixture.multiplets]
+        )
         self.add(mixture, answer.compounds, groups, named, amounts, answer.chances, answer.masks)
 
     def __add__(self, other: "Score") -> "Score":
         """Return the sums of both."""
-        lists = (getattr(self, name) + getattr(other, name) for name in ("counts", "strong", "errors", "masks"))
+        lists = (
+            getattr(self, name) + getattr(other, name)
+            for name in ("counts", "strong", "errors", "masks")
+        )
         return Score(*lists, self.bins + other.bins)
 
     def reliability(self, named: bool = False) -> Reliability:
@@ -173,7 +197,9 @@ class Score:
         if not self.counts:
             raise ValueError("no mixture was added; add at least one before asking for figures")
         n = len(self.counts)
-        drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), REPEATS)  # how often each mixture counts
+        drawn = np.random.default_rng(seed).multinomial(
+            n, np.full(n, 1 / n), REPEATS
+        )  # how often each mixture counts
         hits, named, there = np.array(self.counts, dtype=float).T
         figures: dict = {"n_mixtures": n}
 
@@ -194,7 +220,9 @@ class Score:
         if self.bins.any():
             figures["calibration_error"] = round(self.reliability().expected_calibration_error, 4)
             if self.bins[1].any():
-                figures["calibration_error_named"] = round(self.reliability(named=True).expected_calibration_error, 4)
+                figures["calibration_error_named"] = round(
+                    self.reliability(named=True).expected_calibration_error, 4
+                )
         if self.masks:
             every, n_every, those, n_those, nothing = np.array(self.masks, dtype=float).T
             state("mask_error", every, n_every)

@@ -42,7 +42,9 @@ def _line(axis: Axis, width: float) -> np.ndarray:
     return np.fft.rfft(np.fft.ifftshift(line))
 
 
-def spectrum(axis: Axis, positions: np.ndarray, areas: np.ndarray, width: float = LINE_WIDTH) -> np.ndarray:
+def spectrum(
+    axis: Axis, positions: np.ndarray, areas: np.ndarray, width: float = LINE_WIDTH
+) -> np.ndarray:
     """Lay a Lorentzian line of `width` Hz at each position; return the height at each place of the axis, in area per Hz.
 
     Parameters
@@ -59,11 +61,15 @@ def spectrum(axis: Axis, positions: np.ndarray, areas: np.ndarray, width: float 
         Never below 0; only the tails beyond the axis are missing from the area.
     """
     sticks = np.bincount(positions, areas, 2 * axis.n_positions)
-    heights = np.fft.irfft(np.fft.rfft(sticks) * _line(axis, width), 2 * axis.n_positions)[: axis.n_positions]
+    heights = np.fft.irfft(np.fft.rfft(sticks) * _line(axis, width), 2 * axis.n_positions)[
+        : axis.n_positions
+    ]
     return np.maximum(heights, 0.0)
 
 
-def draw_range(axis: Axis, heights: np.ndarray, low: float, high: float, n: int = MAX_POINTS) -> Drawing:
+def draw_range(
+    axis: Axis, heights: np.ndarray, low: float, high: float, n: int = MAX_POINTS
+) -> Drawing:
     """Return what lies from `low` to `high` ppm as at most `n` points, each the highest of the positions it stands for.
 
     Raises
@@ -80,7 +86,9 @@ def draw_range(axis: Axis, heights: np.ndarray, low: float, high: float, n: int 
         )
     first = int(np.floor((inside[0] - axis.low) / axis.width))
     last = min(int(np.ceil((inside[1] - axis.low) / axis.width)), axis.n_positions)
-    size = -(-(last - first) // n)  # as many positions for each point, so that the points are evenly spaced
+    size = -(
+        -(last - first) // n
+    )  # as many positions for each point, so that the points are evenly spaced
     highest = np.maximum.reduceat(heights[first:last], np.arange(0, last - first, size))
     return Drawing(axis.low + (first + size / 2) * axis.width, size * axis.width, highest)
 
@@ -134,7 +142,11 @@ def layers(found: Identification, compound: int, mixture: PeakMixture | None = N
     explained = np.maximum(found.explained * peaks.areas, part if named else 0.0)
     truth = None if mixture is None else true_part(mixture, compound)
     whole, *parts = (
-        spectrum(peaks.axis, peaks.positions, areas) for areas in (peaks.areas, explained, part, truth) if areas is not None
+        spectrum(peaks.axis, peaks.positions, areas)
+        for areas in (peaks.areas, explained, part, truth)
+        if areas is not None
     )
-    inside = [np.minimum(heights, whole) for heights in parts[:2]]  # rounding of the transform aside, they are
+    inside = [
+        np.minimum(heights, whole) for heights in parts[:2]
+    ]  # rounding of the transform aside, they are
     return Layers(peaks.axis, whole, *inside, parts[2] if truth is not None else None)

@@ -33,7 +33,9 @@ from .mixtures import ScaleConfig, draw
 from .network import ScaleNetwork, ScaleNetworkConfig
 from .objective import Truth, objective, truth_of
 
-LIBRARY_SEED = 1_000  # of the training's libraries; seeds below 1,000 are for development and reports
+LIBRARY_SEED = (
+    1_000  # of the training's libraries; seeds below 1,000 are for development and reports
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class ScaleTrainConfig:
 
     steps: int = bounded(4000, 1, 10_000_000, "optimiser steps")
     batch: int = bounded(4, 1, 4096, "mixtures a step, over all processes")
-    learning_rate: float = bounded(2e-3, 1e-6, 1.0, "learning rate at its highest; warmed up, then a half cosine")
+    learning_rate: float = bounded(
+        2e-3, 1e-6, 1.0, "learning rate at its highest; warmed up, then a half cosine"
+    )
     weight_decay: float = bounded(1e-4, 0.0, 1.0, "AdamW weight decay")
     libraries: int = bounded(24, 1, 10_000, "synthetic libraries that the mixtures are drawn from")
     compounds: int = bounded(877, 2, 20_000, "compounds of each library")
@@ -53,7 +57,9 @@ class ScaleTrainConfig:
     def __post_init__(self):
         check(self)
         if not self.n_low <= self.n_high <= self.compounds:
-            raise ValueError(f"mixtures of {self.n_low} to {self.n_high} of {self.compounds} compounds; expected low, high, and no more than all")
+            raise ValueError(
+                f"mixtures of {self.n_low} to {self.n_high} of {self.compounds} compounds; expected low, high, and no more than all"
+            )
 
 
 @dataclass
@@ -70,14 +76,18 @@ class Case:
 
 def _moved(record: Any, device: torch.device) -> Any:
     values = {f.name: getattr(record, f.name) for f in fields(record)}
-    return type(record)(**{n: v.to(device) if isinstance(v, (Tensor, Templates)) else v for n, v in values.items()})
+    return type(record)(
+        **{n: v.to(device) if isinstance(v, (Tensor, Templates)) else v for n, v in values.items()}
+    )
 
 
 @lru_cache(maxsize=64)
 def library(compounds: int, number: int) -> Compounds:
     """Return synthetic library `number` of the trainings; they run from fragments to metabolites."""
     rng = np.random.default_rng([LIBRARY_SEED, number])
-    return synthetic_compounds(SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2), rng)
+    return synthetic_compounds(
+        SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2), rng
+    )
 
 
 @lru_cache(maxsize=64)
@@ -104,7 +114,9 @@ def case(config: ScaleTrainConfig, index: int) -> tuple[int, Case]:
     mixture = draw(library(config.compounds, number), recipe, rng, FULL_AXIS, foreign)
     # Now and then the spread is given, or wrong: later rounds see for themselves.
     given = rng.random()
-    spread = None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
+    spread = (
+        None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
+    )
     evidence = gather(templates(config.compounds, number), mixture.peaks, spread)
     return number, Case(evidence, truth_of(mixture, evidence))
 
@@ -114,7 +126,11 @@ class _Cases(Dataset):
 
     def __init__(self, config: ScaleTrainConfig, start: int, rank: int, world: int):
         self.config = config
-        self.indices = [i for i in range(start * config.batch, config.steps * config.batch) if (i % config.batch) % world == rank]
+        self.indices = [
+            i
+            for i in range(start * config.batch, config.steps * config.batch)
+            if (i % config.batch) % world == rank
+        ]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -122,7 +138,11 @@ class _Cases(Dataset):
     def __getitem__(self, k: int) -> tuple[int, dict, dict]:
         torch.set_num_threads(1)
         number, made = case(self.config, self.indices[k])
-        evidence = {f.name: getattr(made.evidence, f.name) for f in fields(Evidence) if f.name != "templates"}
+        evidence = {
+            f.name: getattr(made.evidence, f.name)
+            for f in fields(Evidence)
+            if f.name != "templates"
+        }
         return number, evidence, vars(made.truth)
 
 
@@ -130,7 +150,9 @@ def _alone(batch: list) -> Any:
     return batch[0]
 
 
-def cases(config: ScaleTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1) -> Iterator[Case]:
+def cases(
+    config: ScaleTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1
+) -> Iterator[Case]:
     """Yield this process' cases from step `start` on, prepared by `workers` other processes (0: in this one)."""
     # Many small tensors a case: by file name, not by descriptor, of which a process has few.
     loader = DataLoader(
@@ -138,7 +160,9 @@ def cases(config: ScaleTrainConfig, start: int, rank: int = 0, world: int = 1, w
         prefetch_factor=8 if workers else None, multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     for number, evidence, truth in loader:
-        yield Case(Evidence(templates=templates(config.compounds, number), **evidence), Truth(**truth))
+        yield Case(
+            Evidence(templates=templates(config.compounds, number), **evidence), Truth(**truth)
+        )
 
 
 class _Loss(nn.Module):
@@ -176,12 +200,16 @@ class ScaleTrainer:
         If the batch is not a multiple of the number of processes.
     """
 
-    def __init__(self, config: ScaleTrainConfig, network: ScaleNetworkConfig | None = None, workers: int = 1):
+    def __init__(
+        self, config: ScaleTrainConfig, network: ScaleNetworkConfig | None = None, workers: int = 1
+    ):
         self.config, self.workers = config, workers
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
         if config.batch % self.world:
-            raise ValueError(f"batch is {config.batch}; expected a multiple of the {self.world} processes")
+            raise ValueError(
+                f"batch is {config.batch}; expected a multiple of the {self.world} processes"
+            )
         self.device = torch.device("cpu")
         if torch.cuda.is_available():
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -190,7 +218,9 @@ class ScaleTrainer:
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         torch.manual_seed(config.seed)
         self.network = ScaleNetwork(network).to(self.device)
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
         self._loss = _Loss(self.network)
         if self.world > 1:
             # The temperature is set after training, and is alike in all processes.
@@ -206,7 +236,11 @@ class ScaleTrainer:
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / 50)
-        return self.config.learning_rate * warm * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
+        return (
+            self.config.learning_rate
+            * warm
+            * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
+        )
 
     def train_step(self, batch: list[Case]) -> dict[str, float]:
         """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
@@ -214,17 +248,25 @@ class ScaleTrainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.optimiser.zero_grad()
-        loss, parts = self._loss([item.to(self.device) if self.device.type != "cpu" else item for item in batch])
+        loss, parts = self._loss(
+            [item.to(self.device) if self.device.type != "cpu" else item for item in batch]
+        )
         loss.backward()
         # One mixture that the network has no idea of must not undo what it learned from the others.
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         if not norm.isfinite():
-            raise ValueError(f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from the state kept last")
+            raise ValueError(
+                f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from the state kept last"
+            )
         self.optimiser.step()
         self.step += 1
         return {"loss": loss.item()} | parts
 
-    def run(self, report: Callable[[int, dict[str, float]], None] | None = None, halt: Callable[[], bool] = lambda: False) -> None:
+    def run(
+        self,
+        report: Callable[[int, dict[str, float]], None] | None = None,
+        halt: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Train until the last step, or until `halt` says so; `report` gets each step and its loss."""
         share = self.config.batch // self.world
         stream = cases(self.config, self.step, self.rank, self.world, self.workers)
@@ -265,8 +307,18 @@ class ScaleTrainer:
             with safe_open(path, "pt") as file:
                 header = json.loads(file.metadata()["state"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}
-            trainer = cls(ScaleTrainConfig(**header["config"]), ScaleNetworkConfig(**header["network"]), workers)
-            trainer.network.load_state_dict({n.removeprefix("network."): v for n, v in tensors.items() if n.startswith("network.")})
+            trainer = cls(
+                ScaleTrainConfig(**header["config"]),
+                ScaleNetworkConfig(**header["network"]),
+                workers,
+            )
+            trainer.network.load_state_dict(
+                {
+                    n.removeprefix("network."): v
+                    for n, v in tensors.items()
+                    if n.startswith("network.")
+                }
+            )
             moments: dict[int, dict[str, Tensor]] = {}
             for name, value in tensors.items():
                 if name.startswith("optimiser."):
@@ -275,11 +327,28 @@ class ScaleTrainer:
             # The optimiser itself would find out at the next step only.
             for index, parameter in enumerate(trainer.network.parameters()):
                 shapes = {name: value.shape for name, value in moments.get(index, {}).items()}
-                if moments and shapes != {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}:
+                if moments and shapes != {
+                    "step": torch.Size(),
+                    "exp_avg": parameter.shape,
+                    "exp_avg_sq": parameter.shape,
+                }:
                     raise ValueError(f"moments of weight {index} do not fit")
             groups = trainer.optimiser.state_dict()["param_groups"]
             trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-            trainer.step, trainer.seconds, trainer.waited = header["step"], header["seconds"], header["waited"]
-        except (SafetensorError, KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
-            raise ValueError(f"the state at {path} is damaged ({error}); start again without --resume") from error
+            trainer.step, trainer.seconds, trainer.waited = (
+                header["step"],
+                header["seconds"],
+                header["waited"],
+            )
+        except (
+            SafetensorError,
+            KeyError,
+            TypeError,
+            RuntimeError,
+            AttributeError,
+            ValueError,
+        ) as error:
+            raise ValueError(
+                f"the state at {path} is damaged ({error}); start again without --resume"
+            ) from error
         return trainer

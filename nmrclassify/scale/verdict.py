@@ -66,7 +66,9 @@ def precision_recall(found: Identification, present: np.ndarray, groups: np.ndar
     truth[groups[present]] = True
     order = np.argsort(-best, kind="stable")
     right, values = np.cumsum(truth[order]), best[order]
-    last = np.flatnonzero(np.r_[np.diff(values) != 0, True])  # equal probabilities are named together
+    last = np.flatnonzero(
+        np.r_[np.diff(values) != 0, True]
+    )  # equal probabilities are named together
     return Curve(values[last], right[last] / (last + 1), right[last] / max(truth.sum(), 1))
 
 

@@ -45,8 +45,15 @@ def save(trained: Trained, path: Path) -> None:
         If the path does not end in `.safetensors`.
     """
     if path.suffix != SUFFIX:
-        raise ValueError(f"the network is to be written to {path.name!r}; expected a name ending in {SUFFIX}")
-    header = {"format": FORMAT, "network": asdict(trained.network.config), "threshold": trained.threshold, "made": trained.made}
+        raise ValueError(
+            f"the network is to be written to {path.name!r}; expected a name ending in {SUFFIX}"
+        )
+    header = {
+        "format": FORMAT,
+        "network": asdict(trained.network.config),
+        "threshold": trained.threshold,
+        "made": trained.made,
+    }
     tensors = {name: value.contiguous() for name, value in trained.network.state_dict().items()}
     # One entry, because safetensors writes several in an order that changes from call to call.
     write_atomically(path, save_tensors(tensors, metadata={"nmrclassify": json.dumps(header)}))
@@ -64,31 +71,56 @@ def load(path: Path) -> Trained:
     if not path.is_file() or path.suffix != SUFFIX:
         raise CheckpointError(f"no network at {path.name}; give the path of a {SUFFIX} file")
     if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(f"{path.name} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}")
+        raise CheckpointError(
+            f"{path.name} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}"
+        )
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["nmrclassify"])
         if header["format"] != FORMAT:
-            raise CheckpointError(f"{path.name} has format {header['format']!r}; expected {FORMAT!r}")
+            raise CheckpointError(
+                f"{path.name} has format {header['format']!r}; expected {FORMAT!r}"
+            )
         if any(type(value) is not int for value in header["network"].values()):
-            raise CheckpointError(f"{path.name}: a size of the network is not a whole number; train the network again")
+            raise CheckpointError(
+                f"{path.name}: a size of the network is not a whole number; train the network again"
+            )
         network = ScaleNetwork(ScaleNetworkConfig(**header["network"]))
         tensors = load_tensors(path.read_bytes())
         expected = network.state_dict()
         for name in sorted(expected.keys() | tensors.keys()):
             found = tensors.get(name)
-            if found is None or name not in expected or found.shape != expected[name].shape or found.dtype != expected[name].dtype:
-                raise CheckpointError(f"{path.name}: tensor {name!r} does not fit the stated sizes; train the network again")
+            if (
+                found is None
+                or name not in expected
+                or found.shape != expected[name].shape
+                or found.dtype != expected[name].dtype
+            ):
+                raise CheckpointError(
+                    f"{path.name}: tensor {name!r} does not fit the stated sizes; train the network again"
+                )
             if not np.isfinite(found.numpy()).all():
-                raise CheckpointError(f"{path.name}: tensor {name!r} holds an undefined number; train the network again")
+                raise CheckpointError(
+                    f"{path.name}: tensor {name!r} holds an undefined number; train the network again"
+                )
         network.load_state_dict(tensors)
         made = dict(header["made"])
         threshold = float(header["threshold"])
         if not 0 < threshold < 1 or not 1e-3 < float(network.temperature) < 1e3:
-            raise CheckpointError(f"{path.name}: threshold is {threshold:g} and temperature {float(network.temperature):g}; train it again")
+            raise CheckpointError(
+                f"{path.name}: threshold is {threshold:g} and temperature {float(network.temperature):g}; train it again"
+            )
     except CheckpointError:
         raise
-    except (SafetensorError, KeyError, ValueError, OverflowError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        SafetensorError,
+        KeyError,
+        ValueError,
+        OverflowError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise CheckpointError(f"{path.name} does not describe a usable network: {error}") from error
     network.requires_grad_(False).eval()
     return Trained(network, threshold, made)
@@ -97,5 +129,7 @@ def load(path: Path) -> Trained:
 @lru_cache(maxsize=1)
 def shipped() -> Trained:
     """Return the trained network that comes with the package; `bench scale` measures it."""
-    with resources.as_file(resources.files("nmrclassify").joinpath("data/scale.safetensors")) as path:
+    with resources.as_file(
+        resources.files("nmrclassify").joinpath("data/scale.safetensors")
+    ) as path:
         return load(path)

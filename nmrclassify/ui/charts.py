@@ -7,7 +7,11 @@ import streamlit as st
 from ..drawing import Theme
 from . import link
 
-_CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"], "displayModeBar": "hover"}
+_CONFIG = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    "displayModeBar": "hover",
+}
 
 
 def theme() -> Theme:
@@ -42,9 +46,19 @@ def chart(figure: go.Figure, alt: str, key: str, follow: bool = True, **options)
             if trace.meta:
                 trace.meta = trace.meta | {"rows": None}
     # Streamlit's own theming walks the whole figure in the browser; ours is in the figure already.
-    st.plotly_chart(figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt, **options)
+    st.plotly_chart(
+        figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt, **options
+    )
 
 
 def download(label: str, table: pd.DataFrame, name: str, help: str | None = None) -> None:
     """Offer a table as CSV."""
-    st.download_button(label, lambda: table.to_csv(index=False), name, "text/csv", icon=":material/download:", help=help, on_click="ignore")
+    st.download_button(
+        label,
+        lambda: table.to_csv(index=False),
+        name,
+        "text/csv",
+        icon=":material/download:",
+        help=help,
+        on_click="ignore",
+    )

@@ -72,19 +72,36 @@ def decode(value: Any) -> Click | None:
         if rows == "window":
             at = int(meta["at"][column])
             return Click("peak", row, at, None) if at >= 0 else None
-        if rows == "classes":  # with queries each class is an output of its own; with slots each row is one
+        if (
+            rows == "classes"
+        ):  # with queries each class is an output of its own; with slots each row is one
             return Click(rows, row, None, column if meta["kind"] == "queries" else row)
         if rows == "grid":
             columns = int(meta["columns"])
-            at = row // int(meta["height"]) * columns + min(column // int(meta["width"]), columns - 1)
+            at = row // int(meta["height"]) * columns + min(
+                column // int(meta["width"]), columns - 1
+            )
             return Click(rows, at, None, None) if 0 <= at < int(meta["filters"]) else None
         n = int(meta["positions"])
         which, place = divmod(column, n + GAP)
         if not 0 <= place < n:  # between two maps
             return None
         outputs = meta.get("outputs")
-        return Click(rows, int(meta["ids"][row]), n - 1 - place, None if outputs is None else int(outputs[which]))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ZeroDivisionError, OverflowError):
+        return Click(
+            rows,
+            int(meta["ids"][row]),
+            n - 1 - place,
+            None if outputs is None else int(outputs[which]),
+        )
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        ZeroDivisionError,
+        OverflowError,
+    ):
         return None
 
 

@@ -12,7 +12,10 @@ from . import link, models, workspace
 from .session import own_runs, training_box
 from .views import View
 
-NETWORK_TITLES = {"queries": "Queries: one output a compound", "slots": "Slots: the reference design"}
+NETWORK_TITLES = {
+    "queries": "Queries: one output a compound",
+    "slots": "Slots: the reference design",
+}
 RECIPE_TITLES = {
     "queries": "Queries: compounds drawn anew, jitter, noise",
     "thorough": "Thorough: made the shipped model, minutes",
@@ -43,28 +46,55 @@ def training_settings(view: View) -> None:
     zero, one = st.columns(2)
     with zero:
         kind = link.widget(
-            st.selectbox, "Network", "network", "queries", options=list(NETWORK_TITLES), format_func=NETWORK_TITLES.get,
-            disabled=busy, help="Queries need not be told how many compounds there are; slots have one output for each of them.",
+            st.selectbox,
+            "Network",
+            "network",
+            "queries",
+            options=list(NETWORK_TITLES),
+            format_func=NETWORK_TITLES.get,
+            disabled=busy,
+            help="Queries need not be told how many compounds there are; slots have one output for each of them.",
         )
     two, three, four, five = st.columns(4)
     with one:
         name = link.widget(
-            st.selectbox, "Recipe", "recipe", DEFAULT_RECIPES[kind], options=list(RECIPES), format_func=RECIPE_TITLES.get, disabled=busy,
+            st.selectbox,
+            "Recipe",
+            "recipe",
+            DEFAULT_RECIPES[kind],
+            options=list(RECIPES),
+            format_func=RECIPE_TITLES.get,
+            disabled=busy,
             help="The originals take 1,000 epochs over ten mixtures, one at a time: choose the data *Original* with them.",
         )
     usual = recipe(name)
     with two:
         optimiser = link.widget(
-            st.selectbox, "Optimiser", "optimiser", usual.optimiser, options=list(OPTIMISERS), disabled=busy, format_func=str.upper
+            st.selectbox,
+            "Optimiser",
+            "optimiser",
+            usual.optimiser,
+            options=list(OPTIMISERS),
+            disabled=busy,
+            format_func=str.upper,
         )
     with three:
-        rate = _number(busy, "Learning rate", "rate", "learning_rate", usual, step=None, format="%.5f")
+        rate = _number(
+            busy, "Learning rate", "rate", "learning_rate", usual, step=None, format="%.5f"
+        )
     with four:
         steps = _number(busy, "Steps", "steps", "steps", usual, step=100)
     with five:
         seed = link.widget(
-            st.number_input, "Weights seed", "weights", view.dataset.seed, min_value=0, max_value=link.MAX_SEED, step=1,
-            disabled=busy, help="The same seed gives the same initial weights.",
+            st.number_input,
+            "Weights seed",
+            "weights",
+            view.dataset.seed,
+            min_value=0,
+            max_value=link.MAX_SEED,
+            step=1,
+            disabled=busy,
+            help="The same seed gives the same initial weights.",
         )
     chosen = {"optimiser": optimiser, "learning_rate": rate, "steps": steps}
     with st.expander("More settings", icon=":material/tune:"):
@@ -73,7 +103,11 @@ def training_settings(view: View) -> None:
             with columns[i % 3]:
                 chosen[field] = _number(busy, label, key, field, usual, step=step)
         chosen["own_levels"] = link.widget(
-            st.checkbox, "Each training mixture has its own share of spread, jitter and noise", "levels", usual.own_levels, disabled=busy
+            st.checkbox,
+            "Each training mixture has its own share of spread, jitter and noise",
+            "levels",
+            usual.own_levels,
+            disabled=busy,
         )
     try:
         config = replace(usual, **chosen)
@@ -87,8 +121,15 @@ def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **
     limit = bounds(TrainConfig, field)
     kind = type(getattr(usual, field))
     return link.widget(
-        st.number_input, label, key, getattr(usual, field), min_value=kind(limit.low), max_value=kind(limit.high),
-        disabled=busy, help=f"{limit.help}; from {limit.low:g} to {limit.high:g}", **options,
+        st.number_input,
+        label,
+        key,
+        getattr(usual, field),
+        min_value=kind(limit.low),
+        max_value=kind(limit.high),
+        disabled=busy,
+        help=f"{limit.help}; from {limit.low:g} to {limit.high:g}",
+        **options,
     )
 
 
@@ -100,7 +141,11 @@ def _prepare(view: View, config: TrainConfig, seed: int, kind: str, keep: bool =
 
 def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str) -> Job:
     job = training_box().job
-    if job is None or job.state in ("finished", "stopped", "failed") or not job.describes(view.dataset, config, seed, kind):
+    if (
+        job is None
+        or job.state in ("finished", "stopped", "failed")
+        or not job.describes(view.dataset, config, seed, kind)
+    ):
         job = _prepare(view, config, seed, kind, keep=True)
     return job
 
@@ -152,20 +197,53 @@ def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
     active = state in ("waiting", "running")
     start.button(
         # White on the dark theme's light blue would be too faint to read.
-        label, on_click=_start, args=what, type="secondary" if view.theme.dark else "primary", disabled=active, icon=":material/play_arrow:", width="stretch"
+        label,
+        on_click=_start,
+        args=what,
+        type="secondary" if view.theme.dark else "primary",
+        disabled=active,
+        icon=":material/play_arrow:",
+        width="stretch",
     )
-    pause.button("Pause", on_click=lambda: job.pause(), disabled=not active, icon=":material/pause:", width="stretch")
-    step.button("One step", on_click=_one_step, args=what, disabled=active, icon=":material/skip_next:", width="stretch")
+    pause.button(
+        "Pause",
+        on_click=lambda: job.pause(),
+        disabled=not active,
+        icon=":material/pause:",
+        width="stretch",
+    )
+    step.button(
+        "One step",
+        on_click=_one_step,
+        args=what,
+        disabled=active,
+        icon=":material/skip_next:",
+        width="stretch",
+    )
     stop.button(
-        "Stop", on_click=lambda: (job.stop(), show_result(job)), disabled=not active and state != "paused",
-        icon=":material/stop:", width="stretch", help="Ends the training and keeps the model as a run.",
+        "Stop",
+        on_click=lambda: (job.stop(), show_result(job)),
+        disabled=not active and state != "paused",
+        icon=":material/stop:",
+        width="stretch",
+        help="Ends the training and keeps the model as a run.",
     )
     reset.button(
-        "Reset", on_click=_prepare, args=what, disabled=active or job is None, icon=":material/restart_alt:", width="stretch",
+        "Reset",
+        on_click=_prepare,
+        args=what,
+        disabled=active or job is None,
+        icon=":material/restart_alt:",
+        width="stretch",
         help="Back to the same initial weights.",
     )
     fresh.button(
-        "New seed", on_click=_new_seed, args=what, disabled=active, icon=":material/casino:", width="stretch",
+        "New seed",
+        on_click=_new_seed,
+        args=what,
+        disabled=active,
+        icon=":material/casino:",
+        width="stretch",
         help=f"Other initial weights; the seed is {seed} now.",
     )
     if problem := st.session_state.pop("training problem", None):
@@ -180,15 +258,28 @@ def progress(job: Job) -> None:
         text = f"Waiting for a free place: {job.ahead} before you. It starts by itself."
     elif job.state == "running":
         left = job.remaining
-        text = f"Training: {share:.0%}" + (f", about {_duration(left)} left" if left is not None else "")
+        text = f"Training: {share:.0%}" + (
+            f", about {_duration(left)} left" if left is not None else ""
+        )
     else:
-        words = {"ready": "Ready: untrained weights", "paused": "Paused", "finished": "Finished", "stopped": "Stopped", "failed": "Failed"}
+        words = {
+            "ready": "Ready: untrained weights",
+            "paused": "Paused",
+            "finished": "Finished",
+            "stopped": "Stopped",
+            "failed": "Failed",
+        }
         text = f"{words[job.state]} at step {latest.step:,} of {latest.steps:,}, after {_duration(latest.seconds)}"
     st.progress(share, text=text)
     if job.message:
-        (st.error if job.state == "failed" else st.warning)(f"{job.message[0].upper()}{job.message[1:]}.")
+        (st.error if job.state == "failed" else st.warning)(
+            f"{job.message[0].upper()}{job.message[1:]}."
+        )
     if job.run_id and not job.active:
-        st.success(f"Kept as run `{job.run_id}`: the link of this page opens it again.", icon=":material/save:")
+        st.success(
+            f"Kept as run `{job.run_id}`: the link of this page opens it again.",
+            icon=":material/save:",
+        )
 
 
 def _duration(seconds: float) -> str:
@@ -206,7 +297,9 @@ def earlier_runs() -> None:
     listed = own_runs()
     st.markdown("**Earlier runs**")
     if not listed:
-        st.markdown("None yet. A training that finishes or is stopped here, or `python -m nmrclassify train`, makes one.")
+        st.markdown(
+            "None yet. A training that finishes or is stopped here, or `python -m nmrclassify train`, makes one."
+        )
         return
     titles = {run.id: run.title for run in listed}
     chosen = st.selectbox("Run", list(titles), format_func=titles.get, key="run to open")
@@ -225,7 +318,13 @@ def _open(run_id: str) -> None:
 def download_model(view: View) -> None:
     """Offer the shown model as a checkpoint."""
     st.download_button(
-        f"Download: {view.model_name}", lambda: checkpoints.to_bytes(view.checkpoint), f"{view.dataset.preset}.safetensors",
-        "application/octet-stream", icon=":material/download:", on_click="ignore",
+        f"Download: {view.model_name}",
+        lambda: checkpoints.to_bytes(view.checkpoint),
+        f"{view.dataset.preset}.safetensors",
+        "application/octet-stream",
+        icon=":material/download:",
+        on_click="ignore",
     )
-    st.markdown(f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names (`~/.nmrclassify` if unset).")
+    st.markdown(
+        f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names (`~/.nmrclassify` if unset)."
+    )

@@ -39,7 +39,9 @@ def do(view: View, *new: Edit) -> None:
     try:
         wanted = from_text(to_text((*edits(), *new)))  # to the digits that a link carries
         if len(wanted) > MAX_EDITS:
-            raise EditError(f"{len(wanted)} edits; expected at most {MAX_EDITS}: undo some, or start over")
+            raise EditError(
+                f"{len(wanted)} edits; expected at most {MAX_EDITS}: undo some, or start over"
+            )
         if is_empty(apply(view.plain, wanted, view.library), view.plain):
             raise EditError("nothing would be left in the mixture")
     except EditError as error:
@@ -60,7 +62,9 @@ def redo() -> None:
     """Make the edit again that was taken back last."""
     *waiting, again = st.session_state.get("undone", [])
     if len(edits()) >= MAX_EDITS:
-        st.session_state["edit problem"] = f"Not done: there are {MAX_EDITS} edits already, the most there can be; undo some, or start over."
+        st.session_state["edit problem"] = (
+            f"Not done: there are {MAX_EDITS} edits already, the most there can be; undo some, or start over."
+        )
         return
     st.session_state["undone"] = waiting
     link.put("edit", to_text((*edits(), again)))
@@ -76,15 +80,31 @@ def history(view: View) -> None:
     """Draw the list of edits with undo, redo and start over."""
     made = edits()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.button("Undo", on_click=undo, disabled=not made, icon=":material/undo:", shortcut="Alt+Z")
-        st.button("Redo", on_click=redo, disabled=not st.session_state.get("undone"), icon=":material/redo:", shortcut="Alt+Y")
-        st.button("Start over", on_click=start_over, disabled=not made, icon=":material/restart_alt:")
+        st.button(
+            "Undo", on_click=undo, disabled=not made, icon=":material/undo:", shortcut="Alt+Z"
+        )
+        st.button(
+            "Redo",
+            on_click=redo,
+            disabled=not st.session_state.get("undone"),
+            icon=":material/redo:",
+            shortcut="Alt+Y",
+        )
+        st.button(
+            "Start over", on_click=start_over, disabled=not made, icon=":material/restart_alt:"
+        )
     if problem := st.session_state.pop("edit problem", None):
         st.warning(problem, icon=":material/block:")
     if made:
-        st.markdown("Edits so far: " + "; ".join(f"**{i + 1}.** {edit.words(view.library)}" for i, edit in enumerate(made)) + ".")
+        st.markdown(
+            "Edits so far: "
+            + "; ".join(f"**{i + 1}.** {edit.words(view.library)}" for i, edit in enumerate(made))
+            + "."
+        )
     else:
-        st.markdown("No edits yet. Click a position of the mixture, or change a number in the tables.")
+        st.markdown(
+            "No edits yet. Click a position of the mixture, or change a number in the tables."
+        )
 
 
 def usual_position(view: View) -> int:
@@ -96,18 +116,55 @@ def at_position(view: View) -> None:
     """Draw what can be done at the chosen position."""
     axis, filled = view.library.axis, np.abs(view.areas).sum(axis=0)
     position = link.widget(
-        st.number_input, "Position", "position", usual_position(view), min_value=0, max_value=axis.n_positions - 1, step=1,
+        st.number_input,
+        "Position",
+        "position",
+        usual_position(view),
+        min_value=0,
+        max_value=axis.n_positions - 1,
+        step=1,
         help="Or click the mixture.",
     )
     size = float(filled[position])
     there = size > LEAST * filled.max()
-    st.markdown(f"**{place(axis, position)}**: " + (f"peak areas {size:.3g} in all" if there else "nothing there"))
-    st.button("Remove it", on_click=do, args=(view, Cut(position)), disabled=not there, icon=":material/delete:", width="stretch")
-    by = st.number_input("Move by (positions)", -20.0, 20.0, 1.0, 0.1, key="move by", help="Broken numbers share the area between two positions.")
-    st.button("Move it", on_click=_move, args=(view, position), disabled=not there or by == 0, icon=":material/arrow_right_alt:", width="stretch")
+    st.markdown(
+        f"**{place(axis, position)}**: "
+        + (f"peak areas {size:.3g} in all" if there else "nothing there")
+    )
+    st.button(
+        "Remove it",
+        on_click=do,
+        args=(view, Cut(position)),
+        disabled=not there,
+        icon=":material/delete:",
+        width="stretch",
+    )
+    by = st.number_input(
+        "Move by (positions)",
+        -20.0,
+        20.0,
+        1.0,
+        0.1,
+        key="move by",
+        help="Broken numbers share the area between two positions.",
+    )
+    st.button(
+        "Move it",
+        on_click=_move,
+        args=(view, position),
+        disabled=not there or by == 0,
+        icon=":material/arrow_right_alt:",
+        width="stretch",
+    )
     st.selectbox("Kind", SYMBOLS[: view.library.n_peaks], index=1, key="add kind")
     st.number_input("Area", 0.1, MAX_AREA, 1.0, 0.5, key="add area")
-    st.button("Add a multiplet here", on_click=_add, args=(view, position), icon=":material/add:", width="stretch")
+    st.button(
+        "Add a multiplet here",
+        on_click=_add,
+        args=(view, position),
+        icon=":material/add:",
+        width="stretch",
+    )
 
 
 # What stands in the fields is read when a button is pressed: a click can come together with a change of them.
@@ -130,33 +187,78 @@ def compounds(view: View) -> None:
     known = own.labels is not None
     amounts = np.zeros(len(names))
     if known:
-        np.add.at(amounts, own.labels[own.labels < len(names)], own.concentrations[own.labels < len(names)])
+        np.add.at(
+            amounts,
+            own.labels[own.labels < len(names)],
+            own.concentrations[own.labels < len(names)],
+        )
     table = pd.DataFrame({"compound": names, "amount" if known else "add amount": amounts.round(4)})
     column = table.columns[1]
     key = f"amounts {to_text(edits())} {view.title} {view.dataset.seed}"
     st.data_editor(
-        table, hide_index=True, disabled=["compound"], key=key, on_change=_amounts_changed, args=(view, key, column), height=min(38 + 35 * len(names), 400),
-        column_config={column: st.column_config.NumberColumn(min_value=0.0, max_value=MAX_AMOUNT, step=0.01, format="%.2f")},
+        table,
+        hide_index=True,
+        disabled=["compound"],
+        key=key,
+        on_change=_amounts_changed,
+        args=(view, key, column),
+        height=min(38 + 35 * len(names), 400),
+        column_config={
+            column: st.column_config.NumberColumn(
+                min_value=0.0, max_value=MAX_AMOUNT, step=0.01, format="%.2f"
+            )
+        },
     )
 
 
 def _amounts_changed(view: View, key: str, column: str) -> None:
     changed = st.session_state[key]["edited_rows"]
-    do(view, *(Amount(int(row) + 1, float(values.get(column) or 0.0)) for row, values in changed.items()))
+    do(
+        view,
+        *(
+            Amount(int(row) + 1, float(values.get(column) or 0.0))
+            for row, values in changed.items()
+        ),
+    )
 
 
 def multiplets(view: View) -> None:
     """Draw the table of multiplets; changing, removing and adding rows are edits."""
     axis, sizes = view.library.axis, view.areas.sum(axis=0)
     positions = np.flatnonzero(sizes > LEAST * np.abs(sizes).max())
-    table = pd.DataFrame({"position": positions, axis.title: axis.centres[positions].round(3), "area": sizes[positions].round(3), "kind": None})
+    table = pd.DataFrame(
+        {
+            "position": positions,
+            axis.title: axis.centres[positions].round(3),
+            "area": sizes[positions].round(3),
+            "kind": None,
+        }
+    )
     key = f"multiplets {to_text(edits())} {view.title} {view.dataset.seed}"
     st.data_editor(
-        table, hide_index=True, num_rows="dynamic", key=key, on_change=_multiplets_changed, args=(view, key, positions), disabled=[axis.title],
+        table,
+        hide_index=True,
+        num_rows="dynamic",
+        key=key,
+        on_change=_multiplets_changed,
+        args=(view, key, positions),
+        disabled=[axis.title],
         column_config={
-            "position": st.column_config.NumberColumn(min_value=0.0, max_value=float(axis.n_positions - 1), step=0.1, required=True, help="Change it to move the multiplet"),
-            "area": st.column_config.NumberColumn(min_value=0.001, max_value=MAX_AREA, format="%.3g", required=True, default=1.0),
-            "kind": st.column_config.SelectboxColumn(options=list(SYMBOLS[: view.library.n_peaks]), default="s", help="Of a multiplet that you add"),
+            "position": st.column_config.NumberColumn(
+                min_value=0.0,
+                max_value=float(axis.n_positions - 1),
+                step=0.1,
+                required=True,
+                help="Change it to move the multiplet",
+            ),
+            "area": st.column_config.NumberColumn(
+                min_value=0.001, max_value=MAX_AREA, format="%.3g", required=True, default=1.0
+            ),
+            "kind": st.column_config.SelectboxColumn(
+                options=list(SYMBOLS[: view.library.n_peaks]),
+                default="s",
+                help="Of a multiplet that you add",
+            ),
         },
     )
 
@@ -173,11 +275,19 @@ def _multiplets_changed(view: View, key: str, positions: np.ndarray) -> None:
     for values in state["added_rows"]:
         if values.get("position") is None:
             return  # not finished yet
-        new.append(Add(round(float(values["position"])), values.get("kind") or "s", float(values.get("area") or 1.0)))
+        new.append(
+            Add(
+                round(float(values["position"])),
+                values.get("kind") or "s",
+                float(values.get("area") or 1.0),
+            )
+        )
     do(view, *new)
 
 
 def noise(view: View) -> None:
     """Draw the button that adds noise."""
     st.number_input("Noise (peak area)", 0.01, 1.0, 0.1, 0.05, key="noise level")
-    st.button("Add noise", on_click=_add_noise, args=(view,), icon=":material/grain:", width="stretch")
+    st.button(
+        "Add noise", on_click=_add_noise, args=(view,), icon=":material/grain:", width="stretch"
+    )

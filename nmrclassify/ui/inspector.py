@@ -36,12 +36,17 @@ def act(click: Click) -> None:
     if click.position is not None:
         link.put("position", click.position)
     # On the page What if a click on peaks chooses what to edit; the quiz's mixture is another one, and not to be given away.
-    st.session_state["inspector asked"] = click.rows == "filter" or st.session_state.get("link page") != "pages/whatif.py"
+    st.session_state["inspector asked"] = (
+        click.rows == "filter" or st.session_state.get("link page") != "pages/whatif.py"
+    )
 
 
 def show_if_asked(view: View) -> None:
     """Open the inspector over the page, if a cell was clicked just now."""
-    if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") not in ("pages/inside.py", "pages/quiz.py"):
+    if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") not in (
+        "pages/inside.py",
+        "pages/quiz.py",
+    ):
         _over_the_page(view)
 
 
@@ -64,21 +69,39 @@ def choose(view: View) -> None:
         st.session_state[f"cell {part}"] = value  # a click may have moved it
     one, two, three = st.columns(3)
     one.selectbox(
-        "Mask of", range(1, inside.n_outputs(model) + 1), key="cell output", on_change=chosen,
-        format_func=lambda number: view.classes[number - 1] if model.kind == "queries" else f"output {number}",
+        "Mask of",
+        range(1, inside.n_outputs(model) + 1),
+        key="cell output",
+        on_change=chosen,
+        format_func=lambda number: (
+            view.classes[number - 1] if model.kind == "queries" else f"output {number}"
+        ),
     )
-    two.number_input("Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen)
-    three.number_input("Position", 0, model.config.n_positions - 1, step=1, key="cell position", on_change=chosen)
+    two.number_input(
+        "Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen
+    )
+    three.number_input(
+        "Position", 0, model.config.n_positions - 1, step=1, key="cell position", on_change=chosen
+    )
 
 
 def follow(view: View, key: str) -> None:
     """Show what the chosen cell does, in words and as a figure."""
-    model, cell, names, axis = view.checkpoint.model, view.some_cell, view.library.names, view.library.axis
+    model, cell, names, axis = (
+        view.checkpoint.model,
+        view.some_cell,
+        view.library.names,
+        view.library.axis,
+    )
     trace = inside.trace_cell(model, view.areas, cell)
     of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
     edited = f", {len(view.edits)} edits" if view.edits else ""
-    st.markdown(f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}**  \n{view.title}{edited} · {view.model_name}")
+    st.markdown(
+        f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}**  \n{view.title}{edited} · {view.model_name}"
+    )
     words = inside_figures.trace_words(trace, names, model.kind, axis)
-    charts.chart(inside_figures.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key)
+    charts.chart(
+        inside_figures.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key
+    )
     st.caption(words)
     st.caption(HOW)

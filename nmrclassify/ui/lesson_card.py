@@ -50,7 +50,10 @@ def show(page: str) -> None:
     if name is None:
         return
     if name not in LESSONS or part > len(LESSONS[name].steps):
-        st.warning(f"There is no step {part} of a lesson {name!r}; the page Lessons has the list.", icon=":material/link_off:")
+        st.warning(
+            f"There is no step {part} of a lesson {name!r}; the page Lessons has the list.",
+            icon=":material/link_off:",
+        )
         return
     lesson = LESSONS[name]
     step = lesson.steps[part - 1]
@@ -64,11 +67,21 @@ def show(page: str) -> None:
         facts = _known(step)
         st.markdown(step.look(facts))
         if step.figure is not None:
-            charts.chart(step.figure(facts, charts.theme()), alt=step.alt(facts), key="lesson figure", follow=False)
+            charts.chart(
+                step.figure(facts, charts.theme()),
+                alt=step.alt(facts),
+                key="lesson figure",
+                follow=False,
+            )
         options = step.options(facts)
         here = f"{name} {part}"
         chosen = st.radio(
-            f"**{step.question}**", range(len(options)), index=None, format_func=lambda i: options[i], key=f"answer {here}", horizontal=True
+            f"**{step.question}**",
+            range(len(options)),
+            index=None,
+            format_func=lambda i: options[i],
+            key=f"answer {here}",
+            horizontal=True,
         )
         _buttons(lesson, part, here)
         if st.session_state.get(f"revealed {here}"):
@@ -96,7 +109,10 @@ def _known(step: Step) -> Facts:
     def report(share: float, words: str) -> None:
         spent = time.monotonic() - began
         left = spent / share * (1 - share) if share > 0.05 else max(step.seconds - spent, 1)
-        bar.progress(min(max(share, 0.0), 1.0), text=f"{words}, about {left:.0f} s left. Go elsewhere to stop it.")
+        bar.progress(
+            min(max(share, 0.0), 1.0),
+            text=f"{words}, about {left:.0f} s left. Go elsewhere to stop it.",
+        )
 
     facts = _computed(step, report)
     bar.empty()
@@ -120,7 +136,10 @@ def _reveal(step: Step, facts: Facts, options: tuple[str, ...], chosen: int | No
     else:
         st.warning(f"Not quite. You said: {options[chosen]}. The answer: {options[right]}.")
     st.markdown(step.reveal(facts))
-    marks = "\n".join(f"- {'✓' if claim.holds(facts) else '✗ does not hold here:'} {claim.text(facts)}" for claim in step.claims)
+    marks = "\n".join(
+        f"- {'✓' if claim.holds(facts) else '✗ does not hold here:'} {claim.text(facts)}"
+        for claim in step.claims
+    )
     if marks:
         st.markdown(f"Computed by this app:\n\n{marks}")
 
@@ -131,12 +150,20 @@ def _buttons(lesson: Lesson, part: int, here: str) -> None:
         st.session_state.setdefault("lessons done", set()).add(lesson.name)
     with st.container(horizontal=True):
         st.button(
-            "Reveal the answer", on_click=st.session_state.__setitem__, args=(f"revealed {here}", True), icon=":material/lightbulb:",
-            shortcut="Alt+A", key=f"reveal {here}",
+            "Reveal the answer",
+            on_click=st.session_state.__setitem__,
+            args=(f"revealed {here}", True),
+            icon=":material/lightbulb:",
+            shortcut="Alt+A",
+            key=f"reveal {here}",
         )
         if st.button("Back", icon=":material/chevron_left:", disabled=part == 1, shortcut="Alt+B"):
             open_step(lesson.name, part - 1)
-        forward = {"icon": ":material/chevron_right:", "icon_position": "right", "shortcut": "Alt+N"}
+        forward = {
+            "icon": ":material/chevron_right:",
+            "icon_position": "right",
+            "shortcut": "Alt+N",
+        }
         if not last and st.button("Next step", **forward):
             open_step(lesson.name, part + 1)
         if last and following and st.button("Next lesson", **forward):

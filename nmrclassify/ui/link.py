@@ -185,7 +185,9 @@ def read(page: str) -> list[str]:
         try:
             _values()[key] = PARAMETERS[key](text)
         except ValueError as error:
-            shown = re.sub(r"[^\w.,+-]", "?", text[:30])  # nothing that Markdown could take for a link
+            shown = re.sub(
+                r"[^\w.,+-]", "?", text[:30]
+            )  # nothing that Markdown could take for a link
             problems.append(f"The link says `{key}={shown}`; {error}. The default is used.")
     return problems
 
@@ -283,7 +285,9 @@ def widget(make: Callable, label: str, key: str, default: Any, **options) -> Any
     if choices is not None and state[name] not in list(choices):
         state[name] = default
     if options.get("min_value") is not None:
-        state[name] = type(default)(min(max(state[name], options["min_value"]), options["max_value"]))
+        state[name] = type(default)(
+            min(max(state[name], options["min_value"]), options["max_value"])
+        )
     value = make(label, key=name, **options)
     _values()[key] = None if value == default else value
     return value

@@ -57,7 +57,14 @@ def _untrained(name: str, seed: int, mixture: MixtureConfig, kind: str) -> Check
 
 
 def _unlearned(dataset: Dataset, kind: str) -> Checkpoint:
-    return Checkpoint(model_for(dataset, dataset.seed, kind).requires_grad_(False), dataset, TrainConfig(), dataset.seed, 0, {})
+    return Checkpoint(
+        model_for(dataset, dataset.seed, kind).requires_grad_(False),
+        dataset,
+        TrainConfig(),
+        dataset.seed,
+        0,
+        {},
+    )
 
 
 @dataclass(frozen=True)
@@ -113,17 +120,31 @@ class Chosen:
 def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
     """Whether a model can answer for a data set: the same library and, as slots need it, the same number of sources."""
     own, kind = checkpoint.dataset, checkpoint.model.kind
-    same_number = own.config.n_sources == dataset.config.n_sources and own.config.number_varies == dataset.config.number_varies
-    return np.array_equal(own.library.areas, dataset.library.areas) and (kind == "queries" or same_number)
+    same_number = (
+        own.config.n_sources == dataset.config.n_sources
+        and own.config.number_varies == dataset.config.number_varies
+    )
+    return np.array_equal(own.library.areas, dataset.library.areas) and (
+        kind == "queries" or same_number
+    )
 
 
-def candidates(dataset: Dataset, wanted: Iterable[str | None], problems: list[str]) -> dict[str, Chosen]:
+def candidates(
+    dataset: Dataset, wanted: Iterable[str | None], problems: list[str]
+) -> dict[str, Chosen]:
     """Return the models that can answer for a data set, each as it is; `wanted` may name runs to open as well."""
     training = training_box().job
-    sources = [("shipped", "The shipped model", shipped), ("upload", "The uploaded model", lambda: st.session_state.get("upload"))]
+    sources = [
+        ("shipped", "The shipped model", shipped),
+        ("upload", "The uploaded model", lambda: st.session_state.get("upload")),
+    ]
     if training is not None:
         sources.append(("training", "This visit's training", training.checkpoint))
-    names = [name for name in dict.fromkeys(wanted) if name not in (None, "shipped", "upload", "training", "untrained")]
+    names = [
+        name
+        for name in dict.fromkeys(wanted)
+        if name not in (None, "shipped", "upload", "training", "untrained")
+    ]
     sources += [(name, f"Run {name[:15]}", partial(run_checkpoint, name)) for name in names]
     found: dict[str, Chosen] = {}
     for key, title, load in sources:
@@ -135,9 +156,17 @@ def candidates(dataset: Dataset, wanted: Iterable[str | None], problems: list[st
         if checkpoint is None or not fits(checkpoint, dataset):
             continue
         if key == "training":
-            found[key] = Chosen(key, title, checkpoint, lambda: training.timeline.snapshot(), lambda: training.history)
+            found[key] = Chosen(
+                key,
+                title,
+                checkpoint,
+                lambda: training.timeline.snapshot(),
+                lambda: training.history,
+            )
         elif key in names:
-            found[key] = Chosen(key, title, checkpoint, partial(_run_timeline, key), partial(_run_history, key))
+            found[key] = Chosen(
+                key, title, checkpoint, partial(_run_timeline, key), partial(_run_history, key)
+            )
         else:
             found[key] = Chosen(key, title, checkpoint)
     # An own library has no recipe to rebuild it from, so its untrained network is not cached.
@@ -156,8 +185,17 @@ def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen
     found = candidates(dataset, [wanted], problems)
     default = "shipped" if "shipped" in found else "untrained"
     if wanted and wanted not in found:
-        problems.append(f"The model {wanted[:40]!r} is not there for these data; {found[default].title.lower()} is used.")
-    key = link.widget(st.selectbox, "Model", "model", default, options=list(found), format_func=lambda key: found[key].title)
+        problems.append(
+            f"The model {wanted[:40]!r} is not there for these data; {found[default].title.lower()} is used."
+        )
+    key = link.widget(
+        st.selectbox,
+        "Model",
+        "model",
+        default,
+        options=list(found),
+        format_func=lambda key: found[key].title,
+    )
     chosen = found[key]
     if chosen.can_travel and slider:
         step_slider(chosen)
@@ -170,6 +208,11 @@ def step_slider(chosen: Chosen, label: str = "Training step", key: str = "at") -
     if link.get(key) is not None and link.get(key) not in steps:
         link.correct(key, chosen.timeline.nearest(link.get(key)))
     link.widget(
-        st.select_slider, label, key, steps[-1], options=steps, format_func=lambda step: f"{step:,}",
+        st.select_slider,
+        label,
+        key,
+        steps[-1],
+        options=steps,
+        format_func=lambda step: f"{step:,}",
         help="All pages show the network as it was at this step. The page *Time travel* plays it.",
     )

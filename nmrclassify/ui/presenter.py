@@ -18,11 +18,25 @@ _LARGE = """
 
 def switch() -> None:
     """Draw the switch in the sidebar."""
-    st.button("Presenter mode", on_click=link.put, args=("present", True), icon=":material/present_to_all:", width="stretch", help="Large type, no controls; Alt+P")
+    st.button(
+        "Presenter mode",
+        on_click=link.put,
+        args=("present", True),
+        icon=":material/present_to_all:",
+        width="stretch",
+        help="Large type, no controls; Alt+P",
+    )
 
 
 def dress() -> None:
     """Make the page large and hide the controls, if that was chosen, and offer the way back."""
     if link.get("present"):
         st.html(_LARGE)
-        st.button("Leave presenter mode", on_click=link.put, args=("present", None), icon=":material/close_fullscreen:", shortcut="Alt+P", type="tertiary")
+        st.button(
+            "Leave presenter mode",
+            on_click=link.put,
+            args=("present", None),
+            icon=":material/close_fullscreen:",
+            shortcut="Alt+P",
+            type="tertiary",
+        )

@@ -55,7 +55,17 @@ def asked(view: View, number: int) -> Asked:
     mixtures = view.dataset.test_mixtures()
     i = int(generator(number, "view", 2).integers(len(mixtures)))
     plain = Sample.of(mixtures, i)
-    return Asked(replace(view, plain=plain, sample=plain, edits=(), title=f"Round {number}", made={"number": i + 1}), number)
+    return Asked(
+        replace(
+            view,
+            plain=plain,
+            sample=plain,
+            edits=(),
+            title=f"Round {number}",
+            made={"number": i + 1},
+        ),
+        number,
+    )
 
 
 def ask(round_: Asked) -> list[str] | None:
@@ -64,25 +74,43 @@ def ask(round_: Asked) -> list[str] | None:
     known = st.session_state.get(held)
     with st.form(f"quiz {round_.key}"):
         said = st.pills(
-            f"**There are {round_.n_compounds} different compounds in it. Which?**", round_.view.library.names, selection_mode="multi",
-            default=known or [], key=f"said {round_.key}", disabled=known is not None,
+            f"**There are {round_.n_compounds} different compounds in it. Which?**",
+            round_.view.library.names,
+            selection_mode="multi",
+            default=known or [],
+            key=f"said {round_.key}",
+            disabled=known is not None,
         )
-        pressed = st.form_submit_button("Check", disabled=known is not None, icon=":material/check:")
+        pressed = st.form_submit_button(
+            "Check", disabled=known is not None, icon=":material/check:"
+        )
     if pressed and not said:
         st.info("Choose at least one compound.")
     elif pressed:
         known = st.session_state[held] = list(said)
         its = all_right(round_.view.answer, round_.view.truth)
-        st.session_state.setdefault("quiz scores", {})[round_.key] = (set(known) == round_.names, its)
+        st.session_state.setdefault("quiz scores", {})[round_.key] = (
+            set(known) == round_.names,
+            its,
+        )
     return known
 
 
 def mark(round_: Asked, said: list[str]) -> None:
     """Say what is right about an answer."""
-    right, missed, extra = round_.names & set(said), sorted(round_.names - set(said)), sorted(set(said) - round_.names)
-    parts = ([f"missed: {listing(missed)}"] if missed else []) + ([f"not in it: {listing(extra)}"] if extra else [])
+    right, missed, extra = (
+        round_.names & set(said),
+        sorted(round_.names - set(said)),
+        sorted(set(said) - round_.names),
+    )
+    parts = ([f"missed: {listing(missed)}"] if missed else []) + (
+        [f"not in it: {listing(extra)}"] if extra else []
+    )
     if parts:
-        st.warning(f"You: {len(right)} of {round_.n_compounds} right; {'; '.join(parts)}.", icon=":material/person:")
+        st.warning(
+            f"You: {len(right)} of {round_.n_compounds} right; {'; '.join(parts)}.",
+            icon=":material/person:",
+        )
     else:
         st.success(f"You: all right: {listing(sorted(round_.names))}.", icon=":material/person:")
 
@@ -100,9 +128,15 @@ def score_line() -> None:
 def in_words(areas: np.ndarray, axis: Axis) -> str:
     """Return the multiplets of a mixture in words, for a screen reader."""
     sizes = areas.sum(axis=0)
-    return "; ".join(f"area {sizes[p]:.2g} at {place(axis, p)}" for p in np.flatnonzero(sizes > 0.02 * sizes.max()))
+    return "; ".join(
+        f"area {sizes[p]:.2g} at {place(axis, p)}"
+        for p in np.flatnonzero(sizes > 0.02 * sizes.max())
+    )
 
 
 def library_in_words(library: Library) -> str:
     """Return where each compound has its multiplets, for a screen reader."""
-    return "; ".join(f"{name}: {in_words(areas, library.axis)}" for name, areas in zip(library.names, library.areas))
+    return "; ".join(
+        f"{name}: {in_words(areas, library.axis)}"
+        for name, areas in zip(library.names, library.areas)
+    )

@@ -24,7 +24,9 @@ from .scale_uploads import plain
 TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}
 LIBRARY_SEED, FOREIGN_SEED = 7, 8  # below 1,000: no training draws a library from them
 SIZE, SEED = 75, 1
-WORKERS = threading.Semaphore(2)  # however many visitors come, two cores and their memory are all there is
+WORKERS = threading.Semaphore(
+    2
+)  # however many visitors come, two cores and their memory are all there is
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ def _ready(key: str, title: str, compounds: Compounds) -> Library:
     with WORKERS:
         detector = Detector(compounds)
     beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
-    said = f"Compounds that look alike were not looked for: {detector.problem}" if detector.problem else ""
+    said = (
+        f"Compounds that look alike were not looked for: {detector.problem}"
+        if detector.problem
+        else ""
+    )
     return Library(key, title, detector, detector.groups, beyond, said)
 
 
@@ -89,7 +95,9 @@ def _uploaded(key: str, title: str, _compounds: Compounds) -> Library:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _foreign() -> Compounds:
-    return synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(FOREIGN_SEED))
+    return synthetic_compounds(
+        SyntheticConfig(n_compounds=200), np.random.default_rng(FOREIGN_SEED)
+    )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -110,12 +118,16 @@ def _identified(library: str, mixture: str, _detector: Detector, _peaks: Peaks) 
 
 # An answer holds on to its library and its mixture, which may be large in these.
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _identified_upload(library: str, mixture: str, _detector: Detector, _peaks: Peaks) -> Identification:
+def _identified_upload(
+    library: str, mixture: str, _detector: Detector, _peaks: Peaks
+) -> Identification:
     return _identify(_detector, _peaks)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _layers(case: str, threshold: float, compound: int, _found: Identification, _mixture: PeakMixture | None) -> Layers:
+def _layers(
+    case: str, threshold: float, compound: int, _found: Identification, _mixture: PeakMixture | None
+) -> Layers:
     return layers(_found, compound, _mixture)
 
 
@@ -166,7 +178,13 @@ def choose(problems: list[str]) -> Wish:
             on_change=start_afresh,
         )
     held = min(_size_of(library, own), link.LARGEST)
-    size, shift, hiss, strangers, seed = min(SIZE, held), ScaleConfig.jitter, ScaleConfig.noise, 0, SEED
+    size, shift, hiss, strangers, seed = (
+        min(SIZE, held),
+        ScaleConfig.jitter,
+        ScaleConfig.noise,
+        0,
+        SEED,
+    )
     if kind == "drawn":
         if held > 1:
             size = link.widget(
@@ -234,19 +252,30 @@ def case_of(wish: Wish) -> Case:
     """Return the mixture and the answer; says what is being done, and stops the page in words if it cannot be."""
     own = st.session_state.get("own compounds")
     with st.spinner("Reading the library …"):
-        library = _uploaded(f"own {own[2]}", own[0], own[1]) if wish.library == "own" else _packaged(wish.library)
+        library = (
+            _uploaded(f"own {own[2]}", own[0], own[1])
+            if wish.library == "own"
+            else _packaged(wish.library)
+        )
     key, uploads = library.key, wish.library == "own" or wish.own is not None
     try:
         if wish.own is None:
             with st.spinner(f"Drawing a mixture of {wish.config.n_low} compounds …"):
                 mixture = _drawn(key, wish.config, wish.seed, library.detector.compounds)
             peaks, name = mixture.peaks, f"{wish.config} {wish.seed}"
-            title, note = f"Mixture {wish.seed}", f"{wish.config.n_low} compounds, {len(peaks.areas):,} peaks"
+            title, note = (
+                f"Mixture {wish.seed}",
+                f"{wish.config.n_low} compounds, {len(peaks.areas):,} peaks",
+            )
         else:
             mixture, peaks, name = None, wish.own[1].peaks, wish.own[2]
             title, note = f"File {wish.own[0]}", wish.own[1].note
-        with st.spinner(f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose from …"):
-            found = (_identified_upload if uploads else _identified)(key, name, library.detector, peaks)
+        with st.spinner(
+            f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose from …"
+        ):
+            found = (_identified_upload if uploads else _identified)(
+                key, name, library.detector, peaks
+            )
     except ValueError as error:
         st.info(f"There is nothing to separate: {plain(str(error))}\\.")
         scale_uploads.own_files()
@@ -258,7 +287,17 @@ def case_of(wish: Wish) -> Case:
     present = None if mixture is None else mixture.present
     score = None if mixture is None else verdict.tally(found, present, library.groups)
     rows = verdict.listed(found, np.zeros(0, dtype=int) if present is None else present)
-    table = verdict.table(found, rows, library.groups, present, None if mixture is None else mixture.amounts)
+    table = verdict.table(
+        found, rows, library.groups, present, None if mixture is None else mixture.amounts
+    )
     return Case(
-        library, found, mixture, score, rows, table, hashlib.sha256(f"{key} {name}".encode()).hexdigest()[:12], title, note
+        library,
+        found,
+        mixture,
+        score,
+        rows,
+        table,
+        hashlib.sha256(f"{key} {name}".encode()).hexdigest()[:12],
+        title,
+        note,
     )

@@ -12,7 +12,9 @@ from ..scale import files
 from . import link
 from .uploads import fresh
 
-MAX_MULTIPLETS = 30_000  # of an uploaded library: with `link.MAX_COMPOUNDS`, what is answered within seconds
+MAX_MULTIPLETS = (
+    30_000  # of an uploaded library: with `link.MAX_COMPOUNDS`, what is answered within seconds
+)
 SHOWN_PROBLEMS = 200
 
 
@@ -36,7 +38,11 @@ def own_files() -> None:
             "`j_hz`, `protons` and, optionally, `amount`."
         )
         st.download_button(
-            "Template for a mixture", files.sample_template(), "mixture_template.csv", "text/csv", on_click="ignore"
+            "Template for a mixture",
+            files.sample_template(),
+            "mixture_template.csv",
+            "text/csv",
+            on_click="ignore",
         )
         file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
         if file is not None and fresh("sample", file):
@@ -49,15 +55,24 @@ def own_files() -> None:
             "one multiplet a row."
         )
         st.download_button(
-            "Template for a library", files.library_template(), "library_template.csv", "text/csv", on_click="ignore"
+            "Template for a library",
+            files.library_template(),
+            "library_template.csv",
+            "text/csv",
+            on_click="ignore",
         )
-        file = st.file_uploader("Library (CSV)", type="csv", key="compounds file", max_upload_size=8)
+        file = st.file_uploader(
+            "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
+        )
         if file is not None and fresh("compounds", file):
             _take_library(file)
         _say("compounds", file)
         reading: Reading | None = st.session_state.get("own reading")
         if file is not None and reading is not None and reading.problems:
-            rows = [(p.row, p.text, "left out" if p.dropped else "changed") for p in reading.problems[:SHOWN_PROBLEMS]]
+            rows = [
+                (p.row, p.text, "left out" if p.dropped else "changed")
+                for p in reading.problems[:SHOWN_PROBLEMS]
+            ]
             st.dataframe(
                 pd.DataFrame(rows, columns=["row", "problem", "what was done"]),
                 hide_index=True,
@@ -102,7 +117,11 @@ def _take_library(file) -> None:
     except ValueError as error:
         state["compounds problem"] = f"{_named(file)}: {error}."
         return
-    state["own compounds"] = (_named(file), reading.compounds, hashlib.sha256(file.getvalue()).hexdigest())
+    state["own compounds"] = (
+        _named(file),
+        reading.compounds,
+        hashlib.sha256(file.getvalue()).hexdigest(),
+    )
     state["own reading"] = reading
     left = sum(problem.dropped for problem in reading.problems)
     state["compounds note"] = f"{count:,} compounds are read" + (

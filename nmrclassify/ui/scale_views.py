@@ -25,14 +25,26 @@ def _new_mixture(seed: int) -> None:
 def heading(case: Case, seed: int) -> int:
     """Say which mixture is shown and what came of it; offer another, and return the compound that is to be coloured."""
     words, chosen, button = st.columns([4, 5, 2], vertical_alignment="bottom")
-    words.markdown(f"**{plain(case.title)}:** {plain(case.note)}  \nLibrary: {plain(case.library.title)}")
+    words.markdown(
+        f"**{plain(case.title)}:** {plain(case.note)}  \nLibrary: {plain(case.library.title)}"
+    )
     with chosen:
         compound = _choose_compound(case)
-    button.button("New mixture", on_click=_new_mixture, args=(seed,), icon=":material/casino:", width="stretch")
+    button.button(
+        "New mixture",
+        on_click=_new_mixture,
+        args=(seed,),
+        icon=":material/casino:",
+        width="stretch",
+    )
     found, score = case.found, case.score
     covered = float((found.explained * found.peaks.areas).sum() / found.peaks.areas.sum())
     if score is None:
-        shown = [("Peaks", f"{len(found.peaks.areas):,}"), ("Named", len(found.named)), ("Area explained", f"{covered:.0%}")]
+        shown = [
+            ("Peaks", f"{len(found.peaks.areas):,}"),
+            ("Named", len(found.named)),
+            ("Area explained", f"{covered:.0%}"),
+        ]
     else:
         shown = [
             ("In the mixture", score.present),
@@ -53,7 +65,11 @@ def _choose_compound(case: Case) -> int:
     compounds, chances = case.found.compounds, case.found.chances
     options = [int(k) + 1 for k in case.rows]
     usual = telling(case) + 1
-    options += [k for k in {usual, link.get("compound", usual)} if k not in options and k <= compounds.n_compounds]
+    options += [
+        k
+        for k in {usual, link.get("compound", usual)}
+        if k not in options and k <= compounds.n_compounds
+    ]
     said = dict(zip(options, case.table["verdict"]))
     return (
         link.widget(
@@ -63,7 +79,9 @@ def _choose_compound(case: Case) -> int:
             usual,
             options=options,
             on_change=_chosen_by_name,
-            format_func=lambda k: f"{compounds.names[k - 1]} · {chances[k - 1]:.0%} · {said.get(k, 'not named')}",
+            format_func=lambda k: (
+                f"{compounds.names[k - 1]} · {chances[k - 1]:.0%} · {said.get(k, 'not named')}"
+            ),
             help="Likeliest first. A row of the table below can be selected, too.",
         )
         - 1
@@ -80,7 +98,9 @@ def telling(case: Case) -> int:
     areas, starts = _areas(found), found.compounds.first_multiplet
     clearest = np.array([starts[k] + areas[starts[k] : starts[k + 1]].argmax() for k in named])
     shares = np.nan_to_num(found.shares[clearest])
-    return int(named[np.argmax(areas[clearest] * shares * (1.02 - shares))])  # where nothing overlaps, the largest
+    return int(
+        named[np.argmax(areas[clearest] * shares * (1.02 - shares))]
+    )  # where nothing overlaps, the largest
 
 
 def _look_at_it() -> None:
@@ -147,8 +167,17 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         for label, symbol, *ends in moves:
-            st.button(label, key=f"zoom {label}", icon=f":material/{symbol}:", on_click=_zoom, args=(axis, *ends))
-        for label, key, default in (("From (ppm)", "high", usual[1]), ("To (ppm)", "low", usual[0])):
+            st.button(
+                label,
+                key=f"zoom {label}",
+                icon=f":material/{symbol}:",
+                on_click=_zoom,
+                args=(axis, *ends),
+            )
+        for label, key, default in (
+            ("From (ppm)", "high", usual[1]),
+            ("To (ppm)", "low", usual[0]),
+        ):
             link.widget(
                 st.number_input,
                 label,
@@ -180,7 +209,11 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
 def draw_picture(case: Case, compound: int) -> None:
     """Draw the spectrum with one compound coloured in it."""
     st.fragment(picture)(case, compound, layers_of(case, compound))
-    merged = "" if case.mixture is None else f"; lines in one cell of {ScaleConfig.resolution:g} Hz are one peak"
+    merged = (
+        ""
+        if case.mixture is None
+        else f"; lines in one cell of {ScaleConfig.resolution:g} Hz are one peak"
+    )
     st.caption(
         f"The network sees no curve but a list of picked peaks, each a position and an area{merged}. The grey curve is "
         "drawn from that list."
@@ -205,7 +238,9 @@ def ranked(case: Case) -> None:
         on_select=lambda: _picked(key, case.rows),
         selection_mode="single-row",
         column_config={
-            "probability": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent", width=120),
+            "probability": st.column_config.ProgressColumn(
+                min_value=0.0, max_value=1.0, format="percent", width=120
+            ),
             "amount": st.column_config.NumberColumn(
                 format="%.3g",
                 help="Area of one proton, in the unit of the peaks; empty where the network did not look closer.",
@@ -224,9 +259,12 @@ def ranked(case: Case) -> None:
     if same:
         names, groups = case.found.compounds.names, case.library.groups
         twins = [
-            " = ".join(plain(names[j]) for j in np.flatnonzero(groups == group)[:4]) for group in dict.fromkeys(groups[same])
+            " = ".join(plain(names[j]) for j in np.flatnonzero(groups == group)[:4])
+            for group in dict.fromkeys(groups[same])
         ]
-        st.caption(f"Nothing tells these apart, so they count as one answer: {'; '.join(twins[:6])}.")
+        st.caption(
+            f"Nothing tells these apart, so they count as one answer: {'; '.join(twins[:6])}."
+        )
     if case.library.beyond:
         axis, many = case.found.peaks.axis, case.library.beyond > 1
         st.caption(
@@ -252,10 +290,15 @@ def threshold(case: Case) -> None:
     )
     score, found = case.score, case.found
     if score is None:
-        st.info("What is in an uploaded mixture is not known, so there is no precision-recall curve for it.")
+        st.info(
+            "What is in an uploaded mixture is not known, so there is no precision-recall curve for it."
+        )
         return
     curve = verdict.precision_recall(found, case.mixture.present, case.library.groups)
-    precision, recall = score.right / score.named if score.named else 1.0, score.right / max(score.present, 1)
+    precision, recall = (
+        score.right / score.named if score.named else 1.0,
+        score.right / max(score.present, 1),
+    )
     charts.chart(
         figures.precision_recall(curve, found.threshold, precision, recall, charts.theme()),
         key="curve",
@@ -263,7 +306,9 @@ def threshold(case: Case) -> None:
         f"recall {recall:.0%}",
     )
     said = f"{score.right} of {score.named} named are right" if score.named else "nothing is named"
-    st.caption(f"At {found.threshold:.2f}, {said}, and {score.right} of {score.present} in the mixture are found.")
+    st.caption(
+        f"At {found.threshold:.2f}, {said}, and {score.right} of {score.present} in the mixture are found."
+    )
 
 
 def compound_view(case: Case, compound: int) -> None:
@@ -276,7 +321,9 @@ def compound_view(case: Case, compound: int) -> None:
             "kind": [compounds.kinds[m] for m in index],
             "J (Hz)": ["; ".join(f"{value:g}" for value in compounds.couplings[m]) for m in index],
             "protons": compounds.protons[index],
-            "found (ppm)": np.where(np.isnan(found.shifts[index]), np.nan, compounds.ppm[index] + found.shifts[index]),
+            "found (ppm)": np.where(
+                np.isnan(found.shifts[index]), np.nan, compounds.ppm[index] + found.shifts[index]
+            ),
             "shift (ppm)": found.shifts[index],
         }
     )
@@ -306,7 +353,9 @@ def compound_view(case: Case, compound: int) -> None:
             "the peaks are given to that one."
         )
     elif not share:
-        st.info("The network gives this compound no share of any peak: it is too unlikely to be here.")
+        st.info(
+            "The network gives this compound no share of any peak: it is too unlikely to be here."
+        )
     if not share and np.isnan(found.amounts[compound]):
         return  # there is no amount to draw its lines with
     charts.chart(
@@ -314,7 +363,11 @@ def compound_view(case: Case, compound: int) -> None:
         key="neighbourhoods",
         alt=f"Peaks around each of {min(len(index), figures.N_PANELS)} multiplets, the compound's own part coloured",
     )
-    cut = f"The {figures.N_PANELS} clearest of {len(index)} multiplets. " if len(index) > figures.N_PANELS else ""
+    cut = (
+        f"The {figures.N_PANELS} clearest of {len(index)} multiplets. "
+        if len(index) > figures.N_PANELS
+        else ""
+    )
     st.caption(
         f"{cut}Each stick is a peak of the mixture, its coloured part is what the mask gives to this compound. Rings: where "
         "the library's lines would be, moved to the place that was found. Neighbours that are much higher are cut off."
@@ -336,7 +389,9 @@ def compound_view(case: Case, compound: int) -> None:
         hide_index=True,
         alt="Compounds that share peaks with it",
         column_config={
-            "share of the area": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent"),
+            "share of the area": st.column_config.ProgressColumn(
+                min_value=0.0, max_value=1.0, format="percent"
+            ),
         },
     )
 
@@ -345,13 +400,17 @@ def tables(case: Case) -> None:
     """Offer the answer and the mixture as CSV."""
     with st.container(horizontal=True):
         charts.download("Answer as CSV", case.table, "answer.csv", "The table of compounds above.")
-        charts.download("Peaks as CSV", files.peaks_table(case.found.peaks), "peaks.csv", "Opens again here.")
+        charts.download(
+            "Peaks as CSV", files.peaks_table(case.found.peaks), "peaks.csv", "Opens again here."
+        )
 
 
 def program(wish: Wish, compound: int) -> None:
     """Offer the program that reproduces a drawn mixture; of an upload there is none."""
     if wish.own is None and wish.library in LIBRARIES:
-        take.program(code(wish.library, LIBRARY_SEED, FOREIGN_SEED, wish.config, wish.seed, compound))
+        take.program(
+            code(wish.library, LIBRARY_SEED, FOREIGN_SEED, wish.config, wish.seed, compound)
+        )
 
 
 def growing() -> None:
@@ -359,7 +418,8 @@ def growing() -> None:
     with st.expander("How time and memory grow with the size", icon=":material/trending_up:"):
         table = growth_figure.measured()
         charts.chart(
-            growth_figure.growth(table, charts.theme()), key="growth",
+            growth_figure.growth(table, charts.theme()),
+            key="growth",
             alt="Seconds and memory of one answer over positions, compounds in the library and compounds in the mixture",
         )
         low = table.loc[table["f1"].idxmin()]

@@ -43,20 +43,26 @@ button:hover, button:focus-visible { border-color: var(--st-primary-color); outl
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _pictures():
-    return st.components.v2.component("nmrclassify_pictures", html="<div></div>", css=_CSS, js=_PICTURES)
+    return st.components.v2.component(
+        "nmrclassify_pictures", html="<div></div>", css=_CSS, js=_PICTURES
+    )
 
 
 def place(page: str, container, view: View | None) -> None:
     """Draw the panel into `container`; what it offers is made when it is asked for."""
     with container:
-        panel = st.expander("Take it with you", icon=":material/download:", key="take it", on_change="rerun")
+        panel = st.expander(
+            "Take it with you", icon=":material/download:", key="take it", on_change="rerun"
+        )
     if not panel.open:
         return
     with panel:
         address = st.context.url or ""
         query = "&".join(f"{key}={value}" for key, value in link.query().items())
         st.markdown("**Link** to just this")
-        st.code(address.split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True)
+        st.code(
+            address.split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True
+        )
         keys, shown = charts.shown_before(), charts.shown()
         if keys:
             st.markdown("**Pictures** on this page")
@@ -65,15 +71,29 @@ def place(page: str, container, view: View | None) -> None:
             for key in keys:
                 # Asked for after the page is drawn, so that the table is of what is seen now.
                 st.download_button(
-                    f"{key} (CSV)", lambda key=key: as_table(shown[key]).to_csv(index=False) if key in shown else "not on the page any more\n", f"nmrclassify-{key.replace(' ', '-')}.csv",
-                    "text/csv", key=f"take {key}", on_click="ignore", icon=":material/table:",
+                    f"{key} (CSV)",
+                    lambda key=key: (
+                        as_table(shown[key]).to_csv(index=False)
+                        if key in shown
+                        else "not on the page any more\n"
+                    ),
+                    f"nmrclassify-{key.replace(' ', '-')}.csv",
+                    "text/csv",
+                    key=f"take {key}",
+                    on_click="ignore",
+                    icon=":material/table:",
                 )
         if view is None:
             return
         st.markdown("**Model**")
         st.download_button(
-            f"{view.model_name} (safetensors)", lambda: checkpoints.to_bytes(view.checkpoint), f"{view.dataset.preset}.safetensors",
-            "application/octet-stream", key="take model", on_click="ignore", icon=":material/neurology:",
+            f"{view.model_name} (safetensors)",
+            lambda: checkpoints.to_bytes(view.checkpoint),
+            f"{view.dataset.preset}.safetensors",
+            "application/octet-stream",
+            key="take model",
+            on_click="ignore",
+            icon=":material/neurology:",
         )
         if page in pages():
             st.markdown("**Program** that draws this page's main picture")

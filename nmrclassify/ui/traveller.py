@@ -74,10 +74,36 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
         elif st.button("Play", icon=":material/play_arrow:", shortcut="Alt+K"):
             _play(steps)
             st.rerun()
-        st.button("Start", on_click=link.put, args=("at", steps[0]), disabled=present == steps[0], icon=":material/first_page:")
-        st.button("Step back", on_click=_go, args=(steps, -1), disabled=present == steps[0], icon=":material/chevron_left:", shortcut="Alt+J")
-        st.button("Step on", on_click=_go, args=(steps, 1), disabled=present == steps[-1], icon=":material/chevron_right:", shortcut="Alt+L")
-        st.button("End", on_click=link.put, args=("at", None), disabled=present == steps[-1], icon=":material/last_page:")
+        st.button(
+            "Start",
+            on_click=link.put,
+            args=("at", steps[0]),
+            disabled=present == steps[0],
+            icon=":material/first_page:",
+        )
+        st.button(
+            "Step back",
+            on_click=_go,
+            args=(steps, -1),
+            disabled=present == steps[0],
+            icon=":material/chevron_left:",
+            shortcut="Alt+J",
+        )
+        st.button(
+            "Step on",
+            on_click=_go,
+            args=(steps, 1),
+            disabled=present == steps[-1],
+            icon=":material/chevron_right:",
+            shortcut="Alt+L",
+        )
+        st.button(
+            "End",
+            on_click=link.put,
+            args=("at", None),
+            disabled=present == steps[-1],
+            icon=":material/last_page:",
+        )
 
 
 def _pictures(view: View, present: int) -> None:
@@ -86,24 +112,38 @@ def _pictures(view: View, present: int) -> None:
     st.markdown(verdict(view.answer, names, view.truth))
     given = _in_one_order(view)
     charts.chart(
-        figures.overview(view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell), key="overview",
+        figures.overview(
+            view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell
+        ),
+        key="overview",
         alt=f"Masks and separated multiplets at step {present}. {figures.alt_text(view.answer, names)}",
     )
     st.subheader("When did it decide?")
     slot = _slot(view)
     chances = _strip(view, slot)
     called = class_names(view.checkpoint.model.kind, names)[: chances.shape[1]]
-    there = None if view.truth is None else view.truth.present if slot is None else view.truth.labels[slot : slot + 1]
+    there = (
+        None
+        if view.truth is None
+        else view.truth.present
+        if slot is None
+        else view.truth.labels[slot : slot + 1]
+    )
     charts.chart(
-        inside_figures.strip(view.chosen.timeline.steps, chances, called, there, view.theme, present), key="strip",
-        alt="Probability of every class at every kept step. " + _decided(view, chances, called, there),
+        inside_figures.strip(
+            view.chosen.timeline.steps, chances, called, there, view.theme, present
+        ),
+        key="strip",
+        alt="Probability of every class at every kept step. "
+        + _decided(view, chances, called, there),
     )
     st.caption(f"{_decided(view, chances, called, there)} Click a column to go to its step.")
     if view.chosen.history:
         last = view.chosen.history[-1]
         st.subheader("Its curves")
         charts.chart(
-            curves.learning_curves(view.chosen.history, view.theme, present), key="curves",
+            curves.learning_curves(view.chosen.history, view.theme, present),
+            key="curves",
             alt=f"Learning curves with a line at step {present}; at the end loss {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds right",
         )
 
@@ -123,7 +163,13 @@ def _slot(view: View) -> int | None:
         return None
     options = list(range(len(view.answer.named) + 1))
     chosen = link.widget(
-        st.radio, "Which output?", "slot", 0, options=options, horizontal=True, format_func=lambda i: f"output {i}" if i else "any of them",
+        st.radio,
+        "Which output?",
+        "slot",
+        0,
+        options=options,
+        horizontal=True,
+        format_func=lambda i: f"output {i}" if i else "any of them",
     )
     return chosen - 1 if chosen else None
 
@@ -138,28 +184,55 @@ def _strip(view: View, slot: int | None) -> np.ndarray:
     return known[1]
 
 
-def _decided(view: View, chances: np.ndarray, called: tuple[str, ...], there: np.ndarray | None) -> str:
+def _decided(
+    view: View, chances: np.ndarray, called: tuple[str, ...], there: np.ndarray | None
+) -> str:
     """Say from which step on each class that is in the mixture, or is named in the end, stays above one half."""
     steps = view.chosen.timeline.steps
-    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (set() if there is None else set(there.tolist()))
+    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (
+        set() if there is None else set(there.tolist())
+    )
     told = []
     for k in sorted(asked):
         first = first_decided(steps, chances[:, k])
-        told.append(f"{called[k]} by step {first:,}" if first is not None else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)")
-    return f"Above one half for good, at the kept steps: {listing(told)}." if told else "No class is above one half."
+        told.append(
+            f"{called[k]} by step {first:,}"
+            if first is not None
+            else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)"
+        )
+    return (
+        f"Above one half for good, at the kept steps: {listing(told)}."
+        if told
+        else "No class is above one half."
+    )
 
 
 def nothing_to_travel(view: View) -> None:
     """Say that this model has no steps, and offer a training that has."""
     job = training_box().job
     if job is not None and job.active:
-        st.info("A training of this visit is going on; its steps are there to travel through.", icon=":material/history:")
-        st.button("Show this visit's training", on_click=link.put, args=("model", "training"), icon=":material/model_training:")
+        st.info(
+            "A training of this visit is going on; its steps are there to travel through.",
+            icon=":material/history:",
+        )
+        st.button(
+            "Show this visit's training",
+            on_click=link.put,
+            args=("model", "training"),
+            icon=":material/model_training:",
+        )
         return
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
     st.info(
         f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel through. Start one here, about a minute, or open a "
-        "run of yours on the page *Train or load*.", icon=":material/history:",
+        "run of yours on the page *Train or load*.",
+        icon=":material/history:",
     )
-    st.button("Train a network on these data", on_click=controls.start_usual, args=(view,), icon=":material/play_arrow:", type="secondary" if view.theme.dark else "primary")
+    st.button(
+        "Train a network on these data",
+        on_click=controls.start_usual,
+        args=(view,),
+        icon=":material/play_arrow:",
+        type="secondary" if view.theme.dark else "primary",
+    )

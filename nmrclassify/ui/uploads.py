@@ -25,9 +25,17 @@ def own_tables(view: View) -> None:
     with left:
         st.markdown("**Your own mixture**")
         place = "`ppm`" if axis.unit == "ppm" else "`position` (from 0)"
-        st.markdown(f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place} and `peak_1` to `peak_6`.")
+        st.markdown(
+            f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place} and `peak_1` to `peak_6`."
+        )
         template = tables.mixture_template(axis)
-        st.download_button("Template for a mixture", template, "mixture_template.csv", "text/csv", on_click="ignore")
+        st.download_button(
+            "Template for a mixture",
+            template,
+            "mixture_template.csv",
+            "text/csv",
+            on_click="ignore",
+        )
         file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
         if file is not None and fresh("mixture", file, axis, view.library.n_peaks):
             try:
@@ -35,7 +43,11 @@ def own_tables(view: View) -> None:
             except tables.TableError as error:
                 st.session_state["mixture problem"] = f"{file.name}: {error}."
             else:
-                st.session_state["own mixture"] = (re.sub(r"[^\w .,+-]", "?", file.name[:60]), areas, axis)
+                st.session_state["own mixture"] = (
+                    re.sub(r"[^\w .,+-]", "?", file.name[:60]),
+                    areas,
+                    axis,
+                )
                 st.session_state.pop("mixture problem", None)
                 views.forget_edits()
                 link.put("mixture", "file")
@@ -44,22 +56,37 @@ def own_tables(view: View) -> None:
             st.error(st.session_state["mixture problem"])
     with right:
         st.markdown("**Your own library**")
-        st.markdown(f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to {axis.high:g} {axis.unit}.")
+        st.markdown(
+            f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to {axis.high:g} {axis.unit}."
+        )
         template = tables.library_template(axis)
-        st.download_button("Template for a library", template, "library_template.csv", "text/csv", on_click="ignore")
+        st.download_button(
+            "Template for a library",
+            template,
+            "library_template.csv",
+            "text/csv",
+            on_click="ignore",
+        )
         file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)
         if file is not None and fresh("library", file):
             try:
                 # A table in ppm goes on the ppm axis, whatever is shown now.
                 in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
-                library = tables.read_library(file.getvalue(), PPM_AXIS if in_ppm else axis, view.library.n_peaks)
+                library = tables.read_library(
+                    file.getvalue(), PPM_AXIS if in_ppm else axis, view.library.n_peaks
+                )
             except tables.TableError as error:
                 st.session_state["library problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own library"] = library
                 views.forget_edits("at", "output", "filter", "position")
                 st.session_state.pop("library problem", None)
-                for key, value in (("preset", "own"), ("model", None), ("mixture", None), ("n", None)):
+                for key, value in (
+                    ("preset", "own"),
+                    ("model", None),
+                    ("mixture", None),
+                    ("n", None),
+                ):
                     link.put(key, value)
                 st.rerun()
         if file is not None and "library problem" in st.session_state:
@@ -69,13 +96,18 @@ def own_tables(view: View) -> None:
 def checkpoint_file() -> None:
     """Offer the upload of a checkpoint."""
     file = st.file_uploader(
-        "Checkpoint (.safetensors)", type=None, key="checkpoint file", max_upload_size=8,
+        "Checkpoint (.safetensors)",
+        type=None,
+        key="checkpoint file",
+        max_upload_size=8,
         help="As downloaded here or written by `python -m nmrclassify train`. Formats that can run code are refused.",
     )
     if file is None:
         return
     if not file.name.endswith(checkpoints.SUFFIX):
-        st.error(f"{file.name} is not a .safetensors file; other formats can run code and are not read.")
+        st.error(
+            f"{file.name} is not a .safetensors file; other formats can run code and are not read."
+        )
     elif fresh("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)

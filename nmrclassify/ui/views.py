@@ -84,10 +84,14 @@ class View:
         if own.labels is None:
             return None
         n_classes = given.chances.shape[1]
-        if given.kind == "slots" and (len(own.labels) != len(given.named) or (own.labels >= n_classes).any()):
+        if given.kind == "slots" and (
+            len(own.labels) != len(given.named) or (own.labels >= n_classes).any()
+        ):
             return None
         weight = checkpoint.training.reconstruction_weight
-        return compare(given, own.areas, own.sources, own.labels, weight, own.unknown, own.concentrations)
+        return compare(
+            given, own.areas, own.sources, own.labels, weight, own.unknown, own.concentrations
+        )
 
     @cached_property
     def cell(self) -> Cell | None:
@@ -101,11 +105,19 @@ class View:
         output = link.get("output", int(given.outputs[0]) + 1) - 1
         output = min(output, n_outputs(model) - 1)
         if link.get("position") is None:
-            i, shown = (0, answer(model, self.areas, np.array([output]))) if given.kind == "queries" else (output, given)
+            i, shown = (
+                (0, answer(model, self.areas, np.array([output])))
+                if given.kind == "queries"
+                else (output, given)
+            )
             telling = telling_cell(shown.masks[i], given.encoding, shown.multiplets[i], output)
-            return replace(telling, filter=link.get("filter", telling.filter)).within(model.config, n_outputs(model))
+            return replace(telling, filter=link.get("filter", telling.filter)).within(
+                model.config, n_outputs(model)
+            )
         position = min(link.get("position"), model.config.n_positions - 1)
-        return Cell(output, link.get("filter", loudest(given.encoding, position)), position).within(model.config, n_outputs(model))
+        return Cell(output, link.get("filter", loudest(given.encoding, position)), position).within(
+            model.config, n_outputs(model)
+        )
 
     @property
     def seen(self) -> bool:
@@ -117,10 +129,23 @@ class View:
         """What is really in the mixture, with amounts; empty where that is not known."""
         if self.labels is None:
             return ()
-        parts = [(self.library.names[k], c) for k, c in zip(self.labels, self.sample.concentrations) if k < self.library.n_compounds]
-        by_hand = "added by hand" if any(edit.word == "add" for edit in self.edits) else "a compound from outside the library"
-        foreign = (by_hand,) if self.sample.unknown is not None and self.sample.unknown.any() else ()
-        return tuple(f"{name} ({c:.2g}x)" if abs(c - 1) > 1e-6 else name for name, c in parts) + foreign
+        parts = [
+            (self.library.names[k], c)
+            for k, c in zip(self.labels, self.sample.concentrations)
+            if k < self.library.n_compounds
+        ]
+        by_hand = (
+            "added by hand"
+            if any(edit.word == "add" for edit in self.edits)
+            else "a compound from outside the library"
+        )
+        foreign = (
+            (by_hand,) if self.sample.unknown is not None and self.sample.unknown.any() else ()
+        )
+        return (
+            tuple(f"{name} ({c:.2g}x)" if abs(c - 1) > 1e-6 else name for name, c in parts)
+            + foreign
+        )
 
     @property
     def parts(self) -> np.ndarray | None:
@@ -129,22 +154,42 @@ class View:
         if own.sources is None:
             return None
         real = own.sources[own.labels < self.library.n_compounds]
-        return real if own.unknown is None or not own.unknown.any() else np.concatenate([real, own.unknown[None]])
+        return (
+            real
+            if own.unknown is None or not own.unknown.any()
+            else np.concatenate([real, own.unknown[None]])
+        )
 
     @property
     def contents(self) -> str:
         """The true compounds in words."""
-        return " + ".join(self.source_names) or ("contents not known" if self.labels is None else "no compound")
+        return " + ".join(self.source_names) or (
+            "contents not known" if self.labels is None else "no compound"
+        )
 
     @property
     def recipe(self) -> Recipe:
         """How all this came about, for a program that does it again."""
         own, checkpoint, cell = self.dataset, self.checkpoint, self.some_cell
         return Recipe(
-            own.preset if own.preset in PRESETS else "own", own.seed, own.config, self.chosen.key, checkpoint.model.kind,
-            checkpoint.training, checkpoint.seed, checkpoint.step, self.chosen.last,
-            edits=to_text(self.edits), axis=own.library.axis, n_peaks=own.library.n_peaks, output=cell.output, filter=cell.filter, position=cell.position,
-            truth=self.truth is not None, own_seed=checkpoint.dataset.seed, own_mixture=checkpoint.dataset.config,
+            own.preset if own.preset in PRESETS else "own",
+            own.seed,
+            own.config,
+            self.chosen.key,
+            checkpoint.model.kind,
+            checkpoint.training,
+            checkpoint.seed,
+            checkpoint.step,
+            self.chosen.last,
+            edits=to_text(self.edits),
+            axis=own.library.axis,
+            n_peaks=own.library.n_peaks,
+            output=cell.output,
+            filter=cell.filter,
+            position=cell.position,
+            truth=self.truth is not None,
+            own_seed=checkpoint.dataset.seed,
+            own_mixture=checkpoint.dataset.config,
             **({"number": None} | self.made),
         )
 
@@ -173,17 +218,33 @@ def turn(change: int, dataset: Dataset) -> None:
 
 def mixture_heading(view: View) -> None:
     """Say which mixture is shown, what is in it, and offer the neighbours."""
-    may = "this composition may have come up in training" if view.checkpoint.training.remix else "the model was trained on this composition"
+    may = (
+        "this composition may have come up in training"
+        if view.checkpoint.training.remix
+        else "the model was trained on this composition"
+    )
     note = may if view.seen else "never seen in training"
     known = view.labels is not None and view.checkpoint.step
     edited = f" · *{len(view.edits)} edit{'s' * (len(view.edits) > 1)}*" if view.edits else ""
     words, buttons = st.columns([5, 2], vertical_alignment="center")
-    words.markdown(f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else "") + edited)
+    words.markdown(
+        f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else "") + edited
+    )
     with buttons.container(horizontal=True, horizontal_alignment="right"):
-        st.button("Previous", on_click=turn, args=(-1, view.dataset), icon=":material/chevron_left:")
-        st.button("Next", on_click=turn, args=(1, view.dataset), icon=":material/chevron_right:", icon_position="right")
+        st.button(
+            "Previous", on_click=turn, args=(-1, view.dataset), icon=":material/chevron_left:"
+        )
+        st.button(
+            "Next",
+            on_click=turn,
+            args=(1, view.dataset),
+            icon=":material/chevron_right:",
+            icon_position="right",
+        )
     if not view.checkpoint.step:
-        st.info("This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*.")
+        st.info(
+            "This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*."
+        )
 
 
 def say_verdict(view: View) -> None:
@@ -200,8 +261,10 @@ def amounts_table(view: View) -> pd.DataFrame:
     rows = np.flatnonzero((given.counts > 0) | (truth is not None and truth.counts > 0))
     table = pd.DataFrame(
         {
-            "compound": [view.library.names[k] for k in rows], "probability": given.chances[0, rows],
-            "count": given.counts[rows], "amount": given.amounts[rows],
+            "compound": [view.library.names[k] for k in rows],
+            "probability": given.chances[0, rows],
+            "count": given.counts[rows],
+            "amount": given.amounts[rows],
         }
     )
     if truth is not None:

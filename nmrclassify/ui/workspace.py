@@ -43,17 +43,29 @@ def adopt(checkpoint: Checkpoint, model: str) -> None:
     """Make a checkpoint's own data set, and the checkpoint, what the pages show."""
     own = checkpoint.dataset
     name = own.preset if own.preset in PRESETS else "own"
-    if name != "own" and not np.array_equal(models.dataset_of(name, own.seed, own.config).library.areas, own.library.areas):
+    if name != "own" and not np.array_equal(
+        models.dataset_of(name, own.seed, own.config).library.areas, own.library.areas
+    ):
         name = "own"
     if name == "own":
         st.session_state["own library"] = own.library
     usual = PRESETS[name].mixture if name != "own" else MixtureConfig()
     spread = round(float(own.config.concentration_high), 4)
     for key, value, default in (
-        ("preset", name, "metabolites"), ("seed", own.seed, SEED), ("model", model, None),
-        ("sources", own.config.n_sources, usual.n_sources), ("repeat", own.config.repetition, usual.repetition), ("varies", own.config.number_varies, usual.number_varies),
-        ("spread", spread, usual.concentration_high), ("jitter", own.config.shift_jitter, usual.shift_jitter),
-        ("noise", own.config.noise, usual.noise), ("mixture", None, None), ("n", None, None), ("foreign", None, None), ("edit", None, None), ("at", None, None),
+        ("preset", name, "metabolites"),
+        ("seed", own.seed, SEED),
+        ("model", model, None),
+        ("sources", own.config.n_sources, usual.n_sources),
+        ("repeat", own.config.repetition, usual.repetition),
+        ("varies", own.config.number_varies, usual.number_varies),
+        ("spread", spread, usual.concentration_high),
+        ("jitter", own.config.shift_jitter, usual.shift_jitter),
+        ("noise", own.config.noise, usual.noise),
+        ("mixture", None, None),
+        ("n", None, None),
+        ("foreign", None, None),
+        ("edit", None, None),
+        ("at", None, None),
     ):
         link.put(key, None if value == default else value)
 
@@ -123,53 +135,113 @@ def _choose_data(problems: list[str]) -> Dataset:
     names = [*PRESETS, "own"] if own is not None else list(PRESETS)
     titles = {name: recipe.title for name, recipe in PRESETS.items()} | {"own": "Own library"}
     if link.get("preset") == "own" and own is None:
-        problems.append("The link asks for an uploaded library, which a link cannot carry; upload it on the page Mixtures.")
+        problems.append(
+            "The link asks for an uploaded library, which a link cannot carry; upload it on the page Mixtures."
+        )
     name = link.widget(
-        st.selectbox, "Data", "preset", "metabolites", options=names, format_func=titles.get, on_change=forget_edits, args=("n", "at", "output", "filter", "position")
+        st.selectbox,
+        "Data",
+        "preset",
+        "metabolites",
+        options=names,
+        format_func=titles.get,
+        on_change=forget_edits,
+        args=("n", "at", "output", "filter", "position"),
     )
     usual = preset(name).mixture if name != "own" else MixtureConfig()
-    seed, sources, repeat = link.get("seed", SEED), link.get("sources", usual.n_sources), link.get("repeat", usual.repetition)
+    seed, sources, repeat = (
+        link.get("seed", SEED),
+        link.get("sources", usual.n_sources),
+        link.get("repeat", usual.repetition),
+    )
     varies = link.get("varies", usual.number_varies)
     spread, jitter, noise = (
         link.get(key, default)
-        for key, default in (("spread", usual.concentration_high), ("jitter", usual.shift_jitter), ("noise", usual.noise))
+        for key, default in (
+            ("spread", usual.concentration_high),
+            ("jitter", usual.shift_jitter),
+            ("noise", usual.noise),
+        )
     )
     # Drawn when opened: a first visit need not load the code of controls that it does not see.
-    details = st.expander("How mixtures are made", icon=":material/tune:", key="mixing", on_change="rerun")
+    details = st.expander(
+        "How mixtures are made", icon=":material/tune:", key="mixing", on_change="rerun"
+    )
     if details.open:
         with details:
             seed = link.widget(
-                st.number_input, "Seed", "seed", SEED, min_value=0, max_value=link.MAX_SEED, step=1,
+                st.number_input,
+                "Seed",
+                "seed",
+                SEED,
+                min_value=0,
+                max_value=link.MAX_SEED,
+                step=1,
                 help="The same seed gives the same compounds, the same split and the same mixtures.",
             )
             limit = bounds(MixtureConfig, "n_sources")
             sources = link.widget(
-                st.number_input, "Compounds in a mixture", "sources", usual.n_sources,
-                min_value=int(limit.low), max_value=int(limit.high), step=1,
+                st.number_input,
+                "Compounds in a mixture",
+                "sources",
+                usual.n_sources,
+                min_value=int(limit.low),
+                max_value=int(limit.high),
+                step=1,
             )
             varies = link.widget(
-                st.checkbox, "Their number varies, from 1 up", "varies", usual.number_varies,
+                st.checkbox,
+                "Their number varies, from 1 up",
+                "varies",
+                usual.number_varies,
                 help="Mixtures hold any number of compounds up to the one above, and the network is not told how many.",
             )
-            repeat = link.widget(st.checkbox, "The same compound may occur twice", "repeat", usual.repetition)
+            repeat = link.widget(
+                st.checkbox, "The same compound may occur twice", "repeat", usual.repetition
+            )
             spread = link.widget(
-                st.slider, "Concentrations, up to this many times lower or higher", "spread", usual.concentration_high,
-                min_value=1.0, max_value=10.0, step=0.1,
+                st.slider,
+                "Concentrations, up to this many times lower or higher",
+                "spread",
+                usual.concentration_high,
+                min_value=1.0,
+                max_value=10.0,
+                step=0.1,
             )
             jitter = link.widget(
-                st.slider, f"Shift jitter (positions{_in_ppm(name)})", "jitter", usual.shift_jitter, min_value=0.0, max_value=3.0,
-                step=0.02, help="Standard deviation by which each multiplet moves from its place in the library.",
+                st.slider,
+                f"Shift jitter (positions{_in_ppm(name)})",
+                "jitter",
+                usual.shift_jitter,
+                min_value=0.0,
+                max_value=3.0,
+                step=0.02,
+                help="Standard deviation by which each multiplet moves from its place in the library.",
             )
             noise = link.widget(
-                st.slider, "Noise (peak area)", "noise", usual.noise, min_value=0.0, max_value=1.0, step=0.01,
+                st.slider,
+                "Noise (peak area)",
+                "noise",
+                usual.noise,
+                min_value=0.0,
+                max_value=1.0,
+                step=0.01,
                 help="Standard deviation of the noise on each peak area.",
             )
     mixture = MixtureConfig(sources, repeat, 1.0 / spread, spread, jitter, noise, varies)
     try:
-        return build("quick", seed, mixture, own) if name == "own" else models.dataset_of(name, seed, mixture)
+        return (
+            build("quick", seed, mixture, own)
+            if name == "own"
+            else models.dataset_of(name, seed, mixture)
+        )
     except ValueError as error:
         problems.append(f"{error}. The preset's own settings are used.")
-        return build("quick", seed, library=own) if name == "own" else models.dataset_of(name, seed, usual)
+        return (
+            build("quick", seed, library=own)
+            if name == "own"
+            else models.dataset_of(name, seed, usual)
+        )
 
 
 def _in_ppm(name: str) -> str:
@@ -178,7 +250,11 @@ def _in_ppm(name: str) -> str:
 
 def _library_of_linked_run() -> Library | None:
     try:
-        return models.run_checkpoint(link.get("model", "")).dataset.library if link.get("preset") == "own" else None
+        return (
+            models.run_checkpoint(link.get("model", "")).dataset.library
+            if link.get("preset") == "own"
+            else None
+        )
     except ValueError:
         return None
 
@@ -189,10 +265,19 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
     has_file = own is not None and own[1].shape == shape and own[2] == dataset.library.axis
     kinds = {"unseen": "Test set", "choose": "Choose"} | ({"file": "File"} if has_file else {})
     if link.get("mixture") == "file" and not has_file:
-        problems.append("The link asks for an uploaded mixture, which a link cannot carry; upload it on the page Mixtures.")
+        problems.append(
+            "The link asks for an uploaded mixture, which a link cannot carry; upload it on the page Mixtures."
+        )
     kind = link.widget(
-        st.radio, "Mixture", "mixture", "unseen", options=list(kinds), format_func=kinds.get, horizontal=True,
-        help="Test set: compositions kept out of training. Choose: any compounds you like.", on_change=forget_edits,
+        st.radio,
+        "Mixture",
+        "mixture",
+        "unseen",
+        options=list(kinds),
+        format_func=kinds.get,
+        horizontal=True,
+        help="Test set: compositions kept out of training. Choose: any compounds you like.",
+        on_change=forget_edits,
     )
     if kind == "file":
         return _view(dataset, chosen, Sample(own[1]), f"File {own[0]}", {}, problems)
@@ -205,12 +290,21 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
     else:
         count = len(dataset.test)
         n = link.widget(
-            st.number_input, f"Number, 1 to {count}", "n", first(dataset), min_value=1, max_value=count, step=1,
+            st.number_input,
+            f"Number, 1 to {count}",
+            "n",
+            first(dataset),
+            min_value=1,
+            max_value=count,
+            step=1,
             on_change=forget_edits,
         )
         title, how = f"Test mixture {n} of {count}", {"number": n}
     if link.widget(
-        st.checkbox, "Add a compound from outside the library", "foreign", False,
+        st.checkbox,
+        "Add a compound from outside the library",
+        "foreign",
+        False,
         help="Real samples hold compounds that nobody listed. A network of queries should say so.",
     ):
         how["foreign"] = how.get("number", 1) - 1
@@ -221,11 +315,15 @@ def make(dataset: Dataset, made: dict[str, Any]) -> Sample:
     """Make the mixture that `View.made` describes, of these data: a test mixture, or one of one's choice, and a stranger if any."""
     if "labels" in made:
         rng = generator(dataset.seed, "view")
-        mixtures = mix_at(dataset.library, made["labels"][None], made["concentrations"][None], dataset.config, rng)
+        mixtures = mix_at(
+            dataset.library, made["labels"][None], made["concentrations"][None], dataset.config, rng
+        )
     else:
         mixtures = dataset.test_mixtures()[made["number"] - 1 : made["number"]]
     if "foreign" in made:
-        stranger = foreign_compounds(dataset.library, 1, generator(dataset.seed, "unknown", made["foreign"]))
+        stranger = foreign_compounds(
+            dataset.library, 1, generator(dataset.seed, "unknown", made["foreign"])
+        )
         mixtures = with_unknown(mixtures, stranger, np.ones(1))
     return Sample.of(mixtures, 0)
 
@@ -239,7 +337,14 @@ def with_settings(view: View, config: MixtureConfig) -> View:
     return replace(view, dataset=data, plain=plain, sample=apply(plain, view.edits, data.library))
 
 
-def _view(dataset: Dataset, chosen: Chosen, plain: Sample, title: str, made: dict[str, Any], problems: list[str]) -> View:
+def _view(
+    dataset: Dataset,
+    chosen: Chosen,
+    plain: Sample,
+    title: str,
+    made: dict[str, Any],
+    problems: list[str],
+) -> View:
     edits, sample = (), plain
     try:
         edits = from_text(link.get("edit", ""))
@@ -247,7 +352,9 @@ def _view(dataset: Dataset, chosen: Chosen, plain: Sample, title: str, made: dic
         if is_empty(sample, plain):
             raise EditError("nothing is left in the mixture: add a compound or a multiplet")
     except EditError as error:
-        problems.append(f"The edits cannot be made here: {error}. The mixture is shown without them; undo them on the page What if.")
+        problems.append(
+            f"The edits cannot be made here: {error}. The mixture is shown without them; undo them on the page What if."
+        )
         edits, sample = (), plain
     return View(dataset, chosen, plain, sample, edits, title, charts.theme(), made)
 
@@ -261,12 +368,22 @@ def _choose_compounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         left, right = st.columns([3, 2])
         with left:
             chosen = link.widget(
-                st.selectbox, f"Compound {i}", f"c{i}", numbers[(i - 1) % len(names)], options=numbers,
+                st.selectbox,
+                f"Compound {i}",
+                f"c{i}",
+                numbers[(i - 1) % len(names)],
+                options=numbers,
                 format_func=lambda number: names[number - 1] if number else "nothing",
             )
         with right:
             amount = link.widget(
-                st.number_input, "Amount", f"a{i}", 1.0, min_value=limit.low, max_value=limit.high, step=0.25,
+                st.number_input,
+                "Amount",
+                f"a{i}",
+                1.0,
+                min_value=limit.low,
+                max_value=limit.high,
+                step=0.25,
             )
         labels.append(chosen - 1 if chosen else len(names))
         concentrations.append(amount)
