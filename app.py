@@ -6,7 +6,10 @@ from nmrclassify import figures
 from nmrclassify.ui import charts, views, workspace
 
 ORDER = {
-    "queries": "This network has one output for each compound of the library, and shows those that it finds; it is not told how many there are.",
+    "queries": (
+        "This network has one output for each compound of the library, and shows those that it"
+        " finds; it is not told how many there are."
+    ),
     "slots": "The outputs of this network have no fixed order: output 1 may hold any compound.",
 }
 view = workspace.setup("app.py")
@@ -14,8 +17,8 @@ names = view.library.names
 
 st.title("A network takes an NMR mixture apart")
 st.markdown(
-    "One spectrum, several compounds in it: the network estimates a **mask** for each compound that it hears, and through each "
-    "mask sees that compound alone."
+    "One spectrum, several compounds in it: the network estimates a **mask** for each compound that"
+    " it hears, and through each mask sees that compound alone."
 )
 views.mixture_heading(view)
 views.say_verdict(view)
@@ -24,13 +27,15 @@ charts.chart(
     figures.overview(
         view.areas, view.answer, names, view.library.axis, view.theme, view.truth, view.cell
     ),
-    alt=f"The mixture, a mask for each output, separated multiplets, truth and class bars. {figures.alt_text(view.answer, names)}",
+    alt=(
+        "The mixture, a mask for each output, separated multiplets, truth and class bars."
+        f" {figures.alt_text(view.answer, names)}"
+    ),
     key="overview",
 )
 
 with st.expander("How to read this picture", icon=":material/help:"):
-    st.markdown(
-        f"""
+    st.markdown(f"""
 1. **Mixture.** Each column is a place on the chemical shift axis (ppm, decreasing to the right, as chemists draw it). Each
    row is one peak of the multiplet found there: one bright cell is a singlet, two are a doublet (1:1), three a triplet
    (1:2:1), and so on. Brighter is a larger peak area: more protons, or more of the compound.
@@ -43,8 +48,7 @@ with st.expander("How to read this picture", icon=":material/help:"):
 
 {ORDER[view.answer.kind]} Press *Next* for another mixture that was
 kept out of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer. Click any cell of a map to follow its value through the network.
-"""
-    )
+""")
 
 metrics = view.checkpoint.metrics
 same = (
@@ -54,10 +58,12 @@ same = (
 if metrics and same:
     low, high = metrics["compound_accuracy_ci95"]
     st.caption(
-        f"{view.model_name}: on all {metrics['n_mixtures']} unseen test mixtures {metrics['compound_accuracy']:.1%} of compounds "
-        f"are named right (95 % interval {low:.0%} to {high:.0%}), and {metrics['exact_match']:.1%} of mixtures wholly."
+        f"{view.model_name}: on all {metrics['n_mixtures']} unseen test mixtures"
+        f" {metrics['compound_accuracy']:.1%} of compounds are named right (95 % interval {low:.0%}"
+        f" to {high:.0%}), and {metrics['exact_match']:.1%} of mixtures wholly."
     )
 elif metrics:
     st.caption(
-        "These mixtures are made in another way than those the model was trained on. The page *Evaluate* measures how it copes."
+        "These mixtures are made in another way than those the model was trained on. The page"
+        " *Evaluate* measures how it copes."
     )

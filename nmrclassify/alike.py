@@ -18,9 +18,10 @@ def alike(
 ) -> np.ndarray:
     """Return groups of compounds that no method can tell apart.
 
-    Two compounds are alike if their multiplets can be paired one to one such that the centres differ by at most
-    `tolerance` (or one position, if that is more), the line patterns by at most `SAME_PATTERN` (or one position), and the
-    protons are in one proportion: a concentration is not known. A group is what is connected by such pairs.
+    Two compounds are alike if their multiplets can be paired one to one such that the centres
+    differ by at most `tolerance` (or one position, if that is more), the line patterns by at most
+    `SAME_PATTERN` (or one position), and the protons are in one proportion: a concentration is not
+    known. A group is what is connected by such pairs.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ def alike(
         members = np.flatnonzero(sizes == size)
         rows = first[members][:, None] + np.arange(size)  # (n, size)
         rows = np.take_along_axis(rows, shifts[rows].argsort(axis=1, kind="stable"), axis=1)
-        # Whatever the pairing, numbers that pair within a tolerance also do so in rising order: a necessary condition.
+        # Whatever the pairing, numbers that pair within a tolerance also do so in rising order: a
+        # necessary condition.
         sorted_ = np.concatenate(
             [np.sort(x[rows], axis=1) for x in (shifts, shares, profiles[:, -1], profiles[:, 48])],
             axis=1,
@@ -69,7 +71,8 @@ def alike(
         tree = cKDTree(sorted_)
         if tree.count_neighbors(tree, 1.0, p=np.inf) > 2 * max_pairs:
             raise ValueError(
-                f"more than {max_pairs:,} pairs of compounds are within {near:g} ppm; lower the tolerance"
+                f"more than {max_pairs:,} pairs of compounds are within {near:g} ppm; lower the"
+                " tolerance"
             )
         found = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
         same = np.zeros(len(found), dtype=bool)
@@ -99,7 +102,8 @@ def alike(
 def _profiles(compounds: Compounds) -> np.ndarray:
     """Return where 64 equal parts of each multiplet's area lie, in Hz, shape (M, 64).
 
-    Two patterns are near each other if each part is: a doublet of .5 Hz and a singlet are, whatever their numbers of lines.
+    Two patterns are near each other if each part is: a doublet of .5 Hz and a singlet are, whatever
+    their numbers of lines.
     """
     places = np.empty((compounds.n_multiplets, 64))
     part = (np.arange(64) + 0.5) / 64

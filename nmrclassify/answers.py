@@ -17,8 +17,9 @@ MAX_SHOWN = 8
 class Answer:
     """What a model makes of one mixture, as arrays.
 
-    The M outputs of slots are all there are. Of queries they are those of the compounds found, the likeliest first, and of the
-    unknown where something unknown is found; or the likeliest one, where nothing is.
+    The M outputs of slots are all there are. Of queries they are those of the compounds found, the
+    likeliest first, and of the unknown where something unknown is found; or the likeliest one,
+    where nothing is.
 
     Attributes
     ----------
@@ -28,10 +29,11 @@ class Answer:
     masks, separated_encodings : ndarray, shape (M, N, L)
     multiplets : ndarray, shape (M, P, L)
     named : ndarray, shape (M,), int
-        The compound of each output; K stands for "nothing" with slots, for "something unknown" with queries.
+        The compound of each output; K stands for "nothing" with slots, for "something unknown" with
+        queries.
     chances : ndarray
-        Slots: the softmax of each output, shape (C, K), or (C, K + 1) with "nothing". Queries: the presence of each compound and of something unknown,
-        shape (1, K + 1).
+        Slots: the softmax of each output, shape (C, K), or (C, K + 1) with "nothing". Queries: the
+        presence of each compound and of something unknown, shape (1, K + 1).
     counts : ndarray, shape (K,), int
         How often each compound was found.
     amounts : ndarray, shape (K,), or None
@@ -78,17 +80,20 @@ def class_names(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
 def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None) -> Answer:
     """Run a model on one mixture of shape (P, L).
 
-    `outputs` says which of the outputs of queries to show, whatever was found; slots always show all.
+    `outputs` says which of the outputs of queries to show, whatever was found; slots always show
+    all.
 
     Raises
     ------
     ValueError
-        If the mixture has another shape than the model's, holds an undefined number, or nothing at all.
+        If the mixture has another shape than the model's, holds an undefined number, or nothing at
+        all.
     """
     areas = np.ascontiguousarray(areas, dtype=np.float32)
     if not np.isfinite(areas).all():
         raise ValueError(
-            f"the mixture holds {int((~np.isfinite(areas)).sum())} undefined or infinite areas; expected numbers only"
+            f"the mixture holds {int((~np.isfinite(areas)).sum())} undefined or infinite areas;"
+            " expected numbers only"
         )
     if not areas.any():
         raise ValueError(
@@ -141,7 +146,8 @@ class Truth:
     unknown : bool
         Whether something is in the mixture that the library does not hold.
     pairing, classification, reconstruction : ndarray, shapes (C,), (C, C), (C, C), or None
-        Slots: the source that each output stands for, and the costs of pairing output i with source j, in the order mixed.
+        Slots: the source that each output stands for, and the costs of pairing output i with source
+        j, in the order mixed.
     """
 
     labels: np.ndarray
@@ -306,8 +312,9 @@ def _wrong_outputs(given: Answer, called: tuple[str, ...], truth: Truth) -> str:
     for i in np.flatnonzero(~truth.right):
         rank = int((given.chances[i] > given.chances[i, truth.labels[i]]).sum()) + 1
         parts.append(
-            f"output {i + 1} says {called[given.named[i]]} ({percent(given.confidence[i])}) where {called[truth.labels[i]]} was mixed "
-            f"in, its guess number {rank} ({percent(given.chances[i, truth.labels[i]])})"
+            f"output {i + 1} says {called[given.named[i]]} ({percent(given.confidence[i])}) where"
+            f" {called[truth.labels[i]]} was mixed in, its guess number {rank}"
+            f" ({percent(given.chances[i, truth.labels[i]])})"
         )
     return f"{int(truth.right.sum())} of {len(truth.right)} right. Wrong: {listing(parts)}."
 

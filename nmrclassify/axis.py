@@ -12,7 +12,8 @@ MHZ_BOUNDS = (10.0, 2000.0)
 class Axis:
     """The axis that multiplets are binned on: `n_positions` equal bins from `low` to `high`, in `unit`.
 
-    `mhz` is the proton frequency of the spectrometer: a coupling of J Hz splits a multiplet by J / mhz ppm.
+    `mhz` is the proton frequency of the spectrometer: a coupling of J Hz splits a multiplet by J /
+    mhz ppm.
     """
 
     n_positions: int = 21
@@ -25,12 +26,14 @@ class Axis:
         fits = -1e4 < self.low < self.high < 1e4 and 1 <= self.n_positions <= MAX_POSITIONS
         if self.unit not in ("position", "ppm") or not fits:
             raise ValueError(
-                f"axis is {self.n_positions} bins of {self.low!r} to {self.high!r} {self.unit!r}; "
-                f"expected 1 to {MAX_POSITIONS:,} bins, low below high, and unit 'ppm' or 'position'"
+                f"axis is {self.n_positions} bins of {self.low!r} to {self.high!r} {self.unit!r};"
+                f" expected 1 to {MAX_POSITIONS:,} bins, low below high, and unit 'ppm' or"
+                " 'position'"
             )
         if not MHZ_BOUNDS[0] <= self.mhz <= MHZ_BOUNDS[1]:
             raise ValueError(
-                f"axis is at {self.mhz!r} MHz; expected the spectrometer's proton frequency, 10 to 2000 MHz"
+                f"axis is at {self.mhz!r} MHz; expected the spectrometer's proton frequency, 10 to"
+                " 2000 MHz"
             )
 
     @property
@@ -85,7 +88,8 @@ class Axis:
     def positions(self, values: np.ndarray) -> np.ndarray:
         """Return the position of each value, int64, in the values' shape; -1 where it lies outside or is not a number.
 
-        Values outside are marked, not moved to the ends: a line beyond the measured window leaves nothing inside it.
+        Values outside are marked, not moved to the ends: a line beyond the measured window leaves
+        nothing inside it.
         """
         values = np.asarray(values, dtype=np.float64)
         inside = (self.low <= values) & (values < self.high)

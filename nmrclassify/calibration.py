@@ -57,7 +57,8 @@ def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = 10)
     stated, came_true = np.ravel(probabilities).astype(float), np.ravel(outcomes).astype(float)
     if not len(stated) or not ((stated >= 0) & (stated <= 1)).all():
         raise ValueError(
-            f"{len(stated)} probabilities were given, or one is outside 0 to 1; expected at least one, all within"
+            f"{len(stated)} probabilities were given, or one is outside 0 to 1; expected at least"
+            " one, all within"
         )
     which = np.minimum((stated * bins).astype(int), bins - 1)
     n = np.bincount(which, minlength=bins)
@@ -72,8 +73,9 @@ def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = 10)
 def fit_temperature(model: Network, mixtures: Mixtures) -> float:
     """Set the model's temperature to the one that makes its probabilities fit `mixtures` best, and return it.
 
-    Temperature scaling (Guo et al., section 4.2): one number that divides all logits, so no answer changes. `mixtures` must not
-    hold a composition of the training, which would only tell how sure the model is of what it knows by heart.
+    Temperature scaling (Guo et al., section 4.2): one number that divides all logits, so no answer
+    changes. `mixtures` must not hold a composition of the training, which would only tell how sure
+    the model is of what it knows by heart.
     """
     model.eval()
     objective = OBJECTIVES[model.kind]

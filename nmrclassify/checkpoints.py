@@ -1,7 +1,7 @@
 """Checkpoints: one `.safetensors` file with the weights, the library, the split, and how they came about.
 
-Nothing that can run code is read: names, shapes and types are compared with what the stated sizes require before a
-value is used.
+Nothing that can run code is read: names, shapes and types are compared with what the stated sizes
+require before a value is used.
 """
 
 import json
@@ -76,7 +76,8 @@ class Checkpoint:
         width, none = config.n_sources, own.library.n_compounds
         rows = np.sort(labels, axis=1)
         sizes = (rows < none).sum(axis=1)
-        # To the width of the split; what does not fit into it, or has another number of compounds, is none of its compositions.
+        # To the width of the split; what does not fit into it, or has another number of compounds,
+        # is none of its compositions.
         padded = np.pad(rows, ((0, 0), (0, width)), constant_values=none)[:, :width]
         of_split = (1 <= sizes) & (sizes <= width) if config.number_varies else sizes == width
         kept = of_split & own.kept(padded)
@@ -197,7 +198,8 @@ def _read_header(content: bytes, name: str) -> tuple[dict, dict]:
         ) from None
     if header.get("format") != FORMAT:
         raise CheckpointError(
-            f"{name} has format {header.get('format')!r}; expected {FORMAT!r}, as nmrclassify writes it"
+            f"{name} has format {header.get('format')!r}; expected {FORMAT!r}, as nmrclassify"
+            " writes it"
         )
     return header, tensors
 
@@ -262,7 +264,8 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
                 or not least <= shape[0] <= most
             ):
                 raise CheckpointError(
-                    f"{name}: split.{part} is {dtype} {shape}; expected I64 [{least}..{most}, {mixture.n_sources}]"
+                    f"{name}: split.{part} is {dtype} {shape}; expected I64 [{least}..{most},"
+                    f" {mixture.n_sources}]"
                 )
             expected[f"split.{part}"] = (dtype, shape)
         for key in sorted(expected.keys() | found.keys()):
@@ -328,7 +331,8 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
 def shipped() -> Checkpoint:
     """Return the trained model that comes with the package.
 
-    Made by `python -m nmrclassify train --preset metabolites --model queries --recipe thorough --seed 7`; `bench shipped` measures it.
+    Made by `python -m nmrclassify train --preset metabolites --model queries --recipe thorough
+    --seed 7`; `bench shipped` measures it.
     """
     with resources.as_file(
         resources.files(__package__).joinpath("data/metabolites.safetensors")

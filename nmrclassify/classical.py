@@ -14,7 +14,8 @@ from scipy.special import ndtr
 from .library import Library
 from .mixtures import MixtureConfig, counts_of
 
-# Cells P x L of a mixture up to which a covariance of all cells with all cells is affordable for each candidate.
+# Cells P x L of a mixture up to which a covariance of all cells with all cells is affordable for
+# each candidate.
 MAX_JITTER_CELLS = 512
 # Least noise that the likelihood supposes, as a share of the mean positive area of the library.
 NOISE_FLOOR = 1e-3
@@ -41,7 +42,8 @@ def nnls(areas: np.ndarray, library: Library) -> np.ndarray:
     Raises
     ------
     ValueError
-        If the mixtures have another shape than the library's compounds, or hold an undefined number.
+        If the mixtures have another shape than the library's compounds, or hold an undefined
+        number.
 
     References
     ----------
@@ -59,15 +61,17 @@ def matching_pursuit(
 ) -> np.ndarray:
     """Return the amounts that orthogonal matching pursuit finds: one compound at a time, all refitted after each.
 
-    The next compound is the one whose unit-normalised template has the largest positive product with the residual; a
-    non-negative least-squares fit of the compounds chosen so far gives the next residual.
+    The next compound is the one whose unit-normalised template has the largest positive product
+    with the residual; a non-negative least-squares fit of the compounds chosen so far gives the
+    next residual.
 
     Parameters
     ----------
     areas : ndarray, shape (B, P, L)
     library : Library
     n_most : int
-        Distinct compounds to choose at most. A compound chosen and then refitted to 0 counts as well.
+        Distinct compounds to choose at most. A compound chosen and then refitted to 0 counts as
+        well.
     tolerance : float
         The search ends where the residual's norm is at most this share of the mixture's.
 
@@ -79,8 +83,8 @@ def matching_pursuit(
     Raises
     ------
     ValueError
-        If the mixtures have another shape than the library's compounds or hold an undefined number, or if `n_most` or
-        `tolerance` is out of range.
+        If the mixtures have another shape than the library's compounds or hold an undefined number,
+        or if `n_most` or `tolerance` is out of range.
 
     References
     ----------
@@ -90,7 +94,8 @@ def matching_pursuit(
     cells = _cells(areas, library)
     if not 1 <= n_most <= library.n_compounds or n_most != int(n_most):
         raise ValueError(
-            f"n_most is {n_most!r}; expected a whole number of compounds from 1 to {library.n_compounds}"
+            f"n_most is {n_most!r}; expected a whole number of compounds from 1 to"
+            f" {library.n_compounds}"
         )
     if not 0 <= tolerance < 1:
         raise ValueError(
@@ -127,13 +132,15 @@ def counts_from_amounts(
     ----------
     amounts : ndarray, shape (B, K)
     repetition : bool
-        Whether a compound can occur more than once in a mixture. Its portions can only be told from its amount, so they
-        are supposed to have concentration 1 each; with free concentrations, two portions look like a large one.
+        Whether a compound can occur more than once in a mixture. Its portions can only be told from
+        its amount, so they are supposed to have concentration 1 each; with free concentrations, two
+        portions look like a large one.
     number : int, optional
-        Compounds in each mixture. Without repetition the largest amounts are chosen; with repetition, portions are given
-        one at a time to the compound with most of its amount left.
+        Compounds in each mixture. Without repetition the largest amounts are chosen; with
+        repetition, portions are given one at a time to the compound with most of its amount left.
     threshold : float, optional
-        A compound occurs where its amount is above this; with repetition, as often as the amount rounds to, at least once.
+        A compound occurs where its amount is above this; with repetition, as often as the amount
+        rounds to, at least once.
 
     Returns
     -------
@@ -142,7 +149,8 @@ def counts_from_amounts(
     Raises
     ------
     ValueError
-        If not exactly one of `number` and `threshold` is given, one is out of range, or an amount is not finite.
+        If not exactly one of `number` and `threshold` is given, one is out of range, or an amount
+        is not finite.
     """
     amounts = _amounts(amounts)
     if (number is None) == (threshold is None):
@@ -174,10 +182,10 @@ def counts_from_amounts(
 def tune_threshold(amounts: np.ndarray, counts: np.ndarray, repetition: bool) -> float:
     """Return the threshold for `counts_from_amounts` with the most of the given mixtures wholly right.
 
-    A mixture is right from its largest amount of an absent compound up to just below its smallest of a present one, so the
-    number of right mixtures changes at amounts only. Those are the values tried; of the widest stretch between them
-    with the most mixtures right, the middle is returned. Where no threshold makes any mixture right, that is half the
-    largest amount.
+    A mixture is right from its largest amount of an absent compound up to just below its smallest
+    of a present one, so the number of right mixtures changes at amounts only. Those are the values
+    tried; of the widest stretch between them with the most mixtures right, the middle is returned.
+    Where no threshold makes any mixture right, that is half the largest amount.
 
     Parameters
     ----------
@@ -196,11 +204,12 @@ def tune_threshold(amounts: np.ndarray, counts: np.ndarray, repetition: bool) ->
     amounts, counts = _amounts(amounts), np.asarray(counts)
     if counts.shape != amounts.shape or not amounts.size:
         raise ValueError(
-            f"amounts have shape {amounts.shape} and counts {counts.shape}; expected the same, of 1 mixture or more: "
-            "give the truth about the mixtures that the amounts were found in"
+            f"amounts have shape {amounts.shape} and counts {counts.shape}; expected the same, of 1"
+            " mixture or more: give the truth about the mixtures that the amounts were found in"
         )
     present = counts > 0
-    # The next number above all amounts, so that a mixture of nothing is right at the largest amount as well.
+    # The next number above all amounts, so that a mixture of nothing is right at the largest amount
+    # as well.
     top = np.nextafter(max(float(amounts.max()), 0.0), np.inf)
     low = np.where(present, 0.0, amounts).max(axis=1).clip(min=0.0)  # (B,)
     high = np.where(present, amounts, top).min(axis=1)
@@ -208,7 +217,8 @@ def tune_threshold(amounts: np.ndarray, counts: np.ndarray, repetition: bool) ->
     possible = (counts == np.where(present, given, 0)).all(axis=1) & (low < high)
     low, high = np.sort(low[possible]), np.sort(high[possible])
     tried = np.unique(np.concatenate([[0.0, top], low, high]))  # (T,)
-    # Right on the stretch from each value tried to the next: mixtures whose interval has begun and has not ended.
+    # Right on the stretch from each value tried to the next: mixtures whose interval has begun and
+    # has not ended.
     right = np.searchsorted(low, tried[:-1], side="right") - np.searchsorted(
         high, tried[:-1], side="right"
     )
@@ -226,19 +236,23 @@ class Likelihood:
     - With noise only and known concentrations (lowest equal to highest), the likelihood is exact. Its best candidate is then
       the limit: no method is right more often where all candidates are equally probable beforehand.
     - Free concentrations are profiled: each candidate is judged at the concentrations within the bounds that suit it best.
-      Each portion of a repeated compound has its own, of which only the sum shows. That is maximum likelihood, but not the
-      limit: a candidate with more freedom is preferred without merit, above all where numbers of compounds vary.
-      With `average`, concentrations are averaged over instead, their log-uniform distribution replaced by a Gaussian of
-      the same mean and variance. That comes close to the limit wherever noise matters.
+      Each portion of a repeated compound has its own, of which only the sum shows. That is maximum
+      likelihood, but not the limit: a candidate with more freedom is preferred without merit, above
+      all where numbers of compounds vary. With `average`, concentrations are averaged over instead,
+      their log-uniform distribution replaced by a Gaussian of the same mean and variance. That
+      comes close to the limit wherever noise matters.
     - Shift jitter is approximated: a shifted multiplet is replaced by a Gaussian with the same mean and covariance, which
-      are exact. Its true distribution is no Gaussian (a multiplet fills two positions, not all those that it might reach),
-      so that under jitter this is not the limit, and a method that knows better can pass it.
+      are exact. Its true distribution is no Gaussian (a multiplet fills two positions, not all
+      those that it might reach), so that under jitter this is not the limit, and a method that
+      knows better can pass it.
     - With both, the shifts' covariance is that at the geometric mean of the concentrations (with `average`, the exact
-      one over all of them), whatever the profiled ones are: one for each candidate, not for each mixture and candidate.
+      one over all of them), whatever the profiled ones are: one for each candidate, not for each
+      mixture and candidate.
 
-    Without noise a wrong candidate has likelihood 0 and the right one infinity, and rounding could make every candidate
-    wrong. The standard deviation of the noise is therefore taken as at least `NOISE_FLOOR` of the mean positive area of the
-    library: far below any difference between compounds, far above rounding.
+    Without noise a wrong candidate has likelihood 0 and the right one infinity, and rounding could
+    make every candidate wrong. The standard deviation of the noise is therefore taken as at least
+    `NOISE_FLOOR` of the mean positive area of the library: far below any difference between
+    compounds, far above rounding.
 
     Parameters
     ----------
@@ -246,15 +260,17 @@ class Likelihood:
     candidates : ndarray, shape (n, C), int64
         Compositions; K stands for "no compound" and fills up short ones.
     config : MixtureConfig
-        Concentrations, shift jitter and noise are read from it; which compositions occur is up to `candidates`.
+        Concentrations, shift jitter and noise are read from it; which compositions occur is up to
+        `candidates`.
     average : bool
-        Average over free concentrations instead of profiling them. Of no consequence where they are known.
+        Average over free concentrations instead of profiling them. Of no consequence where they are
+        known.
 
     Raises
     ------
     ValueError
-        If there is no candidate, one holds something else than compounds of the library, or the mixtures are too large
-        for shift jitter.
+        If there is no candidate, one holds something else than compounds of the library, or the
+        mixtures are too large for shift jitter.
     """
 
     library: Library
@@ -266,18 +282,20 @@ class Likelihood:
         rows, n_compounds = np.asarray(self.candidates), self.library.n_compounds
         if rows.ndim != 2 or not rows.size:
             raise ValueError(
-                f"candidates have shape {rows.shape}; expected (compositions, sources), at least one of each"
+                f"candidates have shape {rows.shape}; expected (compositions, sources), at least"
+                " one of each"
             )
         if not np.issubdtype(rows.dtype, np.integer) or rows.min() < 0 or rows.max() > n_compounds:
             raise ValueError(
-                f"candidates hold {rows.dtype} from {rows.min()} to {rows.max()}; expected whole numbers from 0 to "
-                f"{n_compounds - 1}, or {n_compounds} for no compound"
+                f"candidates hold {rows.dtype} from {rows.min()} to {rows.max()}; expected whole"
+                f" numbers from 0 to {n_compounds - 1}, or {n_compounds} for no compound"
             )
         n_cells = self.library.areas[0].size
         if self.config.shift_jitter and n_cells > MAX_JITTER_CELLS:
             raise ValueError(
-                f"mixtures have {n_cells} cells (peaks x positions); expected at most {MAX_JITTER_CELLS} with shift jitter: "
-                "take fewer positions, or a config without shift_jitter"
+                f"mixtures have {n_cells} cells (peaks x positions); expected at most"
+                f" {MAX_JITTER_CELLS} with shift jitter: take fewer positions, or a config without"
+                " shift_jitter"
             )
 
     @cached_property
@@ -322,8 +340,9 @@ class Likelihood:
     def covariance(self, candidate: int) -> np.ndarray:
         """Return the covariance of the areas of candidate number `candidate`, shape (PL, PL): jitter and noise.
 
-        The multiplets of all portions shift independently, so that their covariances add up. That of one is the outer
-        product of its peaks (all of which move together) times that of the weights by which it is shared out.
+        The multiplets of all portions shift independently, so that their covariances add up. That
+        of one is the outer product of its peaks (all of which move together) times that of the
+        weights by which it is shared out.
         """
         _, n_peaks, n_positions = self.library.areas.shape
         size = n_peaks * n_positions
@@ -358,7 +377,8 @@ class Likelihood:
         Raises
         ------
         ValueError
-            If the mixtures have another shape than the library's compounds, or hold an undefined number.
+            If the mixtures have another shape than the library's compounds, or hold an undefined
+            number.
         """
         cells = _cells(areas, self.library)
         return self._with_jitter(cells) if self.config.shift_jitter else self._without_jitter(cells)
@@ -386,8 +406,9 @@ class Likelihood:
     ) -> np.ndarray:
         """Return minus the log-likelihood less what depends on the mixture or the covariance alone, shape (B, n).
 
-        `gram`, shape (n, C, C), and `products`, shape (B, n, C), are those of the candidates' templates with each other and
-        with the mixtures, all divided by the noise (whitened); `portions` has shape (n, C).
+        `gram`, shape (n, C, C), and `products`, shape (B, n, C), are those of the candidates'
+        templates with each other and with the mixtures, all divided by the noise (whitened);
+        `portions` has shape (n, C).
         """
         if not self.average:
             low, high = (
@@ -395,7 +416,8 @@ class Likelihood:
                 portions * self.config.concentration_high,
             )
             return bounded_least_squares(gram, products, low, high, inverse)[1]
-        # The covariance of the concentrations adds C dimensions to that of the noise (the Woodbury identity).
+        # The covariance of the concentrations adds C dimensions to that of the noise (the Woodbury
+        # identity).
         mean, variance = self._concentration
         amounts, std = portions * mean, np.sqrt(portions * variance)
         pull = (gram @ amounts[..., None])[..., 0]  # (n, C)
@@ -427,7 +449,8 @@ class Likelihood:
         density = np.empty((len(cells), len(compounds)))
         constant = cells.shape[1] * np.log(2 * np.pi)
         for candidate, chosen in enumerate(compounds):
-            # Factored anew at each call: as fast as reading it back for a fair number of mixtures, and no memory is held.
+            # Factored anew at each call: as fast as reading it back for a fair number of mixtures,
+            # and no memory is held.
             factor = cholesky(
                 self.covariance(candidate), lower=True, overwrite_a=True, check_finite=False
             )
@@ -448,9 +471,9 @@ class Likelihood:
 def shift_moments(n_positions: int, std: float) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and covariance of the weights by which a multiplet with a random shift is shared out over the positions.
 
-    The shift is Gaussian; `mixtures.shift_multiplets` shares the area between the two nearest positions and stops at
-    the ends. Between two positions the weights are linear in the shift, so that partial moments of the Gaussian, which have
-    a closed form, give both without any sampling.
+    The shift is Gaussian; `mixtures.shift_multiplets` shares the area between the two nearest
+    positions and stops at the ends. Between two positions the weights are linear in the shift, so
+    that partial moments of the Gaussian, which have a closed form, give both without any sampling.
 
     Parameters
     ----------
@@ -476,14 +499,16 @@ def shift_moments(n_positions: int, std: float) -> tuple[np.ndarray, np.ndarray]
             f"the shift's standard deviation is {std!r}; expected a finite number above 0"
         )
     position = np.arange(n_positions)
-    # Beyond 40 standard deviations nothing is left to double precision, and a tiny `std` must not overflow.
+    # Beyond 40 standard deviations nothing is left to double precision, and a tiny `std` must not
+    # overflow.
     z = np.clip((position - position[:, None]) / std, -40.0, 40.0)  # (from, position)
     below, density = ndtr(z), np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
     # Integrals of 1, z and z^2 between each position and the next, shape (L, L - 1) ...
     ones = np.diff(below)
     first = -np.diff(density)
     second = ones - np.diff(z * density)
-    # ... and from them those of 1, u and u^2, u being the share that goes to the farther of the two.
+    # ... and from them those of 1, u and u^2, u being the share that goes to the farther of the
+    # two.
     offset = position[:, None] - position[:-1]
     share = offset * ones + std * first
     square = offset**2 * ones + 2 * offset * std * first + std**2 * second
@@ -511,9 +536,10 @@ def bounded_least_squares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimise f(a) = a'Ga/2 - b'a within bounds on each element of a, for all mixtures and candidates at once.
 
-    For templates T and a mixture y, with G = TT' and b = Ty, that is bounded least squares: |y - aT|^2 = |y|^2 + 2 f(a).
-    Starts from the unbounded solution, clipped; where a bound is hit, coordinate descent follows. It ends where
-    the duality gap shows that f is within 1e-6 of its least value (beside rounding), and after 5,000 sweeps in any case.
+    For templates T and a mixture y, with G = TT' and b = Ty, that is bounded least squares: |y -
+    aT|^2 = |y|^2 + 2 f(a). Starts from the unbounded solution, clipped; where a bound is hit,
+    coordinate descent follows. It ends where the duality gap shows that f is within 1e-6 of its
+    least value (beside rounding), and after 5,000 sweeps in any case.
 
     Parameters
     ----------
@@ -588,8 +614,8 @@ def _cells(areas: np.ndarray, library: Library) -> np.ndarray:
     expected = library.areas.shape[1:]
     if areas.ndim != 3 or areas.shape[1:] != expected:
         raise ValueError(
-            f"areas have shape {areas.shape}; expected (mixtures, {expected[0]} peaks, {expected[1]} positions) as in the "
-            "library: give a single mixture as areas[None]"
+            f"areas have shape {areas.shape}; expected (mixtures, {expected[0]} peaks,"
+            f" {expected[1]} positions) as in the library: give a single mixture as areas[None]"
         )
     areas = areas.astype(np.float64)
     _check_finite(areas, "areas")
@@ -602,7 +628,8 @@ def _amounts(amounts: np.ndarray) -> np.ndarray:
     amounts = np.asarray(amounts, dtype=np.float64)
     if amounts.ndim != 2:
         raise ValueError(
-            f"amounts have shape {amounts.shape}; expected (mixtures, compounds): give one as [amounts]"
+            f"amounts have shape {amounts.shape}; expected (mixtures, compounds): give one as"
+            " [amounts]"
         )
     _check_finite(amounts, "amounts")
     return amounts
@@ -613,5 +640,6 @@ def _check_finite(values: np.ndarray, name: str) -> None:
     if len(wrong):
         place = tuple(int(i) for i in wrong[0])
         raise ValueError(
-            f"{name} hold {values[place]} at {place}; expected finite numbers: mend or leave out that mixture"
+            f"{name} hold {values[place]} at {place}; expected finite numbers: mend or leave out"
+            " that mixture"
         )

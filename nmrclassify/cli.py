@@ -1,7 +1,7 @@
 """The command line: `python -m nmrclassify generate | train | evaluate | separate | train-scale | identify | bench`.
 
-Progress goes to stderr; with `--json` one JSON object is the only thing on stdout. A mistake in the arguments or files is
-one sentence on stderr and exit code 2.
+Progress goes to stderr; with `--json` one JSON object is the only thing on stdout. A mistake in the
+arguments or files is one sentence on stderr and exit code 2.
 """
 
 import argparse
@@ -242,7 +242,8 @@ def _train(arguments: argparse.Namespace) -> dict:
     if arguments.resume:
         if arguments.out is None or chosen:
             raise ValueError(
-                "--resume goes with --out, the folder of the interrupted training, and without --steps and --rate"
+                "--resume goes with --out, the folder of the interrupted training, and without"
+                " --steps and --rate"
             )
         trainer, folder = runs.resume(arguments.out), arguments.out
     else:
@@ -256,7 +257,8 @@ def _train(arguments: argparse.Namespace) -> dict:
         )
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, trainer.config.steps // 50)
-    # Noted, and obeyed between two steps: a step that is cut in half could not be resumed to the same numbers.
+    # Noted, and obeyed between two steps: a step that is cut in half could not be resumed to the
+    # same numbers.
     interrupted = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
@@ -302,9 +304,11 @@ def _evaluate(arguments: argparse.Namespace) -> dict:
     checkpoint = _open(arguments.checkpoint)
     mixtures = checkpoint.dataset.test_mixtures(arguments.seed, arguments.draws)
     return {
-        "test": evaluate(
-            checkpoint.model, mixtures, checkpoint.training.reconstruction_weight
-        ).summary()
+        "test": (
+            evaluate(
+                checkpoint.model, mixtures, checkpoint.training.reconstruction_weight
+            ).summary()
+        )
     }
 
 
@@ -354,7 +358,8 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
     else:
         if state.exists():
             raise ValueError(
-                f"{state} is of an earlier training; add --resume to go on with it, or choose another --out"
+                f"{state} is of an earlier training; add --resume to go on with it, or choose"
+                " another --out"
             )
         trainer = ScaleTrainer(ScaleTrainConfig(**chosen), workers=arguments.workers)
     interrupted = threading.Event()
@@ -401,7 +406,8 @@ def _identify(arguments: argparse.Namespace) -> dict:
     size = arguments.mixture.stat().st_size
     if size > files.MAX_BYTES:
         raise ValueError(
-            f"{arguments.mixture} has {size:,} bytes; expected at most {files.MAX_BYTES:,}: give fewer peaks"
+            f"{arguments.mixture} has {size:,} bytes; expected at most {files.MAX_BYTES:,}: give"
+            " fewer peaks"
         )
     trained = None if arguments.network is None else weights.load(arguments.network)
     if arguments.library is None:

@@ -20,9 +20,14 @@ TUNING_MIXTURES = 600
 MAX_CANDIDATES = 3_000
 METHODS = {
     "least squares": "Non-negative amounts of all compounds that leave the smallest squared rest.",
-    "matching pursuit": "One compound at a time, the one that explains most of the rest; all refitted after each.",
-    "exhaustive": "The likelihood of every composition there is, knowing how the mixtures were made: "
-    "the limit against noise, a close approximation of it with shifts; left out where the search would be too long.",
+    "matching pursuit": (
+        "One compound at a time, the one that explains most of the rest; all refitted after each."
+    ),
+    "exhaustive": (
+        "The likelihood of every composition there is, knowing how the mixtures were made: the"
+        " limit against noise, a close approximation of it with shifts; left out where the search"
+        " would be too long."
+    ),
 }
 
 
@@ -31,9 +36,10 @@ def classical_counts(
 ) -> dict[str, np.ndarray]:
     """Return what each classical method finds in mixtures that were made as `config` says, as counts of shape (B, K).
 
-    All know the library. They are told the number of compounds where it is the same in all mixtures; where it varies, the amount
-    above which a compound counts as found is tuned on mixtures of the training compositions. `exhaustive` knows `config` as well,
-    and is left out where the search would take too long.
+    All know the library. They are told the number of compounds where it is the same in all
+    mixtures; where it varies, the amount above which a compound counts as found is tuned on
+    mixtures of the training compositions. `exhaustive` knows `config` as well, and is left out
+    where the search would take too long.
     """
     library, most = dataset.library, config.n_sources
     rows = dataset.train[np.arange(TUNING_MIXTURES) % len(dataset.train)]

@@ -4,7 +4,8 @@ A table in a file has one multiplet a row and one of two sets of columns, told a
 
 - ``compound, ppm, kind, j_hz, protons``: couplings in Hz with ";" or a space between them (the column may be left out);
 - ``gissmo_id, name, ppm, n_protons, multiplicity, J_hz`` and, optionally, ``J_multiplicity`` (the equivalent neighbours
-  of each coupling), as derived from the spin systems of GISSMO (Dashti et al., Anal. Chem. 2017, 89, 12201).
+  of each coupling), as derived from the spin systems of GISSMO (Dashti et al., Anal. Chem. 2017,
+  89, 12201).
 
 Columns that are not named here are ignored.
 """
@@ -79,7 +80,8 @@ _SYMBOLS = {count: symbol for symbol, count in PARTNERS.items()}
 def safe_name(text: str) -> str:
     """Return a name of 1 to `MAX_NAME` characters in which nothing is markup to Markdown, HTML, Plotly or a spreadsheet.
 
-    Brackets become round, and what has no harmless look-alike becomes "-"; a safe name comes back as it is.
+    Brackets become round, and what has no harmless look-alike becomes "-"; a safe name comes back
+    as it is.
     """
     text = unicodedata.normalize("NFC", str(text)[: 4 * MAX_NAME])
     text = "".join(
@@ -142,18 +144,21 @@ class Compounds:
         inside = (0 <= self.compound) & (self.compound < n_compounds)
         if not inside.all() or (np.diff(self.compound) < 0).any():
             raise ValueError(
-                f"compound indices are not 0 to {n_compounds - 1} in rising order; sort the multiplets by compound"
+                f"compound indices are not 0 to {n_compounds - 1} in rising order; sort the"
+                " multiplets by compound"
             )
         present[self.compound] = True
         if not present.all():
             raise ValueError(
-                f"compound {self.names[present.argmin()]!r} has no multiplet; give it at least one, or leave it out"
+                f"compound {self.names[present.argmin()]!r} has no multiplet; give it at least one,"
+                " or leave it out"
             )
         counts = np.bincount(self.compound)
         if counts.max() > MAX_OF_ONE:
             raise ValueError(
-                f"compound {self.names[counts.argmax()]!r} has {counts.max():,} multiplets; expected at most {MAX_OF_ONE}: "
-                "give each group of equivalent protons once, or leave the compound out"
+                f"compound {self.names[counts.argmax()]!r} has {counts.max():,} multiplets;"
+                f" expected at most {MAX_OF_ONE}: give each group of equivalent protons once, or"
+                " leave the compound out"
             )
         for name, values, low, high in (
             ("ppm", self.ppm, *PPM_BOUNDS),
@@ -164,7 +169,8 @@ class Compounds:
                 k = int(bad.argmax())
                 expected = f"{low:g} to {high:g}" if name == "ppm" else f"above 0, at most {high:g}"
                 raise ValueError(
-                    f"{name} of a multiplet of {self.names[self.compound[k]]!r} is {values[k]:g}; expected {expected}"
+                    f"{name} of a multiplet of {self.names[self.compound[k]]!r} is {values[k]:g};"
+                    f" expected {expected}"
                 )
         for kind in set(self.kinds):
             if normalised(kind) != kind:
@@ -174,7 +180,8 @@ class Compounds:
         for name in self.names:
             if safe_name(name) != name:
                 raise ValueError(
-                    f"compound name {name[:80]!r} is not usable; {safe_name(name)!r} is, see safe_name"
+                    f"compound name {name[:80]!r} is not usable; {safe_name(name)!r} is, see"
+                    " safe_name"
                 )
         if len(set(self.names)) != n_compounds:
             raise ValueError("two compounds share a name; give each its own")
@@ -254,7 +261,8 @@ class Compounds:
             or len(np.unique(chosen)) != len(chosen)
         ):
             raise ValueError(
-                f"compounds {chosen[:9].tolist()} cannot be chosen; expected different ones of 0 to {self.n_compounds - 1}"
+                f"compounds {chosen[:9].tolist()} cannot be chosen; expected different ones of 0 to"
+                f" {self.n_compounds - 1}"
             )
         first = self.first_multiplet
         rows = np.concatenate([np.arange(first[k], first[k + 1]) for k in chosen])
@@ -288,7 +296,8 @@ class Compounds:
         clash = set(self.names) & set(other.names)
         if clash:
             raise ValueError(
-                f"{min(clash)!r} is the name of a compound in both libraries; rename it in one of them"
+                f"{min(clash)!r} is the name of a compound in both libraries; rename it in one of"
+                " them"
             )
         return Compounds(
             self.names + other.names,
@@ -356,10 +365,10 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     Returns
     -------
     Reading
-        Rows that cannot be used are left out, each with a problem that says why. A d, t, q, ... without a coupling gets
-        `DEFAULT_COUPLING`; a coupling's sign, which moves no first-order line, is dropped; lines beyond `MAX_LINES` are
-        merged; an m without couplings is a hump: all are reported. A compound of more than `MAX_OF_ONE` multiplets is
-        left out.
+        Rows that cannot be used are left out, each with a problem that says why. A d, t, q, ...
+        without a coupling gets `DEFAULT_COUPLING`; a coupling's sign, which moves no first-order
+        line, is dropped; lines beyond `MAX_LINES` are merged; an m without couplings is a hump: all
+        are reported. A compound of more than `MAX_OF_ONE` multiplets is left out.
 
     Raises
     ------
@@ -406,7 +415,10 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
                 )
             )
         elif (count := len(keep[identity])) > MAX_OF_ONE:
-            text = f"compound {name[:MAX_NAME]!r} has {count:,} multiplets, more than {MAX_OF_ONE}, and is left out"
+            text = (
+                f"compound {name[:MAX_NAME]!r} has {count:,} multiplets, more than {MAX_OF_ONE},"
+                " and is left out"
+            )
             problems.append(Problem(number, text, True))
             del keep[identity]
     if not keep:
@@ -445,7 +457,8 @@ def _text(source: str | bytes | Path | IO) -> str:
         content = source if isinstance(source, (str, bytes)) else source.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(
-            f"the file has more than {MAX_BYTES:,} bytes; expected a table of multiplets of at most that: split it"
+            f"the file has more than {MAX_BYTES:,} bytes; expected a table of multiplets of at most"
+            " that: split it"
         )
     try:
         text = (
@@ -481,7 +494,8 @@ def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
         for number, cells in reader:
             if number > above + MAX_ROWS:
                 raise ValueError(
-                    f"the table has more than {MAX_ROWS:,} rows; expected one multiplet a row, and no more: split it"
+                    f"the table has more than {MAX_ROWS:,} rows; expected one multiplet a row, and"
+                    " no more: split it"
                 )
             rows.append((number, cells[:MAX_COLUMNS]))
     except csv.Error as error:

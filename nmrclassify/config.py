@@ -37,5 +37,6 @@ def check(config: Any) -> None:
         if not is_number or not limit.low <= value <= limit.high or (whole and value != int(value)):
             kind = "a whole number" if whole else "a number"
             raise ValueError(
-                f"{item.name} is {value!r}; expected {kind} from {limit.low:g} to {limit.high:g} ({limit.help})"
+                f"{item.name} is {value!r}; expected {kind} from {limit.low:g} to {limit.high:g}"
+                f" ({limit.help})"
             )

@@ -27,7 +27,8 @@ class Contrast:
     outputs : ndarray, shape (n,)
         Which of A's outputs stands in each pair, of B's where A has none.
     kinds : tuple of str, length n
-        Of the network that the label is of: K means "something unknown" with queries, "nothing" with slots.
+        Of the network that the label is of: K means "something unknown" with queries, "nothing"
+        with slots.
     masks : ndarray, shape (2, n, N, L), or None
         Of A and of B; NaN where one has no such output. None where their sizes differ.
     multiplets : ndarray, shape (2, n, P, L)
@@ -48,8 +49,8 @@ class Contrast:
 def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarray]) -> Contrast:
     """Set a model's answer to a mixture (P, L) against another model's, or another mixture's; both know the same compounds.
 
-    Two queries networks show the compounds that either finds. Slots have no order: two sets of weights are paired by what
-    their outputs name, the same weights by their place.
+    Two queries networks show the compounds that either finds. Slots have no order: two sets of
+    weights are paired by what their outputs name, the same weights by their place.
 
     Raises
     ------
@@ -60,7 +61,8 @@ def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarra
     sizes = [(m.config.n_compounds, m.config.n_peaks, m.config.n_positions) for m in models]
     if sizes[0] != sizes[1]:
         raise ValueError(
-            f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions; choose two for the same library"
+            f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions;"
+            " choose two for the same library"
         )
     alone = [answer(model, mixture) for model, mixture in zip(models, areas)]
     shown = alone
@@ -120,8 +122,8 @@ def _both(name: str, shown: list[Answer], pairs: list[tuple[int | None, int | No
 def same_filters(first: Checkpoint, second: Checkpoint) -> bool:
     """Whether filter n of one model is filter n of the other: two steps of one training, and not two trainings.
 
-    Filters start at random, so those of two other trainings have no common order, and a difference of their masks cell by
-    cell means nothing.
+    Filters start at random, so those of two other trainings have no common order, and a difference
+    of their masks cell by cell means nothing.
     """
     own = [
         (
@@ -162,7 +164,8 @@ class Occlusion:
     presence : ndarray, shape (K,) or (K + 1,)
         Probability of each compound in the whole mixture.
     fall : ndarray, shape (K, L) or (K + 1, L)
-        By how much that falls when the multiplet at a position is taken away; NaN where there is none.
+        By how much that falls when the multiplet at a position is taken away; NaN where there is
+        none.
     """
 
     positions: np.ndarray
@@ -173,9 +176,9 @@ class Occlusion:
 def occlude(model: Network, areas: np.ndarray, least: float = 0.02) -> Occlusion:
     """Take away each multiplet of a mixture (P, L), one at a time, in one batch.
 
-    The occlusion of M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2,
-    with a multiplet for their grey square. Positions whose area is below `least` of the largest one's are left out; with
-    noise all may lie above it.
+    The occlusion of M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional
+    Networks", ECCV 2014, section 4.2, with a multiplet for their grey square. Positions whose area
+    is below `least` of the largest one's are left out; with noise all may lie above it.
     """
     sizes = np.abs(areas).sum(axis=0)
     positions = np.flatnonzero(sizes > least * max(sizes.max(), 1e-30))

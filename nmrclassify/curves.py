@@ -110,7 +110,9 @@ def reliability_diagram(bins: Reliability, theme: Theme) -> go.Figure:
             "line": {"color": OUTPUT_COLOURS[0], "width": 2},
             "marker": {"size": 6 + 3 * np.log10(bins.n[filled])},
             "customdata": bins.n[filled],
-            "hovertemplate": "said %{x:.0%}, came true %{y:.0%}, %{customdata} statements<extra></extra>",
+            "hovertemplate": (
+                "said %{x:.0%}, came true %{y:.0%}, %{customdata} statements<extra></extra>"
+            ),
         },
     ]
     return finish(

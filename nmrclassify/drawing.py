@@ -1,7 +1,8 @@
 """How figures are drawn: colours, colour ranges, and rows of maps that stand side by side.
 
-Maps of the C outputs share one heatmap with a gap between them, and a whole figure is built as one dictionary: a single
-trace draws several times faster than C subplots, and the eye compares along one row.
+Maps of the C outputs share one heatmap with a gap between them, and a whole figure is built as one
+dictionary: a single trace draws several times faster than C subplots, and the eye compares along
+one row.
 """
 
 import os
@@ -12,8 +13,8 @@ import plotly.graph_objects as go
 
 from .axis import Axis
 
-# M. Okabe and K. Ito's palette, distinguishable with any colour vision; always beside a text label. Darkened where white
-# text on the published tone would fall short of a contrast of 4.5.
+# M. Okabe and K. Ito's palette, distinguishable with any colour vision; always beside a text label.
+# Darkened where white text on the published tone would fall short of a contrast of 4.5.
 OUTPUT_COLOURS = (
     "#0072B2",
     "#B34A00",
@@ -140,11 +141,13 @@ class MapRow:
     outputs : bool
         Whether the maps are the network's outputs.
     indices : ndarray, shape (C,), optional
-        Which of the network's outputs each map shows, for clicks; none of them where it is left out.
+        Which of the network's outputs each map shows, for clicks; none of them where it is left
+        out.
     ids : ndarray, shape (rows,), optional
         What the rows are, where they do not stand in order: filters sorted by likeness.
     mark : tuple of (int or None, int or None), optional
-        A row (its id) and a position to frame in every map; all rows, or all positions, where one is None.
+        A row (its id) and a position to frame in every map; all rows, or all positions, where one
+        is None.
     """
 
     title: str
@@ -236,7 +239,8 @@ class Sheet:
         wide = np.concatenate(
             [part for m in maps for part in (m[:, ::-1], gap)][:-1], axis=1, dtype=np.float32
         )
-        # The columns' names are categories of the axis, so that hovering can say them at no cost for each cell.
+        # The columns' names are categories of the axis, so that hovering can say them at no cost
+        # for each cell.
         source = "output" if content.outputs else "map"
         prefix = [f"{source} {m + 1}, " if n_maps > 1 else "" for m in range(n_maps)]
         where = [
@@ -395,7 +399,8 @@ def finish(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure
     } | layout
     for name in ("xaxis", "yaxis"):
         settings[name] = axis | settings.get(name, {})
-    # Checking every property takes Plotly longer than all else that a page does; the tests check all figures instead.
+    # Checking every property takes Plotly longer than all else that a page does; the tests check
+    # all figures instead.
     return go.Figure(
         {"data": traces, "layout": settings},
         _validate=os.environ.get("NMRCLASSIFY_CHECK_FIGURES") == "1",
@@ -436,7 +441,8 @@ def place(axis: Axis, position: int) -> str:
 def ticks(axis: Axis, n_maps: int) -> tuple[list[float], list[str]]:
     """Return tick places and labels for side-by-side maps: a few round values in each."""
     n = axis.n_positions
-    # Beside other maps no tick stands near an edge, where two neighbours' labels would run into each other.
+    # Beside other maps no tick stands near an edge, where two neighbours' labels would run into
+    # each other.
     places = (
         range(0, n, max(1, round(n / 10)))
         if n_maps == 1

@@ -1,7 +1,8 @@
 """Edits of one mixture: add, remove, move or scale a multiplet, set a compound's amount, add noise; as values, words and a link's text.
 
-An edited mixture is a function of the unedited one and a list of edits, so undo is a shorter list and a link carries it all.
-In a link edits are joined by "~", and the parts of one by "_": ``add_5_d_2~move_3_0.5~amount_4_0``.
+An edited mixture is a function of the unedited one and a list of edits, so undo is a shorter list
+and a link carries it all. In a link edits are joined by "~", and the parts of one by "_":
+``add_5_d_2~move_3_0.5~amount_4_0``.
 """
 
 import re
@@ -66,7 +67,8 @@ class EditError(ValueError):
 def _position(value: int, library: Library) -> int:
     if not 0 <= value < library.axis.n_positions:
         raise EditError(
-            f"position is {value}; expected 0 to {library.axis.n_positions - 1}, the axis of these data"
+            f"position is {value}; expected 0 to {library.axis.n_positions - 1}, the axis of these"
+            " data"
         )
     return value
 
@@ -91,7 +93,8 @@ class Add:
         """Return the edited mixture."""
         if self.kind not in SYMBOLS or not 0 < self.area <= MAX_AREA:
             raise EditError(
-                f"multiplet is {self.area:g} x {self.kind!r}; expected an area up to {MAX_AREA:g} and one of {', '.join(SYMBOLS)}"
+                f"multiplet is {self.area:g} x {self.kind!r}; expected an area up to {MAX_AREA:g}"
+                f" and one of {', '.join(SYMBOLS)}"
             )
         try:
             peaks = self.area * pattern(self.kind, library.n_peaks)
@@ -166,7 +169,8 @@ class Scale:
         """Return the edited mixture."""
         if not 0 < self.by <= MAX_AREA:
             raise EditError(
-                f"a multiplet is scaled by {self.by:g}; expected above 0 to {MAX_AREA:g}, or remove it"
+                f"a multiplet is scaled by {self.by:g}; expected above 0 to {MAX_AREA:g}, or"
+                " remove it"
             )
         factor = np.ones(library.axis.n_positions, dtype=np.float32)
         factor[_position(self.position, library)] = self.by
@@ -194,8 +198,9 @@ class Amount:
             self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT
         ):
             raise EditError(
-                f"amount of compound {self.compound} is {self.amount:g}; expected 0, or {LEAST_AMOUNT:g} to {MAX_AMOUNT:g}, "
-                f"and a compound from 1 to {library.n_compounds}"
+                f"amount of compound {self.compound} is {self.amount:g}; expected 0, or"
+                f" {LEAST_AMOUNT:g} to {MAX_AMOUNT:g}, and a compound from 1 to"
+                f" {library.n_compounds}"
             )
         k, amount = self.compound - 1, np.float32(self.amount)
         pure = library.areas[k] * amount
@@ -247,7 +252,8 @@ class Noise:
         """Return the edited mixture."""
         if not 0 < self.level <= MAX_NOISE or not 0 <= self.seed < 2**31:
             raise EditError(
-                f"noise is {self.level:g}, seed {self.seed}; expected above 0 to {MAX_NOISE:g}, and a seed below 2^31"
+                f"noise is {self.level:g}, seed {self.seed}; expected above 0 to {MAX_NOISE:g}, and"
+                " a seed below 2^31"
             )
         noise = generator(self.seed, "view", 1).normal(0.0, self.level, sample.areas.shape)
         return replace(sample, areas=sample.areas + noise.astype(np.float32))
@@ -285,7 +291,8 @@ def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
         sample = edit.apply(sample, library)
         if not np.abs(sample.areas).max() <= LARGEST:
             raise EditError(
-                f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it smaller, or undo"
+                f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it"
+                " smaller, or undo"
             )
     return sample
 
@@ -334,7 +341,8 @@ def _parsed(text: str) -> Edit:
     kind = _KINDS.get(word)
     if kind is None or len(values) != len(fields(kind)):
         raise EditError(
-            f"expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not '{_plain(text[:30])}'"
+            "expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not"
+            f" '{_plain(text[:30])}'"
         )
     made = []
     for item, value in zip(fields(kind), values):
@@ -345,7 +353,8 @@ def _parsed(text: str) -> Edit:
         }[item.type]
         if not re.fullmatch(number, value):
             raise EditError(
-                f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected {_EXPECTED[item.type]}"
+                f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected"
+                f" {_EXPECTED[item.type]}"
             )
         made.append(item.type(value))
     return kind(*made)

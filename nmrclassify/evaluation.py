@@ -21,8 +21,8 @@ UNKNOWN_MIXTURES = 720
 def strangers(library: Library, size: int, seed: int) -> np.ndarray:
     """Return `size` compounds that are not in the library, shape (size, P, L).
 
-    For a random library they are drawn as it was, but from another stream, and not by moving its multiplets as training does;
-    for any other they are its multiplets at other positions.
+    For a random library they are drawn as it was, but from another stream, and not by moving its
+    multiplets as training does; for any other they are its multiplets at other positions.
     """
     rng = generator(seed, "unknown")
     if library.axis.unit == "position" and library.n_peaks >= 2:
@@ -40,7 +40,8 @@ def half_unknown(
     """Make mixtures of the test compositions, every other one with a stranger at concentration 1."""
     seed = dataset.seed if seed is None else seed
     rows = dataset.test[np.arange(UNKNOWN_MIXTURES) % len(dataset.test)]
-    # In random order: with an even number of compositions every other mixture would always hold the same ones.
+    # In random order: with an even number of compositions every other mixture would always hold the
+    # same ones.
     rng = generator(seed, "unknown", 1)
     mixtures = mix(dataset.library, rng.permutation(rows), config or dataset.config, rng)
     concentrations = (np.arange(len(mixtures)) % 2).astype(float)
@@ -53,8 +54,8 @@ def unknown_scores(
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return two scores for "something unknown is in it" on `half_unknown` mixtures, and whether it is.
 
-    "something unknown" is the network's own output; "residual" the squared area that its compounds leave unexplained, relative
-    to the mixture's.
+    "something unknown" is the network's own output; "residual" the squared area that its compounds
+    leave unexplained, relative to the mixture's.
     """
     model.eval()
     mixtures = half_unknown(dataset, config, seed)

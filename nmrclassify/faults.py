@@ -127,9 +127,9 @@ def train(
     -------
     model : Slots
     history : list of dict
-        "step"; "classification" (nats) and "gradient" (its length before clipping), means since the row before; and on
-        the unseen test compositions, under the best matching, "right" (share of compounds) and "exact" (share of mixtures
-        wholly right).
+        "step"; "classification" (nats) and "gradient" (its length before clipping), means since the
+        row before; and on the unseen test compositions, under the best matching, "right" (share of
+        compounds) and "exact" (share of mixtures wholly right).
     """
     form = reshaped_mixtures if faults.reshaped else lambda mixtures: mixtures
     model = model_for(dataset, seed)

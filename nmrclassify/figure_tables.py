@@ -8,8 +8,9 @@ import plotly.graph_objects as go
 def as_table(figure: go.Figure) -> pd.DataFrame:
     """Return the values that a figure draws, one row each: which part of it, x, y and the value.
 
-    Heatmaps give ``part, row, column, value`` with blank cells left out and values in their own unit, whatever the colour scale
-    does; all other traces ``part, x, y`` (and ``error_low, error_high`` where they are drawn).
+    Heatmaps give ``part, row, column, value`` with blank cells left out and values in their own
+    unit, whatever the colour scale does; all other traces ``part, x, y`` (and ``error_low,
+    error_high`` where they are drawn).
     """
     tables = [
         _heatmap(trace, i) if trace.type == "heatmap" else _trace(trace, i)

@@ -424,7 +424,8 @@ def line_spectrum(
     traces = []
     for i, (part, name) in enumerate(zip(areas[None] if sources is None else sources, names)):
         filled = np.abs(part) > 1e-9  # (P, L)
-        # A pattern fills its first peaks; its sticks stand symmetrically around the middle of its position.
+        # A pattern fills its first peaks; its sticks stand symmetrically around the middle of its
+        # position.
         last = np.where(filled.any(axis=0), len(part) - 1 - filled[::-1].argmax(axis=0), 0)
         offset = (np.arange(len(part))[:, None] - last / 2) / (
             len(part) + 1

@@ -37,7 +37,8 @@ class Cell:
 class CellTrace:
     """What one cell of the maps does, from the mixture to the classes.
 
-    A window has the P peaks of three positions: the one before the cell, its own, the one after; zeros past the ends.
+    A window has the P peaks of three positions: the one before the cell, its own, the one after;
+    zeros past the ends.
 
     Attributes
     ----------
@@ -50,12 +51,13 @@ class CellTrace:
     separated : float
         Mask of the cell's output times encoding.
     decoder, added : ndarray, shape (P, 3)
-        The filter's weights in the decoder, and these times `separated`: what the cell adds to the separated multiplets.
+        The filter's weights in the decoder, and these times `separated`: what the cell adds to the
+        separated multiplets.
     multiplets : ndarray, shape (P, 3)
         The separated multiplets of the output, to which all filters and neighbours add.
     presence, closed, opened, silenced : ndarray, shape (K,) or (K + 1,)
-        Probability of each compound as it is, with this one mask value set to 0, to 1, and with the mask of the cell's
-        output set to 0 for all filters at the position.
+        Probability of each compound as it is, with this one mask value set to 0, to 1, and with the
+        mask of the cell's output set to 0 for all filters at the position.
     evidence : ndarray, shape (4, K) or (4, K + 1)
         The same four as logarithms of odds, which still tell where probabilities round to 0 or 1.
     """
@@ -97,8 +99,8 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
     config, total = model.config, n_outputs(model)
     if cell != cell.within(config, total):
         raise ValueError(
-            f"cell is output {cell.output}, filter {cell.filter}, position {cell.position}; expected below "
-            f"{total}, {config.n_filters} and {config.n_positions}"
+            f"cell is output {cell.output}, filter {cell.filter}, position {cell.position};"
+            f" expected below {total}, {config.n_filters} and {config.n_positions}"
         )
 
     def touched(
@@ -155,14 +157,16 @@ def telling_cell(
 def filters(model: Network) -> tuple[np.ndarray, np.ndarray]:
     """Return the weights of encoder and decoder as small multiplet patterns, each of shape (N, P, 3 positions).
 
-    The encoder's filter n answers with the sum of its pattern times the mixture around a position; the decoder writes its
-    pattern, times the separated encoding, around that position.
+    The encoder's filter n answers with the sum of its pattern times the mixture around a position;
+    the decoder writes its pattern, times the separated encoding, around that position.
     """
     n, p = model.config.n_filters, model.config.n_peaks
-    # The encoder takes (peak, tap), the decoder gives (tap, peak); a tap is a position, from the one before to the one after.
+    # The encoder takes (peak, tap), the decoder gives (tap, peak); a tap is a position, from the
+    # one before to the one after.
     encoder = model.encoder.weight.detach().numpy().reshape(n, p, 3)
     decoder = model.decoder.weight.detach().numpy().reshape(3, p, n).transpose(2, 1, 0)
-    # Tap "left" of the decoder is what a place takes from the place before it: it lands one position further on.
+    # Tap "left" of the decoder is what a place takes from the place before it: it lands one
+    # position further on.
     return encoder, decoder[:, :, ::-1]
 
 
@@ -188,8 +192,8 @@ class Activations:
 def _blocks(model: Network, mixture: Tensor, scale: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Run the separator block by block; yield the stream after each block, and what the block gave, both with channels last.
 
-    Written out, since a hook on a network that visitors share would catch the passes of all of them. After the last block, which
-    has no residual, the stream is as before.
+    Written out, since a hook on a network that visitors share would catch the passes of all of
+    them. After the last block, which has no residual, the stream is as before.
     """
     separator, width = model.separator, model.config.n_bottleneck
     x = separator.bottleneck(separator.norm(model.encode(mixture).mT / scale))
@@ -225,12 +229,13 @@ class ReceptiveField:
     ----------
     position : int
     stages : tuple of str
-        "encoding"; "block 1" and so on, the stream after each block; "to the masks", the sum of all blocks' skips.
+        "encoding"; "block 1" and so on, the stream after each block; "to the masks", the sum of all
+        blocks' skips.
     reach : ndarray, shape (stages,), int
         Positions to either side that convolutions alone can bring in, the nominal half-width.
     strength : ndarray, shape (stages, L)
-        Length of the gradient of the stage's channels at `position` with respect to the mixture at each position, relative to
-        the largest of its stage.
+        Length of the gradient of the stage's channels at `position` with respect to the mixture at
+        each position, relative to the largest of its stage.
     """
 
     position: int
@@ -256,16 +261,17 @@ def too_large(config: NetworkConfig) -> str | None:
     if work <= MAX_WORK:
         return None
     return (
-        f"The gradients of {blocks} blocks of {config.n_bottleneck} and {config.n_hidden} channels at {config.n_positions} positions are "
-        "too many to measure here; take a smaller network"
+        f"The gradients of {blocks} blocks of {config.n_bottleneck} and {config.n_hidden} channels"
+        f" at {config.n_positions} positions are too many to measure here; take a smaller network"
     )
 
 
 def receptive_field(model: Network, areas: np.ndarray, position: int) -> ReceptiveField:
     """Measure by gradients what each stage at `position` depends on, beside what its convolutions can reach.
 
-    The nominal reach is that of W. Luo et al., "Understanding the Effective Receptive Field in Deep Convolutional Neural
-    Networks", NeurIPS 2016, section 1; the measured one is the gradient that they call the effective receptive field.
+    The nominal reach is that of W. Luo et al., "Understanding the Effective Receptive Field in Deep
+    Convolutional Neural Networks", NeurIPS 2016, section 1; the measured one is the gradient that
+    they call the effective receptive field.
 
     Raises
     ------
@@ -279,7 +285,8 @@ def receptive_field(model: Network, areas: np.ndarray, position: int) -> Recepti
     scale = mixture.square().mean().clamp_min(1e-30).sqrt()
 
     def strength(stage: Tensor, leaf: Tensor) -> Tensor:  # (C, L, C), (C, P, L) -> (L,)
-        # Example c asks for channel c alone, so that one backward pass gives the gradients of all channels.
+        # Example c asks for channel c alone, so that one backward pass gives the gradients of all
+        # channels.
         asked = stage[:, position].diagonal().sum()
         (gradient,) = torch.autograd.grad(asked, leaf, retain_graph=True)
         return gradient.square().sum((0, 1)).sqrt()
@@ -316,8 +323,10 @@ def parameter_table(model: Network) -> pd.DataFrame:
         room = name.split(".")[0] if "." in name else "heads"
         rows.append(
             {
-                "part": {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(
-                    room, "heads"
+                "part": (
+                    {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(
+                        room, "heads"
+                    )
                 ),
                 "name": name,
                 "shape": " x ".join(map(str, value.shape)) or "1",

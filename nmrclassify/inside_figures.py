@@ -119,7 +119,8 @@ def cell_trace(
             **on,
         }
     )
-    # No wider than what it adds up to, or a cell that adds nothing would look like one that adds much.
+    # No wider than what it adds up to, or a cell that adds nothing would look like one that adds
+    # much.
     window(
         4,
         f"Mask {trace.masks[cell.output]:.2g}: adds",
@@ -156,7 +157,10 @@ def cell_trace(
                 "x": changes[i, classes],
                 "marker": {"color": OUTPUT_COLOURS[i + 1]},
                 "customdata": np.stack([trace.presence[classes], values[classes]], axis=1),
-                "hovertemplate": f"%{{y}}, {label}: %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}<extra></extra>",
+                "hovertemplate": (
+                    f"%{{y}}, {label}: %{{customdata[0]:.1%}} to"
+                    " %{customdata[1]:.1%}<extra></extra>"
+                ),
                 **on,
             }
         )
@@ -243,9 +247,10 @@ def trace_words(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis)
             else f"{state}, no class would change"
         )
     return (
-        f"At {place(axis, cell.position)} filter {cell.filter} answers the mixture with {trace.encoding:.3g}; the mask of {of} lets "
-        f"{trace.masks[cell.output]:.1%} of it through, {trace.separated:.3g}, and the decoder makes peak areas of it. "
-        f"Were the mask {'; '.join(told)}."
+        f"At {place(axis, cell.position)} filter {cell.filter} answers the mixture with"
+        f" {trace.encoding:.3g}; the mask of {of} lets {trace.masks[cell.output]:.1%} of it"
+        f" through, {trace.separated:.3g}, and the decoder makes peak areas of it. Were the mask"
+        f" {'; '.join(told)}."
     )
 
 
@@ -254,8 +259,8 @@ def filter_grid(
 ) -> go.Figure:
     """Draw the weights of encoder and decoder, each of shape (N, P, 3), as small multiplet patterns, filter by filter.
 
-    Each pattern has the P peaks as rows and the three positions as columns, the larger ppm left; every filter is drawn relative
-    to its own largest weight.
+    Each pattern has the P peaks as rows and the three positions as columns, the larger ppm left;
+    every filter is drawn relative to its own largest weight.
     """
     n, n_peaks, taps = encoder.shape
     columns = int(np.ceil(np.sqrt(n * n_peaks / taps)))
@@ -272,7 +277,8 @@ def filter_grid(
             )
             place_ = [
                 [
-                    f"filter {i}, peak {k + 1}, {('right', 'middle', 'left')[t]}: {pattern[k, t]:.3g}"
+                    f"filter {i}, peak {k + 1}, {('right', 'middle', 'left')[t]}:"
+                    f" {pattern[k, t]:.3g}"
                     for t in (2, 1, 0)
                 ]
                 for k in range(n_peaks)

@@ -1,6 +1,7 @@
 """Training in the background: stoppable jobs, of which only a few run at once and the rest wait in a visible queue.
 
-A job is a thread that talks to its owner through immutable snapshots only. Nothing here knows about pages.
+A job is a thread that talks to its owner through immutable snapshots only. Nothing here knows about
+pages.
 """
 
 import os
@@ -30,8 +31,8 @@ _visited = -MAKE_WAY_SECONDS
 def make_way() -> None:
     """Tell trainings that a visitor waits for a page: they pause for a moment, and at most half of the time.
 
-    A training and a page share one interpreter lock, so even at the lowest priority two trainings would leave the page
-    a third of it.
+    A training and a page share one interpreter lock, so even at the lowest priority two trainings
+    would leave the page a third of it.
     """
     global _visited
     _visited = time.monotonic()
@@ -55,7 +56,8 @@ class Places:
         with self._changed:
             if len(self._waiting) >= self._max_waiting:
                 raise QueueFull(
-                    f"{len(self._waiting)} trainings are waiting already; try again in a few minutes"
+                    f"{len(self._waiting)} trainings are waiting already; try again in a few"
+                    " minutes"
                 )
             self._waiting.append(job)
             self._changed.notify_all()
@@ -92,8 +94,8 @@ PLACES = Places()
 class Job:
     """One training in a thread of its own.
 
-    States: "ready" (not started, or stepped by hand), "waiting" (for a place), "running", "paused", "finished",
-    "stopped", "failed". A paused job gives its place to the next one in the queue.
+    States: "ready" (not started, or stepped by hand), "waiting" (for a place), "running", "paused",
+    "finished", "stopped", "failed". A paused job gives its place to the next one in the queue.
 
     Parameters
     ----------
@@ -103,7 +105,8 @@ class Job:
     max_seconds : float
         Computing time after which the job is stopped.
     on_end : callable, optional
-        Called once with the job when it is finished or stopped after at least one step, e.g. to keep its model.
+        Called once with the job when it is finished or stopped after at least one step, e.g. to
+        keep its model.
     """
 
     def __init__(
@@ -266,7 +269,8 @@ class Job:
             if not self._places.wait_for_turn(id(self), self._halt):
                 return
             self._state = "running"
-            # Below the pages' own threads (Linux: niceness is a thread's), so that a training never slows a visitor.
+            # Below the pages' own threads (Linux: niceness is a thread's), so that a training never
+            # slows a visitor.
             if sys.platform == "linux":
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
             self._began = due = rested = time.monotonic()
@@ -279,14 +283,18 @@ class Job:
                     ):  # as often as a page can look, and never more than a tenth of the time
                         self.latest = self._trainer.snapshot()
                         due = time.monotonic() + max(0.4, 9 * (time.monotonic() - began))
-                # Locks are not fair: without a pause a page that waits for the model would never get it.
+                # Locks are not fair: without a pause a page that waits for the model would never
+                # get it.
                 now, pause = time.monotonic(), 0.001
                 if _visited + MAKE_WAY_SECONDS > now > rested:
                     pause = _visited + MAKE_WAY_SECONDS - now
                     rested = now + 2 * pause
                 time.sleep(pause)
                 if self.spent + time.monotonic() - self._began > self._max_seconds:
-                    self.message = f"stopped after {self._max_seconds / 60:g} minutes, the limit for one training"
+                    self.message = (
+                        f"stopped after {self._max_seconds / 60:g} minutes, the limit for one"
+                        " training"
+                    )
                     break
             with self._lock:
                 if self.latest.step != self._trainer.step:

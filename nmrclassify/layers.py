@@ -10,8 +10,9 @@ SMALL = 16  # examples
 class DepthwiseShifts(torch.autograd.Function):
     """Depthwise dilated convolution over positions as multiply-adds of shifted views, with zeros past the ends.
 
-    Called as ``DepthwiseShifts.apply(x, weight, dilation)`` with x of shape (B, L, C) and weight of shape (kernel, C). Written as
-    a function with its own gradient because that of sliced sums would fill an array of zeros for every slice.
+    Called as ``DepthwiseShifts.apply(x, weight, dilation)`` with x of shape (B, L, C) and weight of
+    shape (kernel, C). Written as a function with its own gradient because that of sliced sums would
+    fill an array of zeros for every slice.
     """
 
     @staticmethod
@@ -65,6 +66,7 @@ class GlobalNorm(nn.Module):
         shape = x.shape[1:]
         if (
             len(x) < SMALL
-        ):  # writing the gains out for every position costs more than a second pass over so few numbers
+            # writing the gains out for every position costs more than a second pass over so few numbers
+        ):
             return torch.addcmul(self.bias, F.layer_norm(x, shape), self.weight)
         return F.layer_norm(x, shape, self.weight.expand(shape), self.bias.expand(shape))

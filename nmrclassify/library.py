@@ -38,8 +38,8 @@ class Library:
             or self.areas.shape[2] != self.axis.n_positions
         ):
             raise ValueError(
-                f"library areas have shape {self.areas.shape}; expected ({len(self.names)} compounds, peaks, "
-                f"{self.axis.n_positions} positions)"
+                f"library areas have shape {self.areas.shape}; expected ({len(self.names)}"
+                f" compounds, peaks, {self.axis.n_positions} positions)"
             )
         if not np.isfinite(self.areas).all() or (self.areas < 0).any():
             raise ValueError(
@@ -51,10 +51,12 @@ class Library:
                 f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out"
             )
         for name in self.names:
-            # Names are shown inside Markdown and HTML on every page; what either could take for markup is not let in.
+            # Names are shown inside Markdown and HTML on every page; what either could take for
+            # markup is not let in.
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters, digits, spaces and -+,.'()/"
+                    f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters,"
+                    " digits, spaces and -+,.'()/"
                 )
         if len(set(self.names)) != len(self.names):
             raise ValueError("two compounds share a name; give each its own")
@@ -94,7 +96,8 @@ class LibraryConfig:
 def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
     """Draw a library: each compound is the sum of `n_sets` sets of randomly placed multiplets of unit area.
 
-    A compound without any multiplet, or equal to an earlier one, is drawn again: nothing could be right about it.
+    A compound without any multiplet, or equal to an earlier one, is drawn again: nothing could be
+    right about it.
 
     Raises
     ------
@@ -113,8 +116,8 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
             break
     else:
         raise ValueError(
-            f"found only {len(compounds)} distinct compounds of the {config.n_compounds} asked for; "
-            "raise occupancy or n_positions, or ask for fewer compounds"
+            f"found only {len(compounds)} distinct compounds of the {config.n_compounds} asked for;"
+            " raise occupancy or n_positions, or ask for fewer compounds"
         )
     names = tuple(f"compound {k}" for k in range(config.n_compounds))
     return Library(

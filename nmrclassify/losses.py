@@ -47,7 +47,8 @@ def pairwise_costs(logits: Tensor, multiplets: Tensor, labels: Tensor, sources: 
     classification = -log_p.gather(2, labels[:, None].expand(-1, n_sources, -1))  # (B, C, C)
     error = (multiplets[:, :, None] - sources[:, None]).square().sum((-1, -2))  # (B, C, C)
     energy = sources.square().sum((-1, -2))[:, None]  # (B, 1, C)
-    # A source that is not there has no energy of its own to relate an error to: a tenth of the mixture's mean takes its place.
+    # A source that is not there has no energy of its own to relate an error to: a tenth of the
+    # mixture's mean takes its place.
     return Costs(
         classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3)
     )
@@ -109,8 +110,8 @@ def queries_objective(
     error = (separation.multiplets - sources).square().sum((1, 2, 3))
     energy = sources.square().sum((1, 2, 3))
     off = (findings.amounts - amounts).square().sum(1)
-    # A mixture of nothing has no energy; the batch's mean stands in where there is far less than that. Should all be empty, a
-    # thousandth of a multiplet's does.
+    # A mixture of nothing has no energy; the batch's mean stands in where there is far less than
+    # that. Should all be empty, a thousandth of a multiplet's does.
     reconstruction = (error / energy.maximum((0.1 * energy.mean()).clamp_min(1e-3))).mean() + (
         off / amounts.square().sum(1).clamp_min(1.0)
     ).mean()

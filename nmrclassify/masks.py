@@ -11,8 +11,8 @@ from .model import Network
 def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     """Return the masks that share each cell of the encoding in proportion to the true sources.
 
-    ``|encode(source)| / sum over sources of |encode(source)|``, the ideal ratio mask of D. Wang and J. Chen,
-    IEEE/ACM TASLP 26(10), 2018, section III; 0 where every source is silent.
+    ``|encode(source)| / sum over sources of |encode(source)|``, the ideal ratio mask of D. Wang and
+    J. Chen, IEEE/ACM TASLP 26(10), 2018, section III; 0 where every source is silent.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray, shape (C, L)
-        Sums to 1 over the outputs where there is area (above 5 % of the strongest position), and is 0 elsewhere.
+        Sums to 1 over the outputs where there is area (above 5 % of the strongest position), and is
+        0 elsewhere.
     """
     area = np.abs(multiplets).sum(axis=1)  # (C, L)
     total = area.sum(axis=0)
@@ -73,7 +74,8 @@ def owners(multiplets: np.ndarray) -> np.ndarray:
 def similarity_order(masks: np.ndarray) -> np.ndarray:
     """Return an order of the N filters that puts those with similar masks side by side, shape (N,).
 
-    Leaves of an average-linkage clustering over the filters' mask values (scipy, optimal leaf ordering).
+    Leaves of an average-linkage clustering over the filters' mask values (scipy, optimal leaf
+    ordering).
 
     Parameters
     ----------

@@ -29,7 +29,8 @@ def assign(cost: np.ndarray) -> np.ndarray:
     """
     if not np.isfinite(cost).all():
         raise ValueError(
-            "the matching cost is not a finite number; the outputs or the mixture hold an undefined value"
+            "the matching cost is not a finite number; the outputs or the mixture hold an undefined"
+            " value"
         )
     matched = np.empty(cost.shape[:2], dtype=np.int64)
     for row, matrix in enumerate(cost):

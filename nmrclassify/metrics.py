@@ -16,7 +16,8 @@ from .model import Findings, Network
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
     """Return the Wilson score interval (95 % by default) of a share seen in n independent trials.
 
-    E. B. Wilson, J. Am. Stat. Assoc. 22, 209-212 (1927). Unlike the normal interval it is not empty at 0 and 1.
+    E. B. Wilson, J. Am. Stat. Assoc. 22, 209-212 (1927). Unlike the normal interval it is not empty
+    at 0 and 1.
     """
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
@@ -26,15 +27,16 @@ def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
 def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     """Return the scale-invariant signal-to-distortion ratio in dB over the last two axes (P, L), capped at +-80 dB.
 
-    J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 4, without mean subtraction: areas
-    have a natural zero.
+    J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 4, without mean
+    subtraction: areas have a natural zero.
     """
     dot = (estimate * reference).sum((-1, -2), keepdims=True)
     target = dot / np.maximum((reference**2).sum((-1, -2), keepdims=True), 1e-12) * reference
     signal = (target**2).sum((-1, -2))
     distortion = ((estimate - target) ** 2).sum((-1, -2))
     energy = signal + distortion
-    # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure; silence has the lowest.
+    # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure;
+    # silence has the lowest.
     ratio = 10 * np.log10(
         np.maximum(signal, 1e-8 * energy + 1e-30) / np.maximum(distortion, 1e-8 * energy + 1e-30)
     )
@@ -44,7 +46,8 @@ def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
 def si_sdr_improvement(estimate: np.ndarray, mixture: np.ndarray, source: np.ndarray) -> np.ndarray:
     """Return by how many dB an estimate is closer to its source than the mixture is, over the last two axes.
 
-    NaN where the mixture is the source up to scale (60 dB or more), as with one compound alone: nothing is to be improved.
+    NaN where the mixture is the source up to scale (60 dB or more), as with one compound alone:
+    nothing is to be improved.
     """
     baseline = si_sdr(mixture, source)
     return np.where(baseline < 60.0, si_sdr(estimate, source) - baseline, np.nan)
@@ -79,8 +82,9 @@ class Evaluation:
     Attributes
     ----------
     predicted, matched : ndarray, shape (B, M)
-        What was named, and the true compound that it stands for. K fills up: a named compound that stands for nothing is
-        one too many, a true one that nothing was named for is missed, and where both are K there is nothing.
+        What was named, and the true compound that it stands for. K fills up: a named compound that
+        stands for nothing is one too many, a true one that nothing was named for is missed, and
+        where both are K there is nothing.
     claims : ndarray, shape (B, M)
         Slots: the probability of each named compound.
     presence : ndarray, shape (B, K)
@@ -93,8 +97,8 @@ class Evaluation:
     si_sdr_improvement : ndarray, shape (B, C) with slots, (B, K) with queries
         dB, as `si_sdr_improvement`; NaN where there is no source.
     compositions : int
-        Number of distinct compositions among the mixtures, the unit of the intervals: several mixtures of the same
-        compounds are not independent evidence.
+        Number of distinct compositions among the mixtures, the unit of the intervals: several
+        mixtures of the same compounds are not independent evidence.
     """
 
     predicted: np.ndarray
@@ -130,8 +134,9 @@ class Evaluation:
     def statements(self, named: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Return the probabilities that were stated, and whether each came true, both flat.
 
-        Slots state one for each output, that of the compound it names. Queries state one for each compound of the library, that
-        it is there; with `named` only those of compounds that they say are there count.
+        Slots state one for each output, that of the compound it names. Queries state one for each
+        compound of the library, that it is there; with `named` only those of compounds that they
+        say are there count.
         """
         if self.claims is not None:
             return self.claims.ravel(), (self.predicted == self.matched).ravel()
@@ -177,14 +182,15 @@ class Evaluation:
             "n_mixtures": len(self.predicted),
             "n_compositions": self.compositions,
             "compound_accuracy": accuracy,
-            # The outputs of a mixture are not independent; counting mixtures as trials errs on the wide side.
+            # The outputs of a mixture are not independent; counting mixtures as trials errs on the
+            # wide side.
             "compound_accuracy_ci95": list(wilson(accuracy, self.compositions)),
             "exact_match": exact,
             "exact_match_ci95": list(wilson(exact, self.compositions)),
             "si_sdr_improvement_db": gain,
-            "si_sdr_improvement_db_ci95": [None, None]
-            if half is None
-            else [gain - half, gain + half],
+            "si_sdr_improvement_db_ci95": (
+                [None, None] if half is None else [gain - half, gain + half]
+            ),
         }
 
 
@@ -193,7 +199,8 @@ def pair_for_scoring(
 ) -> np.ndarray:
     """Assign outputs to sources, shape (B, C): first as many right as can be, then at the lowest training cost.
 
-    So accuracy is that of the best matching, and confusion and separation speak of the same pairing.
+    So accuracy is that of the best matching, and confusion and separation speak of the same
+    pairing.
     """
     cost = costs.total(weight).double()
     wrong = logits.argmax(-1)[:, :, None] != labels[:, None]  # (B, C, C)
@@ -247,7 +254,8 @@ def evaluate(
 def presence_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
     """Return the probability that each compound is in each mixture, from what a network's `forward` returned first.
 
-    Shape (B, K) with slots, any of whose outputs can say it; (B, K + 1) with queries, the last for something unknown.
+    Shape (B, K) with slots, any of whose outputs can say it; (B, K + 1) with queries, the last for
+    something unknown.
     """
     if isinstance(output, Findings):
         return output.presence.sigmoid()

@@ -52,8 +52,8 @@ class MixtureConfig:
         check(self)
         if self.concentration_low > self.concentration_high:
             raise ValueError(
-                f"concentration_low is {self.concentration_low:g}, above concentration_high {self.concentration_high:g}; "
-                "swap them"
+                f"concentration_low is {self.concentration_low:g}, above concentration_high"
+                f" {self.concentration_high:g}; swap them"
             )
 
 
@@ -67,7 +67,8 @@ class Mixtures:
         What is measured: the sum of the sources plus noise.
     sources : ndarray, shape (B, C, P, L), float32
     labels : ndarray, shape (B, C), int64
-        Index of the library compound behind each source; K, one past the last, where there is none (its source is zero).
+        Index of the library compound behind each source; K, one past the last, where there is none
+        (its source is zero).
     concentrations : ndarray, shape (B, C), float32
         0 where there is no compound.
     n_compounds : int
@@ -118,7 +119,8 @@ def shift_multiplets(areas: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     ----------
     areas : ndarray, shape (..., P, L)
     shifts : ndarray, shape (..., L)
-        Shift of the multiplet at each position, in positions. A multiplet that would leave the axis stays at its end.
+        Shift of the multiplet at each position, in positions. A multiplet that would leave the axis
+        stays at its end.
 
     Returns
     -------
@@ -154,8 +156,8 @@ def mix(
 ) -> Mixtures:
     """Make one mixture for each row of `labels`, shape (B, C); vectorised over the batch.
 
-    `levels`, shape (3, B), from 0 to 1, weakens the concentration range (on its logarithmic scale), the shift jitter and the
-    noise of each mixture on its own.
+    `levels`, shape (3, B), from 0 to 1, weakens the concentration range (on its logarithmic scale),
+    the shift jitter and the noise of each mixture on its own.
     """
     low, high = np.log(config.concentration_low), np.log(config.concentration_high)
     logarithm = rng.uniform(low, high, labels.shape)
@@ -204,7 +206,8 @@ def foreign_compounds(library: Library, size: int, rng: np.random.Generator) -> 
         if not len(again):
             return found
     raise ValueError(
-        "no compound from outside the library can be made: every place is taken; take a longer axis or fewer compounds"
+        "no compound from outside the library can be made: every place is taken; take a longer axis"
+        " or fewer compounds"
     )
 
 
@@ -223,8 +226,9 @@ def compositions(
 ) -> np.ndarray:
     """Return distinct compositions (sorted multisets of compounds) in random order, shape (n, C).
 
-    All of them where there are at most `MAX_COMPOSITIONS`, otherwise that many drawn at random. Where the number of
-    compounds varies from 1 to C, shorter ones are filled up with K, "no compound".
+    All of them where there are at most `MAX_COMPOSITIONS`, otherwise that many drawn at random.
+    Where the number of compounds varies from 1 to C, shorter ones are filled up with K, "no
+    compound".
 
     Raises
     ------
@@ -244,7 +248,8 @@ def compositions(
     found = np.empty((0, n_sources), dtype=np.int64)
     if total <= MAX_COMPOSITIONS:
         for size in sizes:
-            # A combination with repetition is a plain combination of a larger set, less 0, 1, 2, ...
+            # A combination with repetition is a plain combination of a larger set, less 0, 1, 2,
+            # ...
             n_items = n_compounds + size - 1 if repetition else n_compounds
             rows = _combinations(n_items, size) - (np.arange(size) if repetition else 0)
             found = np.concatenate(
@@ -298,7 +303,8 @@ class Dataset:
     library : Library
     config : MixtureConfig
     train, validation, test : ndarray, shape (n, C), int64
-        Compositions as sorted multisets; none occurs twice. Probabilities are calibrated on `validation`, which may be empty.
+        Compositions as sorted multisets; none occurs twice. Probabilities are calibrated on
+        `validation`, which may be empty.
     seed : int
         Seeds the mixtures drawn from the compositions.
     preset : str
@@ -316,14 +322,15 @@ class Dataset:
     def __post_init__(self):
         if not len(self.train) or not len(self.test):
             raise ValueError(
-                f"{len(self.train)} training and {len(self.test)} test compositions; expected at least one of each: "
-                "take a larger library, or fewer compounds a mixture"
+                f"{len(self.train)} training and {len(self.test)} test compositions; expected at"
+                " least one of each: take a larger library, or fewer compounds a mixture"
             )
 
         for rows in (self.train, self.validation, self.test):
             if (np.diff(rows, axis=1) < 0).any():
                 raise ValueError(
-                    "a composition of the split is not sorted; expected compounds in increasing order"
+                    "a composition of the split is not sorted; expected compounds in increasing"
+                    " order"
                 )
         used = np.concatenate([self.keys(self.train), self.keys(self.validation)])
         common = int(
@@ -332,7 +339,8 @@ class Dataset:
         )
         if common:
             raise ValueError(
-                f"{common} test or validation compositions are in another part as well; expected none"
+                f"{common} test or validation compositions are in another part as well; expected"
+                " none"
             )
 
     def keys(self, labels: np.ndarray) -> np.ndarray:
@@ -367,12 +375,14 @@ class Dataset:
         step, size : int
             The same step gives the same mixtures.
         widen : Augmentation, optional
-            ``mixing`` replaces the data set's own way to mix; with ``own_levels`` each mixture weakens it on its own, so that
-            clean ones occur beside the worst. ``repeats`` is the probability that one compound of a mixture gives way to a
-            second portion of another: a pair without a third, which stops "whenever A and B, then C" from being learnt.
-            ``remix`` is the probability that the composition is drawn anew from the library (the dynamic mixing of
-            N. Zeghidour and D. Grangier, IEEE/ACM TASLP 29, 2021, section III), with ``any_number`` of 0 to C + 1
-            compounds, other than C where the data always have C. ``unknown`` is the probability that a compound from outside the library is added.
+            ``mixing`` replaces the data set's own way to mix; with ``own_levels`` each mixture
+            weakens it on its own, so that clean ones occur beside the worst. ``repeats`` is the
+            probability that one compound of a mixture gives way to a second portion of another: a
+            pair without a third, which stops "whenever A and B, then C" from being learnt.
+            ``remix`` is the probability that the composition is drawn anew from the library (the
+            dynamic mixing of N. Zeghidour and D. Grangier, IEEE/ACM TASLP 29, 2021, section III),
+            with ``any_number`` of 0 to C + 1 compounds, other than C where the data always have C.
+            ``unknown`` is the probability that a compound from outside the library is added.
         """
         n = len(self.train)
         places = np.arange(step * size, (step + 1) * size)
@@ -396,8 +406,9 @@ class Dataset:
         size = len(labels)
         levels = None
         if widen.own_levels:
-            # A fifth of each kind of trouble is cut off at none, and every third mixture has none at all, every compound at
-            # concentration 1: what is clean has to be learnt to the last mixture, not as a rare limit.
+            # A fifth of each kind of trouble is cut off at none, and every third mixture has none
+            # at all, every compound at concentration 1: what is clean has to be learnt to the last
+            # mixture, not as a rare limit.
             levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (
                 rng.random(size) > 1 / 3
             )
@@ -423,8 +434,9 @@ class Dataset:
         if any_number or self.config.number_varies:
             sizes = rng.integers(1 - any_number, width + 1 - (not self.config.number_varies), size)
             if not self.config.number_varies:
-                # Any number but the data's own: of that one some compositions are kept out, and where noise leaves room for doubt,
-                # a network that saw all the others would learn that the kept ones never come.
+                # Any number but the data's own: of that one some compositions are kept out, and
+                # where noise leaves room for doubt, a network that saw all the others would learn
+                # that the kept ones never come.
                 sizes[sizes == own] = width
             drawn[np.arange(width) >= sizes[:, None]] = n_compounds
         drawn.sort(axis=1)  # what fits into the own width has "no compound" past it
@@ -485,7 +497,8 @@ def split(
 ) -> Dataset:
     """Divide the compositions of a library into training, validation and test.
 
-    Without numbers, 30 % (at most `MAX_TEST`) are for the test; of what is left for training, one in ten for validation.
+    Without numbers, 30 % (at most `MAX_TEST`) are for the test; of what is left for training, one
+    in ten for validation.
 
     Raises
     ------
@@ -499,6 +512,7 @@ def split(
     n_test = n_test or min(round(0.3 * len(pool)), MAX_TEST)
     rest = pool[n_test:]
     n_validation = min(len(rest) // 10, MAX_TEST)
-    # From the end, so that a number of training compositions means the same ones whatever their number.
+    # From the end, so that a number of training compositions means the same ones whatever their
+    # number.
     train, validation = rest[: len(rest) - n_validation], rest[len(rest) - n_validation :]
     return Dataset(library, config, train[:n_train], validation, pool[:n_test], seed, preset)

@@ -16,15 +16,18 @@
                                    |             |
               separated multiplets (B, M, P, L)  names
 
-`Slots`, the reference, has M = C interchangeable outputs, one for each compound of a mixture, each with a softmax over the
-compounds. `Queries` has M = K + 1 outputs with a fixed meaning: one for each compound of the library, and a last one for
-whatever no compound of the library explains; each says whether its compound is there, how often and how much of it.
+`Slots`, the reference, has M = C interchangeable outputs, one for each compound of a mixture, each
+with a softmax over the compounds. `Queries` has M = K + 1 outputs with a fixed meaning: one for
+each compound of the library, and a last one for whatever no compound of the library explains; each
+says whether its compound is there, how often and how much of it.
 
-Y. Luo and N. Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech Separation",
-IEEE/ACM TASLP 27(8), 2019, doi:10.1109/TASLP.2019.2915167. The paper's symbols stand in brackets below.
+Y. Luo and N. Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech
+Separation", IEEE/ACM TASLP 27(8), 2019, doi:10.1109/TASLP.2019.2915167. The paper's symbols stand
+in brackets below.
 
-Inside, channels come last, (B, L, channels): a 1x1 convolution is then one matrix product, the global norm a layer norm over
-contiguous numbers and the depthwise convolution three shifted multiply-adds. `bench speed` measures what that brings.
+Inside, channels come last, (B, L, channels): a 1x1 convolution is then one matrix product, the
+global norm a layer norm over contiguous numbers and the depthwise convolution three shifted
+multiply-adds. `bench speed` measures what that brings.
 """
 
 from collections.abc import Callable
@@ -107,7 +110,8 @@ class Block(nn.Module):
         super().__init__()
         width, hidden = config.n_bottleneck, config.n_hidden
         self.dilation = dilation
-        # No biases before the norms: a shift of the PReLU's knee is hardly missed, and each is one pass over the numbers less.
+        # No biases before the norms: a shift of the PReLU's knee is hardly missed, and each is one
+        # pass over the numbers less.
         self.expand = nn.Linear(width, hidden, bias=False)
         self.first = nn.PReLU()
         self.first_norm = GlobalNorm(hidden)
@@ -166,11 +170,13 @@ class Network(nn.Module):
     def __init__(self, config: NetworkConfig, n_outputs: int):
         super().__init__()
         self.config = config
-        # Without a bias the encoding is additive: encode(a + b) = encode(a) + encode(b), so masks can be exact.
+        # Without a bias the encoding is additive: encode(a + b) = encode(a) + encode(b), so masks
+        # can be exact.
         self.encoder = nn.Linear(3 * config.n_peaks, config.n_filters, bias=False)
         self.separator = Separator(config, n_outputs)
         self.decoder = nn.Linear(config.n_filters, 3 * config.n_peaks, bias=False)
-        # Fitted on validation mixtures after training, to make the probabilities mean what they say.
+        # Fitted on validation mixtures after training, to make the probabilities mean what they
+        # say.
         self.register_buffer("temperature", torch.ones(()))
 
     def _encode(
@@ -189,11 +195,12 @@ class Network(nn.Module):
         expected = (self.config.n_peaks, self.config.n_positions)
         if mixture.ndim != 3 or mixture.shape[1:] != expected:
             raise ValueError(
-                f"mixture has shape {tuple(mixture.shape)}; expected (batch, {expected[0]} peaks, {expected[1]} positions): "
-                "bin it on the axis of the model's library"
+                f"mixture has shape {tuple(mixture.shape)}; expected (batch, {expected[0]} peaks,"
+                f" {expected[1]} positions): bin it on the axis of the model's library"
             )
         encoding = self._encode(mixture)  # (B, L, N)
-        # Masks and names must not depend on the unit of the areas; the norms' small constants alone would make them.
+        # Masks and names must not depend on the unit of the areas; the norms' small constants alone
+        # would make them.
         masks, trunk = self.separator(encoding / rms(mixture))  # (B, M, L, N), (B, L, W)
         masks = masks if touch is None else touch(masks.mT).mT
         separated = masks * encoding[:, None]  # (B, M, L, N)
@@ -264,9 +271,9 @@ class Slots(Network):
 class Queries(Network):
     """One query for each compound of the library, and one for the unknown: no order to find, no number to be told.
 
-    Whether a compound is there is judged from its separated encoding, and from what least squares makes of the mixture: the
-    amount that it gives to the compound and what it leaves over at each position. On clean, aligned mixtures that evidence is
-    exact; training teaches when to trust it.
+    Whether a compound is there is judged from its separated encoding, and from what least squares
+    makes of the mixture: the amount that it gives to the compound and what it leaves over at each
+    position. On clean, aligned mixtures that evidence is exact; training teaches when to trust it.
     """
 
     kind = "queries"
@@ -287,7 +294,8 @@ class Queries(Network):
         self.register_buffer("library", torch.zeros(config.n_compounds, n_cells))
         self.register_buffer("scales", torch.tensor(self.knees))
         self.register_buffer("unmixing", torch.zeros(n_cells, config.n_compounds))
-        # Amount = separated multiplets x template; starts as the projection on the pure compound, see `know`.
+        # Amount = separated multiplets x template; starts as the projection on the pure compound,
+        # see `know`.
         self.templates = nn.Parameter(torch.zeros(config.n_compounds, n_positions, config.n_peaks))
         self.to_features = nn.Linear(config.n_filters, self.n_features)
         size = n_positions * self.n_features + len(self.knees) * (n_positions + 1)
@@ -331,7 +339,8 @@ class Queries(Network):
     def forward(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Findings, Separation]:
         """Separate, and say of each compound whether it is there, how often, and how much of it; else as `Slots.forward`."""
         record, separated, trunk = self._separate(mixture, touch)
-        # As for the masks: whether a compound is there must not depend on the unit of the areas, how much of it must.
+        # As for the masks: whether a compound is there must not depend on the unit of the areas,
+        # how much of it must.
         scale = rms(mixture)[..., None]  # (B, 1, 1, 1)
         features = (
             F.linear(separated, self.to_features.weight) / scale + self.to_features.bias

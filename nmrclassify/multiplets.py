@@ -40,7 +40,8 @@ def parse_kind(text: str) -> str:
     kind = _SYNONYMS.get(text.strip().lower().rstrip("."))
     if kind is None:
         raise ValueError(
-            f"unknown multiplicity {text!r}; expected one of {', '.join(SYMBOLS)}, m, or their full names"
+            f"unknown multiplicity {text!r}; expected one of {', '.join(SYMBOLS)}, m, or their full"
+            " names"
         )
     return kind
 
@@ -56,10 +57,11 @@ def pattern(kind: str, n_peaks: int = 6) -> np.ndarray:
     Parameters
     ----------
     kind : str
-        A name or symbol that `parse_kind` takes. An unresolved multiplet ("m") has no published ratios: its area
-        is spread evenly.
+        A name or symbol that `parse_kind` takes. An unresolved multiplet ("m") has no published
+        ratios: its area is spread evenly.
     n_peaks : int
-        Number of peaks P; shorter patterns are padded with zeros on the right, as in the design document.
+        Number of peaks P; shorter patterns are padded with zeros on the right, as in the design
+        document.
 
     Returns
     -------
@@ -77,7 +79,8 @@ def pattern(kind: str, n_peaks: int = 6) -> np.ndarray:
     row = pascal_row(KINDS.index(name))
     if len(row) > n_peaks:
         raise ValueError(
-            f"a {name} has {len(row)} peaks; n_peaks is {n_peaks}: raise n_peaks or choose another kind"
+            f"a {name} has {len(row)} peaks; n_peaks is {n_peaks}: raise n_peaks or choose another"
+            " kind"
         )
     return np.pad(row / row.sum(), (0, n_peaks - len(row)))
 
@@ -163,7 +166,8 @@ def parse_tree(text: str) -> tuple[bool, tuple[str, ...]]:
     Raises
     ------
     ValueError
-        If the text is not made of the symbols s, d, t, q, quint, sext, sept, oct, non, or m alone, or their names.
+        If the text is not made of the symbols s, d, t, q, quint, sext, sept, oct, non, or m alone,
+        or their names.
     """
     rest, found = re.sub(r"[\s.,-]+", " ", str(text)[:100].lower()).strip(), []
     position, broad = 0, False
@@ -182,8 +186,9 @@ def parse_tree(text: str) -> tuple[bool, tuple[str, ...]]:
     alone = len(found) == 1 or not {"s", "m"} & set(found)
     if not found or not alone:
         raise ValueError(
-            f"unknown multiplicity {str(text)[:40]!r}; expected s, m, or a row of d, t, q, {', '.join(list(PARTNERS)[4:])} such as 'dt', "
-            "with 'br' in front where the lines are broad"
+            f"unknown multiplicity {str(text)[:40]!r}; expected s, m, or a row of d, t, q,"
+            f" {', '.join(list(PARTNERS)[4:])} such as 'dt', with 'br' in front where the lines are"
+            " broad"
         )
     return broad, tuple(found)
 
@@ -215,7 +220,8 @@ def check_couplings(kind: str, couplings: Sequence[float]) -> None:
     n_lines = 2**needed if symbols == ("m",) else prod(PARTNERS[symbol] + 1 for symbol in symbols)
     if n_lines > MAX_TREE_LINES:
         raise ValueError(
-            f"{kind!r} has {n_lines:,} lines; expected at most {MAX_TREE_LINES}: give it as m without couplings"
+            f"{kind!r} has {n_lines:,} lines; expected at most {MAX_TREE_LINES}: give it as m"
+            " without couplings"
         )
 
 
@@ -225,24 +231,28 @@ def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
     Parameters
     ----------
     kind : str
-        One or more of s, d, t, q, quint, sext, sept, oct, non in a row, as symbols or as names ("dt", "doublet of
-        triplets"); "br" in front changes no line's place. An unresolved multiplet (m) with couplings is split in two by
-        each of them. Without, it is a flat hump of `MAX_LINES` lines over `UNRESOLVED_WIDTH` Hz, flagged as not
-        resolved: that has the spread (9.5 Hz standard deviation) of the multiplets with four and more couplings in
-        GISSMO, and claims no structure.
+        One or more of s, d, t, q, quint, sext, sept, oct, non in a row, as symbols or as names
+        ("dt", "doublet of triplets"); "br" in front changes no line's place. An unresolved
+        multiplet (m) with couplings is split in two by each of them. Without, it is a flat hump of
+        `MAX_LINES` lines over `UNRESOLVED_WIDTH` Hz, flagged as not resolved: that has the spread
+        (9.5 Hz standard deviation) of the multiplets with four and more couplings in GISSMO, and
+        claims no structure.
     couplings : sequence of float
-        One coupling in Hz for each splitting: a dt with (8, 4) is a doublet of 8 Hz, each line a triplet of 4 Hz.
+        One coupling in Hz for each splitting: a dt with (8, 4) is a doublet of 8 Hz, each line a
+        triplet of 4 Hz.
 
     Returns
     -------
     Lines
-        Lines within `SAME_LINE` are added together (a dd with equal couplings is 1:2:1). Of more than `MAX_LINES`, the
-        two closest neighbours are merged, again and again, at their area-weighted place.
+        Lines within `SAME_LINE` are added together (a dd with equal couplings is 1:2:1). Of more
+        than `MAX_LINES`, the two closest neighbours are merged, again and again, at their
+        area-weighted place.
 
     Raises
     ------
     ValueError
-        If the kind is unknown, or the couplings are too few, too many, undefined, or not from 0 to `MAX_COUPLING` Hz.
+        If the kind is unknown, or the couplings are too few, too many, undefined, or not from 0 to
+        `MAX_COUPLING` Hz.
     """
     kind, couplings = normalised(kind), tuple(map(float, couplings))
     check_couplings(kind, couplings)
@@ -290,9 +300,10 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
 def _splitting(symbol: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the places, in couplings, and the area ratios of one splitting."""
     n_neighbours = PARTNERS[symbol]
-    return np.arange(n_neighbours + 1) - n_neighbours / 2, pascal_row(
-        n_neighbours
-    ) / 2**n_neighbours
+    return (
+        np.arange(n_neighbours + 1) - n_neighbours / 2,
+        pascal_row(n_neighbours) / 2**n_neighbours,
+    )
 
 
 def _lines(

@@ -25,7 +25,8 @@ PRESETS = {
         "Ten common metabolites with published chemical shifts, on 21 positions of 0.5 ppm.",
         None,
         MixtureConfig(concentration_low=0.5, concentration_high=2.0),
-        # Ethanol, glycine and lactate: two pairs share a position, and the shipped model names all three (a test sees to it).
+        # Ethanol, glycine and lactate: two pairs share a position, and the shipped model names all
+        # three (a test sees to it).
         first=12,
     ),
     "quick": Preset(
@@ -36,7 +37,8 @@ PRESETS = {
     ),
     "original": Preset(
         "Original (10 training mixtures)",
-        "The design document's data: ten random compounds, ten mixtures to train on and ten to test.",
+        "The design document's data: ten random compounds, ten mixtures to train on and ten to"
+        " test.",
         LibraryConfig(),
         MixtureConfig(),
         n_train=10,

@@ -1,6 +1,7 @@
 """Training runs on disk: one folder a run with its configuration, its history and its model.
 
-They live in `~/.nmrclassify/runs`, or in the folder `runs` below what the environment variable NMRCLASSIFY_HOME names.
+They live in `~/.nmrclassify/runs`, or in the folder `runs` below what the environment variable
+NMRCLASSIFY_HOME names.
 """
 
 import json
@@ -41,7 +42,10 @@ class Run:
     @property
     def title(self) -> str:
         """One line for a list."""
-        return f"{self.id[:15]} · {self.model} on {self.preset} · {self.steps:,} steps · {self.compound_accuracy:.0%} of compounds"
+        return (
+            f"{self.id[:15]} · {self.model} on {self.preset} · {self.steps:,} steps ·"
+            f" {self.compound_accuracy:.0%} of compounds"
+        )
 
 
 def home() -> Path:

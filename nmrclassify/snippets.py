@@ -37,7 +37,8 @@ class Recipe:
     labels, concentrations : ndarray or None
         Of a mixture of one's choice.
     foreign : int or None
-        Where a compound from outside the library is added: the number, from 0, of the stream that it is drawn from.
+        Where a compound from outside the library is added: the number, from 0, of the stream that
+        it is drawn from.
     truth : bool
         Whether the truth about the mixture is known, and can be set against the outputs.
     own_seed, own_mixture : int, MixtureConfig, or None
@@ -73,7 +74,8 @@ class Recipe:
     position: int = 0
 
 
-# What each page's main figure is, given `model`, `data`, `sample` and `plain`, the mixture before edits.
+# What each page's main figure is, given `model`, `data`, `sample` and `plain`, the mixture before
+# edits.
 _OVERVIEW = (
     (
         "from nmrclassify import figures",
@@ -83,7 +85,10 @@ _OVERVIEW = (
     (
         "given = answer(model, sample.areas)",
         "{truth}",
-        "figure = figures.overview(sample.areas, given, data.library.names, data.library.axis, Theme(), truth)",
+        (
+            "figure = figures.overview(sample.areas, given, data.library.names, data.library.axis,"
+            " Theme(), truth)"
+        ),
     ),
 )
 _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -93,7 +98,10 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pages/mixtures.py": (
         ("from nmrclassify import figures", "from nmrclassify.drawing import Theme"),
         (
-            'figure = figures.area_maps([("Mixture: 6 peaks x positions", sample.areas[None])], data.library.axis, Theme(), outputs=False)',
+            (
+                'figure = figures.area_maps([("Mixture: 6 peaks x positions", sample.areas[None])],'
+                " data.library.axis, Theme(), outputs=False)"
+            ),
         ),
     ),
     "pages/masks.py": (
@@ -104,8 +112,14 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             "given = answer(model, sample.areas)",
-            'figure = figures.mask_maps([("Masks the network estimated", given.masks)], data.library.axis, Theme(),',
-            "                           headings=figures.headings(given, data.library.names, None), indices=given.outputs)",
+            (
+                'figure = figures.mask_maps([("Masks the network estimated", given.masks)],'
+                " data.library.axis, Theme(),"
+            ),
+            (
+                "                           headings=figures.headings(given, data.library.names,"
+                " None), indices=given.outputs)"
+            ),
         ),
     ),
     "pages/separation.py": (
@@ -116,8 +130,14 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
         (
             "given = answer(model, sample.areas)",
-            'figure = figures.area_maps([("Separated by the network", given.multiplets)], data.library.axis, Theme(),',
-            "                           headings=figures.headings(given, data.library.names, None), indices=given.outputs)",
+            (
+                'figure = figures.area_maps([("Separated by the network", given.multiplets)],'
+                " data.library.axis, Theme(),"
+            ),
+            (
+                "                           headings=figures.headings(given, data.library.names,"
+                " None), indices=given.outputs)"
+            ),
         ),
     ),
     "pages/inside.py": (
@@ -125,7 +145,10 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "cell = inside.Cell(output={output}, filter={filter}, position={position})",
             "trace = inside.trace_cell(model, sample.areas, cell)",
-            "figure = inside_figures.cell_trace(trace, data.library.names, model.kind, data.library.axis, Theme())",
+            (
+                "figure = inside_figures.cell_trace(trace, data.library.names, model.kind,"
+                " data.library.axis, Theme())"
+            ),
         ),
     ),
     "pages/whatif.py": (
@@ -137,7 +160,10 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         (
             "found = contrast((model, plain.areas), (model, sample.areas))",
             "print(found.presence.round(3))  # before, after",
-            "figure = change_figures.multiplet_change(found, data.library.names, data.library.axis, Theme())",
+            (
+                "figure = change_figures.multiplet_change(found, data.library.names,"
+                " data.library.axis, Theme())"
+            ),
         ),
     ),
     "pages/evaluate.py": (
@@ -241,7 +267,10 @@ def compared(first: Recipe, second: Recipe) -> str:
             "(data, model_a, sample_a), (_, model_b, sample_b) = side_a(), side_b()",
             "found = contrast((model_a, sample_a.areas), (model_b, sample_b.areas))",
             "print(found.presence.round(3))  # A, B",
-            'figure = change_figures.multiplet_change(found, data.library.names, data.library.axis, Theme(), ("A", "B"))',
+            (
+                "figure = change_figures.multiplet_change(found, data.library.names,"
+                ' data.library.axis, Theme(), ("A", "B"))'
+            ),
             "figure.show()",
             "",
         ]
@@ -292,7 +321,8 @@ def _data(
             "from pathlib import Path",
         ]
         lines.append(
-            f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r}, {recipe.n_peaks})  # the page Mixtures offers it as CSV'
+            f'library = read_library(Path("library.csv").read_bytes(), {recipe.axis!r},'
+            f" {recipe.n_peaks})  # the page Mixtures offers it as CSV"
         )
         arguments.append("library=library")
     return [*lines, f"{name} = build({', '.join(arguments)})"], needed
@@ -315,7 +345,8 @@ def _model(recipe: Recipe) -> tuple[list[str], list[str]]:
             "from nmrclassify.checkpoints import load",
             "from nmrclassify.runs import find",
         ]
-    # All randomness is a function of seed and step, so training again gives the same weights, if it is on the same data.
+    # All randomness is a function of seed and step, so training again gives the same weights, if it
+    # is on the same data.
     seed = recipe.seed if recipe.own_seed is None else recipe.own_seed
     mixture = recipe.mixture if recipe.own_mixture is None else recipe.own_mixture
     data, lines, needed = "data", [], []
@@ -325,7 +356,11 @@ def _model(recipe: Recipe) -> tuple[list[str], list[str]]:
     return (
         [
             *lines,
-            f"trainer = Trainer({data}, TrainConfig({_changed(recipe.training, TrainConfig())}), seed={recipe.weights}, kind={recipe.kind!r})",
+            (
+                f"trainer = Trainer({data},"
+                f" TrainConfig({_changed(recipe.training, TrainConfig())}), seed={recipe.weights},"
+                f" kind={recipe.kind!r})"
+            ),
             f"for _ in range({recipe.step}):",
             "    trainer.advance()",
             "model = trainer.model",
@@ -338,8 +373,14 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
     needed = ["from nmrclassify.edits import Sample, apply, from_text"]
     if recipe.labels is not None:
         lines = [
-            f"labels, amounts = array({[recipe.labels.tolist()]}), array({[[round(float(c), 6) for c in recipe.concentrations]]}, dtype=float32)",
-            'mixtures = mix_at(data.library, labels, amounts, data.config, generator(data.seed, "view"))',
+            (
+                f"labels, amounts = array({[recipe.labels.tolist()]}),"
+                f" array({[[round(float(c), 6) for c in recipe.concentrations]]}, dtype=float32)"
+            ),
+            (
+                "mixtures = mix_at(data.library, labels, amounts, data.config, generator(data.seed,"
+                ' "view"))'
+            ),
             "plain = Sample.of(mixtures, 0)",
         ]
         needed += [
@@ -348,11 +389,13 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
         ]
     elif recipe.number is not None:
         lines = [
-            f"plain = Sample.of(data.test_mixtures(), {recipe.number - 1})  # test mixture {recipe.number}"
+            f"plain = Sample.of(data.test_mixtures(), {recipe.number - 1})  # test mixture"
+            f" {recipe.number}"
         ]
     else:
         lines = [
-            'plain = Sample(read_mixture(Path("mixture.csv").read_bytes(), data.library.axis, data.library.n_peaks))  # that you uploaded'
+            'plain = Sample(read_mixture(Path("mixture.csv").read_bytes(), data.library.axis,'
+            " data.library.n_peaks))  # that you uploaded"
         ]
         needed += ["from nmrclassify.tables import read_mixture", "from pathlib import Path"]
     if recipe.foreign is not None:
@@ -362,7 +405,10 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
             else f"data.test_mixtures()[{recipe.number - 1}:{recipe.number}]"
         )
         lines[-1:] = [
-            f'stranger = foreign_compounds(data.library, 1, generator(data.seed, "unknown", {recipe.foreign}))',
+            (
+                'stranger = foreign_compounds(data.library, 1, generator(data.seed, "unknown",'
+                f" {recipe.foreign}))"
+            ),
             f"plain = Sample.of(with_unknown({made}, stranger, ones(1)), 0)",
         ]
         needed += [

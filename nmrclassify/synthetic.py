@@ -1,9 +1,11 @@
 """Synthetic libraries at full scale, with the statistics of two real ones.
 
-GISSMO (1,325 compounds; Dashti et al. 2017, 2018) is half aromatic fragments; HMDB (847 metabolites; Wishart et al.) is
-mostly aliphatic and has many unresolved multiplets. Multiplets, kinds, protons, shifts and couplings follow the measured
-marginal distributions. What ties them together within a compound is a simple model: aromatic and aliphatic shifts
-cluster, CH3 groups stand upfield as s, d or t, neighbours share a coupling, and large couplings sit where CH2 pairs are.
+GISSMO (1,325 compounds; Dashti et al. 2017, 2018) is half aromatic fragments; HMDB (847
+metabolites; Wishart et al.) is mostly aliphatic and has many unresolved multiplets. Multiplets,
+kinds, protons, shifts and couplings follow the measured marginal distributions. What ties them
+together within a compound is a simple model: aromatic and aliphatic shifts cluster, CH3 groups
+stand upfield as s, d or t, neighbours share a coupling, and large couplings sit where CH2 pairs
+are.
 """
 
 from dataclasses import dataclass
@@ -65,7 +67,8 @@ RARE = {"ddt": 0.35, "quint": 0.15, "sept": 0.15, "dq": 0.15, "sext": 0.1, "tt":
 PROTONS = {1: 0.6, 2: 0.25, 3: 0.1, 6: 0.05}  # 6 stands for all above 3
 MANY = {4: 0.55, 6: 0.33, 9: 0.12}
 
-# What tends to go with what, before it is fitted to the shares above. Rounded from GISSMO, where each row adds up to 1.
+# What tends to go with what, before it is fitted to the shares above. Rounded from GISSMO, where
+# each row adds up to 1.
 _EDGES = (2.0, 3.0, 4.0, AROMATIC)
 _PROTONS_AT = np.array(  # region x protons
     [
@@ -287,7 +290,8 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
     Returns
     -------
     Compounds
-        Named "compound 1", "compound 2", ...; no two are alike on `FULL_AXIS` at .01 ppm: those that are, are drawn again.
+        Named "compound 1", "compound 2", ...; no two are alike on `FULL_AXIS` at .01 ppm: those
+        that are, are drawn again.
 
     Raises
     ------
@@ -314,8 +318,8 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
         if not len(missing):
             return compounds
     raise ValueError(
-        f"found only {config.n_compounds - len(missing)} compounds that can be told apart of the {config.n_compounds} asked for; "
-        "ask for fewer"
+        f"found only {config.n_compounds - len(missing)} compounds that can be told apart of the"
+        f" {config.n_compounds} asked for; ask for fewer"
     )
 
 
@@ -386,7 +390,8 @@ def _shifts(
     aromatic = (
         rng.random(len(compound)) < rng.beta(1.4 * (1 - aliphatic), 1.4 * aliphatic, n)[compound]
     )
-    # A common part moves the multiplets of a compound, and of one region, together; each alone stays uniform.
+    # A common part moves the multiplets of a compound, and of one region, together; each alone
+    # stays uniform.
     common = rng.standard_normal((2, n))[aromatic.astype(int), compound]
     share = ndtr(np.sqrt(0.35) * common + np.sqrt(0.65) * rng.standard_normal(len(compound)))
     return _quantile(
@@ -464,7 +469,8 @@ def _couplings(
         usual += values
         slots.append(own)
     order = np.argsort(np.array(usual) * np.exp(0.3 * rng.standard_normal(len(usual))))
-    # A shared value counts as often as it is used, or the large ones, which are shared more often, would be too many.
+    # A shared value counts as often as it is used, or the large ones, which are shared more often,
+    # would be too many.
     uses = np.bincount([slot for own in slots for slot in own], minlength=len(usual))[order]
     given = np.empty(len(usual))
     given[order] = _quantile(

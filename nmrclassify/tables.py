@@ -45,14 +45,16 @@ def _read(content: bytes | str) -> pd.DataFrame:
         raise TableError("the file holds binary data; expected a CSV table")
     text = text.lstrip("\r\n")
     try:
-        # From the text itself: pandas would silently rename the second of two equal columns. A quoted name may hold a line's
-        # end, so that the first line is not the header; pandas takes quadratic time over many columns.
+        # From the text itself: pandas would silently rename the second of two equal columns. A
+        # quoted name may hold a line's end, so that the first line is not the header; pandas takes
+        # quadratic time over many columns.
         names = [
             name.strip().lower() for name in next(csv.reader(io.StringIO(text, newline="")), [])
         ]
         if len(names) > MAX_COLUMNS:
             raise TableError(
-                f"the table has more than {MAX_COLUMNS} columns; keep those that are needed, see the template"
+                f"the table has more than {MAX_COLUMNS} columns; keep those that are needed, see"
+                " the template"
             )
         # Cells stay text, so that a message can quote what was written.
         table = pd.read_csv(
@@ -66,7 +68,8 @@ def _read(content: bytes | str) -> pd.DataFrame:
         raise
     except (ValueError, csv.Error, pd.errors.ParserError) as error:
         raise TableError(
-            f"the file is not a CSV table ({str(error).strip().splitlines()[-1]}); compare it with the template"
+            f"the file is not a CSV table ({str(error).strip().splitlines()[-1]}); compare it with"
+            " the template"
         ) from None
     if len(table) > MAX_ROWS:
         raise TableError(f"the table has more than {MAX_ROWS:,} rows; split it")
@@ -98,7 +101,8 @@ def _areas(table: pd.DataFrame, axis: Axis, n_peaks: int) -> list[tuple[int, np.
     places = [column for column in ("ppm", "position") if column in table]
     if not places:
         raise TableError(
-            f"column {axis.unit!r} is missing; the table has {', '.join(map(repr, table.columns)) or 'no columns'}"
+            f"column {axis.unit!r} is missing; the table has"
+            f" {', '.join(map(repr, table.columns)) or 'no columns'}"
         )
     if places[0] == "ppm" and axis.unit != "ppm":
         raise TableError(
@@ -109,7 +113,8 @@ def _areas(table: pd.DataFrame, axis: Axis, n_peaks: int) -> list[tuple[int, np.
     by_peaks = all(column in table for column in peaks)
     if not by_peaks and not ("multiplicity" in table and size):
         raise TableError(
-            f"columns 'multiplicity' and 'area', or {peaks[0]!r} to {peaks[-1]!r}, are missing; the table has {', '.join(map(repr, table.columns))}"
+            f"columns 'multiplicity' and 'area', or {peaks[0]!r} to {peaks[-1]!r}, are missing; the"
+            f" table has {', '.join(map(repr, table.columns))}"
         )
     rows = []
     for number, row in zip(table.index, table.to_dict("records")):
@@ -188,12 +193,14 @@ def read_library(content: bytes | str, axis: Axis, n_peaks: int) -> Library:
     table = _read(content)
     if "compound" not in table:
         raise TableError(
-            f"column 'compound' is missing; the table has {', '.join(map(repr, table.columns)) or 'no columns'}"
+            "column 'compound' is missing; the table has"
+            f" {', '.join(map(repr, table.columns)) or 'no columns'}"
         )
     for number, name in table["compound"].items():
         if not 1 <= len(name) <= MAX_NAME:
             raise TableError(
-                f"row {number}, column 'compound': {name[:20]!r} is not a name of 1 to {MAX_NAME} characters"
+                f"row {number}, column 'compound': {name[:20]!r} is not a name of 1 to {MAX_NAME}"
+                " characters"
             )
     names = list(dict.fromkeys(table["compound"]))
     if not 1 <= len(names) <= 64:

@@ -22,7 +22,8 @@ FILE = "timeline.safetensors"
 class Timeline:
     """Weights at up to `max_frames` steps of a training, close together early, when most is learnt, and wider later.
 
-    A frame holds what training changes, exactly, in one vector. What stays as it was, as a library, is kept once.
+    A frame holds what training changes, exactly, in one vector. What stays as it was, as a library,
+    is kept once.
 
     Parameters
     ----------
@@ -146,7 +147,8 @@ def load(path: Path, model: Network) -> Timeline:
     )
     if not rising or not 1 <= len(steps) <= MAX_FRAMES:
         raise ValueError(
-            f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole numbers: train again"
+            f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole"
+            " numbers: train again"
         )
     if (
         frames.dtype != torch.float32
@@ -154,7 +156,8 @@ def load(path: Path, model: Network) -> Timeline:
         or not frames.isfinite().all()
     ):
         raise ValueError(
-            f"the weights of this run's steps have shape {tuple(frames.shape)}; expected ({len(steps)}, {size}) numbers: train again"
+            f"the weights of this run's steps have shape {tuple(frames.shape)}; expected"
+            f" ({len(steps)}, {size}) numbers: train again"
         )
     timeline._frames = tuple(zip(steps, frames))
     return timeline

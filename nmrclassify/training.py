@@ -49,7 +49,8 @@ class TrainConfig:
         1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss"
     )
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
-    # Augmentation widens the training mixtures only: with their few compositions alone the network learns them by heart.
+    # Augmentation widens the training mixtures only: with their few compositions alone the network
+    # learns them by heart.
     concentration_spread: float = bounded(
         1.5, 1.0, 10.0, "training concentrations are drawn this many times lower or higher"
     )
@@ -86,7 +87,8 @@ class TrainConfig:
     def augmented(self, dataset: Dataset, any_number: bool = False) -> Augmentation:
         """Return how training mixtures are made: the data set's own way, widened; `any_number` frees their number of compounds."""
         areas = dataset.library.areas.sum(axis=1)
-        # Where queries count portions of one compound, its amount is what tells them: it has to stay what it is.
+        # Where queries count portions of one compound, its amount is what tells them: it has to
+        # stay what it is.
         counts_portions = any_number and dataset.config.repetition
         own, spread = dataset.config, 1.0 if counts_portions else self.concentration_spread
         mixing = replace(
@@ -114,7 +116,8 @@ class TrainConfig:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
 
 
-# 1,000 epochs over the original preset's 10 mixtures, one a step: the design document's three optimisers.
+# 1,000 epochs over the original preset's 10 mixtures, one a step: the design document's three
+# optimisers.
 _ORIGINAL = TrainConfig(
     "sgd",
     1e-2,
@@ -147,7 +150,8 @@ RECIPES = {
     "long": TrainConfig(
         learning_rate=1e-2, steps=3000, concentration_spread=1.0, repeats=0.4, added_noise=0.02
     ),
-    # Queries need no few compositions to be stretched: theirs are drawn anew. Each mixture has its own share of trouble.
+    # Queries need no few compositions to be stretched: theirs are drawn anew. Each mixture has its
+    # own share of trouble.
     "queries": _QUERIES,
     # Made the shipped model.
     "thorough": replace(_QUERIES, steps=3000),
@@ -209,7 +213,8 @@ _INITIALISING = threading.Lock()
 def set_threads() -> None:
     """Use one thread, or as many as the environment variable NMRCLASSIFY_THREADS says.
 
-    The operations are so small that sharing them out costs more than it brings: two threads train three times slower.
+    The operations are so small that sharing them out costs more than it brings: two threads train
+    three times slower.
     """
     torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
 
@@ -232,7 +237,8 @@ def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
             areas.shape[1],
             config.n_sources if config.repetition else 1,
         )
-    # Initialisation draws from torch's generator, which all threads share: one at a time, and put back as it was.
+    # Initialisation draws from torch's generator, which all threads share: one at a time, and put
+    # back as it was.
     with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
         model = MODELS[kind](sizes)

@@ -13,7 +13,8 @@ axis, names = view.library.axis, view.library.names
 
 st.title("Compare")
 st.markdown(
-    "**A** is what the sidebar says. **B** is another model, the same one at another step, or the same mixture made with more noise or jitter."
+    "**A** is what the sidebar says. **B** is another model, the same one at another step, or the"
+    " same mixture made with more noise or jitter."
 )
 views.mixture_heading(view)
 other = other_side.choose(view)
@@ -54,7 +55,8 @@ comparable = same_filters(view.checkpoint, other.checkpoint)
 st.subheader("Masks")
 if found.masks is None:
     st.info(
-        "The two networks have different numbers of filters, so their masks cannot stand in one picture."
+        "The two networks have different numbers of filters, so their masks cannot stand in one"
+        " picture."
     )
 else:
     charts.chart(
@@ -66,8 +68,11 @@ else:
     st.caption(
         "Filters stand in the same order above each other. Click a cell: it is framed in all maps."
         if comparable
-        else "These two networks started from other weights, or learnt from other data: filter 5 of A is not filter 5 of B. So no difference is "
-        "drawn; compare what the masks let through, below."
+        else (
+            "These two networks started from other weights, or learnt from other data: filter 5 of"
+            " A is not filter 5 of B. So no difference is drawn; compare what the masks let"
+            " through, below."
+        )
     )
 st.subheader("Separated multiplets")
 charts.chart(
@@ -88,6 +93,7 @@ if any(histories):
 without = [letter for letter, history in zip("AB", histories) if not history]
 if without:
     st.caption(
-        f"No curves were kept of {' and '.join(without)}: only trainings of this visit and runs have them."
+        f"No curves were kept of {' and '.join(without)}: only trainings of this visit and runs"
+        " have them."
     )
 take.program(compared(view.recipe, other.recipe))

@@ -11,18 +11,20 @@ names = view.library.names
 
 st.title("Evaluate")
 st.markdown(
-    f"**{view.model_name}** on all {len(view.dataset.test)} compositions kept for the test. No figure is averaged over training; "
-    "the grey ranges are 95 % intervals."
+    f"**{view.model_name}** on all {len(view.dataset.test)} compositions kept for the test. No"
+    " figure is averaged over training; the grey ranges are 95 % intervals."
 )
 if not view.checkpoint.step:
     st.info(
-        "This network is untrained, so these are the figures of guessing. Train it on the page *Train or load*."
+        "This network is untrained, so these are the figures of guessing. Train it on the page"
+        " *Train or load*."
     )
 mixtures = view.dataset.test_mixtures()
 seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
 if seen:
     st.warning(
-        f"{seen} of these compositions were, or may have come up, in this model's training: it was made with another split. Choose its seed."
+        f"{seen} of these compositions were, or may have come up, in this model's training: it was"
+        " made with another split. Choose its seed."
     )
 result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
 summary = result.summary()
@@ -85,7 +87,10 @@ wrong = int(counts.sum() - counts.trace())
 labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
     figures.confusion(counts, labels, view.theme),
-    alt=f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right, {wrong} mistaken",
+    alt=(
+        f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right,"
+        f" {wrong} mistaken"
+    ),
     key="confusion",
 )
 
@@ -102,18 +107,23 @@ with left:
     charts.chart(
         curves.reliability_diagram(bins, view.theme),
         key="reliability",
-        alt=f"Reliability diagram: expected calibration error {bins.expected_calibration_error:.3f} over {bins.n.sum()} statements",
+        alt=(
+            f"Reliability diagram: expected calibration error {bins.expected_calibration_error:.3f}"
+            f" over {bins.n.sum()} statements"
+        ),
     )
     st.caption(
-        f"Of all it calls 80 % likely, 80 % should be true: on the diagonal. **Expected calibration error "
-        f"{bins.expected_calibration_error:.3f}** over {bins.n.sum()} statements. The temperature that divides the logits, "
-        f"{float(view.checkpoint.model.temperature):.2f}, was fitted on {len(view.checkpoint.dataset.validation)} compositions kept for validation. "
-        "Raise noise or shift jitter in the sidebar to see it tested where mistakes happen."
+        "Of all it calls 80 % likely, 80 % should be true: on the diagonal. **Expected calibration"
+        f" error {bins.expected_calibration_error:.3f}** over {bins.n.sum()} statements. The"
+        f" temperature that divides the logits, {float(view.checkpoint.model.temperature):.2f}, was"
+        f" fitted on {len(view.checkpoint.dataset.validation)} compositions kept for validation."
+        " Raise noise or shift jitter in the sidebar to see it tested where mistakes happen."
     )
 with right:
     if result.unknown is None:
         st.info(
-            "Slots have no output for what is not in the library: a foreign compound is always called by a name that it has not."
+            "Slots have no output for what is not in the library: a foreign compound is always"
+            " called by a name that it has not."
         )
     else:
         scores, foreign = evaluation.unknown_scores(view.checkpoint.model, view.dataset)
@@ -125,6 +135,7 @@ with right:
             + ", ".join(f"{k} {v.area:.3f}" for k, v in found.items()),
         )
         st.caption(
-            f"{len(foreign)} mixtures of the test compositions, every other one with a compound that is not in the library. *Something unknown* "
-            "is the network's own output for it; *residual* is the share of the mixture that its compounds do not explain."
+            f"{len(foreign)} mixtures of the test compositions, every other one with a compound"
+            " that is not in the library. *Something unknown* is the network's own output for it;"
+            " *residual* is the share of the mixture that its compounds do not explain."
         )

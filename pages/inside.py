@@ -10,8 +10,8 @@ model, axis, cell = view.checkpoint.model, view.library.axis, view.some_cell
 
 st.title("Look inside")
 st.markdown(
-    "Everything between the mixture and the name of a compound, as numbers that you can follow. **Click any cell of any map**, on this page or "
-    "another, or choose it here."
+    "Everything between the mixture and the name of a compound, as numbers that you can follow."
+    " **Click any cell of any map**, on this page or another, or choose it here."
 )
 views.mixture_heading(view)
 inspector.choose(view)
@@ -24,11 +24,15 @@ encoder, decoder = inside.filters(model)
 charts.chart(
     inside_figures.filter_grid(encoder, decoder, view.theme, cell.filter),
     key="filters",
-    alt=f"Weights of the {len(encoder)} filters of encoder and decoder as patterns of {encoder.shape[1]} peaks by 3 positions; filter {cell.filter} is framed",
+    alt=(
+        f"Weights of the {len(encoder)} filters of encoder and decoder as patterns of"
+        f" {encoder.shape[1]} peaks by 3 positions; filter {cell.filter} is framed"
+    ),
 )
 st.caption(
-    f"Each little picture is one of {len(encoder)} filters: its rows are the {encoder.shape[1]} peaks of a multiplet, its columns three positions, the larger shift left. "
-    "Blue answers to area, orange against it. "
+    f"Each little picture is one of {len(encoder)} filters: its rows are the {encoder.shape[1]}"
+    " peaks of a multiplet, its columns three positions, the larger shift left. Blue answers to"
+    " area, orange against it. "
     + ("" if view.checkpoint.step else "They are random: this network is untrained. ")
     + "Click a filter to follow it."
 )
@@ -50,10 +54,14 @@ found = inside.activations(model, view.areas)
 charts.chart(
     inside_figures.activation_maps(found, axis, view.theme, cell.position, which == "skip"),
     key="blocks",
-    alt=f"Activations of {len(found.dilations)} dilated blocks, {found.skip.shape[1]} channels by {axis.n_positions} positions each",
+    alt=(
+        f"Activations of {len(found.dilations)} dilated blocks, {found.skip.shape[1]} channels by"
+        f" {axis.n_positions} positions each"
+    ),
 )
 st.caption(
-    "Each map is a block, channels x positions. A block mixes a position with two others, as far away as its dilation says, and with all positions a little, through its norms."
+    "Each map is a block, channels x positions. A block mixes a position with two others, as far"
+    " away as its dilation says, and with all positions a little, through its norms."
 )
 
 st.subheader("All its weights")
@@ -85,11 +93,14 @@ leaks = " and ".join(
 charts.chart(
     inside_figures.receptive_field(field, axis, view.theme),
     key="receptive field",
-    alt=f"Gradient of every stage at position {cell.position} with respect to the mixture, and the reach of its convolutions; "
-    f"outside the reach lie {leaks}",
+    alt=(
+        f"Gradient of every stage at position {cell.position} with respect to the mixture, and the"
+        f" reach of its convolutions; outside the reach lie {leaks}"
+    ),
 )
 st.caption(
-    f"Colour: the gradient of each stage at position {cell.position} with respect to the mixture at each position, measured here. Orange frame: what the "
-    f"convolutions alone can bring in, up to {model.config.receptive_field + 2} positions by count of kernels and dilations. What lies outside of it, {leaks}, "
-    "comes through the norms, which average over the whole axis."
+    f"Colour: the gradient of each stage at position {cell.position} with respect to the mixture at"
+    " each position, measured here. Orange frame: what the convolutions alone can bring in, up to"
+    f" {model.config.receptive_field + 2} positions by count of kernels and dilations. What lies"
+    f" outside of it, {leaks}, comes through the norms, which average over the whole axis."
 )

@@ -10,8 +10,9 @@ done = st.session_state.get("lessons done", set())
 
 st.title("Lessons")
 st.markdown(
-    f"{len(LESSONS)} lessons of a few steps each. A step opens a page of the app in the state that it speaks of, asks a question, and computes "
-    "the answer in front of you. **Alt+N** is the next step, **Alt+B** the one before, **Alt+A** reveals the answer."
+    f"{len(LESSONS)} lessons of a few steps each. A step opens a page of the app in the state that"
+    " it speaks of, asks a question, and computes the answer in front of you. **Alt+N** is the"
+    " next step, **Alt+B** the one before, **Alt+A** reveals the answer."
 )
 if done:
     st.progress(len(done) / len(LESSONS), text=f"{len(done)} of {len(LESSONS)} done in this visit")

@@ -11,9 +11,10 @@ given, truth, axis = view.answer, view.truth, view.library.axis
 
 st.title("Masks")
 st.markdown(
-    "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the same shape, from 0 (blocks) "
-    "to 1 (lets through). Beside it stands the **ideal ratio mask**: how the true sources would share each cell of the encoding. "
-    "**Click any cell** to follow it from the mixture to the class."
+    "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the"
+    " same shape, from 0 (blocks) to 1 (lets through). Beside it stands the **ideal ratio mask**:"
+    " how the true sources would share each cell of the encoding. **Click any cell** to follow it"
+    " from the mixture to the class."
 )
 views.mixture_heading(view)
 left, right = st.columns(2)
@@ -54,7 +55,10 @@ charts.chart(
     figures.mask_maps(
         rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell
     ),
-    alt=f"Masks, ideal ratio masks and masked encodings of each output. {figures.alt_text(given, view.library.names)}",
+    alt=(
+        "Masks, ideal ratio masks and masked encodings of each output."
+        f" {figures.alt_text(given, view.library.names)}"
+    ),
     key="masks",
 )
 if truth is not None:
@@ -62,9 +66,10 @@ if truth is not None:
     error = np.abs(given.masks - ideal)[:, loud].mean(axis=1)
     words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
     st.caption(
-        f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is the same, 1 the opposite). The network "
-        "is never shown the ideal masks. Its decoder learns along with it, so quite different masks can separate well: what counts "
-        "is on the page *Separation and classes*."
+        f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is the"
+        " same, 1 the opposite). The network is never shown the ideal masks. Its decoder learns"
+        " along with it, so quite different masks can separate well: what counts is on the page"
+        " *Separation and classes*."
     )
 
 left, right = st.columns([1, 2])
@@ -95,8 +100,9 @@ with right:
         key="sum",
     )
 st.caption(
-    "Sum of the masks: ideal masks add up to 1 in each cell. The network's need not, because its decoder learns the scale as well; "
-    "above 1 a cell is used more than once. Second-highest mask: near 1 where at least two outputs claim the same cell."
+    "Sum of the masks: ideal masks add up to 1 in each cell. The network's need not, because its"
+    " decoder learns the scale as well; above 1 a cell is used more than once. Second-highest mask:"
+    " near 1 where at least two outputs claim the same cell."
 )
 
 st.subheader("Who owns which position?")

@@ -12,8 +12,9 @@ library, dataset, axis = view.library, view.dataset, view.library.axis
 
 st.title("Mixtures")
 st.markdown(
-    "A **pure compound** is a pattern of multiplets along the axis. A **mixture** is the sum of several, so where two "
-    "compounds meet their areas add up. Choose the compounds in the sidebar under *Mixture*."
+    "A **pure compound** is a pattern of multiplets along the axis. A **mixture** is the sum of"
+    " several, so where two compounds meet their areas add up. Choose the compounds in the sidebar"
+    " under *Mixture*."
 )
 views.mixture_heading(view)
 
@@ -22,13 +23,16 @@ total = f"{view.areas.sum():.3g}"
 st.subheader("The mixture as a spectrum")
 charts.chart(
     figures.line_spectrum(view.areas, axis, view.theme, view.parts, names or ("mixture",)),
-    alt=f"Line spectrum of the mixture, total area {total}, coloured by source: {listing(list(names)) if names else 'not known'}",
+    alt=(
+        f"Line spectrum of the mixture, total area {total}, coloured by source:"
+        f" {listing(list(names)) if names else 'not known'}"
+    ),
     key="spectrum",
 )
 st.caption(
-    "Each multiplet stands in the middle of its position as up to six sticks; their spacing is for reading, not a coupling. Colours "
-    "tell which compound an area comes from. "
-    "The network gets the heights only, not the colours."
+    "Each multiplet stands in the middle of its position as up to six sticks; their spacing is for"
+    " reading, not a coupling. Colours tell which compound an area comes from. The network gets the"
+    " heights only, not the colours."
     + (
         " Noise is in the map below, not in the sticks."
         if dataset.config.noise or any(edit.word == "noise" for edit in view.edits)
@@ -44,7 +48,10 @@ charts.chart(
         outputs=False,
         cell=view.cell,
     ),
-    alt=f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total area {total}",
+    alt=(
+        f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total"
+        f" area {total}"
+    ),
     key="mixture map",
 )
 if view.parts is not None and len(view.parts):
@@ -75,8 +82,9 @@ charts.chart(
     key="library",
 )
 st.caption(
-    f"{library.n_compounds} compounds. A compound fills {library.occupancy.mean():.0%} of the positions on average. "
-    f"{len(dataset.train)} compositions are for training, {len(dataset.test)} are kept for the test; none is in both."
+    f"{library.n_compounds} compounds. A compound fills {library.occupancy.mean():.0%} of the"
+    f" positions on average. {len(dataset.train)} compositions are for training,"
+    f" {len(dataset.test)} are kept for the test; none is in both."
 )
 if dataset.preset == "metabolites":
     with st.expander("Chemical shifts and their references", icon=":material/menu_book:"):

@@ -11,8 +11,8 @@ library, axis = view.library, view.library.axis
 
 st.title("Quiz: you against the network")
 st.markdown(
-    "Below are a mixture and the library of all pure compounds. **Which of them are in it?** Find a multiplet that only one compound has, then see what "
-    "is left."
+    "Below are a mixture and the library of all pure compounds. **Which of them are in it?** Find a"
+    " multiplet that only one compound has, then see what is left."
 )
 number = quiz.round_number()
 asked = quiz.asked(view, number)
@@ -22,11 +22,15 @@ charts.chart(
         asked.areas, library, view.theme, None if view.cell is None else view.cell.position
     ),
     key="mixture",
-    alt=f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the library: {quiz.library_in_words(library)}",
+    alt=(
+        f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the"
+        f" library: {quiz.library_in_words(library)}"
+    ),
 )
 st.caption(
-    "Above, each column is a multiplet and its rows are the peaks: one is a singlet, two a doublet. Below, each row is one compound, and the colour is the area "
-    "of all its peaks there. Amounts vary, so that brightness alone does not tell. Click a column to frame it in both."
+    "Above, each column is a multiplet and its rows are the peaks: one is a singlet, two a doublet."
+    " Below, each row is one compound, and the colour is the area of all its peaks there. Amounts"
+    " vary, so that brightness alone does not tell. Click a column to frame it in both."
 )
 
 given = quiz.ask(asked)

@@ -9,9 +9,9 @@ with workspace.frame("pages/scale.py") as opened:
 
 st.title("Full scale")
 st.markdown(
-    "Grey: the spectrum of a mixture, dozens of compounds on top of each other. **Orange: one compound that the network "
-    "has taken out of it**, by a mask over the peaks; it is told neither what is in the mixture nor how much, only "
-    "the library of what could be."
+    "Grey: the spectrum of a mixture, dozens of compounds on top of each other. **Orange: one"
+    " compound that the network has taken out of it**, by a mask over the peaks; it is told neither"
+    " what is in the mixture nor how much, only the library of what could be."
 )
 case = scale.case_of(wish)
 compound = scale_views.heading(case, wish.seed)

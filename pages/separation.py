@@ -44,11 +44,15 @@ if truth is not None:
         key="residual",
     )
     gains = ", ".join(
-        f"output {i + 1} {gain:+.1f} dB"
-        if np.isfinite(gain)
-        else f"output {i + 1} none, it was alone in the mixture"
-        if truth.sources[i].any()
-        else f"output {i + 1} none, its compound is not in the mixture"
+        (
+            f"output {i + 1} {gain:+.1f} dB"
+            if np.isfinite(gain)
+            else (
+                f"output {i + 1} none, it was alone in the mixture"
+                if truth.sources[i].any()
+                else f"output {i + 1} none, its compound is not in the mixture"
+            )
+        )
         for i, gain in enumerate(truth.si_sdr_improvement)
     )
     st.caption(
@@ -83,16 +87,19 @@ if given.kind == "queries":
         },
     )
     st.caption(
-        "Each compound of the library has its own output, so nothing has to be matched. Amounts are concentrations, 1 as in the library; "
-        "a count tells portions of one compound apart only where the data allow the same compound twice."
+        "Each compound of the library has its own output, so nothing has to be matched. Amounts are"
+        " concentrations, 1 as in the library; a count tells portions of one compound apart only"
+        " where the data allow the same compound twice."
     )
 elif truth is not None:
     weight = view.checkpoint.training.reconstruction_weight
     st.subheader("How outputs are matched to sources")
     st.markdown(
-        "The outputs have no order of their own. Each pairing of an output with a source has a **cost**: cross entropy of the class "
-        f"(first number of the sum) plus {weight:g} times the relative squared error of the multiplets (second). The frames mark the pairing that counts, with as many right names as "
-        "can be and then the lowest sum; training takes the lowest sum."
+        "The outputs have no order of their own. Each pairing of an output with a source has a"
+        f" **cost**: cross entropy of the class (first number of the sum) plus {weight:g} times the"
+        " relative squared error of the multiplets (second). The frames mark the pairing that"
+        " counts, with as many right names as can be and then the lowest sum; training takes the"
+        " lowest sum."
     )
     called = class_names(given.kind, names)
     sources = [called[k] for k in view.labels]

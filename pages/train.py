@@ -12,9 +12,10 @@ names, axis = view.library.names, view.library.axis
 
 st.title("Train or load")
 st.markdown(
-    f"Training shows the network mixtures of **{len(view.dataset.train)} compositions** of the data chosen in the sidebar and, where the "
-    "recipe remixes, of compounds drawn anew. "
-    f"The curves on the right of the pair are measured on **{len(view.dataset.test)} others** that it never trains on."
+    f"Training shows the network mixtures of **{len(view.dataset.train)} compositions** of the data"
+    " chosen in the sidebar and, where the recipe remixes, of compounds drawn anew. The curves on"
+    f" the right of the pair are measured on **{len(view.dataset.test)} others** that it never"
+    " trains on."
 )
 controls.training_settings(view)
 box = training_box()
@@ -67,7 +68,10 @@ def live_pictures() -> None:
             view.theme,
             truth,
         ),
-        alt=f"Masks and separated multiplets at step {snapshot.step}. {figures.alt_text(snapshot.pinned, data.library.names)}",
+        alt=(
+            f"Masks and separated multiplets at step {snapshot.step}."
+            f" {figures.alt_text(snapshot.pinned, data.library.names)}"
+        ),
         key="pinned",
         follow=False,
     )
@@ -75,7 +79,8 @@ def live_pictures() -> None:
 
 if box.job is None:
     st.info(
-        "Nothing is being trained in this visit. Press *Start*; the curves and the masks appear here."
+        "Nothing is being trained in this visit. Press *Start*; the curves and the masks appear"
+        " here."
     )
 else:
     active = box.job.active

@@ -9,8 +9,9 @@ view = workspace.setup("pages/travel.py", slider=False)
 
 st.title("Time travel")
 st.markdown(
-    "A training keeps its weights at some of its steps, close together at first, when most is learnt. Move through them: masks, separated "
-    "multiplets and classes are computed anew from the weights of each step. The step stays when you go to another page."
+    "A training keeps its weights at some of its steps, close together at first, when most is"
+    " learnt. Move through them: masks, separated multiplets and classes are computed anew from the"
+    " weights of each step. The step stays when you go to another page."
 )
 views.mixture_heading(view)
 job = training_box().job

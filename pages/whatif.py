@@ -14,7 +14,8 @@ chosen = min(link.get("position", editor.usual_position(view)), axis.n_positions
 
 st.title("What if?")
 st.markdown(
-    "Change the mixture, and everything after it follows: the masks, the separated multiplets, the classes. What was stays beside it."
+    "Change the mixture, and everything after it follows: the masks, the separated multiplets, the"
+    " classes. What was stays beside it."
 )
 views.mixture_heading(view)
 editor.history(view)
@@ -26,7 +27,10 @@ with left:
             view.plain.areas, view.areas, axis, view.theme, position=chosen
         ),
         key="mixture",
-        alt=f"The mixture before and after {len(view.edits)} edits, and the difference; click a position to edit it",
+        alt=(
+            f"The mixture before and after {len(view.edits)} edits, and the difference; click a"
+            " position to edit it"
+        ),
     )
 with right:
     editor.at_position(view)
@@ -49,7 +53,8 @@ if view.edits:
     change = found.presence[1] - found.presence[0]
     k = int(np.abs(change).argmax())
     st.markdown(
-        f"{verdict(view.answer, names, view.truth)} The largest change: **{called[k]}**, from {found.presence[0, k]:.1%} to {found.presence[1, k]:.1%}."
+        f"{verdict(view.answer, names, view.truth)} The largest change: **{called[k]}**, from"
+        f" {found.presence[0, k]:.1%} to {found.presence[1, k]:.1%}."
     )
 else:
     st.markdown(verdict(view.answer, names, view.truth))
@@ -66,17 +71,23 @@ worth = occlude(model, view.areas)
 charts.chart(
     change_figures.occlusion_map(worth, called, axis, view.theme, chosen),
     key="occlusion",
-    alt=f"Fall of each class's probability when one of {len(worth.positions)} filled positions is emptied; the largest is {np.nanmax(worth.fall):.0%}",
+    alt=(
+        f"Fall of each class's probability when one of {len(worth.positions)} filled positions is"
+        f" emptied; the largest is {np.nanmax(worth.fall):.0%}"
+    ),
 )
 st.caption(
-    f"Each of the {len(worth.positions)} filled positions is emptied by itself, and the network asked again. Blue: without it, this compound would be less likely. "
-    "Orange: it is in the way, and without it the compound would be more likely. Click a column, and *Remove it* takes that multiplet away for good."
+    f"Each of the {len(worth.positions)} filled positions is emptied by itself, and the network"
+    " asked again. Blue: without it, this compound would be less likely. Orange: it is in the way,"
+    " and without it the compound would be more likely. Click a column, and *Remove it* takes that"
+    " multiplet away for good."
 )
 
 st.subheader("Masks and separated multiplets, before and after")
 if not view.edits:
     st.info(
-        "Nothing is edited yet. After the first edit, the masks and multiplets before and after it stand here, with their difference."
+        "Nothing is edited yet. After the first edit, the masks and multiplets before and after it"
+        " stand here, with their difference."
     )
     st.stop()
 charts.chart(

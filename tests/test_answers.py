@@ -262,8 +262,8 @@ def test_a_verdict_on_queries_that_are_all_right(pair):
 def test_a_verdict_on_queries_names_what_was_missed(pair):
     text, given, truth = judged({2: 2}, pair[0])
     assert (
-        text
-        == "2 of 3 right: it hears 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was missed (4.0 %)."
+        text == "2 of 3 right: it hears 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was"
+        " missed (4.0 %)."
     )
     assert not all_right(given, truth)
     text, given, truth = judged({}, pair[0])
@@ -276,7 +276,8 @@ def test_a_verdict_on_queries_names_what_was_missed(pair):
 def test_a_verdict_on_queries_names_what_is_not_in_it(pair):
     text, _, truth = judged({2: 2, 7: 1, 4: 1}, pair[0])
     assert text.startswith(
-        "3 of 3 right: it hears 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4 (93.0 %)."
+        "3 of 3 right: it hears 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4"
+        " (93.0 %)."
     )
     assert text.endswith("Wrong: compound 4 is not in it.") and truth.right.tolist() == [
         True,
@@ -335,7 +336,10 @@ def test_a_mixture_of_something_unknown_alone_has_a_whole_sentence(pair):
 def test_a_verdict_without_the_truth(pair):
     given = told({7: 1, 2: 2}, pair[0], unknown=0.7)
     names = build("quick", 3).library.names
-    text = "The network hears compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown (70.0 %). The truth about this mixture is not known."
+    text = (
+        "The network hears compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown (70.0"
+        " %). The truth about this mixture is not known."
+    )
     assert verdict(given, names) == text
 
 

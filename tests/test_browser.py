@@ -199,7 +199,8 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     settled(page)
     assert shown_range(page, 0) == [4.0, 2.0] and shown_range(page, 1) == [12.0, -1.0]
     points = page.evaluate(
-        "[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace => trace._length))"
+        "[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace"
+        " => trace._length))"
     )
     assert max(points) <= 5000
     page.get_by_role("button", name="In", exact=True).click()

@@ -96,7 +96,8 @@ def serious(page) -> list:
 def content(page, key: str) -> str:
     """Return what a figure draws, as text."""
     return page.evaluate(
-        f"JSON.stringify(document.querySelector('.st-key-{key} .js-plotly-plot').data.map(t => [t.z?.bdata, t.z, t.x?.bdata, t.x]))"
+        f"JSON.stringify(document.querySelector('.st-key-{key} .js-plotly-plot').data.map(t =>"
+        " [t.z?.bdata, t.z, t.x?.bdata, t.x]))"
     )
 
 
@@ -175,7 +176,8 @@ def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
     frames = page.evaluate(
-        "document.querySelector('.st-key-masks .js-plotly-plot').layout.shapes.filter(s => s.line?.color === '#E69F00').length"
+        "document.querySelector('.st-key-masks .js-plotly-plot').layout.shapes.filter(s =>"
+        " s.line?.color === '#E69F00').length"
     )
     assert frames == 9  # three outputs in three rows
 
@@ -256,7 +258,8 @@ def press_until(page, key: str, done: str, most: int = 120) -> None:
         if re.search(
             done,
             page.evaluate(
-                "document.activeElement?.tagName === 'BUTTON' ? document.activeElement.innerText : ''"
+                "document.activeElement?.tagName === 'BUTTON' ? document.activeElement.innerText"
+                " : ''"
             ),
         ):
             return

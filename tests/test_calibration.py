@@ -32,7 +32,8 @@ def test_constant_overconfidence_is_the_error():
     assert reliability(np.full(1000, 0.3), outcomes).expected_calibration_error == pytest.approx(
         0.3
     )
-    # Half of the statements at .9 of which 60 % are true, half at .2 of which 10 % are: the errors add up by their shares.
+    # Half of the statements at .9 of which 60 % are true, half at .2 of which 10 % are: the errors
+    # add up by their shares.
     both = reliability(
         np.repeat([0.9, 0.2], 1000), np.concatenate([outcomes, np.arange(1000) < 100])
     )

@@ -47,7 +47,8 @@ def parts(content):
 
 def same_answers(first, second, mixtures):
     """Whether two models answer bit for bit alike."""
-    # Torch rounds the last bit of a product another way where a weight wants a gradient: both are to want none.
+    # Torch rounds the last bit of a product another way where a weight wants a gradient: both are
+    # to want none.
     models = [copy.deepcopy(model).requires_grad_(False) for model in (first, second)]
     for areas in mixtures:
         one, other = (vars(answer(model, areas)) for model in models)
@@ -437,13 +438,15 @@ def test_what_training_saw_is_what_training_drew(kind, name, number_varies):
         rows = np.array(list(combinations(range(10), size)))
         saw = checkpoint.trained_on(rows)
         expected = np.array([tuple(row) in drawn for row in rows.tolist()])
-        # Of many compositions not each has come about in these steps, so here only what has is compared.
+        # Of many compositions not each has come about in these steps, so here only what has is
+        # compared.
         assert saw[expected].all(), size
         if size <= 3:
             assert np.array_equal(saw, expected), size
 
 
 def test_what_cannot_be_drawn_was_not_seen(learned):
-    # Remixing draws different compounds where none repeats in a mixture, and at most one more than the data set's own number.
+    # Remixing draws different compounds where none repeats in a mixture, and at most one more than
+    # the data set's own number.
     assert not learned.trained_on(np.array([[3, 3, 5]])).any()
     assert not learned.trained_on(np.arange(5)[None]).any()

@@ -330,7 +330,8 @@ def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys,
     both = [row for row in rows if {"twin", chosen} & {row["name"], *row.get("alike", [])}]
     assert all({"twin", chosen} <= {row["name"], *row["alike"]} for row in both) and len(both) <= 1
     said = captured.err.splitlines()
-    # 30 rows, the compound without one, and the packaged table's multiplets that are merged or humps.
+    # 30 rows, the compound without one, and the packaged table's multiplets that are merged or
+    # humps.
     problems = read_compounds(tmp_path / "library.csv").problems
     assert (
         len(said) == 21

@@ -18,7 +18,8 @@ HEADER = ["compound", "ppm", "kind", "j_hz", "protons", "reference"]
 LETTERS = re.compile(r"quint|sext|sept|[dtq]")
 REFERENCES = (r"BMRB bmse\d{6}", r"HMDB\d{7}", r"[A-Z]\w+ (19|20)\d\d, [A-Z][\w ]+ \d+:\d+")
 
-# What the independent table calls them, where its name is not ours with "-ic acid" for "-ate" and D, L or DL before it.
+# What the independent table calls them, where its name is not ours with "-ic acid" for "-ate" and
+# D, L or DL before it.
 ALIASES = {
     "4-aminobutyrate": ["gamma-aminobutyric acid"],
     "3-aminoisobutyrate": ["DL-3-aminoisobutyric acid"],
@@ -42,7 +43,8 @@ ALIASES = {
     "tartrate": ["L-tartaric acid"],
     "trans-4-hydroxyproline": ["trans-4-hydroxy-L-proline"],
 }
-# Tyrosine is measured there as the phenolate, hypoxanthine as the anion: at high pH, where ours are at pH 7.
+# Tyrosine is measured there as the phenolate, hypoxanthine as the anion: at high pH, where ours are
+# at pH 7.
 OTHER_PH = {"tyrosine", "hypoxanthine"}
 
 
@@ -111,7 +113,8 @@ def test_one_reference_per_compound():
 
 @pytest.mark.skipif(not INDEPENDENT.exists(), reason="the independent table is not here")
 def test_shifts_agree_with_an_independent_table():
-    # Each compound is held against every entry of its name; one entry must have all its multiplets within .03 ppm.
+    # Each compound is held against every entry of its name; one entry must have all its multiplets
+    # within .03 ppm.
     entries = defaultdict(lambda: defaultdict(list))
     with INDEPENDENT.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
@@ -132,8 +135,9 @@ def test_shifts_agree_with_an_independent_table():
             )
     unmatched = sorted(set(ours) - set(worst))
     print(
-        f"{len(worst)} of {len(ours)} matched, {sum(len(ours[name]) for name in worst)} multiplets; "
-        f"largest deviation {max(worst.values()):.3f} ppm ({max(worst, key=worst.get)}); not matched: {', '.join(unmatched)}"
+        f"{len(worst)} of {len(ours)} matched, {sum(len(ours[name]) for name in worst)} multiplets;"
+        f" largest deviation {max(worst.values()):.3f} ppm ({max(worst, key=worst.get)}); not"
+        f" matched: {', '.join(unmatched)}"
     )
     assert len(worst) >= 40
     assert {name: round(value, 3) for name, value in worst.items() if value > 0.03} == {}

@@ -292,7 +292,8 @@ def test_a_compound_of_too_many_multiplets_is_left_out():
 
 def test_couplings_of_every_spelling():
     reading = read(
-        "a,1,dd,8;4,1\na,2,dd,8 4,1\na,3,dd, 8 ; 4; ,1\na,4,t,,1\na,5,m,,1\na,6,m,13;9;7,1\na,7,br. s.,,1\n"
+        "a,1,dd,8;4,1\na,2,dd,8 4,1\na,3,dd, 8 ; 4; ,1\na,4,t,,1\na,5,m,,1\na,6,m,13;9;7,1\na,7,br."
+        " s.,,1\n"
     )
     assert reading.compounds.couplings == ((8, 4),) * 3 + ((DEFAULT_COUPLING,), (), (13, 9, 7), ())
     assert reading.compounds.kinds == ("dd", "dd", "dd", "t", "m", "m", "br s")

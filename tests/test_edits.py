@@ -135,7 +135,8 @@ def test_noise_is_edited_along_and_belongs_to_nobody():
     rng = np.random.default_rng(2)
     for _ in range(40):
         chosen = tuple(drawn(rng, library) for _ in range(5))
-        # What belongs to compounds or to the unknown leaves the noise alone; all else happens to it as to any mixture.
+        # What belongs to compounds or to the unknown leaves the noise alone; all else happens to it
+        # as to any mixture.
         own = tuple(edit for edit in chosen if not isinstance(edit, (Add, Amount)))
         after = apply(plain, chosen, library)
         assert after.areas - parts(after) == pytest.approx(

@@ -141,7 +141,8 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
     assert list(bars.y) == [*library.names, "something unknown"] and list(bars.x) == list(
         given.chances[0]
     )
-    # A bar has the colour of the output that shows its compound; what is not shown has that of the grid.
+    # A bar has the colour of the output that shows its compound; what is not shown has that of the
+    # grid.
     for i, k in enumerate(given.named):
         assert bars.marker.color[k] == OUTPUT_COLOURS[i]
     assert {bars.marker.color[k] for k in set(range(11)) - set(given.named)} == {theme.grid}

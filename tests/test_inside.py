@@ -222,7 +222,10 @@ def test_a_trace_leaves_the_model_and_the_mixture_alone(looked_at):
     "cell", [Cell(-1, 0, 0), Cell(0, 64, 0), Cell(0, 0, 21), Cell(11, 0, 0), Cell(0, -1, 0)]
 )
 def test_a_cell_that_is_not_there_is_refused(learned, quick, cell):
-    said = f"cell is output {cell.output}, filter {cell.filter}, position {cell.position}; expected below 11, 64 and 21"
+    said = (
+        f"cell is output {cell.output}, filter {cell.filter}, position {cell.position}; expected"
+        " below 11, 64 and 21"
+    )
     with pytest.raises(ValueError, match=re.escape(said)):
         inside.trace_cell(learned.model, quick.test_mixtures().areas[0], cell)
     nearest = cell.within(learned.model.config, 11)

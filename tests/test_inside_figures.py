@@ -96,7 +96,8 @@ def test_a_followed_cell_is_drawn_with_its_numbers(followed, quick):
         assert np.array(drawn.text).tolist() == [
             [f"{v:.3g}" for v in row] for row in values[:, ::-1]
         ]
-        # What falls below zero is drawn as nothing on a scale of areas, and no range is cut off above.
+        # What falls below zero is drawn as nothing on a scale of areas, and no range is cut off
+        # above.
         assert list(drawn.y) == list(range(1, 7)) and np.max(drawn.z) <= drawn.zmax + 1e-6
     masks, *changes = [drawn for drawn in figure.data if drawn.type == "bar"]
     assert masks.marker.color.count(FRAME) == 1
@@ -190,7 +191,8 @@ def test_every_cell_of_the_grid_leads_to_its_filter(n, n_peaks):
             assert not seen[click.row, k, t] and click.position is None is click.output
             assert (
                 trace.text[i][j]
-                == f"filter {click.row}, peak {k + 1}, {('right', 'middle', 'left')[t]}: {weights[click.row, k, t]:.3g}"
+                == f"filter {click.row}, peak {k + 1}, {('right', 'middle', 'left')[t]}:"
+                f" {weights[click.row, k, t]:.3g}"
             )
             seen[click.row, k, t] = True
         assert seen.all()

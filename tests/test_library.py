@@ -103,7 +103,10 @@ def test_one_compound_is_a_library_but_not_a_data_set():
     for config in (MixtureConfig(n_sources=1), MixtureConfig(n_sources=3, repetition=True)):
         with pytest.raises(
             ValueError,
-            match="1 training and 0 test compositions; expected at least one of each: take a larger library",
+            match=(
+                "1 training and 0 test compositions; expected at least one of each: take a larger"
+                " library"
+            ),
         ):
             build("quick", 1, config, one)
     with pytest.raises(

@@ -188,7 +188,8 @@ def test_pairing_counts_is_multiset_arithmetic(seed):
         pairs = [(a, b) for a, b in zip(said, was) if (a, b) != (n_compounds, n_compounds)]
         right = [a for a, b in pairs if a == b]
         assert Counter(right) == given & truth
-        # What is not right stands for nothing that is in it: a wrong name takes the place of a missed one where both are.
+        # What is not right stands for nothing that is in it: a wrong name takes the place of a
+        # missed one where both are.
         extra, missed = sum((given - truth).values()), sum((truth - given).values())
         assert len(pairs) == len(right) + max(extra, missed)
         widest = max(widest, len(right))

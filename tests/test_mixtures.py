@@ -129,7 +129,8 @@ def test_remixing_reaches_every_composition_that_is_not_kept(number_varies):
             held(data.validation)
         )
     else:
-        # Of the data's own number nothing is drawn: that only the kept ones never come would tell which those are.
+        # Of the data's own number nothing is drawn: that only the kept ones never come would tell
+        # which those are.
         assert seen == every[0] | every[1] | every[2] | every[4]
 
 

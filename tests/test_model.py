@@ -321,8 +321,8 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
 
 
 def test_published_sizes(model):
-    # Encoder 1152; norm 128, bottleneck 1040; 12 blocks of 1024 + 1 + 128 + 192 + 1 + 128, their skips of 1040 and 11
-    # residuals of 1040; knee 1; decoder 1152.
+    # Encoder 1152; norm 128, bottleneck 1040; 12 blocks of 1024 + 1 + 128 + 192 + 1 + 128, their
+    # skips of 1040 and 11 residuals of 1040; knee 1; decoder 1152.
     trunk = 1152 + 128 + 1040 + 12 * (1474 + 1040) + 11 * 1040 + 1 + 1152
     # Masks 3264; line 65; classifier 220.
     assert model.n_parameters == trunk + 3264 + 65 + 220 == 48_630

@@ -632,8 +632,8 @@ def test_what_the_network_sees_and_does_not_look_for_is_said():
         f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n",
     )
     assert (
-        "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not looked for"
-        in texts(app)
+        "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not"
+        " looked for" in texts(app)
     )
     upload(app, "Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
     assert "a list of picked peaks" in texts(app) and "1 Hz" not in texts(app)

@@ -82,7 +82,8 @@ def test_sums_stay_exact_beside_a_solvent_of_a_million():
 def test_the_tolerance_and_the_step_fit_the_axis(axis, library):
     t = Templates.of(library, axis)
     width = axis.hz_per_position
-    # Bins are whole: the nearest number of them to .8 Hz to either side, and one to either side at least.
+    # Bins are whole: the nearest number of them to .8 Hz to either side, and one to either side at
+    # least.
     assert t.reach == 1 or abs((t.reach + 0.5) * width - 0.8) <= width / 2 + 1e-9
     assert t.step == 1 or t.step * width <= 0.4
     middle = len(t.shifts) // 2
@@ -180,7 +181,8 @@ def test_the_bound_is_never_below_a_true_amount_where_nothing_moves(library):
             .numpy()
         )
         ratio = bounds / made.amounts[made.owners]
-        # Lines at the rim of the tolerance may be moved across it by a bin, and count a little less off the middle.
+        # Lines at the rim of the tolerance may be moved across it by a bin, and count a little less
+        # off the middle.
         assert (ratio > 0.95).mean() > 0.93 and np.median(ratio) == pytest.approx(1, abs=0.05)
 
 

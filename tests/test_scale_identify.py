@@ -16,7 +16,8 @@ from nmrclassify.scale.scoring import mask_shares
 from nmrclassify.scale.weights import Trained, shipped
 from nmrclassify.synthetic import SyntheticConfig, synthetic_compounds
 
-# Tests named test_the_shipped_network_... hold for a well-trained network only: `pytest -k shipped_network`.
+# Tests named test_the_shipped_network_... hold for a well-trained network only: `pytest -k
+# shipped_network`.
 
 
 def rng(seed=0):

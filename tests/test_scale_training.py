@@ -85,7 +85,8 @@ def test_processes_share_out_each_batch(world, start):
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
-    # A worker imports what the main module is, and Streamlit's page tests leave the app's entry page there.
+    # A worker imports what the main module is, and Streamlit's page tests leave the app's entry
+    # page there.
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     config = replace(TINY, steps=2)
     stream = list(cases(config, 1, rank=1, world=2, workers=workers))
@@ -210,7 +211,8 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch):
 
 
 def test_compounds_that_are_foreign_are_never_the_librarys_own(monkeypatch):
-    # With one library alone, the next one is the same: what is foreign would be there, and labelled absent.
+    # With one library alone, the next one is the same: what is foreign would be there, and labelled
+    # absent.
     drawn, draw = [], training.draw
 
     def watched(compounds, recipe, rng, axis, foreign):

@@ -206,7 +206,8 @@ def test_the_template_is_left_as_it_was(either, quick):
     assert all(
         torch.equal(value, before[name]) for name, value in either.model.state_dict().items()
     )
-    # What training does not change, as a library or a reference, comes from the model, whatever the step.
+    # What training does not change, as a library or a reference, comes from the model, whatever the
+    # step.
     fixed = [name for name, _ in either.model.named_buffers() if name != "temperature"]
     assert fixed and all(
         torch.equal(kept.network(1).state_dict()[name], before[name]) for name in fixed

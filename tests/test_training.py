@@ -176,7 +176,8 @@ def test_queries_learn_what_was_never_mixed_in_training(learned, quick):
 
 
 def test_a_perfect_training_accuracy_can_be_seen(learned, quick):
-    # The share on training batches is drawn beside that on unseen compositions: a batch that is all right must say 1.
+    # The share on training batches is drawn beside that on unseen compositions: a batch that is all
+    # right must say 1.
     widen = replace(
         recipe("queries"), added_noise=0.0, added_jitter=0.0, unknown=0.0, concentration_spread=1.0
     )

@@ -22,7 +22,10 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-HOW = "install Debian's package chromium (or any Chromium on the PATH) and `pip install -r tests/requirements.txt`"
+HOW = (
+    "install Debian's package chromium (or any Chromium on the PATH) and `pip install -r"
+    " tests/requirements.txt`"
+)
 
 
 def missing() -> str | None:
@@ -137,8 +140,8 @@ CUT_OFF = """
 })
 """
 
-# Clicks an element and resolves with the milliseconds until a figure with other data was painted. Streamlit mounts a new
-# chart for new data, so the figure is looked up in each frame.
+# Clicks an element and resolves with the milliseconds until a figure with other data was painted.
+# Streamlit mounts a new chart for new data, so the figure is looked up in each frame.
 CLICK_TO_PAINTED = """
 (button) => new Promise((resolve, reject) => {
   const figure = () => document.querySelector('.js-plotly-plot');
@@ -156,9 +159,10 @@ CLICK_TO_PAINTED = """
 })
 """
 
-# Waits for an event, and sets `window.painted` to a promise of milliseconds on the page Full scale: `painted`, until another
-# range is on the screen or, if `answer`, both figures and the metrics of another mixture; `finished`, until all of the page
-# is. Traces begin at x0 with steps dx, so that only y and the range tell one figure from another.
+# Waits for an event, and sets `window.painted` to a promise of milliseconds on the page Full scale:
+# `painted`, until another range is on the screen or, if `answer`, both figures and the metrics of
+# another mixture; `finished`, until all of the page is. Traces begin at x0 with steps dx, so that
+# only y and the range tell one figure from another.
 PAINTED = """
 ({event, answer}) => {
   const all = what => [...document.querySelectorAll(what)];

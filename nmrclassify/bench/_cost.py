@@ -78,7 +78,8 @@ def cost(prepare: Callable, *arguments, repeats: int = 9) -> dict:
     Parameters
     ----------
     prepare : callable
-        Of a module, so that another process finds it; called with `arguments`, it returns the call to measure.
+        Of a module, so that another process finds it; called with `arguments`, it returns the call
+        to measure.
     repeats : int
         Calls that the median is of; one more goes before them, unless there is to be only one.
     """

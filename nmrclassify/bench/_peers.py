@@ -1,7 +1,8 @@
 """Other people's mask estimators of the same dimensions, where their packages are there; the project depends on none.
 
-Of each package only the files that hold the estimator are run. torchaudio's own start would load a compiled extension,
-which is tied to one version of torch; asteroid's would import a whole training framework.
+Of each package only the files that hold the estimator are run. torchaudio's own start would load a
+compiled extension, which is tied to one version of torch; asteroid's would import a whole training
+framework.
 """
 
 import importlib

@@ -9,8 +9,8 @@ from ._browser import chromium, served, settled, wait_for_figure
 
 TURNS, STEPS = 21, 60
 
-# Sets `window.painted` to a promise of what passed from the next press of the mouse until the figure of this key drew other
-# content than now, and the page had heard all of the server.
+# Sets `window.painted` to a promise of what passed from the next press of the mouse until the
+# figure of this key drew other content than now, and the page had heard all of the server.
 PAINTED = """
 (key) => {
   const figure = () => document.querySelector(`.st-key-${key} .js-plotly-plot`);
@@ -44,7 +44,8 @@ PAINTED = """
 class _Wire:
     """What goes over the page's wire, as the browser's network process sees it: its clock runs on while the page draws.
 
-    The browser draws on the same cores meanwhile, so that the server's computing time is taken as well.
+    The browser draws on the same cores meanwhile, so that the server's computing time is taken as
+    well.
     """
 
     def __init__(self, page, pid: int):

@@ -64,8 +64,8 @@ def _measured(name: str, values: list[float]) -> dict:
 def run() -> dict:
     """Return milliseconds to the first figure, to the answer for a new mixture, and to the range that was zoomed to.
 
-    The answer is there when both figures and all metrics are of the new mixture; the whole page is there when the tables and
-    figures below are, too.
+    The answer is there when both figures and all metrics are of the new mixture; the whole page is
+    there when the tables and figures below are, too.
     """
     opened, answered, finished = [], [], []
     with server() as address, chromium() as browser:

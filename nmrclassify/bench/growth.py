@@ -1,8 +1,10 @@
 """Seconds and memory of one identification over positions, compounds in the library and in the mixture (about 6 minutes).
 
-Each point is a fresh process: from the library's table, its multiplets not yet split, and the mixture's peaks to the answer.
-F1 is that of one mixture: the network has one size, and looks closely at as many hypotheses however large the library. Seconds are medians of 5; memory is how far the first call raises the process' highest, after a tiny case for what is
-loaded only once. A slope is that of a line through the logarithms: 1 is linear growth. The "last" is that of the two largest
+Each point is a fresh process: from the library's table, its multiplets not yet split, and the
+mixture's peaks to the answer. F1 is that of one mixture: the network has one size, and looks
+closely at as many hypotheses however large the library. Seconds are medians of 5; memory is how far
+the first call raises the process' highest, after a tiny case for what is loaded only once. A slope
+is that of a line through the logarithms: 1 is linear growth. The "last" is that of the two largest
 points, where fixed costs hide least.
 """
 

@@ -1,16 +1,19 @@
 """What the recipe of 2022 printed and what it was worth, and what each repair brings, over five seeds (about 20 minutes).
 
-The first rows train the package's `Slots` network as the first public version did, for 1,000 epochs over ten mixtures, one
-at a time, with its faults (`nmrclassify.faults`) put back in: arrays of (L, P) reshaped to (P, L) instead of transposed, a
-softmax before the cross entropy, output i compared with the i-th compound that was mixed, and no other loss. Further rows
-take the faults out one after the other.
+The first rows train the package's `Slots` network as the first public version did, for 1,000 epochs
+over ten mixtures, one at a time, with its faults (`nmrclassify.faults`) put back in: arrays of (L,
+P) reshaped to (P, L) instead of transposed, a softmax before the cross entropy, output i compared
+with the i-th compound that was mixed, and no other loss. Further rows take the faults out one after
+the other.
 
-What is not on record is assumed: the network is this package's, not the code of 2022; compounds stand in a mixture in a
-random order, drawn once; a test compound counts as correct where output i names it, as in the loss. Sextets are Pascal's.
+What is not on record is assumed: the network is this package's, not the code of 2022; compounds
+stand in a mixture in a random order, drawn once; a test compound counts as correct where output i
+names it, as in the loss. Sextets are Pascal's.
 
-`Slots` has a ReLU before its classifier, which the design document does not mention. With some initial weights it lets
-hardly anything through, and the network goes on to name the same compounds in all mixtures. Such trainings stay in the
-means; each row of one mixture a step counts them as `stuck`, and gives the means of the other seeds beside them.
+`Slots` has a ReLU before its classifier, which the design document does not mention. With some
+initial weights it lets hardly anything through, and the network goes on to name the same compounds
+in all mixtures. Such trainings stay in the means; each row of one mixture a step counts them as
+`stuck`, and gives the means of the other seeds beside them.
 """
 
 import multiprocessing
@@ -54,8 +57,9 @@ EPOCHS = 1000
 UNSEEDED = 5
 RECIPES_2022 = {"2022, SGD": "sgd", "2022, momentum": "momentum", "2022, Adam": "adam"}
 METRICS = ("compound_accuracy", "exact_match")
-# On the mixtures trained on; the ten test mixtures of 2022; all compositions that a row does not train on; and those of them
-# that no row trains on, the same for all rows, which is what rows are compared on.
+# On the mixtures trained on; the ten test mixtures of 2022; all compositions that a row does not
+# train on; and those of them that no row trains on, the same for all rows, which is what rows are
+# compared on.
 PLACES = ("training", "test", "untrained", "unseen")
 
 # Each repair is added to those before.
@@ -103,8 +107,9 @@ class _Shifts:
 class _Stack:
     """Networks that train side by side, each on its own data with its own faults, one mixture a step: one pass for all.
 
-    At a batch of one nearly all time goes into starting operations, and so twenty trainings take two or three times as
-    long as one. Members share nothing: `check` compares one with the package's own training.
+    At a batch of one nearly all time goes into starting operations, and so twenty trainings take
+    two or three times as long as one. Members share nothing: `check` compares one with the
+    package's own training.
     """
 
     def __init__(self, members: list[Member], config: TrainConfig):
@@ -293,7 +298,8 @@ def check(epochs: int = 3) -> dict:
             off = max(off, (_weights(trainer.model) - weights).abs().max().item())
     if off > 1e-4:
         raise ValueError(
-            f"the stack's weights are {off:.1e} off those of the package's own training; expected below 1e-4"
+            f"the stack's weights are {off:.1e} off those of the package's own training; expected"
+            " below 1e-4"
         )
     same = {
         "same_seed_twice": "the same weights to the last bit",

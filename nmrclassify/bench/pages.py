@@ -20,7 +20,8 @@ def run() -> dict:
                 page.goto(address)
                 wait_for_figure(page)
                 page.evaluate(
-                    "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+                    "() => new Promise(done => requestAnimationFrame(() =>"
+                    " requestAnimationFrame(done)))"
                 )
                 if turn:  # the first visitor warms the server
                     seconds.append(time.perf_counter() - began)

@@ -21,7 +21,8 @@ TASKS = {
     "triples with repetition": MixtureConfig(repetition=True),
     "1 to 5 compounds, number unknown": MixtureConfig(n_sources=5, number_varies=True),
 }
-# Where mistakes happen, so that calibration and the alarm for unknown compounds are put to the test.
+# Where mistakes happen, so that calibration and the alarm for unknown compounds are put to the
+# test.
 HARD = {"noise": 0.1, "shift_jitter": 0.3}
 DRAWS = 20
 

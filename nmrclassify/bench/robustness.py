@@ -26,8 +26,8 @@ MIXTURES = 720
 class Sweep:
     """One axis of trouble: its values, how mixtures are made at each, and how far the training's own trouble reaches.
 
-    One network a seed is trained for the whole axis. `known` says whether everyone is told the number of compounds; `queries` is
-    what changes in the training of queries alone.
+    One network a seed is trained for the whole axis. `known` says whether everyone is told the
+    number of compounds; `queries` is what changes in the training of queries alone.
     """
 
     title: str
@@ -45,14 +45,16 @@ SWEEPS = {
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0),
         MixtureConfig(),
         {"added_jitter": 1.2},
-        "Least squares and pursuit compare with unshifted templates. The likelihood knows how shifts are distributed, and so, from examples, does the network.",
+        "Least squares and pursuit compare with unshifted templates. The likelihood knows how"
+        " shifts are distributed, and so, from examples, does the network.",
     ),
     "noise": Sweep(
         "noise (peak area)",
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
         MixtureConfig(),
         {"added_noise": 0.55},
-        "Against white noise on every peak least squares is nearly the best there is; the network can only come as close.",
+        "Against white noise on every peak least squares is nearly the best there is; the network"
+        " can only come as close.",
         queries={"remix": 1.0, "steps": 1600, "batch_size": 96, "learning_rate": 7e-3},
     ),
     "concentration": Sweep(
@@ -67,7 +69,8 @@ SWEEPS = {
         (1, 2, 3, 4, 5),
         MixtureConfig(n_sources=5, number_varies=True, noise=0.05, shift_jitter=0.2),
         {"added_noise": 0.05, "added_jitter": 0.2},
-        "Nobody is told how many compounds there are: the classical methods get a threshold tuned on training mixtures.",
+        "Nobody is told how many compounds there are: the classical methods get a threshold tuned"
+        " on training mixtures.",
         known=False,
     ),
     "training": Sweep(
@@ -75,7 +78,8 @@ SWEEPS = {
         (10, 30, 76),
         MixtureConfig(shift_jitter=0.4),
         {"added_jitter": 0.4, "steps": 500},
-        "Slots see only their own mixtures. Queries may mix the library's compounds anew, and with that their number hardly matters.",
+        "Slots see only their own mixtures. Queries may mix the library's compounds anew, and with"
+        " that their number hardly matters.",
     ),
 }
 # Without remixing, training sees no compositions but its own; only there does their number matter.

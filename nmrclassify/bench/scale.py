@@ -1,11 +1,12 @@
 """The network at full scale beside classical methods: F1, amounts, masks, seconds and memory (about 12 minutes).
 
-Mixtures of 50 to 100 of 877 compounds, at three shift jitters, from libraries that neither training nor development used:
-synthetic ones, and real ones drawn from GISSMO's table where it is there. The network has its one threshold. Least squares
-and pursuit are tuned on development mixtures, once for all jitters together, and once for each, as if it were told; they
-are measured on some of the same mixtures (the network on just those has a row as well). Optimal transport (magnetstein,
-where it is installed) takes about a minute a mixture: it keeps its authors' settings, and gets the best threshold for each
-jitter chosen afterwards on the very mixtures that are reported.
+Mixtures of 50 to 100 of 877 compounds, at three shift jitters, from libraries that neither training
+nor development used: synthetic ones, and real ones drawn from GISSMO's table where it is there. The
+network has its one threshold. Least squares and pursuit are tuned on development mixtures, once for
+all jitters together, and once for each, as if it were told; they are measured on some of the same
+mixtures (the network on just those has a row as well). Optimal transport (magnetstein, where it is
+installed) takes about a minute a mixture: it keeps its authors' settings, and gets the best
+threshold for each jitter chosen afterwards on the very mixtures that are reported.
 """
 
 import multiprocessing

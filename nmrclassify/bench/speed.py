@@ -1,13 +1,14 @@
 """Mixtures a second in training and inference: our mask estimator beside torchaudio's and asteroid's (2 minutes).
 
-The estimators have the same dimensions. Before anything is timed, each peer gets our weights and has to give our masks, so
-that what is compared computes the same. One repetition runs everybody once, in turn, and a ratio is the median of the ratios
-within repetitions: whatever slows the machine for a while slows all. A training step is forward, mean squared error of the
-masks, backward and AdamW. The share of the peak counts the multiply-adds of our estimator's convolutions, three times in
-training, against a product of two 1024 x 1024 matrices on as many threads.
+The estimators have the same dimensions. Before anything is timed, each peer gets our weights and
+has to give our masks, so that what is compared computes the same. One repetition runs everybody
+once, in turn, and a ratio is the median of the ratios within repetitions: whatever slows the
+machine for a while slows all. A training step is forward, mean squared error of the masks, backward
+and AdamW. The share of the peak counts the multiply-adds of our estimator's convolutions, three
+times in training, against a product of two 1024 x 1024 matrices on as many threads.
 
-The operations are small: threads that spin while they wait cost more than they bring. OMP_WAIT_POLICY=passive, set before
-Python starts, lets them sleep; the result says what was set.
+The operations are small: threads that spin while they wait cost more than they bring.
+OMP_WAIT_POLICY=passive, set before Python starts, lets them sleep; the result says what was set.
 """
 
 import os
@@ -93,7 +94,8 @@ def parity(config: NetworkConfig) -> dict[str, float]:
             off[name] = (peer(encoding) - ours).abs().max().item()
             if off[name] > 1e-5:
                 raise ValueError(
-                    f"{name} with our weights is {off[name]:.1e} off our masks; expected the same to 1e-5"
+                    f"{name} with our weights is {off[name]:.1e} off our masks; expected the same"
+                    " to 1e-5"
                 )
     return off
 

@@ -41,8 +41,8 @@ def _measure(third, turns: int) -> list[float]:
 def run() -> dict:
     """Return the third visitor's seconds for a page change, and how the two trainings ended.
 
-    Measured without training; while two train whose browsers show another page, as if they drew on machines of their own;
-    and while all three browsers draw on this machine.
+    Measured without training; while two train whose browsers show another page, as if they drew on
+    machines of their own; and while all three browsers draw on this machine.
     """
     with server() as address, chromium() as browser:
         third = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()

@@ -82,16 +82,18 @@ LESSON = Lesson(
             "pages/evaluate.py",
             {},
             lambda f: (
-                f"In 2022 the first public version of this network reported a test accuracy of {f['reported']['sgd']:.4f}. "
-                "It had divided the number of **compounds** named right by the number of **mixtures**. Each mixture holds "
-                f"{f['n']} compounds. (This page counts differently: *Compounds right* are divided by compounds.)"
+                "In 2022 the first public version of this network reported a test accuracy of"
+                f" {f['reported']['sgd']:.4f}. It had divided the number of **compounds** named"
+                f" right by the number of **mixtures**. Each mixture holds {f['n']} compounds."
+                " (This page counts differently: *Compounds right* are divided by compounds.)"
             ),
             "If every compound is named right, what does the accuracy of 2022 come to?",
             lambda f: ("1", f"{f['most']:.0f}", "10"),
             lambda f: 1 if f["most"] == f["n"] else 0,
             lambda f: (
-                f"To {f['most']:.0f}: all {f['n']} compounds of each mixture, divided by one mixture. A share that can "
-                f"reach {100 * f['most']:.0f} % is no share. Always ask: how many out of how many?"
+                f"To {f['most']:.0f}: all {f['n']} compounds of each mixture, divided by one"
+                f" mixture. A share that can reach {100 * f['most']:.0f} % is no share. Always ask:"
+                " how many out of how many?"
             ),
             (
                 Claim(
@@ -107,8 +109,9 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "The three bars are the accuracies reported in 2022, for three **optimisers** (ways to adjust the "
-                "weights). To get the share of compounds, divide compounds by compounds."
+                "The three bars are the accuracies reported in 2022, for three **optimisers** (ways"
+                " to adjust the weights). To get the share of compounds, divide compounds by"
+                " compounds."
             ),
             f"What share of the compounds was right for the {REPORTED['sgd']:.1%} of SGD?".replace(
                 "%", " %"
@@ -116,13 +119,15 @@ LESSON = Lesson(
             lambda f: tuple(f"{100 * value:.1f} %" for value in _guesses(f)),
             lambda f: int(np.argmin(np.abs(np.array(_guesses(f)) - f["reported"]["sgd"] / f["n"]))),
             lambda f: (
-                f"{f['reported']['sgd']:.4f} / {f['n']} = {f['per compound']['sgd']:.3f}. The other two come to "
-                f"{100 * f['per compound']['momentum']:.1f} and {100 * f['per compound']['adam']:.1f} %."
+                f"{f['reported']['sgd']:.4f} / {f['n']} = {f['per compound']['sgd']:.3f}. The other"
+                f" two come to {100 * f['per compound']['momentum']:.1f} and"
+                f" {100 * f['per compound']['adam']:.1f} %."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Per compound the best of the three figures is {100 * max(f['per compound'].values()):.1f} %."
+                        "Per compound the best of the three figures is"
+                        f" {100 * max(f['per compound'].values()):.1f} %."
                     ),
                     lambda f: abs(max(f["per compound"].values()) - 0.2762) < 1e-4,
                 ),
@@ -149,10 +154,11 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "There was a second peculiarity: the figure was averaged over all **epochs**, that is, all rounds of "
-                f"training, the first clumsy ones as well. Here a network was just trained for {EPOCHS} epochs on ten "
-                f"mixtures (seed {SEED}; with today's code). The curve shows the compounds right on {f['mixtures']} unseen "
-                "mixtures after each."
+                "There was a second peculiarity: the figure was averaged over all **epochs**, that"
+                " is, all rounds of training, the first clumsy ones as well. Here a network was"
+                f" just trained for {EPOCHS} epochs on ten mixtures (seed {SEED}; with today's"
+                f" code). The curve shows the compounds right on {f['mixtures']} unseen mixtures"
+                " after each."
             ),
             "What would have been printed for this training in 2022?",
             lambda f: (share(f["end"]), share(f["mean"]), share(f["printed"])),
@@ -164,15 +170,16 @@ LESSON = Lesson(
                 )
             ),
             lambda f: (
-                f"At the end {share(f['end'])} are right; the mean over the epochs is {share(f['mean'])}, and times "
-                f"{f['n']} that makes {share(f['printed'])}. One number with two mistakes, one of which makes it larger "
-                "and the other smaller. It says nothing of the network that one has in hand at the end."
+                f"At the end {share(f['end'])} are right; the mean over the epochs is"
+                f" {share(f['mean'])}, and times {f['n']} that makes {share(f['printed'])}. One"
+                " number with two mistakes, one of which makes it larger and the other smaller. It"
+                " says nothing of the network that one has in hand at the end."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The printed figure, {share(f['printed'])}, is neither the share at the end, {share(f['end'])}, "
-                        f"nor the mean, {share(f['mean'])}."
+                        f"The printed figure, {share(f['printed'])}, is neither the share at the"
+                        f" end, {share(f['end'])}, nor the mean, {share(f['mean'])}."
                     ),
                     lambda f: f["printed"] > 1.2 * f["end"] and f["mean"] < f["end"],
                 ),
@@ -199,10 +206,11 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "The last question is what one gets for nothing. A lazy method always names the three compounds that are "
-                "commonest in the ten training mixtures, whatever it is shown. The bars show the shares of compounds "
-                f"right of 2022, and what the lazy method gets on unseen mixtures (mean of {len(SEEDS)} random libraries, "
-                f"seeds {SEEDS[0]} to {SEEDS[-1]})."
+                "The last question is what one gets for nothing. A lazy method always names the"
+                " three compounds that are commonest in the ten training mixtures, whatever it is"
+                " shown. The bars show the shares of compounds right of 2022, and what the lazy"
+                f" method gets on unseen mixtures (mean of {len(SEEDS)} random libraries, seeds"
+                f" {SEEDS[0]} to {SEEDS[-1]})."
             ),
             "How good were the figures of 2022, compared with the lazy method?",
             lambda f: ("All were better", "Not one was better", "Only the best one was better"),
@@ -210,22 +218,24 @@ LESSON = Lesson(
                 sum(value > f["lazy"] for value in f["per compound"].values()), 2
             ),
             lambda f: (
-                f"The lazy method gets {share(f['lazy'])} (the seeds: {several(f['lazy seeds'])}), so none was better. To "
-                "be fair: if an output counted as right only in the place of its compound on the list, which we suppose "
-                f"but cannot look up, the lazy method gets {share(f['in place'])}. Then the network had learnt something, "
-                "and the order of the outputs stood in its way (lesson *The order must not matter*)."
+                f"The lazy method gets {share(f['lazy'])} (the seeds: {several(f['lazy seeds'])}),"
+                " so none was better. To be fair: if an output counted as right only in the place"
+                " of its compound on the list, which we suppose but cannot look up, the lazy"
+                f" method gets {share(f['in place'])}. Then the network had learnt something, and"
+                " the order of the outputs stood in its way (lesson *The order must not matter*)."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Naming the three commonest gets {share(f['lazy'])} of compounds, the best figure of 2022 is "
-                        f"{100 * max(f['per compound'].values()):.1f} %."
+                        f"Naming the three commonest gets {share(f['lazy'])} of compounds, the best"
+                        f" figure of 2022 is {100 * max(f['per compound'].values()):.1f} %."
                     ),
                     lambda f: max(f["per compound"].values()) < f["lazy"],
                 ),
                 Claim(
                     lambda f: (
-                        f"Counted place by place, the lazy method gets a third of that: {share(f['in place'])}."
+                        "Counted place by place, the lazy method gets a third of that:"
+                        f" {share(f['in place'])}."
                     ),
                     lambda f: abs(f["in place"] - f["lazy"] / 3) < 1e-9,
                 ),

@@ -96,17 +96,18 @@ LESSON = Lesson(
             "pages/mixtures.py",
             STATE,
             lambda f: (
-                "The mixture is a sum: amount of ethanol times ethanol's pattern, plus amount of lactate times lactate's "
-                "pattern, and so on. Every cell of the map, peak by position, gives one such equation. The unknowns are "
-                f"the amounts of the {f['unknowns']} compounds of the library."
+                "The mixture is a sum: amount of ethanol times ethanol's pattern, plus amount of"
+                " lactate times lactate's pattern, and so on. Every cell of the map, peak by"
+                " position, gives one such equation. The unknowns are the amounts of the"
+                f" {f['unknowns']} compounds of the library."
             ),
             "How many equations are there for these unknowns?",
             lambda f: tuple(str(n) for n in (f["unknowns"], 21, f["equations"])),
             lambda f: (f["unknowns"], 21, f["equations"]).index(f["equations"]),
             lambda f: (
-                f"6 x 21 = {f['equations']} equations for {f['unknowns']} unknowns, far more than needed. As no compound's "
-                f"pattern is a sum of others (the table has **rank** {f['rank']}: that many independent patterns), there "
-                "is only one solution."
+                f"6 x 21 = {f['equations']} equations for {f['unknowns']} unknowns, far more than"
+                " needed. As no compound's pattern is a sum of others (the table has **rank**"
+                f" {f['rank']}: that many independent patterns), there is only one solution."
             ),
             (
                 Claim(
@@ -124,9 +125,10 @@ LESSON = Lesson(
             "pages/separation.py",
             STATE,
             lambda f: (
-                "**Least squares** solves these equations as well as can be, with no amount below zero. The mixture "
-                f"really holds {_joined(f['true'])} of {', '.join(f['names'])}. Look at the network's amounts in the table "
-                f"*How much of each?*: {_joined(f['network'])}."
+                "**Least squares** solves these equations as well as can be, with no amount below"
+                f" zero. The mixture really holds {_joined(f['true'])} of {', '.join(f['names'])}."
+                " Look at the network's amounts in the table *How much of each?*:"
+                f" {_joined(f['network'])}."
             ),
             "What does least squares find?",
             lambda f: (
@@ -136,20 +138,23 @@ LESSON = Lesson(
             ),
             lambda f: 2 if f["off"] < 1e-4 else 0,
             lambda f: (
-                f"{_joined(f['solved'])}: exact but for rounding (off by at most {f['off']:.0e}), and 0 for the others. "
-                f"The network is off by up to {f['network off']:.2f}. Over {f['mixtures']} test mixtures of "
-                f"{f['compositions']} compositions, least squares is never off by more than {f['worst']:.0e}."
+                f"{_joined(f['solved'])}: exact but for rounding (off by at most {f['off']:.0e}),"
+                f" and 0 for the others. The network is off by up to {f['network off']:.2f}. Over"
+                f" {f['mixtures']} test mixtures of {f['compositions']} compositions, least squares"
+                f" is never off by more than {f['worst']:.0e}."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Least squares is off by at most {f['worst']:.0e} in {f['mixtures']} clean mixtures."
+                        f"Least squares is off by at most {f['worst']:.0e} in {f['mixtures']} clean"
+                        " mixtures."
                     ),
                     lambda f: f["worst"] < 1e-4 and f["off"] < 1e-4,
                 ),
                 Claim(
                     lambda f: (
-                        f"The network's amounts are off by up to {f['network off']:.2f} in the mixture shown."
+                        f"The network's amounts are off by up to {f['network off']:.2f} in the"
+                        " mixture shown."
                     ),
                     lambda f: f["network off"] > 100 * f["off"],
                 ),
@@ -162,23 +167,24 @@ LESSON = Lesson(
             "pages/robustness.py",
             {"preset": "quick", "seed": "1", "model": "untrained"},
             lambda f: (
-                "These are other compounds: a random library. The network shown here is untrained, since the shipped one "
-                "knows only its own ten compounds. It would have to be trained for these (the shipped one took "
-                f"{f['steps']:,} steps). The first table shows both on the new mixtures."
+                "These are other compounds: a random library. The network shown here is untrained,"
+                " since the shipped one knows only its own ten compounds. It would have to be"
+                f" trained for these (the shipped one took {f['steps']:,} steps). The first table"
+                " shows both on the new mixtures."
             ),
             "How long does least squares have to be trained on the new library?",
             lambda f: ("As long as the network", "A few steps", "Not at all"),
             lambda f: 2 if min(f["fresh"]) == 1 else 1,
             lambda f: (
-                f"Not at all: it needs the library and nothing else. On {len(NEW)} new random libraries (seeds {NEW[0]} to "
-                f"{NEW[-1]}, {f['fresh mixtures']} clean mixtures of three each) it gets {share(min(f['fresh']))} wholly "
-                "right with the worst one."
+                f"Not at all: it needs the library and nothing else. On {len(NEW)} new random"
+                f" libraries (seeds {NEW[0]} to {NEW[-1]}, {f['fresh mixtures']} clean mixtures of"
+                f" three each) it gets {share(min(f['fresh']))} wholly right with the worst one."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"On {len(NEW)} libraries that it never met, least squares names at least {share(min(f['fresh']))} "
-                        "of the mixtures wholly right."
+                        f"On {len(NEW)} libraries that it never met, least squares names at least"
+                        f" {share(min(f['fresh']))} of the mixtures wholly right."
                     ),
                     lambda f: min(f["fresh"]) == 1,
                 ),
@@ -191,33 +197,37 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "Now each peak area gets random **noise**, a little up or down. The axis shows its size (standard "
-                "deviation); a single hydrogen has area 1. The shipped network and least squares get the same "
-                f"{f['mixtures']} mixtures of {f['compositions']} compositions (seed {SEED}), and both are told that there "
-                "are three compounds."
+                "Now each peak area gets random **noise**, a little up or down. The axis shows its"
+                " size (standard deviation); a single hydrogen has area 1. The shipped network and"
+                f" least squares get the same {f['mixtures']} mixtures of {f['compositions']}"
+                f" compositions (seed {SEED}), and both are told that there are three compounds."
             ),
             f"Which is better at noise {NOISES[2]:g}?",
             lambda f: ("The network: it has learnt about noise", "Least squares", "They are level"),
             lambda f: (
                 1
                 if _right(f, "least squares", NOISES[2]) > _right(f, "network", NOISES[2]) + 0.02
-                else 0
-                if _right(f, "network", NOISES[2]) > _right(f, "least squares", NOISES[2]) + 0.02
-                else 2
+                else (
+                    0
+                    if _right(f, "network", NOISES[2])
+                    > _right(f, "least squares", NOISES[2]) + 0.02
+                    else 2
+                )
             ),
             lambda f: (
-                f"Least squares, with {share(_right(f, 'least squares', NOISES[2]))} of the mixtures wholly right against "
-                f"{share(_right(f, 'network', NOISES[2]))}. If all cells are equally noisy, statistics recommends just "
-                f"this method. (The shipped network met noise of up to {f['trained noise']:.2f} in training; one trained "
-                "for more may do better.) The rule: patterns known and in place, take least squares; patterns that move, "
-                "see the lesson *When peaks move*."
+                f"Least squares, with {share(_right(f, 'least squares', NOISES[2]))} of the"
+                f" mixtures wholly right against {share(_right(f, 'network', NOISES[2]))}. If all"
+                " cells are equally noisy, statistics recommends just this method. (The shipped"
+                f" network met noise of up to {f['trained noise']:.2f} in training; one trained for"
+                " more may do better.) The rule: patterns known and in place, take least squares;"
+                " patterns that move, see the lesson *When peaks move*."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"At noise {NOISES[2]:g} least squares is "
-                        f"{100 * (_right(f, 'least squares', NOISES[2]) - _right(f, 'network', NOISES[2])):.0f} points of "
-                        "a hundred ahead of the shipped network."
+                        f"At noise {NOISES[2]:g} least squares is"
+                        f" {100 * (_right(f, 'least squares', NOISES[2]) - _right(f, 'network', NOISES[2])):.0f}"
+                        " points of a hundred ahead of the shipped network."
                     ),
                     lambda f: (
                         _right(f, "least squares", NOISES[2]) > _right(f, "network", NOISES[2])

@@ -45,14 +45,16 @@ def influence(model: Network, still: bool, position: int, rng: np.random.Generat
     ----------
     model : Network
     still : bool
-        Whether the global norms are held fixed; then only convolutions carry anything from one position to another.
+        Whether the global norms are held fixed; then only convolutions carry anything from one
+        position to another.
     position : int
     rng : numpy Generator
 
     Returns
     -------
     ndarray, shape (L,)
-        Root mean square gradient over channels and random inputs, relative to its largest value; 0 where nothing is felt.
+        Root mean square gradient over channels and random inputs, relative to its largest value; 0
+        where nothing is felt.
     """
     separator, config = copy.deepcopy(model.separator), model.config
     if still:
@@ -146,9 +148,9 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"A **convolution** with a **kernel** of {f['kernel']} computes each new value from {f['kernel']} old "
-                "ones: the position itself and its two neighbours. The next layer does the same with what the first has "
-                "computed."
+                f"A **convolution** with a **kernel** of {f['kernel']} computes each new value from"
+                f" {f['kernel']} old ones: the position itself and its two neighbours. The next"
+                " layer does the same with what the first has computed."
             ),
             "On how many positions does a value depend after two such layers?",
             lambda f: tuple(str(n) for n in (f["kernel"], f["two blocks"], f["kernel"] ** 2)),
@@ -156,14 +158,15 @@ LESSON = Lesson(
                 f["two blocks"]
             ),
             lambda f: (
-                f"On {f['two blocks']}: each layer adds one position on either side. We measured it, too: only "
-                f"{f['two blocks']} positions change the result of two layers of the real network. This number is the "
-                "**receptive field**."
+                f"On {f['two blocks']}: each layer adds one position on either side. We measured"
+                f" it, too: only {f['two blocks']} positions change the result of two layers of the"
+                " real network. This number is the **receptive field**."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Two layers without dilation see {f['two blocks']} positions, measured by gradients."
+                        f"Two layers without dilation see {f['two blocks']} positions, measured by"
+                        " gradients."
                     ),
                     lambda f: f["two blocks"] == 1 + 2 * (f["kernel"] - 1),
                 ),
@@ -176,9 +179,10 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "**Dilation** leaves gaps: with dilation 4, the kernel looks at a position and at those 4 before and 4 "
-                f"behind it. The network's {f['blocks']} layers have the dilations {', '.join(map(str, f['dilations']))}. "
-                "A layer with dilation d adds d positions on either side."
+                "**Dilation** leaves gaps: with dilation 4, the kernel looks at a position and at"
+                f" those 4 before and 4 behind it. The network's {f['blocks']} layers have the"
+                f" dilations {', '.join(map(str, f['dilations']))}. A layer with dilation d adds d"
+                " positions on either side."
             ),
             "On how many positions does a mask value depend?",
             lambda f: tuple(
@@ -192,14 +196,16 @@ LESSON = Lesson(
             ),
             lambda f: 2 if f["measured"][DILATED] == f["nominal"][DILATED] else 0,
             lambda f: (
-                f"1 + 2 x ({' + '.join(map(str, f['dilations']))}) = {f['nominal'][DILATED]}. One run of 1, 2, 4, 8 alone "
-                f"sees {f['one stack']}. These are positions of the encoding; the encoder adds one on either side, which "
-                f"makes {f['nominal'][DILATED] + 2} of the mixture."
+                f"1 + 2 x ({' + '.join(map(str, f['dilations']))}) = {f['nominal'][DILATED]}. One"
+                f" run of 1, 2, 4, 8 alone sees {f['one stack']}. These are positions of the"
+                " encoding; the encoder adds one on either side, which makes"
+                f" {f['nominal'][DILATED] + 2} of the mixture."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"By the formula {f['nominal'][DILATED]} positions, measured by gradients {f['measured'][DILATED]}."
+                        f"By the formula {f['nominal'][DILATED]} positions, measured by gradients"
+                        f" {f['measured'][DILATED]}."
                     ),
                     lambda f: f["nominal"][DILATED] == f["measured"][DILATED],
                 ),
@@ -212,23 +218,26 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"We ask a network on a long axis of {POSITIONS} positions: if the encoding changes a little here, how "
-                "much do the masks in the middle change? That is a **gradient**. The curves show it for dilations as "
-                f"above and for all dilations set to 1, with the same weights (untrained, seed {SEED}). The scale is "
-                "logarithmic: each step down is a factor."
+                f"We ask a network on a long axis of {POSITIONS} positions: if the encoding changes"
+                " a little here, how much do the masks in the middle change? That is a"
+                " **gradient**. The curves show it for dilations as above and for all dilations"
+                f" set to 1, with the same weights (untrained, seed {SEED}). The scale is"
+                " logarithmic: each step down is a factor."
             ),
             "How many positions can the network see without dilation?",
             lambda f: tuple(str(n) for n in (3, f["nominal"][PLAIN], f["nominal"][DILATED])),
             lambda f: (3, f["nominal"][PLAIN], f["nominal"][DILATED]).index(f["measured"][PLAIN]),
             lambda f: (
-                f"{f['measured'][PLAIN]} instead of {f['measured'][DILATED]}, with exactly as many weights. Note that the "
-                f"curves fall steeply: the edge of the receptive field is hardly felt. On the short axis of {f['toy']} "
-                "positions, only the dilated network sees from one end to the other."
+                f"{f['measured'][PLAIN]} instead of {f['measured'][DILATED]}, with exactly as many"
+                " weights. Note that the curves fall steeply: the edge of the receptive field is"
+                f" hardly felt. On the short axis of {f['toy']} positions, only the dilated network"
+                " sees from one end to the other."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Measured: {f['measured'][DILATED]} positions with dilation, {f['measured'][PLAIN]} without."
+                        f"Measured: {f['measured'][DILATED]} positions with dilation,"
+                        f" {f['measured'][PLAIN]} without."
                     ),
                     lambda f: f["measured"] == f["nominal"] and not any(f["holes"].values()),
                 ),
@@ -252,8 +261,8 @@ LESSON = Lesson(
                 logarithmic=True,
             ),
             lambda f: (
-                f"Curves of the influence: {f['measured'][DILATED]} positions with dilation, {f['measured'][PLAIN]} "
-                "without, falling steeply to both sides"
+                f"Curves of the influence: {f['measured'][DILATED]} positions with dilation,"
+                f" {f['measured'][PLAIN]} without, falling steeply to both sides"
             ),
         ),
         Step(
@@ -261,23 +270,25 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "So far we held one thing fixed: the **global norm**. Between layers it subtracts the mean of all values "
-                "and divides by their spread, over the whole axis. The dashed curve is the same network with the norm set "
-                "free."
+                "So far we held one thing fixed: the **global norm**. Between layers it subtracts"
+                " the mean of all values and divides by their spread, over the whole axis. The"
+                " dashed curve is the same network with the norm set free."
             ),
-            "Can a change 70 positions away, far outside that window, change the masks in the middle?",
+            "Can a change 70 positions away, far outside that window, change the masks in the"
+            " middle?",
             lambda f: ("No, never", "Yes, a little", "Yes, as much as one nearby"),
             lambda f: 0 if f["outside"] == 0 else 1 if f["outside"] < 0.1 else 2,
             lambda f: (
-                "Yes: it changes the mean and the spread, and these are used everywhere. Outside the window the influence "
-                f"is at most {100 * f['outside']:.1f} % of the strongest, but it is never zero. So the receptive field "
-                "says how far **patterns** are seen, and not what the network is blind to."
+                "Yes: it changes the mean and the spread, and these are used everywhere. Outside"
+                f" the window the influence is at most {100 * f['outside']:.1f} % of the strongest,"
+                " but it is never zero. So the receptive field says how far **patterns** are seen,"
+                " and not what the network is blind to."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"With the norm free, all {POSITIONS} positions are felt; outside the window by at most "
-                        f"{100 * f['outside']:.1f} % of the strongest."
+                        f"With the norm free, all {POSITIONS} positions are felt; outside the"
+                        f" window by at most {100 * f['outside']:.1f} % of the strongest."
                     ),
                     lambda f: f["everywhere"] and 0 < f["outside"] < 0.1,
                 ),
@@ -298,8 +309,8 @@ LESSON = Lesson(
                 logarithmic=True,
             ),
             lambda f: (
-                f"Curves of the influence: with the norm held fixed {f['measured'][DILATED]} positions, with the norm free "
-                f"all {POSITIONS}"
+                f"Curves of the influence: with the norm held fixed {f['measured'][DILATED]}"
+                f" positions, with the norm free all {POSITIONS}"
             ),
         ),
         Step(
@@ -307,30 +318,33 @@ LESSON = Lesson(
             "pages/inside.py",
             STATE | {"position": str(PLACE)},
             lambda f: (
-                f"The shipped network has only {f['toy']} positions. Scroll to *What a place can see, and what it does "
-                "see*. Each row is a stage of the network, and the orange frame what convolutions can bring to position "
-                f"{PLACE} (3.5 to 4 ppm). Its far end is {f['far end']} positions away. After one block the frame reaches "
-                f"{f['sides'][0]} positions to either side, after two {f['sides'][1]}."
+                f"The shipped network has only {f['toy']} positions. Scroll to *What a place can"
+                " see, and what it does see*. Each row is a stage of the network, and the orange"
+                f" frame what convolutions can bring to position {PLACE} (3.5 to 4 ppm). Its far"
+                f" end is {f['far end']} positions away. After one block the frame reaches"
+                f" {f['sides'][0]} positions to either side, after two {f['sides'][1]}."
             ),
             "After how many blocks does the frame reach both ends of the axis?",
             lambda f: ("2", "4", "12", "Never"),
             lambda f: ("2", "4", "12", "Never").index(str(_blocks_needed(f))),
             lambda f: (
-                f"After {_blocks_needed(f)}: 1 + 1 + 2 + 4 + 8 = {f['sides'][3]} positions to either side. The other "
-                "blocks look at the whole axis again, each time with more worked out. Measured with the norms held fixed, "
-                f"the masks at position {PLACE} depend on {f['toy felt']} of {f['toy']} positions."
+                f"After {_blocks_needed(f)}: 1 + 1 + 2 + 4 + 8 = {f['sides'][3]} positions to"
+                " either side. The other blocks look at the whole axis again, each time with more"
+                f" worked out. Measured with the norms held fixed, the masks at position {PLACE}"
+                f" depend on {f['toy felt']} of {f['toy']} positions."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Block {_blocks_needed(f)} is the first to reach {f['far end']} positions: "
-                        f"{', '.join(map(str, f['sides'][:4]))}."
+                        f"Block {_blocks_needed(f)} is the first to reach {f['far end']} positions:"
+                        f" {', '.join(map(str, f['sides'][:4]))}."
                     ),
                     lambda f: _blocks_needed(f) == 4,
                 ),
                 Claim(
                     lambda f: (
-                        f"In the shipped network, {f['toy felt']} of {f['toy']} positions are felt at position {PLACE}."
+                        f"In the shipped network, {f['toy felt']} of {f['toy']} positions are felt"
+                        f" at position {PLACE}."
                     ),
                     lambda f: f["toy felt"] == f["toy"],
                 ),

@@ -95,7 +95,8 @@ def bars(
         Axis titles.
     theme : Theme
     errors : dict, optional
-        Name to how far the least and the largest of several runs lie from the height, shape (2, groups).
+        Name to how far the least and the largest of several runs lie from the height, shape (2,
+        groups).
     per_cent : bool
         Whether the heights are shares, from 0 to 1.
     y_range : tuple, optional

@@ -9,7 +9,8 @@ import plotly.graph_objects as go
 from ..drawing import Theme
 
 Facts = dict[str, Any]
-# Called with the share that is done, from 0 to 1, and what is being done; may raise to stop the work.
+# Called with the share that is done, from 0 to 1, and what is being done; may raise to stop the
+# work.
 Report = Callable[[float, str], None]
 
 
@@ -34,7 +35,8 @@ class Step:
     ----------
     title : str
     page : str
-        The page that the step shows, as in "pages/masks.py"; "pages/lessons.py" where the step's own figure is all there is.
+        The page that the step shows, as in "pages/masks.py"; "pages/lessons.py" where the step's
+        own figure is all there is.
     state : dict
         The parameters of a link that set the app, as texts.
     look : callable
@@ -49,7 +51,8 @@ class Step:
     claims : tuple of Claim
         What the reveal rests on.
     facts : callable
-        Computes what the rest of the step speaks of; steps that name the same function share its result.
+        Computes what the rest of the step speaks of; steps that name the same function share its
+        result.
     seconds : float
         Roughly how long `facts` takes on one core, for the estimate before it has begun.
     figure : callable, optional

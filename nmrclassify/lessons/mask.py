@@ -63,10 +63,11 @@ LESSON = Lesson(
             PAGE,
             STATE | FRAMED,
             lambda f: (
-                "First the network turns the mixture into an **encoding**: a table of filters (rows) and positions "
-                "(columns). A **filter** reacts to one kind of peaks. For each compound it then makes a **mask**: one "
-                "number from 0 to 1 for each cell. The encoding is multiplied by it. In the **framed cell** the encoding has the "
-                f"strength {f['encoding']:.2f}, and the mask of output 1 is {f['mask']:.2f}."
+                "First the network turns the mixture into an **encoding**: a table of filters"
+                " (rows) and positions (columns). A **filter** reacts to one kind of peaks. For"
+                " each compound it then makes a **mask**: one number from 0 to 1 for each cell."
+                " The encoding is multiplied by it. In the **framed cell** the encoding has the"
+                f" strength {f['encoding']:.2f}, and the mask of output 1 is {f['mask']:.2f}."
             ),
             "How much of this cell gets through to output 1?",
             lambda f: tuple(
@@ -78,8 +79,9 @@ LESSON = Lesson(
                 )
             ),
             lambda f: (
-                f"{f['encoding']:.2f} x {f['mask']:.2f} = {f['passed']:.2f}. A mask of 0 blocks a cell and a mask of 1 "
-                f"lets it through whole; this one, of output 1 ({f['names'][0]}), lets part of it through."
+                f"{f['encoding']:.2f} x {f['mask']:.2f} = {f['passed']:.2f}. A mask of 0 blocks a"
+                " cell and a mask of 1 lets it through whole; this one, of output 1"
+                f" ({f['names'][0]}), lets part of it through."
             ),
             (
                 Claim(
@@ -100,8 +102,9 @@ LESSON = Lesson(
             PAGE,
             STATE | {"silent": "yes"},
             lambda f: (
-                "Now the masks are drawn everywhere, also in positions without any peak. (The switch *Show masks where "
-                f"the mixture is silent* does this.) There they reach {f['open in silence']:.2f}."
+                "Now the masks are drawn everywhere, also in positions without any peak. (The"
+                " switch *Show masks where the mixture is silent* does this.) There they reach"
+                f" {f['open in silence']:.2f}."
             ),
             "What does a mask near 1 do where the mixture is silent?",
             lambda f: (
@@ -111,14 +114,16 @@ LESSON = Lesson(
             ),
             lambda f: 1 if f["passed in silence"] < 0.02 else 0,
             lambda f: (
-                f"Hardly anything times a mask is still hardly anything. Of all cells {share(f['silent'])} are silent, and "
-                f"no output lets through more than {100 * f['passed in silence']:.1f} % of the encoding's strongest cell "
-                "there. That is why they are left blank by default: do not read them."
+                "Hardly anything times a mask is still hardly anything. Of all cells"
+                f" {share(f['silent'])} are silent, and no output lets through more than"
+                f" {100 * f['passed in silence']:.1f} % of the encoding's strongest cell there."
+                " That is why they are left blank by default: do not read them."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"In silent cells at most {100 * f['passed in silence']:.1f} % of the strongest cell gets through."
+                        f"In silent cells at most {100 * f['passed in silence']:.1f} % of the"
+                        " strongest cell gets through."
                     ),
                     lambda f: f["passed in silence"] < 0.02,
                 ),
@@ -135,8 +140,9 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "Between 3.5 and 4 ppm, glycine's singlet and ethanol's quartet fall into one position. Find it in the "
-                "last picture, *Who owns which position?*. Each bar shows how the area that was taken apart is shared out."
+                "Between 3.5 and 4 ppm, glycine's singlet and ethanol's quartet fall into one"
+                " position. Find it in the last picture, *Who owns which position?*. Each bar shows"
+                " how the area that was taken apart is shared out."
             ),
             "Which compound gets the larger share between 3.5 and 4 ppm?",
             lambda f: tuple(f["names"]),
@@ -153,8 +159,9 @@ LESSON = Lesson(
             (
                 Claim(
                     lambda f: (
-                        f"No share is off by more than {100 * np.abs(f['parts'] - f['true parts']).max():.0f} points of a "
-                        "hundred."
+                        "No share is off by more than"
+                        f" {100 * np.abs(f['parts'] - f['true parts']).max():.0f} points of a"
+                        " hundred."
                     ),
                     lambda f: bool(np.abs(f["parts"] - f["true parts"]).max() < 0.15),
                 ),
@@ -167,8 +174,9 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "Look at *Do the masks share out, or quarrel?*. On the left stands the sum of the masks in each cell. On "
-                "the right is the second highest mask: near 1 where two outputs both claim the cell."
+                "Look at *Do the masks share out, or quarrel?*. On the left stands the sum of the"
+                " masks in each cell. On the right is the second highest mask: near 1 where two"
+                " outputs both claim the cell."
             ),
             "In how many of the cells that are not silent is the sum above 1?",
             lambda f: (
@@ -178,14 +186,16 @@ LESSON = Lesson(
             ),
             lambda f: 0 if f["above one"] == 0 else 1 if f["above one"] < 0.1 else 2,
             lambda f: (
-                f"In {share(f['above one'])} of them. In {share(f['both'])} of the cells a second output has a mask above "
-                "one half, too. Nothing forces the sum to be 1: the **decoder**, which turns masked cells back into "
-                "peaks, has learnt to set the scale right."
+                f"In {share(f['above one'])} of them. In {share(f['both'])} of the cells a second"
+                " output has a mask above one half, too. Nothing forces the sum to be 1: the"
+                " **decoder**, which turns masked cells back into peaks, has learnt to set the"
+                " scale right."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The sum of the masks is above 1 in {share(f['above one'])} of the cells that are not silent."
+                        f"The sum of the masks is above 1 in {share(f['above one'])} of the cells"
+                        " that are not silent."
                     ),
                     lambda f: f["above one"] > 1 / 3,
                 ),
@@ -198,9 +208,10 @@ LESSON = Lesson(
             "pages/separation.py",
             STATE,
             lambda f: (
-                "An **ideal mask** gives each compound its true share of each cell. The network's masks are "
-                f"{f['distance']:.2f} away from the ideal ones on average, on a scale from 0 (the same) to 1 (the "
-                "opposite). Now compare what comes out: the separated multiplets and the truth below them."
+                "An **ideal mask** gives each compound its true share of each cell. The network's"
+                f" masks are {f['distance']:.2f} away from the ideal ones on average, on a scale"
+                " from 0 (the same) to 1 (the opposite). Now compare what comes out: the separated"
+                " multiplets and the truth below them."
             ),
             "How good is the separation?",
             lambda f: (
@@ -210,9 +221,8 @@ LESSON = Lesson(
             ),
             lambda f: 1 if min(f["gains"]) > 10 else 0,
             lambda f: (
-                "Good. It is measured in **decibels** (dB): every 10 dB, the squared error is ten times smaller compared "
-                "with the signal. The outputs "
-                "are "
+                "Good. It is measured in **decibels** (dB): every 10 dB, the squared error is ten"
+                " times smaller compared with the signal. The outputs are "
                 + ", ".join(f"{gain:.0f}" for gain in f["gains"])
                 + " dB closer to their compounds than the mixture is. Different masks can "
                 "separate equally well, so judge what comes out and not how the mask looks."
@@ -220,8 +230,8 @@ LESSON = Lesson(
             (
                 Claim(
                     lambda f: (
-                        f"Masks that are {f['distance']:.2f} off the ideal ones still bring at least {min(f['gains']):.0f} "
-                        "dB."
+                        f"Masks that are {f['distance']:.2f} off the ideal ones still bring at"
+                        f" least {min(f['gains']):.0f} dB."
                     ),
                     lambda f: f["distance"] > 0.2 and min(f["gains"]) > 10,
                 ),

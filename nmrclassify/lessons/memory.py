@@ -100,20 +100,23 @@ LESSON = Lesson(
             "pages/mixtures.py",
             {"preset": "original"},
             lambda f: (
-                f"The first public version trained on {f['ten']} mixtures of {f['n']} different compounds from a library "
-                f"of {f['compounds']}. This page shows such a library: scroll down to see it."
+                f"The first public version trained on {f['ten']} mixtures of {f['n']} different"
+                f" compounds from a library of {f['compounds']}. This page shows such a library:"
+                " scroll down to see it."
             ),
             "How many different mixtures of three could be made?",
             lambda f: ("30", str(f["possible"]), "1000"),
             lambda f: ("30", str(comb(f["compounds"], f["n"])), "1000").index(str(f["possible"])),
             lambda f: (
-                f"10 x 9 x 8 / 6 = {f['possible']}. So {f['ten']} of them are about one in "
-                f"{round(f['possible'] / f['ten'])}, and the network is meant to name the others as well."
+                f"10 x 9 x 8 / 6 = {f['possible']}. So {f['ten']} of them are about one in"
+                f" {round(f['possible'] / f['ten'])}, and the network is meant to name the others"
+                " as well."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"There are {f['possible']} compositions of {f['n']} of {f['compounds']} compounds."
+                        f"There are {f['possible']} compositions of {f['n']} of {f['compounds']}"
+                        " compounds."
                     ),
                     lambda f: f["possible"] == comb(f["compounds"], f["n"]),
                 ),
@@ -126,9 +129,10 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"Slots (three outputs, each names one compound) were just trained on {f['sizes'][TEN]} mixtures for "
-                f"{STEPS} steps (seed {SEED}). The solid curve shows what they get right on those. The dashed one shows "
-                f"{f['unseen']} mixtures of the same compounds in other combinations."
+                "Slots (three outputs, each names one compound) were just trained on"
+                f" {f['sizes'][TEN]} mixtures for {STEPS} steps (seed {SEED}). The solid curve"
+                f" shows what they get right on those. The dashed one shows {f['unseen']} mixtures"
+                " of the same compounds in other combinations."
             ),
             "Has the network understood the compounds?",
             lambda f: (
@@ -140,10 +144,11 @@ LESSON = Lesson(
                 2 if _last(f, TEN, "training") < 0.9 else 1 if _last(f, TEN, "unseen") < 0.75 else 0
             ),
             lambda f: (
-                f"It gets {share(_last(f, TEN, 'training'))} of the compounds right in the training mixtures, but "
-                f"{share(_last(f, TEN, 'unseen'))} in the unseen ones, and only {share(_last(f, TEN, 'unseen exact'))} of "
-                "those mixtures wholly right. It can tell ten pictures apart without knowing what they are made of. This "
-                "is called **overfitting**."
+                f"It gets {share(_last(f, TEN, 'training'))} of the compounds right in the training"
+                f" mixtures, but {share(_last(f, TEN, 'unseen'))} in the unseen ones, and only"
+                f" {share(_last(f, TEN, 'unseen exact'))} of those mixtures wholly right. It can"
+                " tell ten pictures apart without knowing what they are made of. This is called"
+                " **overfitting**."
             ),
             (
                 Claim(
@@ -162,8 +167,8 @@ LESSON = Lesson(
             6.0,
             lambda f, theme: lines(_ten_curves(f), "step", "compounds right", theme, per_cent=True),
             lambda f: (
-                f"Curves: training mixtures up to {share(_last(f, TEN, 'training'))}, unseen mixtures up to "
-                f"{share(_last(f, TEN, 'unseen'))}"
+                f"Curves: training mixtures up to {share(_last(f, TEN, 'training'))}, unseen"
+                f" mixtures up to {share(_last(f, TEN, 'unseen'))}"
             ),
         ),
         Step(
@@ -171,22 +176,23 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "A share needs something to be compared with. The laziest method looks at no mixture at all: it always "
-                "names the three compounds that are commonest in the training mixtures. The thin line shows how far that "
-                "gets."
+                "A share needs something to be compared with. The laziest method looks at no"
+                " mixture at all: it always names the three compounds that are commonest in the"
+                " training mixtures. The thin line shows how far that gets."
             ),
             "What share of the compounds in the unseen mixtures does it get right?",
             lambda f: ("0 %", "10 %", share(f["commonest"]), share(_last(f, TEN, "unseen"))),
             lambda f: 2,
             lambda f: (
-                f"{share(f['commonest'])}, without looking. So the {share(_last(f, TEN, 'unseen'))} of the network are "
-                f"better than nothing, but must be counted from {share(f['commonest'])} and not from 0."
+                f"{share(f['commonest'])}, without looking. So the {share(_last(f, TEN, 'unseen'))}"
+                " of the network are better than nothing, but must be counted from"
+                f" {share(f['commonest'])} and not from 0."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Always naming the three commonest gets {share(f['commonest'])} of compounds in {f['unseen']} "
-                        "unseen mixtures."
+                        f"Always naming the three commonest gets {share(f['commonest'])} of"
+                        f" compounds in {f['unseen']} unseen mixtures."
                     ),
                     lambda f: 0.1 < f["commonest"] < _last(f, TEN, "unseen"),
                 ),
@@ -202,7 +208,8 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"The same curves, with a line at {share(f['commonest'])} for always naming the three commonest"
+                f"The same curves, with a line at {share(f['commonest'])} for always naming the"
+                " three commonest"
             ),
         ),
         Step(
@@ -210,9 +217,10 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"The same network, first weights, number of steps and mixtures a step ({SIZE}), but now it learns from "
-                f"{f['sizes'][MANY]} compositions instead of {f['sizes'][TEN]}. Both are tested on the same {f['unseen']} "
-                "that neither was trained on."
+                f"The same network, first weights, number of steps and mixtures a step ({SIZE}),"
+                f" but now it learns from {f['sizes'][MANY]} compositions instead of"
+                f" {f['sizes'][TEN]}. Both are tested on the same {f['unseen']} that neither was"
+                " trained on."
             ),
             "What changes?",
             lambda f: (
@@ -222,10 +230,11 @@ LESSON = Lesson(
             ),
             lambda f: 0 if _gain(f) > 0.05 else 1 if _gain(f) < -0.05 else 2,
             lambda f: (
-                f"Unseen compounds right go from {share(_last(f, TEN, 'unseen'))} to {share(_last(f, MANY, 'unseen'))}, "
-                f"and mixtures wholly right from {share(_last(f, TEN, 'unseen exact'))} to "
-                f"{share(_last(f, MANY, 'unseen exact'))}. The more there is to remember, the more it pays to learn what "
-                "the mixtures have in common: the compounds."
+                f"Unseen compounds right go from {share(_last(f, TEN, 'unseen'))} to"
+                f" {share(_last(f, MANY, 'unseen'))}, and mixtures wholly right from"
+                f" {share(_last(f, TEN, 'unseen exact'))} to"
+                f" {share(_last(f, MANY, 'unseen exact'))}. The more there is to remember, the more"
+                " it pays to learn what the mixtures have in common: the compounds."
             ),
             (
                 Claim(
@@ -253,9 +262,9 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"Bars of the compounds right: trained on ten {share(_last(f, TEN, 'training'))} and unseen "
-                f"{share(_last(f, TEN, 'unseen'))}; trained on many {share(_last(f, MANY, 'training'))} and unseen "
-                f"{share(_last(f, MANY, 'unseen'))}"
+                f"Bars of the compounds right: trained on ten {share(_last(f, TEN, 'training'))}"
+                f" and unseen {share(_last(f, TEN, 'unseen'))}; trained on many"
+                f" {share(_last(f, MANY, 'training'))} and unseen {share(_last(f, MANY, 'unseen'))}"
             ),
         ),
     ),

@@ -79,9 +79,10 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "A **compound** shows in an NMR spectrum as groups of peaks, called **multiplets**. Each stands at its "
-                "own place on the axis, the **chemical shift** in ppm. Scroll down to *The library*: each row is one pure "
-                "compound, each coloured cell one or more multiplets. Find the row *ethanol*."
+                "A **compound** shows in an NMR spectrum as groups of peaks, called **multiplets**."
+                " Each stands at its own place on the axis, the **chemical shift** in ppm. Scroll"
+                " down to *The library*: each row is one pure compound, each coloured cell one or"
+                " more multiplets. Find the row *ethanol*."
             ),
             "In how many positions does pure ethanol have peaks?",
             lambda f: tuple(
@@ -89,13 +90,15 @@ LESSON = Lesson(
             ),
             lambda f: 1,
             lambda f: (
-                f"Ethanol fills {f['multiplets']} positions: the hydrogens of its CH₃ group make one multiplet and those "
-                "of its CH₂ group the other. Such a pattern is a compound's fingerprint."
+                f"Ethanol fills {f['multiplets']} positions: the hydrogens of its CH₃ group make"
+                " one multiplet and those of its CH₂ group the other. Such a pattern is a"
+                " compound's fingerprint."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"In the library, ethanol has area in {f['multiplets']} of {f['shape'][1]} positions."
+                        f"In the library, ethanol has area in {f['multiplets']} of {f['shape'][1]}"
+                        " positions."
                     ),
                     lambda f: f["multiplets"] == 2,
                 ),
@@ -108,9 +111,9 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                f"This mixture holds {listing(f['names'])}. The colours of the sticks tell which compound an area comes "
-                "from. All peaks of the three compounds have the areas "
-                f"{', '.join(f'{total:.2f}' for total in f['totals'])}."
+                f"This mixture holds {listing(f['names'])}. The colours of the sticks tell which"
+                " compound an area comes from. All peaks of the three compounds have the areas"
+                f" {', '.join(f'{total:.2f}' for total in f['totals'])}."
             ),
             "What is the area of all peaks of the mixture?",
             lambda f: (f"{max(f['totals']):.2f}", f"{f['total'] / 3:.2f}", f"{f['total']:.2f}"),
@@ -122,13 +125,15 @@ LESSON = Lesson(
                 )
             ),
             lambda f: (
-                f"Areas add up: {' + '.join(f'{total:.2f}' for total in f['totals'])} = {f['total']:.2f}. That is true in "
-                "each single cell as well. To take a mixture apart means to undo this sum."
+                f"Areas add up: {' + '.join(f'{total:.2f}' for total in f['totals'])} ="
+                f" {f['total']:.2f}. That is true in each single cell as well. To take a mixture"
+                " apart means to undo this sum."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The sum of the sources and the mixture differ by at most {f['off']:.1g} in any cell."
+                        f"The sum of the sources and the mixture differ by at most {f['off']:.1g}"
+                        " in any cell."
                     ),
                     lambda f: f["off"] < 1e-5,
                 ),
@@ -141,8 +146,8 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "Some sticks have two colours: two compounds have a multiplet in the same position. Only the sum is "
-                "measured there. Look for these positions in the spectrum."
+                "Some sticks have two colours: two compounds have a multiplet in the same position."
+                " Only the sum is measured there. Look for these positions in the spectrum."
             ),
             "In how many positions do two compounds of this mixture meet?",
             lambda f: tuple(str(n) for n in range(4)),
@@ -150,12 +155,14 @@ LESSON = Lesson(
             lambda f: (
                 f"In {len(f['shared'])} of {f['filled']} filled positions: "
                 + listing([f"{pair} at {where}" for pair, where in zip(f["pairs"], f["places"])])
-                + ". There the network has to find out how much belongs to whom, from the other places of each compound."
+                + ". There the network has to find out how much belongs to whom, from the other"
+                " places of each compound."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"{len(f['shared'])} of {f['filled']} filled positions hold area of two compounds."
+                        f"{len(f['shared'])} of {f['filled']} filled positions hold area of two"
+                        " compounds."
                     ),
                     lambda f: 0 < len(f["shared"]) < f["filled"] and len(f["shared"]) < 4,
                 ),
@@ -168,8 +175,9 @@ LESSON = Lesson(
             PAGE,
             {"mixture": "choose", "c1": "1", "c2": "2", "c3": "5", "a2": "2"},
             lambda f: (
-                "The same three compounds, but now with amount 1 of ethanol and glycine, and amount 2 of lactate. The "
-                "amounts stand in the sidebar under *Mixture*. Set lactate back to 1 and watch its peaks."
+                "The same three compounds, but now with amount 1 of ethanol and glycine, and amount"
+                " 2 of lactate. The amounts stand in the sidebar under *Mixture*. Set lactate back"
+                " to 1 and watch its peaks."
             ),
             "What does twice as much lactate change?",
             lambda f: (
@@ -180,13 +188,15 @@ LESSON = Lesson(
             ),
             lambda f: 1 if abs(f["grown"] - 2) < 1e-5 and f["moved"] == 0 else 0,
             lambda f: (
-                f"Every peak of lactate grows {f['grown']:.0f} times, none moves, and the other compounds stay as they "
-                "are. So the pattern tells **which** compound, and its height **how much**."
+                f"Every peak of lactate grows {f['grown']:.0f} times, none moves, and the other"
+                " compounds stay as they are. So the pattern tells **which** compound, and its"
+                " height **how much**."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Lactate's areas are {f['grown']:.2f} times as large, and it fills the same positions."
+                        f"Lactate's areas are {f['grown']:.2f} times as large, and it fills the"
+                        " same positions."
                     ),
                     lambda f: abs(f["grown"] - 2) < 1e-5 and f["moved"] == 0,
                 ),
@@ -203,9 +213,9 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "Now look at the map *The same mixture as the network sees it*. Each column is a position on the axis. "
-                "From top to bottom stand the peaks of the multiplets in that position: one for a singlet, two for a "
-                "doublet, up to six."
+                "Now look at the map *The same mixture as the network sees it*. Each column is a"
+                " position on the axis. From top to bottom stand the peaks of the multiplets in"
+                " that position: one for a singlet, two for a doublet, up to six."
             ),
             "What does the network get?",
             lambda f: (
@@ -215,13 +225,14 @@ LESSON = Lesson(
             ),
             lambda f: 2,
             lambda f: (
-                f"It gets {f['cells']} numbers, {f['shape'][0]} peaks in {f['shape'][1]} positions: neither colours nor "
-                "names. Which of them belong together is what it has to find."
+                f"It gets {f['cells']} numbers, {f['shape'][0]} peaks in {f['shape'][1]} positions:"
+                " neither colours nor names. Which of them belong together is what it has to find."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The mixture is an array of {f['shape'][0]} x {f['shape'][1]} = {f['cells']} numbers."
+                        f"The mixture is an array of {f['shape'][0]} x {f['shape'][1]} ="
+                        f" {f['cells']} numbers."
                     ),
                     lambda f: f["cells"] == f["shape"][0] * f["shape"][1],
                 ),
@@ -234,9 +245,9 @@ LESSON = Lesson(
             "pages/whatif.py",
             STATE | {"edit": EDIT},
             lambda f: (
-                "Here everything between 3.5 and 4 ppm has been taken out of the mixture: ethanol's quartet and the "
-                "singlet of glycine, the only peaks that glycine has. The page shows what the network makes of it, before "
-                "and after."
+                "Here everything between 3.5 and 4 ppm has been taken out of the mixture: ethanol's"
+                " quartet and the singlet of glycine, the only peaks that glycine has. The page"
+                " shows what the network makes of it, before and after."
             ),
             "How many of the three compounds does the network still hear?",
             lambda f: tuple(str(n) for n in range(4)),
@@ -247,14 +258,16 @@ LESSON = Lesson(
                     f"from {percent(a)} to {percent(b)} for {name}"
                     for name, a, b in zip(f["names"], *f["chances"])
                 )
-                + ". Of glycine nothing is left. Of ethanol the triplet is, but one multiplet without the other is not "
-                "ethanol's pattern. A compound is recognised by all its places together."
+                + ". Of glycine nothing is left. Of ethanol the triplet is, but one multiplet"
+                " without the other is not ethanol's pattern. A compound is recognised by all its"
+                " places together."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Glycine has {f['left'][f['names'].index('glycine')]} positions left and ethanol "
-                        f"{f['left'][f['names'].index('ethanol')]}; the network hears neither."
+                        f"Glycine has {f['left'][f['names'].index('glycine')]} positions left and"
+                        f" ethanol {f['left'][f['names'].index('ethanol')]}; the network hears"
+                        " neither."
                     ),
                     lambda f: (
                         f["left"][f["names"].index("glycine")]

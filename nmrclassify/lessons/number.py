@@ -45,7 +45,8 @@ def three_slots(report: Report) -> Facts:
         )
         sizes.append(min(SOME, len(rows)))
         right[QUERIES].append(shares_right(network_counts(queries, mixtures), mixtures.counts)[0])
-        # Slots cannot be matched to another number of sources: what they name is counted as it stands.
+        # Slots cannot be matched to another number of sources: what they name is counted as it
+        # stands.
         answers = [answer(slots, areas) for areas in mixtures.areas]
         named += [len(given.named) for given in answers]
         right[SLOTS].append(
@@ -81,23 +82,25 @@ def three_slots(report: Report) -> Facts:
 LESSON = Lesson(
     "number",
     "How many compounds?",
-    "You will know which kind of network has to be told how many compounds there are, and which has not.",
+    "You will know which kind of network has to be told how many compounds there are, and which has"
+    " not.",
     (
         Step(
             "A query for each compound",
             "pages/separation.py",
             {"mixture": "choose", "sources": "2", "c1": "1", "c2": "5"},
             lambda f: (
-                f"This mixture holds only {listing(list(PAIR))}. The network shown here works with **queries**: one output "
-                "for each compound of the library, which says how likely that compound is there. Look at the bars under "
-                "*Which compounds are there?*. Nobody told it how many to find."
+                f"This mixture holds only {listing(list(PAIR))}. The network shown here works with"
+                " **queries**: one output for each compound of the library, which says how likely"
+                " that compound is there. Look at the bars under *Which compounds are there?*."
+                " Nobody told it how many to find."
             ),
             "How many compounds does it name?",
             lambda f: tuple(str(n) for n in range(1, 5)),
             lambda f: int((f["queries counts"] > 0).sum()) - 1,
             lambda f: (
-                f"{len(f['queries say'])}: {listing(f['queries say'])}. Each output is asked one question of its own, *are "
-                "you there?*, and most of them say no."
+                f"{len(f['queries say'])}: {listing(f['queries say'])}. Each output is asked one"
+                " question of its own, *are you there?*, and most of them say no."
             ),
             (
                 Claim(
@@ -115,9 +118,10 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "The reference design works with **slots** instead: three outputs, and each shares out 100 % among the "
-                f"compounds of the library. This one was trained a moment ago on mixtures of three ({STEPS} steps, seed "
-                f"{SEED}). It is given the same mixture of two. A row is an output, the number in a cell a probability."
+                "The reference design works with **slots** instead: three outputs, and each shares"
+                " out 100 % among the compounds of the library. This one was trained a moment ago"
+                f" on mixtures of three ({STEPS} steps, seed {SEED}). It is given the same mixture"
+                " of two. A row is an output, the number in a cell a probability."
             ),
             "What does the output do that is one too many?",
             lambda f: (
@@ -129,13 +133,14 @@ LESSON = Lesson(
             lambda f: (
                 "The outputs say "
                 + ", ".join(f"{name} ({share(p)})" for name, p in zip(f["slots say"], f["sure"]))
-                + ". An output that has to name something "
-                "always does, because its chances add up to 100 %. Only a low chance may warn the reader."
+                + ". An output that has to name something always does, because its chances add up"
+                " to 100 %. Only a low chance may warn the reader."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"In all mixtures tried, of one to five compounds, three slots name {f['least named']} compounds."
+                        "In all mixtures tried, of one to five compounds, three slots name"
+                        f" {f['least named']} compounds."
                     ),
                     lambda f: f["least named"] == f["most named"] == 3,
                 ),
@@ -152,10 +157,11 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"Now both get {SOME} mixtures of each number of compounds (seed {SEED}; of {f['sizes'][0]} and "
-                f"{f['sizes'][1]} different compositions with one and two compounds). A mixture counts as wholly right if "
-                "all its compounds are named and no other. Do not compare the heights at three: the shipped queries were "
-                f"trained for {f['trained']:,} steps, the slots for {STEPS}."
+                f"Now both get {SOME} mixtures of each number of compounds (seed {SEED}; of"
+                f" {f['sizes'][0]} and {f['sizes'][1]} different compositions with one and two"
+                " compounds). A mixture counts as wholly right if all its compounds are named and"
+                " no other. Do not compare the heights at three: the shipped queries were trained"
+                f" for {f['trained']:,} steps, the slots for {STEPS}."
             ),
             "At which numbers can three slots ever be wholly right?",
             lambda f: ("At all of them, with more training", "At three only", "At three and below"),
@@ -163,10 +169,10 @@ LESSON = Lesson(
                 1 if [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3] else 2
             ),
             lambda f: (
-                "At three only; no training changes that. From one to five compounds the slots get "
-                f"{several(list(f['right'][SLOTS]))} of the mixtures wholly right, the queries "
-                f"{several(list(f['right'][QUERIES]))}. (Slots can be given a further class, *nothing*. The page *Train or "
-                "load* does so where the number varies.)"
+                "At three only; no training changes that. From one to five compounds the slots get"
+                f" {several(list(f['right'][SLOTS]))} of the mixtures wholly right, the queries"
+                f" {several(list(f['right'][QUERIES]))}. (Slots can be given a further class,"
+                " *nothing*. The page *Train or load* does so where the number varies.)"
             ),
             (
                 Claim(
@@ -177,8 +183,8 @@ LESSON = Lesson(
                 ),
                 Claim(
                     lambda f: (
-                        f"Queries get at least {share(min(f['right'][QUERIES]))} of the mixtures of each number wholly "
-                        "right."
+                        f"Queries get at least {share(min(f['right'][QUERIES]))} of the mixtures of"
+                        " each number wholly right."
                     ),
                     lambda f: min(f["right"][QUERIES]) > 0.5,
                 ),
@@ -194,8 +200,8 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"Bars over one to five compounds: slots {several(list(f['right'][SLOTS]))}, queries "
-                f"{several(list(f['right'][QUERIES]))} wholly right"
+                f"Bars over one to five compounds: slots {several(list(f['right'][SLOTS]))},"
+                f" queries {several(list(f['right'][QUERIES]))} wholly right"
             ),
         ),
         Step(
@@ -203,8 +209,9 @@ LESSON = Lesson(
             "app.py",
             {"mixture": "choose", "sources": "5"},
             lambda f: (
-                "Five compounds at once: you may choose others in the sidebar. In its training this network saw mixtures "
-                f"of any number of compounds from none up to {f['wide']}."
+                "Five compounds at once: you may choose others in the sidebar. In its training"
+                " this network saw mixtures of any number of compounds from none up to"
+                f" {f['wide']}."
             ),
             "Do queries get five compounds right as often as two?",
             lambda f: (
@@ -220,15 +227,16 @@ LESSON = Lesson(
                 else 0
             ),
             lambda f: (
-                f"Of the mixtures of two, {share(f['right'][QUERIES][1])} were wholly right, of those of five "
-                f"{share(f['right'][QUERIES][4])}. More compounds overlap more, one mistake spoils the whole mixture, and "
-                "five is more than it was trained on."
+                f"Of the mixtures of two, {share(f['right'][QUERIES][1])} were wholly right, of"
+                f" those of five {share(f['right'][QUERIES][4])}. More compounds overlap more, one"
+                " mistake spoils the whole mixture, and five is more than it was trained on."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"From two to five compounds, mixtures wholly right change from {share(f['right'][QUERIES][1])} to "
-                        f"{share(f['right'][QUERIES][4])} ({SOME} mixtures each)."
+                        "From two to five compounds, mixtures wholly right change from"
+                        f" {share(f['right'][QUERIES][1])} to {share(f['right'][QUERIES][4])}"
+                        f" ({SOME} mixtures each)."
                     ),
                     lambda f: 0 < f["right"][QUERIES][4] < f["right"][QUERIES][1],
                 ),

@@ -29,7 +29,8 @@ def two_lists(report: Report) -> Facts:
     other = listed_anew(first, generator(SEED, "view"))
     n = data.config.n_sources
     orders = np.array(list(permutations(range(n))))
-    # All orders are equally likely: no output can say better than how often each compound comes at its place.
+    # All orders are equally likely: no output can say better than how often each compound comes at
+    # its place.
     chances = np.zeros((n, data.library.n_compounds))
     for order in orders:
         chances[np.arange(n), first.labels[0][order]] += 1 / len(orders)
@@ -122,21 +123,23 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"Two chemists mix the same three compounds. One writes down {', '.join(f['lists'][0])}, the other "
-                f"{', '.join(f['lists'][1])}. The rows show both lists, and above them the mixture (random compounds, seed "
-                f"{SEED})."
+                "Two chemists mix the same three compounds. One writes down"
+                f" {', '.join(f['lists'][0])}, the other {', '.join(f['lists'][1])}. The rows show"
+                f" both lists, and above them the mixture (random compounds, seed {SEED})."
             ),
             "In how many orders can three compounds be listed?",
             lambda f: ("1", str(f["n"]), str(f["orders"]), str(f["n"] ** f["n"])),
             lambda f: 2 if f["orders"] == factorial(f["n"]) else 0,
             lambda f: (
-                f"{f['n']} x {f['n'] - 1} x 1 = {f['orders']}. All give the same mixture, since a sum does not depend on "
-                "the order. So nothing in the mixture can tell which compound was written down first."
+                f"{f['n']} x {f['n'] - 1} x 1 = {f['orders']}. All give the same mixture, since a"
+                " sum does not depend on the order. So nothing in the mixture can tell which"
+                " compound was written down first."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The sums of the two lists differ by at most {f['difference']:.1g} in any cell."
+                        f"The sums of the two lists differ by at most {f['difference']:.1g} in any"
+                        " cell."
                     ),
                     lambda f: f["difference"] < 1e-5 and f["lists"][0] != f["lists"][1],
                 ),
@@ -145,8 +148,8 @@ LESSON = Lesson(
             0.2,
             _lists_figure,
             lambda f: (
-                f"Maps of a mixture and of its sources, listed as {', '.join(f['lists'][0])} and as "
-                f"{', '.join(f['lists'][1])}"
+                f"Maps of a mixture and of its sources, listed as {', '.join(f['lists'][0])} and as"
+                f" {', '.join(f['lists'][1])}"
             ),
         ),
         Step(
@@ -154,9 +157,9 @@ LESSON = Lesson(
             "pages/separation.py",
             {"preset": "quick", "network": "slots", "model": "untrained"},
             lambda f: (
-                "This is an untrained network of the kind *slots*: three outputs, all alike, each of which names one "
-                "compound. Suppose that we mark output 1 right only if it names the compound that was written down first. "
-                "Every order is equally likely."
+                "This is an untrained network of the kind *slots*: three outputs, all alike, each"
+                " of which names one compound. Suppose that we mark output 1 right only if it names"
+                " the compound that was written down first. Every order is equally likely."
             ),
             "What is the best that output 1 can do once it knows which three compounds are there?",
             lambda f: (
@@ -166,14 +169,16 @@ LESSON = Lesson(
             ),
             lambda f: 1 if abs(f["least"] - log(f["n"])) < 1e-9 else 0,
             lambda f: (
-                "One third each. The loss (**cross entropy**: minus the logarithm of the chance given to the true answer, "
-                f"so lower is better) then cannot fall below log {f['n']} = {f['least']:.2f}. Even a network that knows "
-                "all three cannot do better."
+                "One third each. The loss (**cross entropy**: minus the logarithm of the chance"
+                " given to the true answer, so lower is better) then cannot fall below log"
+                f" {f['n']} = {f['least']:.2f}. Even a network that knows all three cannot do"
+                " better."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Over all {f['orders']} orders, the least mean loss is {f['least']:.4f} = log {f['n']}."
+                        f"Over all {f['orders']} orders, the least mean loss is {f['least']:.4f} ="
+                        f" log {f['n']}."
                     ),
                     lambda f: abs(f["least"] - log(f["n"])) < 1e-9,
                 ),
@@ -186,9 +191,10 @@ LESSON = Lesson(
             "pages/separation.py",
             {"preset": "quick", "network": "slots", "model": "untrained"},
             lambda f: (
-                "Scroll to *How outputs are matched to sources*. Every output is compared with every compound: the number "
-                "in a cell is the **cost** of that pair. The frames mark the pairing that counts. This is called "
-                "**permutation-invariant** training: the order does not matter."
+                "Scroll to *How outputs are matched to sources*. Every output is compared with"
+                " every compound: the number in a cell is the **cost** of that pair. The frames"
+                " mark the pairing that counts. This is called **permutation-invariant** training:"
+                " the order does not matter."
             ),
             "In training, which of all the pairings counts?",
             lambda f: (
@@ -198,14 +204,16 @@ LESSON = Lesson(
             ),
             lambda f: 1 if abs(f["chosen"] - f["cheapest"]) < 1e-4 else 0,
             lambda f: (
-                f"The cheapest. For three outputs there are {f['pairings']} pairings. For a network trained for the next "
-                f"step, on its first unseen mixture, their sums go from {f['cheapest']:.2f} to {f['dearest']:.2f}; the one "
-                f"that training takes costs {f['chosen']:.2f}."
+                f"The cheapest. For three outputs there are {f['pairings']} pairings. For a network"
+                " trained for the next step, on its first unseen mixture, their sums go from"
+                f" {f['cheapest']:.2f} to {f['dearest']:.2f}; the one that training takes costs"
+                f" {f['chosen']:.2f}."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Of {f['pairings']} pairings, all tried, none is cheaper than the one that training chose."
+                        f"Of {f['pairings']} pairings, all tried, none is cheaper than the one that"
+                        " training chose."
                     ),
                     lambda f: (
                         abs(f["chosen"] - f["cheapest"]) < 1e-4 and f["dearest"] > f["cheapest"]
@@ -220,10 +228,11 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"Two networks learn from the same {STEPS} batches of {BATCH} mixtures, with the same first weights (seed "
-                f"{SEED}). One is marked after matching, the other in the order listed, which is random. The curves show "
-                f"what they get right on {f['n_test']} mixtures that neither was trained on, counted in whichever order "
-                "suits each best."
+                f"Two networks learn from the same {STEPS} batches of {BATCH} mixtures, with the"
+                f" same first weights (seed {SEED}). One is marked after matching, the other in the"
+                " order listed, which is random. The curves show what they get right on"
+                f" {f['n_test']} mixtures that neither was trained on, counted in whichever order"
+                " suits each best."
             ),
             "What does the network that is marked in the order listed learn?",
             lambda f: (
@@ -233,24 +242,26 @@ LESSON = Lesson(
             ),
             lambda f: 1 if _last(f, LISTED) < 0.5 < _last(f, MATCHED) else 0,
             lambda f: (
-                f"Matched, {share(_last(f, MATCHED))} of the compounds are right at the end, and in the order listed "
-                f"{share(_last(f, LISTED))}. Its loss stays at {_last(f, LISTED, 'classification'):.2f}, above log 3 = "
-                f"{f['least']:.2f}, while the other's falls to {_last(f, MATCHED, 'classification'):.2f}. In "
-                f"{share(f['same name thrice'])} of the mixtures its three outputs all give the same name: each settles "
-                "for the likeliest of three."
+                f"Matched, {share(_last(f, MATCHED))} of the compounds are right at the end, and in"
+                f" the order listed {share(_last(f, LISTED))}. Its loss stays at"
+                f" {_last(f, LISTED, 'classification'):.2f}, above log 3 = {f['least']:.2f}, while"
+                f" the other's falls to {_last(f, MATCHED, 'classification'):.2f}. In"
+                f" {share(f['same name thrice'])} of the mixtures its three outputs all give the"
+                " same name: each settles for the likeliest of three."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Matching takes the compounds right on unseen mixtures from {share(_last(f, LISTED))} to "
-                        f"{share(_last(f, MATCHED))} (one seed, {f['n_test']} mixtures)."
+                        "Matching takes the compounds right on unseen mixtures from"
+                        f" {share(_last(f, LISTED))} to {share(_last(f, MATCHED))} (one seed,"
+                        f" {f['n_test']} mixtures)."
                     ),
                     lambda f: _last(f, MATCHED) - _last(f, LISTED) > 0.2,
                 ),
                 Claim(
                     lambda f: (
-                        f"Without matching the loss stays above log 3: it is {_last(f, LISTED, 'classification'):.2f} at "
-                        "the end."
+                        "Without matching the loss stays above log 3: it is"
+                        f" {_last(f, LISTED, 'classification'):.2f} at the end."
                     ),
                     lambda f: f["least"] < _last(f, LISTED, "classification"),
                 ),
@@ -265,8 +276,8 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"Curves of the compounds right over {STEPS} steps: matched up to {share(_last(f, MATCHED))}, in the order "
-                f"listed up to {share(_last(f, LISTED))}"
+                f"Curves of the compounds right over {STEPS} steps: matched up to"
+                f" {share(_last(f, MATCHED))}, in the order listed up to {share(_last(f, LISTED))}"
             ),
         ),
     ),

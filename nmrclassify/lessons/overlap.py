@@ -124,25 +124,27 @@ LESSON = Lesson(
             "pages/mixtures.py",
             STATE,
             lambda f: (
-                f"In this mixture {f['positions'][0]} of {f['positions'][1]} filled positions hold two compounds: look for "
-                f"the sticks with two colours. There are {f['mixtures']} test mixtures of three compounds each. *Previous* "
-                "and *Next* show the others."
+                f"In this mixture {f['positions'][0]} of {f['positions'][1]} filled positions hold"
+                f" two compounds: look for the sticks with two colours. There are {f['mixtures']}"
+                " test mixtures of three compounds each. *Previous* and *Next* show the others."
             ),
-            "How many of all their compounds share at least one position with another one in the same mixture?",
+            "How many of all their compounds share at least one position with another one in the"
+            " same mixture?",
             lambda f: tuple(
                 f"{n} of {sum(f['sizes'].values())}"
                 for n in (0, f["sizes"]["overlapping"], sum(f["sizes"].values()))
             ),
             lambda f: 1,
             lambda f: (
-                f"{f['sizes']['overlapping']} of {sum(f['sizes'].values())}, and these are only three compounds at a time. "
-                "In a real sample there are dozens, and hardly one stands alone."
+                f"{f['sizes']['overlapping']} of {sum(f['sizes'].values())}, and these are only"
+                " three compounds at a time. In a real sample there are dozens, and hardly one"
+                " stands alone."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"{f['sizes']['overlapping']} of the {sum(f['sizes'].values())} compounds in the test mixtures "
-                        "overlap with another."
+                        f"{f['sizes']['overlapping']} of the {sum(f['sizes'].values())} compounds"
+                        " in the test mixtures overlap with another."
                     ),
                     lambda f: 0 < f["sizes"]["overlapping"] < sum(f["sizes"].values()),
                 ),
@@ -155,10 +157,11 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "Below the network's masks stand the **ideal ratio masks**. They are made from the true compounds: each "
-                f"gets its share of a cell. In filter {f['filter']} between 3.5 and 4 ppm, ethanol alone has strength "
-                f"{f['strengths'][0]:.2f} and glycine alone {f['strengths'][1]:.2f}; lactate, in the next position, adds "
-                f"{f['neighbour']:.2f}."
+                "Below the network's masks stand the **ideal ratio masks**. They are made from the"
+                f" true compounds: each gets its share of a cell. In filter {f['filter']} between"
+                f" 3.5 and 4 ppm, ethanol alone has strength {f['strengths'][0]:.2f} and glycine"
+                f" alone {f['strengths'][1]:.2f}; lactate, in the next position, adds"
+                f" {f['neighbour']:.2f}."
             ),
             "What is glycine's ideal mask in this cell?",
             lambda f: (
@@ -176,13 +179,15 @@ LESSON = Lesson(
                 )
             ),
             lambda f: (
-                f"{f['strengths'][1]:.2f} / ({f['strengths'][0]:.2f} + {f['strengths'][1]:.2f} + {f['neighbour']:.2f}) = "
-                f"{f['ideal']:.2f}. One has to know the answer to make it, so it is a yardstick and no method."
+                f"{f['strengths'][1]:.2f} / ({f['strengths'][0]:.2f} + {f['strengths'][1]:.2f} +"
+                f" {f['neighbour']:.2f}) = {f['ideal']:.2f}. One has to know the answer to make it,"
+                " so it is a yardstick and no method."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The ideal ratio mask is glycine's share of the strengths, {f['ideal']:.3f}."
+                        "The ideal ratio mask is glycine's share of the strengths,"
+                        f" {f['ideal']:.3f}."
                     ),
                     lambda f: (
                         abs(f["ideal"] - f["strengths"][1] / (sum(f["strengths"]) + f["neighbour"]))
@@ -198,22 +203,24 @@ LESSON = Lesson(
             PAGE,
             STATE,
             lambda f: (
-                "A filter can react to one compound with a positive number and to another with a negative one. In the "
-                f"mixture the two then cancel in part. Between 3.5 and 4 ppm, {f['cells']} of {f['filters']} filters react "
-                "clearly to both ethanol and glycine."
+                "A filter can react to one compound with a positive number and to another with a"
+                " negative one. In the mixture the two then cancel in part. Between 3.5 and 4 ppm,"
+                f" {f['cells']} of {f['filters']} filters react clearly to both ethanol and"
+                " glycine."
             ),
             "How many of these filters react to the two in opposite directions?",
             lambda f: ("Not one", f"{f['opposed']} of {f['cells']}", "All"),
             lambda f: 0 if f["opposed"] == 0 else 2 if f["opposed"] == f["cells"] else 1,
             lambda f: (
-                f"{f['opposed']} of {f['cells']}. There the sum is smaller than its larger part. A mask from 0 to 1 can "
-                "only make the sum smaller still, so it cannot give that part back. The network has to read it from other "
-                "filters."
+                f"{f['opposed']} of {f['cells']}. There the sum is smaller than its larger part. A"
+                " mask from 0 to 1 can only make the sum smaller still, so it cannot give that"
+                " part back. The network has to read it from other filters."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"{f['opposed']} of {f['cells']} filters that react clearly to both react in opposite directions."
+                        f"{f['opposed']} of {f['cells']} filters that react clearly to both react"
+                        " in opposite directions."
                     ),
                     lambda f: 0 < f["opposed"] < f["cells"],
                 ),
@@ -226,30 +233,37 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "We give the shipped network the ideal masks in place of its own and let it go on from there. The bars "
-                "show by how many decibels (dB) compounds come closer to the truth: the median (the middle one) of "
-                f"{f['sizes']['alone']} compounds that stand alone and of {f['sizes']['overlapping']} that overlap, in the "
-                f"{f['mixtures']} test mixtures."
+                "We give the shipped network the ideal masks in place of its own and let it go on"
+                " from there. The bars show by how many decibels (dB) compounds come closer to the"
+                f" truth: the median (the middle one) of {f['sizes']['alone']} compounds that stand"
+                f" alone and of {f['sizes']['overlapping']} that overlap, in the {f['mixtures']}"
+                " test mixtures."
             ),
             "What do the figures say?",
             lambda f: (
                 "Overlap makes no difference",
                 "Ideal masks separate overlapping compounds perfectly",
-                "Overlap costs with either kind of mask, and the network's own masks do better here",
+                (
+                    "Overlap costs with either kind of mask, and the network's own masks do better"
+                    " here"
+                ),
                 "Overlap costs with either kind of mask, and the ideal masks do better here",
             ),
             lambda f: 2 if f["own"]["overlapping"] > f["ideal gains"]["overlapping"] else 3,
             lambda f: (
-                f"Overlapping compounds gain {f['own']['overlapping']:.0f} dB with the network's own masks and "
-                f"{f['ideal gains']['overlapping']:.0f} dB with ideal ones; compounds alone gain {f['own']['alone']:.0f} "
-                f"and {f['ideal gains']['alone']:.0f} dB. *Ideal* means a fair share of each cell and not the best result: "
-                "this decoder was trained together with the network's own masks, and it expects those."
+                f"Overlapping compounds gain {f['own']['overlapping']:.0f} dB with the network's"
+                f" own masks and {f['ideal gains']['overlapping']:.0f} dB with ideal ones;"
+                f" compounds alone gain {f['own']['alone']:.0f} and {f['ideal gains']['alone']:.0f}"
+                " dB. *Ideal* means a fair share of each cell and not the best result: this"
+                " decoder was trained together with the network's own masks, and it expects those."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Overlap costs {f['own']['alone'] - f['own']['overlapping']:.0f} dB with the network's own masks "
-                        f"and {f['ideal gains']['alone'] - f['ideal gains']['overlapping']:.0f} dB with ideal ones."
+                        f"Overlap costs {f['own']['alone'] - f['own']['overlapping']:.0f} dB with"
+                        " the network's own masks and"
+                        f" {f['ideal gains']['alone'] - f['ideal gains']['overlapping']:.0f} dB"
+                        " with ideal ones."
                     ),
                     lambda f: all(
                         f[kind]["alone"] > f[kind]["overlapping"] for kind in ("own", "ideal gains")
@@ -257,8 +271,9 @@ LESSON = Lesson(
                 ),
                 Claim(
                     lambda f: (
-                        f"With this decoder, ideal masks bring overlapping compounds "
-                        f"{f['own']['overlapping'] - f['ideal gains']['overlapping']:.0f} dB less than the network's own."
+                        "With this decoder, ideal masks bring overlapping compounds"
+                        f" {f['own']['overlapping'] - f['ideal gains']['overlapping']:.0f} dB less"
+                        " than the network's own."
                     ),
                     lambda f: f["own"]["overlapping"] > f["ideal gains"]["overlapping"],
                 ),
@@ -280,9 +295,10 @@ LESSON = Lesson(
                 theme,
             ),
             lambda f: (
-                "Bars: median improvement of compounds that stand alone and of overlapping ones; own masks "
-                f"{f['own']['alone']:.0f} and {f['own']['overlapping']:.0f} dB, ideal masks "
-                f"{f['ideal gains']['alone']:.0f} and {f['ideal gains']['overlapping']:.0f} dB"
+                "Bars: median improvement of compounds that stand alone and of overlapping ones;"
+                f" own masks {f['own']['alone']:.0f} and {f['own']['overlapping']:.0f} dB, ideal"
+                f" masks {f['ideal gains']['alone']:.0f} and"
+                f" {f['ideal gains']['overlapping']:.0f} dB"
             ),
         ),
     ),

@@ -39,7 +39,8 @@ def turned_and_refilled(report: Report) -> Facts:
     exact, _ = shares_right(
         counts_from_amounts(amounts, False, number=mixtures.labels.shape[1]), mixtures.counts
     )
-    # One position further along the axis is n_peaks cells further in memory: some cells end in another row.
+    # One position further along the axis is n_peaks cells further in memory: some cells end in
+    # another row.
     before = np.arange(turned.size - n_peaks)
     wrapped = (before + n_peaks) // n_positions != before // n_positions
     report(1.0, "done")
@@ -111,12 +112,14 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "Measured data come as 21 rows (positions) with 6 peaks each; the network wants 6 rows of 21. To "
-                "**transpose** means to turn the table on its side. The first public version **reshaped** it: it read all "
-                "the numbers line by line and filled them into a new table of the right size. Above is ethanol turned, "
-                "below ethanol reshaped."
+                "Measured data come as 21 rows (positions) with 6 peaks each; the network wants 6"
+                " rows of 21. To **transpose** means to turn the table on its side. The first"
+                " public version **reshaped** it: it read all the numbers line by line and filled"
+                " them into a new table of the right size. Above is ethanol turned, below ethanol"
+                " reshaped."
             ),
-            "Ethanol's quartet has its peaks in one position. Where are they in the reshaped table?",
+            "Ethanol's quartet has its peaks in one position. Where are they in the reshaped"
+            " table?",
             lambda f: (
                 "Still one above the other, in one column",
                 f"Side by side, in {f['peaks']} columns of one row",
@@ -124,14 +127,15 @@ LESSON = Lesson(
             ),
             lambda f: 0 if f["columns"] == 1 else 1 if f["rows"] == 1 else 2,
             lambda f: (
-                f"The {f['peaks']} peaks lie in {f['columns']} columns of {f['rows']} row. Up and down no longer means "
-                "*which peak*, and left and right no longer means *where on the axis*."
+                f"The {f['peaks']} peaks lie in {f['columns']} columns of {f['rows']} row. Up and"
+                " down no longer means *which peak*, and left and right no longer means *where on"
+                " the axis*."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The {f['peaks']} peaks of the multiplet in position {f['position']} are in {f['columns']} "
-                        f"columns and {f['rows']} row."
+                        f"The {f['peaks']} peaks of the multiplet in position {f['position']} are"
+                        f" in {f['columns']} columns and {f['rows']} row."
                     ),
                     lambda f: f["columns"] == f["peaks"] and f["rows"] == 1,
                 ),
@@ -148,8 +152,8 @@ LESSON = Lesson(
                 outputs=False,
             ),
             lambda f: (
-                "Two maps of ethanol: transposed, with its two multiplets in two columns, and reshaped, with its peaks "
-                "spread over the columns"
+                "Two maps of ethanol: transposed, with its two multiplets in two columns, and"
+                " reshaped, with its peaks spread over the columns"
             ),
         ),
         Step(
@@ -157,22 +161,25 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "Look at the two tables again. Both hold the same numbers, only in other places, and for every compound "
-                "in the same way. Least squares, a method without neighbours or training, is now given the reshaped "
-                "mixtures together with the reshaped library."
+                "Look at the two tables again. Both hold the same numbers, only in other places,"
+                " and for every compound in the same way. Least squares, a method without"
+                " neighbours or training, is now given the reshaped mixtures together with the"
+                " reshaped library."
             ),
             "How many of the reshaped test mixtures does least squares name wholly right?",
             lambda f: (f"Not one of {f['n']}", f"About a third of {f['n']}", f"All {f['n']}"),
             lambda f: 2 if f["exact"] == 1 else 0 if f["exact"] == 0 else 1,
             lambda f: (
-                f"{share(f['exact'])}. It fits one cell after the other and never asks which cell lies beside which. So "
-                "reshaping loses no information. What it destroys is the neighbourhood."
+                f"{share(f['exact'])}. It fits one cell after the other and never asks which cell"
+                " lies beside which. So reshaping loses no information. What it destroys is the"
+                " neighbourhood."
             ),
             (
                 Claim(lambda f: "Both tables hold the same numbers.", lambda f: f["same numbers"]),
                 Claim(
                     lambda f: (
-                        f"Least squares names {share(f['exact'])} of {f['n']} reshaped mixtures wholly right."
+                        f"Least squares names {share(f['exact'])} of {f['n']} reshaped mixtures"
+                        " wholly right."
                     ),
                     lambda f: f["exact"] == 1,
                 ),
@@ -192,23 +199,23 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "A **convolution** looks at a column and its neighbours. It can learn that a multiplet one position "
-                "further on is the same multiplet, only moved. Suppose that ethanol's quartet moves by one position on "
-                "the axis."
+                "A **convolution** looks at a column and its neighbours. It can learn that a"
+                " multiplet one position further on is the same multiplet, only moved. Suppose that"
+                " ethanol's quartet moves by one position on the axis."
             ),
             "By how many columns do its peaks move in the reshaped table?",
             lambda f: ("0", "1", str(f["moves"]), "21"),
             lambda f: ("0", "1", str(f["moves"]), "21").index(str(f["moves"])),
             lambda f: (
-                f"By {f['moves']}: one position is a whole line of {f['moves']} numbers. And of all cells, "
-                f"{share(f['wrapped'])} end in another row as well. What is one small step for the molecule is a jump for "
-                "the network."
+                f"By {f['moves']}: one position is a whole line of {f['moves']} numbers. And of all"
+                f" cells, {share(f['wrapped'])} end in another row as well. What is one small step"
+                " for the molecule is a jump for the network."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"One position further is {f['moves']} cells further; {share(f['wrapped'])} of the cells change "
-                        "their row."
+                        f"One position further is {f['moves']} cells further; {share(f['wrapped'])}"
+                        " of the cells change their row."
                     ),
                     lambda f: f["moves"] == f["turned"].shape[0] and 0 < f["wrapped"] < 1,
                 ),
@@ -228,10 +235,11 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"{2 * len(SEEDS)} networks, {len(SEEDS)} on transposed and {len(SEEDS)} on reshaped clean mixtures, each "
-                f"trained for {SHORTER} steps of {BATCH} mixtures (seeds {SEEDS[0]} to {SEEDS[-1]}: compounds, weights and "
-                f"mixtures). The bars show the mean share of compounds right on {f['n_test']} unseen mixtures, the lines "
-                "the worst and the best seed."
+                f"{2 * len(SEEDS)} networks, {len(SEEDS)} on transposed and {len(SEEDS)} on"
+                f" reshaped clean mixtures, each trained for {SHORTER} steps of {BATCH} mixtures"
+                f" (seeds {SEEDS[0]} to {SEEDS[-1]}: compounds, weights and mixtures). The bars"
+                f" show the mean share of compounds right on {f['n_test']} unseen mixtures, the"
+                " lines the worst and the best seed."
             ),
             "What may we conclude?",
             lambda f: (
@@ -241,13 +249,14 @@ LESSON = Lesson(
             ),
             _verdict,
             lambda f: (
-                f"Transposed, the seeds get {several(f['right'][TURNED])}; reshaped, {several(f['right'][REFILLED])}. The "
-                f"mean cost is {100 * f['cost']:.0f} points of a hundred, and its 95 % interval goes from "
-                f"{between(f['interval'])}. "
+                f"Transposed, the seeds get {several(f['right'][TURNED])}; reshaped,"
+                f" {several(f['right'][REFILLED])}. The mean cost is {100 * f['cost']:.0f} points"
+                f" of a hundred, and its 95 % interval goes from {between(f['interval'])}. "
                 + (
-                    "It holds zero: the picture looks ruined, yet these runs do not show a harm. A likely reason: the "
-                    "last layer has a weight of its own for every column, so on clean mixtures the network can do without "
-                    "neighbours. A fault it is all the same."
+                    "It holds zero: the picture looks ruined, yet these runs do not show a harm. A"
+                    " likely reason: the last layer has a weight of its own for every column, so on"
+                    " clean mixtures the network can do without neighbours. A fault it is all the"
+                    " same."
                     if _verdict(f) == 2
                     else "It leaves out zero."
                 )
@@ -255,15 +264,16 @@ LESSON = Lesson(
             (
                 Claim(
                     lambda f: (
-                        f"The 95 % interval of the cost over {len(SEEDS)} seeds, {between(f['interval'])}, "
-                        f"{('leaves out', 'leaves out', 'holds')[_verdict(f)]} zero."
+                        f"The 95 % interval of the cost over {len(SEEDS)} seeds,"
+                        f" {between(f['interval'])},"
+                        f" {('leaves out', 'leaves out', 'holds')[_verdict(f)]} zero."
                     ),
                     lambda f: f["interval"][0] <= 0 <= f["interval"][1],
                 ),
                 Claim(
                     lambda f: (
-                        f"Reshaped mixtures can be learnt: {share(max(f['right'][REFILLED]))} of the compounds with the "
-                        "best seed."
+                        f"Reshaped mixtures can be learnt: {share(max(f['right'][REFILLED]))} of"
+                        " the compounds with the best seed."
                     ),
                     lambda f: max(f["right"][REFILLED]) > 0.5,
                 ),

@@ -90,23 +90,25 @@ LESSON = Lesson(
             "pages/compare.py",
             STATE | {"otherjitter": f"{MOVED:g}"},
             lambda f: (
-                "Acidity, salt and temperature move peaks. A is a clean mixture, B the same one with a **shift jitter** "
-                f"of {MOVED:g}: each multiplet moves by a random amount, typically {MOVED:g} positions "
-                f"({MOVED * f['width']:.1f} ppm here). One that ends between two positions shares its area between them. "
-                "Look at the maps of the mixture and their difference."
+                "Acidity, salt and temperature move peaks. A is a clean mixture, B the same one"
+                f" with a **shift jitter** of {MOVED:g}: each multiplet moves by a random amount,"
+                f" typically {MOVED:g} positions ({MOVED * f['width']:.1f} ppm here). One that ends"
+                " between two positions shares its area between them. Look at the maps of the"
+                " mixture and their difference."
             ),
-            f"A multiplet moves by exactly {MOVED:g} positions. How much of its area stays in the old position?",
+            f"A multiplet moves by exactly {MOVED:g} positions. How much of its area stays in the"
+            " old position?",
             lambda f: ("All", share(f["stays"]), share(f["goes"]), "Nothing"),
             lambda f: int(np.argmin(np.abs(np.array([1, f["stays"], f["goes"], 0]) - (1 - MOVED)))),
             lambda f: (
-                f"{share(f['stays'])}; the next position gets {share(f['goes'])}. Nothing is lost, but the pattern no "
-                "longer looks like the one in the library."
+                f"{share(f['stays'])}; the next position gets {share(f['goes'])}. Nothing is lost,"
+                " but the pattern no longer looks like the one in the library."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Of ethanol's quartet {share(f['stays'])} stay and {share(f['goes'])} move on; the total stays "
-                        "the same."
+                        f"Of ethanol's quartet {share(f['stays'])} stay and {share(f['goes'])} move"
+                        " on; the total stays the same."
                     ),
                     lambda f: (
                         abs(f["stays"] - 0.6) < 1e-5
@@ -123,23 +125,24 @@ LESSON = Lesson(
             "pages/robustness.py",
             {},
             lambda f: (
-                "**Least squares** is a classical method: it looks for the amounts of all library compounds whose sum "
-                "comes nearest to the mixture. The first table compares it with the network on clean mixtures. There the "
-                "network has the harder task: it is not told the number of compounds. In the count for this question, "
-                "both are."
+                "**Least squares** is a classical method: it looks for the amounts of all library"
+                " compounds whose sum comes nearest to the mixture. The first table compares it"
+                " with the network on clean mixtures. There the network has the harder task: it is"
+                " not told the number of compounds. In the count for this question, both are."
             ),
             "On clean mixtures, is the network better than least squares?",
             lambda f: ("Yes", "No: least squares gets them all right", "No: neither is any good"),
             lambda f: 1 if f["right"][SQUARES][0] == 1 else 0 if _gap(f)[0] > 0 else 2,
             lambda f: (
-                f"Least squares gets {share(_at(f, SQUARES, 0.0))} wholly right, the network {share(_at(f, NETWORK, 0.0))} "
-                f"({f['compositions'] * DRAWS} mixtures of {f['compositions']} unseen compositions, seed {SEED}). There is "
-                "nothing to gain."
+                f"Least squares gets {share(_at(f, SQUARES, 0.0))} wholly right, the network"
+                f" {share(_at(f, NETWORK, 0.0))} ({f['compositions'] * DRAWS} mixtures of"
+                f" {f['compositions']} unseen compositions, seed {SEED}). There is nothing to gain."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Without shifts least squares gets {share(_at(f, SQUARES, 0.0))} of the mixtures wholly right."
+                        f"Without shifts least squares gets {share(_at(f, SQUARES, 0.0))} of the"
+                        " mixtures wholly right."
                     ),
                     lambda f: _at(f, SQUARES, 0.0) == 1,
                 ),
@@ -152,9 +155,9 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"The same {f['compositions']} compositions, {DRAWS} mixtures of each, at eight sizes of shift. Network "
-                f"and least squares get the same mixtures, and both are told that there are {f['n']} compounds. Wholly "
-                f"right means all {f['n']} right."
+                f"The same {f['compositions']} compositions, {DRAWS} mixtures of each, at eight"
+                " sizes of shift. Network and least squares get the same mixtures, and both are"
+                f" told that there are {f['n']} compounds. Wholly right means all {f['n']} right."
             ),
             "Which of the two falls first?",
             lambda f: ("The network", "Least squares", "Both alike"),
@@ -166,15 +169,16 @@ LESSON = Lesson(
                 else 2
             ),
             lambda f: (
-                f"Least squares. At {MOVED:g} positions it gets {share(_at(f, SQUARES, MOVED))} wholly right and the "
-                f"network {share(_at(f, NETWORK, MOVED))}. The network was trained on shifted mixtures; it has seen what "
-                "shifts do. Least squares knows one fixed pattern for each compound."
+                f"Least squares. At {MOVED:g} positions it gets {share(_at(f, SQUARES, MOVED))}"
+                f" wholly right and the network {share(_at(f, NETWORK, MOVED))}. The network was"
+                " trained on shifted mixtures; it has seen what shifts do. Least squares knows one"
+                " fixed pattern for each compound."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"At {MOVED:g} positions the network is {100 * _gap(f)[JITTERS.index(MOVED)]:.0f} points of a "
-                        "hundred ahead."
+                        f"At {MOVED:g} positions the network is"
+                        f" {100 * _gap(f)[JITTERS.index(MOVED)]:.0f} points of a hundred ahead."
                     ),
                     lambda f: bool(
                         f["widths"][NETWORK][JITTERS.index(MOVED)][0] > _at(f, SQUARES, MOVED)
@@ -191,8 +195,9 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"Curves over the shift jitter: at {MOVED:g} positions network {share(_at(f, NETWORK, MOVED))}, least "
-                f"squares {share(_at(f, SQUARES, MOVED))} wholly right"
+                f"Curves over the shift jitter: at {MOVED:g} positions network"
+                f" {share(_at(f, NETWORK, MOVED))}, least squares {share(_at(f, SQUARES, MOVED))}"
+                " wholly right"
             ),
         ),
         Step(
@@ -200,8 +205,9 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "Least squares can only add up patterns of the library. The bars show how many compounds it gives an "
-                f"amount above {ENOUGH:g}, on average. There are {f['n']} in each mixture, none with an amount below 0.5."
+                "Least squares can only add up patterns of the library. The bars show how many"
+                f" compounds it gives an amount above {ENOUGH:g}, on average. There are {f['n']} in"
+                " each mixture, none with an amount below 0.5."
             ),
             "What does it do with area in a place where no true compound has any?",
             lambda f: (
@@ -211,16 +217,16 @@ LESSON = Lesson(
             ),
             lambda f: 1 if f["found"][JITTERS.index(MOVED)] > f["n"] + 0.5 else 0,
             lambda f: (
-                f"It calls up compounds that are not there: {f['found'][0]:.1f} without shifts, "
-                f"{f['found'][JITTERS.index(MOVED)]:.1f} at {MOVED:g} positions. And still "
-                f"{share(f['left'][JITTERS.index(MOVED)])} of the mixture stays unexplained (root of the squared areas). "
-                "That remainder is a warning that one can read."
+                f"It calls up compounds that are not there: {f['found'][0]:.1f} without shifts,"
+                f" {f['found'][JITTERS.index(MOVED)]:.1f} at {MOVED:g} positions. And still"
+                f" {share(f['left'][JITTERS.index(MOVED)])} of the mixture stays unexplained (root"
+                " of the squared areas). That remainder is a warning that one can read."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"At {MOVED:g} positions it finds {f['found'][JITTERS.index(MOVED)]:.1f} compounds a mixture "
-                        f"instead of {f['n']}."
+                        f"At {MOVED:g} positions it finds {f['found'][JITTERS.index(MOVED)]:.1f}"
+                        f" compounds a mixture instead of {f['n']}."
                     ),
                     lambda f: bool(
                         abs(f["found"][0] - f["n"]) < 0.05
@@ -245,7 +251,8 @@ LESSON = Lesson(
                 theme,
             ),
             lambda f: (
-                f"Bars: least squares finds {f['found'][0]:.1f} compounds without shifts and {f['found'].max():.1f} at most"
+                f"Bars: least squares finds {f['found'][0]:.1f} compounds without shifts and"
+                f" {f['found'].max():.1f} at most"
             ),
         ),
         Step(
@@ -253,23 +260,27 @@ LESSON = Lesson(
             "pages/robustness.py",
             {"jitter": "1"},
             lambda f: (
-                f"Here the shifts are larger: jitter 1. In training, the network saw shifts of up to {f['trained']:g} "
-                "positions (standard deviation). On this page it is not told the number of compounds and the classical "
-                "methods are, so it has the harder task."
+                "Here the shifts are larger: jitter 1. In training, the network saw shifts of up"
+                f" to {f['trained']:g} positions (standard deviation). On this page it is not told"
+                " the number of compounds and the classical methods are, so it has the harder"
+                " task."
             ),
-            "Told the number as well, how many mixtures does the network get wholly right at jitter 1?",
+            "Told the number as well, how many mixtures does the network get wholly right at"
+            " jitter 1?",
             lambda f: ("All", "More than half", "Fewer than half"),
             lambda f: 0 if _at(f, NETWORK, 1.0) == 1 else 1 if _at(f, NETWORK, 1.0) > 0.5 else 2,
             lambda f: (
-                f"{share(_at(f, NETWORK, 1.0))}; least squares {share(_at(f, SQUARES, 1.0))}. With shifts as large as the "
-                "distance between compounds, different mixtures look alike, and such shifts were rare in its training. A "
-                "network knows what it was shown."
+                f"{share(_at(f, NETWORK, 1.0))}; least squares {share(_at(f, SQUARES, 1.0))}. With"
+                " shifts as large as the distance between compounds, different mixtures look"
+                " alike, and such shifts were rare in its training. A network knows what it was"
+                " shown."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"From no shift to jitter 1 the network falls from {share(_at(f, NETWORK, 0.0))} to "
-                        f"{share(_at(f, NETWORK, 1.0))}, and stays above least squares."
+                        "From no shift to jitter 1 the network falls from"
+                        f" {share(_at(f, NETWORK, 0.0))} to {share(_at(f, NETWORK, 1.0))}, and"
+                        " stays above least squares."
                     ),
                     lambda f: (
                         _at(f, NETWORK, 1.0) < 0.6 < _at(f, NETWORK, 0.0)

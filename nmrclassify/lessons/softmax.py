@@ -94,16 +94,18 @@ def _ratio(f: Facts) -> float:
 LESSON = Lesson(
     "softmax",
     "A softmax too many",
-    "You will know why a loss that stops at 1.46 is a sign of a mistake, and what the mistake costs.",
+    "You will know why a loss that stops at 1.46 is a sign of a mistake, and what the mistake"
+    " costs.",
     (
         Step(
             "Scores become chances",
             "pages/lessons.py",
             {},
             lambda f: (
-                f"A **softmax** turns scores into chances: all above 0, together 1. Here one of {CLASSES} compounds has by "
-                "far the highest score, so after one softmax its chance is almost 1. The first public version of this "
-                "network then applied a second softmax to the chances."
+                "A **softmax** turns scores into chances: all above 0, together 1. Here one of"
+                f" {CLASSES} compounds has by far the highest score, so after one softmax its"
+                " chance is almost 1. The first public version of this network then applied a"
+                " second softmax to the chances."
             ),
             "What is left of that chance after the second softmax?",
             lambda f: ("It stays at 100 %", share(f["twice"][0]), share(1 / CLASSES)),
@@ -111,13 +113,15 @@ LESSON = Lesson(
                 np.argmin(np.abs(np.array([1.0, f["twice"][0], 1 / CLASSES]) - f["largest"]))
             ),
             lambda f: (
-                f"{share(f['twice'][0])}. The chances, now taken for scores, are 1 and nine times 0, so the second softmax "
-                f"gives e / (e + 9) = {f['largest']:.3f}. However sure the network is, it cannot say so."
+                f"{share(f['twice'][0])}. The chances, now taken for scores, are 1 and nine times"
+                f" 0, so the second softmax gives e / (e + 9) = {f['largest']:.3f}. However sure"
+                " the network is, it cannot say so."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"After two softmaxes the chance of a certain compound is {f['twice'][0]:.3f} = e / (e + 9)."
+                        "After two softmaxes the chance of a certain compound is"
+                        f" {f['twice'][0]:.3f} = e / (e + 9)."
                     ),
                     lambda f: (
                         abs(float(f["twice"][0]) - f["largest"]) < 1e-4
@@ -136,8 +140,8 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"Bars: the chance of one compound is {share(f['once'][0])} after one softmax and {share(f['twice'][0])} "
-                "after two"
+                f"Bars: the chance of one compound is {share(f['once'][0])} after one softmax and"
+                f" {share(f['twice'][0])} after two"
             ),
         ),
         Step(
@@ -145,9 +149,10 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "The **loss** (cross entropy) is minus the logarithm of the chance given to the true compound: 0 if the "
-                "network is sure and right. It applies a softmax of its own. So a softmax before it makes two. The curves "
-                "show the loss as the true compound's score rises above the others."
+                "The **loss** (cross entropy) is minus the logarithm of the chance given to the"
+                " true compound: 0 if the network is sure and right. It applies a softmax of its"
+                " own. So a softmax before it makes two. The curves show the loss as the true"
+                " compound's score rises above the others."
             ),
             "To what value does the loss fall with two softmaxes?",
             lambda f: ("0.00", "0.43", f"{f['floor']:.2f}", f"{log(CLASSES):.2f}"),
@@ -157,14 +162,15 @@ LESSON = Lesson(
                 )
             ),
             lambda f: (
-                f"To log(e + 9) - 1 = {f['formula']:.4f}; guessing costs {log(CLASSES):.2f}. A training whose loss stops "
-                f"near {f['formula']:.2f} with ten classes may well be perfect, and hide it."
+                f"To log(e + 9) - 1 = {f['formula']:.4f}; guessing costs {log(CLASSES):.2f}. A"
+                f" training whose loss stops near {f['formula']:.2f} with ten classes may well be"
+                " perfect, and hide it."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"The package's own loss, given probabilities, falls to {f['floor']:.4f}; the formula says "
-                        f"{f['formula']:.4f}."
+                        f"The package's own loss, given probabilities, falls to {f['floor']:.4f};"
+                        f" the formula says {f['formula']:.4f}."
                     ),
                     lambda f: abs(f["floor"] - f["formula"]) < 1e-4,
                 ),
@@ -194,17 +200,18 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                "A network learns by following the **gradient**: how the loss changes if its scores change. The curves "
-                "show its length with one softmax and with two. At the left, all ten scores are equal, as in a network "
-                "that has just been started."
+                "A network learns by following the **gradient**: how the loss changes if its scores"
+                " change. The curves show its length with one softmax and with two. At the left,"
+                " all ten scores are equal, as in a network that has just been started."
             ),
             "How long is the gradient at the start with two softmaxes, compared with one?",
             lambda f: ("As long", "About a tenth", "About twice as long"),
             lambda f: 1 if 0.05 < f["slopes"][TWICE][0] / f["slopes"][ONCE][0] < 0.2 else 0,
             lambda f: (
-                f"It is {f['slopes'][ONCE][0] / f['slopes'][TWICE][0]:.1f} times shorter. Chances differ less than scores "
-                "do: with ten of them, each change is divided by ten. Over all weights of a real untrained network (seed "
-                f"{SEED}, {BATCH} mixtures) the gradient is {1 / _ratio(f):.0f} times shorter."
+                f"It is {f['slopes'][ONCE][0] / f['slopes'][TWICE][0]:.1f} times shorter. Chances"
+                " differ less than scores do: with ten of them, each change is divided by ten."
+                f" Over all weights of a real untrained network (seed {SEED}, {BATCH} mixtures) the"
+                f" gradient is {1 / _ratio(f):.0f} times shorter."
             ),
             (
                 Claim(
@@ -218,7 +225,8 @@ LESSON = Lesson(
                 ),
                 Claim(
                     lambda f: (
-                        f"The whole untrained network's gradient is {1 / _ratio(f):.1f} times shorter."
+                        f"The whole untrained network's gradient is {1 / _ratio(f):.1f} times"
+                        " shorter."
                     ),
                     lambda f: _ratio(f) < 0.3,
                 ),
@@ -233,8 +241,8 @@ LESSON = Lesson(
                 y_range=(0, 1.05),
             ),
             lambda f: (
-                f"Curves of the gradient's length: at equal scores {f['slopes'][ONCE][0]:.2f} with one softmax, "
-                f"{f['slopes'][TWICE][0]:.3f} with two"
+                f"Curves of the gradient's length: at equal scores {f['slopes'][ONCE][0]:.2f} with"
+                f" one softmax, {f['slopes'][TWICE][0]:.3f} with two"
             ),
         ),
         Step(
@@ -242,9 +250,9 @@ LESSON = Lesson(
             "pages/lessons.py",
             {},
             lambda f: (
-                f"Two networks learn from the same {STEPS} batches of {BATCH} mixtures with the same first weights (seed "
-                f"{SEED}); one has the second softmax. The curves show the compounds right on {f['n_test']} mixtures that "
-                "neither was trained on."
+                f"Two networks learn from the same {STEPS} batches of {BATCH} mixtures with the"
+                f" same first weights (seed {SEED}); one has the second softmax. The curves show"
+                f" the compounds right on {f['n_test']} mixtures that neither was trained on."
             ),
             "What does the second softmax do in this training?",
             lambda f: (
@@ -260,17 +268,19 @@ LESSON = Lesson(
                 else 0
             ),
             lambda f: (
-                f"Half way through, {share(_half(f, ONCE))} of the compounds are right with one softmax and "
-                f"{share(_half(f, TWICE))} with two; at the end {share(_last(f, ONCE, 'right'))} and "
-                f"{share(_last(f, TWICE, 'right'))}. The **optimiser** used here measures its steps by the size of the "
-                "gradients and so makes up for part of it; a plain one would not. This is one seed: it shows the "
-                "direction, not the exact size."
+                f"Half way through, {share(_half(f, ONCE))} of the compounds are right with one"
+                f" softmax and {share(_half(f, TWICE))} with two; at the end"
+                f" {share(_last(f, ONCE, 'right'))} and {share(_last(f, TWICE, 'right'))}. The"
+                " **optimiser** used here measures its steps by the size of the gradients and so"
+                " makes up for part of it; a plain one would not. This is one seed: it shows the"
+                " direction, not the exact size."
             ),
             (
                 Claim(
                     lambda f: (
-                        f"Half way through, the second softmax has cost {100 * (_half(f, ONCE) - _half(f, TWICE)):.0f} "
-                        "points of a hundred (one seed)."
+                        "Half way through, the second softmax has cost"
+                        f" {100 * (_half(f, ONCE) - _half(f, TWICE)):.0f} points of a hundred (one"
+                        " seed)."
                     ),
                     lambda f: _half(f, ONCE) > _half(f, TWICE),
                 ),
@@ -292,8 +302,8 @@ LESSON = Lesson(
                 per_cent=True,
             ),
             lambda f: (
-                f"Curves of the compounds right: at the end {share(_last(f, ONCE, 'right'))} with one softmax, "
-                f"{share(_last(f, TWICE, 'right'))} with two"
+                f"Curves of the compounds right: at the end {share(_last(f, ONCE, 'right'))} with"
+                f" one softmax, {share(_last(f, TWICE, 'right'))} with two"
             ),
         ),
     ),

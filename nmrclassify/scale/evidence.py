@@ -1,11 +1,12 @@
 """What a mixture says for each compound before any learning: how much of each multiplet could be there, and where.
 
-For a multiplet whose lines have areas n_i at offsets d_i, and a shift s, the most that can be there is
-``E(s) = min_i A(ppm + s + d_i) / n_i``, with A the mixture's area within a tolerance: an upper bound on the amount
-that is close where nothing overlaps. A compound's amount is one number for all its multiplets, so each multiplet
-votes for amounts (on a logarithmic scale) with what it finds near its place, and the votes are added up: a Hough
-transform over amounts. The best few amounts of each compound are its hypotheses, which the network judges.
-Everything is linear in the number of lines, and the maps over shifts are held for a chunk of compounds only.
+For a multiplet whose lines have areas n_i at offsets d_i, and a shift s, the most that can be there
+is ``E(s) = min_i A(ppm + s + d_i) / n_i``, with A the mixture's area within a tolerance: an upper
+bound on the amount that is close where nothing overlaps. A compound's amount is one number for all
+its multiplets, so each multiplet votes for amounts (on a logarithmic scale) with what it finds near
+its place, and the votes are added up: a Hough transform over amounts. The best few amounts of each
+compound are its hypotheses, which the network judges. Everything is linear in the number of lines,
+and the maps over shifts are held for a chunk of compounds only.
 """
 
 from dataclasses import dataclass
@@ -70,7 +71,8 @@ class Templates:
     centres : Tensor, shape (lines,), int64
         Position of each line at shift 0.
     needs : Tensor, shape (lines,)
-        Area that the multiplet itself brings within the tolerance of each of its lines, at concentration 1.
+        Area that the multiplet itself brings within the tolerance of each of its lines, at
+        concentration 1.
     line_areas : Tensor, shape (lines,)
         Area of each line alone.
     first_line, first_multiplet : Tensor
@@ -131,7 +133,8 @@ class Templates:
         """Prepare a library for `axis`."""
         rows, offsets, areas = compounds.line_multiplet, compounds.offsets, compounds.areas
         reach = (_reach(axis) + 0.5) * axis.hz_per_position
-        # Lines ascend within a multiplet, and one key orders all multiplets: the sums of neighbours are two searches.
+        # Lines ascend within a multiplet, and one key orders all multiplets: the sums of neighbours
+        # are two searches.
         key = rows * 1e5 + offsets
         sums = np.concatenate([[0.0], np.cumsum(areas)])
         needs = (
@@ -188,15 +191,18 @@ class Evidence:
     areas, narrow : Tensors, shape (L,)
         Area within the tolerance of each position, and within a third of it.
     unit, floor, spread : float
-        Largest possible amount in the mixture's unit of area; smallest picked area; estimated shift, in ppm.
+        Largest possible amount in the mixture's unit of area; smallest picked area; estimated
+        shift, in ppm.
     log_amounts, votes : Tensors, shape (K, H)
         Hypotheses of each compound, the most voted for first, and their votes.
     near : Tensor, shape (M, H, 2)
-        Log likelihood of each hypothesis at a multiplet: near its place, and anywhere in the window.
+        Log likelihood of each hypothesis at a multiplet: near its place, and anywhere in the
+        window.
     places : Tensor, shape (M, N), int64
         The likeliest shifts of each multiplet, as indices into `templates.shifts`.
     bounds, fits, scores : Tensors, shape (M, N)
-        At each place: log of the most that can be there, log of the share of the area that this explains, log weight.
+        At each place: log of the most that can be there, log of the share of the area that this
+        explains, log weight.
     """
 
     templates: Templates
@@ -256,8 +262,8 @@ def _bounds(
 def estimate_spread(templates: Templates, areas: Tensor, floor: float) -> float:
     """Estimate the standard deviation of the shifts, in ppm, from where exact fits of several lines lie.
 
-    Fits by chance lie anywhere in the window, true ones around 0: a mixture of a uniform and a normal distribution,
-    fitted by expectation maximisation for each width of `SPREADS`.
+    Fits by chance lie anywhere in the window, true ones around 0: a mixture of a uniform and a
+    normal distribution, fitted by expectation maximisation for each width of `SPREADS`.
     """
     histogram = torch.zeros(len(templates.shifts))
     phases = _phases(templates, areas)
@@ -295,7 +301,8 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
     Parameters
     ----------
     spread : float, optional
-        Standard deviation of the shifts in ppm, where it is known; estimated from the mixture otherwise.
+        Standard deviation of the shifts in ppm, where it is known; estimated from the mixture
+        otherwise.
 
     Raises
     ------
@@ -304,17 +311,20 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
     """
     if peaks.axis != templates.axis:
         raise ValueError(
-            f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to one axis"
+            f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to"
+            " one axis"
         )
     if not len(peaks.areas):
         raise ValueError("the mixture has no peak on the axis; expected at least one")
     if spread is not None and not 0 < spread < 1:
         raise ValueError(
-            f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0 and below 1, or None"
+            f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0"
+            " and below 1, or None"
         )
     # Relative to a high peak rather than the highest, which a solvent may be.
     unit = float(np.quantile(peaks.areas, 0.98))
-    # Within what training saw: of a list of one peak, or with one tiny artefact, the smallest peak tells nothing.
+    # Within what training saw: of a list of one peak, or with one tiny artefact, the smallest peak
+    # tells nothing.
     floor = min(max(peaks.floor / unit / 2, FLOORS[0]), FLOORS[1])
     dense = torch.from_numpy(peaks.dense() / unit)
     areas, narrow = tolerant(dense, templates.reach), within(dense, templates.reach // 3)

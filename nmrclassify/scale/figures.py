@@ -87,7 +87,8 @@ def overview(
         draw_range(axis, heights, axis.low, axis.high, N_POINTS)
         for heights in (layers.mixture, layers.chosen)
     ]
-    # By the square root, so that the small peaks of a mixture over two decades show beside the large ones.
+    # By the square root, so that the small peaks of a mixture over two decades show beside the
+    # large ones.
     drawings = [Drawing(d.start, d.step, np.sqrt(d.heights)) for d in drawings]
     top = max(float(drawings[0].heights.max()), 1e-9)
     marks = {
@@ -176,8 +177,9 @@ def neighbourhoods(
 ) -> go.Figure:
     """Draw the neighbourhood of each of some multiplets, at most `N_PANELS`, two beside each other.
 
-    A grey stick is a peak of the mixture, its coloured part is what the mask lets through, and a ring is where, and how
-    large, the library's line would be at the place and the amount that were found.
+    A grey stick is a peak of the mixture, its coloured part is what the mask lets through, and a
+    ring is where, and how large, the library's line would be at the place and the amount that were
+    found.
     """
     compounds, peaks, colour = found.compounds, found.peaks, colours(theme)
     own = found.separated(compound)
@@ -235,7 +237,8 @@ def neighbourhoods(
         if len(shown) == 1:
             domain = [0.0, 1.0]
         y = [max(0.0, top - height / total), top]
-        # A neighbour can be a hundred times as large: what is looked at sets the height, and what is higher is cut.
+        # A neighbour can be a hundred times as large: what is looked at sets the height, and what
+        # is higher is cut.
         scale = max(float(own[near].max(initial=0.0)), float(expected.max()))
         highest = min(float(peaks.areas[near].max(initial=scale)), 4 * scale)
         grid = {
@@ -300,7 +303,9 @@ def precision_recall(
             "y": curve.precision,
             "customdata": curve.threshold,
             "line": {"color": colours(theme)["explained"], "width": 2, "shape": "hv"},
-            "hovertemplate": "threshold %{customdata:.2f}: found %{x:.0%}, right %{y:.0%}<extra></extra>",
+            "hovertemplate": (
+                "threshold %{customdata:.2f}: found %{x:.0%}, right %{y:.0%}<extra></extra>"
+            ),
         },
         {
             "type": "scatter",

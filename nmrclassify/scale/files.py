@@ -7,8 +7,8 @@ The columns say which it is:
 - ``ppm, kind, j_hz, protons`` and, optionally, ``amount``: multiplets, split by the first-order rule; the area is protons
   times amount, and the column ``j_hz`` may be missing where no kind needs it.
 
-Columns that are not named here are ignored. Whatever cannot be used is refused in one plain sentence, which may quote
-the file: it is not to be shown as Markdown.
+Columns that are not named here are ignored. Whatever cannot be used is refused in one plain
+sentence, which may quote the file: it is not to be shown as Markdown.
 """
 
 import csv
@@ -98,11 +98,13 @@ def _read(content: bytes | str) -> pd.DataFrame:
         for number, cells in reader:
             if number > above + MAX_ROWS:
                 raise SampleError(
-                    f"the table has more than {MAX_ROWS:,} rows; take fewer points, or cut the ends off"
+                    f"the table has more than {MAX_ROWS:,} rows; take fewer points, or cut the"
+                    " ends off"
                 )
             if any(map(str.strip, cells[len(names) :])):
                 raise SampleError(
-                    f"row {number} has {len(cells):,} cells; expected {len(names)}, one for each column"
+                    f"row {number} has {len(cells):,} cells; expected {len(names)}, one for each"
+                    " column"
                 )
             if any(map(str.strip, cells)):
                 numbers.append(number)
@@ -129,7 +131,8 @@ def _numbers(
     if bad.any():
         k = int(bad.argmax())
         raise SampleError(
-            f"row {table.index[k]}, column {column!r}: {str(table[column].iloc[k]).strip()[:40]!r} is not {expected}"
+            f"row {table.index[k]}, column {column!r}: {str(table[column].iloc[k]).strip()[:40]!r}"
+            f" is not {expected}"
         )
     return values
 
@@ -140,7 +143,8 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> Sample:
     Raises
     ------
     SampleError
-        If the file is too large, is not such a table, holds a value that cannot be used, or has no peak on the axis.
+        If the file is too large, is not such a table, holds a value that cannot be used, or has no
+        peak on the axis.
     """
     table = _read(content)
     if not len(table):
@@ -167,7 +171,8 @@ def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> Sample
         )
     if len(peaks.areas) > MAX_PEAKS:
         raise SampleError(
-            f"the mixture has {len(peaks.areas):,} peaks; expected at most {MAX_PEAKS:,}: pick fewer"
+            f"the mixture has {len(peaks.areas):,} peaks; expected at most {MAX_PEAKS:,}: pick"
+            " fewer"
         )
     outside = int((axis.positions(ppm) < 0).sum())
     rest = f"; {outside:,} outside {axis.low:g} to {axis.high:g} ppm left out" if outside else ""
@@ -194,8 +199,8 @@ def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> Sample:
     top = find_peaks(heights, height=base + least, prominence=least)[0]
     if len(top) > MAX_PEAKS:
         raise SampleError(
-            f"the spectrum has {len(top):,} maxima above its noise; expected at most {MAX_PEAKS:,}: "
-            "smooth it, or give a list of peaks"
+            f"the spectrum has {len(top):,} maxima above its noise; expected at most {MAX_PEAKS:,}:"
+            " smooth it, or give a list of peaks"
         )
     if not len(top):
         raise SampleError("the spectrum has no maximum above its noise; expected at least one")
@@ -206,7 +211,10 @@ def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> Sample:
     sums = np.concatenate([[0.0], np.cumsum(np.maximum(heights - base, 0.0))])
     areas = (sums[last + 1] - sums[low]) * step * axis.mhz
     keep = areas > 0
-    note = f"A spectrum of {len(ppm):,} points, in which {int(keep.sum()):,} local maxima were picked as peaks"
+    note = (
+        f"A spectrum of {len(ppm):,} points, in which {int(keep.sum()):,} local maxima were picked"
+        " as peaks"
+    )
     return _sample(ppm[top[keep]], areas[keep], axis, note)
 
 
@@ -234,7 +242,8 @@ def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> Sample:
             ]
         except ValueError:
             raise SampleError(
-                f"row {row}, column 'j_hz': {str(text)[:40]!r} is not couplings in Hz with ';' between them"
+                f"row {row}, column 'j_hz': {str(text)[:40]!r} is not couplings in Hz with ';'"
+                " between them"
             ) from None
         try:
             lines = first_order(str(kind), values)

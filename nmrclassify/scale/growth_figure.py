@@ -72,7 +72,8 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
                 "s" if measure == "seconds" else "MiB",
             )
             axes = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "type": "scatter"}
-            # Linear growth from the largest point down: what grows more slowly lies above it on the left.
+            # Linear growth from the largest point down: what grows more slowly lies above it on the
+            # left.
             traces.append(axes | {
                 "mode": "lines", "x": x, "y": y[-1] * x / x[-1], "name": "linear growth", "legendgroup": "linear",
                 "showlegend": number == 1, "hoverinfo": "skip",

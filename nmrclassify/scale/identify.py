@@ -32,19 +32,23 @@ class Identification:
     compounds : Compounds
         The library that was asked for.
     groups : ndarray, shape (K,)
-        Compounds of one group cannot be told apart and count as one answer; the first of each group stands for it.
+        Compounds of one group cannot be told apart and count as one answer; the first of each group
+        stands for it.
     peaks : Peaks
     chances : ndarray, shape (K,)
         Calibrated probability that each compound, or another of its group, is there.
     amounts : ndarray, shape (K,)
-        Its concentration if it is there, in the unit of the peaks: the area of one proton; NaN where it got no closer look.
+        Its concentration if it is there, in the unit of the peaks: the area of one proton; NaN
+        where it got no closer look.
     shifts : ndarray, shape (M,)
-        Where each multiplet was found, as a distance from its place in the library, in ppm; NaN where it was not looked for.
+        Where each multiplet was found, as a distance from its place in the library, in ppm; NaN
+        where it was not looked for.
     shares : ndarray, shape (M,)
-        Share of the area at each multiplet's peaks that is its own; NaN where it was not looked for.
+        Share of the area at each multiplet's peaks that is its own; NaN where it was not looked
+        for.
     masks : tuple of ndarrays, each of shape (n,)
-        Sparse masks: (multiplet of the library, peak, share in 0..1). Shares of one peak add to 1 at most over the compounds,
-        each weighed by its probability.
+        Sparse masks: (multiplet of the library, peak, share in 0..1). Shares of one peak add to 1
+        at most over the compounds, each weighed by its probability.
     threshold : float
         Probability from which a compound is named.
     spread : float
@@ -113,8 +117,8 @@ class Identification:
 class Detector:
     """A trained network with a library, ready to be asked about mixtures; nothing in it changes.
 
-    Of compounds that nothing tells apart one is asked for, so that twins do not explain each other away. Multiplets beyond
-    the axis are not looked for: they would speak against their compound.
+    Of compounds that nothing tells apart one is asked for, so that twins do not explain each other
+    away. Multiplets beyond the axis are not looked for: they would speak against their compound.
 
     Parameters
     ----------
@@ -165,7 +169,8 @@ class Detector:
         Raises
         ------
         ValueError
-            If the mixture is empty, lies on another axis, or `spread` is not a usable number; if the network is broken.
+            If the mixture is empty, lies on another axis, or `spread` is not a usable number; if
+            the network is broken.
         """
         started = time.perf_counter()
         network, t = self.trained.network, self.templates
@@ -175,7 +180,8 @@ class Detector:
             chances = torch.sigmoid(found.presence / network.temperature)
             if not chances.isfinite().all():
                 raise ValueError(
-                    "the network's answers are not finite numbers; train it again, or take the shipped one"
+                    "the network's answers are not finite numbers; train it again, or take the"
+                    " shipped one"
                 )
             look = found.look
             # Of each compound its likeliest hypothesis, of each multiplet its likeliest place.
@@ -227,9 +233,10 @@ def share_out(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Share out the peaks among the lines that claim them.
 
-    Each line claims the peak that suits it best: near, and with enough area. The ratio of its claim to all claims is its mask
-    there, an ideal ratio mask of the amounts found; where all claims come to less than `MOSTLY` of the peak's area, it is the
-    ratio to that area, and the rest stays unexplained.
+    Each line claims the peak that suits it best: near, and with enough area. The ratio of its claim
+    to all claims is its mask there, an ideal ratio mask of the amounts found; where all claims come
+    to less than `MOSTLY` of the peak's area, it is the ratio to that area, and the rest stays
+    unexplained.
 
     Parameters
     ----------

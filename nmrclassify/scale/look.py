@@ -1,6 +1,7 @@
 """A closer look at chosen hypotheses: their likeliest places, and every line there, laid out flat.
 
-Hypotheses hold multiplets, multiplets hold places, places hold lines; each level knows the index of the one above.
+Hypotheses hold multiplets, multiplets hold places, places hold lines; each level knows the index of
+the one above.
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
     x = x + sums[0] / (sums[1] + 0.3)
     index = evidence.places[multiplet].gather(1, top.indices)
     shift = t.shifts[index]
-    # (U, N, 4): how well it suits, the share explained, how far, and whether there is such a place at all
+    # (U, N, 4): how well it suits, the share explained, how far, and whether there is such a place
+    # at all
     missing = top.values < -1e3
     place = torch.stack([
         (top.values - top.values[:, :1]).clamp(min=-10) / 5, evidence.fits[multiplet].gather(1, top.indices),

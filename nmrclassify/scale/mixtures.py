@@ -1,7 +1,8 @@
 """Mixtures at full scale: 50 to 100 of hundreds of compounds, as the peaks that one would pick from their spectrum.
 
-A mixture stays a sparse list of peaks (position, area). Each multiplet is moved by a shift of its own and by one
-that its whole compound shares, split into its first-order lines, and lines in one cell of the resolution are one peak.
+A mixture stays a sparse list of peaks (position, area). Each multiplet is moved by a shift of its
+own and by one that its whole compound shares, split into its first-order lines, and lines in one
+cell of the resolution are one peak.
 """
 
 from dataclasses import dataclass
@@ -72,14 +73,16 @@ class Peaks:
     def __post_init__(self):
         if self.positions.shape != self.areas.shape or self.positions.ndim != 1:
             raise ValueError(
-                f"peaks hold {self.positions.shape} positions and {self.areas.shape} areas; expected one of each a peak"
+                f"peaks hold {self.positions.shape} positions and {self.areas.shape} areas;"
+                " expected one of each a peak"
             )
         if not np.isfinite(self.areas).all() or (self.areas <= 0).any():
             raise ValueError("a peak has an area that is not a number above 0; leave it out")
         inside = (self.positions >= 0) & (self.positions < self.axis.n_positions)
         if not inside.all() or (np.diff(self.positions) <= 0).any():
             raise ValueError(
-                f"peak positions must ascend within 0 to {self.axis.n_positions - 1}; expected each position once"
+                f"peak positions must ascend within 0 to {self.axis.n_positions - 1}; expected each"
+                " position once"
             )
 
     @property
@@ -126,7 +129,8 @@ class PeakMixture:
     shifts : ndarray, shape (m,)
         How far each multiplet lies from its place in the library, in ppm.
     parts : tuple of ndarrays, each of shape (p,)
-        Sparse truth of the masks: (multiplet as an index into `multiplets`, peak, area that it brings there before noise).
+        Sparse truth of the masks: (multiplet as an index into `multiplets`, peak, area that it
+        brings there before noise).
     totals : ndarray, shape (n_peaks,)
         Area of each peak before noise, foreign compounds included.
     """
@@ -206,7 +210,8 @@ def draw(
     count = int(rng.integers(config.n_low, config.n_high + 1))
     if count > compounds.n_compounds:
         raise ValueError(
-            f"a mixture of {count} compounds was asked for; the library holds {compounds.n_compounds}: lower n_high"
+            f"a mixture of {count} compounds was asked for; the library holds"
+            f" {compounds.n_compounds}: lower n_high"
         )
     present = np.sort(rng.choice(compounds.n_compounds, count, replace=False))
     amounts, multiplets, owners, shifts, rows, hz, areas = _lines(
@@ -215,7 +220,8 @@ def draw(
     if config.n_foreign:
         if foreign is None or foreign.n_compounds < config.n_foreign:
             raise ValueError(
-                f"{config.n_foreign} foreign compounds were asked for; give a table `foreign` that holds as many"
+                f"{config.n_foreign} foreign compounds were asked for; give a table `foreign` that"
+                " holds as many"
             )
         other = _lines(
             foreign,

@@ -8,9 +8,10 @@ evidence (K compounds, H hypotheses) -> first look: which hypotheses are worth a
 -> presence, amount and places of each compound, from which `identify.share_out` makes its mask
 ```
 
-A hypothesis says "compound k is here with amount x". All sizes are relative (to the amount, to the shift's spread,
-to the smallest peak), and no weight belongs to a compound: one that training never saw is found by its table alone.
-Sets are pooled as in Zaheer et al., Deep Sets, 2017; masks share out the mixture as in Luo & Mesgarani, Conv-TasNet, 2019.
+A hypothesis says "compound k is here with amount x". All sizes are relative (to the amount, to the
+shift's spread, to the smallest peak), and no weight belongs to a compound: one that training never
+saw is found by its table alone. Sets are pooled as in Zaheer et al., Deep Sets, 2017; masks share
+out the mixture as in Luo & Mesgarani, Conv-TasNet, 2019.
 """
 
 from dataclasses import dataclass, field
@@ -259,8 +260,9 @@ class ScaleNetwork(nn.Module):
     ) -> Tensor:
         """Return the logits of a second task of the training: the share of the area near each line that is its multiplet's.
 
-        It shapes what the lines' features hold. The masks of an answer are ratios of the amounts found, which were measured to
-        err less (`identify.share_out`): these speak of all that lies near, and a peak belongs to one line or another.
+        It shapes what the lines' features hold. The masks of an answer are ratios of the amounts
+        found, which were measured to err less (`identify.share_out`): these speak of all that lies
+        near, and a peak belongs to one line or another.
         """
         item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
         expected = state["log_amount"].detach().exp()[hypothesis] * look.need
@@ -301,7 +303,8 @@ class ScaleNetwork(nn.Module):
             state["chances"], absent = compete(look.compound, state["logit"], n_compounds)
             state["rival"] = (1 - absent.exp())[look.compound] - state["chances"]
             if rounds:
-                # From the second round on the compounds found so far say how far shifts go in this mixture.
+                # From the second round on the compounds found so far say how far shifts go in this
+                # mixture.
                 weight = (state["chances"] * (state["chances"] > 0.3))[
                     look.hypothesis, None
                 ] * state["attention"]

@@ -28,7 +28,8 @@ class Truth:
     shifts : Tensor, shape (M,)
         In ppm; NaN where a compound is not there.
     keys, sums : Tensors
-        Area that each multiplet brings to peaks, sorted by multiplet and position; running sums, for ranges.
+        Area that each multiplet brings to peaks, sorted by multiplet and position; running sums,
+        for ranges.
     totals : Tensor, shape (L + 1,)
         Running sum of the area of all peaks before noise.
     """
@@ -90,8 +91,9 @@ def objective(
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one mixture (a scalar) and its parts, as numbers.
 
-    Presence is a negative log likelihood over a compound's hypotheses and its absence, per compound that is there; amounts
-    a Huber loss on logarithms; places a cross entropy; masks a cross entropy with the true share.
+    Presence is a negative log likelihood over a compound's hypotheses and its absence, per compound
+    that is there; amounts a Huber loss on logarithms; places a cross entropy; masks a cross entropy
+    with the true share.
     """
     present = truth.log_amounts.isfinite()
     scale = 1.0 / present.sum().clamp(min=1)

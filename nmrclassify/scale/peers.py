@@ -1,7 +1,8 @@
 """Classical methods on the same peaks and library: least squares, matching pursuit, and optimal transport if installed.
 
-Each returns an amount for every compound; `named` turns amounts into an answer by one threshold on the area that a compound
-brings, relative to the one that brings most. `tune` chooses settings and threshold on development mixtures.
+Each returns an amount for every compound; `named` turns amounts into an answer by one threshold on
+the area that a compound brings, relative to the one that brings most. `tune` chooses settings and
+threshold on development mixtures.
 """
 
 import heapq
@@ -70,13 +71,15 @@ def _blurred(
 def nonnegative(gram: np.ndarray, products: np.ndarray) -> np.ndarray:
     """Minimise x'Gx/2 - b'x over x >= 0 by block principal pivoting, shape (n,).
 
-    J. Kim and H. Park, SIAM J. Sci. Comput. 33(6), 2011, doi:10.1137/110821172, algorithm 1 with its backup rule. Where it
-    has not ended after `EXCHANGES`, Lawson and Hanson's method goes through with the same problem.
+    J. Kim and H. Park, SIAM J. Sci. Comput. 33(6), 2011, doi:10.1137/110821172, algorithm 1 with
+    its backup rule. Where it has not ended after `EXCHANGES`, Lawson and Hanson's method goes
+    through with the same problem.
 
     Parameters
     ----------
     gram : ndarray, shape (n, n)
-        Symmetric, positive semidefinite; a ridge of 1e-9 of its diagonal is added, for compounds that are alike.
+        Symmetric, positive semidefinite; a ridge of 1e-9 of its diagonal is added, for compounds
+        that are alike.
     products : ndarray, shape (n,)
     """
     scale = 1 / np.sqrt(np.maximum(gram.diagonal(), 1e-300))
@@ -119,7 +122,8 @@ class LeastSquares:
     blur : float
         Standard deviation of the blur in ppm: what a shift may be without harm.
     power : float
-        Rows count as 1 / (area + least area) ** power: 0 is plain least squares, 2 makes errors relative.
+        Rows count as 1 / (area + least area) ** power: 0 is plain least squares, 2 makes errors
+        relative.
     axis : Axis
     """
 
@@ -157,9 +161,9 @@ class LeastSquares:
 class Pursuit:
     """Matching pursuit with shifts: again and again the compound that can explain most area, which is then taken away.
 
-    Of each multiplet the best place within `window` counts, with the least that its lines allow (see `evidence`); of a
-    compound the least that its multiplets allow. What a compound can explain only falls as area is taken away, so that
-    only those at the top need another look.
+    Of each multiplet the best place within `window` counts, with the least that its lines allow
+    (see `evidence`); of a compound the least that its multiplets allow. What a compound can explain
+    only falls as area is taken away, so that only those at the top need another look.
 
     Parameters
     ----------
@@ -167,7 +171,8 @@ class Pursuit:
     window : float
         How far a multiplet may lie from its place, in ppm.
     lines : float
-        Areas count times (number of lines) ** lines when the next compound is chosen: many lines fit by chance less often.
+        Areas count times (number of lines) ** lines when the next compound is chosen: many lines
+        fit by chance less often.
     least : float
         The search ends where this share of the first compound's area is not reached any more.
     axis : Axis
@@ -298,7 +303,8 @@ def tune(
     one : Tuned
         The best setting and threshold for all jitters together, as the network has one threshold.
     each : dict of Tuned
-        The best for each jitter by itself: the jitter is told, which is the friendliest to the method.
+        The best for each jitter by itself: the jitter is told, which is the friendliest to the
+        method.
 
     Raises
     ------
@@ -308,7 +314,8 @@ def tune(
     if not settings or not any(mixtures.values()):
         n_mixtures = sum(map(len, mixtures.values()))
         raise ValueError(
-            f"{len(settings)} settings and {n_mixtures} mixtures were given; expected one of each at least"
+            f"{len(settings)} settings and {n_mixtures} mixtures were given; expected one of each"
+            " at least"
         )
     counts = np.zeros(
         (len(mixtures), len(settings), len(HEIGHTS), 2)
@@ -337,9 +344,10 @@ def tune(
 class Transport:
     """Optimal transport of the mixture's spectrum to the library's, by the package magnetstein.
 
-    B. Domzal et al., Anal. Chem. 2023, doi:10.1021/acs.analchem.3c03594. Peaks are rendered as Lorentzian lines. Its linear
-    program grows with compounds times points: on a busy core 100 compounds at 2,000 points took seconds, 877 about a
-    minute, and 877 at 5,000 points did not end in ten.
+    B. Domzal et al., Anal. Chem. 2023, doi:10.1021/acs.analchem.3c03594. Peaks are rendered as
+    Lorentzian lines. Its linear program grows with compounds times points: on a busy core 100
+    compounds at 2,000 points took seconds, 877 about a minute, and 877 at 5,000 points did not end
+    in ten.
 
     Parameters
     ----------

@@ -45,7 +45,8 @@ def code(
     """
     if library not in LIBRARIES:
         raise ValueError(
-            f"library is {library!r}; expected {' or '.join(LIBRARIES)}: an uploaded one has no seed to draw it from"
+            f"library is {library!r}; expected {' or '.join(LIBRARIES)}: an uploaded one has no"
+            " seed to draw it from"
         )
     imports, made = LIBRARIES[library]
     changed = ", ".join(
@@ -71,18 +72,25 @@ def code(
         made.format(seed=library_seed),
         *(
             [
-                f"foreign = synthetic_compounds(SyntheticConfig(n_compounds=200), default_rng({foreign_seed}))"
+                "foreign = synthetic_compounds(SyntheticConfig(n_compounds=200),"
+                f" default_rng({foreign_seed}))"
             ]
             if config.n_foreign
             else []
         ),
-        f"mixture = draw(compounds, ScaleConfig({changed}), default_rng([{seed}, 0]), FULL_AXIS, {foreign})",
+        (
+            f"mixture = draw(compounds, ScaleConfig({changed}), default_rng([{seed}, 0]),"
+            f" FULL_AXIS, {foreign})"
+        ),
         "found = Detector(compounds).identify(mixture.peaks)",
         "print([compounds.names[k] for k in found.named])",
         f"compound = {compound}",
         "multiplets = arange(*compounds.first_multiplet[compound : compound + 2])",
         "places = compounds.ppm[multiplets] + nan_to_num(found.shifts[multiplets])",
-        "figure = overview(layers(found, compound, mixture), places, FULL_AXIS.low, FULL_AXIS.high, Theme())",
+        (
+            "figure = overview(layers(found, compound, mixture), places, FULL_AXIS.low,"
+            " FULL_AXIS.high, Theme())"
+        ),
         "figure.show()",
         "",
     ]

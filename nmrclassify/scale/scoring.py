@@ -1,6 +1,7 @@
 """How well answers at full scale fit the truth: compounds, amounts, probabilities and masks, over many mixtures.
 
-Compounds that nothing tells apart (`compounds.alike`) are one answer: named if one of them is, and there if one is.
+Compounds that nothing tells apart (`compounds.alike`) are one answer: named if one of them is, and
+there if one is.
 """
 
 from dataclasses import dataclass, field, replace
@@ -23,7 +24,8 @@ def mask_shares(
 ) -> np.ndarray:
     """Return the share that masks give each multiplet of a mixture of the area at its true peaks, shape (m,).
 
-    0 where the masks do not hold the multiplet; NaN where no peak of it was picked, as in `PeakMixture.shares`.
+    0 where the masks do not hold the multiplet; NaN where no peak of it was picked, as in
+    `PeakMixture.shares`.
 
     Parameters
     ----------
@@ -32,8 +34,8 @@ def mask_shares(
         As in Identification: (multiplet of the library, peak, share), each pair once.
     """
     areas, n = mixture.peaks.areas.astype(float), len(mixture.peaks.areas)
-    # A peak counts once for a multiplet, however many of its lines fell into it. By row: of two twins that are both in the
-    # mixture, one multiplet of the library may stand for both.
+    # A peak counts once for a multiplet, however many of its lines fell into it. By row: of two
+    # twins that are both in the mixture, one multiplet of the library may stand for both.
     pairs = np.unique(mixture.parts[0] * n + mixture.parts[1])
     row = pairs // n
     true = mixture.multiplets[row] * n + pairs % n
@@ -74,10 +76,12 @@ class Score:
     errors : list of ndarrays
         Relative errors of the amounts of strong compounds that are named.
     masks : list of (float, int, float, int, float)
-        Sum of the errors of the shares of shared multiplets, their number; the same for named compounds only; and the sum of
-        the true shares, which is the error of masks that hold nothing.
+        Sum of the errors of the shares of shared multiplets, their number; the same for named
+        compounds only; and the sum of the true shares, which is the error of masks that hold
+        nothing.
     bins : ndarray, shape (2, 3, BINS)
-        Of all answers, and of the named: sum of stated probabilities, how often they came true, number.
+        Of all answers, and of the named: sum of stated probabilities, how often they came true,
+        number.
     """
 
     counts: list[tuple[int, int, int]] = field(default_factory=list)
@@ -165,7 +169,8 @@ class Score:
         """Add what `Detector.identify` returned for a mixture."""
         named = answer.chances >= answer.threshold
         first = answer.first_of_group
-        # One of a group stands for it: its area counts once, and its masks are those of the twin that is in the mixture.
+        # One of a group stands for it: its area counts once, and its masks are those of the twin
+        # that is in the mixture.
         amounts = np.where(first == np.arange(len(first)), np.nan_to_num(answer.amounts), 0.0)
         mixture = replace(
             mixture, multiplets=_stand_ins(answer.compounds, first)[mixture.multiplets]

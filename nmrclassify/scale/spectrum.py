@@ -1,8 +1,8 @@
 """From picked peaks back to a spectrum that can be drawn: Lorentzian lines, on any range, with a bounded number of points.
 
-Lines are laid on the axis by one convolution, so a spectrum costs the same whatever the number of peaks. For drawing,
-neighbouring positions are joined at their highest: however far one zooms out, no peak vanishes, and what lies below
-something else at every position also does in every drawing.
+Lines are laid on the axis by one convolution, so a spectrum costs the same whatever the number of
+peaks. For drawing, neighbouring positions are joined at their highest: however far one zooms out,
+no peak vanishes, and what lies below something else at every position also does in every drawing.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,8 @@ class Drawing:
 def _line(axis: Axis, width: float) -> np.ndarray:
     """Return the transform of one line of unit area on `axis`, wide enough that no end meets the other."""
     edges = (np.arange(-axis.n_positions, axis.n_positions + 1) - 0.5) * axis.hz_per_position
-    # The area in each position rather than the height at its centre: nothing is lost on a coarse axis.
+    # The area in each position rather than the height at its centre: nothing is lost on a coarse
+    # axis.
     line = np.diff(np.arctan(edges / (width / 2))) / np.pi / axis.hz_per_position
     return np.fft.rfft(np.fft.ifftshift(line))
 
@@ -82,7 +83,8 @@ def draw_range(
     inside = [min(max(end, axis.low), axis.high) for end in (low, high)]
     if not low < high or not inside[0] < inside[1]:
         raise ValueError(
-            f"range is {low:g} to {high:g} ppm; expected the lower end first, within {axis.low:g} to {axis.high:g}"
+            f"range is {low:g} to {high:g} ppm; expected the lower end first, within {axis.low:g}"
+            f" to {axis.high:g}"
         )
     first = int(np.floor((inside[0] - axis.low) / axis.width))
     last = min(int(np.ceil((inside[1] - axis.low) / axis.width)), axis.n_positions)

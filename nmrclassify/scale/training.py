@@ -58,7 +58,8 @@ class ScaleTrainConfig:
         check(self)
         if not self.n_low <= self.n_high <= self.compounds:
             raise ValueError(
-                f"mixtures of {self.n_low} to {self.n_high} of {self.compounds} compounds; expected low, high, and no more than all"
+                f"mixtures of {self.n_low} to {self.n_high} of {self.compounds} compounds; expected"
+                " low, high, and no more than all"
             )
 
 
@@ -185,7 +186,8 @@ class _Loss(nn.Module):
 class ScaleTrainer:
     """Train the network; `run` goes on from `step`.
 
-    Under `torchrun` it joins the other processes (NCCL with a GPU each, gloo otherwise); the device is chosen automatically.
+    Under `torchrun` it joins the other processes (NCCL with a GPU each, gloo otherwise); the device
+    is chosen automatically.
 
     Parameters
     ----------
@@ -256,7 +258,8 @@ class ScaleTrainer:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         if not norm.isfinite():
             raise ValueError(
-                f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from the state kept last"
+                f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from"
+                " the state kept last"
             )
         self.optimiser.step()
         self.step += 1

@@ -1,6 +1,7 @@
 """The answer for one mixture beside the truth: right, missed, false alarms, and how they change with the threshold.
 
-Compounds that nothing tells apart count as one answer: all figures are over groups of such compounds.
+Compounds that nothing tells apart count as one answer: all figures are over groups of such
+compounds.
 """
 
 from dataclasses import dataclass

@@ -97,18 +97,21 @@ def load(path: Path) -> Trained:
                 or found.dtype != expected[name].dtype
             ):
                 raise CheckpointError(
-                    f"{path.name}: tensor {name!r} does not fit the stated sizes; train the network again"
+                    f"{path.name}: tensor {name!r} does not fit the stated sizes; train the network"
+                    " again"
                 )
             if not np.isfinite(found.numpy()).all():
                 raise CheckpointError(
-                    f"{path.name}: tensor {name!r} holds an undefined number; train the network again"
+                    f"{path.name}: tensor {name!r} holds an undefined number; train the network"
+                    " again"
                 )
         network.load_state_dict(tensors)
         made = dict(header["made"])
         threshold = float(header["threshold"])
         if not 0 < threshold < 1 or not 1e-3 < float(network.temperature) < 1e3:
             raise CheckpointError(
-                f"{path.name}: threshold is {threshold:g} and temperature {float(network.temperature):g}; train it again"
+                f"{path.name}: threshold is {threshold:g} and temperature"
+                f" {float(network.temperature):g}; train it again"
             )
     except CheckpointError:
         raise

@@ -38,7 +38,8 @@ def shown_before() -> list[str]:
 def chart(figure: go.Figure, alt: str, key: str, follow: bool = True, **options) -> None:
     """Show a figure with a description for screen readers; `options` are those of `st.plotly_chart`.
 
-    A click on its maps is followed, unless they are of another mixture or model than the page's: `follow` is False then.
+    A click on its maps is followed, unless they are of another mixture or model than the page's:
+    `follow` is False then.
     """
     shown()[key] = figure
     if not follow:

@@ -1,7 +1,7 @@
 """Clicks on maps: one listener for a page tells which cell of which figure was clicked.
 
-Streamlit hears of no click on a heatmap (streamlit#8760), and Plotly of none on a blank cell, so the place is looked up on the
-axes of the figure, in the browser.
+Streamlit hears of no click on a heatmap (streamlit#8760), and Plotly of none on a blank cell, so
+the place is looked up on the axes of the figure, in the browser.
 """
 
 from dataclasses import dataclass
@@ -51,7 +51,8 @@ _KEY = "clicks on maps"
 class Click:
     """A clicked cell: what its rows are, which row, which position of the axis, which of the network's outputs, where it has them.
 
-    `rows` is the row name of a `MapRow`, or "grid" (filters as small patterns), "steps" (`row` is then the step) or "classes".
+    `rows` is the row name of a `MapRow`, or "grid" (filters as small patterns), "steps" (`row` is
+    then the step) or "classes".
     """
 
     rows: str

@@ -53,7 +53,10 @@ def training_settings(view: View) -> None:
             options=list(NETWORK_TITLES),
             format_func=NETWORK_TITLES.get,
             disabled=busy,
-            help="Queries need not be told how many compounds there are; slots have one output for each of them.",
+            help=(
+                "Queries need not be told how many compounds there are; slots have one output for"
+                " each of them."
+            ),
         )
     two, three, four, five = st.columns(4)
     with one:
@@ -65,7 +68,10 @@ def training_settings(view: View) -> None:
             options=list(RECIPES),
             format_func=RECIPE_TITLES.get,
             disabled=busy,
-            help="The originals take 1,000 epochs over ten mixtures, one at a time: choose the data *Original* with them.",
+            help=(
+                "The originals take 1,000 epochs over ten mixtures, one at a time: choose the data"
+                " *Original* with them."
+            ),
         )
     usual = recipe(name)
     with two:
@@ -269,7 +275,10 @@ def progress(job: Job) -> None:
             "stopped": "Stopped",
             "failed": "Failed",
         }
-        text = f"{words[job.state]} at step {latest.step:,} of {latest.steps:,}, after {_duration(latest.seconds)}"
+        text = (
+            f"{words[job.state]} at step {latest.step:,} of {latest.steps:,}, after"
+            f" {_duration(latest.seconds)}"
+        )
     st.progress(share, text=text)
     if job.message:
         (st.error if job.state == "failed" else st.warning)(
@@ -298,7 +307,8 @@ def earlier_runs() -> None:
     st.markdown("**Earlier runs**")
     if not listed:
         st.markdown(
-            "None yet. A training that finishes or is stopped here, or `python -m nmrclassify train`, makes one."
+            "None yet. A training that finishes or is stopped here, or `python -m nmrclassify"
+            " train`, makes one."
         )
         return
     titles = {run.id: run.title for run in listed}
@@ -326,5 +336,6 @@ def download_model(view: View) -> None:
         on_click="ignore",
     )
     st.markdown(
-        f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names (`~/.nmrclassify` if unset)."
+        f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names"
+        " (`~/.nmrclassify` if unset)."
     )

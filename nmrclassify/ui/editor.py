@@ -63,7 +63,8 @@ def redo() -> None:
     *waiting, again = st.session_state.get("undone", [])
     if len(edits()) >= MAX_EDITS:
         st.session_state["edit problem"] = (
-            f"Not done: there are {MAX_EDITS} edits already, the most there can be; undo some, or start over."
+            f"Not done: there are {MAX_EDITS} edits already, the most there can be; undo some, or"
+            " start over."
         )
         return
     st.session_state["undone"] = waiting
@@ -167,7 +168,8 @@ def at_position(view: View) -> None:
     )
 
 
-# What stands in the fields is read when a button is pressed: a click can come together with a change of them.
+# What stands in the fields is read when a button is pressed: a click can come together with a
+# change of them.
 def _move(view: View, position: int) -> None:
     do(view, Move(position, float(st.session_state["move by"])))
 

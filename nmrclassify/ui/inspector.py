@@ -10,10 +10,11 @@ from .views import View
 
 _PARTS = ("output", "filter", "position")
 HOW = (
-    "**1** is the mixture around the position. **2** are the weights of the filter: their products with 1 add up to the encoding. "
-    "**3** shows how much of it each mask lets through (orange: the output that you clicked). **4** is what the decoder writes for what "
-    "is let through, **5** all that it writes there, with every filter. **6** asks: how would the evidence for each class change (logarithm of the "
-    "odds; 1 more is 2.7 times the odds), were the mask another one?"
+    "**1** is the mixture around the position. **2** are the weights of the filter: their products"
+    " with 1 add up to the encoding. **3** shows how much of it each mask lets through (orange: the"
+    " output that you clicked). **4** is what the decoder writes for what is let through, **5** all"
+    " that it writes there, with every filter. **6** asks: how would the evidence for each class"
+    " change (logarithm of the odds; 1 more is 2.7 times the odds), were the mask another one?"
 )
 
 
@@ -27,7 +28,8 @@ def act(click: Click) -> None:
     elif click.rows == "filter":
         link.put("filter", click.row)
     elif click.position is not None:
-        # A map of peaks, channels or compounds has no filters: the loudest at that place is followed.
+        # A map of peaks, channels or compounds has no filters: the loudest at that place is
+        # followed.
         link.put("filter", None)
     if click.rows == "compound" and st.session_state.get("network kind") == "queries":
         link.put("output", click.row + 1)
@@ -35,7 +37,8 @@ def act(click: Click) -> None:
         link.put("output", click.output + 1)
     if click.position is not None:
         link.put("position", click.position)
-    # On the page What if a click on peaks chooses what to edit; the quiz's mixture is another one, and not to be given away.
+    # On the page What if a click on peaks chooses what to edit; the quiz's mixture is another one,
+    # and not to be given away.
     st.session_state["inspector asked"] = (
         click.rows == "filter" or st.session_state.get("link page") != "pages/whatif.py"
     )
@@ -97,7 +100,8 @@ def follow(view: View, key: str) -> None:
     of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
     edited = f", {len(view.edits)} edits" if view.edits else ""
     st.markdown(
-        f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}**  \n{view.title}{edited} · {view.model_name}"
+        f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}** "
+        f" \n{view.title}{edited} · {view.model_name}"
     )
     words = inside_figures.trace_words(trace, names, model.kind, axis)
     charts.chart(

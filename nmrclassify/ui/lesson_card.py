@@ -12,11 +12,12 @@ from . import charts, link
 
 # The card stays in sight while the page that it speaks of moves below it.
 _STAYS = (
-    "<style>div:has(> .st-key-lesson) {{ position: sticky; top: 3.75rem; z-index: 90; background: {}; }} "
-    ".st-key-lesson {{ max-height: 48vh; overflow-y: auto; }}</style>"
+    "<style>div:has(> .st-key-lesson) {{ position: sticky; top: 3.75rem; z-index: 90; background:"
+    " {}; }} .st-key-lesson {{ max-height: 48vh; overflow-y: auto; }}</style>"
 )
 WORKERS = threading.Semaphore(2)  # lessons train small networks, and there may be two cores
-# Shared by all visitors, and never changed: facts depend on nothing but the lesson, and there are as many as lessons have.
+# Shared by all visitors, and never changed: facts depend on nothing but the lesson, and there are
+# as many as lessons have.
 _facts: dict[Callable, Facts] = {}
 
 

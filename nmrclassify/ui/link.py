@@ -1,7 +1,8 @@
 """The state that a link carries: every control's value lives in the URL where it differs from its default.
 
-Streamlit forgets a widget's value when the page changes, so the values are kept in one dictionary of the session; a
-widget starts from it and writes back to it. A value that comes with a link is checked here, whatever a widget would do.
+Streamlit forgets a widget's value when the page changes, so the values are kept in one dictionary
+of the session; a widget starts from it and writes back to it. A value that comes with a link is
+checked here, whatever a widget would do.
 """
 
 import math
@@ -119,7 +120,8 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "sort": _flag,
     "silent": _flag,
     "wrong": _flag,
-    # A cell of the maps: outputs are counted from 1, filters and positions from 0, as the figures have them.
+    # A cell of the maps: outputs are counted from 1, filters and positions from 0, as the figures
+    # have them.
     "output": _whole(1, int(bounds(NetworkConfig, "n_compounds").high) + 1),
     "filter": _whole(0, int(bounds(NetworkConfig, "n_filters").high) - 1),
     "position": _whole(0, int(bounds(NetworkConfig, "n_positions").high) - 1),
@@ -165,15 +167,18 @@ def _values() -> dict[str, Any]:
 def read(page: str) -> list[str]:
     """Bring the state up to date, from the widgets or from the URL; return a sentence for each bad value of a link.
 
-    The links between pages carry the state, so a URL that this session did not write is somebody's link, or a step back
-    in the browser's history, and replaces the state as a whole.
+    The links between pages carry the state, so a URL that this session did not write is somebody's
+    link, or a step back in the browser's history, and replaces the state as a whole.
     """
     state, url = st.session_state, st.query_params.to_dict()
     switched = state.get("link page", page) != page
     state["link page"] = page
-    if switched:  # the same element on another page is another one to Streamlit: let all start from the values again
+    # the same element on another page is another one to Streamlit: let all start from the values
+    # again
+    if switched:
         _forget_widgets()
-    # A click can overtake the URL of the click before: what came by a control of this page is no link of somebody's.
+    # A click can overtake the URL of the click before: what came by a control of this page is no
+    # link of somebody's.
     if _take_over_widgets() or state.pop("link put", False) or url == state.get("link written"):
         return []
     _values().clear()
@@ -273,7 +278,8 @@ def forget(*keys: str) -> None:
 def widget(make: Callable, label: str, key: str, default: Any, **options) -> Any:
     """Draw an input element bound to a value of the state, and return its value.
 
-    A value outside the element's present bounds or options gives way to the nearest bound or the default.
+    A value outside the element's present bounds or options gives way to the nearest bound or the
+    default.
     """
     name, state = _widget(key), st.session_state
     defaults = state.setdefault("link defaults", {})

@@ -79,7 +79,8 @@ class Chosen:
         For people.
     checkpoint : Checkpoint
     open_timeline, open_history : callable
-        What `timeline` and `history` are read with, when they are asked for: 24 MB of a run are not read to list its name.
+        What `timeline` and `history` are read with, when they are asked for: 24 MB of a run are not
+        read to list its name.
     last : bool
         Whether this is the model as it is.
     """
@@ -186,7 +187,8 @@ def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen
     default = "shipped" if "shipped" in found else "untrained"
     if wanted and wanted not in found:
         problems.append(
-            f"The model {wanted[:40]!r} is not there for these data; {found[default].title.lower()} is used."
+            f"The model {wanted[:40]!r} is not there for these data; {found[default].title.lower()}"
+            " is used."
         )
     key = link.widget(
         st.selectbox,

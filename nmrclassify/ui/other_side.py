@@ -32,7 +32,8 @@ def choose(view: View) -> View:
     default = default if default in found else next(iter(found))
     if wanted and wanted not in found:
         st.warning(
-            f"The model {wanted[:40]!r} of side B is not there for these data; {found[default].title.lower()} is used.",
+            f"The model {wanted[:40]!r} of side B is not there for these data;"
+            f" {found[default].title.lower()} is used.",
             icon=":material/link_off:",
         )
     one, two, three, four = st.columns(4)

@@ -78,7 +78,8 @@ def _ready(key: str, title: str, compounds: Compounds) -> Library:
     return Library(key, title, detector, detector.groups, beyond, said)
 
 
-# Caches are shared by all visitors. What belongs to uploads has caches of its own, so that it pushes out nothing else.
+# Caches are shared by all visitors. What belongs to uploads has caches of its own, so that it
+# pushes out nothing else.
 @st.cache_resource(max_entries=len(TITLES), show_spinner=False)
 def _packaged(key: str) -> Library:
     if key == "synthetic":
@@ -152,8 +153,8 @@ def choose(problems: list[str]) -> Wish:
     for key, value, there in (("library", "own", own), ("sample", "file", sample)):
         if link.get(key) == value and not there:
             problems.append(
-                f"The link asks for an uploaded {'library' if value == 'own' else 'mixture'}, which a link cannot carry; "
-                "upload it on this page."
+                f"The link asks for an uploaded {'library' if value == 'own' else 'mixture'}, which"
+                " a link cannot carry; upload it on this page."
             )
     library = link.widget(
         st.selectbox,
@@ -163,7 +164,9 @@ def choose(problems: list[str]) -> Wish:
         options=list(titles),
         format_func=titles.get,
         on_change=start_afresh,
-        help="The compounds that are looked for. The network was trained on none of these libraries.",
+        help=(
+            "The compounds that are looked for. The network was trained on none of these libraries."
+        ),
     )
     kind = "drawn"
     if sample:
@@ -207,8 +210,10 @@ def choose(problems: list[str]) -> Wish:
             step=0.001,
             format="%.3f",
             on_change=start_afresh,
-            help="Standard deviation by which each multiplet moves from its place in the library: 0.003 is "
-            "careful work, 0.01 usual, 0.03 between two laboratories.",
+            help=(
+                "Standard deviation by which each multiplet moves from its place in the library:"
+                " 0.003 is careful work, 0.01 usual, 0.03 between two laboratories."
+            ),
         )
         with st.expander("More about the mixture", icon=":material/tune:"):
             hiss = link.widget(
@@ -271,7 +276,8 @@ def case_of(wish: Wish) -> Case:
             mixture, peaks, name = None, wish.own[1].peaks, wish.own[2]
             title, note = f"File {wish.own[0]}", wish.own[1].note
         with st.spinner(
-            f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose from …"
+            f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose"
+            " from …"
         ):
             found = (_identified_upload if uploads else _identified)(
                 key, name, library.detector, peaks

@@ -33,9 +33,8 @@ def own_files() -> None:
     with left:
         st.markdown("**Your own mixture**")
         st.markdown(
-            "Columns `ppm` and `area`: a list of peaks, or a whole spectrum, whose maxima are then picked. Or `ppm`, "
-            "`kind` (s, d, dd, …), "
-            "`j_hz`, `protons` and, optionally, `amount`."
+            "Columns `ppm` and `area`: a list of peaks, or a whole spectrum, whose maxima are then"
+            " picked. Or `ppm`, `kind` (s, d, dd, …), `j_hz`, `protons` and, optionally, `amount`."
         )
         st.download_button(
             "Template for a mixture",
@@ -51,8 +50,8 @@ def own_files() -> None:
     with right:
         st.markdown("**Your own library**")
         st.markdown(
-            "Columns `compound`, `ppm`, `kind`, `j_hz` (couplings in Hz with `;` between them) and `protons`: "
-            "one multiplet a row."
+            "Columns `compound`, `ppm`, `kind`, `j_hz` (couplings in Hz with `;` between them) and"
+            " `protons`: one multiplet a row."
         )
         st.download_button(
             "Template for a library",
@@ -111,8 +110,8 @@ def _take_library(file) -> None:
         count, multiplets = reading.compounds.n_compounds, reading.compounds.n_multiplets
         if count > link.MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
             raise ValueError(
-                f"the library has {count:,} compounds with {multiplets:,} multiplets; this page takes "
-                f"at most {link.MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
+                f"the library has {count:,} compounds with {multiplets:,} multiplets; this page"
+                f" takes at most {link.MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
             )
     except ValueError as error:
         state["compounds problem"] = f"{_named(file)}: {error}."

@@ -195,13 +195,16 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
         key=key,
         on_select=lambda: _boxed(axis, key),
         selection_mode="box",
-        alt=f"Spectrum over the whole axis, {len(found.peaks.areas):,} peaks; {name} has multiplets at "
+        alt=(
+            f"Spectrum over the whole axis, {len(found.peaks.areas):,} peaks; {name} has"
+            " multiplets at "
+        )
         + ", ".join(f"{value:.2f}" for value in where[:12])
         + " ppm",
     )
     st.caption(
-        "The whole axis: drag across it to look closer. ▲ marks where the compound was found; heights are square roots, so "
-        "that small peaks show."
+        "The whole axis: drag across it to look closer. ▲ marks where the compound was found;"
+        " heights are square roots, so that small peaks show."
     )
     link.write_from_fragment()
 
@@ -215,8 +218,8 @@ def draw_picture(case: Case, compound: int) -> None:
         else f"; lines in one cell of {ScaleConfig.resolution:g} Hz are one peak"
     )
     st.caption(
-        f"The network sees no curve but a list of picked peaks, each a position and an area{merged}. The grey curve is "
-        "drawn from that list."
+        "The network sees no curve but a list of picked peaks, each a position and an"
+        f" area{merged}. The grey curve is drawn from that list."
     )
 
 
@@ -243,7 +246,10 @@ def ranked(case: Case) -> None:
             ),
             "amount": st.column_config.NumberColumn(
                 format="%.3g",
-                help="Area of one proton, in the unit of the peaks; empty where the network did not look closer.",
+                help=(
+                    "Area of one proton, in the unit of the peaks; empty where the network did not"
+                    " look closer."
+                ),
             ),
             "truth": st.column_config.TextColumn(help="The true amount."),
         },
@@ -268,8 +274,9 @@ def ranked(case: Case) -> None:
     if case.library.beyond:
         axis, many = case.found.peaks.axis, case.library.beyond > 1
         st.caption(
-            f"{case.library.beyond:,} multiplet{'s' * many} of this library {'lie' if many else 'lies'} beyond the axis "
-            f"({axis.low:g} to {axis.high:g} ppm), where {'they are' if many else 'it is'} not looked for."
+            f"{case.library.beyond:,} multiplet{'s' * many} of this library"
+            f" {'lie' if many else 'lies'} beyond the axis ({axis.low:g} to {axis.high:g} ppm),"
+            f" where {'they are' if many else 'it is'} not looked for."
         )
     if case.library.problem:
         st.caption(plain(case.library.problem))
@@ -291,7 +298,8 @@ def threshold(case: Case) -> None:
     score, found = case.score, case.found
     if score is None:
         st.info(
-            "What is in an uploaded mixture is not known, so there is no precision-recall curve for it."
+            "What is in an uploaded mixture is not known, so there is no precision-recall curve"
+            " for it."
         )
         return
     curve = verdict.precision_recall(found, case.mixture.present, case.library.groups)
@@ -302,12 +310,15 @@ def threshold(case: Case) -> None:
     charts.chart(
         figures.precision_recall(curve, found.threshold, precision, recall, charts.theme()),
         key="curve",
-        alt=f"Precision over recall of this mixture; at threshold {found.threshold:.2f}: precision {precision:.0%}, "
-        f"recall {recall:.0%}",
+        alt=(
+            f"Precision over recall of this mixture; at threshold {found.threshold:.2f}: precision"
+            f" {precision:.0%}, recall {recall:.0%}"
+        ),
     )
     said = f"{score.right} of {score.named} named are right" if score.named else "nothing is named"
     st.caption(
-        f"At {found.threshold:.2f}, {said}, and {score.right} of {score.present} in the mixture are found."
+        f"At {found.threshold:.2f}, {said}, and {score.right} of {score.present} in the mixture are"
+        " found."
     )
 
 
@@ -349,8 +360,8 @@ def compound_view(case: Case, compound: int) -> None:
     like = np.flatnonzero(case.library.groups == case.library.groups[compound])[0]
     if like != compound:
         st.info(
-            f"Nothing tells this compound from {plain(compounds.names[like])}, which was looked for in its stead: "
-            "the peaks are given to that one."
+            f"Nothing tells this compound from {plain(compounds.names[like])}, which was looked for"
+            " in its stead: the peaks are given to that one."
         )
     elif not share:
         st.info(
@@ -361,7 +372,10 @@ def compound_view(case: Case, compound: int) -> None:
     charts.chart(
         figures.neighbourhoods(found, compound, index, charts.theme()),
         key="neighbourhoods",
-        alt=f"Peaks around each of {min(len(index), figures.N_PANELS)} multiplets, the compound's own part coloured",
+        alt=(
+            f"Peaks around each of {min(len(index), figures.N_PANELS)} multiplets, the compound's"
+            " own part coloured"
+        ),
     )
     cut = (
         f"The {figures.N_PANELS} clearest of {len(index)} multiplets. "
@@ -369,15 +383,17 @@ def compound_view(case: Case, compound: int) -> None:
         else ""
     )
     st.caption(
-        f"{cut}Each stick is a peak of the mixture, its coloured part is what the mask gives to this compound. Rings: where "
-        "the library's lines would be, moved to the place that was found. Neighbours that are much higher are cut off."
+        f"{cut}Each stick is a peak of the mixture, its coloured part is what the mask gives to"
+        " this compound. Rings: where the library's lines would be, moved to the place that was"
+        " found. Neighbours that are much higher are cut off."
     )
     shares = found.neighbours(compound)
     if not shares:
         st.markdown("**Neighbours.** No other named compound has a share of its peaks.")
         return
     st.markdown(
-        f"**Neighbours.** {len(shares)} other named compound{'s have' if len(shares) > 1 else ' has'} a share of its peaks."
+        f"**Neighbours.** {len(shares)} other named"
+        f" compound{'s have' if len(shares) > 1 else ' has'} a share of its peaks."
     )
     st.dataframe(
         pd.DataFrame(
@@ -420,11 +436,15 @@ def growing() -> None:
         charts.chart(
             growth_figure.growth(table, charts.theme()),
             key="growth",
-            alt="Seconds and memory of one answer over positions, compounds in the library and compounds in the mixture",
+            alt=(
+                "Seconds and memory of one answer over positions, compounds in the library and"
+                " compounds in the mixture"
+            ),
         )
         low = table.loc[table["f1"].idxmin()]
         st.caption(
-            "One mixture, from the library's table to the answer, on 2 CPU cores (`python -m nmrclassify bench growth`). Dashed: "
-            f"linear growth. The network looks closely at as many hypotheses however large the library: F1 falls to {low['f1']:.2f} "
-            f"at {low['value']:,.0f} {growth_figure.SWEEPS[low['sweep']]}."
+            "One mixture, from the library's table to the answer, on 2 CPU cores (`python -m"
+            " nmrclassify bench growth`). Dashed: linear growth. The network looks closely at as"
+            f" many hypotheses however large the library: F1 falls to {low['f1']:.2f} at"
+            f" {low['value']:,.0f} {growth_figure.SWEEPS[low['sweep']]}."
         )

@@ -46,8 +46,8 @@ def training_box() -> TrainingBox:
 def own_runs() -> list[runs.Run]:
     """Return the runs that this visitor may pick: those of this visit and of the command line.
 
-    All of them where the environment variable NMRCLASSIFY_ALL_RUNS is 1, for a server that one person uses. What the
-    request says of its origin is not to be trusted behind a proxy.
+    All of them where the environment variable NMRCLASSIFY_ALL_RUNS is 1, for a server that one
+    person uses. What the request says of its origin is not to be trusted behind a proxy.
     """
     everything = os.environ.get("NMRCLASSIFY_ALL_RUNS") == "1"
     mine = set(training_box().run_ids)

@@ -8,7 +8,8 @@ from ..snippets import code, pages
 from . import charts, link
 from .views import View
 
-# Plotly's own camera button makes the file; it is told the format and pressed, since it cannot be reached by keyboard.
+# Plotly's own camera button makes the file; it is told the format and pressed, since it cannot be
+# reached by keyboard.
 _PICTURES = """
 export default function({ data, parentElement }) {
   const root = parentElement.querySelector('div');

@@ -116,7 +116,10 @@ def _pictures(view: View, present: int) -> None:
             view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell
         ),
         key="overview",
-        alt=f"Masks and separated multiplets at step {present}. {figures.alt_text(view.answer, names)}",
+        alt=(
+            f"Masks and separated multiplets at step {present}."
+            f" {figures.alt_text(view.answer, names)}"
+        ),
     )
     st.subheader("When did it decide?")
     slot = _slot(view)
@@ -144,7 +147,11 @@ def _pictures(view: View, present: int) -> None:
         charts.chart(
             curves.learning_curves(view.chosen.history, view.theme, present),
             key="curves",
-            alt=f"Learning curves with a line at step {present}; at the end loss {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds right",
+            alt=(
+                f"Learning curves with a line at step {present}; at the end loss"
+                f" {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds"
+                " right"
+            ),
         )
 
 
@@ -225,8 +232,9 @@ def nothing_to_travel(view: View) -> None:
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
     st.info(
-        f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel through. Start one here, about a minute, or open a "
-        "run of yours on the page *Train or load*.",
+        f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel"
+        " through. Start one here, about a minute, or open a run of yours on the page *Train or"
+        " load*.",
         icon=":material/history:",
     )
     st.button(

@@ -26,7 +26,8 @@ def own_tables(view: View) -> None:
         st.markdown("**Your own mixture**")
         place = "`ppm`" if axis.unit == "ppm" else "`position` (from 0)"
         st.markdown(
-            f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place} and `peak_1` to `peak_6`."
+            f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place}"
+            " and `peak_1` to `peak_6`."
         )
         template = tables.mixture_template(axis)
         st.download_button(
@@ -57,7 +58,8 @@ def own_tables(view: View) -> None:
     with right:
         st.markdown("**Your own library**")
         st.markdown(
-            f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to {axis.high:g} {axis.unit}."
+            f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to"
+            f" {axis.high:g} {axis.unit}."
         )
         template = tables.library_template(axis)
         st.download_button(
@@ -100,7 +102,10 @@ def checkpoint_file() -> None:
         type=None,
         key="checkpoint file",
         max_upload_size=8,
-        help="As downloaded here or written by `python -m nmrclassify train`. Formats that can run code are refused.",
+        help=(
+            "As downloaded here or written by `python -m nmrclassify train`. Formats that can run"
+            " code are refused."
+        ),
     )
     if file is None:
         return

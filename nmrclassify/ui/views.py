@@ -25,8 +25,8 @@ from .models import Chosen
 class View:
     """What a page shows: a model, and a mixture as it is after the edits; `plain` is the mixture before them.
 
-    `made` says how the mixture came about, as `Recipe` has it. The truth is None for a mixture from a file, and where slots are
-    fewer than the compounds that edits have put in.
+    `made` says how the mixture came about, as `Recipe` has it. The truth is None for a mixture from
+    a file, and where slots are fewer than the compounds that edits have put in.
     """
 
     dataset: Dataset
@@ -243,7 +243,8 @@ def mixture_heading(view: View) -> None:
         )
     if not view.checkpoint.step:
         st.info(
-            "This network is untrained: its masks are the weights it was born with. Train it on the page *Train or load*."
+            "This network is untrained: its masks are the weights it was born with. Train it on the"
+            " page *Train or load*."
         )
 
 

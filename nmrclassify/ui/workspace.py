@@ -95,7 +95,8 @@ def frame(page: str) -> Iterator[Page]:
         yield opened
         presenter.switch()
         taking = st.container()
-        # Here, since what takes no place takes a gap all the same. Streamlit leaves a sixth of a small screen empty above the title.
+        # Here, since what takes no place takes a gap all the same. Streamlit leaves a sixth of a
+        # small screen empty above the title.
         st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
         clicks.listen(inspector.act)
     link.write()
@@ -112,8 +113,8 @@ def _page_links(pages: Any) -> None:
     with pages:
         # Two columns, so that the controls below stay on the first screen.
         st.html(
-            "<style>.st-key-pages { display: grid; grid-template-columns: 1fr 1fr; gap: 0 .25rem; } "
-            ".st-key-pages > div { width: auto !important; min-width: 0; }</style>"
+            "<style>.st-key-pages { display: grid; grid-template-columns: 1fr 1fr; gap: 0 .25rem; }"
+            " .st-key-pages > div { width: auto !important; min-width: 0; }</style>"
         )
         for path, (label, symbol) in PAGES.items():
             st.page_link(path, label=label, icon=symbol, query_params=link.query())
@@ -136,7 +137,8 @@ def _choose_data(problems: list[str]) -> Dataset:
     titles = {name: recipe.title for name, recipe in PRESETS.items()} | {"own": "Own library"}
     if link.get("preset") == "own" and own is None:
         problems.append(
-            "The link asks for an uploaded library, which a link cannot carry; upload it on the page Mixtures."
+            "The link asks for an uploaded library, which a link cannot carry; upload it on the"
+            " page Mixtures."
         )
     name = link.widget(
         st.selectbox,
@@ -177,7 +179,9 @@ def _choose_data(problems: list[str]) -> Dataset:
                 min_value=0,
                 max_value=link.MAX_SEED,
                 step=1,
-                help="The same seed gives the same compounds, the same split and the same mixtures.",
+                help=(
+                    "The same seed gives the same compounds, the same split and the same mixtures."
+                ),
             )
             limit = bounds(MixtureConfig, "n_sources")
             sources = link.widget(
@@ -194,7 +198,10 @@ def _choose_data(problems: list[str]) -> Dataset:
                 "Their number varies, from 1 up",
                 "varies",
                 usual.number_varies,
-                help="Mixtures hold any number of compounds up to the one above, and the network is not told how many.",
+                help=(
+                    "Mixtures hold any number of compounds up to the one above, and the network is"
+                    " not told how many."
+                ),
             )
             repeat = link.widget(
                 st.checkbox, "The same compound may occur twice", "repeat", usual.repetition
@@ -216,7 +223,10 @@ def _choose_data(problems: list[str]) -> Dataset:
                 min_value=0.0,
                 max_value=3.0,
                 step=0.02,
-                help="Standard deviation by which each multiplet moves from its place in the library.",
+                help=(
+                    "Standard deviation by which each multiplet moves from its place in the"
+                    " library."
+                ),
             )
             noise = link.widget(
                 st.slider,
@@ -266,7 +276,8 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
     kinds = {"unseen": "Test set", "choose": "Choose"} | ({"file": "File"} if has_file else {})
     if link.get("mixture") == "file" and not has_file:
         problems.append(
-            "The link asks for an uploaded mixture, which a link cannot carry; upload it on the page Mixtures."
+            "The link asks for an uploaded mixture, which a link cannot carry; upload it on the"
+            " page Mixtures."
         )
     kind = link.widget(
         st.radio,
@@ -353,7 +364,8 @@ def _view(
             raise EditError("nothing is left in the mixture: add a compound or a multiplet")
     except EditError as error:
         problems.append(
-            f"The edits cannot be made here: {error}. The mixture is shown without them; undo them on the page What if."
+            f"The edits cannot be made here: {error}. The mixture is shown without them; undo them"
+            " on the page What if."
         )
         edits, sample = (), plain
     return View(dataset, chosen, plain, sample, edits, title, charts.theme(), made)
