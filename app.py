@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from nmrclassify import figures
-from nmrclassify.ui import charts, views, workspace
+from nmrclassify.plots import maps
+from nmrclassify.ui import charts, page, panels
 
 ORDER = {
     "queries": (
@@ -12,7 +12,7 @@ ORDER = {
     ),
     "slots": "The outputs of this network have no fixed order: output 1 may hold any compound.",
 }
-view = workspace.setup("app.py")
+view = page.setup("app.py")
 names = view.library.names
 
 st.title("A network takes an NMR mixture apart")
@@ -20,16 +20,16 @@ st.markdown(
     "One spectrum, several compounds in it: the network estimates a **mask** for each compound that"
     " it hears, and through each mask sees that compound alone."
 )
-views.mixture_heading(view)
-views.say_verdict(view)
+panels.mixture_heading(view)
+panels.say_verdict(view)
 
 charts.chart(
-    figures.overview(
+    maps.overview(
         view.areas, view.answer, names, view.library.axis, view.theme, view.truth, view.cell
     ),
     alt=(
         "The mixture, a mask for each output, separated multiplets, truth and class bars."
-        f" {figures.alt_text(view.answer, names)}"
+        f" {maps.alt_text(view.answer, names)}"
     ),
     key="overview",
 )

@@ -1,5 +1,5 @@
 """Entry point of `python -m nmrclassify`."""
 
-from .cli import main
+from nmrclassify.cli import main
 
 raise SystemExit(main())

@@ -18,15 +18,24 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from . import bench, checkpoints, runs, tables
-from .answers import answer, class_names, percent
-from .checkpoints import Checkpoint
-from .metrics import evaluate
-from .presets import PRESETS, build
-from .training import DEFAULT_RECIPES, MODELS, RECIPES, Trainer, recipe, set_threads
+from nmrclassify import bench
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.evaluation.prediction import answer, class_names, percent
+from nmrclassify.mixtures import grid_files
+from nmrclassify.mixtures.presets import PRESETS, build
+from nmrclassify.training import checkpoints, runs
+from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training.trainer import (
+    DEFAULT_RECIPES,
+    MODELS,
+    RECIPES,
+    Trainer,
+    recipe,
+    set_threads,
+)
 
 if TYPE_CHECKING:
-    from .scale.identify import Identification
+    from nmrclassify.evaluation.identify import Identification
 
 INTERRUPTED = 130
 MOST_PROBLEMS = 20  # of a library's rows that are printed
@@ -201,13 +210,13 @@ def _generate(arguments: argparse.Namespace) -> dict:
     dataset = build(arguments.preset, arguments.seed)
     library, out = dataset.library, arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    tables.areas_table(library.areas, library.axis, "compound", library.names).to_csv(
+    grid_files.areas_table(library.areas, library.axis, "compound", library.names).to_csv(
         out / "library.csv", index=False
     )
     parts = {"train": dataset.training_set(), "test": dataset.test_mixtures()}
     for name, mixtures in parts.items():
         numbers = tuple(str(i + 1) for i in range(len(mixtures)))
-        tables.areas_table(mixtures.areas, library.axis, "mixture", numbers).to_csv(
+        grid_files.areas_table(mixtures.areas, library.axis, "mixture", numbers).to_csv(
             out / f"{name}_mixtures.csv", index=False
         )
         rows = {
@@ -317,7 +326,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
     library = checkpoint.dataset.library
     if not arguments.mixture.is_file():
         raise ValueError(f"no mixture at {arguments.mixture}; give the path of a CSV file")
-    areas = tables.read_mixture(
+    areas = grid_files.read_mixture(
         arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick
     )
     given = answer(checkpoint.model, areas)
@@ -325,7 +334,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
     if arguments.out is not None:
         names = tuple(f"{i + 1}: {called[k]}" for i, k in enumerate(given.named))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        tables.areas_table(given.multiplets, library.axis, "output", names).to_csv(
+        grid_files.areas_table(given.multiplets, library.axis, "output", names).to_csv(
             arguments.out, index=False
         )
     found = []
@@ -340,9 +349,9 @@ def _separate(arguments: argparse.Namespace) -> dict:
 
 
 def _train_scale(arguments: argparse.Namespace) -> dict:
-    from .scale import weights
-    from .scale.finishing import finish
-    from .scale.training import ScaleTrainConfig, ScaleTrainer
+    from nmrclassify.networks import peak_weights
+    from nmrclassify.training.peak_calibration import finish
+    from nmrclassify.training.peak_trainer import ScaleTrainConfig, ScaleTrainer
 
     given = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate", "seed")}
     chosen = {key: value for key, value in given.items() if value is not None}
@@ -391,25 +400,26 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
         return {}
     trained = finish(trainer)
     path = arguments.out / "scale.safetensors"
-    weights.save(trained, path)
+    peak_weights.save(trained, path)
     return {"network": str(path), "threshold": trained.threshold} | trained.made
 
 
 def _identify(arguments: argparse.Namespace) -> dict:
-    from .compounds import common_metabolites, read_compounds
-    from .scale import files, weights
-    from .scale.identify import Detector
+    from nmrclassify.evaluation.identify import Detector
+    from nmrclassify.mixtures import peak_files
+    from nmrclassify.networks import peak_weights
+    from nmrclassify.nmr.compounds import common_metabolites, read_compounds
 
     for path in (arguments.mixture, arguments.library):
         if path is not None and not path.is_file():
             raise ValueError(f"no file at {path}; give the path of a CSV file")
     size = arguments.mixture.stat().st_size
-    if size > files.MAX_BYTES:
+    if size > peak_files.MAX_BYTES:
         raise ValueError(
-            f"{arguments.mixture} has {size:,} bytes; expected at most {files.MAX_BYTES:,}: give"
+            f"{arguments.mixture} has {size:,} bytes; expected at most {peak_files.MAX_BYTES:,}: give"
             " fewer peaks"
         )
-    trained = None if arguments.network is None else weights.load(arguments.network)
+    trained = None if arguments.network is None else peak_weights.load(arguments.network)
     if arguments.library is None:
         library = common_metabolites()
     else:
@@ -420,7 +430,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
         if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
             print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
     detector = Detector(library, trained)
-    sample = files.read_sample(arguments.mixture.read_bytes(), detector.axis)
+    sample = peak_files.read_sample(arguments.mixture.read_bytes(), detector.axis)
     answer = detector.identify(sample.peaks, arguments.spread)
     if detector.problem:
         print(

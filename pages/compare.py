@@ -3,12 +3,12 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify import change_figures, curves
-from nmrclassify.contrast import contrast, same_filters
-from nmrclassify.snippets import compared
-from nmrclassify.ui import charts, other_side, take, views, workspace
+from nmrclassify.evaluation.compare_predictions import contrast, same_filters
+from nmrclassify.plots import comparison, curves
+from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels
+from nmrclassify.ui.snippets import compared
 
-view = workspace.setup("pages/compare.py")
+view = page.setup("pages/compare.py")
 axis, names = view.library.axis, view.library.names
 
 st.title("Compare")
@@ -16,13 +16,13 @@ st.markdown(
     "**A** is what the sidebar says. **B** is another model, the same one at another step, or the"
     " same mixture made with more noise or jitter."
 )
-views.mixture_heading(view)
-other = other_side.choose(view)
+panels.mixture_heading(view)
+other = comparison_picker.choose(view)
 
 for column, side, letter in zip(st.columns(2), (view, other), "AB"):
     with column:
-        st.markdown(f"**{letter}: {other_side.words(side)}**")
-        views.say_verdict(side)
+        st.markdown(f"**{letter}: {comparison_picker.words(side)}**")
+        panels.say_verdict(side)
 
 found = contrast((view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas))
 told, called = ("A", "B"), view.classes[: found.presence.shape[1]]
@@ -31,7 +31,7 @@ if np.array_equal(found.first.chances, found.second.chances) and np.array_equal(
 ):
     st.info("Both sides are the same here. Choose another model, step, noise or jitter for B.")
 charts.chart(
-    change_figures.presence_change(
+    comparison.presence_change(
         found, called, view.theme, told, None if view.truth is None else view.truth.present
     ),
     key="classes",
@@ -40,7 +40,7 @@ charts.chart(
 )
 if not np.array_equal(view.areas, other.areas):
     charts.chart(
-        change_figures.mixture_change(
+        comparison.mixture_change(
             view.areas,
             other.areas,
             axis,
@@ -60,7 +60,7 @@ if found.masks is None:
     )
 else:
     charts.chart(
-        change_figures.mask_change(found, names, axis, view.theme, told, view.cell, comparable),
+        comparison.mask_change(found, names, axis, view.theme, told, view.cell, comparable),
         key="masks",
         alt=f"Masks of {len(found.labels)} outputs in A and in B"
         + (", and the difference" if comparable else ""),
@@ -76,7 +76,7 @@ else:
     )
 st.subheader("Separated multiplets")
 charts.chart(
-    change_figures.multiplet_change(found, names, axis, view.theme, told, view.cell),
+    comparison.multiplet_change(found, names, axis, view.theme, told, view.cell),
     key="separated",
     alt=f"Separated multiplets of {len(found.labels)} outputs in A and in B, and the difference",
 )
@@ -96,4 +96,4 @@ if without:
         f"No curves were kept of {' and '.join(without)}: only trainings of this visit and runs"
         " have them."
     )
-take.program(compared(view.recipe, other.recipe))
+export_panel.program(compared(view.recipe, other.recipe))

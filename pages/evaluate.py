@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from nmrclassify import calibration, curves, evaluation, figures
-from nmrclassify.metrics import evaluate
-from nmrclassify.ui import charts, link, views, workspace
+from nmrclassify.evaluation import calibration, unknown
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.plots import curves, maps
+from nmrclassify.ui import charts, page, panels, url_state
 
-view = workspace.setup("pages/evaluate.py")
+view = page.setup("pages/evaluate.py")
 names = view.library.names
 
 st.title("Evaluate")
@@ -54,7 +55,7 @@ tiles[3].metric(
 )
 
 st.subheader("Mixture by mixture")
-only_wrong = link.widget(st.toggle, "Only those with a mistake", "wrong", False)
+only_wrong = url_state.widget(st.toggle, "Only those with a mistake", "wrong", False)
 table = result.table(names)
 if only_wrong:
     table = table[~table["wholly right"]]
@@ -76,9 +77,9 @@ else:
         },
     )
     if event.selection.rows:
-        views.forget_edits("mixture")
-        link.put("n", int(table.iloc[event.selection.rows[0]]["number"]))
-        st.switch_page("pages/masks.py", query_params=link.query())
+        panels.forget_edits("mixture")
+        url_state.put("n", int(table.iloc[event.selection.rows[0]]["number"]))
+        st.switch_page("pages/masks.py", query_params=url_state.query())
 charts.download("Table as CSV", table, "test_mixtures.csv")
 
 st.subheader("What is mistaken for what")
@@ -86,7 +87,7 @@ counts = result.confusion()
 wrong = int(counts.sum() - counts.trace())
 labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
-    figures.confusion(counts, labels, view.theme),
+    maps.confusion(counts, labels, view.theme),
     alt=(
         f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right,"
         f" {wrong} mistaken"
@@ -126,7 +127,7 @@ with right:
             " called by a name that it has not."
         )
     else:
-        scores, foreign = evaluation.unknown_scores(view.checkpoint.model, view.dataset)
+        scores, foreign = unknown.unknown_scores(view.checkpoint.model, view.dataset)
         found = {name: calibration.roc(values, foreign) for name, values in scores.items()}
         charts.chart(
             curves.roc_curves(found, view.theme),

@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from nmrclassify import inside, inside_figures
-from nmrclassify.ui import charts, inspector, link, views, workspace
+from nmrclassify.evaluation import interpretation
+from nmrclassify.plots import activations
+from nmrclassify.ui import charts, inspector, page, panels, url_state
 
-view = workspace.setup("pages/inside.py")
+view = page.setup("pages/inside.py")
 model, axis, cell = view.checkpoint.model, view.library.axis, view.some_cell
 
 st.title("Look inside")
@@ -13,16 +14,16 @@ st.markdown(
     "Everything between the mixture and the name of a compound, as numbers that you can follow."
     " **Click any cell of any map**, on this page or another, or choose it here."
 )
-views.mixture_heading(view)
+panels.mixture_heading(view)
 inspector.choose(view)
 
 st.subheader("One cell, from mixture to class")
 inspector.follow(view, "inspector")
 
 st.subheader("What every filter looks for, and what it writes")
-encoder, decoder = inside.filters(model)
+encoder, decoder = interpretation.filters(model)
 charts.chart(
-    inside_figures.filter_grid(encoder, decoder, view.theme, cell.filter),
+    activations.filter_grid(encoder, decoder, view.theme, cell.filter),
     key="filters",
     alt=(
         f"Weights of the {len(encoder)} filters of encoder and decoder as patterns of"
@@ -38,7 +39,7 @@ st.caption(
 )
 
 st.subheader("What every block gives on")
-which = link.widget(
+which = url_state.widget(
     st.radio,
     "Blocks give on",
     "blocks",
@@ -50,9 +51,9 @@ which = link.widget(
         "residual": "Residual: what goes to the next block",
     }.get,
 )
-found = inside.activations(model, view.areas)
+found = interpretation.activations(model, view.areas)
 charts.chart(
-    inside_figures.activation_maps(found, axis, view.theme, cell.position, which == "skip"),
+    activations.activation_maps(found, axis, view.theme, cell.position, which == "skip"),
     key="blocks",
     alt=(
         f"Activations of {len(found.dilations)} dilated blocks, {found.skip.shape[1]} channels by"
@@ -65,7 +66,7 @@ st.caption(
 )
 
 st.subheader("All its weights")
-table = inside.parameter_table(model)
+table = interpretation.parameter_table(model)
 parts = ", ".join(
     f"{part} {values:,}"
     for part, values in table.groupby("part", sort=False)["values"].sum().items()
@@ -83,15 +84,15 @@ st.dataframe(
 charts.download("Parameters as CSV", table, "parameters.csv")
 
 st.subheader("What a place can see, and what it does see")
-if problem := inside.too_large(model.config):
+if problem := interpretation.too_large(model.config):
     st.info(f"{problem}.")
     st.stop()
-field = inside.receptive_field(model, view.areas, cell.position)
+field = interpretation.receptive_field(model, view.areas, cell.position)
 leaks = " and ".join(
     f"{leak:.0%} at *{stage}*" for stage, leak in list(zip(field.stages, field.leak))[1:3]
 )
 charts.chart(
-    inside_figures.receptive_field(field, axis, view.theme),
+    activations.receptive_field(field, axis, view.theme),
     key="receptive field",
     alt=(
         f"Gradient of every stage at position {cell.position} with respect to the mixture, and the"

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from nmrclassify.lessons import LESSONS
-from nmrclassify.ui import lesson_card, link, workspace
+from nmrclassify.ui import lesson_card, page, url_state
 
-workspace.setup("pages/lessons.py")
+page.setup("pages/lessons.py")
 done = st.session_state.get("lessons done", set())
 
 st.title("Lessons")
@@ -21,7 +21,7 @@ for i, lesson in enumerate(LESSONS.values(), 1):
         words, button = st.columns([5, 1], vertical_alignment="center")
         mark = " ✓" if lesson.name in done else ""
         words.markdown(f"**{i}. {lesson.title}**{mark} · {len(lesson.steps)} steps\n\n{lesson.aim}")
-        again = link.get("lesson") == lesson.name
+        again = url_state.get("lesson") == lesson.name
         if button.button(
             "Again" if again or mark else "Begin",
             key=f"begin {lesson.name}",

@@ -3,10 +3,11 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify import figures, masks
-from nmrclassify.ui import charts, link, views, workspace
+from nmrclassify.evaluation import masks
+from nmrclassify.plots import maps
+from nmrclassify.ui import charts, page, panels, url_state
 
-view = workspace.setup("pages/masks.py")
+view = page.setup("pages/masks.py")
 given, truth, axis = view.answer, view.truth, view.library.axis
 
 st.title("Masks")
@@ -16,10 +17,10 @@ st.markdown(
     " how the true sources would share each cell of the encoding. **Click any cell** to follow it"
     " from the mixture to the class."
 )
-views.mixture_heading(view)
+panels.mixture_heading(view)
 left, right = st.columns(2)
 with left:
-    sort = link.widget(
+    sort = url_state.widget(
         st.toggle,
         "Sort filters by similarity",
         "sort",
@@ -27,7 +28,7 @@ with left:
         help="Filters with alike masks stand together; the same order in all maps.",
     )
 with right:
-    everywhere = link.widget(
+    everywhere = url_state.widget(
         st.toggle,
         "Show masks where the mixture is silent",
         "silent",
@@ -38,7 +39,7 @@ with right:
 order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
 hidden = masks.silent(given.encoding)[order] & (not everywhere)
 largest = max(float(np.abs(given.encoding).max()), 1e-9)
-headings = figures.headings(given, view.library.names, truth)
+headings = maps.headings(given, view.library.names, truth)
 rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
 if truth is not None:
     # What no shown output stands for has its share in each cell all the same.
@@ -52,12 +53,12 @@ if truth is not None:
 strength = np.abs(given.separated_encodings[:, order]) / largest
 rows.append(("Masked encodings, relative strength", np.where(hidden, np.nan, strength)))
 charts.chart(
-    figures.mask_maps(
+    maps.mask_maps(
         rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell
     ),
     alt=(
         "Masks, ideal ratio masks and masked encodings of each output."
-        f" {figures.alt_text(given, view.library.names)}"
+        f" {maps.alt_text(given, view.library.names)}"
     ),
     key="masks",
 )
@@ -76,7 +77,7 @@ left, right = st.columns([1, 2])
 with left:
     st.subheader("Encoding")
     charts.chart(
-        figures.mask_maps(
+        maps.mask_maps(
             [
                 (
                     "Strength, relative",
@@ -95,7 +96,7 @@ with left:
 with right:
     st.subheader("Do the masks share out, or quarrel?")
     charts.chart(
-        figures.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme, order, view.cell),
+        maps.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme, order, view.cell),
         alt="Sum of the masks, and second-highest mask, filters by positions",
         key="sum",
     )
@@ -107,7 +108,7 @@ st.caption(
 
 st.subheader("Who owns which position?")
 charts.chart(
-    figures.ownership(
+    maps.ownership(
         given.multiplets,
         axis,
         view.theme,

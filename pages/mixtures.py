@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from nmrclassify import figures, tables
-from nmrclassify.answers import listing
-from nmrclassify.library import metabolite_table
-from nmrclassify.ui import charts, uploads, views, workspace
+from nmrclassify.evaluation.prediction import listing
+from nmrclassify.mixtures import grid_files
+from nmrclassify.nmr.library import metabolite_table
+from nmrclassify.plots import maps
+from nmrclassify.ui import charts, page, panels, uploads
 
-view = workspace.setup("pages/mixtures.py")
+view = page.setup("pages/mixtures.py")
 library, dataset, axis = view.library, view.dataset, view.library.axis
 
 st.title("Mixtures")
@@ -16,13 +17,13 @@ st.markdown(
     " several, so where two compounds meet their areas add up. Choose the compounds in the sidebar"
     " under *Mixture*."
 )
-views.mixture_heading(view)
+panels.mixture_heading(view)
 
 names = view.source_names
 total = f"{view.areas.sum():.3g}"
 st.subheader("The mixture as a spectrum")
 charts.chart(
-    figures.line_spectrum(view.areas, axis, view.theme, view.parts, names or ("mixture",)),
+    maps.line_spectrum(view.areas, axis, view.theme, view.parts, names or ("mixture",)),
     alt=(
         f"Line spectrum of the mixture, total area {total}, coloured by source:"
         f" {listing(list(names)) if names else 'not known'}"
@@ -41,7 +42,7 @@ st.caption(
 )
 st.subheader("The same mixture as the network sees it")
 charts.chart(
-    figures.area_maps(
+    maps.area_maps(
         [("Mixture: 6 peaks x positions", view.areas[None])],
         axis,
         view.theme,
@@ -63,7 +64,7 @@ if view.parts is not None and len(view.parts):
         for name in names
     )  # amounts would overlap
     charts.chart(
-        figures.area_maps(
+        maps.area_maps(
             [("What was mixed", view.parts)],
             axis,
             view.theme,
@@ -77,7 +78,7 @@ if view.parts is not None and len(view.parts):
 
 st.subheader("The library")
 charts.chart(
-    figures.library_map(library, view.theme),
+    maps.library_map(library, view.theme),
     alt=f"Map of the library: {listing(list(library.names))}",
     key="library",
 )
@@ -95,20 +96,22 @@ one, two, three = st.columns(3)
 with one:
     charts.download(
         "Mixture as CSV",
-        tables.areas_table(view.areas, axis),
+        grid_files.areas_table(view.areas, axis),
         "mixture.csv",
         "Opens again here and in `separate`.",
     )
 with two:
     charts.download(
         "Library as CSV",
-        tables.areas_table(library.areas, axis, "compound", library.names),
+        grid_files.areas_table(library.areas, axis, "compound", library.names),
         "library.csv",
         "Opens again here.",
     )
 with three:
     if view.parts is not None:
         charts.download(
-            "Sources as CSV", tables.areas_table(view.parts, axis, "source", names), "sources.csv"
+            "Sources as CSV",
+            grid_files.areas_table(view.parts, axis, "source", names),
+            "sources.csv",
         )
 uploads.own_tables(view)

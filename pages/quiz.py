@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from nmrclassify import figures
-from nmrclassify.answers import all_right, verdict
-from nmrclassify.ui import charts, link, quiz, workspace
+from nmrclassify.evaluation.prediction import all_right, verdict
+from nmrclassify.plots import maps
+from nmrclassify.ui import charts, page, quiz, url_state
 
-view = workspace.setup("pages/quiz.py")
+view = page.setup("pages/quiz.py")
 library, axis = view.library, view.library.axis
 
 st.title("Quiz: you against the network")
@@ -18,7 +18,7 @@ number = quiz.round_number()
 asked = quiz.asked(view, number)
 score = st.container()
 charts.chart(
-    figures.mixture_over_library(
+    maps.mixture_over_library(
         asked.areas, library, view.theme, None if view.cell is None else view.cell.position
     ),
     key="mixture",
@@ -42,7 +42,7 @@ if given is not None:
         icon=":material/neurology:",
     )
     charts.chart(
-        figures.overview(
+        maps.overview(
             asked.areas,
             asked.view.answer,
             library.names,
@@ -52,11 +52,11 @@ if given is not None:
             asked.view.cell,
         ),
         key="overview",
-        alt=f"How the network took it apart. {figures.alt_text(asked.view.answer, library.names)}",
+        alt=f"How the network took it apart. {maps.alt_text(asked.view.answer, library.names)}",
     )
     st.button(
         "Next mixture",
-        on_click=link.put,
+        on_click=url_state.put,
         args=("round", number + 1),
         icon=":material/chevron_right:",
         icon_position="right",

@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from nmrclassify import comparison, curves
+from nmrclassify.baselines import comparison
 from nmrclassify.bench.robustness import SWEEPS, measured
-from nmrclassify.ui import charts, link, workspace
+from nmrclassify.plots import curves
+from nmrclassify.ui import charts, page, url_state
 
-view = workspace.setup("pages/robustness.py")
+view = page.setup("pages/robustness.py")
 
 st.title("Robustness")
 st.markdown(
@@ -70,7 +71,7 @@ with st.expander("The classical methods in a sentence each", icon=":material/hel
 
 st.subheader("As trouble grows")
 results = measured()
-sweep = link.widget(
+sweep = url_state.widget(
     st.selectbox,
     "Trouble",
     "sweep",

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from nmrclassify.ui import scale, scale_uploads, scale_views, workspace
+from nmrclassify.ui import page, peak_page, peak_uploads, peak_views
 
-with workspace.frame("pages/scale.py") as opened:
-    wish = scale.choose(opened.problems)
+with page.frame("pages/scale.py") as opened:
+    wish = peak_page.choose(opened.problems)
 
 st.title("Full scale")
 st.markdown(
@@ -13,28 +13,28 @@ st.markdown(
     " compound that the network has taken out of it**, by a mask over the peaks; it is told neither"
     " what is in the mixture nor how much, only the library of what could be."
 )
-case = scale.case_of(wish)
-compound = scale_views.heading(case, wish.seed)
+case = peak_page.case_of(wish)
+compound = peak_views.heading(case, wish.seed)
 if not len(case.found.named):
     st.info(
         "Nothing is named at this threshold. Lower it below to see what comes next; "
         "the likeliest compound is coloured all the same."
     )
-scale_views.draw_picture(case, compound)
+peak_views.draw_picture(case, compound)
 
 left, right = st.columns([3, 2])
 with left:
     st.subheader("Which compounds are there?")
-    scale_views.ranked(case)
+    peak_views.ranked(case)
 with right:
     st.subheader("How sure is sure enough?")
-    scale_views.threshold(case)
+    peak_views.threshold(case)
 
 st.subheader("The compound in orange, multiplet by multiplet")
-scale_views.compound_view(case, compound)
+peak_views.compound_view(case, compound)
 
 st.subheader("Tables")
-scale_views.tables(case)
-scale_views.program(wish, compound)
-scale_uploads.own_files()
-scale_views.growing()
+peak_views.tables(case)
+peak_views.program(wish, compound)
+peak_uploads.own_files()
+peak_views.growing()

@@ -4,34 +4,35 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from nmrclassify import figures, tables
-from nmrclassify.answers import class_names
-from nmrclassify.ui import charts, views, workspace
+from nmrclassify.evaluation.prediction import class_names
+from nmrclassify.mixtures import grid_files
+from nmrclassify.plots import maps
+from nmrclassify.ui import charts, page, panels
 
-view = workspace.setup("pages/separation.py")
+view = page.setup("pages/separation.py")
 given, truth, axis, names = view.answer, view.truth, view.library.axis, view.library.names
 
 st.title("Separation and classes")
-views.mixture_heading(view)
-views.say_verdict(view)
+panels.mixture_heading(view)
+panels.say_verdict(view)
 
 st.subheader("Separated multiplets")
-headings = figures.headings(given, names, truth)
+headings = maps.headings(given, names, truth)
 rows = [("Separated by the network", given.multiplets)] + (
     [("Truth", truth.sources)] if truth is not None else []
 )
 charts.chart(
-    figures.area_maps(
+    maps.area_maps(
         rows, axis, view.theme, headings=headings, indices=given.outputs, cell=view.cell
     ),
-    alt=f"Separated multiplets of each output beside the truth. {figures.alt_text(given, names)}",
+    alt=f"Separated multiplets of each output beside the truth. {maps.alt_text(given, names)}",
     key="separated",
 )
 if truth is not None:
     residual = given.multiplets - truth.sources
     high = float(max(np.abs(truth.sources).max(), 1e-6))
     charts.chart(
-        figures.difference_maps(
+        maps.difference_maps(
             "Residual: separated minus truth",
             residual,
             high,
@@ -63,20 +64,20 @@ st.subheader(
     "Which compounds are there?" if given.kind == "queries" else "Which compound is each output?"
 )
 charts.chart(
-    figures.class_heatmap(given, names, view.theme, truth),
-    alt=figures.alt_text(given, names),
+    maps.class_heatmap(given, names, view.theme, truth),
+    alt=maps.alt_text(given, names),
     key="classes",
 )
 charts.chart(
-    figures.class_bars(given, names, view.theme),
-    alt=f"The same as bars. {figures.alt_text(given, names)}",
+    maps.class_bars(given, names, view.theme),
+    alt=f"The same as bars. {maps.alt_text(given, names)}",
     key="bars",
 )
 
 if given.kind == "queries":
     st.subheader("How much of each?")
     st.dataframe(
-        views.amounts_table(view),
+        panels.amounts_table(view),
         hide_index=True,
         column_config={
             "probability": st.column_config.ProgressColumn(
@@ -105,7 +106,7 @@ elif truth is not None:
     sources = [called[k] for k in view.labels]
     chosen = ", ".join(f"output {i + 1} with {called[k]}" for i, k in enumerate(truth.labels))
     charts.chart(
-        figures.cost_matrix(truth, sources, weight, view.theme),
+        maps.cost_matrix(truth, sources, weight, view.theme),
         alt=f"Cost of each pairing; chosen: {chosen}",
         key="costs",
     )
@@ -116,7 +117,7 @@ with one:
     outputs = tuple(f"output {i + 1}" for i in range(len(given.multiplets)))
     charts.download(
         "Separated multiplets as CSV",
-        tables.areas_table(given.multiplets, axis, "output", outputs),
+        grid_files.areas_table(given.multiplets, axis, "output", outputs),
         "separated.csv",
     )
 with two:

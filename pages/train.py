@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from nmrclassify import curves, figures
-from nmrclassify.answers import verdict
-from nmrclassify.ui import charts, controls, uploads, workspace
+from nmrclassify.evaluation.prediction import verdict
+from nmrclassify.plots import curves, maps
+from nmrclassify.ui import charts, page, training_controls, uploads
 from nmrclassify.ui.session import training_box
 
-view = workspace.setup("pages/train.py")
+view = page.setup("pages/train.py")
 names, axis = view.library.names, view.library.axis
 
 st.title("Train or load")
@@ -17,14 +17,14 @@ st.markdown(
     f" the right of the pair are measured on **{len(view.dataset.test)} others** that it never"
     " trains on."
 )
-controls.training_settings(view)
+training_controls.training_settings(view)
 box = training_box()
 
 
 def live_figures() -> None:
     """Progress and figures in words; looked at each second while the job is active."""
     job = box.job
-    controls.progress(job)
+    training_controls.progress(job)
     snapshot, test = job.latest, job.latest.test
     for column, label, value in zip(
         st.columns(4),
@@ -39,7 +39,7 @@ def live_figures() -> None:
         column.metric(label, value)
     if not job.active and st.session_state.get("was active"):
         st.session_state["was active"] = False
-        controls.show_result(job)
+        training_controls.show_result(job)
         st.rerun()
     st.session_state["was active"] = job.active
 
@@ -60,7 +60,7 @@ def live_pictures() -> None:
     st.subheader(f"One unseen mixture at step {snapshot.step:,}")
     st.caption(verdict(snapshot.pinned, data.library.names, truth))
     charts.chart(
-        figures.overview(
+        maps.overview(
             job.pinned.areas[0],
             snapshot.pinned,
             data.library.names,
@@ -70,7 +70,7 @@ def live_pictures() -> None:
         ),
         alt=(
             f"Masks and separated multiplets at step {snapshot.step}."
-            f" {figures.alt_text(snapshot.pinned, data.library.names)}"
+            f" {maps.alt_text(snapshot.pinned, data.library.names)}"
         ),
         key="pinned",
         follow=False,
@@ -92,5 +92,5 @@ left, right = st.columns(2)
 with left:
     uploads.checkpoint_file()
 with right:
-    controls.earlier_runs()
-controls.download_model(view)
+    training_controls.earlier_runs()
+training_controls.download_model(view)

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from nmrclassify.ui import controls, traveller, views, workspace
+from nmrclassify.ui import page, panels, training_controls, training_player
 from nmrclassify.ui.session import training_box
 
-view = workspace.setup("pages/travel.py", slider=False)
+view = page.setup("pages/travel.py", slider=False)
 
 st.title("Time travel")
 st.markdown(
@@ -13,11 +13,11 @@ st.markdown(
     " learnt. Move through them: masks, separated multiplets and classes are computed anew from the"
     " weights of each step. The step stays when you go to another page."
 )
-views.mixture_heading(view)
+panels.mixture_heading(view)
 job = training_box().job
 if job is not None and job.active and view.chosen.key == "training":
-    st.fragment(controls.watched_progress, run_every=2.0)()
+    st.fragment(training_controls.watched_progress, run_every=2.0)()
 if view.chosen.can_travel:
-    traveller.player(view)
+    training_player.player(view)
 else:
-    traveller.nothing_to_travel(view)
+    training_player.nothing_to_travel(view)

@@ -3,29 +3,27 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify import change_figures
-from nmrclassify.answers import verdict
-from nmrclassify.contrast import contrast, occlude
-from nmrclassify.ui import charts, editor, link, views, workspace
+from nmrclassify.evaluation.compare_predictions import contrast, occlude
+from nmrclassify.evaluation.prediction import verdict
+from nmrclassify.plots import comparison
+from nmrclassify.ui import charts, editor, page, panels, url_state
 
-view = workspace.setup("pages/whatif.py")
+view = page.setup("pages/whatif.py")
 model, axis, names = view.checkpoint.model, view.library.axis, view.library.names
-chosen = min(link.get("position", editor.usual_position(view)), axis.n_positions - 1)
+chosen = min(url_state.get("position", editor.usual_position(view)), axis.n_positions - 1)
 
 st.title("What if?")
 st.markdown(
     "Change the mixture, and everything after it follows: the masks, the separated multiplets, the"
     " classes. What was stays beside it."
 )
-views.mixture_heading(view)
+panels.mixture_heading(view)
 editor.history(view)
 
 left, right = st.columns([3, 1])
 with left:
     charts.chart(
-        change_figures.mixture_change(
-            view.plain.areas, view.areas, axis, view.theme, position=chosen
-        ),
+        comparison.mixture_change(view.plain.areas, view.areas, axis, view.theme, position=chosen),
         key="mixture",
         alt=(
             f"The mixture before and after {len(view.edits)} edits, and the difference; click a"
@@ -60,7 +58,7 @@ else:
     st.markdown(verdict(view.answer, names, view.truth))
 present = None if view.truth is None else view.truth.present
 charts.chart(
-    change_figures.presence_change(found, called, view.theme, present=present),
+    comparison.presence_change(found, called, view.theme, present=present),
     key="classes",
     alt="Probability of each class before and after: "
     + "; ".join(f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence)),
@@ -69,7 +67,7 @@ charts.chart(
 st.subheader("What each multiplet is worth")
 worth = occlude(model, view.areas)
 charts.chart(
-    change_figures.occlusion_map(worth, called, axis, view.theme, chosen),
+    comparison.occlusion_map(worth, called, axis, view.theme, chosen),
     key="occlusion",
     alt=(
         f"Fall of each class's probability when one of {len(worth.positions)} filled positions is"
@@ -91,12 +89,12 @@ if not view.edits:
     )
     st.stop()
 charts.chart(
-    change_figures.mask_change(found, names, axis, view.theme, cell=view.cell),
+    comparison.mask_change(found, names, axis, view.theme, cell=view.cell),
     key="masks",
     alt=f"Masks of {len(found.labels)} outputs before and after, and the difference",
 )
 charts.chart(
-    change_figures.multiplet_change(found, names, axis, view.theme, cell=view.cell),
+    comparison.multiplet_change(found, names, axis, view.theme, cell=view.cell),
     key="separated",
     alt=f"Separated multiplets of {len(found.labels)} outputs before and after, and the difference",
 )

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmrclassify.checkpoints import Checkpoint
-from nmrclassify.mixtures import Dataset
-from nmrclassify.presets import build
-from nmrclassify.training import Trainer, recipe
+from nmrclassify.mixtures.grid import Dataset
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training.trainer import Trainer, recipe
 
 torch.set_num_threads(1)
 

@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nmrclassify import bench, checkpoints
-from nmrclassify.answers import answer
+from nmrclassify import bench
 from nmrclassify.cli import main
-from nmrclassify.compounds import common_metabolites, read_compounds
-from nmrclassify.mixtures import mix_at
-from nmrclassify.presets import build
-from nmrclassify.scale import files, finishing, training, weights
-from nmrclassify.scale.mixtures import ScaleConfig, draw
-from nmrclassify.tables import areas_table, read_library, read_mixture
-from nmrclassify.training import recipe
+from nmrclassify.evaluation.prediction import answer
+from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures.grid import mix_at
+from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixture
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks import peak_weights
+from nmrclassify.nmr.compounds import common_metabolites, read_compounds
+from nmrclassify.training import checkpoints, peak_calibration, peak_trainer
+from nmrclassify.training.trainer import recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -275,7 +277,7 @@ def mixture(tmp_path):
     compounds = common_metabolites()
     config = ScaleConfig(n_low=5, n_high=5, jitter=0.003, decades=0.3)
     made = draw(compounds, config, np.random.default_rng(0))
-    files.peaks_table(made.peaks).to_csv(tmp_path / "peaks.csv", index=False)
+    peak_files.peaks_table(made.peaks).to_csv(tmp_path / "peaks.csv", index=False)
     return {compounds.names[k] for k in made.present}, tmp_path / "peaks.csv"
 
 
@@ -356,7 +358,7 @@ def test_identify_says_when_nothing_is_named(capsys, tmp_path):
 def test_identify_reads_no_file_that_is_too_large(capsys, tmp_path, monkeypatch):
     path = tmp_path / "peaks.csv"
     path.write_text("ppm,area\n1,1\n")
-    monkeypatch.setattr(files, "MAX_BYTES", 10)
+    monkeypatch.setattr(peak_files, "MAX_BYTES", 10)
     monkeypatch.setattr(Path, "read_bytes", None)
     assert main(["identify", str(path)]) == 2
     assert "has 13 bytes; expected at most 10" in capsys.readouterr().err
@@ -366,10 +368,14 @@ def test_identify_reads_no_file_that_is_too_large(capsys, tmp_path, monkeypatch)
 def small(monkeypatch):
     """Training at full scale, made small."""
     sizes = {"libraries": 2, "compounds": 30, "n_low": 3, "n_high": 6}
-    monkeypatch.setattr(training, "ScaleTrainConfig", partial(training.ScaleTrainConfig, **sizes))
+    monkeypatch.setattr(
+        peak_trainer, "ScaleTrainConfig", partial(peak_trainer.ScaleTrainConfig, **sizes)
+    )
     recipe = ScaleConfig(n_low=3, n_high=6)
     monkeypatch.setattr(
-        finishing, "finish", partial(finishing.finish, mixtures=1, n_compounds=30, recipe=recipe)
+        peak_calibration,
+        "finish",
+        partial(peak_calibration.finish, mixtures=1, n_compounds=30, recipe=recipe),
     )
 
 
@@ -378,7 +384,7 @@ def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
     command = ["train-scale", "--out", out, "--batch", 1, "--workers", 0]
     done = run(capsys, *command, "--steps", 2, "--seed", 3)
     assert done["steps"] == 2 and (done["config"]["batch"], done["config"]["seed"]) == (1, 3)
-    trained = weights.load(Path(done["network"]))
+    trained = peak_weights.load(Path(done["network"]))
     assert trained.threshold == done["threshold"] and not trained.network.training
     found = run(capsys, "identify", mixture[1], "--network", done["network"])
     assert found["threshold"] == trained.threshold
@@ -391,21 +397,21 @@ def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
 
 def test_an_interrupted_training_at_full_scale_is_resumed(capsys, tmp_path, small, monkeypatch):
     command = ["train-scale", "--batch", "1", "--steps", "3", "--workers", "0", "--out"]
-    step = training.ScaleTrainer.train_step
+    step = peak_trainer.ScaleTrainer.train_step
 
     def interrupted(trainer, batch):
         signal.raise_signal(signal.SIGINT)
         return step(trainer, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training.ScaleTrainer, "train_step", interrupted)
+        patch.setattr(peak_trainer.ScaleTrainer, "train_step", interrupted)
         assert main([*command, str(tmp_path / "a")]) == 130
     assert "stopped at step 1; `train-scale --resume --out" in capsys.readouterr().err
     done = run(capsys, "train-scale", "--resume", "--workers", 0, "--out", tmp_path / "a")
     straight = run(capsys, *command, tmp_path / "b")
     assert (done["steps"], done["config"]["seed"]) == (3, 7)
     first, second = (
-        weights.load(Path(d["network"])).network.state_dict() for d in (done, straight)
+        peak_weights.load(Path(d["network"])).network.state_dict() for d in (done, straight)
     )
     assert all(bool((first[key] == second[key]).all()) for key in first)
 

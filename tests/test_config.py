@@ -1,10 +1,10 @@
 import pytest
 
 from nmrclassify.config import bounds
-from nmrclassify.library import LibraryConfig
-from nmrclassify.mixtures import MixtureConfig
-from nmrclassify.model import NetworkConfig
-from nmrclassify.training import TrainConfig
+from nmrclassify.mixtures.grid import MixtureConfig
+from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.nmr.library import LibraryConfig
+from nmrclassify.training.trainer import TrainConfig
 
 
 @pytest.mark.parametrize("config", [LibraryConfig, MixtureConfig, NetworkConfig, TrainConfig])

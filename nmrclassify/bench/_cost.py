@@ -12,9 +12,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from .. import multiplets
-from ..compounds import Compounds
-from ..training import set_threads
+from nmrclassify.nmr import multiplets
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.training.trainer import set_threads
 
 MIB = 2**20
 

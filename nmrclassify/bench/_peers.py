@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..model import NetworkConfig, Separator
+from nmrclassify.networks.conv_tasnet import NetworkConfig, Separator
 
 INSTALL = {
     "torchaudio": "pip install --no-deps torchaudio==2.11.0",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ._browser import chromium, served, settled, wait_for_figure
+from nmrclassify.bench._browser import chromium, served, settled, wait_for_figure
 
 INTERACTIONS, SECONDS = 1000, 3600
 EVERY = 10  # interactions from one look at the memory to the next

@@ -5,7 +5,7 @@ import re
 import statistics
 from pathlib import Path
 
-from ._browser import chromium, served, settled, wait_for_figure
+from nmrclassify.bench._browser import chromium, served, settled, wait_for_figure
 
 TURNS, STEPS = 21, 60
 

@@ -4,7 +4,7 @@ import re
 import statistics
 import time
 
-from ._browser import PAINTED, chromium, server, wait_for_figure
+from nmrclassify.bench._browser import PAINTED, chromium, server, wait_for_figure
 
 MIXTURES, ZOOMS, BOXES, LOADS = 9, ("In", "Left", "Out") * 5, 5, 5
 VIEW = "low=2&high=4"

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
-from ..mixtures import generator
-from ..presets import build
+from nmrclassify.mixtures.grid import generator
+from nmrclassify.mixtures.presets import build
 
 BATCH, REPEATS = 2048, 9
 

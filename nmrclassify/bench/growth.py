@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from ..axis import FULL_AXIS, Axis
-from ..compounds import Compounds
-from ..scale.growth_figure import MEASURES, slope
-from ..scale.identify import Detector
-from ..scale.mixtures import PeakMixture, ScaleConfig, draw
-from ..scale.scoring import Score
-from ..synthetic import SyntheticConfig, synthetic_compounds
-from ._cost import cost, unsplit
+from nmrclassify.bench._cost import cost, unsplit
+from nmrclassify.evaluation.identify import Detector
+from nmrclassify.evaluation.peak_metrics import Score
+from nmrclassify.mixtures.peaks import PeakMixture, ScaleConfig, draw
+from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.plots.growth import MEASURES, slope
 
 SEED = 910  # of libraries and mixtures; used for nothing else
 REPEATS = 5

@@ -35,8 +35,12 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 from tqdm import tqdm
 
-from .. import model as networks
-from ..faults import (
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.mixtures.grid import Dataset, generator, mix
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks import conv_tasnet as networks
+from nmrclassify.networks.conv_tasnet import Network, Slots
+from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     REPORTED,
     Faults,
@@ -45,11 +49,7 @@ from ..faults import (
     printed,
     reshaped,
 )
-from ..metrics import evaluate
-from ..mixtures import Dataset, generator, mix
-from ..model import Network, Slots
-from ..presets import build
-from ..training import OPTIMISERS, TrainConfig, Trainer, model_for, recipe
+from nmrclassify.training.trainer import OPTIMISERS, TrainConfig, Trainer, model_for, recipe
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from ._browser import CLICK_TO_PAINTED, chromium, server, wait_for_figure
+from nmrclassify.bench._browser import CLICK_TO_PAINTED, chromium, server, wait_for_figure
 
 LOADS, CLICKS = 7, 25
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from ..calibration import reliability, roc
-from ..evaluation import unknown_scores
-from ..metrics import evaluate
-from ..mixtures import Dataset, MixtureConfig, generator, mix
-from ..model import Network
-from ..presets import build
-from ..training import Trainer, recipe
+from nmrclassify.evaluation.calibration import reliability, roc
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.evaluation.unknown import unknown_scores
+from nmrclassify.mixtures.grid import Dataset, MixtureConfig, generator, mix
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.training.trainer import Trainer, recipe
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

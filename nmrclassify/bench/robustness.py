@@ -12,10 +12,10 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from ..comparison import classical_counts, network_counts, shares_right
-from ..mixtures import Dataset, MixtureConfig, Mixtures, generator, mix
-from ..presets import build
-from ..training import TrainConfig, Trainer, recipe
+from nmrclassify.baselines.comparison import classical_counts, network_counts, shares_right
+from nmrclassify.mixtures.grid import Dataset, MixtureConfig, Mixtures, generator, mix
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training.trainer import TrainConfig, Trainer, recipe
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

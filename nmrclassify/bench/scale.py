@@ -22,20 +22,28 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..alike import alike
-from ..axis import FULL_AXIS
-from ..compounds import Compounds, read_compounds
-from ..scale.evidence import Templates, gather
-from ..scale.finishing import DEVELOPMENT, JITTERS, THRESHOLDS, f1
-from ..scale.identify import Detector
-from ..scale.mixtures import PeakMixture, ScaleConfig, draw
-from ..scale.network import compete
-from ..scale.peers import HEIGHTS, LeastSquares, Pursuit, Transport, Tuned, named, tune
-from ..scale.scoring import Score
-from ..scale.weights import shipped
-from ..synthetic import SyntheticConfig, synthetic_compounds
-from ..training import set_threads
-from ._cost import cost, unsplit
+from nmrclassify.baselines.peaks import (
+    HEIGHTS,
+    LeastSquares,
+    Pursuit,
+    Transport,
+    Tuned,
+    named,
+    tune,
+)
+from nmrclassify.bench._cost import cost, unsplit
+from nmrclassify.evaluation.identify import Detector
+from nmrclassify.evaluation.peak_metrics import Score
+from nmrclassify.mixtures.peaks import PeakMixture, ScaleConfig, draw
+from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.networks.peak_network import compete
+from nmrclassify.networks.peak_weights import shipped
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compounds import Compounds, read_compounds
+from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.training.peak_calibration import DEVELOPMENT, JITTERS, THRESHOLDS, f1
+from nmrclassify.training.trainer import set_threads
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
 NO_TABLE = "not measured: the table is not there"

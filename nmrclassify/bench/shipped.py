@@ -1,7 +1,7 @@
 """Measure the shipped model on unseen compositions, with concentrations drawn anew from seeds that training never used."""
 
-from ..checkpoints import shipped
-from ..metrics import evaluate
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.training.checkpoints import shipped
 
 SEEDS = (101, 102, 103, 104, 105)
 DRAWS = 5

@@ -2,9 +2,9 @@
 
 import statistics
 
-from ..metrics import evaluate
-from ..presets import build
-from ..training import Trainer, recipe
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training.trainer import Trainer, recipe
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

@@ -22,11 +22,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ..model import NetworkConfig, Separator
-from ..presets import build
-from ..training import DEFAULT_RECIPES, Trainer, recipe
-from . import generation
-from ._peers import available, copy_weights
+from nmrclassify.bench import generation
+from nmrclassify.bench._peers import available, copy_weights
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.conv_tasnet import NetworkConfig, Separator
+from nmrclassify.training.trainer import DEFAULT_RECIPES, Trainer, recipe
 
 THREADS = (1, 2)
 REPEATS = {1: 61, 32: 21, 256: 15}  # by batch

@@ -3,7 +3,7 @@
 import statistics
 import time
 
-from ._browser import chromium, server, wait_for_figure
+from nmrclassify.bench._browser import chromium, server, wait_for_figure
 
 PAGES = (
     ("Masks", "Masks"),

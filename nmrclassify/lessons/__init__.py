@@ -1,6 +1,6 @@
 """Guided lessons: each claim in them is computed by the package's own code when the lesson runs."""
 
-from . import (
+from nmrclassify.lessons import (
     accuracy,
     classical,
     dilation,
@@ -14,7 +14,7 @@ from . import (
     shifts,
     softmax,
 )
-from .lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 
 # In teaching order.
 LESSONS: dict[str, Lesson] = {

@@ -4,14 +4,20 @@ from itertools import permutations
 
 import numpy as np
 
-from ..faults import NO_FAULTS, REPORTED, naming_the_commonest, printed, train
-from ..mixtures import counts_of
-from ..presets import build
-from .figures import bars, lines
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import counted
-from .trained import SEED, short
-from .wording import several, share
+from nmrclassify.lessons.figures import bars, lines
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import counted
+from nmrclassify.lessons.trained import SEED, short
+from nmrclassify.lessons.wording import several, share
+from nmrclassify.mixtures.grid import counts_of
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training.original_model_2022 import (
+    NO_FAULTS,
+    REPORTED,
+    naming_the_commonest,
+    printed,
+    train,
+)
 
 SEEDS = (1, 2, 3, 4, 5)
 EPOCHS, SIZE = 80, 10  # ten mixtures a step: each step is an epoch

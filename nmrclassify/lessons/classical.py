@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..classical import counts_from_amounts, nnls
-from ..comparison import network_counts, shares_right
-from ..mixtures import generator, mix
-from ..presets import build
-from .figures import bars
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .shown import STATE, shown
-from .trained import SEED
-from .wording import share
+from nmrclassify.baselines.comparison import network_counts, shares_right
+from nmrclassify.baselines.grid import counts_from_amounts, nnls
+from nmrclassify.lessons.figures import bars
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.shown import STATE, shown
+from nmrclassify.lessons.trained import SEED
+from nmrclassify.lessons.wording import share
+from nmrclassify.mixtures.grid import generator, mix
+from nmrclassify.mixtures.presets import build
 
 NEW = (1, 2, 3, 4, 5)  # seeds of random libraries
 NOISES = (0.0, 0.1, 0.3, 0.5)

@@ -6,16 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import shipped
-from ..layers import GlobalNorm
-from ..library import LibraryConfig, random_library
-from ..mixtures import MixtureConfig, generator, split
-from ..model import Network
-from ..training import model_for
-from .figures import lines
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .shown import STATE
-from .trained import SEED
+from nmrclassify.lessons.figures import lines
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.shown import STATE
+from nmrclassify.lessons.trained import SEED
+from nmrclassify.mixtures.grid import MixtureConfig, generator, split
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.layers import GlobalNorm
+from nmrclassify.nmr.library import LibraryConfig, random_library
+from nmrclassify.training.checkpoints import shipped
+from nmrclassify.training.trainer import model_for
 
 POSITIONS = 160  # long enough for the whole receptive field to fit in
 PLACE = 7  # on the short axis of the shipped model: 3.5 to 4 ppm

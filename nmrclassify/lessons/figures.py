@@ -3,7 +3,7 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from ..drawing import OUTPUT_COLOURS, Theme, finish
+from nmrclassify.plots.style import OUTPUT_COLOURS, Theme, finish
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 LEGEND = {"orientation": "h", "y": -0.24, "yanchor": "top", "x": 0, "traceorder": "normal"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from ..drawing import Theme
+from nmrclassify.plots.style import Theme
 
 Facts = dict[str, Any]
 # Called with the share that is done, from 0 to 1, and what is being done; may raise to stop the

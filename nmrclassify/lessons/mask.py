@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ..inside import Cell
-from ..masks import ideal_ratio_masks, overlap, shares, silent
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .shown import STATE, shown
-from .wording import share
+from nmrclassify.evaluation.interpretation import Cell
+from nmrclassify.evaluation.masks import ideal_ratio_masks, overlap, shares, silent
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.shown import STATE, shown
+from nmrclassify.lessons.wording import share
 
 PAGE = "pages/masks.py"
 # Strong, and with a mask that is neither open nor closed; of ethanol, the first compound.

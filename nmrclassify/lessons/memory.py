@@ -4,16 +4,16 @@ from math import comb
 
 import numpy as np
 
-from ..faults import naming_the_commonest
-from ..metrics import evaluate
-from ..mixtures import Dataset, Mixtures, compositions, generator, mix
-from ..presets import build
-from ..training import Trainer
-from .figures import bars, lines
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import counted, part
-from .trained import EVERY, SEED, over_steps, short
-from .wording import share
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.lessons.figures import bars, lines
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import counted, part
+from nmrclassify.lessons.trained import EVERY, SEED, over_steps, short
+from nmrclassify.lessons.wording import share
+from nmrclassify.mixtures.grid import Dataset, Mixtures, compositions, generator, mix
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training.original_model_2022 import naming_the_commonest
+from nmrclassify.training.trainer import Trainer
 
 STEPS, SIZE = 120, 10
 TEN, MANY = "ten mixtures", "many mixtures"

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ..answers import answer, listing, percent
-from ..drawing import place
-from ..edits import Sample, apply, from_text
-from ..mixtures import generator, mix_at
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .shown import STATE, shown
+from nmrclassify.evaluation.prediction import answer, listing, percent
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.shown import STATE, shown
+from nmrclassify.mixtures.edits import Sample, apply, from_text
+from nmrclassify.mixtures.grid import generator, mix_at
+from nmrclassify.plots.style import place
 
 PAGE = "pages/mixtures.py"
 CUT = 7  # the position at 3.5 to 4 ppm

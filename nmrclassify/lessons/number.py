@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..answers import answer, listing
-from ..checkpoints import shipped
-from ..comparison import network_counts, shares_right
-from ..faults import NO_FAULTS, train
-from ..figures import class_heatmap
-from ..mixtures import compositions, counts_of, generator, mix
-from .figures import bars
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import counted, part
-from .trained import SEED, STEPS, short
-from .wording import several, share
+from nmrclassify.baselines.comparison import network_counts, shares_right
+from nmrclassify.evaluation.prediction import answer, listing
+from nmrclassify.lessons.figures import bars
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import counted, part
+from nmrclassify.lessons.trained import SEED, STEPS, short
+from nmrclassify.lessons.wording import several, share
+from nmrclassify.mixtures.grid import compositions, counts_of, generator, mix
+from nmrclassify.plots.maps import class_heatmap
+from nmrclassify.training.checkpoints import shipped
+from nmrclassify.training.original_model_2022 import NO_FAULTS, train
 
 NUMBERS = (1, 2, 3, 4, 5)
 SOME = 100  # mixtures of each number

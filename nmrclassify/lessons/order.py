@@ -7,16 +7,22 @@ import numpy as np
 import plotly.graph_objects as go
 import torch
 
-from ..drawing import MapRow, Theme, stack
-from ..faults import NO_FAULTS, Faults, costs_along, listed_anew, train
-from ..figures import area_scale
-from ..mixtures import generator
-from ..presets import build
-from .figures import lines
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import counted, part
-from .trained import BATCH, EVERY, SEED, STEPS, over_steps, short
-from .wording import share
+from nmrclassify.lessons.figures import lines
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import counted, part
+from nmrclassify.lessons.trained import BATCH, EVERY, SEED, STEPS, over_steps, short
+from nmrclassify.lessons.wording import share
+from nmrclassify.mixtures.grid import generator
+from nmrclassify.mixtures.presets import build
+from nmrclassify.plots.maps import area_scale
+from nmrclassify.plots.style import MapRow, Theme, stack
+from nmrclassify.training.original_model_2022 import (
+    NO_FAULTS,
+    Faults,
+    costs_along,
+    listed_anew,
+    train,
+)
 
 MATCHED, LISTED = "matched", "in the order listed"
 

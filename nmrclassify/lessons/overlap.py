@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..checkpoints import Checkpoint
-from ..masks import ideal_ratio_masks
-from ..metrics import evaluate, si_sdr_improvement
-from ..mixtures import Mixtures
-from ..model import Network
-from .figures import bars
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import part
-from .shown import STATE, shown
+from nmrclassify.evaluation.masks import ideal_ratio_masks
+from nmrclassify.evaluation.metrics import evaluate, si_sdr_improvement
+from nmrclassify.lessons.figures import bars
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import part
+from nmrclassify.lessons.shown import STATE, shown
+from nmrclassify.mixtures.grid import Mixtures
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.training.checkpoints import Checkpoint
 
 PAGE = "pages/masks.py"
 

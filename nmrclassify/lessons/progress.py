@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from .lesson import Report
+from nmrclassify.lessons.lesson import Report
 
 
 def part(report: Report, start: float, end: float) -> Report:

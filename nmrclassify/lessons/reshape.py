@@ -3,17 +3,23 @@
 import numpy as np
 from scipy.stats import t as student_t
 
-from ..classical import counts_from_amounts, nnls
-from ..comparison import shares_right
-from ..faults import NO_FAULTS, Faults, reshaped, reshaped_mixtures, train
-from ..figures import area_maps
-from ..presets import build
-from .figures import bars
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import counted, part
-from .shown import shown
-from .trained import BATCH, short
-from .wording import between, several, share
+from nmrclassify.baselines.comparison import shares_right
+from nmrclassify.baselines.grid import counts_from_amounts, nnls
+from nmrclassify.lessons.figures import bars
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import counted, part
+from nmrclassify.lessons.shown import shown
+from nmrclassify.lessons.trained import BATCH, short
+from nmrclassify.lessons.wording import between, several, share
+from nmrclassify.mixtures.presets import build
+from nmrclassify.plots.maps import area_maps
+from nmrclassify.training.original_model_2022 import (
+    NO_FAULTS,
+    Faults,
+    reshaped,
+    reshaped_mixtures,
+    train,
+)
 
 SEEDS = (1, 2, 3, 4, 5)
 TURNED, REFILLED = "transposed", "reshaped"

@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..checkpoints import shipped
-from ..classical import counts_from_amounts, nnls
-from ..comparison import network_counts, shares_right
-from ..metrics import wilson
-from ..mixtures import generator, mix, shift_multiplets
-from .figures import bars, lines
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .shown import STATE
-from .trained import SEED
-from .wording import share
+from nmrclassify.baselines.comparison import network_counts, shares_right
+from nmrclassify.baselines.grid import counts_from_amounts, nnls
+from nmrclassify.evaluation.metrics import wilson
+from nmrclassify.lessons.figures import bars, lines
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.shown import STATE
+from nmrclassify.lessons.trained import SEED
+from nmrclassify.lessons.wording import share
+from nmrclassify.mixtures.grid import generator, mix, shift_multiplets
+from nmrclassify.training.checkpoints import shipped
 
 JITTERS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)
 DRAWS = 10  # mixtures of each composition

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..answers import Answer, Truth, answer, compare
-from ..checkpoints import Checkpoint, shipped
-from ..library import Library
+from nmrclassify.evaluation.prediction import Answer, Truth, answer, compare
+from nmrclassify.nmr.library import Library
+from nmrclassify.training.checkpoints import Checkpoint, shipped
 
 NUMBER = 12  # of the test mixture, counted from 1
 STATE = {"n": str(NUMBER)}  # all else as it is by default: the shipped model, metabolites, seed 7

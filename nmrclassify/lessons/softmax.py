@@ -5,14 +5,14 @@ from math import e, log
 import numpy as np
 import torch
 
-from ..faults import NO_FAULTS, Faults, costs_along, train
-from ..presets import build
-from ..training import model_for
-from .figures import bars, lines
-from .lesson import Claim, Facts, Lesson, Report, Step
-from .progress import counted, part
-from .trained import BATCH, EVERY, SEED, STEPS, over_steps, short
-from .wording import share
+from nmrclassify.lessons.figures import bars, lines
+from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
+from nmrclassify.lessons.progress import counted, part
+from nmrclassify.lessons.trained import BATCH, EVERY, SEED, STEPS, over_steps, short
+from nmrclassify.lessons.wording import share
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training.original_model_2022 import NO_FAULTS, Faults, costs_along, train
+from nmrclassify.training.trainer import model_for
 
 CLASSES = 10
 ONCE, TWICE = "softmax once", "softmax twice"

@@ -1,0 +1,1 @@
+"""What the pages share; the only room beside them that uses streamlit."""

@@ -4,8 +4,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from ..drawing import Theme
-from . import link
+from nmrclassify.plots.style import Theme
+from nmrclassify.ui import url_state
 
 _CONFIG = {
     "displaylogo": False,
@@ -16,7 +16,7 @@ _CONFIG = {
 
 def theme() -> Theme:
     """Return the colours of the visitor's present theme."""
-    return Theme(dark=st.context.theme.type == "dark", large=link.get("present", False))
+    return Theme(dark=st.context.theme.type == "dark", large=url_state.get("present", False))
 
 
 def begin() -> None:

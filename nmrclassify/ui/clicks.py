@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from ..drawing import GAP
+from nmrclassify.plots.style import GAP
 
 _LISTEN = """
 export default function({ setTriggerValue }) {

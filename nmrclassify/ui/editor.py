@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from ..drawing import place
-from ..edits import (
+from nmrclassify.mixtures.edits import (
     MAX_AMOUNT,
     MAX_AREA,
     MAX_EDITS,
@@ -22,16 +21,17 @@ from ..edits import (
     is_empty,
     to_text,
 )
-from ..multiplets import SYMBOLS
-from . import link
-from .views import View
+from nmrclassify.nmr.multiplets import SYMBOLS
+from nmrclassify.plots.style import place
+from nmrclassify.ui import url_state
+from nmrclassify.ui.panels import View
 
 LEAST = 0.01  # of the largest multiplet: what is smaller stands in no table
 
 
 def edits() -> tuple[Edit, ...]:
     """Return the edits that the link holds, whether or not they can be made."""
-    return from_text(link.get("edit", ""))
+    return from_text(url_state.get("edit", ""))
 
 
 def do(view: View, *new: Edit) -> None:
@@ -48,14 +48,14 @@ def do(view: View, *new: Edit) -> None:
         st.session_state["edit problem"] = f"Not done: {error}."
         return
     st.session_state["undone"] = []
-    link.put("edit", to_text(wanted))
+    url_state.put("edit", to_text(wanted))
 
 
 def undo() -> None:
     """Take the last edit back."""
     *kept, last = edits()
     st.session_state["undone"] = [*st.session_state.get("undone", []), last]
-    link.put("edit", to_text(tuple(kept)) or None)
+    url_state.put("edit", to_text(tuple(kept)) or None)
 
 
 def redo() -> None:
@@ -68,13 +68,13 @@ def redo() -> None:
         )
         return
     st.session_state["undone"] = waiting
-    link.put("edit", to_text((*edits(), again)))
+    url_state.put("edit", to_text((*edits(), again)))
 
 
 def start_over() -> None:
     """Take all edits back, the last one first, so that redo brings them again."""
     st.session_state["undone"] = [*st.session_state.get("undone", []), *reversed(edits())]
-    link.put("edit", None)
+    url_state.put("edit", None)
 
 
 def history(view: View) -> None:
@@ -116,7 +116,7 @@ def usual_position(view: View) -> int:
 def at_position(view: View) -> None:
     """Draw what can be done at the chosen position."""
     axis, filled = view.library.axis, np.abs(view.areas).sum(axis=0)
-    position = link.widget(
+    position = url_state.widget(
         st.number_input,
         "Position",
         "position",

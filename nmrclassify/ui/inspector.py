@@ -2,11 +2,12 @@
 
 import streamlit as st
 
-from .. import inside, inside_figures
-from ..drawing import place
-from . import charts, link
-from .clicks import Click
-from .views import View
+from nmrclassify.evaluation import interpretation
+from nmrclassify.plots import activations
+from nmrclassify.plots.style import place
+from nmrclassify.ui import charts, url_state
+from nmrclassify.ui.clicks import Click
+from nmrclassify.ui.panels import View
 
 _PARTS = ("output", "filter", "position")
 HOW = (
@@ -21,22 +22,22 @@ HOW = (
 def act(click: Click) -> None:
     """Note what was clicked; pages show it, and the inspector opens."""
     if click.rows == "steps":
-        link.put("at", click.row)
+        url_state.put("at", click.row)
         return
     if click.rows == "grid":
-        link.put("filter", click.row)
+        url_state.put("filter", click.row)
     elif click.rows == "filter":
-        link.put("filter", click.row)
+        url_state.put("filter", click.row)
     elif click.position is not None:
         # A map of peaks, channels or compounds has no filters: the loudest at that place is
         # followed.
-        link.put("filter", None)
+        url_state.put("filter", None)
     if click.rows == "compound" and st.session_state.get("network kind") == "queries":
-        link.put("output", click.row + 1)
+        url_state.put("output", click.row + 1)
     if click.output is not None:
-        link.put("output", click.output + 1)
+        url_state.put("output", click.output + 1)
     if click.position is not None:
-        link.put("position", click.position)
+        url_state.put("position", click.position)
     # On the page What if a click on peaks chooses what to edit; the quiz's mixture is another one,
     # and not to be given away.
     st.session_state["inspector asked"] = (
@@ -57,7 +58,7 @@ def show_if_asked(view: View) -> None:
 def _over_the_page(view: View) -> None:
     follow(view, "inspector")
     if st.button("Open on the page Look inside", icon=":material/search:"):
-        st.switch_page("pages/inside.py", query_params=link.query())
+        st.switch_page("pages/inside.py", query_params=url_state.query())
 
 
 def choose(view: View) -> None:
@@ -66,14 +67,14 @@ def choose(view: View) -> None:
 
     def chosen() -> None:
         for part in _PARTS:
-            link.put(part, int(st.session_state[f"cell {part}"]))
+            url_state.put(part, int(st.session_state[f"cell {part}"]))
 
     for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position)):
         st.session_state[f"cell {part}"] = value  # a click may have moved it
     one, two, three = st.columns(3)
     one.selectbox(
         "Mask of",
-        range(1, inside.n_outputs(model) + 1),
+        range(1, interpretation.n_outputs(model) + 1),
         key="cell output",
         on_change=chosen,
         format_func=lambda number: (
@@ -96,16 +97,16 @@ def follow(view: View, key: str) -> None:
         view.library.names,
         view.library.axis,
     )
-    trace = inside.trace_cell(model, view.areas, cell)
+    trace = interpretation.trace_cell(model, view.areas, cell)
     of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
     edited = f", {len(view.edits)} edits" if view.edits else ""
     st.markdown(
         f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}** "
         f" \n{view.title}{edited} · {view.model_name}"
     )
-    words = inside_figures.trace_words(trace, names, model.kind, axis)
+    words = activations.trace_words(trace, names, model.kind, axis)
     charts.chart(
-        inside_figures.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key
+        activations.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key
     )
     st.caption(words)
     st.caption(HOW)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ..lessons import LESSONS
-from ..lessons.lesson import Facts, Lesson, Step
-from . import charts, link
+from nmrclassify.lessons import LESSONS
+from nmrclassify.lessons.lesson import Facts, Lesson, Step
+from nmrclassify.ui import charts, url_state
 
 # The card stays in sight while the page that it speaks of moves below it.
 _STAYS = (
@@ -24,11 +24,14 @@ _facts: dict[Callable, Facts] = {}
 def open_step(lesson: str, part: int) -> None:
     """Set the app to the state of a step and go to its page; what the visitor had is kept until the lesson is left."""
     step = LESSONS[lesson].steps[part - 1]
-    if link.get("lesson") is None:
-        st.session_state["before the lesson"] = (st.session_state.get("link page"), link.query())
-    large = {"present": "yes"} if link.get("present") else {}
-    link.replace_all(step.state | {"lesson": lesson, "part": str(part)} | large)
-    st.switch_page(step.page, query_params=link.query())
+    if url_state.get("lesson") is None:
+        st.session_state["before the lesson"] = (
+            st.session_state.get("link page"),
+            url_state.query(),
+        )
+    large = {"present": "yes"} if url_state.get("present") else {}
+    url_state.replace_all(step.state | {"lesson": lesson, "part": str(part)} | large)
+    st.switch_page(step.page, query_params=url_state.query())
 
 
 def begin(lesson: str) -> None:
@@ -41,13 +44,13 @@ def begin(lesson: str) -> None:
 def leave() -> None:
     """Close the lesson, and bring back what the visitor had before it."""
     page, query = st.session_state.pop("before the lesson", ("pages/lessons.py", {}))
-    link.replace_all(query)
-    st.switch_page("pages/lessons.py" if page is None else page, query_params=link.query())
+    url_state.replace_all(query)
+    st.switch_page("pages/lessons.py" if page is None else page, query_params=url_state.query())
 
 
 def show(page: str) -> None:
     """Draw the card of the lesson that the link names, if any."""
-    name, part = link.get("lesson"), link.get("part", 1)
+    name, part = url_state.get("lesson"), url_state.get("part", 1)
     if name is None:
         return
     if name not in LESSONS or part > len(LESSONS[name].steps):

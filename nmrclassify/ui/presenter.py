@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from . import link
+from nmrclassify.ui import url_state
 
 _LARGE = """
 <style>
@@ -20,7 +20,7 @@ def switch() -> None:
     """Draw the switch in the sidebar."""
     st.button(
         "Presenter mode",
-        on_click=link.put,
+        on_click=url_state.put,
         args=("present", True),
         icon=":material/present_to_all:",
         width="stretch",
@@ -30,11 +30,11 @@ def switch() -> None:
 
 def dress() -> None:
     """Make the page large and hide the controls, if that was chosen, and offer the way back."""
-    if link.get("present"):
+    if url_state.get("present"):
         st.html(_LARGE)
         st.button(
             "Leave presenter mode",
-            on_click=link.put,
+            on_click=url_state.put,
             args=("present", None),
             icon=":material/close_fullscreen:",
             shortcut="Alt+P",

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from ..answers import all_right, listing
-from ..axis import Axis
-from ..drawing import place
-from ..edits import Sample
-from ..library import Library
-from ..mixtures import generator
-from . import link
-from .views import View
+from nmrclassify.evaluation.prediction import all_right, listing
+from nmrclassify.mixtures.edits import Sample
+from nmrclassify.mixtures.grid import generator
+from nmrclassify.nmr.axis import Axis
+from nmrclassify.nmr.library import Library
+from nmrclassify.plots.style import place
+from nmrclassify.ui import url_state
+from nmrclassify.ui.panels import View
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Asked:
 
 def round_number() -> int:
     """Return the round that is played, from 1; a link names it."""
-    return link.get("round", 1)
+    return url_state.get("round", 1)
 
 
 def asked(view: View, number: int) -> Asked:

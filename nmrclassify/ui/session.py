@@ -5,9 +5,9 @@ import threading
 
 import streamlit as st
 
-from .. import runs
-from ..jobs import Job
-from ..training import Trainer
+from nmrclassify.training import runs
+from nmrclassify.training.jobs import Job
+from nmrclassify.training.trainer import Trainer
 
 
 class TrainingBox:

@@ -4,10 +4,11 @@ import re
 
 import streamlit as st
 
-from .. import checkpoints, tables
-from ..library import PPM_AXIS
-from . import link, views, workspace
-from .views import View
+from nmrclassify.mixtures import grid_files
+from nmrclassify.nmr.library import PPM_AXIS
+from nmrclassify.training import checkpoints
+from nmrclassify.ui import page, panels, url_state
+from nmrclassify.ui.panels import View
 
 
 def fresh(kind: str, file, *circumstances) -> bool:
@@ -29,7 +30,7 @@ def own_tables(view: View) -> None:
             f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place}"
             " and `peak_1` to `peak_6`."
         )
-        template = tables.mixture_template(axis)
+        template = grid_files.mixture_template(axis)
         st.download_button(
             "Template for a mixture",
             template,
@@ -40,8 +41,8 @@ def own_tables(view: View) -> None:
         file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
         if file is not None and fresh("mixture", file, axis, view.library.n_peaks):
             try:
-                areas = tables.read_mixture(file.getvalue(), axis, view.library.n_peaks)
-            except tables.TableError as error:
+                areas = grid_files.read_mixture(file.getvalue(), axis, view.library.n_peaks)
+            except grid_files.TableError as error:
                 st.session_state["mixture problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own mixture"] = (
@@ -50,8 +51,8 @@ def own_tables(view: View) -> None:
                     axis,
                 )
                 st.session_state.pop("mixture problem", None)
-                views.forget_edits()
-                link.put("mixture", "file")
+                panels.forget_edits()
+                url_state.put("mixture", "file")
                 st.rerun()
         if file is not None and "mixture problem" in st.session_state:
             st.error(st.session_state["mixture problem"])
@@ -61,7 +62,7 @@ def own_tables(view: View) -> None:
             f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to"
             f" {axis.high:g} {axis.unit}."
         )
-        template = tables.library_template(axis)
+        template = grid_files.library_template(axis)
         st.download_button(
             "Template for a library",
             template,
@@ -74,14 +75,14 @@ def own_tables(view: View) -> None:
             try:
                 # A table in ppm goes on the ppm axis, whatever is shown now.
                 in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
-                library = tables.read_library(
+                library = grid_files.read_library(
                     file.getvalue(), PPM_AXIS if in_ppm else axis, view.library.n_peaks
                 )
-            except tables.TableError as error:
+            except grid_files.TableError as error:
                 st.session_state["library problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own library"] = library
-                views.forget_edits("at", "output", "filter", "position")
+                panels.forget_edits("at", "output", "filter", "position")
                 st.session_state.pop("library problem", None)
                 for key, value in (
                     ("preset", "own"),
@@ -89,7 +90,7 @@ def own_tables(view: View) -> None:
                     ("mixture", None),
                     ("n", None),
                 ):
-                    link.put(key, value)
+                    url_state.put(key, value)
                 st.rerun()
         if file is not None and "library problem" in st.session_state:
             st.error(st.session_state["library problem"])
@@ -116,7 +117,7 @@ def checkpoint_file() -> None:
     elif fresh("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
-            workspace.adopt(checkpoint, "upload")
+            page.adopt(checkpoint, "upload")
         except ValueError as error:
             st.session_state["checkpoint problem"] = f"{error}."
         else:

@@ -1,0 +1,338 @@
+"""Looking inside a network: one cell followed from mixture to class, activations, filters, receptive field, parameters."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from nmrclassify.evaluation.metrics import log_odds_of, presence_of
+from nmrclassify.networks.conv_tasnet import Network, NetworkConfig, rms
+
+MAX_WORK = 1e8  # values to differentiate, about a second
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A place in the network: one of its masks (from 0; with queries the compound's, K for the unknown), a filter, a position."""
+
+    output: int
+    filter: int
+    position: int
+
+    def within(self, config: NetworkConfig, n_outputs: int) -> "Cell":
+        """Return the nearest cell that a network of these sizes has."""
+        limits = (n_outputs, config.n_filters, config.n_positions)
+        return Cell(
+            *(
+                min(max(value, 0), limit - 1)
+                for value, limit in zip((self.output, self.filter, self.position), limits)
+            )
+        )
+
+
+@dataclass(frozen=True)
+class CellTrace:
+    """What one cell of the maps does, from the mixture to the classes.
+
+    A window has the P peaks of three positions: the one before the cell, its own, the one after;
+    zeros past the ends.
+
+    Attributes
+    ----------
+    cell : Cell
+    window, encoder : ndarray, shape (P, 3)
+        The mixture there, and the filter's weights; the encoding is the sum of their products.
+    encoding : float
+    masks : ndarray, shape (M,)
+        Of all outputs of the network, at this filter and position.
+    separated : float
+        Mask of the cell's output times encoding.
+    decoder, added : ndarray, shape (P, 3)
+        The filter's weights in the decoder, and these times `separated`: what the cell adds to the
+        separated multiplets.
+    multiplets : ndarray, shape (P, 3)
+        The separated multiplets of the output, to which all filters and neighbours add.
+    presence, closed, opened, silenced : ndarray, shape (K,) or (K + 1,)
+        Probability of each compound as it is, with this one mask value set to 0, to 1, and with the
+        mask of the cell's output set to 0 for all filters at the position.
+    evidence : ndarray, shape (4, K) or (4, K + 1)
+        The same four as logarithms of odds, which still tell where probabilities round to 0 or 1.
+    """
+
+    cell: Cell
+    window: np.ndarray
+    encoder: np.ndarray
+    encoding: float
+    masks: np.ndarray
+    separated: float
+    decoder: np.ndarray
+    added: np.ndarray
+    multiplets: np.ndarray
+    presence: np.ndarray
+    closed: np.ndarray
+    opened: np.ndarray
+    silenced: np.ndarray
+    evidence: np.ndarray
+
+
+def n_outputs(model: Network) -> int:
+    """Return M, the number of masks: with queries one for each compound and one for the unknown."""
+    return model.separator.shape[0]
+
+
+def _window(areas: np.ndarray, position: int) -> np.ndarray:
+    return np.pad(areas, ((0, 0), (1, 1)))[:, position : position + 3]
+
+
+@torch.inference_mode()
+def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
+    """Follow one cell of the maps of a mixture (P, L).
+
+    Raises
+    ------
+    ValueError
+        If the network has no such cell.
+    """
+    config, total = model.config, n_outputs(model)
+    if cell != cell.within(config, total):
+        raise ValueError(
+            f"cell is output {cell.output}, filter {cell.filter}, position {cell.position};"
+            f" expected below {total}, {config.n_filters} and {config.n_positions}"
+        )
+
+    def touched(
+        masks: Tensor,
+    ) -> Tensor:  # (4, M, N, L): as it is, closed, open, all filters closed
+        masks = masks.clone()
+        masks[1:3, cell.output, cell.filter, cell.position] = torch.tensor([0.0, 1.0])
+        masks[3, cell.output, :, cell.position] = 0
+        return masks
+
+    model.eval()
+    mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)).expand(4, -1, -1)
+    output, record = model(mixture, touched)
+    presence = presence_of(output, config.n_compounds).numpy()
+    encoder, decoder = filters(model)
+    masks = record.masks[0, :, cell.filter, cell.position].numpy()
+    separated = float(record.separated_encodings[0, cell.output, cell.filter, cell.position])
+    return CellTrace(
+        cell,
+        _window(areas, cell.position),
+        encoder[cell.filter],
+        float(record.encoding[0, cell.filter, cell.position]),
+        masks,
+        separated,
+        decoder[cell.filter],
+        separated * decoder[cell.filter],
+        _window(record.multiplets[0, cell.output].numpy(), cell.position),
+        *presence,
+        log_odds_of(output, config.n_compounds).numpy(),
+    )
+
+
+def loudest(encoding: np.ndarray, position: int) -> int:
+    """Return the filter with the strongest encoding (N, L) at a position."""
+    return int(np.abs(encoding[:, position]).argmax())
+
+
+def telling_cell(
+    mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int
+) -> Cell:
+    """Return a cell worth looking at first: the largest separated multiplet of an output, and its strongest masked filter.
+
+    Parameters
+    ----------
+    mask, encoding : ndarray, shape (N, L)
+    multiplets : ndarray, shape (P, L)
+        Separated by the output.
+    output : int
+    """
+    position = int(np.abs(multiplets).sum(axis=0).argmax())
+    return Cell(output, loudest(mask * encoding, position), position)
+
+
+def filters(model: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of encoder and decoder as small multiplet patterns, each of shape (N, P, 3 positions).
+
+    The encoder's filter n answers with the sum of its pattern times the mixture around a position;
+    the decoder writes its pattern, times the separated encoding, around that position.
+    """
+    n, p = model.config.n_filters, model.config.n_peaks
+    # The encoder takes (peak, tap), the decoder gives (tap, peak); a tap is a position, from the
+    # one before to the one after.
+    encoder = model.encoder.weight.detach().numpy().reshape(n, p, 3)
+    decoder = model.decoder.weight.detach().numpy().reshape(3, p, n).transpose(2, 1, 0)
+    # Tap "left" of the decoder is what a place takes from the place before it: it lands one
+    # position further on.
+    return encoder, decoder[:, :, ::-1]
+
+
+@dataclass(frozen=True)
+class Activations:
+    """What each dilated block gives on: W channels x L positions.
+
+    Attributes
+    ----------
+    dilations : list of int
+        Of the n blocks, in order.
+    residual : ndarray, shape (n - 1, W, L)
+        What a block adds to the stream that the next one reads; the last block has none.
+    skip : ndarray, shape (n, W, L)
+        What a block adds to the sum that the masks are made from.
+    """
+
+    dilations: list[int]
+    residual: np.ndarray
+    skip: np.ndarray
+
+
+def _blocks(model: Network, mixture: Tensor, scale: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Run the separator block by block; yield the stream after each block, and what the block gave, both with channels last.
+
+    Written out, since a hook on a network that visitors share would catch the passes of all of
+    them. After the last block, which has no residual, the stream is as before.
+    """
+    separator, width = model.separator, model.config.n_bottleneck
+    x = separator.bottleneck(separator.norm(model.encode(mixture).mT / scale))
+    for block in separator.blocks[:-1]:
+        out = block(x)
+        x = x + out[..., :width]
+        yield x, out
+    yield x, separator.blocks[-1](x)
+
+
+@torch.inference_mode()
+def activations(model: Network, areas: np.ndarray) -> Activations:
+    """Run a mixture (P, L) through a network and return every block's activations."""
+    mixture, width = (
+        torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None],
+        model.config.n_bottleneck,
+    )
+    outs = [out[0].T for _, out in _blocks(model, mixture, rms(mixture))]
+    residual, skip = [out[:width] for out in outs[:-1]], [out[-width:] for out in outs]
+    empty = torch.empty(0, width, areas.shape[1])
+    return Activations(
+        model.config.dilations,
+        (torch.stack(residual) if residual else empty).numpy(),
+        torch.stack(skip).numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """How far each stage sees from one position.
+
+    Attributes
+    ----------
+    position : int
+    stages : tuple of str
+        "encoding"; "block 1" and so on, the stream after each block; "to the masks", the sum of all
+        blocks' skips.
+    reach : ndarray, shape (stages,), int
+        Positions to either side that convolutions alone can bring in, the nominal half-width.
+    strength : ndarray, shape (stages, L)
+        Length of the gradient of the stage's channels at `position` with respect to the mixture at
+        each position, relative to the largest of its stage.
+    """
+
+    position: int
+    stages: tuple[str, ...]
+    reach: np.ndarray
+    strength: np.ndarray
+
+    @property
+    def inside(self) -> np.ndarray:
+        """Whether a position is in the nominal field of a stage, shape (stages, L)."""
+        return np.abs(np.arange(self.strength.shape[1]) - self.position) <= self.reach[:, None]
+
+    @property
+    def leak(self) -> np.ndarray:
+        """Share of the strength outside the nominal field, shape (stages,): what the norms, which average over all positions, let in."""
+        return np.where(self.inside, 0, self.strength).sum(axis=1) / self.strength.sum(axis=1)
+
+
+def too_large(config: NetworkConfig) -> str | None:
+    """Say why the receptive field of a network of these sizes is not measured; None where it is."""
+    blocks = len(config.dilations)
+    work = blocks * blocks * config.n_bottleneck * config.n_positions * config.n_hidden
+    if work <= MAX_WORK:
+        return None
+    return (
+        f"The gradients of {blocks} blocks of {config.n_bottleneck} and {config.n_hidden} channels"
+        f" at {config.n_positions} positions are too many to measure here; take a smaller network"
+    )
+
+
+def receptive_field(model: Network, areas: np.ndarray, position: int) -> ReceptiveField:
+    """Measure by gradients what each stage at `position` depends on, beside what its convolutions can reach.
+
+    The nominal reach is that of W. Luo et al., "Understanding the Effective Receptive Field in Deep
+    Convolutional Neural Networks", NeurIPS 2016, section 1; the measured one is the gradient that
+    they call the effective receptive field.
+
+    Raises
+    ------
+    ValueError
+        If the network is too large, see `too_large`.
+    """
+    config = model.config
+    if problem := too_large(config):
+        raise ValueError(problem)
+    mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))
+    scale = mixture.square().mean().clamp_min(1e-30).sqrt()
+
+    def strength(stage: Tensor, leaf: Tensor) -> Tensor:  # (C, L, C), (C, P, L) -> (L,)
+        # Example c asks for channel c alone, so that one backward pass gives the gradients of all
+        # channels.
+        asked = stage[:, position].diagonal().sum()
+        (gradient,) = torch.autograd.grad(asked, leaf, retain_graph=True)
+        return gradient.square().sum((0, 1)).sqrt()
+
+    with torch.enable_grad():
+        leaf = mixture.expand(config.n_filters, -1, -1).clone().requires_grad_()
+        rows = [strength(model.encode(leaf).mT, leaf)]
+        leaf = mixture.expand(config.n_bottleneck, -1, -1).clone().requires_grad_()
+        total: Tensor | float = 0.0
+        streams = []
+        for stream, out in _blocks(model, leaf, scale):  # (W, L, W)
+            streams.append(stream)
+            total = total + out[..., -config.n_bottleneck :]
+        rows += [strength(stage, leaf) for stage in (*streams[:-1], total)]
+    measured = torch.stack(rows).detach().numpy()
+    steps = [1, *(dilation * (config.kernel - 1) // 2 for dilation in config.dilations)]
+    stages = (
+        "encoding",
+        *(f"block {i + 1}" for i in range(len(config.dilations) - 1)),
+        "to the masks",
+    )
+    return ReceptiveField(
+        position,
+        stages,
+        np.cumsum(steps),
+        measured / np.maximum(measured.max(axis=1, keepdims=True), 1e-30),
+    )
+
+
+def parameter_table(model: Network) -> pd.DataFrame:
+    """Return one row for each tensor of weights: room, name, shape, number of values, root mean square and largest magnitude."""
+    rows = []
+    for name, value in model.named_parameters():
+        room = name.split(".")[0] if "." in name else "heads"
+        rows.append(
+            {
+                "part": (
+                    {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(
+                        room, "heads"
+                    )
+                ),
+                "name": name,
+                "shape": " x ".join(map(str, value.shape)) or "1",
+                "values": value.numel(),
+                "root mean square": float(value.detach().square().mean().sqrt()),
+                "largest": float(value.detach().abs().max()),
+            }
+        )
+    return pd.DataFrame(rows)

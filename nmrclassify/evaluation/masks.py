@@ -1,0 +1,85 @@
+"""Reading masks: what an ideal mask would be, where masks agree or quarrel, and who owns which position."""
+
+import numpy as np
+import torch
+from scipy.cluster.hierarchy import leaves_list, linkage
+
+from nmrclassify.networks.conv_tasnet import Network
+
+
+@torch.inference_mode()
+def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
+    """Return the masks that share each cell of the encoding in proportion to the true sources.
+
+    ``|encode(source)| / sum over sources of |encode(source)|``, the ideal ratio mask of D. Wang and
+    J. Chen, IEEE/ACM TASLP 26(10), 2018, section III; 0 where every source is silent.
+
+    Parameters
+    ----------
+    model : Network
+    sources : ndarray, shape (C, P, L)
+
+    Returns
+    -------
+    ndarray, shape (C, N, L)
+    """
+    encoded = (
+        model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32)))
+        .abs()
+        .numpy()
+    )
+    total = encoded.sum(axis=0)
+    return np.divide(
+        encoded, total, out=np.zeros_like(encoded), where=total > 1e-6 * total.max(initial=1e-30)
+    )
+
+
+def silent(encoding: np.ndarray) -> np.ndarray:
+    """Return the cells, shape (N, L), where the encoding is below 2 % of its strongest: a mask there masks nothing."""
+    strength = np.abs(encoding)
+    return strength < 0.02 * max(float(strength.max()), 1e-9)
+
+
+def overlap(masks: np.ndarray) -> np.ndarray:
+    """Return the second-highest mask of each cell, shape (N, L): near 1 where two outputs both claim it."""
+    return np.sort(masks, axis=0)[-2] if len(masks) > 1 else np.zeros_like(masks[0])
+
+
+def shares(multiplets: np.ndarray) -> np.ndarray:
+    """Return each output's share of the separated area at each position.
+
+    Parameters
+    ----------
+    multiplets : ndarray, shape (C, P, L)
+
+    Returns
+    -------
+    ndarray, shape (C, L)
+        Sums to 1 over the outputs where there is area (above 5 % of the strongest position), and is
+        0 elsewhere.
+    """
+    area = np.abs(multiplets).sum(axis=1)  # (C, L)
+    total = area.sum(axis=0)
+    return np.divide(
+        area, total, out=np.zeros_like(area), where=total > 0.05 * max(total.max(), 1e-9)
+    )
+
+
+def owners(multiplets: np.ndarray) -> np.ndarray:
+    """Return the output with the largest share at each position, shape (L,); -1 where there is no area."""
+    share = shares(multiplets)
+    return np.where(share.any(axis=0), share.argmax(axis=0), -1)
+
+
+def similarity_order(masks: np.ndarray) -> np.ndarray:
+    """Return an order of the N filters that puts those with similar masks side by side, shape (N,).
+
+    Leaves of an average-linkage clustering over the filters' mask values (scipy, optimal leaf
+    ordering).
+
+    Parameters
+    ----------
+    masks : ndarray, shape (C, N, L)
+    """
+    rows = masks.transpose(1, 0, 2).reshape(masks.shape[1], -1)
+    return leaves_list(linkage(rows, "average", optimal_ordering=True))

@@ -1,0 +1,316 @@
+"""How good an answer is: on which mixtures, how many, and how sure one can be of the figure."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.stats import t as student_t
+
+from nmrclassify.mixtures.grid import Mixtures
+from nmrclassify.networks.conv_tasnet import Findings, Network
+from nmrclassify.networks.losses import Costs, counts_found, pairwise_costs
+from nmrclassify.networks.matching import assign
+
+
+def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Return the Wilson score interval (95 % by default) of a share seen in n independent trials.
+
+    E. B. Wilson, J. Am. Stat. Assoc. 22, 209-212 (1927). Unlike the normal interval it is not empty
+    at 0 and 1.
+    """
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the scale-invariant signal-to-distortion ratio in dB over the last two axes (P, L), capped at +-80 dB.
+
+    J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 4, without mean
+    subtraction: areas have a natural zero.
+    """
+    dot = (estimate * reference).sum((-1, -2), keepdims=True)
+    target = dot / np.maximum((reference**2).sum((-1, -2), keepdims=True), 1e-12) * reference
+    signal = (target**2).sum((-1, -2))
+    distortion = ((estimate - target) ** 2).sum((-1, -2))
+    energy = signal + distortion
+    # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure;
+    # silence has the lowest.
+    ratio = 10 * np.log10(
+        np.maximum(signal, 1e-8 * energy + 1e-30) / np.maximum(distortion, 1e-8 * energy + 1e-30)
+    )
+    return np.where(energy > 1e-20, ratio, -80.0)
+
+
+def si_sdr_improvement(estimate: np.ndarray, mixture: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """Return by how many dB an estimate is closer to its source than the mixture is, over the last two axes.
+
+    NaN where the mixture is the source up to scale (60 dB or more), as with one compound alone:
+    nothing is to be improved.
+    """
+    baseline = si_sdr(mixture, source)
+    return np.where(baseline < 60.0, si_sdr(estimate, source) - baseline, np.nan)
+
+
+METRICS = tuple(
+    key + interval
+    for key in (
+        "n_mixtures",
+        "n_compositions",
+        "compound_accuracy",
+        "exact_match",
+        "si_sdr_improvement_db",
+    )
+    for interval in (("",) if key.startswith("n_") else ("", "_ci95"))
+)
+
+
+def _mean_and_half_width(values: np.ndarray, n: int) -> tuple[float | None, float | None]:
+    """Return the mean of (mixtures, outputs) leaving out NaN, and half its 95 % interval for n independent mixtures."""
+    rows = values[~np.isnan(values).all(axis=1)]
+    if len(rows) < 2 or n < 2:
+        return (float(np.nanmean(rows)), None) if len(rows) else (None, None)
+    means, n = np.nanmean(rows, axis=1), min(n, len(rows))
+    return float(means.mean()), float(student_t.ppf(0.975, n - 1) * means.std(ddof=1) / np.sqrt(n))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model's answers on B mixtures, matched to the truth; M is C for slots, enough for all that was named with queries.
+
+    Attributes
+    ----------
+    predicted, matched : ndarray, shape (B, M)
+        What was named, and the true compound that it stands for. K fills up: a named compound that
+        stands for nothing is one too many, a true one that nothing was named for is missed, and
+        where both are K there is nothing.
+    claims : ndarray, shape (B, M)
+        Slots: the probability of each named compound.
+    presence : ndarray, shape (B, K)
+        Probability that each compound is in the mixture.
+    unknown : ndarray, shape (B,), or None
+        Queries: probability that something is in the mixture that the library does not hold.
+    true_counts : ndarray, shape (B, K)
+    confidence : ndarray, shape (B,)
+        Probability of the least sure statement about each mixture.
+    si_sdr_improvement : ndarray, shape (B, C) with slots, (B, K) with queries
+        dB, as `si_sdr_improvement`; NaN where there is no source.
+    compositions : int
+        Number of distinct compositions among the mixtures, the unit of the intervals: several
+        mixtures of the same compounds are not independent evidence.
+    """
+
+    predicted: np.ndarray
+    matched: np.ndarray
+    claims: np.ndarray | None
+    presence: np.ndarray
+    unknown: np.ndarray | None
+    true_counts: np.ndarray
+    confidence: np.ndarray
+    si_sdr_improvement: np.ndarray
+    compositions: int
+
+    @property
+    def n_compounds(self) -> int:
+        """K."""
+        return self.presence.shape[1]
+
+    @property
+    def counted(self) -> np.ndarray:
+        """Where something was named or should have been, shape (B, M)."""
+        return (self.predicted < self.n_compounds) | (self.matched < self.n_compounds)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether what was named is right, shape (B, M); False where nothing counts."""
+        return (self.predicted == self.matched) & self.counted
+
+    @property
+    def exact(self) -> np.ndarray:
+        """Whether every compound of a mixture is named, as often as it is there, and no other, shape (B,)."""
+        return (self.predicted == self.matched).all(axis=1)
+
+    def statements(self, named: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities that were stated, and whether each came true, both flat.
+
+        Slots state one for each output, that of the compound it names. Queries state one for each
+        compound of the library, that it is there; with `named` only those of compounds that they
+        say are there count.
+        """
+        if self.claims is not None:
+            return self.claims.ravel(), (self.predicted == self.matched).ravel()
+        chosen = self.presence >= 0.5 if named else np.full(self.presence.shape, True)
+        return self.presence[chosen], (self.true_counts > 0)[chosen]
+
+    def confusion(self) -> np.ndarray:
+        """Return counts of (true compound, named compound), shape (K, K), or (K + 1, K + 1) where some were missed or made up."""
+        size = self.n_compounds + 1
+        counts = np.zeros((size, size), dtype=np.int64)
+        np.add.at(counts, (self.matched[self.counted], self.predicted[self.counted]), 1)
+        return counts if counts[-1].any() or counts[:, -1].any() else counts[:-1, :-1]
+
+    def table(self, names: tuple[str, ...]) -> pd.DataFrame:
+        """Return one row for each mixture: what was in it, what was named, how sure and how well separated."""
+        gains, counted = self.si_sdr_improvement, self.counted
+
+        def listed(row: np.ndarray) -> str:
+            return " + ".join(sorted(names[k] for k in row if k < self.n_compounds)) or "nothing"
+
+        return pd.DataFrame(
+            {
+                "number": np.arange(1, len(self.predicted) + 1),
+                "mixed": [listed(row) for row in self.matched],
+                "named": [listed(row) for row in self.predicted],
+                "right": [
+                    f"{row.sum()} of {n}" for row, n in zip(self.correct, counted.sum(axis=1))
+                ],
+                "wholly right": self.exact,
+                "confidence": self.confidence,
+                "SI-SDR improvement (dB)": [
+                    np.mean(row[~np.isnan(row)]) if not np.isnan(row).all() else None
+                    for row in gains
+                ],
+            }
+        )
+
+    def summary(self) -> dict:
+        """Return the figures with their 95 % intervals, ready for JSON."""
+        gain, half = _mean_and_half_width(self.si_sdr_improvement, self.compositions)
+        accuracy, exact = float(self.correct.sum() / self.counted.sum()), float(self.exact.mean())
+        return {
+            "n_mixtures": len(self.predicted),
+            "n_compositions": self.compositions,
+            "compound_accuracy": accuracy,
+            # The outputs of a mixture are not independent; counting mixtures as trials errs on the
+            # wide side.
+            "compound_accuracy_ci95": list(wilson(accuracy, self.compositions)),
+            "exact_match": exact,
+            "exact_match_ci95": list(wilson(exact, self.compositions)),
+            "si_sdr_improvement_db": gain,
+            "si_sdr_improvement_db_ci95": (
+                [None, None] if half is None else [gain - half, gain + half]
+            ),
+        }
+
+
+def pair_for_scoring(
+    logits: torch.Tensor, costs: Costs, labels: torch.Tensor, weight: float = 1.0
+) -> np.ndarray:
+    """Assign outputs to sources, shape (B, C): first as many right as can be, then at the lowest training cost.
+
+    So accuracy is that of the best matching, and confusion and separation speak of the same
+    pairing.
+    """
+    cost = costs.total(weight).double()
+    wrong = logits.argmax(-1)[:, :, None] != labels[:, None]  # (B, C, C)
+    # One wrong name outweighs all that the costs of a mixture can add up to.
+    penalty = 1.0 + 2.0 * labels.shape[1] * cost.amax((1, 2), keepdim=True)
+    return assign((wrong * penalty + cost).numpy())
+
+
+def _listed(counts: np.ndarray, width: int) -> np.ndarray:
+    """Return counts (B, K) as rows of compounds (B, width), filled up with K."""
+    size, n_compounds = counts.shape
+    rows = np.full((size, width), n_compounds)
+    row, compound = np.divmod(np.repeat(np.arange(counts.size), counts.ravel()), n_compounds)
+    first = np.concatenate([[0], counts.sum(axis=1).cumsum()[:-1]])
+    rows[row, np.arange(len(row)) - first[row]] = compound
+    return rows
+
+
+def pair_counts(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Set what was found against what is true, both counts of shape (B, K), as `Evaluation.predicted` and `.matched`."""
+    common = np.minimum(found, true)
+    extra, missed = found - common, true - common
+    right = _listed(common, int(common.sum(axis=1).max(initial=0)))
+    width = max(int(extra.sum(axis=1).max(initial=0)), int(missed.sum(axis=1).max(initial=0)))
+    return tuple(np.concatenate([right, _listed(part, width)], axis=1) for part in (extra, missed))
+
+
+@torch.inference_mode()
+def evaluate(
+    model: Network, mixtures: Mixtures, reconstruction_weight: float = 1.0, chunk: int = 256
+) -> Evaluation:
+    """Run a model on mixtures and set what it says against the truth."""
+    model.eval()
+    run = _evaluate_slots if model.kind == "slots" else _evaluate_queries
+    parts = [
+        run(model, mixtures[start : start + chunk], reconstruction_weight)
+        for start in range(0, len(mixtures), chunk)
+    ]
+    columns = {
+        key: None if parts[0][key] is None else _stacked([part[key] for part in parts])
+        for key in parts[0]
+    }
+    compositions = len(np.unique(np.sort(mixtures.labels, axis=1), axis=0))
+    if model.kind == "queries":
+        columns["predicted"], columns["matched"] = pair_counts(
+            columns.pop("found"), columns["true_counts"]
+        )
+    return Evaluation(compositions=compositions, **columns)
+
+
+def presence_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
+    """Return the probability that each compound is in each mixture, from what a network's `forward` returned first.
+
+    Shape (B, K) with slots, any of whose outputs can say it; (B, K + 1) with queries, the last for
+    something unknown.
+    """
+    if isinstance(output, Findings):
+        return output.presence.sigmoid()
+    # Where the number of compounds varies, one more class, K, is "nothing".
+    return 1 - (1 - output.softmax(-1)[..., :n_compounds]).prod(dim=1)
+
+
+def log_odds_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
+    """Return the logarithms of the odds behind `presence_of`, which still tell where that rounds to 0 or 1."""
+    if isinstance(output, Findings):
+        return output.presence
+    chances = output.double().softmax(-1)[..., :n_compounds]
+    absent = torch.log1p(-chances.clamp(max=1 - 1e-15)).sum(dim=1)
+    return torch.log(-torch.expm1(absent)) - absent
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _evaluate_slots(model: Network, part: Mixtures, reconstruction_weight: float) -> dict:
+    areas, sources, labels = (torch.from_numpy(a) for a in (part.areas, part.sources, part.labels))
+    logits, separation = model(areas)
+    costs = pairwise_costs(logits, separation.multiplets, labels, sources)
+    pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
+    paired = np.take_along_axis(part.sources, pairing[:, :, None, None], axis=1)
+    gains = si_sdr_improvement(separation.multiplets.numpy(), part.areas[:, None], paired)
+    chances = logits.softmax(-1).numpy()
+    claims = chances.max(axis=-1)
+    return {
+        "predicted": chances.argmax(-1),
+        "matched": np.take_along_axis(part.labels, pairing, axis=1),
+        "claims": claims,
+        "presence": presence_of(logits, part.n_compounds).numpy(),
+        "unknown": None,
+        "true_counts": part.counts,
+        "confidence": claims.min(axis=1),
+        "si_sdr_improvement": np.where(paired.any((2, 3)), gains, np.nan),
+    }
+
+
+def _evaluate_queries(model: Network, part: Mixtures, reconstruction_weight: float) -> dict:
+    findings, separation = model(torch.from_numpy(part.areas))
+    sources = part.by_compound(part.sources)
+    gains = si_sdr_improvement(separation.multiplets[:, :-1].numpy(), part.areas[:, None], sources)
+    presence = presence_of(findings, part.n_compounds).numpy()
+    found = counts_found(findings)
+    times = findings.counts.softmax(-1).amax(-1).numpy()
+    sure = np.where(found.numpy() > 0, presence[:, :-1] * times, 1 - presence[:, :-1])
+    return {
+        "found": found.numpy(),
+        "claims": None,
+        "presence": presence[:, :-1],
+        "unknown": presence[:, -1],
+        "true_counts": part.counts,
+        "confidence": sure.min(axis=1),
+        "si_sdr_improvement": np.where(sources.any((2, 3)), gains, np.nan),
+    }

@@ -1,0 +1,1 @@
+"""Mixtures of compounds: how they are made, edited, read and written."""

@@ -1,0 +1,360 @@
+"""Edits of one mixture: add, remove, move or scale a multiplet, set a compound's amount, add noise; as values, words and a link's text.
+
+An edited mixture is a function of the unedited one and a list of edits, so undo is a shorter list
+and a link carries it all. In a link edits are joined by "~", and the parts of one by "_":
+``add_5_d_2~move_3_0.5~amount_4_0``.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import ClassVar
+
+import numpy as np
+
+from nmrclassify.mixtures.grid import Mixtures, generator, shift_multiplets
+from nmrclassify.nmr.library import Library
+from nmrclassify.nmr.multiplets import SYMBOLS, pattern
+
+MAX_EDITS = 40
+MAX_AREA, MAX_MOVE, MAX_NOISE, MAX_AMOUNT = 1000.0, 512.0, 1.0, 100.0
+LEAST_AMOUNT = 1e-4
+LARGEST = 1e6  # peak area after all edits
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One mixture and, where it is known, the truth about it: the arrays of `Mixtures`, without their first axis.
+
+    `sources`, `labels` and `concentrations` are None for a mixture from a file.
+    """
+
+    areas: np.ndarray
+    sources: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    concentrations: np.ndarray | None = None
+    unknown: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, mixtures: Mixtures, i: int) -> "Sample":
+        """Take mixture `i` out of a batch."""
+        unknown = None if mixtures.unknown is None else mixtures.unknown[i]
+        return cls(
+            mixtures.areas[i],
+            mixtures.sources[i],
+            mixtures.labels[i],
+            mixtures.concentrations[i],
+            unknown,
+        )
+
+    def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Sample":
+        """Do the same to the mixture and to all that it is made of; `change` has to be linear, over the last two axes."""
+        parts = {name: getattr(self, name) for name in ("areas", "sources", "unknown")}
+        return replace(
+            self,
+            **{
+                name: change(part).astype(np.float32)
+                for name, part in parts.items()
+                if part is not None
+            },
+        )
+
+
+class EditError(ValueError):
+    """An edit that cannot be made; the message says why, and what could be."""
+
+
+def _position(value: int, library: Library) -> int:
+    if not 0 <= value < library.axis.n_positions:
+        raise EditError(
+            f"position is {value}; expected 0 to {library.axis.n_positions - 1}, the axis of these"
+            " data"
+        )
+    return value
+
+
+def _where(library: Library, position: int) -> str:
+    axis = library.axis
+    if not 0 <= position < axis.n_positions:
+        return f"position {position}"
+    return f"{axis.centres[position]:.2f} ppm" if axis.unit == "ppm" else f"position {position}"
+
+
+@dataclass(frozen=True)
+class Add:
+    """Add a multiplet of a kind ("s", "d", ... "sext") with an area at a position: it belongs to no compound."""
+
+    word: ClassVar[str] = "add"
+    position: int
+    kind: str
+    area: float
+
+    def apply(self, sample: Sample, library: Library) -> Sample:
+        """Return the edited mixture."""
+        if self.kind not in SYMBOLS or not 0 < self.area <= MAX_AREA:
+            raise EditError(
+                f"multiplet is {self.area:g} x {self.kind!r}; expected an area up to {MAX_AREA:g}"
+                f" and one of {', '.join(SYMBOLS)}"
+            )
+        try:
+            peaks = self.area * pattern(self.kind, library.n_peaks)
+        except ValueError as error:
+            raise EditError(str(error)) from error
+        extra = np.zeros_like(sample.areas)
+        extra[:, _position(self.position, library)] = peaks
+        unknown = extra if sample.unknown is None else sample.unknown + extra
+        return replace(sample, areas=sample.areas + extra, unknown=unknown)
+
+    def words(self, library: Library) -> str:
+        """Say what is done."""
+        return f"add {self.kind} of area {self.area:g} at {_where(library, self.position)}"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Take away everything at a position; a compound that has nothing left is not in the mixture any more."""
+
+    word: ClassVar[str] = "cut"
+    position: int
+
+    def apply(self, sample: Sample, library: Library) -> Sample:
+        """Return the edited mixture."""
+        keep = np.ones(library.axis.n_positions, dtype=np.float32)
+        keep[_position(self.position, library)] = 0
+        return _without_empty(sample.each(lambda areas: areas * keep), library)
+
+    def words(self, library: Library) -> str:
+        """Say what is done."""
+        return f"remove the multiplet at {_where(library, self.position)}"
+
+
+@dataclass(frozen=True)
+class Move:
+    """Move what is at a position along the axis, by whole or broken positions, up the axis where `by` is above 0."""
+
+    word: ClassVar[str] = "move"
+    position: int
+    by: float
+
+    def apply(self, sample: Sample, library: Library) -> Sample:
+        """Return the edited mixture."""
+        if not abs(self.by) <= MAX_MOVE:
+            raise EditError(
+                f"a multiplet is moved by {self.by:g} positions; expected at most {MAX_MOVE:g}"
+            )
+        shifts = np.zeros(library.axis.n_positions)
+        shifts[_position(self.position, library)] = self.by
+        return sample.each(
+            lambda areas: shift_multiplets(
+                areas, np.broadcast_to(shifts, (*areas.shape[:-2], len(shifts)))
+            )
+        )
+
+    def words(self, library: Library) -> str:
+        """Say what is done."""
+        axis = library.axis
+        by = f"{self.by * axis.width:+.2f} ppm" if axis.unit == "ppm" else f"{self.by:+g} positions"
+        return f"move the multiplet at {_where(library, self.position)} by {by}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Make what is at a position larger or smaller by a factor."""
+
+    word: ClassVar[str] = "scale"
+    position: int
+    by: float
+
+    def apply(self, sample: Sample, library: Library) -> Sample:
+        """Return the edited mixture."""
+        if not 0 < self.by <= MAX_AREA:
+            raise EditError(
+                f"a multiplet is scaled by {self.by:g}; expected above 0 to {MAX_AREA:g}, or"
+                " remove it"
+            )
+        factor = np.ones(library.axis.n_positions, dtype=np.float32)
+        factor[_position(self.position, library)] = self.by
+        return sample.each(lambda areas: areas * factor)
+
+    def words(self, library: Library) -> str:
+        """Say what is done."""
+        return f"{self.by:.3g} times the multiplet at {_where(library, self.position)}"
+
+
+@dataclass(frozen=True)
+class Amount:
+    """Set how much of a compound of the library is in the mixture, 0 for none of it; compounds are counted from 1.
+
+    Where the truth is not known, that much is added.
+    """
+
+    word: ClassVar[str] = "amount"
+    compound: int
+    amount: float
+
+    def apply(self, sample: Sample, library: Library) -> Sample:
+        """Return the edited mixture."""
+        if not 1 <= self.compound <= library.n_compounds or not (
+            self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT
+        ):
+            raise EditError(
+                f"amount of compound {self.compound} is {self.amount:g}; expected 0, or"
+                f" {LEAST_AMOUNT:g} to {MAX_AMOUNT:g}, and a compound from 1 to"
+                f" {library.n_compounds}"
+            )
+        k, amount = self.compound - 1, np.float32(self.amount)
+        pure = library.areas[k] * amount
+        if sample.labels is None:
+            return replace(sample, areas=sample.areas + pure)
+        there = sample.labels == k
+        sources, labels, concentrations = (
+            sample.sources.copy(),
+            sample.labels.copy(),
+            sample.concentrations.copy(),
+        )
+        if there.any():  # its multiplets stay where jitter has put them
+            sources[there] *= amount / concentrations[there].sum()
+            concentrations[there] *= amount / concentrations[there].sum()
+        elif amount:
+            free = np.flatnonzero(labels == library.n_compounds)
+            if not len(free):
+                sources = np.concatenate([sources, np.zeros_like(sources[:1])])
+                labels, concentrations = (
+                    np.append(labels, library.n_compounds),
+                    np.append(concentrations, np.float32(0)),
+                )
+                free = [len(labels) - 1]
+            sources[free[0]], labels[free[0]], concentrations[free[0]] = pure, k, amount
+        areas = sample.areas + (sources.sum(axis=0) - sample.sources.sum(axis=0))
+        return _without_empty(
+            Sample(areas, sources, labels, concentrations, sample.unknown), library
+        )
+
+    def words(self, library: Library) -> str:
+        """Say what is done."""
+        name = (
+            library.names[self.compound - 1]
+            if 1 <= self.compound <= library.n_compounds
+            else f"compound number {self.compound}"
+        )
+        return f"{self.amount:g} x {name}" if self.amount else f"no {name}"
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Add noise of a standard deviation (peak area) to every peak, drawn from a seed."""
+
+    word: ClassVar[str] = "noise"
+    level: float
+    seed: int
+
+    def apply(self, sample: Sample, library: Library) -> Sample:
+        """Return the edited mixture."""
+        if not 0 < self.level <= MAX_NOISE or not 0 <= self.seed < 2**31:
+            raise EditError(
+                f"noise is {self.level:g}, seed {self.seed}; expected above 0 to {MAX_NOISE:g}, and"
+                " a seed below 2^31"
+            )
+        noise = generator(self.seed, "view", 1).normal(0.0, self.level, sample.areas.shape)
+        return replace(sample, areas=sample.areas + noise.astype(np.float32))
+
+    def words(self, library: Library) -> str:
+        """Say what is done."""
+        return f"add noise of {self.level:g} (seed {self.seed})"
+
+
+Edit = Add | Cut | Move | Scale | Amount | Noise
+_KINDS = {kind.word: kind for kind in (Add, Cut, Move, Scale, Amount, Noise)}
+
+
+def _without_empty(sample: Sample, library: Library) -> Sample:
+    """Call sources with nothing in them "no compound"."""
+    if sample.labels is None:
+        return sample
+    empty = ~sample.sources.any((1, 2))
+    return replace(
+        sample,
+        labels=np.where(empty, library.n_compounds, sample.labels),
+        concentrations=np.where(empty, np.float32(0), sample.concentrations),
+    )
+
+
+def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
+    """Make all edits, one after the other.
+
+    Raises
+    ------
+    EditError
+        If one cannot be made with this library, or makes areas beyond `LARGEST`.
+    """
+    for edit in edits:
+        sample = edit.apply(sample, library)
+        if not np.abs(sample.areas).max() <= LARGEST:
+            raise EditError(
+                f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it"
+                " smaller, or undo"
+            )
+    return sample
+
+
+def is_empty(sample: Sample, plain: Sample) -> bool:
+    """Whether nothing but rounding is left of a mixture, compared with the one before its edits."""
+    return float(np.abs(sample.areas).max()) <= 1e-5 * float(np.abs(plain.areas).max())
+
+
+def to_text(edits: tuple[Edit, ...]) -> str:
+    """Return edits as a link carries them."""
+
+    def part(value: object) -> str:
+        return f"{value:.9g}" if isinstance(value, float) else str(value)
+
+    return "~".join(
+        "_".join([edit.word, *(part(getattr(edit, f.name)) for f in fields(edit))])
+        for edit in edits
+    )
+
+
+def from_text(text: str) -> tuple[Edit, ...]:
+    """Return the edits that a link carries; positions and compounds are checked when they meet a library.
+
+    Raises
+    ------
+    EditError
+        If it is not such a text, or has more than `MAX_EDITS` edits.
+    """
+    parts = text.split("~") if text else []
+    if len(parts) > MAX_EDITS:
+        raise EditError(f"{len(parts)} edits; expected at most {MAX_EDITS}: undo some")
+    return tuple(map(_parsed, parts))
+
+
+_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
+
+
+def _plain(text: str) -> str:
+    """Return a text of a link with nothing that Markdown could take for a link."""
+    return re.sub(r"[^\w.~-]", "?", text)
+
+
+def _parsed(text: str) -> Edit:
+    word, *values = text.split("_")
+    kind = _KINDS.get(word)
+    if kind is None or len(values) != len(fields(kind)):
+        raise EditError(
+            "expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not"
+            f" '{_plain(text[:30])}'"
+        )
+    made = []
+    for item, value in zip(fields(kind), values):
+        number = {
+            int: r"\d{1,10}",
+            float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?",
+            str: r"[a-z]{1,9}",
+        }[item.type]
+        if not re.fullmatch(number, value):
+            raise EditError(
+                f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected"
+                f" {_EXPECTED[item.type]}"
+            )
+        made.append(item.type(value))
+    return kind(*made)

@@ -1,0 +1,1 @@
+"""The ppm axis, multiplets, and libraries of compounds."""

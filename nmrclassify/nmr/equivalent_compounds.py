@@ -1,0 +1,118 @@
+"""Compounds that no method can tell apart on an axis: found, and counted as one answer."""
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from nmrclassify.nmr.axis import Axis
+from nmrclassify.nmr.compounds import Compounds
+
+MAX_PAIRS = 300_000
+SAME_PATTERN = 1.0  # Hz; half a usual line width
+
+
+def alike(
+    compounds: Compounds, axis: Axis, tolerance: float = 0.01, max_pairs: int = MAX_PAIRS
+) -> np.ndarray:
+    """Return groups of compounds that no method can tell apart.
+
+    Two compounds are alike if their multiplets can be paired one to one such that the centres
+    differ by at most `tolerance` (or one position, if that is more), the line patterns by at most
+    `SAME_PATTERN` (or one position), and the protons are in one proportion: a concentration is not
+    known. A group is what is connected by such pairs.
+
+    Parameters
+    ----------
+    compounds : Compounds
+    axis : Axis
+        In ppm.
+    tolerance : float
+        In ppm.
+    max_pairs : int
+        Limit on the pairs that are compared in full, of compounds with equally many multiplets.
+
+    Returns
+    -------
+    ndarray, shape (K,), int64
+        Number of each compound's group, counted from 0 in the order of their first compounds.
+
+    Raises
+    ------
+    ValueError
+        If the tolerance is so large that more than `max_pairs` pairs would have to be compared.
+    """
+    if not 0 <= tolerance <= 1:
+        raise ValueError(f"tolerance is {tolerance!r}; expected 0 to 1 ppm")
+    near = max(tolerance, axis.width) * (1 + 1e-9)
+    profiles = _profiles(compounds) / (
+        max(SAME_PATTERN, axis.hz_per_position) * (1 + 1e-9)
+    )  # (M, 64), in tolerances
+    first = compounds.first_multiplet
+    sizes = np.diff(first)
+    shares = (
+        compounds.protons
+        / np.add.reduceat(compounds.protons, first[:-1])[compounds.compound]
+        / 1e-6
+    )
+    shifts = compounds.ppm / near
+    pairs = []
+    for size in np.unique(sizes):
+        members = np.flatnonzero(sizes == size)
+        rows = first[members][:, None] + np.arange(size)  # (n, size)
+        rows = np.take_along_axis(rows, shifts[rows].argsort(axis=1, kind="stable"), axis=1)
+        # Whatever the pairing, numbers that pair within a tolerance also do so in rising order: a
+        # necessary condition.
+        sorted_ = np.concatenate(
+            [np.sort(x[rows], axis=1) for x in (shifts, shares, profiles[:, -1], profiles[:, 48])],
+            axis=1,
+        )
+        tree = cKDTree(sorted_)
+        if tree.count_neighbors(tree, 1.0, p=np.inf) > 2 * max_pairs:
+            raise ValueError(
+                f"more than {max_pairs:,} pairs of compounds are within {near:g} ppm; lower the"
+                " tolerance"
+            )
+        found = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
+        same = np.zeros(len(found), dtype=bool)
+        for k, (one, two) in enumerate(found):
+            a, b = rows[one], rows[two]
+            # In their order in ppm, nearly always; otherwise another pairing may do.
+            same[k] = all(
+                (np.abs(values[a] - values[b]) <= 1).all() for values in (shifts, shares, profiles)
+            )
+            if same[k]:
+                continue
+            distance = np.maximum(
+                np.abs(shifts[a][:, None] - shifts[b]), np.abs(shares[a][:, None] - shares[b])
+            )
+            apart = distance > 1  # (size, size)
+            i, j = np.nonzero(~apart)
+            apart[i, j] = np.abs(profiles[a[i]] - profiles[b[j]]).max(axis=-1) > 1
+            same[k] = not apart[linear_sum_assignment(apart)].any()
+        pairs.append(members[found[same]])
+    pair = np.concatenate(pairs)
+    graph = coo_array((np.ones(len(pair)), pair.T), shape=(compounds.n_compounds,) * 2)
+    labels = connected_components(graph, directed=False)[1]
+    _, lowest, group = np.unique(labels, return_index=True, return_inverse=True)
+    return lowest.argsort().argsort()[group].astype(np.int64)
+
+
+def _profiles(compounds: Compounds) -> np.ndarray:
+    """Return where 64 equal parts of each multiplet's area lie, in Hz, shape (M, 64).
+
+    Two patterns are near each other if each part is: a doublet of .5 Hz and a singlet are, whatever
+    their numbers of lines.
+    """
+    places = np.empty((compounds.n_multiplets, 64))
+    part = (np.arange(64) + 0.5) / 64
+    known: dict[int, np.ndarray] = {}
+    for k, lines in enumerate(compounds.lines):
+        profile = known.get(id(lines))
+        if profile is None:
+            profile = known[id(lines)] = lines.offsets[
+                np.searchsorted(np.cumsum(lines.areas)[:-1], part)
+            ]
+        places[k] = profile
+    return places

@@ -1,0 +1,151 @@
+"""Compound libraries: K pure compounds, each a map of multiplets along one axis."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from nmrclassify.config import bounded, check
+from nmrclassify.nmr.axis import PPM_AXIS, Axis
+from nmrclassify.nmr.multiplets import all_patterns, pattern
+
+_NAME = re.compile(r"(?!_)[\w \-+,.'()/]{1,80}(?<!_)")
+
+
+@dataclass(frozen=True)
+class Library:
+    """K named compounds as one dense array.
+
+    Attributes
+    ----------
+    names : tuple of str, length K
+    areas : ndarray, shape (K, P, L), float32
+        Peak areas of each compound at concentration 1 (proton counts, in the metabolite library).
+    axis : Axis
+    """
+
+    names: tuple[str, ...]
+    areas: np.ndarray
+    axis: Axis
+
+    def __post_init__(self):
+        if (
+            self.areas.ndim != 3
+            or self.areas.shape[0] != len(self.names)
+            or self.areas.shape[2] != self.axis.n_positions
+        ):
+            raise ValueError(
+                f"library areas have shape {self.areas.shape}; expected ({len(self.names)}"
+                f" compounds, peaks, {self.axis.n_positions} positions)"
+            )
+        if not np.isfinite(self.areas).all() or (self.areas < 0).any():
+            raise ValueError(
+                "library areas hold a negative or undefined number; expected areas of 0 or more"
+            )
+        empty = [name for name, areas in zip(self.names, self.areas) if not areas.any()]
+        if empty:
+            raise ValueError(
+                f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out"
+            )
+        for name in self.names:
+            # Names are shown inside Markdown and HTML on every page; what either could take for
+            # markup is not let in.
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters,"
+                    " digits, spaces and -+,.'()/"
+                )
+        if len(set(self.names)) != len(self.names):
+            raise ValueError("two compounds share a name; give each its own")
+
+    @property
+    def n_compounds(self) -> int:
+        """K, the number of compounds (classes)."""
+        return self.areas.shape[0]
+
+    @property
+    def n_peaks(self) -> int:
+        """P, the number of peaks of a multiplet."""
+        return self.areas.shape[1]
+
+    @property
+    def occupancy(self) -> np.ndarray:
+        """Share of the positions that each compound fills, shape (K,)."""
+        return self.areas.any(axis=1).mean(axis=1)
+
+
+@dataclass(frozen=True)
+class LibraryConfig:
+    """Sizes of a random library, as in the design document."""
+
+    n_compounds: int = bounded(10, 1, 64, "compounds, the classes K")
+    n_positions: int = bounded(21, 4, 512, "positions on the axis, L")
+    n_peaks: int = bounded(6, 2, 6, "peaks of a multiplet, P")
+    n_sets: int = bounded(2, 1, 8, "sets of multiplets that are added to form a compound")
+    occupancy: float = bounded(
+        0.1, 0.01, 1.0, "probability that one set has a multiplet at a position"
+    )
+
+    def __post_init__(self):
+        check(self)
+
+
+def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
+    """Draw a library: each compound is the sum of `n_sets` sets of randomly placed multiplets of unit area.
+
+    A compound without any multiplet, or equal to an earlier one, is drawn again: nothing could be
+    right about it.
+
+    Raises
+    ------
+    ValueError
+        If distinct compounds cannot be found at these sizes.
+    """
+    patterns = all_patterns(config.n_peaks)  # (kinds, P)
+    compounds: dict[bytes, np.ndarray] = {}
+    for _ in range(1000 * config.n_compounds):
+        present = rng.random((config.n_sets, config.n_positions)) < config.occupancy
+        kinds = rng.integers(len(patterns), size=present.shape)
+        areas = (patterns[kinds] * present[..., None]).sum(axis=0).T.astype(np.float32)  # (P, L)
+        if areas.any():
+            compounds.setdefault(areas.tobytes(), areas)
+        if len(compounds) == config.n_compounds:
+            break
+    else:
+        raise ValueError(
+            f"found only {len(compounds)} distinct compounds of the {config.n_compounds} asked for;"
+            " raise occupancy or n_positions, or ask for fewer compounds"
+        )
+    names = tuple(f"compound {k}" for k in range(config.n_compounds))
+    return Library(
+        names,
+        np.ascontiguousarray(np.stack(list(compounds.values()))),
+        Axis(config.n_positions, 0.0, float(config.n_positions)),
+    )
+
+
+def library_from_multiplets(table: pd.DataFrame, axis: Axis, n_peaks: int = 6) -> Library:
+    """Bin a table of multiplets (columns compound, ppm, multiplicity, protons) on `axis`; areas are proton counts."""
+    names = tuple(dict.fromkeys(table["compound"]))
+    areas = np.zeros((len(names), n_peaks, axis.n_positions), dtype=np.float32)
+    for row in table.itertuples():
+        areas[names.index(row.compound), :, axis.position(row.ppm)] += row.protons * pattern(
+            row.multiplicity, n_peaks
+        )
+    return Library(names, areas, axis)
+
+
+@lru_cache(maxsize=1)
+def metabolite_table() -> pd.DataFrame:
+    """Return the packaged table of common metabolites, one multiplet a row, each with its reference."""
+    with resources.files("nmrclassify").joinpath("data/metabolites.csv").open() as file:
+        return pd.read_csv(file)
+
+
+@lru_cache(maxsize=1)
+def metabolite_library() -> Library:
+    """Return the packaged metabolites on 21 positions of 0.5 ppm from 0 to 10.5."""
+    return library_from_multiplets(metabolite_table(), PPM_AXIS)

@@ -1,0 +1,340 @@
+"""Checkpoints: one `.safetensors` file with the weights, the library, the split, and how they came about.
+
+Nothing that can run code is read: names, shapes and types are compared with what the stated sizes
+require before a value is used.
+"""
+
+import json
+import os
+import re
+import tempfile
+from dataclasses import asdict, dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load as load_arrays
+from safetensors.torch import save as save_tensors
+
+from nmrclassify import __version__
+from nmrclassify.evaluation.metrics import METRICS, evaluate
+from nmrclassify.mixtures.grid import MAX_COMPOSITIONS, MAX_TEST, Dataset, MixtureConfig
+from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
+from nmrclassify.nmr.axis import Axis
+from nmrclassify.nmr.library import Library
+from nmrclassify.training.trainer import MODELS, TrainConfig, Trainer
+
+SUFFIX = ".safetensors"
+MAX_BYTES = 8 * 1024 * 1024
+MAX_HEADER_BYTES = 256 * 1024
+FORMAT = "nmrclassify-2"
+PARTS = {"train": (1, MAX_COMPOSITIONS), "validation": (0, MAX_TEST), "test": (1, MAX_TEST)}
+
+
+class CheckpointError(ValueError):
+    """A file that is not a usable checkpoint; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model with the data set that it was trained for.
+
+    Attributes
+    ----------
+    model : Network
+    dataset : Dataset
+        Library and split: the same test compositions stay unseen.
+    training : TrainConfig
+    seed : int
+        Of the initial weights.
+    step : int
+    metrics : dict
+        `Evaluation.summary()` on the unseen compositions when it was written.
+    version : str
+        Of the package that wrote it.
+    """
+
+    model: Network
+    dataset: Dataset
+    training: TrainConfig
+    seed: int
+    step: int
+    metrics: dict
+    version: str = __version__
+
+    @classmethod
+    def from_trainer(cls, trainer: Trainer, metrics: dict) -> "Checkpoint":
+        """Take the present state of a training."""
+        return cls(
+            trainer.model, trainer.dataset, trainer.config, trainer.seed, trainer.step, metrics
+        )
+
+    def trained_on(self, labels: np.ndarray) -> np.ndarray:
+        """Return whether training used, or by augmentation may have used, each composition of `labels`, shape (B, C)."""
+        own, config = self.dataset, self.dataset.config
+        width, none = config.n_sources, own.library.n_compounds
+        rows = np.sort(labels, axis=1)
+        sizes = (rows < none).sum(axis=1)
+        # To the width of the split; what does not fit into it, or has another number of compounds,
+        # is none of its compositions.
+        padded = np.pad(rows, ((0, 0), (0, width)), constant_values=none)[:, :width]
+        of_split = (1 <= sizes) & (sizes <= width) if config.number_varies else sizes == width
+        kept = of_split & own.kept(padded)
+        used = own.keys(own.train)
+        if self.training.repeats:
+            used = np.concatenate([used, *(own.keys(changed) for changed in own.repeated())])
+        seen = of_split & np.isin(own.keys(padded), used)
+        if self.training.remix:
+            any_number = self.model.kind == "queries"
+            drawn = (
+                (sizes <= width + 1) & (config.number_varies | (sizes != width))
+                if any_number
+                else of_split
+            )
+            twice = ((np.diff(rows, axis=1) == 0) & (rows[:, 1:] < none)).any(axis=1)
+            seen |= drawn & (config.repetition | ~twice)
+        return seen & ~kept & (self.step > 0)
+
+
+def to_bytes(checkpoint: Checkpoint) -> bytes:
+    """Serialise a checkpoint."""
+    dataset = checkpoint.dataset
+    header = {
+        "format": FORMAT,
+        "version": checkpoint.version,
+        "model": checkpoint.model.kind,
+        "model_config": asdict(checkpoint.model.config),
+        "training": asdict(checkpoint.training),
+        "seed": checkpoint.seed,
+        "step": checkpoint.step,
+        "metrics": checkpoint.metrics,
+        "dataset": {
+            "preset": dataset.preset,
+            "seed": dataset.seed,
+            "mixture": asdict(dataset.config),
+        },
+        "names": dataset.library.names,
+        "axis": asdict(dataset.library.axis),
+    }
+    tensors = {
+        f"model.{name}": value.contiguous() for name, value in checkpoint.model.state_dict().items()
+    }
+    arrays = {"library.areas": dataset.library.areas} | {
+        f"split.{part}": getattr(dataset, part) for part in PARTS
+    }
+    for name, array in arrays.items():
+        tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
+    # One entry, because safetensors writes several in an order that changes from call to call.
+    return save_tensors(tensors, metadata={"nmrclassify": json.dumps(header)})
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it into place, so that a crash never leaves half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint atomically.
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in `.safetensors`.
+    """
+    if path.suffix != SUFFIX:
+        raise ValueError(
+            f"checkpoint is to be written to {path.name!r}; expected a name ending in {SUFFIX}"
+        )
+    write_atomically(path, to_bytes(checkpoint))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint from a file.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is missing, too large, of another format, or does not fit its own stated sizes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give the path of a {SUFFIX} file")
+    if path.suffix != SUFFIX:
+        raise CheckpointError(
+            f"{path.name!r} is not a {SUFFIX} file; other formats can run code and are not read"
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise CheckpointError(
+            f"{path.name} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}"
+        )
+    return from_bytes(path.read_bytes(), path.name)
+
+
+def _read_header(content: bytes, name: str) -> tuple[dict, dict]:
+    """Return the metadata and the tensor descriptions of a safetensors file, without reading a tensor."""
+    size = int.from_bytes(content[:8], "little")
+    if len(content) < 8 or size > min(MAX_HEADER_BYTES, len(content) - 8):
+        raise CheckpointError(
+            f"{name} is not a {SUFFIX} file, or was cut off; download or train it again"
+        )
+    try:
+        tensors = json.loads(content[8 : 8 + size])
+        header = dict(json.loads(tensors.pop("__metadata__")["nmrclassify"]))
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
+        raise CheckpointError(
+            f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one"
+        ) from None
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{name} has format {header.get('format')!r}; expected {FORMAT!r}, as nmrclassify"
+            " writes it"
+        )
+    return header, tensors
+
+
+def _checked_metrics(metrics: dict, name: str) -> dict:
+    """Return the metrics if they are none at all, or complete and finite."""
+    known = {key: (2,) if key.endswith("ci95") else () for key in METRICS}
+    if metrics and (
+        set(metrics) != set(known)
+        or any(np.shape(metrics[key]) != shape for key, shape in known.items())
+    ):
+        raise CheckpointError(
+            f"{name}: metrics are {sorted(metrics)[:9]}; expected none or {', '.join(METRICS)}"
+        )
+    numbers = [
+        number
+        for value in metrics.values()
+        for number in (value if isinstance(value, list) else [value])
+    ]
+    if not all(
+        isinstance(number, (int, float)) and abs(number) < 1e9
+        for number in numbers
+        if number is not None
+    ):
+        raise CheckpointError(f"{name}: a metric is not a finite number; train the model again")
+    return metrics
+
+
+def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
+    """Read a checkpoint from bytes, believing nothing in it; raises as `load` does."""
+    if len(content) > MAX_BYTES:
+        raise CheckpointError(f"{name} has {len(content):,} bytes; expected at most {MAX_BYTES:,}")
+    header, described = _read_header(content, name)
+    try:
+        kind = header["model"]
+        if kind not in MODELS:
+            raise CheckpointError(f"{name} holds a model {kind!r}; expected {' or '.join(MODELS)}")
+        config = NetworkConfig(**header["model_config"])
+        with torch.device("meta"):  # shapes only: draws no random number and fills no memory
+            model = MODELS[kind](config)
+        mixture, training, axis = (
+            MixtureConfig(**header["dataset"]["mixture"]),
+            TrainConfig(**header["training"]),
+            Axis(**header["axis"]),
+        )
+        expected = {f"model.{n}": ("F32", list(v.shape)) for n, v in model.state_dict().items()}
+        if config.nothing != (kind == "slots" and mixture.number_varies):
+            raise CheckpointError(
+                f"{name}: the network's classes do not fit its mixtures; train the model again"
+            )
+        expected["library.areas"] = (
+            "F32",
+            [config.n_compounds, config.n_peaks, config.n_positions],
+        )
+        found = {key: (value["dtype"], value["shape"]) for key, value in described.items()}
+        for part, (least, most) in PARTS.items():
+            dtype, shape = found.get(f"split.{part}", (None, []))
+            if (
+                dtype != "I64"
+                or len(shape) != 2
+                or shape[1] != mixture.n_sources
+                or not least <= shape[0] <= most
+            ):
+                raise CheckpointError(
+                    f"{name}: split.{part} is {dtype} {shape}; expected I64 [{least}..{most},"
+                    f" {mixture.n_sources}]"
+                )
+            expected[f"split.{part}"] = (dtype, shape)
+        for key in sorted(expected.keys() | found.keys()):
+            if expected.get(key) != found.get(key):
+                raise CheckpointError(
+                    f"{name}: tensor {key!r} is {found.get(key)}; expected {expected.get(key)}"
+                )
+        arrays = load_arrays(content)
+        for key, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise CheckpointError(
+                    f"{name}: tensor {key!r} holds an undefined number; train the model again"
+                )
+        for part in PARTS:
+            rows, highest = (
+                arrays[f"split.{part}"],
+                config.n_compounds - (not mixture.number_varies),
+            )
+            if rows.size and (rows.min() < 0 or rows.max() > highest):
+                raise CheckpointError(f"{name}: split.{part} names a compound outside 0..{highest}")
+        seeds = (header["seed"], header["dataset"]["seed"], header["step"])
+        if not all(isinstance(value, int) and 0 <= value < 2**63 for value in seeds):
+            raise CheckpointError(
+                f"{name}: seeds and step are {seeds}; expected whole numbers of 0 or more"
+            )
+        names = tuple(map(str, header["names"]))
+        library = Library(names, arrays["library.areas"], axis)
+        preset = str(header["dataset"]["preset"])
+        preset = preset if re.fullmatch("[a-z]{1,20}", preset) else "own"
+        dataset = Dataset(
+            library, mixture, *(arrays[f"split.{part}"] for part in PARTS), seeds[1], preset
+        )
+        metrics = _checked_metrics(header["metrics"], name)
+        weights = {
+            n.removeprefix("model."): torch.from_numpy(v)
+            for n, v in arrays.items()
+            if n.startswith("model.")
+        }
+        model.load_state_dict(weights, assign=True)
+        for key in ("temperature", "reference"):
+            value = float(getattr(model, key, 1.0))
+            if not 1e-6 < value < 1e6:
+                raise CheckpointError(
+                    f"{name}: {key} is {value:g}; expected a number above 0; train the model again"
+                )
+        result = evaluate(model, dataset.test_mixtures()[:8])
+        if not np.isfinite(result.confidence).all():
+            raise CheckpointError(
+                f"{name}: the model's answers are not finite numbers; train the model again"
+            )
+    except CheckpointError:
+        raise
+    except (
+        Exception
+    ) as error:  # whatever a forged header makes the constructors raise is one plain sentence
+        raise CheckpointError(f"{name} does not describe a usable model: {error}") from error
+    model.requires_grad_(False).eval()
+    return Checkpoint(
+        model, dataset, training, seeds[0], seeds[2], metrics, str(header["version"])[:20]
+    )
+
+
+def shipped() -> Checkpoint:
+    """Return the trained model that comes with the package.
+
+    Made by `python -m nmrclassify train --preset metabolites --model queries --recipe thorough
+    --seed 7`; `bench shipped` measures it.
+    """
+    with resources.as_file(
+        resources.files("nmrclassify").joinpath("data/metabolites.safetensors")
+    ) as path:
+        return load(path)

@@ -1,0 +1,190 @@
+"""Time travel: the weights of a network at steps of its training, thinned as they grow, so that memory stays bounded."""
+
+import copy
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from nmrclassify.evaluation.metrics import presence_of
+from nmrclassify.networks.conv_tasnet import Network
+
+MAX_BYTES = 24 * 1024 * 1024
+MAX_FRAMES = 60
+FILE = "timeline.safetensors"
+
+
+class Timeline:
+    """Weights at up to `max_frames` steps of a training, close together early, when most is learnt, and wider later.
+
+    A frame holds what training changes, exactly, in one vector. What stays as it was, as a library,
+    is kept once.
+
+    Parameters
+    ----------
+    model : Network
+        Gives the shapes, and what training does not change; copied.
+    max_frames, max_bytes : int
+        Whichever is less; but three frames are kept of a network of any size.
+    """
+
+    def __init__(self, model: Network, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES):
+        self._template = copy.deepcopy(model).requires_grad_(False).eval()
+        size = len(_changing(model))
+        self._max_frames = max(3, min(max_frames, max_bytes // (4 * size)))
+        self.origin = object()  # the same for all snapshots of one timeline
+        self._frames: tuple[
+            tuple[int, Tensor], ...
+        ] = ()  # replaced as a whole, so that pages can read while training writes
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps of the frames, increasing."""
+        return tuple(step for step, _ in self._frames)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all frames."""
+        return sum(frame.nbytes for _, frame in self._frames)
+
+    def snapshot(self) -> "Timeline":
+        """Return the timeline as it is now, whatever is added or dropped later."""
+        return copy.copy(self)
+
+    def due(self, step: int) -> bool:
+        """Whether a frame at `step` is worth keeping: it lies far enough, on the root scale, behind the last one."""
+        if len(self._frames) < self._max_frames // 2:
+            return True
+        before = self._frames[-1][0] if self._frames else -1
+        return _place(step) - _place(before) >= _place(step) / self._max_frames
+
+    def add(self, step: int, model: Network) -> None:
+        """Keep the weights at `step`, in place of a frame of the same step; drop a frame where they stand closest, if too many."""
+        frames = [frame for frame in self._frames if frame[0] < step]
+        frames.append((step, _changing(model)))
+        while len(frames) > self._max_frames:
+            places = [_place(s) for s, _ in frames]
+            crowded = min(range(1, len(frames) - 1), key=lambda i: places[i + 1] - places[i - 1])
+            del frames[crowded]
+        self._frames = tuple(frames)
+
+    def nearest(self, step: int) -> int:
+        """Return the step of the frame nearest to `step`.
+
+        Raises
+        ------
+        ValueError
+            If there is no frame yet.
+        """
+        if not self._frames:
+            raise ValueError("this timeline is empty; train at least one step")
+        return min(self.steps, key=lambda kept: abs(kept - step))
+
+    def network(self, step: int) -> Network:
+        """Return the network as it was at the frame nearest to `step`, a copy of its own."""
+        model = copy.deepcopy(self._template)
+        _put(model, dict(self._frames)[self.nearest(step)])
+        return model
+
+    @torch.inference_mode()
+    def presences(self, areas: np.ndarray, slot: int | None = None) -> np.ndarray:
+        """Return what the network says of one mixture (P, L) at each frame, shape (frames, K) or (frames, K + 1).
+
+        As `presence_of`; of slots, where `slot` names one, the softmax of that output.
+        """
+        model, mixture = (
+            copy.deepcopy(self._template),
+            torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None],
+        )
+        rows = []
+        for _, frame in self._frames:
+            _put(model, frame)
+            output, _ = model(mixture)
+            rows.append(
+                presence_of(output, model.config.n_compounds)[0]
+                if slot is None
+                else output[0, slot].softmax(-1)
+            )
+        return torch.stack(rows).numpy()
+
+    def to_bytes(self) -> bytes:
+        """Serialise the frames."""
+        frames = (
+            torch.stack([frame for _, frame in self._frames]) if self._frames else torch.empty(0, 0)
+        )
+        return save_tensors({"frames": frames}, metadata={"steps": json.dumps(self.steps)})
+
+
+def load(path: Path, model: Network) -> Timeline:
+    """Read the frames of a run; `model` is the run's network.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they do not fit the network.
+    """
+    timeline = Timeline(model)
+    try:
+        with safe_open(path, "pt") as file:
+            steps, frames = json.loads(file.metadata()["steps"]), file.get_tensor("frames")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"this run keeps no steps to travel back to ({error}); train again"
+        ) from error
+    size = len(_changing(model))
+    rising = (
+        isinstance(steps, list)
+        and all(type(step) is int for step in steps)
+        and all(a < b for a, b in zip([-1, *steps], steps))
+    )
+    if not rising or not 1 <= len(steps) <= MAX_FRAMES:
+        raise ValueError(
+            f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole"
+            " numbers: train again"
+        )
+    if (
+        frames.dtype != torch.float32
+        or tuple(frames.shape) != (len(steps), size)
+        or not frames.isfinite().all()
+    ):
+        raise ValueError(
+            f"the weights of this run's steps have shape {tuple(frames.shape)}; expected"
+            f" ({len(steps)}, {size}) numbers: train again"
+        )
+    timeline._frames = tuple(zip(steps, frames))
+    return timeline
+
+
+def first_decided(steps: tuple[int, ...], chances: np.ndarray) -> int | None:
+    """Return the first step from which on a probability, shape (frames,), stays above one half; None if it never does."""
+    below = np.flatnonzero(chances <= 0.5)
+    first = below[-1] + 1 if len(below) else 0
+    return steps[first] if first < len(steps) else None
+
+
+def _place(step: int) -> float:
+    return math.sqrt(step + 1)
+
+
+def _kept(model: Network) -> list[Tensor]:
+    # Of the buffers only the temperature changes, at the end of a training.
+    return [*model.parameters(), model.temperature]
+
+
+def _changing(model: Network) -> Tensor:
+    return torch.cat([value.detach().flatten() for value in _kept(model)]).clone()
+
+
+@torch.no_grad()
+def _put(model: Network, frame: Tensor) -> None:
+    parts = frame.split([value.numel() for value in _kept(model)])
+    for value, part in zip(_kept(model), parts):
+        value.copy_(part.view_as(value))

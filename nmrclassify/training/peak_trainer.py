@@ -1,0 +1,357 @@
+"""Training at full scale: synthetic libraries and mixtures without end, one process or several, resumable.
+
+Case i of a training depends on (seed, i) alone, so any number of processes sees the same batches:
+rank r of n takes the cases i with i % n == r of each batch, and the gradients are averaged.
+Mixtures and their evidence are prepared by workers ahead of the steps that use them.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields
+from functools import lru_cache
+from math import cos, pi
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset
+
+from nmrclassify.config import bounded, check
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.networks.amount_hypotheses import SPREADS, Evidence, Templates, gather
+from nmrclassify.networks.peak_losses import Truth, objective, truth_of
+from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.training.checkpoints import write_atomically
+
+LIBRARY_SEED = (
+    1_000  # of the training's libraries; seeds below 1,000 are for development and reports
+)
+
+
+@dataclass(frozen=True)
+class ScaleTrainConfig:
+    """How the network at full scale is trained."""
+
+    steps: int = bounded(4000, 1, 10_000_000, "optimiser steps")
+    batch: int = bounded(4, 1, 4096, "mixtures a step, over all processes")
+    learning_rate: float = bounded(
+        2e-3, 1e-6, 1.0, "learning rate at its highest; warmed up, then a half cosine"
+    )
+    weight_decay: float = bounded(1e-4, 0.0, 1.0, "AdamW weight decay")
+    libraries: int = bounded(24, 1, 10_000, "synthetic libraries that the mixtures are drawn from")
+    compounds: int = bounded(877, 2, 20_000, "compounds of each library")
+    n_low: int = bounded(15, 1, 2000, "fewest compounds in a mixture")
+    n_high: int = bounded(115, 1, 2000, "most compounds in a mixture")
+    seed: int = bounded(7, 0, 2**31, "of weights, libraries and mixtures")
+
+    def __post_init__(self):
+        check(self)
+        if not self.n_low <= self.n_high <= self.compounds:
+            raise ValueError(
+                f"mixtures of {self.n_low} to {self.n_high} of {self.compounds} compounds; expected"
+                " low, high, and no more than all"
+            )
+
+
+@dataclass
+class Case:
+    """One mixture ready for the network."""
+
+    evidence: Evidence
+    truth: Truth
+
+    def to(self, device: torch.device) -> "Case":
+        """Return the case on a device."""
+        return Case(_moved(self.evidence, device), _moved(self.truth, device))
+
+
+def _moved(record: Any, device: torch.device) -> Any:
+    values = {f.name: getattr(record, f.name) for f in fields(record)}
+    return type(record)(
+        **{n: v.to(device) if isinstance(v, (Tensor, Templates)) else v for n, v in values.items()}
+    )
+
+
+@lru_cache(maxsize=64)
+def library(compounds: int, number: int) -> Compounds:
+    """Return synthetic library `number` of the trainings; they run from fragments to metabolites."""
+    rng = np.random.default_rng([LIBRARY_SEED, number])
+    return synthetic_compounds(
+        SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2), rng
+    )
+
+
+@lru_cache(maxsize=64)
+def templates(compounds: int, number: int) -> Templates:
+    """Return that library made ready for the full axis."""
+    return Templates.of(library(compounds, number), FULL_AXIS)
+
+
+def case(config: ScaleTrainConfig, index: int) -> tuple[int, Case]:
+    """Draw case `index` of a training: its library's number, and the mixture with its truth."""
+    rng = np.random.default_rng([config.seed, index])
+    number = int(rng.integers(config.libraries))
+    count = int(rng.integers(config.n_low, config.n_high + 1))
+
+    def between(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    recipe = ScaleConfig(
+        n_low=count, n_high=count, jitter=between(0.002, 0.04), noise=between(1e-4, 1e-3), gain=rng.uniform(0, 0.05),
+        common=rng.uniform(0, 1), line_error=rng.uniform(0.02, 0.2), decades=rng.uniform(1, 2.5),
+        n_foreign=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
+    )  # fmt: skip
+    foreign = library(config.compounds, (number + 1) % max(2, config.libraries))
+    mixture = draw(library(config.compounds, number), recipe, rng, FULL_AXIS, foreign)
+    # Now and then the spread is given, or wrong: later rounds see for themselves.
+    given = rng.random()
+    spread = (
+        None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
+    )
+    evidence = gather(templates(config.compounds, number), mixture.peaks, spread)
+    return number, Case(evidence, truth_of(mixture, evidence))
+
+
+class _Cases(Dataset):
+    """The cases of one process, as plain tensors: what workers can send."""
+
+    def __init__(self, config: ScaleTrainConfig, start: int, rank: int, world: int):
+        self.config = config
+        self.indices = [
+            i
+            for i in range(start * config.batch, config.steps * config.batch)
+            if (i % config.batch) % world == rank
+        ]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, k: int) -> tuple[int, dict, dict]:
+        torch.set_num_threads(1)
+        number, made = case(self.config, self.indices[k])
+        evidence = {
+            f.name: getattr(made.evidence, f.name)
+            for f in fields(Evidence)
+            if f.name != "templates"
+        }
+        return number, evidence, vars(made.truth)
+
+
+def _alone(batch: list) -> Any:
+    return batch[0]
+
+
+def cases(
+    config: ScaleTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1
+) -> Iterator[Case]:
+    """Yield this process' cases from step `start` on, prepared by `workers` other processes (0: in this one)."""
+    # Many small tensors a case: by file name, not by descriptor, of which a process has few.
+    loader = DataLoader(
+        _Cases(config, start, rank, world), batch_size=1, collate_fn=_alone, num_workers=workers,
+        prefetch_factor=8 if workers else None, multiprocessing_context="spawn" if workers else None,
+    )  # fmt: skip
+    for number, evidence, truth in loader:
+        yield Case(
+            Evidence(templates=templates(config.compounds, number), **evidence), Truth(**truth)
+        )
+
+
+class _Loss(nn.Module):
+    """The mean loss of several cases in one call, as DistributedDataParallel needs it."""
+
+    def __init__(self, network: ScaleNetwork):
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: list[Case]) -> tuple[Tensor, dict[str, float]]:
+        total, parts = 0.0, {}
+        for item in batch:
+            loss, shares = objective(self.network(item.evidence), item.evidence, item.truth)
+            total = total + loss / len(batch)
+            for name, value in shares.items():
+                parts[name] = parts.get(name, 0.0) + value / len(batch)
+        return total, parts
+
+
+class ScaleTrainer:
+    """Train the network; `run` goes on from `step`.
+
+    Under `torchrun` it joins the other processes (NCCL with a GPU each, gloo otherwise); the device
+    is chosen automatically.
+
+    Parameters
+    ----------
+    config : ScaleTrainConfig
+    network : ScaleNetworkConfig, optional
+    workers : int
+        Processes that prepare mixtures for this one; 0 prepares them between the steps.
+
+    Raises
+    ------
+    ValueError
+        If the batch is not a multiple of the number of processes.
+    """
+
+    def __init__(
+        self, config: ScaleTrainConfig, network: ScaleNetworkConfig | None = None, workers: int = 1
+    ):
+        self.config, self.workers = config, workers
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        if config.batch % self.world:
+            raise ValueError(
+                f"batch is {config.batch}; expected a multiple of the {self.world} processes"
+            )
+        self.device = torch.device("cpu")
+        if torch.cuda.is_available():
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(self.device)
+        if self.world > 1 and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
+        torch.manual_seed(config.seed)
+        self.network = ScaleNetwork(network).to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._loss = _Loss(self.network)
+        if self.world > 1:
+            # The temperature is set after training, and is alike in all processes.
+            self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)
+        self.step = 0
+        self.seconds = 0.0
+        self.waited = 0.0  # of them for mixtures
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.config.steps
+
+    def _rate(self) -> float:
+        warm = min(1.0, (self.step + 1) / 50)
+        return (
+            self.config.learning_rate
+            * warm
+            * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
+        )
+
+    def train_step(self, batch: list[Case]) -> dict[str, float]:
+        """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.optimiser.zero_grad()
+        loss, parts = self._loss(
+            [item.to(self.device) if self.device.type != "cpu" else item for item in batch]
+        )
+        loss.backward()
+        # One mixture that the network has no idea of must not undo what it learned from the others.
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        if not norm.isfinite():
+            raise ValueError(
+                f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from"
+                " the state kept last"
+            )
+        self.optimiser.step()
+        self.step += 1
+        return {"loss": loss.item()} | parts
+
+    def run(
+        self,
+        report: Callable[[int, dict[str, float]], None] | None = None,
+        halt: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Train until the last step, or until `halt` says so; `report` gets each step and its loss."""
+        share = self.config.batch // self.world
+        stream = cases(self.config, self.step, self.rank, self.world, self.workers)
+        started = time.perf_counter()
+        while not self.finished and not halt():
+            batch = [next(stream) for _ in range(share)]
+            self.waited += time.perf_counter() - started
+            parts = self.train_step(batch)
+            now = time.perf_counter()
+            self.seconds, started = self.seconds + now - started, now
+            if report is not None:
+                report(self.step, parts)
+
+    def save(self, path: Path) -> None:
+        """Write all that `resume` needs, atomically; only the first of several processes writes."""
+        if self.rank:
+            return
+        header = {"config": asdict(self.config), "network": asdict(self.network.config)}
+        header |= {"step": self.step, "seconds": self.seconds, "waited": self.waited}
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
+        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
+        write_atomically(path, save_tensors(tensors, metadata={"state": json.dumps(header)}))
+
+    @classmethod
+    def resume(cls, path: Path, workers: int = 1) -> "ScaleTrainer":
+        """Go on from a file that `save` wrote, to the same numbers as a training that was never interrupted.
+
+        Raises
+        ------
+        ValueError
+            If there is no such file, or it is damaged.
+        """
+        if not path.is_file():
+            raise ValueError(f"no interrupted training at {path}; start one without --resume")
+        try:
+            with safe_open(path, "pt") as file:
+                header = json.loads(file.metadata()["state"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            trainer = cls(
+                ScaleTrainConfig(**header["config"]),
+                ScaleNetworkConfig(**header["network"]),
+                workers,
+            )
+            trainer.network.load_state_dict(
+                {
+                    n.removeprefix("network."): v
+                    for n, v in tensors.items()
+                    if n.startswith("network.")
+                }
+            )
+            moments: dict[int, dict[str, Tensor]] = {}
+            for name, value in tensors.items():
+                if name.startswith("optimiser."):
+                    _, index, moment = name.split(".")
+                    moments.setdefault(int(index), {})[moment] = value
+            # The optimiser itself would find out at the next step only.
+            for index, parameter in enumerate(trainer.network.parameters()):
+                shapes = {name: value.shape for name, value in moments.get(index, {}).items()}
+                if moments and shapes != {
+                    "step": torch.Size(),
+                    "exp_avg": parameter.shape,
+                    "exp_avg_sq": parameter.shape,
+                }:
+                    raise ValueError(f"moments of weight {index} do not fit")
+            groups = trainer.optimiser.state_dict()["param_groups"]
+            trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            trainer.step, trainer.seconds, trainer.waited = (
+                header["step"],
+                header["seconds"],
+                header["waited"],
+            )
+        except (
+            SafetensorError,
+            KeyError,
+            TypeError,
+            RuntimeError,
+            AttributeError,
+            ValueError,
+        ) as error:
+            raise ValueError(
+                f"the state at {path} is damaged ({error}); start again without --resume"
+            ) from error
+        return trainer

@@ -1,0 +1,108 @@
+"""The other side of the page *Compare*: another model, another step, or another way to make the same mixture."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from nmrclassify.config import bounds
+from nmrclassify.mixtures.grid import MixtureConfig
+from nmrclassify.ui import model_picker, page, url_state
+from nmrclassify.ui.panels import View
+from nmrclassify.ui.session import own_runs
+
+MOST_RUNS = 8
+
+
+def choose(view: View) -> View:
+    """Draw the controls of B, and return B's view of the same mixture."""
+    wanted = url_state.get("other")
+    problems: list[str] = []
+    recent = [run.id for run in own_runs() if run.preset == view.dataset.preset][:MOST_RUNS]
+    found = model_picker.candidates(
+        view.dataset, [wanted, url_state.get("model"), *recent], problems
+    )
+    for problem in problems:
+        st.warning(problem, icon=":material/link_off:")
+    # By default what teaches most: the same training at its start, or no training at all.
+    default = (
+        view.chosen.key
+        if view.chosen.can_travel
+        else "untrained"
+        if view.chosen.key != "untrained"
+        else next(iter(found))
+    )
+    default = default if default in found else next(iter(found))
+    if wanted and wanted not in found:
+        st.warning(
+            f"The model {wanted[:40]!r} of side B is not there for these data;"
+            f" {found[default].title.lower()} is used.",
+            icon=":material/link_off:",
+        )
+    one, two, three, four = st.columns(4)
+    with one:
+        key = url_state.widget(
+            st.selectbox,
+            "B: model",
+            "other",
+            default,
+            options=list(found),
+            format_func=lambda key: found[key].title,
+        )
+    chosen = found[key]
+    with two:
+        if chosen.can_travel:
+            steps = list(chosen.timeline.steps)
+            usual = steps[0] if key == view.chosen.key else steps[-1]
+            if url_state.get("otherat") not in (None, *steps):
+                url_state.correct("otherat", chosen.timeline.nearest(url_state.get("otherat")))
+            at = url_state.widget(
+                st.select_slider,
+                "B: training step",
+                "otherat",
+                usual,
+                options=steps,
+                format_func=lambda step: f"{step:,}",
+            )
+            chosen = chosen.at(at)
+        else:
+            st.text_input(
+                "B: training step",
+                f"{chosen.checkpoint.step:,}, the only one kept",
+                disabled=True,
+                key=f"no steps {key} {chosen.checkpoint.step}",
+            )
+    config = view.dataset.config
+    with three:
+        noise = url_state.widget(
+            st.number_input,
+            "B: noise (peak area)",
+            "othernoise",
+            config.noise,
+            min_value=0.0,
+            max_value=bounds(MixtureConfig, "noise").high,
+            step=0.05,
+            disabled=not view.made,
+        )
+    with four:
+        jitter = url_state.widget(
+            st.number_input,
+            "B: shift jitter (positions)",
+            "otherjitter",
+            config.shift_jitter,
+            min_value=0.0,
+            max_value=bounds(MixtureConfig, "shift_jitter").high,
+            step=0.1,
+            disabled=not view.made,
+        )
+    other = replace(view, chosen=chosen)
+    if (noise, jitter) != (config.noise, config.shift_jitter):
+        other = page.with_settings(other, replace(config, noise=noise, shift_jitter=jitter))
+    if view.edits and url_state.widget(st.checkbox, "B: without the edits", "otherplain", False):
+        other = replace(other, sample=other.plain, edits=())
+    return other
+
+
+def words(view: View) -> str:
+    """Say in short which model at which step a side is."""
+    step = f", step {view.checkpoint.step:,}" if view.chosen.last and view.checkpoint.step else ""
+    return view.model_name[0].lower() + view.model_name[1:] + step

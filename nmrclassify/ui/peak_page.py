@@ -1,0 +1,310 @@
+"""The page *Full scale*: its controls, its caches, and the case that they make."""
+
+import hashlib
+import re
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from nmrclassify.config import bounds
+from nmrclassify.evaluation import peak_threshold
+from nmrclassify.evaluation.identify import Detector, Identification
+from nmrclassify.evaluation.peak_threshold import Tally
+from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures.peaks import PeakMixture, Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.spectrum import Layers, layers
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compounds import Compounds, common_metabolites
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.ui import peak_uploads, url_state
+from nmrclassify.ui.peak_uploads import plain
+
+TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}
+LIBRARY_SEED, FOREIGN_SEED = 7, 8  # below 1,000: no training draws a library from them
+SIZE, SEED = 75, 1
+WORKERS = threading.Semaphore(
+    2
+)  # however many visitors come, two cores and their memory are all there is
+
+
+@dataclass(frozen=True)
+class Library:
+    """A library made ready, which of its compounds count as one answer, and how many multiplets lie beyond the axis."""
+
+    key: str
+    title: str
+    detector: Detector
+    groups: np.ndarray
+    beyond: int
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the controls ask for; `own` is the uploaded mixture, or None."""
+
+    library: str
+    config: ScaleConfig
+    seed: int
+    own: tuple[str, peak_files.Sample, str] | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A mixture and what the network makes of it, at the present threshold; `mixture` and `score` need the truth."""
+
+    library: Library
+    found: Identification
+    mixture: PeakMixture | None
+    score: Tally | None
+    rows: np.ndarray
+    table: pd.DataFrame
+    key: str
+    title: str
+    note: str
+
+
+def _ready(key: str, title: str, compounds: Compounds) -> Library:
+    with WORKERS:
+        detector = Detector(compounds)
+    beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
+    said = (
+        f"Compounds that look alike were not looked for: {detector.problem}"
+        if detector.problem
+        else ""
+    )
+    return Library(key, title, detector, detector.groups, beyond, said)
+
+
+# Caches are shared by all visitors. What belongs to uploads has caches of its own, so that it
+# pushes out nothing else.
+@st.cache_resource(max_entries=len(TITLES), show_spinner=False)
+def _packaged(key: str) -> Library:
+    if key == "synthetic":
+        compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
+    else:
+        compounds = common_metabolites()
+    return _ready(key, TITLES[key], compounds)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _uploaded(key: str, title: str, _compounds: Compounds) -> Library:
+    return _ready(key, title, _compounds)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _foreign() -> Compounds:
+    return synthetic_compounds(
+        SyntheticConfig(n_compounds=200), np.random.default_rng(FOREIGN_SEED)
+    )
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _drawn(key: str, config: ScaleConfig, seed: int, _compounds: Compounds) -> PeakMixture:
+    foreign = _foreign() if config.n_foreign else None
+    return draw(_compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, foreign)
+
+
+def _identify(detector: Detector, peaks: Peaks) -> Identification:
+    with WORKERS:
+        return detector.identify(peaks)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _identified(library: str, mixture: str, _detector: Detector, _peaks: Peaks) -> Identification:
+    return _identify(_detector, _peaks)
+
+
+# An answer holds on to its library and its mixture, which may be large in these.
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _identified_upload(
+    library: str, mixture: str, _detector: Detector, _peaks: Peaks
+) -> Identification:
+    return _identify(_detector, _peaks)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _layers(
+    case: str, threshold: float, compound: int, _found: Identification, _mixture: PeakMixture | None
+) -> Layers:
+    return layers(_found, compound, _mixture)
+
+
+def layers_of(case: Case, compound: int) -> Layers:
+    """Return the spectra of a case with one compound in them."""
+    return _layers(case.key, case.found.threshold, compound, case.found, case.mixture)
+
+
+def start_afresh() -> None:
+    """Forget what belongs to the mixture that was shown."""
+    url_state.forget("compound", "low", "high")
+
+
+def _size_of(library: str, own: tuple | None) -> int:
+    return own[1].n_compounds if library == "own" else int(re.search(r"\d+", TITLES[library])[0])
+
+
+def choose(problems: list[str]) -> Wish:
+    """Draw the controls of the sidebar."""
+    own, sample = st.session_state.get("own compounds"), st.session_state.get("own sample")
+    titles = TITLES | ({"own": f"Own: {own[0]}"} if own else {})
+    for key, value, there in (("library", "own", own), ("sample", "file", sample)):
+        if url_state.get(key) == value and not there:
+            problems.append(
+                f"The link asks for an uploaded {'library' if value == 'own' else 'mixture'}, which"
+                " a link cannot carry; upload it on this page."
+            )
+    library = url_state.widget(
+        st.selectbox,
+        "Library",
+        "library",
+        "synthetic",
+        options=list(titles),
+        format_func=titles.get,
+        on_change=start_afresh,
+        help=(
+            "The compounds that are looked for. The network was trained on none of these libraries."
+        ),
+    )
+    kind = "drawn"
+    if sample:
+        kind = url_state.widget(
+            st.radio,
+            "Mixture",
+            "sample",
+            "drawn",
+            options=["drawn", "file"],
+            format_func={"drawn": "Drawn", "file": "File"}.get,
+            horizontal=True,
+            on_change=start_afresh,
+        )
+    held = min(_size_of(library, own), url_state.LARGEST)
+    size, shift, hiss, strangers, seed = (
+        min(SIZE, held),
+        ScaleConfig.jitter,
+        ScaleConfig.noise,
+        0,
+        SEED,
+    )
+    if kind == "drawn":
+        if held > 1:
+            size = url_state.widget(
+                st.slider,
+                "Compounds in the mixture",
+                "size",
+                size,
+                min_value=min(5, held - 1),
+                max_value=held,
+                step=1,
+                on_change=start_afresh,
+            )
+        shift = url_state.widget(
+            st.slider,
+            "Shift jitter (ppm)",
+            "shift",
+            shift,
+            min_value=0.0,
+            max_value=bounds(ScaleConfig, "jitter").high,
+            step=0.001,
+            format="%.3f",
+            on_change=start_afresh,
+            help=(
+                "Standard deviation by which each multiplet moves from its place in the library:"
+                " 0.003 is careful work, 0.01 usual, 0.03 between two laboratories."
+            ),
+        )
+        with st.expander("More about the mixture", icon=":material/tune:"):
+            hiss = url_state.widget(
+                st.number_input,
+                "Noise (peak area)",
+                "hiss",
+                hiss,
+                min_value=0.0,
+                max_value=bounds(ScaleConfig, "noise").high,
+                step=1e-4,
+                format="%.4f",
+                on_change=start_afresh,
+                help="In protons of a compound of amount 1; peaks below twice this are lost.",
+            )
+            strangers = url_state.widget(
+                st.slider,
+                "Compounds from outside the library",
+                "strangers",
+                0,
+                min_value=0,
+                max_value=url_state.MOST_STRANGERS,
+                step=1,
+                on_change=start_afresh,
+            )
+            seed = url_state.widget(
+                st.number_input,
+                "Seed",
+                "draw",
+                SEED,
+                min_value=0,
+                max_value=url_state.MAX_SEED,
+                step=1,
+                on_change=start_afresh,
+                help="The same seed gives the same mixture.",
+            )
+    config = ScaleConfig(n_low=size, n_high=size, jitter=shift, noise=hiss, n_foreign=strangers)
+    return Wish(library, config, seed, sample if kind == "file" else None)
+
+
+def case_of(wish: Wish) -> Case:
+    """Return the mixture and the answer; says what is being done, and stops the page in words if it cannot be."""
+    own = st.session_state.get("own compounds")
+    with st.spinner("Reading the library …"):
+        library = (
+            _uploaded(f"own {own[2]}", own[0], own[1])
+            if wish.library == "own"
+            else _packaged(wish.library)
+        )
+    key, uploads = library.key, wish.library == "own" or wish.own is not None
+    try:
+        if wish.own is None:
+            with st.spinner(f"Drawing a mixture of {wish.config.n_low} compounds …"):
+                mixture = _drawn(key, wish.config, wish.seed, library.detector.compounds)
+            peaks, name = mixture.peaks, f"{wish.config} {wish.seed}"
+            title, note = (
+                f"Mixture {wish.seed}",
+                f"{wish.config.n_low} compounds, {len(peaks.areas):,} peaks",
+            )
+        else:
+            mixture, peaks, name = None, wish.own[1].peaks, wish.own[2]
+            title, note = f"File {wish.own[0]}", wish.own[1].note
+        with st.spinner(
+            f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose"
+            " from …"
+        ):
+            found = (_identified_upload if uploads else _identified)(
+                key, name, library.detector, peaks
+            )
+    except ValueError as error:
+        st.info(f"There is nothing to separate: {plain(str(error))}\\.")
+        peak_uploads.own_files()
+        st.stop()
+    usual = round(found.threshold, 2)
+    # The slider shows two decimals of the network's own threshold; it counts in full.
+    chosen = url_state.get("sure", usual)
+    found = found if chosen == usual else replace(found, threshold=chosen)
+    present = None if mixture is None else mixture.present
+    score = None if mixture is None else peak_threshold.tally(found, present, library.groups)
+    rows = peak_threshold.listed(found, np.zeros(0, dtype=int) if present is None else present)
+    table = peak_threshold.table(
+        found, rows, library.groups, present, None if mixture is None else mixture.amounts
+    )
+    return Case(
+        library,
+        found,
+        mixture,
+        score,
+        rows,
+        table,
+        hashlib.sha256(f"{key} {name}".encode()).hexdigest()[:12],
+        title,
+        note,
+    )

@@ -1,0 +1,97 @@
+"""Python code that reproduces a mixture of the page Full scale, its answer and its picture of the whole axis."""
+
+from dataclasses import fields
+
+from nmrclassify.mixtures.peaks import ScaleConfig
+
+LIBRARIES = {
+    "synthetic": (
+        "from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds",
+        "compounds = synthetic_compounds(SyntheticConfig(), default_rng({seed}))",
+    ),
+    "metabolites": (
+        "from nmrclassify.nmr.compounds import common_metabolites",
+        "compounds = common_metabolites()",
+    ),
+}
+
+
+def code(
+    library: str,
+    library_seed: int,
+    foreign_seed: int,
+    config: ScaleConfig,
+    seed: int,
+    compound: int,
+) -> str:
+    """Return a program that draws the mixture, identifies it, and makes the picture of the whole axis as `figure`.
+
+    Parameters
+    ----------
+    library : str
+        "synthetic" or "metabolites".
+    library_seed, foreign_seed : int
+        Of the synthetic library, and of the compounds from outside the library.
+    config : ScaleConfig
+    seed : int
+        Of the mixture.
+    compound : int
+        Index of the compound that is coloured.
+
+    Raises
+    ------
+    ValueError
+        If the library is another one.
+    """
+    if library not in LIBRARIES:
+        raise ValueError(
+            f"library is {library!r}; expected {' or '.join(LIBRARIES)}: an uploaded one has no"
+            " seed to draw it from"
+        )
+    imports, made = LIBRARIES[library]
+    changed = ", ".join(
+        f"{f.name}={getattr(config, f.name)!r}"
+        for f in fields(config)
+        if getattr(config, f.name) != f.default
+    )
+    foreign = "None"
+    if config.n_foreign:
+        foreign = "foreign"
+        imports = LIBRARIES["synthetic"][0] + ("" if library == "synthetic" else f"\n{imports}")
+    lines = [
+        "from numpy import arange, nan_to_num",
+        "from numpy.random import default_rng",
+        "from nmrclassify.nmr.axis import FULL_AXIS",
+        "from nmrclassify.drawing import Theme",
+        imports,
+        "from nmrclassify.plots.spectrum import overview",
+        "from nmrclassify.evaluation.identify import Detector",
+        "from nmrclassify.mixtures.peaks import ScaleConfig, draw",
+        "from nmrclassify.mixtures.spectrum import layers",
+        "",
+        made.format(seed=library_seed),
+        *(
+            [
+                "foreign = synthetic_compounds(SyntheticConfig(n_compounds=200),"
+                f" default_rng({foreign_seed}))"
+            ]
+            if config.n_foreign
+            else []
+        ),
+        (
+            f"mixture = draw(compounds, ScaleConfig({changed}), default_rng([{seed}, 0]),"
+            f" FULL_AXIS, {foreign})"
+        ),
+        "found = Detector(compounds).identify(mixture.peaks)",
+        "print([compounds.names[k] for k in found.named])",
+        f"compound = {compound}",
+        "multiplets = arange(*compounds.first_multiplet[compound : compound + 2])",
+        "places = compounds.ppm[multiplets] + nan_to_num(found.shifts[multiplets])",
+        (
+            "figure = overview(layers(found, compound, mixture), places, FULL_AXIS.low,"
+            " FULL_AXIS.high, Theme())"
+        ),
+        "figure.show()",
+        "",
+    ]
+    return "\n".join(lines)

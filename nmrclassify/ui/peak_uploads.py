@@ -1,0 +1,131 @@
+"""Files from visitors of the page *Full scale*: a mixture of their own, and a library of their own."""
+
+import hashlib
+import re
+
+import pandas as pd
+import streamlit as st
+
+from nmrclassify.mixtures import peak_files
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compounds import Reading, read_compounds
+from nmrclassify.ui import url_state
+from nmrclassify.ui.uploads import fresh
+
+MAX_MULTIPLETS = (
+    30_000  # of an uploaded library: with `link.MAX_COMPOUNDS`, what is answered within seconds
+)
+SHOWN_PROBLEMS = 200
+
+
+def plain(text: str) -> str:
+    """Return text in which nothing is Markdown."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&=])", r"\\\1", text)
+
+
+def _named(file) -> str:
+    return re.sub(r"[^\w .,+-]", "?", file.name[:60])
+
+
+def own_files() -> None:
+    """Offer the upload of a mixture and of a library, with templates."""
+    left, right = st.columns(2)
+    with left:
+        st.markdown("**Your own mixture**")
+        st.markdown(
+            "Columns `ppm` and `area`: a list of peaks, or a whole spectrum, whose maxima are then"
+            " picked. Or `ppm`, `kind` (s, d, dd, …), `j_hz`, `protons` and, optionally, `amount`."
+        )
+        st.download_button(
+            "Template for a mixture",
+            peak_files.sample_template(),
+            "mixture_template.csv",
+            "text/csv",
+            on_click="ignore",
+        )
+        file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
+        if file is not None and fresh("sample", file):
+            _take_sample(file)
+        _say("sample", file)
+    with right:
+        st.markdown("**Your own library**")
+        st.markdown(
+            "Columns `compound`, `ppm`, `kind`, `j_hz` (couplings in Hz with `;` between them) and"
+            " `protons`: one multiplet a row."
+        )
+        st.download_button(
+            "Template for a library",
+            peak_files.library_template(),
+            "library_template.csv",
+            "text/csv",
+            on_click="ignore",
+        )
+        file = st.file_uploader(
+            "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
+        )
+        if file is not None and fresh("compounds", file):
+            _take_library(file)
+        _say("compounds", file)
+        reading: Reading | None = st.session_state.get("own reading")
+        if file is not None and reading is not None and reading.problems:
+            rows = [
+                (p.row, p.text, "left out" if p.dropped else "changed")
+                for p in reading.problems[:SHOWN_PROBLEMS]
+            ]
+            st.dataframe(
+                pd.DataFrame(rows, columns=["row", "problem", "what was done"]),
+                hide_index=True,
+                alt="Problems of the file, row by row",
+            )
+
+
+def _say(kind: str, file) -> None:
+    problem, note = st.session_state.get(f"{kind} problem"), st.session_state.get(f"{kind} note")
+    if file is not None and (problem or note):
+        (st.error if problem else st.success)(plain(problem or note))
+
+
+def _take_sample(file) -> None:
+    state = st.session_state
+    state["sample problem"] = state["sample note"] = None
+    try:
+        with st.spinner("Reading the mixture …"):
+            sample = peak_files.read_sample(file.getvalue(), FULL_AXIS)
+    except peak_files.SampleError as error:
+        state["sample problem"] = f"{_named(file)}: {error}."
+        return
+    state["own sample"] = (_named(file), sample, hashlib.sha256(file.getvalue()).hexdigest())
+    state["sample note"] = sample.note
+    url_state.forget("compound", "low", "high")
+    url_state.put("sample", "file")
+    st.rerun()
+
+
+def _take_library(file) -> None:
+    state = st.session_state
+    state["compounds problem"] = state["compounds note"] = state["own reading"] = None
+    try:
+        with st.spinner("Reading the library …"):
+            reading = read_compounds(file.getvalue())
+        count, multiplets = reading.compounds.n_compounds, reading.compounds.n_multiplets
+        if count > url_state.MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
+            raise ValueError(
+                f"the library has {count:,} compounds with {multiplets:,} multiplets; this page"
+                f" takes at most {url_state.MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
+            )
+    except ValueError as error:
+        state["compounds problem"] = f"{_named(file)}: {error}."
+        return
+    state["own compounds"] = (
+        _named(file),
+        reading.compounds,
+        hashlib.sha256(file.getvalue()).hexdigest(),
+    )
+    state["own reading"] = reading
+    left = sum(problem.dropped for problem in reading.problems)
+    state["compounds note"] = f"{count:,} compounds are read" + (
+        f"; {left:,} rows are left out, see below." if left else "."
+    )
+    url_state.forget("compound", "low", "high", "size")
+    url_state.put("library", "own")
+    st.rerun()

@@ -1,0 +1,348 @@
+"""Controls of the page *Train or load*."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from nmrclassify.config import bounds
+from nmrclassify.training import checkpoints, runs
+from nmrclassify.training.jobs import Job, QueueFull
+from nmrclassify.training.trainer import (
+    DEFAULT_RECIPES,
+    OPTIMISERS,
+    RECIPES,
+    TrainConfig,
+    Trainer,
+    recipe,
+)
+from nmrclassify.ui import model_picker, page, url_state
+from nmrclassify.ui.panels import View
+from nmrclassify.ui.session import own_runs, training_box
+
+NETWORK_TITLES = {
+    "queries": "Queries: one output a compound",
+    "slots": "Slots: the reference design",
+}
+RECIPE_TITLES = {
+    "queries": "Queries: compounds drawn anew, jitter, noise",
+    "thorough": "Thorough: made the shipped model, minutes",
+    "modern": "Modern: for slots",
+    "long": "Long: for slots, some minutes",
+    "sgd": "Original: SGD, learning rate 0.01",
+    "momentum": "Original: SGD, 0.0001, momentum 0.99",
+    "adam": "Original: Adam, 0.0001",
+}
+
+MORE = (
+    ("batch", "Mixtures a step", "batch_size", 8),
+    ("decay", "Weight decay", "weight_decay", None),
+    ("balance", "Reconstruction weight", "reconstruction_weight", None),
+    ("widen", "Concentration spread", "concentration_spread", None),
+    ("twice", "Repeats", "repeats", None),
+    ("grain", "Added noise", "added_noise", None),
+    ("wobble", "Added jitter", "added_jitter", None),
+    ("remix", "Remix", "remix", None),
+    ("strange", "Unknown compounds", "unknown", None),
+)
+
+
+def training_settings(view: View) -> None:
+    """Draw the settings and the buttons that act on the visit's training."""
+    job = training_box().job
+    busy = job is not None and job.active
+    zero, one = st.columns(2)
+    with zero:
+        kind = url_state.widget(
+            st.selectbox,
+            "Network",
+            "network",
+            "queries",
+            options=list(NETWORK_TITLES),
+            format_func=NETWORK_TITLES.get,
+            disabled=busy,
+            help=(
+                "Queries need not be told how many compounds there are; slots have one output for"
+                " each of them."
+            ),
+        )
+    two, three, four, five = st.columns(4)
+    with one:
+        name = url_state.widget(
+            st.selectbox,
+            "Recipe",
+            "recipe",
+            DEFAULT_RECIPES[kind],
+            options=list(RECIPES),
+            format_func=RECIPE_TITLES.get,
+            disabled=busy,
+            help=(
+                "The originals take 1,000 epochs over ten mixtures, one at a time: choose the data"
+                " *Original* with them."
+            ),
+        )
+    usual = recipe(name)
+    with two:
+        optimiser = url_state.widget(
+            st.selectbox,
+            "Optimiser",
+            "optimiser",
+            usual.optimiser,
+            options=list(OPTIMISERS),
+            disabled=busy,
+            format_func=str.upper,
+        )
+    with three:
+        rate = _number(
+            busy, "Learning rate", "rate", "learning_rate", usual, step=None, format="%.5f"
+        )
+    with four:
+        steps = _number(busy, "Steps", "steps", "steps", usual, step=100)
+    with five:
+        seed = url_state.widget(
+            st.number_input,
+            "Weights seed",
+            "weights",
+            view.dataset.seed,
+            min_value=0,
+            max_value=url_state.MAX_SEED,
+            step=1,
+            disabled=busy,
+            help="The same seed gives the same initial weights.",
+        )
+    chosen = {"optimiser": optimiser, "learning_rate": rate, "steps": steps}
+    with st.expander("More settings", icon=":material/tune:"):
+        columns = st.columns(3)
+        for i, (key, label, field, step) in enumerate(MORE):
+            with columns[i % 3]:
+                chosen[field] = _number(busy, label, key, field, usual, step=step)
+        chosen["own_levels"] = url_state.widget(
+            st.checkbox,
+            "Each training mixture has its own share of spread, jitter and noise",
+            "levels",
+            usual.own_levels,
+            disabled=busy,
+        )
+    try:
+        config = replace(usual, **chosen)
+    except ValueError as error:
+        st.error(f"{error}.")
+        return
+    _buttons((view, config, seed, kind), job)
+
+
+def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **options):
+    limit = bounds(TrainConfig, field)
+    kind = type(getattr(usual, field))
+    return url_state.widget(
+        st.number_input,
+        label,
+        key,
+        getattr(usual, field),
+        min_value=kind(limit.low),
+        max_value=kind(limit.high),
+        disabled=busy,
+        help=f"{limit.help}; from {limit.low:g} to {limit.high:g}",
+        **options,
+    )
+
+
+def _prepare(view: View, config: TrainConfig, seed: int, kind: str, keep: bool = False) -> Job:
+    job = training_box().replace(Trainer(view.dataset, config, seed, kind), keep)
+    url_state.put("model", "training")
+    return job
+
+
+def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str) -> Job:
+    job = training_box().job
+    if (
+        job is None
+        or job.state in ("finished", "stopped", "failed")
+        or not job.describes(view.dataset, config, seed, kind)
+    ):
+        job = _prepare(view, config, seed, kind, keep=True)
+    return job
+
+
+def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+    job = _wanted_job(view, config, seed, kind)
+    url_state.put("model", "training")
+    try:
+        job.start()
+    except QueueFull as error:
+        st.session_state["training problem"] = f"{error}."
+
+
+def start_usual(view: View) -> None:
+    """Start a training on the data that are shown, with the usual recipe of the usual network."""
+    kind = url_state.get("network", "queries")
+    _start(view, recipe(DEFAULT_RECIPES[kind]), view.dataset.seed, kind)
+
+
+def watched_progress() -> None:
+    """Show how far the visit's training is; the page is drawn anew now and then, and at the end."""
+    job = training_box().job
+    progress(job)
+    steps, seen = len(job.timeline), st.session_state.get("steps seen", 0)
+    if not job.active or steps < seen or steps >= seen + 6:
+        st.session_state["steps seen"] = steps
+        if not job.active:
+            show_result(job)
+        st.rerun()
+
+
+def _one_step(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+    job = _wanted_job(view, config, seed, kind)
+    url_state.put("model", "training")
+    job.step()
+
+
+def _new_seed(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+    url_state.put("weights", seed + 1)
+    _prepare(view, config, seed + 1, kind)
+
+
+def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
+    view, config, seed, kind = what
+    state = job.state if job is not None else "none"
+    same = job is not None and job.describes(view.dataset, config, seed, kind)
+    start, pause, step, stop, reset, fresh = st.columns(6)
+    label = "Go on" if state == "paused" and same else "Start"
+    active = state in ("waiting", "running")
+    start.button(
+        # White on the dark theme's light blue would be too faint to read.
+        label,
+        on_click=_start,
+        args=what,
+        type="secondary" if view.theme.dark else "primary",
+        disabled=active,
+        icon=":material/play_arrow:",
+        width="stretch",
+    )
+    pause.button(
+        "Pause",
+        on_click=lambda: job.pause(),
+        disabled=not active,
+        icon=":material/pause:",
+        width="stretch",
+    )
+    step.button(
+        "One step",
+        on_click=_one_step,
+        args=what,
+        disabled=active,
+        icon=":material/skip_next:",
+        width="stretch",
+    )
+    stop.button(
+        "Stop",
+        on_click=lambda: (job.stop(), show_result(job)),
+        disabled=not active and state != "paused",
+        icon=":material/stop:",
+        width="stretch",
+        help="Ends the training and keeps the model as a run.",
+    )
+    reset.button(
+        "Reset",
+        on_click=_prepare,
+        args=what,
+        disabled=active or job is None,
+        icon=":material/restart_alt:",
+        width="stretch",
+        help="Back to the same initial weights.",
+    )
+    fresh.button(
+        "New seed",
+        on_click=_new_seed,
+        args=what,
+        disabled=active,
+        icon=":material/casino:",
+        width="stretch",
+        help=f"Other initial weights; the seed is {seed} now.",
+    )
+    if problem := st.session_state.pop("training problem", None):
+        st.warning(problem, icon=":material/hourglass:")
+
+
+def progress(job: Job) -> None:
+    """Say how far a job is, how long it will take, and what it waits for."""
+    latest = job.latest
+    share = latest.step / latest.steps
+    if job.state == "waiting":
+        text = f"Waiting for a free place: {job.ahead} before you. It starts by itself."
+    elif job.state == "running":
+        left = job.remaining
+        text = f"Training: {share:.0%}" + (
+            f", about {_duration(left)} left" if left is not None else ""
+        )
+    else:
+        words = {
+            "ready": "Ready: untrained weights",
+            "paused": "Paused",
+            "finished": "Finished",
+            "stopped": "Stopped",
+            "failed": "Failed",
+        }
+        text = (
+            f"{words[job.state]} at step {latest.step:,} of {latest.steps:,}, after"
+            f" {_duration(latest.seconds)}"
+        )
+    st.progress(share, text=text)
+    if job.message:
+        (st.error if job.state == "failed" else st.warning)(
+            f"{job.message[0].upper()}{job.message[1:]}."
+        )
+    if job.run_id and not job.active:
+        st.success(
+            f"Kept as run `{job.run_id}`: the link of this page opens it again.",
+            icon=":material/save:",
+        )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
+
+
+def show_result(job: Job) -> None:
+    """Point the link at the run that a training left, so that it can be opened again."""
+    if job.run_id and url_state.get("model") == "training":
+        url_state.put("model", job.run_id)
+
+
+def earlier_runs() -> None:
+    """Offer the runs that this visitor may open."""
+    listed = own_runs()
+    st.markdown("**Earlier runs**")
+    if not listed:
+        st.markdown(
+            "None yet. A training that finishes or is stopped here, or `python -m nmrclassify"
+            " train`, makes one."
+        )
+        return
+    titles = {run.id: run.title for run in listed}
+    chosen = st.selectbox("Run", list(titles), format_func=titles.get, key="run to open")
+    st.button("Open this run", on_click=_open, args=(chosen,), icon=":material/folder_open:")
+    if problem := st.session_state.pop("run problem", None):
+        st.error(problem)
+
+
+def _open(run_id: str) -> None:
+    try:
+        page.adopt(model_picker.run_checkpoint(run_id), run_id)
+    except ValueError as error:
+        st.session_state["run problem"] = f"{error}."
+
+
+def download_model(view: View) -> None:
+    """Offer the shown model as a checkpoint."""
+    st.download_button(
+        f"Download: {view.model_name}",
+        lambda: checkpoints.to_bytes(view.checkpoint),
+        f"{view.dataset.preset}.safetensors",
+        "application/octet-stream",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+    st.markdown(
+        f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names"
+        " (`~/.nmrclassify` if unset)."
+    )

@@ -1,0 +1,249 @@
+"""Time travel through a training: the step that is looked at, and a player that goes from step to step."""
+
+import numpy as np
+import streamlit as st
+
+from nmrclassify.evaluation.prediction import (
+    MAX_SHOWN,
+    Answer,
+    answer,
+    class_names,
+    listing,
+    percent,
+    verdict,
+)
+from nmrclassify.plots import activations, curves, maps
+from nmrclassify.training.history import first_decided
+from nmrclassify.ui import charts, model_picker, training_controls, url_state
+from nmrclassify.ui.panels import View
+from nmrclassify.ui.session import training_box
+
+SECONDS = 0.8  # a frame
+
+
+def player(view: View) -> None:
+    """Draw slider, buttons and all pictures; while it plays in a fragment, so that nothing else is drawn anew."""
+    if st.session_state.get("playing", False):
+        st.fragment(_playing, run_every=SECONDS)(view)
+    else:
+        _stand(view, playing=False)
+
+
+def _playing(view: View) -> None:
+    _tick(view.chosen.timeline.steps)
+    if not st.session_state["playing"]:
+        st.rerun()  # ends the fragment's clock
+    _stand(view, playing=True)
+    url_state.write_from_fragment()
+
+
+def _stand(view: View, playing: bool) -> None:
+    model_picker.step_slider(view.chosen)
+    present = _present(view, view.chosen.timeline.steps)
+    _controls(view, view.chosen.timeline.steps, present, playing)
+    _pictures(view.at(present), present)
+
+
+def _present(view: View, steps: tuple[int, ...]) -> int:
+    at = url_state.get("at")
+    return steps[-1] if at is None else view.chosen.timeline.nearest(at)
+
+
+def _tick(steps: tuple[int, ...]) -> None:
+    at = url_state.get("at")
+    later = [step for step in steps if at is not None and step > at]
+    if not later:
+        st.session_state["playing"] = False
+        return
+    url_state.put("at", later[0] if later[0] != steps[-1] else None)
+    if later[0] == steps[-1]:
+        st.session_state["playing"] = False
+
+
+def _play(steps: tuple[int, ...]) -> None:
+    if url_state.get("at") is None:
+        url_state.put("at", steps[0])
+    st.session_state["playing"] = True
+
+
+def _go(steps: tuple[int, ...], change: int) -> None:
+    at = url_state.get("at", steps[-1])
+    place = min(range(len(steps)), key=lambda i: abs(steps[i] - at))
+    place = min(max(place + change, 0), len(steps) - 1)
+    url_state.put("at", None if place == len(steps) - 1 else steps[place])
+
+
+def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -> None:
+    with st.container(horizontal=True):
+        if playing:
+            if st.button("Pause", icon=":material/pause:", shortcut="Alt+K"):
+                st.session_state["playing"] = False
+                st.rerun()
+        elif st.button("Play", icon=":material/play_arrow:", shortcut="Alt+K"):
+            _play(steps)
+            st.rerun()
+        st.button(
+            "Start",
+            on_click=url_state.put,
+            args=("at", steps[0]),
+            disabled=present == steps[0],
+            icon=":material/first_page:",
+        )
+        st.button(
+            "Step back",
+            on_click=_go,
+            args=(steps, -1),
+            disabled=present == steps[0],
+            icon=":material/chevron_left:",
+            shortcut="Alt+J",
+        )
+        st.button(
+            "Step on",
+            on_click=_go,
+            args=(steps, 1),
+            disabled=present == steps[-1],
+            icon=":material/chevron_right:",
+            shortcut="Alt+L",
+        )
+        st.button(
+            "End",
+            on_click=url_state.put,
+            args=("at", None),
+            disabled=present == steps[-1],
+            icon=":material/last_page:",
+        )
+
+
+def _pictures(view: View, present: int) -> None:
+    names, axis = view.library.names, view.library.axis
+    st.subheader(f"Step {present:,}")
+    st.markdown(verdict(view.answer, names, view.truth))
+    given = _in_one_order(view)
+    charts.chart(
+        maps.overview(view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell),
+        key="overview",
+        alt=(
+            f"Masks and separated multiplets at step {present}. {maps.alt_text(view.answer, names)}"
+        ),
+    )
+    st.subheader("When did it decide?")
+    slot = _slot(view)
+    chances = _strip(view, slot)
+    called = class_names(view.checkpoint.model.kind, names)[: chances.shape[1]]
+    there = (
+        None
+        if view.truth is None
+        else view.truth.present
+        if slot is None
+        else view.truth.labels[slot : slot + 1]
+    )
+    charts.chart(
+        activations.strip(view.chosen.timeline.steps, chances, called, there, view.theme, present),
+        key="strip",
+        alt="Probability of every class at every kept step. "
+        + _decided(view, chances, called, there),
+    )
+    st.caption(f"{_decided(view, chances, called, there)} Click a column to go to its step.")
+    if view.chosen.history:
+        last = view.chosen.history[-1]
+        st.subheader("Its curves")
+        charts.chart(
+            curves.learning_curves(view.chosen.history, view.theme, present),
+            key="curves",
+            alt=(
+                f"Learning curves with a line at step {present}; at the end loss"
+                f" {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds"
+                " right"
+            ),
+        )
+
+
+def _in_one_order(view: View) -> Answer:
+    """Return the answer with the outputs of all steps in one order, so that the eye can follow one from step to step."""
+    if view.answer.kind == "slots":
+        return view.answer
+    end = answer(view.chosen.timeline.network(view.chosen.timeline.steps[-1]), view.areas)
+    found = [*sorted(end.named), *(k for k in view.answer.named if k not in end.named)]
+    return answer(view.checkpoint.model, view.areas, np.array(found[:MAX_SHOWN]))
+
+
+def _slot(view: View) -> int | None:
+    """Ask which output of slots is looked at; None for any of them, and with queries, whose outputs are the classes."""
+    if view.answer.kind == "queries":
+        return None
+    options = list(range(len(view.answer.named) + 1))
+    chosen = url_state.widget(
+        st.radio,
+        "Which output?",
+        "slot",
+        0,
+        options=options,
+        horizontal=True,
+        format_func=lambda i: f"output {i}" if i else "any of them",
+    )
+    return chosen - 1 if chosen else None
+
+
+def _strip(view: View, slot: int | None) -> np.ndarray:
+    """Return the presences at every step; kept for this mixture until another one is looked at."""
+    timeline = view.chosen.timeline
+    key = (timeline.origin, timeline.steps, view.areas.tobytes(), slot)
+    known = st.session_state.get("strip")
+    if known is None or known[0] != key:
+        known = st.session_state["strip"] = (key, timeline.presences(view.areas, slot))
+    return known[1]
+
+
+def _decided(
+    view: View, chances: np.ndarray, called: tuple[str, ...], there: np.ndarray | None
+) -> str:
+    """Say from which step on each class that is in the mixture, or is named in the end, stays above one half."""
+    steps = view.chosen.timeline.steps
+    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (
+        set() if there is None else set(there.tolist())
+    )
+    told = []
+    for k in sorted(asked):
+        first = first_decided(steps, chances[:, k])
+        told.append(
+            f"{called[k]} by step {first:,}"
+            if first is not None
+            else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)"
+        )
+    return (
+        f"Above one half for good, at the kept steps: {listing(told)}."
+        if told
+        else "No class is above one half."
+    )
+
+
+def nothing_to_travel(view: View) -> None:
+    """Say that this model has no steps, and offer a training that has."""
+    job = training_box().job
+    if job is not None and job.active:
+        st.info(
+            "A training of this visit is going on; its steps are there to travel through.",
+            icon=":material/history:",
+        )
+        st.button(
+            "Show this visit's training",
+            on_click=url_state.put,
+            args=("model", "training"),
+            icon=":material/model_training:",
+        )
+        return
+    if problem := st.session_state.pop("training problem", None):
+        st.warning(problem, icon=":material/hourglass:")
+    st.info(
+        f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel"
+        " through. Start one here, about a minute, or open a run of yours on the page *Train or"
+        " load*.",
+        icon=":material/history:",
+    )
+    st.button(
+        "Train a network on these data",
+        on_click=training_controls.start_usual,
+        args=(view,),
+        icon=":material/play_arrow:",
+        type="secondary" if view.theme.dark else "primary",
+    )

@@ -1,0 +1,405 @@
+"""What one explores with, in Chromium: time travel, what if, the inspector, compare, lessons by keyboard, taking along."""
+
+import os
+import re
+from dataclasses import replace
+
+import pytest
+
+from nmrclassify.bench import _browser
+from nmrclassify.bench._browser import CUT_OFF, settled, wait_for_figure
+from nmrclassify.lessons import LESSONS
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training import runs
+from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training.trainer import Trainer, recipe
+
+MISSING = _browser.missing()
+if MISSING and os.environ.get("CI") == "true":
+    pytest.fail(MISSING, pytrace=False)
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
+
+WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+RUN = "20260101-000000-queries-metabolites-s7-0123456789ab"
+both_schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with _browser.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A server that has a run with steps to travel through."""
+    home = tmp_path_factory.mktemp("home") / "runs"
+    trainer = Trainer(
+        build("metabolites", 7), replace(recipe("queries"), steps=60, batch_size=32), kind="queries"
+    )
+    *_, last = trainer.snapshots(10)
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        home / RUN,
+        "cli",
+        trainer.timeline,
+    )
+    with _browser.server(home) as address:
+        yield address
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open a path as a visitor of one's own."""
+    contexts = []
+
+    def open_path(path, scheme="light", viewport=WIDE):
+        context = browser.new_context(viewport=viewport, color_scheme=scheme, accept_downloads=True)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{address}/{path}")
+        page.get_by_role("heading", level=1).wait_for(timeout=30_000)
+        settled(page)
+        return page
+
+    yield open_path
+    for context in contexts:
+        context.close()
+
+
+def button(page, name: str):
+    """Return the main area's button of this name; a button's name begins with that of its symbol."""
+    return (
+        page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
+    )
+
+
+def click_cell(page, key: str, column: float, row: float, subplot: int = 0) -> None:
+    """Click a map at shares of its width and height."""
+    plot = page.locator(f".st-key-{key} .js-plotly-plot .nsewdrag").nth(subplot)
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.click(box["x"] + column * box["width"], box["y"] + row * box["height"])
+
+
+def serious(page) -> list:
+    """Return what axe finds that is serious or critical."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = [
+        v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")
+    ]
+    return [(v["id"], [node["html"][:160] for node in v["nodes"]][:4]) for v in found]
+
+
+def content(page, key: str) -> str:
+    """Return what a figure draws, as text."""
+    return page.evaluate(
+        f"JSON.stringify(document.querySelector('.st-key-{key} .js-plotly-plot').data.map(t =>"
+        " [t.z?.bdata, t.z, t.x?.bdata, t.x]))"
+    )
+
+
+# A. Time travel
+
+
+@both_schemes
+def test_time_travel_plays_and_every_page_follows(visit, scheme):
+    page = visit(f"travel?model={RUN}", scheme)
+    wait_for_figure(page)
+    end = content(page, "overview")
+    button(page, "Play").click()
+    page.wait_for_url(re.compile(r"[?&]at=\d"))
+    button(page, "Pause").wait_for()
+    first = page.url
+    page.wait_for_function(f"location.href !== {first!r}")
+    button(page, "Pause").click()
+    button(page, "Play").wait_for()
+    settled(page)
+    assert content(page, "overview") != end
+    click_cell(page, "strip", 0.3, 0.5)
+    page.wait_for_function(f"location.href !== {page.url!r}")
+    settled(page)
+    step = int(re.search(r"at=(\d+)", page.url)[1])
+    page.get_by_role("heading", name=f"Step {step}").wait_for()
+    assert not serious(page)
+    page.get_by_test_id("stSidebar").get_by_role("link", name="Masks").click()
+    page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
+    settled(page)
+    assert (
+        f"at={step}" in page.url
+        and page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
+    )
+
+
+# B. What if
+
+
+@both_schemes
+def test_what_if_by_click_with_undo_and_difference(visit, scheme):
+    page = visit("whatif", scheme)
+    wait_for_figure(page)
+    before = content(page, "classes")
+    click_cell(page, "mixture", (21 - 7 - 0.5) / 21, 0.5)
+    page.wait_for_url(re.compile("position=7"))
+    settled(page)
+    assert not page.get_by_role("dialog").is_visible()
+    button(page, "Remove it").click()
+    page.wait_for_url(re.compile("edit=cut_7"))
+    settled(page)
+    assert content(page, "classes") != before
+    titles = page.locator(".st-key-masks .annotation-text").all_text_contents()
+    assert any(title.startswith("Difference") for title in titles)
+    assert not serious(page)
+    page.keyboard.press("Alt+z")
+    page.wait_for_function("!location.href.includes('edit=')")
+    settled(page)
+    assert content(page, "classes") == before
+    page.keyboard.press("Alt+y")
+    page.wait_for_url(re.compile("edit=cut_7"))
+
+
+# C. Look inside
+
+
+@both_schemes
+def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
+    page = visit("masks", scheme)
+    wait_for_figure(page)
+    click_cell(page, "masks", 0.27, 0.4)
+    page.get_by_role("dialog").wait_for()
+    page.wait_for_selector(".st-key-inspector .js-plotly-plot .main-svg")
+    settled(page)
+    assert all(f"{key}=" in page.url for key in ("output", "filter", "position"))
+    assert not serious(page)
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
+    frames = page.evaluate(
+        "document.querySelector('.st-key-masks .js-plotly-plot').layout.shapes.filter(s =>"
+        " s.line?.color === '#E69F00').length"
+    )
+    assert frames == 9  # three outputs in three rows
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "mixtures",
+        "masks",
+        "separation",
+        "inside",
+        "whatif?edit=cut_7",
+        f"compare?model={RUN}",
+        f"travel?model={RUN}",
+        "quiz",
+    ],
+)
+def test_no_map_is_dead(visit, path):
+    page = visit(path)
+    wait_for_figure(page)
+    settled(page)
+    maps = page.evaluate(
+        """() => [...document.querySelectorAll('.stMain .js-plotly-plot')].flatMap(plot => {
+            const key = plot.closest('[class*="st-key-"]').className.match(/st-key-([\\w-]+)/)[1];
+            const axes = [...new Set(plot.data.map(t => t.yaxis ?? 'y'))].sort((a, b) => (a.slice(1) || 1) - (b.slice(1) || 1));
+            return plot.data.filter(t => t.meta?.rows).map(t => [key, axes.indexOf(t.yaxis ?? 'y'), t.meta.rows]);
+        })"""
+    )
+    assert maps
+    for turn, (key, subplot, rows) in enumerate(maps):
+        before = page.url
+        # Another cell each time, so that the link has to change.
+        column, row = {
+            "classes": (0.85, 0.5),
+            "grid": (0.04, 0.08 + 0.6 * (turn % 2)),
+            "window": (0.2 + 0.6 * (turn % 2), 0.4),
+        }.get(rows, ((0.025 + 0.0478 * turn) % 1, (0.1 + 0.11 * turn) % 0.85))
+        click_cell(page, key, column, row, subplot)
+        try:
+            page.wait_for_function(f"location.href !== {before!r}", timeout=10_000)
+        except Exception as error:
+            raise AssertionError(f"a click on {key}, part {subplot}, changes nothing") from error
+        settled(page)
+        if page.get_by_role("dialog").is_visible():
+            page.keyboard.press("Escape")
+            page.get_by_role("dialog").wait_for(state="hidden")
+
+
+# D. Compare
+
+
+@both_schemes
+def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
+    page = visit(f"compare?model={RUN}&otherat=20", scheme)
+    wait_for_figure(page)
+    assert all(page.get_by_text(f"{side}: run 20260101").first.is_visible() for side in "AB")
+    click_cell(page, "masks", 0.1, 0.4)
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    settled(page)
+    maps = page.evaluate(
+        """() => { const { data, layout } = document.querySelector('.st-key-masks .js-plotly-plot');
+        return [data.length, data[0].meta.outputs.length, layout.shapes.filter(s => s.line?.color === '#E69F00').length]; }"""
+    )
+    assert maps[0] == 3 and maps[2] == 3 * maps[1]
+    assert f"model={RUN}" in page.url and re.search(r"otherat=\d", page.url) and not serious(page)
+
+
+# E. Lessons
+
+
+def press_until(page, key: str, done: str, most: int = 120) -> None:
+    """Press a key until the focused element's text matches."""
+    for _ in range(most):
+        page.keyboard.press(key)
+        # At first all of the page has the focus.
+        if re.search(
+            done,
+            page.evaluate(
+                "document.activeElement?.tagName === 'BUTTON' ? document.activeElement.innerText"
+                " : ''"
+            ),
+        ):
+            return
+    raise AssertionError(f"{done} is not reached by {key}")
+
+
+@both_schemes
+def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
+    page = visit("lessons", scheme)
+    lesson = LESSONS["mixture"]
+    press_until(page, "Tab", "Begin")
+    page.keyboard.press("Enter")
+    for part, step in enumerate(lesson.steps, 1):
+        page.get_by_text(f"{lesson.title}, step {part} of {len(lesson.steps)}").wait_for(
+            timeout=30_000
+        )
+        settled(page)
+        page.keyboard.press("Alt+a")
+        page.get_by_text("The answer: ").first.wait_for()
+        assert page.get_by_text("Computed by this app").count() == bool(step.claims)
+        if part == 2:
+            assert not serious(page)
+        page.keyboard.press("Alt+n")
+    following = list(LESSONS)[1]
+    page.wait_for_url(re.compile(f"lesson={following}&.*part=1"))
+    page.keyboard.press("Alt+b")  # there is none before
+    settled(page)
+    press_until(page, "Tab", "Leave the lesson")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Lessons", exact=True, level=1).wait_for()
+    page.get_by_text(f"1 of {len(LESSONS)} done").wait_for()
+
+
+def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
+    page = visit("masks?lesson=mask&part=1")
+    page.get_by_role("radio").first.wait_for(state="attached")
+    press_until_radio = [
+        page.keyboard.press("Tab") or page.evaluate("document.activeElement?.type")
+        for _ in range(60)
+    ]
+    assert "radio" in press_until_radio
+    page.locator(".st-key-lesson input[type=radio]").first.focus()
+    page.keyboard.press("ArrowDown")
+    settled(page)
+    page.keyboard.press("Alt+a")
+    page.get_by_text(re.compile("Right: |Not quite")).first.wait_for()
+
+
+def test_a_lesson_that_trains_shows_progress_and_ends(visit):
+    name, part = next(
+        (n, i)
+        for n, lesson in LESSONS.items()
+        for i, step in enumerate(lesson.steps, 1)
+        if 2 < step.seconds < 10
+    )
+    step = LESSONS[name].steps[part - 1]
+    page = visit(
+        f"{step.page.removeprefix('pages/').removesuffix('.py')}?lesson={name}&part={part}"
+    )
+    button(page, "Reveal the answer").wait_for(timeout=90_000)
+    page.keyboard.press("Alt+a")
+    page.get_by_text("The answer: ").first.wait_for()
+    assert "✗" not in page.locator(".st-key-lesson").inner_text()
+
+
+@both_schemes
+def test_the_quiz_keeps_the_score(visit, scheme):
+    page = visit("quiz?round=3", scheme)
+    wait_for_figure(page)
+    page.get_by_role("button", name="glycine", exact=True).click()
+    button(page, "Check").click()
+    page.get_by_text("The network: ").wait_for()
+    settled(page)
+    assert not serious(page)
+    page.keyboard.press("Alt+n")
+    page.wait_for_url(re.compile("round=4"))
+
+
+# F. Take it with you
+
+
+@both_schemes
+def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
+    page = visit("whatif?edit=cut_7&n=3", scheme)
+    wait_for_figure(page)
+    page.get_by_test_id("stSidebar").get_by_text("Take it with you").click()
+    page.get_by_role("button", name="classes as PNG").wait_for()
+    settled(page)
+    assert not serious(page)
+    for name, ending, start in (
+        ("classes as PNG", "png", b"\x89PNG"),
+        ("classes as SVG", "svg", b"<svg"),
+        ("classes (CSV)", "csv", b"part,"),
+    ):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        taken = download.value.path().read_bytes()
+        assert taken.startswith(start) and download.value.suggested_filename.endswith(ending)
+    assert page.get_by_text("from_text('cut_7')").count()
+    link = (
+        next(
+            text
+            for text in page.locator("[data-testid=stCode]").all_inner_texts()
+            if "/whatif?" in text
+        )
+        .replace("\n", "")
+        .strip()
+    )
+    other = browser.new_context(viewport=WIDE, color_scheme=scheme).new_page()
+    other.goto(link)
+    wait_for_figure(other)
+    settled(other)
+    assert content(other, "classes") == content(page, "classes")
+    other.context.close()
+
+
+@both_schemes
+def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
+    page = visit("", scheme)
+    wait_for_figure(page)
+    page.get_by_test_id("stSidebar").get_by_role("button", name="Presenter mode").click()
+    page.wait_for_url(re.compile("present=yes"))
+    settled(page)
+    assert not page.get_by_test_id("stSidebar").is_visible() and not serious(page)
+    page.keyboard.press("Alt+p")
+    page.get_by_test_id("stSidebar").wait_for()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"travel?model={RUN}",
+        "masks?lesson=mask&part=1",
+        "whatif?edit=cut_7~amount_4_2",
+        f"compare?model={RUN}",
+    ],
+)
+def test_nothing_is_cut_off_on_a_narrow_screen(visit, path):
+    page = visit(path, viewport=NARROW)
+    wait_for_figure(page)
+    settled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"]
+    assert not page.evaluate(CUT_OFF)

@@ -1,0 +1,197 @@
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nmrclassify.evaluation.calibration import TEMPERATURES, fit_temperature, reliability, roc
+from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.mixtures.grid import MixtureConfig, mix
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.conv_tasnet import Findings, NetworkConfig, Separation
+from nmrclassify.networks.losses import OBJECTIVES, counts_found
+from nmrclassify.training.trainer import recipe
+
+
+def test_what_comes_true_as_often_as_stated_has_a_small_error():
+    rng = np.random.default_rng(0)
+    stated = rng.random((200, 500))
+    found = reliability(stated, rng.random((200, 500)) < stated)
+    assert found.expected_calibration_error < 0.01
+    assert found.stated == pytest.approx(np.arange(0.05, 1, 0.1), abs=0.005)
+    assert found.came_true == pytest.approx(found.stated, abs=0.02)
+    assert found.n.sum() == 100_000 and len(found.n) == 10
+
+
+def test_constant_overconfidence_is_the_error():
+    outcomes = np.arange(1000) < 600
+    assert reliability(np.full(1000, 0.9), outcomes).expected_calibration_error == pytest.approx(
+        0.3
+    )
+    assert reliability(np.full(1000, 0.3), outcomes).expected_calibration_error == pytest.approx(
+        0.3
+    )
+    # Half of the statements at .9 of which 60 % are true, half at .2 of which 10 % are: the errors
+    # add up by their shares.
+    both = reliability(
+        np.repeat([0.9, 0.2], 1000), np.concatenate([outcomes, np.arange(1000) < 100])
+    )
+    assert both.expected_calibration_error == pytest.approx(0.5 * 0.3 + 0.5 * 0.1)
+
+
+def test_empty_bins_are_undefined_and_do_not_count():
+    found = reliability(np.array([0.0, 0.05, 1.0, 1.0]), np.array([0, 0, 1, 1]))
+    assert found.n.tolist() == [2] + [0] * 8 + [2]
+    assert np.isnan(found.stated[1:9]).all() and np.isnan(found.came_true[1:9]).all()
+    assert (found.stated[0], found.stated[9]) == (0.025, 1.0) and (
+        found.came_true[0],
+        found.came_true[9],
+    ) == (0.0, 1.0)
+    assert found.expected_calibration_error == pytest.approx(0.0125)
+    assert reliability(np.array([0.5]), np.array([1]), bins=4).n.tolist() == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "stated", [np.array([]), np.array([0.5, 1.1]), np.array([-0.1]), np.array([np.nan])]
+)
+def test_impossible_probabilities_are_refused(stated):
+    with pytest.raises(ValueError, match="expected at least one, all within"):
+        reliability(stated, np.zeros(len(stated)))
+
+
+class Overconfident(torch.nn.Module):
+    """A model of either kind whose logits are too large by a known factor."""
+
+    def __init__(self, kind, logits, factor):
+        super().__init__()
+        self.kind, self.logits, self.factor = kind, logits, factor
+        self.config = NetworkConfig(n_sources=1)
+        self.register_buffer("temperature", torch.ones(()))
+
+    def forward(self, areas):
+        logits = self.factor * self.logits / self.temperature
+        empty = torch.zeros(len(areas), 1, 6, 21)
+        if self.kind == "slots":
+            return logits[:, None], Separation(areas, areas, areas, empty)
+        return Findings(
+            logits, torch.zeros(len(areas), 10, 1), torch.zeros(len(areas), 10)
+        ), Separation(areas, areas, areas, empty)
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_a_known_temperature_is_recovered(kind, factor):
+    n, data = 4000, build("quick", 1, MixtureConfig(n_sources=1))
+    rng, torch_rng = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    if kind == "slots":
+        logits = 2 * torch.randn(n, 10, generator=torch_rng)
+        labels = torch.multinomial(logits.softmax(-1), 1, generator=torch_rng).numpy()
+        made = mix(data.library, labels, data.config, rng)
+    else:
+        logits = 2 * torch.randn(n, 11, generator=torch_rng)
+        there = torch.bernoulli(logits.sigmoid(), generator=torch_rng).bool().numpy()
+        labels = np.where(there[:, :10], np.arange(10), 10)
+        made = mix(data.library, labels, data.config, rng)
+        unknown = np.zeros_like(made.areas)
+        unknown[there[:, 10], 0, 0] = 1.0
+        made = replace(made, unknown=unknown)
+    model = Overconfident(kind, logits, factor)
+    assert fit_temperature(model, made) == pytest.approx(factor, rel=0.06)
+    assert float(model.temperature) == pytest.approx(factor, rel=0.06)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_the_temperature_stays_in_its_range(factor):
+    data = build("quick", 1, MixtureConfig(n_sources=1))
+    labels = np.arange(10).repeat(10)[:, None]
+    logits = 5.0 * torch.eye(10)[labels.ravel()]
+    made = mix(data.library, labels, data.config, np.random.default_rng(0))
+    found = fit_temperature(
+        Overconfident("slots", logits, factor), made
+    )  # never wrong: as sure as may be
+    assert (
+        found == pytest.approx(TEMPERATURES[0], rel=0.05)
+        if factor == 1e-3
+        else TEMPERATURES[0] <= found <= TEMPERATURES[1]
+    )
+    wrong = Overconfident("slots", logits.roll(1, 1), 1.0)  # always wrong: as unsure as may be
+    assert fit_temperature(wrong, made) == pytest.approx(TEMPERATURES[1], rel=0.05)
+
+
+def answers(model, mixtures):
+    """Return all that a model decides about mixtures."""
+    with torch.no_grad():
+        out = model(torch.from_numpy(mixtures.areas))[0]
+    if model.kind == "slots":
+        return [out.argmax(-1).tolist()]
+    return [
+        counts_found(out).tolist(),
+        (out.presence > 0).tolist(),
+        out.presence.argsort(-1).tolist(),
+    ]
+
+
+def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
+    model = copy.deepcopy(either.model)
+    model.temperature.fill_(1.0)
+    widen = recipe("queries").augmented(quick, any_number=model.kind == "queries")
+    mixtures = quick.validation_mixtures(80, widen)
+    weights = {
+        name: value.clone() for name, value in model.state_dict().items() if name != "temperature"
+    }
+    before, cost = (
+        answers(model, mixtures),
+        OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item(),
+    )
+    summary = evaluate(model, quick.test_mixtures()).summary()
+    fitted = fit_temperature(model, mixtures)
+    assert (
+        TEMPERATURES[0] <= fitted <= TEMPERATURES[1]
+        and fitted != 1
+        and float(model.temperature) == pytest.approx(fitted)
+    )
+    assert answers(model, mixtures) == before
+    assert OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item() <= cost
+    after = evaluate(model, quick.test_mixtures()).summary()
+    assert (after["compound_accuracy"], after["exact_match"]) == (
+        summary["compound_accuracy"],
+        summary["exact_match"],
+    )
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("levels", [None, 4, 1])
+def test_the_area_is_the_share_of_pairs_in_the_right_order(levels):
+    rng = np.random.default_rng(levels)
+    positive = rng.random(80) < 0.4
+    scores = rng.normal(size=80) + positive
+    if levels:  # coarse scores have ties
+        scores = np.round(scores) % levels
+    found = roc(scores, positive)
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
+    assert found.area == pytest.approx(np.mean(pairs))
+    assert np.trapezoid(found.true_alarms, found.false_alarms) == pytest.approx(found.area)
+    for curve in (found.false_alarms, found.true_alarms):
+        assert curve[0] == 0 and curve[-1] == 1 and (np.diff(curve) >= 0).all()
+    assert len(found.true_alarms) == len(np.unique(scores)) + 1
+    for threshold in np.unique(scores):  # each point of the curve is what a threshold lets through
+        point = (scores[~positive] >= threshold).mean(), (scores[positive] >= threshold).mean()
+        assert (
+            np.isclose(np.stack([found.false_alarms, found.true_alarms], axis=1), point)
+            .all(axis=1)
+            .any()
+        )
+
+
+def test_perfect_and_useless_scores():
+    positive = np.repeat([True, False], 20)
+    assert roc(positive.astype(float), positive).area == 1
+    assert roc(-positive.astype(float), positive).area == 0
+    assert roc(np.zeros(40), positive).area == 0.5
+
+
+@pytest.mark.parametrize("positive", [np.zeros(5, bool), np.ones(5, bool), np.zeros(0, bool)])
+def test_a_curve_needs_both_kinds(positive):
+    with pytest.raises(ValueError, match="expected at least one of each"):
+        roc(np.arange(len(positive), dtype=float), positive)

@@ -1,0 +1,359 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nmrclassify.evaluation.identify import FAINT, Detector
+from nmrclassify.evaluation.peak_metrics import mask_shares
+from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
+from nmrclassify.networks.amount_hypotheses import gather
+from nmrclassify.networks.peak_losses import objective, truth_of
+from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.networks.peak_weights import Trained, shipped
+from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+
+# Tests named test_the_shipped_network_... hold for a well-trained network only: `pytest -k
+# shipped_network`.
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def library():
+    return synthetic_compounds(SyntheticConfig(n_compounds=40), rng())
+
+
+@pytest.fixture(scope="module")
+def untrained():
+    torch.manual_seed(0)
+    # With a high temperature every chance is near one half: everything is given its share.
+    network = ScaleNetwork(
+        ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024)
+    )
+    network.temperature.fill_(100.0)
+    return Trained(network.requires_grad_(False).eval(), 0.5, {})
+
+
+@pytest.fixture(scope="module", params=["shipped", "untrained"])
+def detector(request, library, untrained):
+    """Whatever a network has learned, its answer has the properties below."""
+    return Detector(library, shipped() if request.param == "shipped" else untrained)
+
+
+@pytest.fixture(scope="module")
+def mixtures(library):
+    recipes = (
+        ScaleConfig(n_low=10, n_high=10, jitter=0.004),
+        ScaleConfig(n_low=30, n_high=30, jitter=0.02),
+    )
+    return [draw(library, recipe, rng(seed)) for recipe in recipes for seed in range(2)]
+
+
+@pytest.fixture(scope="module")
+def answers(detector, mixtures):
+    return [detector.identify(made.peaks) for made in mixtures]
+
+
+def same(one, other):
+    """Whether two answers are bit for bit alike, but for the time they took."""
+    for name in ("chances", "amounts", "shifts", "shares"):
+        assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
+    return (
+        all(np.array_equal(a, b) for a, b in zip(one.masks, other.masks))
+        and one.spread == other.spread
+    )
+
+
+def test_an_answer_has_the_shapes_that_it_states(answers, library, mixtures):
+    for found, made in zip(answers, mixtures):
+        assert found.chances.shape == found.amounts.shape == (
+            40,
+        ) and found.shifts.shape == found.shares.shape == (library.n_multiplets,)
+        assert (
+            (found.chances >= 0).all()
+            and (found.chances <= 1).all()
+            and (found.amounts > 0).all()
+            and np.isfinite(found.amounts).all()
+        )
+        assert np.nanmax(np.abs(found.shifts)) <= 0.101 and found.seconds > 0 and found.spread > 0
+        known = found.shares[np.isfinite(found.shares)]
+        assert len(known) and known.min() >= 0 and known.max() <= 1 + 1e-9
+        assert found.peaks is made.peaks and found.compounds is library
+
+
+def test_compounds_are_named_from_the_threshold_on_likeliest_first(answers):
+    for found in answers:
+        assert set(found.named) == set(np.flatnonzero(found.chances >= found.threshold))
+        assert (np.diff(found.chances[found.named]) <= 0).all()
+
+
+def test_masks_share_out_each_peak_once_at_most(answers, library):
+    for found in answers:
+        row, peak, share = found.masks
+        n = len(found.peaks.areas)
+        assert len(row) and share.min() >= 0 and share.max() <= 1
+        assert len(np.unique(row * n + peak)) == len(row) and peak.min() >= 0 and peak.max() < n
+        weighed = np.bincount(peak, share * found.chances[library.compound[row]], n)
+        assert weighed.max() <= 1 + 1e-6
+        assert (found.chances[library.compound[row]] >= FAINT).all()
+
+
+def test_masks_lie_on_the_peaks_of_their_multiplet(answers, library):
+    reach = 2.0 / FULL_AXIS.mhz  # Hz: a merged peak lies at the centre of all its lines
+    for found in answers:
+        row, peak, _ = found.masks
+        for k in rng().choice(len(row), 60):
+            lines = slice(library.first_line[row[k]], library.first_line[row[k] + 1])
+            places = (
+                library.ppm[row[k]] + found.shifts[row[k]] + library.offsets[lines] / FULL_AXIS.mhz
+            )
+            assert np.abs(places - found.peaks.ppm[peak[k]]).min() <= reach
+
+
+def test_what_is_separated_is_never_above_the_mixture(answers):
+    for found in answers:
+        total = np.zeros(len(found.peaks.areas))
+        for k in range(40):
+            own = found.separated(k)
+            assert (own >= 0).all() and (own <= found.peaks.areas * (1 + 1e-6)).all()
+            total += found.chances[k] * own
+        assert (total <= found.peaks.areas * (1 + 1e-5)).all()
+
+
+def test_two_multiplets_of_an_unsure_compound_do_not_take_a_peak_twice(untrained):
+    library = Compounds(("a",), [0, 0], [3.0, 3.0002], [2.0, 2.0], ("s", "s"), ((), ()))
+    found = Detector(library, untrained).identify(
+        Peaks.from_lines(np.array([3.0]), np.array([4.0])), 0.003
+    )
+    assert found.chances[0] < 0.9 and len(found.masks[0]) == 2
+    assert found.separated(0)[0] <= 4.0 * (1 + 1e-6)
+
+
+def test_a_compound_alone_gets_its_peaks(library):
+    lone = library.select([k for k in range(40) if np.sum(library.compound == k) >= 3][:1])
+    made = draw(lone, ScaleConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng())
+    found = Detector(lone).identify(made.peaks)
+    assert found.separated(0).sum() == pytest.approx(made.peaks.areas.sum(), rel=0.15)
+
+
+def test_named_compounds_explain_at_most_the_whole_of_a_peak(answers, library):
+    for found in answers:
+        assert (
+            found.explained.shape == found.peaks.areas.shape
+            and found.explained.min() >= 0
+            and found.explained.max() <= 1
+        )
+        row, peak, share = found.masks
+        for p in rng().choice(len(found.peaks.areas), 20):
+            own = [
+                s
+                for m, q, s in zip(row, peak, share)
+                if q == p and found.chances[library.compound[m]] >= found.threshold
+            ]
+            assert found.explained[p] == pytest.approx(min(1.0, sum(own)), abs=1e-9)
+
+
+def test_named_neighbours_name_each_other(answers):
+    pairs = 0
+    for found in answers:
+        near = {int(k): dict(found.neighbours(int(k))) for k in found.named}
+        for k, others in near.items():
+            assert k not in others and set(others) <= set(near)
+            assert all(k in near[other] for other in others)
+            assert list(others.values()) == sorted(others.values(), reverse=True) and all(
+                0 < share for share in others.values()
+            )
+            pairs += len(others)
+    assert pairs
+
+
+def test_a_neighbours_area_is_that_of_a_loop(answers, library):
+    found = answers[0]
+    k = int(next(k for k in found.named if found.neighbours(int(k))))
+    row, peak, share = found.masks
+    mine = {int(p) for m, p in zip(row, peak) if library.compound[m] == k}
+    total = sum(float(found.peaks.areas[p]) for p in mine)
+    for other, part in found.neighbours(k):
+        own = sum(
+            s * found.peaks.areas[p]
+            for m, p, s in zip(row, peak, share)
+            if library.compound[m] == other and int(p) in mine
+        )
+        assert part == pytest.approx(own / total, rel=1e-5)
+
+
+def test_a_compound_that_was_not_looked_at_has_no_neighbour(answers):
+    found = answers[0]
+    nobody = replace(found, masks=tuple(part[:0] for part in found.masks))
+    assert (
+        nobody.neighbours(3) == [] and not nobody.separated(3).any() and not nobody.explained.any()
+    )
+
+
+def test_a_detector_keeps_nothing_of_what_it_was_asked(detector, answers, mixtures):
+    fresh = Detector(detector.compounds, detector.trained)
+    for found, made in reversed(list(zip(answers, mixtures))):
+        assert same(fresh.identify(made.peaks), found) and same(
+            detector.identify(made.peaks), found
+        )
+
+
+@pytest.mark.parametrize("factor", [1000.0, 2.0**-20])
+def test_the_unit_of_area_only_scales_the_amounts(detector, answers, mixtures, factor):
+    for found, made in zip(answers[:2], mixtures):
+        other = detector.identify(
+            replace(made.peaks, areas=(made.peaks.areas * factor).astype(np.float32))
+        )
+        assert other.chances == pytest.approx(found.chances, abs=2e-3)
+        likely = found.chances > 0.3
+        close = np.isclose(other.amounts[likely], factor * found.amounts[likely], rtol=2e-3)
+        # Of two hypotheses that are equally likely, rounding chooses.
+        assert (
+            likely.any()
+            and close.mean() > 0.9
+            and np.isclose(other.amounts, factor * found.amounts, rtol=2e-3).mean() > 0.75
+        )
+
+
+def test_compounds_that_nothing_tells_apart_are_one_group(library):
+    twin = library.select([3, 7])
+    twin = Compounds(
+        ("twin of 3", "twin of 7"),
+        twin.compound,
+        twin.ppm + 0.002,
+        twin.protons * 2,
+        twin.kinds,
+        twin.couplings,
+    )
+    both = library.with_compounds(twin)
+    groups = Detector(both).groups
+    assert groups[40] == groups[3] and groups[41] == groups[7] and len(np.unique(groups)) == 40
+    assert np.array_equal(groups, alike(both, FULL_AXIS)) and np.array_equal(
+        Detector(library).groups, np.arange(40)
+    )
+
+
+def test_the_network_can_still_be_trained_after_it_was_asked(library, mixtures):
+    # What the templates derive on first use is kept: it must not be bound to inference.
+    detector = Detector(library)
+    detector.identify(mixtures[0].peaks)
+    evidence = gather(detector.templates, mixtures[0].peaks)
+    network = ScaleNetwork(ScaleNetworkConfig(lines=4, places=6, hypotheses=8))
+    objective(network(evidence), evidence, truth_of(mixtures[0], evidence))[0].backward()
+    assert network.first.hypotheses[0].weight.grad.any()
+
+
+def test_an_answer_changes_no_weight(detector, mixtures):
+    before = {name: value.clone() for name, value in detector.trained.network.state_dict().items()}
+    detector.identify(mixtures[0].peaks)
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in detector.trained.network.state_dict().items()
+    )
+
+
+def test_a_library_of_one_compound_is_enough(library, mixtures):
+    found = Detector(library.select([4])).identify(mixtures[0].peaks)
+    assert found.chances.shape == (1,) and np.isfinite(found.chances).all()
+
+
+def test_mixtures_that_cannot_be_asked_about_are_refused(detector, mixtures):
+    empty = Peaks(FULL_AXIS, np.array([], dtype=np.int64), np.array([], dtype=np.float32))
+    with pytest.raises(ValueError, match="no peak on the axis; expected at least one"):
+        detector.identify(empty)
+    other = Axis(65_536, -1.0, 12.0, "ppm", 500.0)
+    with pytest.raises(ValueError, match="bring both to one axis"):
+        detector.identify(replace(mixtures[0].peaks, axis=other))
+
+
+@pytest.mark.parametrize("spread", [0.0, -0.01, float("nan"), float("inf")])
+def test_spreads_that_are_none_are_refused(detector, mixtures, spread):
+    with pytest.raises(ValueError, match="spread is .*expected"):
+        detector.identify(mixtures[0].peaks, spread)
+
+
+@pytest.mark.parametrize("n_positions", [64, 4096])
+def test_coarse_axes_are_answered_or_refused_in_words(library, n_positions):
+    axis = Axis(n_positions, -1.0, 12.0, "ppm", 600.0)
+    made = draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.002), rng(), axis)
+    try:
+        assert np.isfinite(Detector(library, axis=axis).identify(made.peaks).chances).all()
+    except ValueError as error:
+        assert "expected" in str(error)
+
+
+@pytest.fixture(scope="module")
+def unseen():
+    """A library whose seed no training used, and compounds of yet another one."""
+    library = synthetic_compounds(SyntheticConfig(), rng(700))
+    more = synthetic_compounds(SyntheticConfig(n_compounds=30), rng(701))
+    size = np.diff(more.first_multiplet)
+    other = more.select(np.flatnonzero((size >= 3) & (size <= 8))[:3])
+    return library, replace(other, names=tuple(f"added {k}" for k in range(3)))
+
+
+@pytest.fixture(scope="module")
+def judged(unseen):
+    library, _ = unseen
+    detector = Detector(library)
+    made = [draw(library, ScaleConfig(jitter=0.003), rng(seed)) for seed in range(3)]
+    return [(mixture, detector.identify(mixture.peaks)) for mixture in made]
+
+
+def test_the_shipped_network_names_what_is_there(judged):
+    scores = []
+    for mixture, found in judged:
+        hits = np.isin(found.named, mixture.present).sum()
+        scores.append(2 * hits / (len(found.named) + len(mixture.present)))
+    assert min(scores) >= 0.9, scores
+
+
+def test_the_shipped_network_measures_strong_compounds(judged):
+    for mixture, found in judged:
+        strong = (mixture.amounts > 0.1 * mixture.amounts.max()) & np.isin(
+            mixture.present, found.named
+        )
+        assert strong.sum() > 0.4 * len(strong)
+        error = np.abs(found.amounts[mixture.present[strong]] / mixture.amounts[strong] - 1)
+        assert np.median(error) < 0.1
+
+
+def test_the_shipped_network_finds_compounds_that_are_added_to_the_table(unseen, judged):
+    library, other = unseen
+    mixture, before = judged[0]
+    extra = [
+        draw(
+            other.select([k]), ScaleConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng(k)
+        ).peaks
+        for k in range(3)
+    ]
+    ppm = np.concatenate([mixture.peaks.ppm, *(peaks.ppm for peaks in extra)])
+    areas = np.concatenate([mixture.peaks.areas, *(peaks.areas for peaks in extra)])
+    detector = Detector(library.with_compounds(other))
+    found = detector.identify(Peaks.from_lines(ppm, areas))
+    assert {877, 878, 879} <= set(found.named)
+    assert found.amounts[877:] == pytest.approx(1.0, rel=0.2)
+    # In the mixture without them they are not named, and the others are as before.
+    without = detector.identify(mixture.peaks)
+    assert not {877, 878, 879} & set(without.named)
+    assert len(np.setxor1d(without.named, before.named)) <= 4
+
+
+def test_the_shipped_network_finds_multiplets_where_they_moved(judged):
+    for mixture, found in judged:
+        named = np.isin(mixture.present[mixture.owners], found.named)
+        off = np.abs(found.shifts[mixture.multiplets] - mixture.shifts)[named]
+        assert np.median(off) < 0.001 and (off < 0.002).mean() > 0.8
+
+
+def test_the_shipped_network_knows_which_peaks_are_shared(judged):
+    for mixture, found in judged:
+        given = mask_shares(mixture, found.masks)
+        named = np.isin(mixture.present[mixture.owners], found.named) & np.isfinite(given)
+        assert np.abs(given - mixture.shares)[named].mean() < 0.15

@@ -1,0 +1,130 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nmrclassify.evaluation import peak_threshold
+from nmrclassify.evaluation.identify import Identification
+from nmrclassify.evaluation.peak_metrics import Score
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.nmr.compounds import Compounds
+
+
+def answer(chances: list[float], threshold: float = 0.5) -> Identification:
+    """Return an answer with these probabilities; each compound is a singlet."""
+    k = len(chances)
+    compounds = Compounds(
+        tuple(f"compound {i + 1}" for i in range(k)),
+        np.arange(k),
+        np.linspace(1.0, 9.0, k),
+        np.ones(k),
+        ("s",) * k,
+        ((),) * k,
+    )
+    nothing = (np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))
+    return Identification(
+        compounds,
+        np.arange(k),
+        None,
+        np.array(chances),
+        np.ones(k),
+        np.zeros(k),
+        np.zeros(k),
+        nothing,
+        threshold,
+        0.01,
+        0.1,
+    )
+
+
+APART = np.arange(6)
+
+
+def test_counts_and_words():
+    found = answer([0.9, 0.8, 0.6, 0.3, 0.1, 0.001])
+    present = np.array([0, 1, 3])
+    score = peak_threshold.tally(found, present, APART)
+    assert (score.present, score.named, score.right, score.missed, score.false_alarms) == (
+        3,
+        3,
+        2,
+        1,
+        1,
+    )
+    assert score.f1 == pytest.approx(2 / 3)
+    rows = peak_threshold.listed(found, present)
+    assert rows.tolist() == [0, 1, 2, 3, 4]
+    table = peak_threshold.table(found, rows, APART, present, np.array([0.5, 0.02, 1.0]))
+    assert table["verdict"].tolist() == [
+        "✓ right",
+        "✓ right",
+        "✗ false alarm",
+        "✗ missed",
+        "rightly left out",
+    ]
+    assert table["truth"].tolist() == ["0.5", "0.02", "not in it", "1", "not in it"]
+    unknown = peak_threshold.table(found, rows, APART)
+    assert (
+        "truth" not in unknown and unknown["verdict"].tolist() == ["named"] * 3 + ["not named"] * 2
+    )
+
+
+def test_what_looks_alike_counts_once():
+    groups = np.array([0, 0, 1, 2, 3, 4])
+    found = answer([0.9, 0.1, 0.0, 0.0, 0.0, 0.0])
+    present = np.array([1])
+    score = peak_threshold.tally(found, present, groups)
+    assert (score.present, score.named, score.right, score.f1) == (1, 1, 1, 1.0)
+    table = peak_threshold.table(found, np.array([0, 1]), groups, present, np.ones(1))
+    assert table["verdict"].tolist() == ["✓ right, as its like", "✓ found as its like"]
+    both = replace(found, chances=np.array([0.9, 0.9, 0, 0, 0, 0]))
+    assert peak_threshold.tally(both, np.array([0, 1]), groups) == peak_threshold.Tally(1, 1, 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_curve_holds_the_score_of_every_threshold(seed):
+    rng = np.random.default_rng(seed)
+    chances = rng.integers(0, 12, 30) / 12
+    groups = np.sort(rng.integers(0, 20, 30))
+    groups = np.unique(groups, return_inverse=True)[1]
+    present = np.sort(rng.choice(30, 8, replace=False))
+    found = answer(chances.tolist())
+    curve = peak_threshold.precision_recall(found, present, groups)
+    assert (
+        (np.diff(curve.threshold) < 0).all()
+        and (np.diff(curve.recall) >= 0).all()
+        and curve.recall[-1] == 1
+    )
+    for threshold, precision, recall in zip(curve.threshold, curve.precision, curve.recall):
+        score = peak_threshold.tally(replace(found, threshold=threshold), present, groups)
+        assert score.right / score.named == pytest.approx(
+            precision
+        ) and score.right / score.present == pytest.approx(recall)
+
+
+def test_missed_compounds_are_listed_however_unlikely_and_something_always_is():
+    found = answer([0.0] * 5 + [0.001])
+    assert peak_threshold.listed(found, np.array([2])).tolist() == [5, 2]
+    assert peak_threshold.listed(found, np.zeros(0, dtype=int)).tolist() == [5]
+    score = peak_threshold.tally(found, np.array([2]), APART)
+    assert score == peak_threshold.Tally(1, 0, 0) and score.f1 == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_page_counts_as_the_benchmark_does(seed):
+    rng = np.random.default_rng(seed)
+    found = answer(rng.random(30).tolist())
+    groups = np.unique(np.sort(rng.integers(0, 20, 30)), return_inverse=True)[1]
+    mixture = draw(found.compounds, ScaleConfig(n_low=9, n_high=9), rng)
+    measured = Score()
+    measured.add(
+        mixture,
+        found.compounds,
+        groups,
+        found.chances >= found.threshold,
+        found.amounts,
+        found.chances,
+    )
+    tally = peak_threshold.tally(found, mixture.present, groups)
+    assert measured.counts == [(tally.right, tally.named, tally.present)]
+    assert tally.f1 == pytest.approx(measured.summary()["f1"], abs=1e-4)

@@ -1,0 +1,207 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures.peak_files import (
+    SampleError,
+    library_template,
+    peaks_table,
+    read_sample,
+    sample_template,
+)
+from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.spectrum import spectrum
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compounds import read_compounds
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+
+
+def mixture(seed: int, n: int = 12) -> Peaks:
+    compounds = synthetic_compounds(SyntheticConfig(n_compounds=40), np.random.default_rng(seed))
+    return draw(compounds, ScaleConfig(n_low=n, n_high=n), np.random.default_rng(seed)).peaks
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_peaks_come_back_as_they_were_written(seed):
+    peaks = mixture(seed)
+    again = read_sample(peaks_table(peaks).to_csv(index=False)).peaks
+    np.testing.assert_array_equal(again.positions, peaks.positions)
+    np.testing.assert_array_equal(again.areas, peaks.areas)
+
+
+def test_every_place_of_the_axis_comes_back():
+    places = np.arange(FULL_AXIS.n_positions)[::7]
+    peaks = Peaks(FULL_AXIS, places, np.ones(len(places), dtype=np.float32))
+    table = peaks_table(peaks).sample(frac=0.9, random_state=1)  # not evenly spaced any more
+    again = read_sample(table.to_csv(index=False))
+    np.testing.assert_array_equal(again.peaks.positions, np.sort(places[table.index]))
+    assert again.note.startswith("A list of")
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_the_maxima_of_a_spectrum_are_picked(noise):
+    rng = np.random.default_rng(3)
+    positions = np.sort(
+        rng.choice(np.arange(10_000, 60_000, 100), 60, replace=False)
+    )  # 12 Hz apart: resolved
+    areas = 10 ** rng.uniform(-1, 0, 60)
+    heights = spectrum(FULL_AXIS, positions, areas) + noise * rng.standard_normal(
+        FULL_AXIS.n_positions
+    )
+    sample = read_sample(
+        pd.DataFrame({"ppm": FULL_AXIS.centres[::-1], "intensity": heights[::-1]}).to_csv(
+            index=False
+        )
+    )
+    assert "local maxima" in sample.note and "65,536 points" in sample.note
+    assert len(sample.peaks.areas) == 60
+    assert np.abs(sample.peaks.positions - positions).max() <= 2
+    ratio = sample.peaks.areas / areas  # the same part of every line, and the others' tails
+    assert ratio.min() > 0.8 and ratio.max() < 1.15
+
+
+def test_a_mixtures_spectrum_gives_its_strong_peaks():
+    peaks = mixture(2, 8)
+    heights = spectrum(FULL_AXIS, peaks.positions, peaks.areas)
+    sample = read_sample(
+        pd.DataFrame({"ppm": FULL_AXIS.centres, "area": heights}).to_csv(index=False)
+    )
+    strong = peaks.ppm[peaks.areas > np.quantile(peaks.areas, 0.9)]
+    nearest = np.abs(sample.peaks.ppm[:, None] - strong).min(0)
+    assert np.mean(nearest < 0.0015) > 0.9
+
+
+def test_a_flat_or_empty_spectrum_has_no_peak():
+    table = pd.DataFrame({"ppm": np.linspace(0, 10, 5000), "area": np.zeros(5000)})
+    with pytest.raises(SampleError, match="no maximum"):
+        read_sample(table.to_csv(index=False))
+
+
+def test_noise_alone_is_hardly_picked():
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"ppm": np.linspace(0, 10, 20_000), "area": rng.standard_normal(20_000)})
+    try:
+        assert len(read_sample(table.to_csv(index=False)).peaks.areas) < 5
+    except SampleError as error:
+        assert "no maximum" in str(error)
+
+
+def test_multiplets_are_split_into_lines():
+    sample = read_sample(
+        "ppm,kind,j_hz,protons,amount\n4.1,q,7.2,1,0.5\n1.3,doublet,7.2,3,0.5\n8.4,s,,1,2\n"
+    )
+    peaks = sample.peaks
+    assert len(peaks.areas) == 7 and peaks.areas.sum() == pytest.approx(0.5 + 1.5 + 2)
+    np.testing.assert_allclose(peaks.areas[2:6], 0.5 * np.array([1, 3, 3, 1]) / 8)
+    assert np.diff(peaks.ppm[:2])[0] * 600 == pytest.approx(7.2, abs=0.13)
+    assert sample.note == "3 multiplets, split into 7 lines."
+    assert len(read_sample("ppm;kind;protons\n3;s;1\n").peaks.areas) == 1
+    assert read_sample(
+        "ppm\tkind\tj_hz\tprotons\n3\tdd\t7;-2\t1\n"
+    ).peaks.areas.sum() == pytest.approx(1)
+
+
+def test_what_lies_outside_is_left_out_and_said():
+    sample = read_sample("ppm,area\n1,1\n15,1\n-3,2\n")
+    assert len(sample.peaks.areas) == 1 and "2 outside -1 to 12 ppm left out" in sample.note
+
+
+def test_rows_of_one_place_add_up_and_order_and_blank_rows_do_not_matter():
+    one = read_sample("ppm,area\n3,1\n1,2\n3,1\n").peaks
+    two = read_sample(b"\xef\xbb\xbfArea , PPM\r\n2,1\r\n,\r\n2,3\r\n").peaks
+    np.testing.assert_array_equal(one.positions, two.positions)
+    assert one.areas.tolist() == two.areas.tolist() == [2, 2]
+
+
+BAD = {
+    "": "CSV",
+    "ppm,area\n": "no row",
+    "shift,area\n1,2\n": "'ppm' is missing",
+    "ppm,mass\n1,2\n": "'area' is missing",
+    "ppm,kind\n1,s\n": "'protons' is missing",
+    "ppm,area\n1,0\n": "row 2, column 'area': '0' is not an area above 0",
+    "ppm,area\n1,2\n2,-1\n": "row 3, column 'area'",
+    "ppm,area\n1,nan\n": "'nan' is not",
+    "ppm,area\n1,inf\n": "'inf' is not",
+    "ppm,area\nx,1\n": "'x' is not a chemical shift",
+    "ppm,area\n1e9,1\n": "'1e9' is not a chemical shift",
+    "ppm,area\n55,1\n": "no peak lies",
+    "ppm,ppm,area\n1,1,1\n": "occurs twice",
+    "ppm,area,x\n" + "a" * 100 + ",1,1\n": "not a chemical shift",
+    "ppm,kind,j_hz,protons\n1,d,,1\n": "row 2, column 'kind'",
+    "ppm,kind,j_hz,protons\n1,zz,7,1\n": "unknown multiplicity",
+    "ppm,kind,j_hz,protons\n1,d,seven,1\n": "not couplings",
+    "ppm,kind,j_hz,protons\n1,d,nan,1\n": "row 2",
+    "ppm,kind,j_hz,protons\n1,s,,0\n": "'0' is not a number above 0",
+    "ppm,area\n1,1\0\n": "binary",
+    "ppm,area\n1,1\n2,3,4\n": "row 3 has 3 cells; expected 2",
+    'ppm,area\n1,"1"x\n': "CSV table",
+    '"\n",a,a,a\n1,2,3,4\n': "'a' occurs twice",
+    "\n \n\nppm,area\n\n1,x\n": "row 6, column 'area': 'x'",
+    ",".join(map(str, range(80))) + "\n": "more than 64 columns",
+    "ppm,area\n" + '"1,1\n' * 3: "CSV table|not a chemical shift",
+}
+
+
+@pytest.mark.parametrize("text, message", BAD.items(), ids=range(len(BAD)))
+def test_what_cannot_be_used_is_refused_in_one_sentence(text, message):
+    with pytest.raises(SampleError, match=message) as caught:
+        read_sample(text)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("cell", ['"\n"', '"a\r\nb"', "\n\na", '\n"\n"', "\ra", ""])
+def test_columns_are_counted_however_the_header_is_quoted(cell):
+    start = time.process_time()
+    for last in ("\n1,1\n", ""):
+        with pytest.raises(SampleError, match="more than 64 columns"):
+            read_sample(cell + ",a" * 80_000 + last)
+    with pytest.raises(SampleError, match="has 2,000,000 cells"):
+        read_sample("ppm,area\n" + ",".join("1" * 2_000_000))
+    assert time.process_time() - start < 5  # pandas took minutes
+
+
+@pytest.mark.parametrize("start", ["", "\n", "\r\n\r\n", " \n,\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_blank_lines_above_a_header_and_its_quotes_do_not_matter(start, end):
+    lines = ['"ppm","note\nof mine","area",', '1,"a, b",2,', "", "3,,4"]
+    peaks = read_sample(start + end.join(lines)).peaks
+    assert peaks.areas.tolist() == [2, 4] and peaks.ppm == pytest.approx([1, 3], abs=2e-4)
+
+
+def test_a_spectrum_as_large_as_may_be_is_read_in_seconds():
+    ppm = np.linspace(0, 10, peak_files.MAX_ROWS)
+    heights = np.where(np.arange(len(ppm)) % 5000 == 9, 1000.0, 0.0)
+    start = time.process_time()
+    assert (
+        len(
+            read_sample(
+                pd.DataFrame({"ppm": ppm.round(8), "area": heights}).to_csv(index=False)
+            ).peaks.areas
+        )
+        == 53
+    )
+    assert time.process_time() - start < 10  # about 1.5 s
+
+
+def test_limits(monkeypatch):
+    with pytest.raises(SampleError, match="not UTF-8"):
+        read_sample(b"ppm,area\n\xff,1\n")
+    with pytest.raises(SampleError, match="bytes"):
+        read_sample(b" " * (peak_files.MAX_BYTES + 1))
+    monkeypatch.setattr(peak_files, "MAX_ROWS", 10)
+    with pytest.raises(SampleError, match="more than 10 rows"):
+        read_sample("ppm,area\n" + "1,1\n" * 11)
+    monkeypatch.setattr(peak_files, "MAX_ROWS", 2**18)
+    monkeypatch.setattr(peak_files, "MAX_PEAKS", 3)
+    with pytest.raises(SampleError, match="at most 3"):
+        read_sample("ppm,area\n1,1\n2,1\n3,1\n4,1\n")
+
+
+def test_the_templates_can_be_read():
+    assert len(read_sample(sample_template()).peaks.areas) == 7
+    reading = read_compounds(library_template())
+    assert reading.compounds.names == ("lactate", "formate") and not reading.problems

@@ -1,0 +1,520 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from nmrclassify.mixtures.grid import MixtureConfig
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.conv_tasnet import NetworkConfig, Queries, Separator, Slots, rms
+from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
+from nmrclassify.networks.losses import queries_objective
+from nmrclassify.training.trainer import RECIPES, model_for
+
+# Small ones: a wide kernel, dilations longer than the axis (8 on 5 positions), the least sizes.
+SIZES = {
+    "design": NetworkConfig(),
+    "kernel 5": NetworkConfig(4, 40, 6, 2, n_filters=12, kernel=5, n_stacks=2, n_layers=3),
+    "short axis": NetworkConfig(
+        3, 5, 4, 2, n_filters=10, n_bottleneck=6, n_hidden=8, kernel=5, n_stacks=2, n_layers=4
+    ),
+    "least": NetworkConfig(
+        1, 4, 2, 1, n_filters=2, n_bottleneck=2, n_hidden=2, n_stacks=1, n_layers=1
+    ),
+}
+
+
+def disturbed(model, seed=1):
+    """Move every weight away from the ones and zeros that norms and biases start with."""
+    torch.manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Slots(NetworkConfig())
+
+
+@pytest.fixture
+def queries():
+    torch.manual_seed(0)
+    made = Queries(NetworkConfig(n_sources=3))
+    made.know(torch.from_numpy(build("quick", 3).library.areas))
+    return made
+
+
+def test_shapes_of_the_design_table(model):
+    logits, inside = model(torch.rand(4, 6, 21))
+    assert logits.shape == (4, 3, 10)
+    assert inside.encoding.shape == (4, 64, 21)
+    assert inside.masks.shape == inside.separated_encodings.shape == (4, 3, 64, 21)
+    assert inside.multiplets.shape == (4, 3, 6, 21)
+    assert ((inside.masks > 0) & (inside.masks < 1)).all()
+
+
+def test_queries_have_an_output_for_each_compound_and_one_for_the_unknown(queries):
+    findings, inside = queries(torch.rand(4, 6, 21))
+    assert findings.presence.shape == (4, 11)
+    assert findings.counts.shape == (4, 10, 3)
+    assert findings.amounts.shape == (4, 10)
+    assert inside.encoding.shape == (4, 64, 21)
+    assert inside.masks.shape == inside.separated_encodings.shape == (4, 11, 64, 21)
+    assert inside.multiplets.shape == (4, 11, 6, 21)
+    assert torch.equal(inside.separated_encodings, inside.masks * inside.encoding[:, None])
+
+
+class PlainBlock(nn.Module):
+    """A block of the paper's figure 1C from torch's own layers, channels before positions."""
+
+    def __init__(self, config, dilation, residual):
+        super().__init__()
+        width, hidden, reach = config.n_bottleneck, config.n_hidden, dilation * (config.kernel // 2)
+        self.body = nn.Sequential(
+            nn.Conv1d(width, hidden, 1, bias=False),
+            nn.PReLU(),
+            nn.GroupNorm(1, hidden),
+            nn.Conv1d(
+                hidden,
+                hidden,
+                config.kernel,
+                padding=reach,
+                dilation=dilation,
+                groups=hidden,
+                bias=False,
+            ),
+            nn.PReLU(),
+            nn.GroupNorm(1, hidden),
+        )
+        self.residual = nn.Conv1d(hidden, width, 1) if residual else None
+        self.skip = nn.Conv1d(hidden, width, 1)
+
+
+class Plain(nn.Module):
+    """Both networks up to the separated multiplets, from torch's own convolutions and norms."""
+
+    def __init__(self, config, n_outputs):
+        super().__init__()
+        self.n_outputs = n_outputs
+        last = config.n_stacks * config.n_layers - 1
+        self.encoder = nn.Conv1d(config.n_peaks, config.n_filters, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(1, config.n_filters)
+        self.bottleneck = nn.Conv1d(config.n_filters, config.n_bottleneck, 1)
+        self.blocks = nn.ModuleList(
+            PlainBlock(config, 2 ** (i % config.n_layers), i < last) for i in range(last + 1)
+        )
+        self.knee = nn.PReLU()
+        self.masks = nn.Conv1d(config.n_bottleneck, n_outputs * config.n_filters, 1)
+        self.decoder = nn.Conv1d(config.n_filters, config.n_peaks, 3, padding=1, bias=False)
+
+    def forward(self, mixture):
+        encoding = self.encoder(mixture)
+        x = self.bottleneck(
+            self.norm(encoding / mixture.square().mean((1, 2), keepdim=True).sqrt())
+        )
+        skips = 0
+        for block in self.blocks:
+            hidden = block.body(x)
+            skips = skips + block.skip(hidden)
+            if block.residual is not None:
+                x = x + block.residual(hidden)
+        masks = self.masks(self.knee(skips)).sigmoid().unflatten(1, (self.n_outputs, -1))
+        separated = masks * encoding[:, None]
+        return (
+            encoding,
+            masks,
+            separated,
+            self.decoder(separated.flatten(0, 1)).unflatten(0, separated.shape[:2]),
+        )
+
+
+def as_plain(tensors, config):
+    """Rename and reshape our network's weights, or their gradients, to those of `Plain`."""
+    width, found = config.n_bottleneck, {}
+    for name, value in tensors.items():
+        name = name.removeprefix("separator.")
+        part, _, kind = name.rpartition(".")
+        if name == "encoder.weight":
+            found[name] = value.unflatten(1, (config.n_peaks, 3))
+        elif name == "decoder.weight":
+            found[name] = value.unflatten(0, (3, config.n_peaks)).permute(1, 2, 0)
+        elif name.startswith("blocks."):
+            block, inner = part.split(".")[:2], name.split(".")[2]
+            block = ".".join(block)
+            if inner == "depthwise":
+                found[f"{block}.body.3.weight"] = value.T[:, None]
+            elif inner == "project":
+                skip, residual = (
+                    (value, None) if len(value) == width else (value[width:], value[:width])
+                )
+                for to, v in (("skip", skip), ("residual", residual)):
+                    if v is not None:
+                        found[f"{block}.{to}.{kind}"] = v[..., None] if kind == "weight" else v
+            else:
+                place = {"expand": 0, "first": 1, "first_norm": 2, "second": 4, "second_norm": 5}[
+                    inner
+                ]
+                found[f"{block}.body.{place}.{kind}"] = (
+                    value[..., None] if inner == "expand" else value
+                )
+        elif part in ("bottleneck", "masks"):
+            found[name] = value[..., None] if kind == "weight" else value
+        elif part in ("norm", "knee"):
+            found[name] = value
+    return found
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+@pytest.mark.parametrize("size", SIZES)
+def test_the_network_equals_plain_convolutions_in_values_and_gradients(kind, size):
+    config = SIZES[size]
+    torch.manual_seed(0)
+    ours = disturbed(kind(config)).double()
+    n_outputs = config.n_sources if kind is Slots else config.n_compounds + 1
+    plain = Plain(config, n_outputs).double()
+    plain.load_state_dict(as_plain(ours.state_dict(), config))
+    x = torch.randn(3, config.n_peaks, config.n_positions, dtype=torch.double)
+    results = []
+    for network, own in ((ours, x.clone().requires_grad_()), (plain, x.clone().requires_grad_())):
+        out = network(own)
+        out = out[1] if network is ours else out
+        torch.manual_seed(2)
+        sum((part * torch.randn(part.shape, dtype=part.dtype)).sum() for part in out).backward()
+        grads = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        results.append((out, own.grad, as_plain(grads, config) if network is ours else grads))
+    (found, found_x, found_grads), (expected, expected_x, expected_grads) = results
+    for name, a, b in zip(
+        ("encoding", "masks", "separated", "multiplets"), found, expected, strict=True
+    ):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-9), name
+    assert torch.allclose(found_x, expected_x, rtol=1e-8, atol=1e-8)
+    assert found_grads.keys() == expected_grads.keys()
+    for name, b in expected_grads.items():
+        assert b.abs().sum() > 0 and torch.allclose(found_grads[name], b, rtol=1e-8, atol=1e-8), (
+            name
+        )
+    # And in the precision that is trained in.
+    single = copy.deepcopy(ours).float()(x.float())[1]
+    for name, a, b in zip(
+        ("encoding", "masks", "separated", "multiplets"),
+        single,
+        plain.float()(x.float()),
+        strict=True,
+    ):
+        assert torch.allclose(a, b, atol=1e-5), name
+
+
+def test_slots_name_by_a_line_and_a_table(model):
+    x = torch.randn(4, 6, 21)
+    logits, inside = disturbed(model)(x)
+    line = F.conv1d(
+        inside.separated_encodings.flatten(0, 1),
+        model.to_line.weight[..., None],
+        model.to_line.bias,
+    ).relu()
+    expected = line.squeeze(1) @ model.classifier.weight.T + model.classifier.bias
+    assert torch.allclose(logits.flatten(0, 1), expected, atol=1e-5)
+
+
+def test_queries_judge_as_a_loop_over_compounds_does(queries):
+    data = build("quick", 3)
+    model = disturbed(queries).double()
+    x = torch.from_numpy(data.test_mixtures().areas[:4]).double()
+    x = x + 0.1 * torch.randn_like(x)
+    with torch.no_grad():
+        findings, inside = model(x)
+    weights = {name: value.detach().numpy() for name, value in model.state_dict().items()}
+
+    def prelu(v, slope):
+        return np.where(v > 0, v, slope * v)
+
+    library = data.library.areas.reshape(10, -1).astype(float)
+    for b, mixture in enumerate(x.numpy()):
+        scale = np.sqrt((mixture**2).mean())
+        amounts = np.linalg.lstsq(library.T, mixture.ravel(), rcond=None)[0]
+        left = np.sqrt(((mixture.ravel() - amounts @ library).reshape(6, 21) ** 2).sum(axis=0))
+        sizes = amounts * np.sqrt((library**2).mean(axis=1))
+        own = np.arcsinh(sizes[:, None] / scale / weights["scales"])
+        own = np.vstack([own, np.zeros(3)])
+        left = np.arcsinh(left[:, None] / scale / weights["scales"]).ravel()
+        trunk = trunk_of(model, x[b : b + 1]).ravel()
+        hidden = (
+            weights["jury.0.weight"] @ np.concatenate([trunk, own[:-1].ravel(), left])
+            + weights["jury.0.bias"]
+        )
+        jury = (
+            weights["jury.2.weight"] @ prelu(hidden, weights["jury.1.weight"])
+            + weights["jury.2.bias"]
+        )
+        for k in range(11):
+            separated = inside.separated_encodings[b, k].numpy().T / scale  # (L, N)
+            features = separated @ weights["to_features.weight"].T + weights["to_features.bias"]
+            given = np.concatenate(
+                [prelu(features, weights["knee_features.weight"]).ravel(), own[k], left]
+            )
+            judged = prelu(
+                given @ weights["judges"][k] + weights["judges_bias"][k, 0],
+                weights["knee_judges.weight"],
+            )
+            presence = judged @ weights["to_presence"][k, :, 0] + jury[k]
+            assert findings.presence[b, k].item() == pytest.approx(presence, rel=1e-5, abs=1e-5)
+        for k in range(10):
+            amount = (inside.multiplets[b, k].numpy().T * weights["templates"][k]).sum()
+            assert findings.amounts[b, k].item() == pytest.approx(amount)
+            away = (np.clip(amount, 0, 4) - np.array([1, 2, 3])) ** 2
+            counts = weights["count_bias"] - np.exp(weights["sharpness"]) * away
+            assert findings.counts[b, k].numpy() == pytest.approx(counts)
+
+
+def trunk_of(model, x):
+    """Return what the masks are made of, shape (1, L, W)."""
+    with torch.no_grad():
+        return model.separator(model.encode(x).transpose(1, 2) / rms(x))[1].numpy()
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("dilation", [1, 2, 3, 8])
+def test_the_depthwise_convolution_is_its_own_derivative(kernel, dilation):
+    torch.manual_seed(kernel)
+    x = torch.randn(2, 7, 3, dtype=torch.double, requires_grad=True)
+    weight = torch.randn(kernel, 3, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda a, b: DepthwiseShifts.apply(a, b, dilation), (x, weight))
+    expected = F.conv1d(
+        x.transpose(1, 2),
+        weight.T[:, None],
+        padding=dilation * (kernel // 2),
+        dilation=dilation,
+        groups=3,
+    )
+    assert torch.allclose(DepthwiseShifts.apply(x, weight, dilation), expected.transpose(1, 2))
+
+
+def test_every_parameter_of_slots_gets_a_gradient(model):
+    logits, inside = model(torch.rand(8, 6, 21))
+    (
+        F.cross_entropy(logits.flatten(0, 1), torch.randint(10, (24,)))
+        + inside.multiplets.square().mean()
+    ).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("repetition", [False, True])
+def test_every_parameter_of_queries_gets_a_gradient(repetition):
+    data = build("quick", 3, MixtureConfig(repetition=repetition))
+    model = model_for(data, 3, "queries")
+    batch = data.training_batch(0, 64, RECIPES["queries"].augmented(data, any_number=True))
+    objective = queries_objective(model, batch, 1.0)
+    (objective.classification + objective.reconstruction).backward()
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        else:
+            assert not repetition and name in (
+                "sharpness",
+                "count_bias",
+            )  # there is nothing to count
+
+
+def test_published_sizes(model):
+    # Encoder 1152; norm 128, bottleneck 1040; 12 blocks of 1024 + 1 + 128 + 192 + 1 + 128, their
+    # skips of 1040 and 11 residuals of 1040; knee 1; decoder 1152.
+    trunk = 1152 + 128 + 1040 + 12 * (1474 + 1040) + 11 * 1040 + 1 + 1152
+    # Masks 3264; line 65; classifier 220.
+    assert model.n_parameters == trunk + 3264 + 65 + 220 == 48_630
+    assert model.config.receptive_field == 91
+
+
+def test_sizes_of_queries():
+    data = build("quick", 3)
+    trunk = 48_630 - 3264 - 65 - 220
+    # Masks; templates; features; judges of 126 + 66 inputs; the jury of 336 + 93; PReLUs.
+    heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (192 + 1 + 1) + 429 * 96 + 96 + 96 * 11 + 11 + 3
+    counting = {False: 0, True: 6}  # sharpness and bias of each number of portions
+    for repetition, more in counting.items():
+        config = MixtureConfig(repetition=repetition)
+        model = model_for(build("quick", 3, config), 3, "queries")
+        assert model.n_parameters == trunk + heads + more
+        assert model.config.receptive_field == 91
+    assert model_for(data, 3, "queries").n_parameters == 152_265
+
+
+def test_receptive_field_is_where_gradients_reach():
+    config = NetworkConfig(n_positions=64, n_stacks=2, n_layers=3)
+    separator = Separator(config, 3).double()
+    for (
+        module
+    ) in separator.modules():  # a norm mixes all positions; without it only convolutions reach
+        if isinstance(module, GlobalNorm):
+            module.forward = lambda x: x
+    x = torch.randn(1, 64, config.n_filters, dtype=torch.double, requires_grad=True)
+    separator(x)[0][0, :, 32].sum().backward()
+    reached = x.grad.abs().sum((0, 2)).nonzero().flatten()
+    assert reached.max() - reached.min() + 1 == config.receptive_field == 29
+
+
+def test_the_encoding_is_additive(model, queries):
+    a, b = torch.rand(2, 1, 6, 21)
+    for network in (model, queries):
+        assert torch.allclose(
+            network.encode(a + b), network.encode(a) + network.encode(b), atol=1e-5
+        )
+        assert torch.equal(network.encode(a), network(a)[1].encoding)
+
+
+def test_relabelling_outputs_permutes_everything(model):
+    x, order = torch.rand(2, 6, 21), [2, 0, 1]
+    before_logits, before = model(x)
+    head = model.separator.masks
+    head.weight.data = head.weight.data.unflatten(0, (3, 64))[order].flatten(0, 1)
+    head.bias.data = head.bias.data.unflatten(0, (3, 64))[order].flatten()
+    after_logits, after = model(x)
+    assert torch.allclose(after_logits, before_logits[:, order], atol=1e-6)
+    assert torch.allclose(after.multiplets, before.multiplets[:, order], atol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+@pytest.mark.parametrize("kind", ["slots", "queries"])
+def test_masks_do_not_depend_on_the_unit_and_separated_areas_follow_it(
+    model, queries, kind, factor
+):
+    network = disturbed({"slots": model, "queries": queries}[kind])
+    x = torch.from_numpy(build("quick", 3).test_mixtures().areas)
+    before, after = network(x)[1], network(factor * x)[1]
+    assert torch.allclose(after.masks, before.masks, atol=1e-3)
+    assert torch.allclose(after.multiplets / factor, before.multiplets, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_queries_find_the_same_in_any_unit_and_amounts_follow_it(queries, factor):
+    network = disturbed(queries)
+    x = torch.from_numpy(build("quick", 3).test_mixtures().areas)
+    before, after = network(x)[0], network(factor * x)[0]
+    assert torch.allclose(after.presence.sigmoid(), before.presence.sigmoid(), atol=1e-3)
+    assert torch.allclose(after.amounts / factor, before.amounts, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-6])
+def test_slots_name_the_same_in_any_unit(trained, factor):
+    x = torch.from_numpy(trained.dataset.test_mixtures().areas)
+    before, after = trained.model(x)[0], trained.model(factor * x)[0]
+    assert (
+        after.argmax(-1) == before.argmax(-1)
+    ).float().mean() > 0.97  # only a close call may turn
+    brought_back = x * (trained.model.reference / rms(x))
+    assert torch.allclose(after, trained.model(brought_back)[0], atol=1e-2)
+
+
+@pytest.mark.parametrize("factor", [0.1, 1.0, 10.0])
+def test_amounts_within_reach_of_the_training_are_left_alone(trained, factor):
+    model = copy.deepcopy(trained.model)
+    x = factor * torch.from_numpy(trained.dataset.test_mixtures().areas)
+    before = model(x)[0]
+    model.reference.mul_(1.01)
+    assert torch.equal(model(x)[0], before)
+
+
+def test_what_least_squares_says_of_a_clean_mixture_is_the_truth(queries):
+    data = build("quick", 3, MixtureConfig(concentration_low=0.5, concentration_high=2.0))
+    made = data.test_mixtures()
+    amounts, left = queries._evidence(torch.from_numpy(made.areas))
+    areas = data.library.areas
+    sizes = np.sqrt((areas**2).mean((1, 2))) / np.sqrt((made.areas**2).mean((1, 2)))[:, None]
+    expected = made.by_compound(made.concentrations) * sizes
+    assert np.sinh(amounts[..., 2].numpy()) * 0.3 == pytest.approx(expected, abs=1e-3)
+    assert left.abs().max() < 1e-3
+    other = torch.from_numpy(np.roll(made.areas, 1, axis=2))
+    assert queries._evidence(other)[1].abs().amax((1, 2)).min() > 1
+
+
+def test_a_template_measures_its_own_compound(queries):
+    areas = torch.from_numpy(build("quick", 3).library.areas)
+    amounts = torch.einsum("kpl,klp->k", 2.5 * areas, queries.templates)
+    assert amounts.tolist() == pytest.approx([2.5] * 10, abs=1e-5)
+
+
+def test_the_temperature_divides_logits_and_nothing_else(model, queries):
+    x = torch.rand(3, 6, 21)
+    (logits, _), (findings, _) = model(x), queries(x)
+    for network in (model, queries):
+        network.temperature.fill_(4.0)
+    assert torch.allclose(model(x)[0], logits / 4)
+    assert torch.allclose(queries(x)[0].presence, findings.presence / 4)
+    assert torch.allclose(queries(x)[0].counts, findings.counts / 4)
+    assert torch.equal(queries(x)[0].amounts, findings.amounts)
+
+
+@pytest.mark.parametrize("kind", ["slots", "queries"])
+@pytest.mark.parametrize("shape", [(6, 21), (1, 5, 21), (1, 6, 22)])
+def test_wrong_shapes_are_refused(model, queries, kind, shape):
+    with pytest.raises(ValueError, match="expected \\(batch, 6 peaks, 21 positions\\)"):
+        {"slots": model, "queries": queries}[kind](torch.rand(shape))
+
+
+def test_even_kernels_are_refused():
+    with pytest.raises(ValueError, match="kernel is 4"):
+        NetworkConfig(kernel=4)
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+@pytest.mark.parametrize("size", SIZES)
+def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
+    torch.manual_seed(0)
+    model, config = disturbed(kind(SIZES[size])).double().eval(), SIZES[size]
+    x, seen = torch.randn(2, config.n_peaks, config.n_positions, dtype=torch.double), []
+    n_outputs = config.n_sources if kind is Slots else config.n_compounds + 1
+    new = torch.rand(2, n_outputs, config.n_filters, config.n_positions, dtype=torch.double)
+
+    def touch(masks):
+        seen.append(masks.clone())
+        return new
+
+    with torch.no_grad():
+        plain, touched = model(x), model(x, touch)
+    assert len(seen) == 1 and torch.equal(seen[0], plain[1].masks)
+    assert torch.equal(touched[1].masks, new) and torch.equal(
+        touched[1].encoding, plain[1].encoding
+    )
+    assert torch.allclose(touched[1].separated_encodings, new * plain[1].encoding[:, None])
+    # By another way: the separator itself gives the new masks.
+    hook = model.separator.register_forward_hook(lambda _, __, out: (new.mT, out[1]))
+    with torch.no_grad():
+        forced = model(x)
+    hook.remove()
+    assert all(
+        torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+        for a, b in zip(flat(touched), flat(forced), strict=True)
+    )
+    assert not all(torch.allclose(a, b) for a, b in zip(flat(touched), flat(plain)))
+
+
+def flat(result):
+    """Return all tensors of what a network gives."""
+    output, record = result
+    return [*([output] if isinstance(output, torch.Tensor) else output), *record]
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+def test_masks_that_are_handed_back_change_nothing(kind):
+    torch.manual_seed(0)
+    model, x = disturbed(kind(NetworkConfig())).eval(), torch.randn(2, 6, 21)
+    with torch.no_grad():
+        for a, b in zip(flat(model(x)), flat(model(x, lambda masks: masks.clone())), strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+def test_gradients_reach_touched_masks(kind):
+    torch.manual_seed(0)
+    model, x = disturbed(kind(NetworkConfig())), torch.randn(2, 6, 21)
+    factor = torch.ones((), requires_grad=True)
+    _, record = model(x, lambda masks: masks * factor)
+    record.multiplets.square().sum().backward()
+    # Half of the slope of a square at 1 is its value.
+    assert factor.grad.item() / 2 == pytest.approx(
+        record.multiplets.square().sum().item(), rel=1e-4
+    )

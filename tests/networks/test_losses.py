@@ -1,0 +1,245 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nmrclassify.mixtures.grid import MixtureConfig, foreign_compounds, mix, with_unknown
+from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.conv_tasnet import Findings, NetworkConfig, Separation
+from nmrclassify.networks.losses import (
+    OBJECTIVES,
+    counts_found,
+    match_and_reduce,
+    pairwise_costs,
+    queries_objective,
+    slots_objective,
+)
+from nmrclassify.training.trainer import model_for, recipe
+
+
+def example(seed=0):
+    torch.manual_seed(seed)
+    logits, multiplets = torch.randn(5, 3, 10), torch.rand(5, 3, 6, 21)
+    return logits, multiplets, torch.randint(10, (5, 3)), torch.rand(5, 3, 6, 21)
+
+
+def test_costs_equal_their_definitions():
+    logits, multiplets, labels, sources = example()
+    costs = pairwise_costs(logits, multiplets, labels, sources)
+    for b, i, j in [(0, 0, 0), (2, 1, 2), (4, 2, 0)]:
+        assert torch.isclose(
+            costs.classification[b, i, j], F.cross_entropy(logits[b, i][None], labels[b, j][None])
+        )
+        error = ((multiplets[b, i] - sources[b, j]) ** 2).sum() / (sources[b, j] ** 2).sum()
+        assert torch.isclose(costs.reconstruction[b, i, j], error)
+
+
+def test_the_loss_does_not_depend_on_the_order_of_sources_or_outputs():
+    logits, multiplets, labels, sources = example()
+    before = match_and_reduce(pairwise_costs(logits, multiplets, labels, sources), 1.0)
+    order = [2, 0, 1]
+    after = match_and_reduce(
+        pairwise_costs(
+            logits[:, order], multiplets[:, order], labels[:, [1, 0, 2]], sources[:, [1, 0, 2]]
+        ),
+        1.0,
+    )
+    assert torch.isclose(before[0], after[0]) and torch.isclose(before[1], after[1])
+
+
+def test_the_classification_part_can_reach_zero():
+    # A softmax before the cross entropy could not fall below 1.46 nats with 10 classes.
+    _, _, labels, sources = example()
+    logits = 50.0 * F.one_hot(labels, 10).float()
+    classification, reconstruction, assignment = match_and_reduce(
+        pairwise_costs(logits, sources, labels, sources), 1.0
+    )
+    assert classification < 1e-6 and reconstruction == 0
+    assert (assignment == torch.arange(3)).all()
+
+
+def test_a_silent_source_costs_a_finite_amount():
+    logits, multiplets, labels, sources = example()
+    assert pairwise_costs(logits, multiplets, labels, 0 * sources).reconstruction.isfinite().all()
+
+
+class Oracle(torch.nn.Module):
+    """A queries model that knows the mixtures it is asked about."""
+
+    kind = "queries"
+
+    def __init__(self, mixtures, most=3, sure=60.0):
+        super().__init__()
+        self.config = NetworkConfig(n_sources=most)
+        unknown = np.zeros_like(mixtures.areas) if mixtures.unknown is None else mixtures.unknown
+        counts = torch.from_numpy(mixtures.counts)
+        present = torch.cat([counts > 0, torch.from_numpy(unknown.any((1, 2)))[:, None]], dim=1)
+        times = F.one_hot(counts.clamp(1, most) - 1, most)
+        amounts = torch.from_numpy(mixtures.by_compound(mixtures.concentrations))
+        self.findings = Findings(sure * (2.0 * present - 1), sure * times, amounts)
+        sources = torch.from_numpy(mixtures.by_compound(mixtures.sources))
+        self.multiplets = torch.cat([sources, torch.from_numpy(unknown)[:, None]], dim=1)
+
+    def forward(self, areas):
+        return self.findings, Separation(areas, areas, areas, self.multiplets)
+
+
+def troubled(n=32, empty=0, seed=0, **changes):
+    """Mixtures of 1 to 3 compounds, the first `empty` of none, every second with an unknown compound."""
+    data = build("quick", 3, MixtureConfig(repetition=True, number_varies=True, **changes))
+    rng = np.random.default_rng(seed)
+    labels = data.train[rng.integers(len(data.train), size=n)]
+    labels[:empty] = 10
+    made = mix(data.library, labels, data.config, rng)
+    unknown = with_unknown(
+        made, foreign_compounds(data.library, n, rng), (np.arange(n) % 2).astype(float)
+    )
+    return data, made, unknown
+
+
+def test_a_perfect_answer_of_queries_costs_nothing():
+    _, made, unknown = troubled(concentration_low=0.5, concentration_high=2.0)
+    for mixtures in (made, unknown):
+        found = queries_objective(Oracle(mixtures), mixtures, 1.0)
+        assert found.classification < 1e-6 and found.reconstruction < 1e-9 and found.right == 1
+
+
+def test_each_mistake_of_queries_costs_what_was_stated():
+    _, mixtures, _ = troubled(n=1)
+    held = int(mixtures.counts[0].argmax())
+    least = queries_objective(Oracle(mixtures), mixtures, 1.0).classification
+    for place in (
+        held,
+        10,
+    ):  # a compound that is there is missed, an unknown that is not there is seen
+        wrong = Oracle(mixtures)
+        wrong.findings.presence[0, place] *= -1
+        assert queries_objective(wrong, mixtures, 1.0).classification - least == pytest.approx(
+            60.0, rel=1e-5
+        )
+    other = Oracle(mixtures)
+    other.findings.counts[0, held] = other.findings.counts[0, held].roll(1)
+    assert queries_objective(other, mixtures, 1.0).classification - least == pytest.approx(
+        60.0, rel=1e-5
+    )
+
+
+def test_queries_costs_equal_their_definitions():
+    data, _, mixtures = troubled(n=12)
+    model = model_for(data, 3, "queries")
+    findings, inside = model(torch.from_numpy(mixtures.areas))
+    found = queries_objective(model, mixtures, 1.0)
+    nats, errors, energies, amounts = [], [], [], []
+    for b, labels in enumerate(mixtures.labels):
+        held = [int((labels == k).sum()) for k in range(10)]
+        foreign = bool(mixtures.unknown[b].any())
+        total = 0.0
+        for k, there in enumerate([*(n > 0 for n in held), foreign]):
+            total -= F.logsigmoid(findings.presence[b, k] * (1 if there else -1)).item()
+        for k, n in enumerate(held):
+            if n:
+                total += F.cross_entropy(findings.counts[b, k][None], torch.tensor([n - 1])).item()
+        nats.append(total)
+        error = energy = 0.0
+        for k in range(11):
+            portions = mixtures.sources[b][labels == k] if k < 10 else mixtures.unknown[b][None]
+            source = portions.sum(axis=0)
+            error += float(((inside.multiplets[b, k].detach().numpy() - source) ** 2).sum())
+            energy += float((source**2).sum())
+        errors.append(error)
+        energies.append(energy)
+        off = (findings.amounts[b].detach().numpy() - np.array(held)) ** 2
+        amounts.append(off.sum() / max((np.array(held) ** 2).sum(), 1))
+    assert found.classification.item() == pytest.approx(np.mean(nats), rel=1e-4)
+    expected = np.mean(np.array(errors) / np.maximum(energies, 0.1 * np.mean(energies))) + np.mean(
+        amounts
+    )
+    assert found.reconstruction.item() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+def test_the_loss_of_queries_and_slots_does_not_depend_on_the_order_of_sources(kind):
+    data, made, _ = troubled()
+    model = model_for(data, 3, kind)
+    order = [2, 0, 1]
+    turned = replace(
+        made,
+        sources=made.sources[:, order],
+        labels=made.labels[:, order],
+        concentrations=made.concentrations[:, order],
+    )
+    for a, b in zip(OBJECTIVES[kind](model, made, 1.0), OBJECTIVES[kind](model, turned, 1.0)):
+        assert torch.isclose(a, b, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("empty, noise", [(8, 0.1), (8, 0.0), (32, 0.1), (32, 0.0)])
+def test_empty_mixtures_and_unknowns_cost_a_finite_amount(kind, empty, noise):
+    data, made, unknown = troubled(empty=empty, noise=noise)
+    for mixtures in (made, unknown) if kind == "queries" else (made,):
+        model = model_for(data, 3, kind)
+        found = OBJECTIVES[kind](model, mixtures, 1.0)
+        (found.classification + found.reconstruction).backward()
+        assert all(part.isfinite() for part in found)
+        assert found.reconstruction < 1e4  # none drowns the others
+        assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_a_mixture_of_nothing_that_is_told_as_nothing_is_right():
+    _, made, _ = troubled(empty=8)
+    assert queries_objective(Oracle(made), made, 1.0).right == 1
+
+
+def test_one_empty_mixture_as_a_whole_batch_costs_a_finite_amount():
+    data, made, _ = troubled(n=1, empty=1, noise=0.1)
+    model = model_for(data, 3, "queries")
+    found = queries_objective(model, made, 1.0)
+    (found.classification + found.reconstruction).backward()
+    assert all(part.isfinite() for part in found)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_absent_sources_are_matched_with_silent_outputs():
+    _, made, _ = troubled(n=8)
+    logits = 50.0 * F.one_hot(torch.from_numpy(made.labels), 11).float()
+
+    class Slots(torch.nn.Module):
+        def forward(self, areas):
+            return logits[:, [1, 2, 0]], Separation(
+                areas, areas, areas, torch.from_numpy(made.sources)[:, [1, 2, 0]]
+            )
+
+    found = slots_objective(Slots(), made, 1.0)
+    assert found.classification < 1e-6 and found.reconstruction == 0 and found.right == 1
+
+
+def test_the_most_that_is_told_apart_does_not_break_on_more():
+    # Dynamic mixing may give a fourth portion where three are told apart.
+    data = build("quick", 3, MixtureConfig(repetition=True))
+    made = mix(data.library, np.full((2, 4), 5), data.config, np.random.default_rng(0))
+    assert queries_objective(model_for(data, 3, "queries"), made, 1.0).classification.isfinite()
+
+
+def test_counts_are_found_where_presence_is_above_one_half():
+    presence = torch.tensor([[1.0, -1.0, 0.1, -0.1, 9.0]])
+    counts = torch.tensor([[[0.0, 5.0, 1.0], [0.0, 5.0, 1.0], [3.0, 1.0, 0.0], [9.0, 0.0, 0.0]]])
+    assert counts_found(Findings(presence, counts, torch.zeros(1, 4))).tolist() == [[2, 0, 1, 0]]
+
+
+def test_a_step_of_either_objective_makes_it_smaller(quick):
+    for kind, objective in OBJECTIVES.items():
+        model = model_for(quick, 1, kind)
+        batch = quick.training_batch(
+            0, 64, recipe("modern").augmented(quick, any_number=kind == "queries")
+        )
+        optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
+        before = objective(model, batch, 1.0)
+        (before.classification + before.reconstruction).backward()
+        optimiser.step()
+        after = objective(model, batch, 1.0)
+        assert (
+            after.classification + after.reconstruction
+            < before.classification + before.reconstruction
+        ), kind

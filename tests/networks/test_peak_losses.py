@@ -1,0 +1,215 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.networks.peak_losses import (
+    CLOSE_AMOUNT,
+    CLOSE_PLACE,
+    objective,
+    true_shares,
+    truth_of,
+)
+from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+
+SMALL = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=32)
+WHOLE = replace(
+    SMALL, judged=1024, kept=1024
+)  # more than there are: an untrained network leaves nothing out
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(scope="module")
+def library():
+    return synthetic_compounds(SyntheticConfig(n_compounds=20), rng())
+
+
+@pytest.fixture(scope="module")
+def case(library):
+    """A mixture, its evidence, and its truth."""
+    made = draw(
+        library, ScaleConfig(n_low=6, n_high=6, jitter=0.004, n_foreign=2), rng(1), foreign=library
+    )
+    evidence = gather(Templates.of(library), made.peaks)
+    return made, evidence, truth_of(made, evidence)
+
+
+@pytest.fixture(scope="module")
+def findings(case):
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return ScaleNetwork(WHOLE)(case[1])
+
+
+def told(findings, evidence, truth, sure=20.0):
+    """The same findings with logits that know the truth, amounts, places and masks too."""
+    present = truth.log_amounts.isfinite()
+
+    def logits(log_amount, compound):
+        off = (log_amount - truth.log_amounts[compound]).abs()
+        best = torch.full(present.shape, float("inf")).scatter_reduce(
+            0, compound, off.nan_to_num(1e9), "amin"
+        )
+        return torch.where(present[compound] & (off == best[compound]), sure, -sure)
+
+    flat = torch.arange(len(present)).repeat_interleave(evidence.log_amounts.shape[1])
+    first = logits(evidence.log_amounts.flatten(), flat).view_as(findings.first)
+    rounds = []
+    for look, state in zip(findings.looks, findings.rounds):
+        right = (look.shift - truth.shifts[look.multiplet, None]).abs() < CLOSE_PLACE
+        true = truth.log_amounts[look.compound]
+        rounds.append(state | {
+            "logit": logits(look.log_amount, look.compound),
+            "log_amount": torch.where(true.isfinite(), true, look.log_amount),
+            "score": torch.where(right, sure, -sure),
+        })  # fmt: skip
+    masks = torch.logit(true_shares(truth, evidence, findings).double(), eps=1e-9).float()
+    return replace(findings, first=first, rounds=rounds, masks=masks)
+
+
+def test_answers_that_know_the_truth_cost_nearly_nothing(findings, case):
+    _, evidence, truth = case
+    _, before = objective(findings, evidence, truth)
+    total, after = objective(told(findings, evidence, truth), evidence, truth)
+    assert set(after) == {
+        "first",
+        *(f"{name} {k}" for name in ("presence", "amount", "places") for k in (1, 2, 3)),
+        "masks",
+    }
+    assert float(total) == pytest.approx(sum(after.values()), rel=1e-5)
+    for name, value in after.items():
+        if name.split()[0] in ("first", "presence", "amount", "places"):
+            assert value < 1e-3, name
+        assert value < before[name]
+    # What is left of a cross entropy with a share is the share's own entropy.
+    assert after["masks"] < 0.35
+
+
+def test_sure_answers_that_are_wrong_cost_much(findings, case):
+    _, evidence, truth = case
+    _, right = objective(told(findings, evidence, truth), evidence, truth)
+    _, wrong = objective(told(findings, evidence, truth, sure=-20.0), evidence, truth)
+    for name in ("first", "presence 1", "presence 2", "presence 3"):
+        assert wrong[name] > 10 + right[name]
+        assert np.isfinite(wrong[name])
+
+
+def test_the_truth_is_laid_out_beside_the_library(library, case):
+    made, evidence, truth = case
+    present = truth.log_amounts.isfinite().nonzero()[:, 0]
+    assert present.tolist() == made.present.tolist()
+    assert truth.log_amounts[present].exp().numpy() * evidence.unit == pytest.approx(
+        made.amounts, rel=1e-5
+    )
+    owned = truth.shifts.isfinite().numpy()
+    assert np.array_equal(owned, np.isin(library.compound, made.present))
+    assert truth.shifts[made.multiplets].numpy() == pytest.approx(made.shifts, abs=1e-7)
+    assert float(truth.totals[-1]) == pytest.approx(made.totals.sum()) and float(
+        truth.sums[-1]
+    ) == pytest.approx(made.parts[2].sum())
+    assert (truth.keys.diff() >= 0).all()
+
+
+def test_true_shares_are_those_of_a_loop_over_peaks(findings, case):
+    made, evidence, truth = case
+    look, reach = findings.look, evidence.templates.reach
+    found = true_shares(truth, evidence, findings).numpy()
+    row, peak, area = made.parts
+    lines = rng().choice(len(found), 250, replace=False)
+    for v in lines:
+        multiplet, position = (
+            int(look.multiplet[look.item[v] // look.n_places]),
+            int(look.position[v]),
+        )
+        own = sum(
+            a
+            for r, p, a in zip(row, peak, area)
+            if made.multiplets[r] == multiplet and abs(made.peaks.positions[p] - position) <= reach
+        )
+        total = made.totals[np.abs(made.peaks.positions - position) <= reach].sum()
+        assert found[v] == pytest.approx(own / total if total else 0.0, abs=1e-5)
+    assert found.min() >= 0 and found.max() <= 1 and (found[lines] > 0).any()
+
+
+def test_a_compound_alone_has_the_whole_of_its_lines():
+    library = Compounds(
+        ("a", "b"),
+        [0, 0, 1],
+        [2.0, 5.0, 7.5],
+        [3.0, 1.0, 1.0],
+        ("d", "q", "s"),
+        ((7.0,), (7.0,), ()),
+    )
+    made = draw(library.select([0]), ScaleConfig(n_low=1, n_high=1, jitter=0.002), rng())
+    evidence = gather(Templates.of(library), made.peaks)
+    truth = truth_of(made, evidence)
+    findings = ScaleNetwork(WHOLE)(evidence)
+    look = findings.look
+    at = (look.shift - truth.shifts[look.multiplet, None]).abs().flatten()[
+        look.item
+    ] < evidence.templates.step * evidence.templates.axis.width
+    shares = true_shares(truth, evidence, findings)
+    assert at.any() and shares[at].min() > 0.999
+    assert (shares[look.compound[look.hypothesis[look.item // look.n_places]] == 1] == 0).all()
+
+
+def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(findings, case):
+    _, evidence, truth = case
+    made = told(findings, evidence, truth)
+    k = int(truth.log_amounts.isfinite().nonzero()[0, 0])
+    far = replace(truth, log_amounts=truth.log_amounts.clone())
+    far.log_amounts[k] = evidence.log_amounts[k].max() + 40 * CLOSE_AMOUNT
+    assert objective(made, evidence, far)[1]["first"] < 1e-3
+    # Of a close hypothesis that is there, another one that is chosen instead is wrong.
+    other = made.first.clone()
+    other[k] = torch.where(
+        other[k] > 0,
+        -20.0,
+        torch.where((evidence.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0),
+    )
+    assert (other[k] > 0).any() and objective(replace(made, first=other), evidence, truth)[1][
+        "first"
+    ] > 1
+
+
+def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
+    _, evidence, truth = case
+    torch.manual_seed(1)
+    net = ScaleNetwork(SMALL)
+    nothing = replace(
+        truth,
+        log_amounts=torch.full_like(truth.log_amounts, float("nan")),
+        shifts=torch.full_like(truth.shifts, float("nan")),
+    )
+    loss, parts = objective(net(evidence), evidence, nothing)
+    loss.backward()
+    assert (
+        np.isfinite(list(parts.values())).all()
+        and parts["masks"] == parts["places 1"] == parts["amount 1"] == 0
+    )
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
+
+
+def test_thirty_steps_lower_the_loss(library):
+    made = draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.004), rng())
+    evidence = gather(Templates.of(library), made.peaks)
+    truth = truth_of(made, evidence)
+    torch.manual_seed(0)
+    net = ScaleNetwork(SMALL)
+    optimiser = torch.optim.Adam(net.parameters(), 0.01)
+    losses = []
+    for _ in range(30):
+        loss, parts = objective(net(evidence), evidence, truth)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append((parts["first"], parts["presence 3"], loss.item()))
+    assert all(after < 0.6 * before for before, after in zip(losses[0], losses[-1]))

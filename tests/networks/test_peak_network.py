@@ -1,0 +1,343 @@
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.networks.candidates import look_at, rows_of
+from nmrclassify.networks.peak_losses import objective, truth_of
+from nmrclassify.networks.peak_network import (
+    ScaleNetwork,
+    ScaleNetworkConfig,
+    _likeliest,
+    _pool,
+    claimed_by_others,
+    compete,
+)
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+
+SMALL = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=24)
+WHOLE = replace(SMALL, judged=1024, kept=1024)  # more than there are: nothing is left out
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def network(config=SMALL, seed=0):
+    torch.manual_seed(seed)
+    return ScaleNetwork(config)
+
+
+@pytest.fixture(scope="module")
+def library():
+    return synthetic_compounds(SyntheticConfig(n_compounds=20), rng())
+
+
+@pytest.fixture(scope="module")
+def mixture(library):
+    return draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.004), rng(1))
+
+
+@pytest.fixture(scope="module")
+def evidence(library, mixture):
+    return gather(Templates.of(library), mixture.peaks)
+
+
+def test_answers_are_finite_and_of_the_stated_shapes(evidence, library):
+    found = network()(evidence)
+    k = library.n_compounds
+    assert found.presence.shape == found.log_amounts.shape == found.best.shape == (
+        k,
+    ) and found.first.shape == (k, 8)
+    assert found.masks.shape == found.look.line.shape
+    for value in (
+        found.presence,
+        found.log_amounts,
+        found.first,
+        found.masks,
+        *(v for state in found.rounds for v in state.values()),
+    ):
+        assert torch.isfinite(value).all()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [SMALL, replace(SMALL, rounds=1), ScaleNetworkConfig()],
+    ids=["small", "one round", "full size"],
+)
+def test_every_parameter_gets_a_gradient(evidence, mixture, config):
+    net = network(config, seed=3)
+    objective(net(evidence), evidence, truth_of(mixture, evidence))[0].backward()
+    for name, parameter in net.named_parameters():
+        assert (
+            parameter.grad is not None
+            and torch.isfinite(parameter.grad).all()
+            and parameter.grad.any()
+        ), name
+
+
+def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(evidence):
+    net = ScaleNetwork()
+    count = sum(value.numel() for value in net.parameters())
+    c = net.config
+    a, d, h = c.lines, c.places, c.hypotheses
+
+    def mlp(*sizes):
+        return sum((i + 1) * o for i, o in pairwise(sizes))
+
+    first = mlp(6, d, d) + mlp(3 * d + 6, h, 1)
+    one = (
+        mlp(6, a, a)
+        + mlp(a + 9, d, d)
+        + mlp(d, 1)
+        + mlp(d + 6, d, d)
+        + mlp(3 * d + 8, h, h)
+        + mlp(h, 2)
+    )
+    masks = mlp(a, d) + d * d + h * d + mlp(d + 2, 1)
+    assert count == first + c.rounds * one + masks and count * 4 < 1e6
+    names = dict(net.named_buffers())
+    assert list(names) == ["temperature"] and float(names["temperature"]) == 1
+
+
+def test_permuting_the_library_permutes_the_answers(library, mixture, evidence):
+    net, order = network(WHOLE), rng(5).permutation(library.n_compounds)
+    one = net(evidence)
+    other = net(gather(Templates.of(library.select(order)), mixture.peaks))
+    assert other.presence.detach().numpy() == pytest.approx(
+        one.presence.detach().numpy()[order], abs=2e-3
+    )
+    assert other.first.detach().numpy() == pytest.approx(
+        one.first.detach().numpy()[order], abs=2e-3
+    )
+    close = np.isclose(
+        other.log_amounts.detach().numpy(), one.log_amounts.detach().numpy()[order], atol=2e-3
+    )
+    assert (
+        close.mean() > 0.85
+    )  # two hypotheses of an absent compound can be equally likely up to rounding
+
+
+def test_the_order_of_multiplets_within_a_compound_does_not_matter(library, mixture, evidence):
+    order = np.lexsort((-library.ppm, library.compound))
+    turned = Compounds(
+        library.names, library.compound[order], library.ppm[order], library.protons[order],
+        tuple(library.kinds[k] for k in order), tuple(library.couplings[k] for k in order),
+    )  # fmt: skip
+    assert not np.array_equal(turned.ppm, library.ppm)
+    one, other = (
+        network(WHOLE)(e).presence.detach().numpy()
+        for e in (evidence, gather(Templates.of(turned), mixture.peaks))
+    )
+    assert other == pytest.approx(one, abs=2e-3)
+
+
+def test_a_compound_that_is_added_to_the_library_gets_an_answer(library, mixture):
+    part, added = library.select(range(12)), library.select([15])
+    net = network(WHOLE)
+    one, more = (
+        net(gather(Templates.of(compounds), mixture.peaks, 0.004))
+        for compounds in (part, part.with_compounds(added))
+    )
+    assert (
+        one.presence.shape == (12,)
+        and more.presence.shape == (13,)
+        and torch.isfinite(more.presence).all()
+    )
+    # The first look judges each compound by itself.
+    assert torch.allclose(more.first[:12], one.first, atol=1e-4)
+
+
+def test_competing_is_a_softmax_with_absence_as_one_more_choice():
+    generator = torch.Generator().manual_seed(0)
+    compound = torch.randint(0, 7, (40,), generator=generator)
+    compound[compound == 4] = 5
+    logit = 30 * torch.randn(40, generator=generator)
+    chances, absent = compete(compound, logit, 7)
+    for k in range(7):
+        own = logit[compound == k]
+        expected = torch.cat([own, torch.zeros(1)]).double().softmax(0)
+        assert chances[compound == k].numpy() == pytest.approx(
+            expected[:-1].numpy(), rel=1e-4, abs=1e-12
+        )
+        assert float(absent[k]) == pytest.approx(
+            float(torch.cat([own, torch.zeros(1)]).double().log_softmax(0)[-1]), rel=1e-4, abs=1e-6
+        )
+    assert absent[4] == 0
+
+
+def test_presence_is_the_log_odds_of_any_hypothesis(evidence, library):
+    with torch.no_grad():
+        found = network(WHOLE)(evidence)
+    logit, compound = found.rounds[-1]["logit"].double(), found.look.compound
+    for k in range(library.n_compounds):
+        assert float(found.presence[k]) == pytest.approx(
+            float(logit[compound == k].logsumexp(0)), abs=1e-3
+        )
+        best = int(found.best[k])
+        assert compound[best] == k and logit[best] == logit[compound == k].max()
+        assert found.log_amounts[k] == found.rounds[-1]["log_amount"][best]
+
+
+def test_a_compound_that_is_not_looked_at_is_absent(evidence, library):
+    found = network(replace(SMALL, judged=16, kept=16))(evidence)
+    unseen = torch.ones(library.n_compounds, dtype=torch.bool)
+    unseen[found.look.compound] = False
+    assert unseen.any() and not unseen.all()
+    assert (found.presence[unseen] < -15).all() and (found.presence[~unseen] > -15).all()
+    assert torch.equal(found.best == -1, unseen) and (found.log_amounts[unseen] == -30).all()
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 4])
+def test_each_round_has_its_look(evidence, rounds):
+    config = replace(SMALL, rounds=rounds)
+    found = network(config)(evidence)
+    assert len(found.rounds) == len(found.looks) == rounds and found.look is found.looks[-1]
+    assert [len(look.compound) for look in found.looks] == [64] + [24] * (rounds - 1)
+    assert [look.n_places for look in found.looks] == [config.judged_places] + [
+        config.kept_places
+    ] * (rounds - 1)
+    for look, state in zip(found.looks, found.rounds):
+        assert state["logit"].shape == state["log_amount"].shape == look.log_amount.shape
+        assert state["attention"].shape == state["score"].shape == look.shift.shape
+        assert state["attention"].sum(1).detach().numpy() == pytest.approx(1, abs=1e-5)
+    kept = {(int(k), int(c)) for k, c in zip(found.look.compound, found.look.column)}
+    assert kept <= {
+        (int(k), int(c)) for k, c in zip(found.looks[0].compound, found.looks[0].column)
+    } and len(kept) == len(found.look.compound)
+
+
+def test_later_rounds_go_on_with_the_likeliest(evidence):
+    with torch.no_grad():
+        found = network(replace(SMALL, rounds=2))(evidence)
+    first, last = found.looks
+    logits = {
+        (int(k), int(c)): float(v)
+        for k, c, v in zip(first.compound, first.column, found.rounds[0]["logit"])
+    }
+    kept = {(int(k), int(c)) for k, c in zip(last.compound, last.column)}
+    assert min(logits[key] for key in kept) >= max(logits[key] for key in logits.keys() - kept)
+    judged = found.first.flatten().sort(descending=True).values[:64]
+    chosen = found.first[first.compound, first.column]
+    assert torch.equal(chosen.sort(descending=True).values, judged)
+
+
+def test_amounts_stay_close_to_their_hypotheses(evidence):
+    found = network(WHOLE)(evidence)
+    for look, state in zip(found.looks, found.rounds):
+        assert (state["log_amount"] - look.log_amount).abs().max() <= 0.3
+        assert (
+            look.log_amount - evidence.log_amounts[look.compound, look.column]
+        ).abs().max() < 0.25
+
+
+def test_the_likeliest_come_in_ascending_order():
+    logits = torch.tensor([0.1, 5.0, -1.0, 3.0, 4.0])
+    assert _likeliest(logits, 3).tolist() == [1, 3, 4] and _likeliest(logits, 9).tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
+def test_pooling_is_that_of_a_loop_over_groups():
+    values = torch.randn(30, 4, generator=torch.Generator().manual_seed(0)) - 3
+    index = torch.randint(0, 6, (30,), generator=torch.Generator().manual_seed(1))
+    index[index == 2] = 3
+    pooled = _pool(values, index, 6)
+    assert pooled.shape == (6, 12) and not pooled[2].any()
+    for k in (0, 1, 3, 4, 5):
+        own = values[index == k]
+        assert pooled[k].tolist() == pytest.approx(
+            [*own.mean(0).tolist(), *own.amin(0).tolist(), *own.amax(0).tolist()], abs=1e-5
+        )
+
+
+def test_runs_are_those_of_a_loop():
+    first, index = torch.tensor([0, 3, 4, 4, 9]), torch.tensor([3, 0, 2, 0, 1])
+    rows, owner = rows_of(first, index)
+    expected = [
+        (row, k)
+        for k, i in enumerate(index.tolist())
+        for row in range(int(first[i]), int(first[i + 1]))
+    ]
+    assert list(zip(rows.tolist(), owner.tolist())) == expected
+
+
+def test_a_look_lays_out_every_line_of_every_place(evidence, library):
+    chosen = torch.tensor([0, 3, 9, 40, 41, 100])
+    look, t = look_at(evidence, chosen, 3), evidence.templates
+    assert (look.compound * 8 + look.column).tolist() == chosen.tolist()
+    row = 0
+    for j, k in enumerate(look.compound.tolist()):
+        for m in range(library.first_multiplet[k], library.first_multiplet[k + 1]):
+            u = int(((look.hypothesis == j) & (look.multiplet == m)).nonzero()[0, 0])
+            for place in range(3):
+                for line in range(library.first_line[m], library.first_line[m + 1]):
+                    assert (int(look.line[row]), int(look.item[row])) == (line, u * 3 + place)
+                    moved = int(t.centres[line]) + round(float(look.shift[u, place]) / t.axis.width)
+                    assert int(look.position[row]) == min(max(moved, 0), t.axis.n_positions - 1)
+                    assert float(look.need[row]) == float(t.needs[line])
+                    row += 1
+    assert row == len(look.line) and int(look.lengths.sum()) == row
+    per_item = torch.zeros(len(look.lengths)).index_add_(0, look.item, look.share)
+    assert per_item.numpy() == pytest.approx(1, abs=1e-5)
+
+
+def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(evidence.log_amounts.numel(), generator=generator)[:30].sort().values
+    look, t = look_at(evidence, chosen, 2), evidence.templates
+    state = {
+        "chances": torch.rand(30, generator=generator), "log_amount": torch.randn(30, generator=generator),
+        "attention": torch.rand(look.shift.shape, generator=generator),
+    }  # fmt: skip
+    found = claimed_by_others(evidence, look, state).numpy()
+    unit, place = (look.item // 2).numpy(), (look.item % 2).numpy()
+    hypothesis = look.hypothesis.numpy()[unit]
+    owner, position = look.compound.numpy()[hypothesis], look.position.numpy()
+    chances, amounts, attention = (
+        state[name].double().numpy() for name in ("chances", "log_amount", "attention")
+    )
+    claims = (
+        chances[hypothesis]
+        * np.exp(amounts)[hypothesis]
+        * attention[unit, place]
+        * t.line_areas.numpy()[look.line]
+    )
+    for v in rng().choice(len(position), 150, replace=False):
+        near = np.abs(position - position[v]) <= t.reach
+        assert found[v] == pytest.approx(
+            claims[near & (owner != owner[v])].sum(), abs=1e-4 * claims.max()
+        )
+    assert (found > 0).any()
+
+
+def test_a_compound_claims_nothing_from_itself(evidence):
+    look = look_at(evidence, torch.arange(8), 2)
+    state = {
+        "chances": torch.ones(8),
+        "log_amount": torch.zeros(8),
+        "attention": torch.ones_like(look.shift),
+    }
+    assert claimed_by_others(evidence, look, state).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rounds": 0}, "rounds is 0; expected a whole number from 1 to 8"),
+        ({"judged_places": 25}, "judged_places is 25"),
+        ({"lines": "16"}, "lines is '16'"),
+    ],
+)
+def test_sizes_out_of_bounds_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        ScaleNetworkConfig(**values)

@@ -1,0 +1,457 @@
+"""The pages that let one explore: look inside, what if, time travel, compare, lessons, quiz, and what one takes along."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from nmrclassify.lessons import LESSONS
+from nmrclassify.mixtures.edits import Amount
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training import runs
+from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.ui import clicks, inspector
+
+INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (
+    f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz")
+)
+
+
+@pytest.fixture(autouse=True)
+def clean_caches():
+    """Session-scoped caches leak from one AppTest to the next."""
+    yield
+    st.cache_resource.clear()
+
+
+def open_page(page: str, **query) -> AppTest:
+    """Open a page as a link would."""
+    app = AppTest.from_file("../../app.py", default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = str(value)
+    app.switch_page(page)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def chart(app: AppTest, key: str) -> dict:
+    """Return the figure that a page shows under a key."""
+    found = [c for c in app.get("plotly_chart") if c.proto.id.endswith(f"-{key}")]
+    assert len(found) == 1, [c.proto.id for c in app.get("plotly_chart")]
+    return json.loads(found[0].proto.spec)
+
+
+def words(app: AppTest) -> str:
+    """Return all words of a page."""
+    return "\n".join(
+        element.value
+        for kind in (app.markdown, app.caption, app.info, app.success, app.warning, app.subheader)
+        for element in kind
+    )
+
+
+def button(app: AppTest, label: str):
+    """Return the button of this label."""
+    return next(b for b in app.button if b.label == label)
+
+
+def params(app: AppTest) -> dict[str, str]:
+    """Return the URL's parameters."""
+    return {
+        key: value if isinstance(value, str) else value[0]
+        for key, value in dict(app.query_params).items()
+    }
+
+
+def values(trace: dict) -> np.ndarray:
+    """Return the numbers of a trace, which travel as bytes."""
+    z = trace.get("z", trace.get("x"))
+    if isinstance(z, dict):
+        return np.frombuffer(__import__("base64").b64decode(z["bdata"]), dtype=z["dtype"]).reshape(
+            [int(n) for n in z.get("shape", "-1").split(",")]
+        )
+    return np.array(z, dtype=float)
+
+
+@pytest.fixture
+def run_id(home) -> str:
+    """A short training of the quick preset, kept as a run with its steps."""
+    trainer = Trainer(
+        build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
+    )
+    *_, last = trainer.snapshots(10)
+    name = "20260101-000000-queries-quick-s3-0123456789ab"
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / name,
+        "cli",
+        trainer.timeline,
+    )
+    return name
+
+
+# Look inside
+
+
+def test_the_inspector_follows_the_cell_that_the_link_names():
+    app = open_page(INSIDE, output=3, filter=7, position=2)
+    text = words(app)
+    assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
+    assert len(app.get("plotly_chart")) == 4 and params(app) == {
+        "output": "3",
+        "filter": "7",
+        "position": "2",
+    }
+    next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
+    assert "filter 8 · mask of alanine" in words(app) and params(app) == {
+        "output": "3",
+        "filter": "8",
+        "position": "2",
+    }
+    app.radio(key="widget blocks").set_value("residual").run()
+    assert (
+        "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app)
+        and params(app)["filter"] == "8"
+    )
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"output": 11, "filter": 511, "position": 511},
+        {"network": "slots", "model": "untrained", "output": 9},
+    ],
+)
+def test_a_cell_beyond_the_network_gives_way_to_the_nearest(query):
+    app = open_page(INSIDE, **query)
+    assert len(app.get("plotly_chart")) == 4
+
+
+@pytest.mark.parametrize(
+    "click, expected",
+    [
+        (clicks.Click("filter", 5, 3, 2), {"filter": 5, "position": 3, "output": 3}),
+        (clicks.Click("peak", 1, 4, None), {"filter": None, "position": 4}),
+        (clicks.Click("compound", 6, 4, None), {"filter": None, "output": 7, "position": 4}),
+        (clicks.Click("channel", 6, 4, None), {"filter": None, "position": 4}),
+        (clicks.Click("grid", 31, None, None), {"filter": 31}),
+        (clicks.Click("steps", 120, None, None), {"at": 120}),
+        (clicks.Click("classes", 0, None, 8), {"output": 9}),
+    ],
+)
+def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypatch):
+    put = {}
+    monkeypatch.setattr(inspector.url_state, "put", put.__setitem__)
+    monkeypatch.setattr(inspector.st, "session_state", state := {"network kind": "queries"})
+    inspector.act(click)
+    assert put == expected
+    assert state.get("inspector asked", False) == (click.rows != "steps")
+
+
+# What if
+
+
+def test_edits_come_by_link_and_can_be_undone_and_redone():
+    app = open_page(WHATIF, edit="move_8_1~amount_4_2")
+    assert (
+        "2 edits" in words(app)
+        and "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app)
+        and "2 x acetate" in words(app)
+    )
+    assert len(app.get("plotly_chart")) == 5
+    button(app, "Undo").click().run()
+    assert params(app)["edit"] == "move_8_1"
+    button(app, "Redo").click().run()
+    assert params(app)["edit"] == "move_8_1~amount_4_2"
+    button(app, "Start over").click().run()
+    assert "edit" not in params(app) and len(app.get("plotly_chart")) == 3
+    button(app, "Redo").click().run()
+    assert params(app)["edit"] == "move_8_1"
+
+
+def test_buttons_edit_at_the_chosen_position_and_the_answer_follows():
+    app = open_page(WHATIF, position=7)
+    button(app, "Remove it").click().run()
+    assert params(app)["edit"] == "cut_7"
+    bars = chart(app, "classes")["data"]
+    before, after = values(bars[0]), values(bars[1])
+    assert before[4] > 0.9 and after[4] < 0.1  # glycine has this multiplet only
+    app.selectbox(key="add kind").set_value("t")
+    button(app, "Add a multiplet here").click().run()
+    assert params(app)["edit"] == "cut_7~add_7_t_1"
+    assert "added by hand" in words(app)
+
+
+def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy():
+    app = open_page(WHATIF, mixture="choose", c1=5, c2=5, c3=5, repeat="yes", position=7)
+    button(app, "Remove it").click().run()
+    assert "edit" not in params(app) and any(
+        "nothing would be left" in w.value for w in app.warning
+    )
+
+
+def test_edits_reach_every_other_page_and_end_with_their_mixture():
+    app = open_page("pages/masks.py", edit="amount_10_1")
+    assert "formate" in words(app) and "1 edit" in words(app)
+    button(app, "Next").click().run()
+    assert "edit" not in params(app) and "1 edit" not in words(app)
+
+
+def test_edits_of_other_data_are_left_out_and_said_so():
+    app = open_page(WHATIF, edit="cut_99")
+    assert any(
+        "cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning
+    )
+    button(app, "Undo").click().run()
+    assert not app.warning and "edit" not in params(app)
+
+
+def test_the_tables_of_the_editor_make_edits(monkeypatch):
+    from nmrclassify.ui import editor
+
+    app = open_page(WHATIF)
+    made = []
+    monkeypatch.setattr(editor, "do", lambda view, *edits: made.extend(edits))
+    monkeypatch.setattr(
+        editor.st, "session_state", {"amounts": {"edited_rows": {"3": {"amount": 2.0}}}}
+    )
+    editor._amounts_changed(None, "amounts", "amount")
+    assert made == [Amount(4, 2.0)] and not app.exception
+
+
+# Time travel
+
+
+def test_time_travel_moves_every_view(run_id):
+    app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
+    assert "Step 30" in words(app) and len(app.get("plotly_chart")) == 3
+    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
+    assert steps[0] == 0 and steps[-1] == 30
+    at_end = chart(app, "overview")
+    button(app, "Start").click().run()
+    assert params(app)["at"] == "0" and "Step 0" in words(app)
+    assert chart(app, "overview") != at_end
+    button(app, "Step on").click().run()
+    assert params(app)["at"] == str(steps[1])
+    masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, at=steps[1])
+    assert next(s for s in masks.select_slider).value == steps[1]
+    assert f"Step {steps[-2]}" in words(
+        open_page(TRAVEL, preset="quick", seed=3, model=run_id, at=steps[-2])
+    )
+
+
+def test_playing_goes_from_step_to_step_and_stops_at_the_end(run_id):
+    app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
+    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
+    button(app, "Play").click().run()
+    assert app.session_state["playing"]
+    for _ in range(len(steps) + 2):
+        app.run()
+    assert not app.session_state["playing"] and "Step 30" in words(app)
+
+
+def test_a_model_without_steps_says_so_and_offers_a_training():
+    app = open_page(TRAVEL)
+    assert "keeps no steps" in words(app) and button(app, "Train a network on these data")
+
+
+# Compare
+
+
+def test_compare_sets_two_steps_side_by_side(run_id):
+    app = open_page(COMPARE, preset="quick", seed=3, model=run_id)
+    assert {"masks", "separated", "classes", "curves"} <= {
+        c.proto.id.split("-")[-1] for c in app.get("plotly_chart")
+    }
+    assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
+    assert sum("step" in line and "run 2026" in line for line in words(app).splitlines()) == 2
+
+
+def test_compare_refuses_a_difference_of_masks_of_two_trainings():
+    app = open_page(COMPARE)
+    assert "Difference" not in str(
+        chart(app, "masks")["layout"]["annotations"]
+    ) and "started from other weights" in words(app)
+
+
+def test_compare_takes_other_settings_of_the_same_mixture():
+    app = open_page(COMPARE, other="shipped", othernoise=0.3)
+    assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
+    assert len(chart(app, "mixture")["data"]) == 3
+    same = open_page(COMPARE, other="shipped")
+    assert any("the same here" in info.value for info in same.info)
+    edited = open_page(COMPARE, other="shipped", edit="cut_7", otherplain="yes")
+    assert len(chart(edited, "mixture")["data"]) == 3
+
+
+def test_an_unknown_other_model_is_said():
+    app = open_page(COMPARE, other="20200101-nothing")
+    assert any("side B" in w.value for w in app.warning)
+
+
+# Lessons and quiz
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_the_first_step_of_every_lesson_opens_its_page(name):
+    step = LESSONS[name].steps[0]
+    app = open_page(step.page, **step.state, lesson=name, part=1)
+    assert LESSONS[name].title in words(app)
+    if not step.seconds > 2:
+        button(app, "Reveal the answer").click().run()
+        assert "The answer: " in words(app) and "✗" not in words(app)
+
+
+def test_a_lesson_elsewhere_offers_the_way_back():
+    app = open_page("pages/masks.py", lesson="mixture", part=2)
+    assert LESSONS["mixture"].steps[1].page != "pages/masks.py"
+    assert "You are away from the lesson" in words(app) and button(app, "Back to it")
+
+
+@pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "part": 9}])
+def test_a_lesson_that_is_not_there_is_said(query):
+    assert any(
+        "There is no step" in w.value for w in open_page("pages/lessons.py", **query).warning
+    )
+
+
+def test_the_lesson_list_has_them_all():
+    app = open_page("pages/lessons.py")
+    assert sum(b.label == "Begin" for b in app.button) == len(LESSONS) >= 10
+
+
+def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score():
+    app = open_page(QUIZ, round=4)
+    data = build("metabolites", 7)
+    (pills,) = app.get("button_group")
+    pills.set_value([data.library.names[0]])
+    button(app, "Check").click().run()
+    assert "The network: " in words(app) and {m.label: m.value for m in app.metric}["Rounds"] == "1"
+    button(app, "Next mixture").click().run()
+    assert params(app)["round"] == "5" and "The network: " not in words(app)
+    assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
+
+
+# Taking along
+
+
+def test_what_is_taken_along_is_offered_when_asked_for():
+    app = open_page("pages/masks.py", n=3, edit="cut_7")
+    assert not any("Program" in m.value for m in app.markdown)
+    app.session_state["take it"] = True
+    app.run()
+    codes = [block.value for block in app.code]
+    assert any("edit=cut_7" in block and "n=3" in block for block in codes)
+    assert any("from_text('cut_7')" in block and "figure.show()" in block for block in codes)
+
+
+def test_presenter_mode_hides_controls_and_enlarges_type():
+    small, large = open_page("app.py"), open_page("app.py", present="yes")
+    assert (
+        chart(large, "overview")["layout"]["font"]["size"]
+        > chart(small, "overview")["layout"]["font"]["size"]
+    )
+    button(large, "Leave presenter mode").click().run()
+    assert "present" not in params(large)
+
+
+def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick):
+    query = {"preset": "quick", "seed": 3, "model": "untrained", "network": "slots"}
+    for edit in (
+        "amount_1_1~amount_2_1~amount_3_1~amount_4_1~amount_5_1",
+        "amount_1_0~amount_2_0~amount_3_0~add_3_d_1",
+    ):
+        for page in ("app.py", "pages/masks.py", "pages/separation.py", WHATIF, INSIDE):
+            app = open_page(page, **query, edit=edit)
+            assert not app.exception
+
+
+def test_when_one_output_of_slots_decided(home):
+    trainer = Trainer(
+        build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots"
+    )
+    *_, last = trainer.snapshots(6)
+    name = "20260101-000000-slots-quick-s3-0123456789ab"
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / name,
+        "cli",
+        trainer.timeline,
+    )
+    app = open_page(TRAVEL, preset="quick", seed=3, model=name)
+    any_output = values(chart(app, "strip")["data"][0])
+    next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
+    second = values(chart(app, "strip")["data"][0])
+    assert params(app)["slot"] == "2" and second.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    assert (second <= any_output + 1e-6).all() and second.shape == any_output.shape
+    (app.switch_page("pages/masks.py")).run()
+    assert not app.exception
+
+
+def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(run_id):
+    app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
+    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
+    app.select_slider[0].set_value(steps[3]).run()
+    assert f"Step {steps[3]}" in words(app) and params(app)["at"] == str(steps[3])
+    links = [link.proto.query_string for link in app.get("page_link")]
+    assert all(f"at={steps[3]}" in query for query in links)
+
+
+def test_the_quiz_goes_on_with_other_data():
+    app = open_page(QUIZ, round=4)
+    (pills,) = app.get("button_group")
+    pills.set_value(["ethanol"])
+    button(app, "Check").click().run()
+    next(s for s in app.selectbox if s.label == "Data").set_value("quick").run()
+    assert not app.exception and "The network: " not in words(app)
+
+
+def test_a_mixture_without_a_compound_says_so():
+    app = open_page("pages/mixtures.py", edit="noise_0.1_1~amount_1_0~amount_2_0~amount_5_0")
+    assert "no compound" in words(app)
+    app = open_page("pages/mixtures.py", n=27, edit="amount_5_0~amount_6_0~amount_8_0")
+    assert any("nothing is left" in w.value for w in app.warning)
+
+
+def test_what_a_link_says_is_not_markdown():
+    app = open_page("app.py", edit="[Log in](//evil.com/a)")
+    assert not any("](" in w.value for w in app.warning) and any(
+        "expected edits" in w.value for w in app.warning
+    )
+
+
+def test_presenter_mode_outlives_the_steps_of_a_lesson():
+    app = open_page("pages/masks.py", lesson="mask", part=1, present="yes")
+    button(app, "Next step").click().run()
+    assert params(app)["present"] == "yes" and params(app)["part"] == "2"
+
+
+def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away():
+    assert not any(
+        "line" in s and s["line"].get("color") == "#E69F00"
+        for s in chart(open_page(QUIZ, round=4), "mixture")["layout"]["shapes"]
+    )
+    shapes = chart(open_page(QUIZ, round=4, position=3), "mixture")["layout"]["shapes"]
+    assert [s["x0"] for s in shapes if s["line"].get("color") == "#E69F00"] == [16.5, 16.5]
+
+
+def test_a_figure_of_another_mixture_is_not_followed(monkeypatch):
+    from nmrclassify.plots.maps import library_map
+    from nmrclassify.plots.style import Theme
+    from nmrclassify.ui import charts
+
+    monkeypatch.setattr(charts.st, "session_state", {})
+    monkeypatch.setattr(charts.st, "plotly_chart", lambda *_, **__: None)
+    figure = library_map(build("metabolites", 7).library, Theme())
+    charts.chart(figure, "", "map", follow=False)
+    assert (
+        figure.data[0].meta["rows"] is None
+        and clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None
+    )

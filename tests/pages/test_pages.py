@@ -1,0 +1,703 @@
+"""Every page, through the entry point."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.training import checkpoints, runs
+from nmrclassify.ui import peak_page
+from nmrclassify.ui.page import PAGES
+
+PATHS = list(PAGES)
+
+
+@pytest.fixture(autouse=True)
+def clean_caches():
+    """Session-scoped caches leak from one AppTest to the next."""
+    yield
+    st.cache_resource.clear()
+
+
+def open_page(page: str = "app.py", **query) -> AppTest:
+    """Open a page as a link would."""
+    app = AppTest.from_file("../../app.py", default_timeout=60)
+    for key, value in query.items():
+        app.query_params[key] = str(value)
+    if page != "app.py":
+        app.switch_page(page)
+    app.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def figures(app: AppTest) -> list[dict]:
+    """Return the Plotly figures of a page."""
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+
+
+def params(app: AppTest) -> dict[str, str]:
+    """Return the URL's parameters; AppTest gives back lists where it set them and strings where the app did."""
+    return {
+        key: value if isinstance(value, str) else value[0]
+        for key, value in dict(app.query_params).items()
+    }
+
+
+def texts(app: AppTest) -> str:
+    """Return all words of a page."""
+    kinds = (
+        app.title,
+        app.markdown,
+        app.caption,
+        app.success,
+        app.info,
+        app.warning,
+        app.error,
+        app.subheader,
+    )
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize("page", PATHS)
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"preset": "quick", "seed": 3},
+        {"preset": "original", "mixture": "choose", "jitter": 0.4, "noise": 0.1},
+    ],
+)
+def test_every_page_opens_with_described_charts(page, query):
+    app = open_page(page, **query)
+    assert len(app.title) == 1
+    charts = app.get("plotly_chart")
+    assert charts or page in ("pages/train.py", "pages/travel.py", "pages/lessons.py")
+    assert all(chart.proto.alt for chart in charts)
+
+
+def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
+    app = open_page()
+    words = texts(app)
+    assert (
+        "Test mixture 12 of 36" in words
+        and "ethanol" in words
+        and "glycine" in words
+        and "lactate" in words
+        and "never seen in training" in words
+    )
+    assert app.success[0].value.startswith("All 3 right")
+    kinds = [trace["type"] for trace in figures(app)[0]["data"]]
+    assert kinds == ["heatmap"] * 4 + ["bar", "scatter"]
+    assert "95 % interval" in words
+
+
+def test_next_shows_another_mixture_and_the_link_follows():
+    app = open_page(n=1)
+    before = figures(app)[0]["data"][0]["z"]
+    next(b for b in app.button if b.label == "Next").click().run()
+    assert params(app)["n"] == "2"
+    assert figures(app)[0]["data"][0]["z"] != before
+    again = open_page(n=2)
+    assert figures(again)[0]["data"][0]["z"] == figures(app)[0]["data"][0]["z"]
+    next(b for b in app.button if b.label == "Previous").click().run()
+    next(b for b in app.button if b.label == "Previous").click().run()
+    assert params(app)["n"] == "36"
+
+
+def test_a_link_reproduces_all_controls():
+    query = {
+        "preset": "quick",
+        "seed": "11",
+        "mixture": "choose",
+        "c1": "4",
+        "c2": "4",
+        "c3": "9",
+        "a2": "2.5",
+        "noise": "0.05",
+        "sort": "no",
+    }
+    app = open_page("pages/masks.py", **query)
+    assert params(app) == query
+    assert "compound 3 + compound 3 (2.5x) + compound 8" in texts(app)
+    assert not next(t for t in app.toggle if t.label.startswith("Sort")).value
+
+
+def test_values_stay_when_the_page_changes():
+    app = open_page(preset="quick", n=5)
+    app.switch_page("pages/masks.py").run()  # the links in the sidebar carry the parameters
+    assert params(app) == {"preset": "quick", "n": "5"}
+    assert "Test mixture 5 of 36" in texts(app)
+
+
+@pytest.mark.parametrize(
+    "query, message",
+    [
+        ({"n": "99999"}, "expected a whole number"),
+        ({"jitter": "nan"}, "expected a number from 0 to 3"),
+        ({"preset": "fast"}, "expected one of"),
+        ({"preset": "own"}, "upload it on the page Mixtures"),
+        ({"mixture": "file"}, "upload it on the page Mixtures"),
+        ({"model": "20260101-000000-quick-s7-000000000000"}, "no run is called"),
+        ({"model": "training"}, "is not there for these data"),
+        ({"preset": "quick", "sources": "8", "seed": "1", "c1": "99"}, "expected a whole number"),
+    ],
+)
+def test_bad_links_are_explained_and_the_page_still_works(query, message):
+    app = open_page("app.py", **query)
+    assert any(message in warning.value for warning in app.warning), [w.value for w in app.warning]
+    assert figures(app)
+
+
+def test_a_number_beyond_the_test_set_is_brought_back():
+    assert "Test mixture 10 of 10" in texts(open_page(preset="original", n=36))
+
+
+def test_a_step_back_in_the_history_restores_what_it_showed():
+    app = open_page()
+    press(app, "Next")
+    assert "Test mixture 13 of" in texts(app)
+    app.query_params.clear()
+    app.run()
+    assert "Test mixture 12 of" in texts(app) and params(app) == {}
+
+
+def test_a_quick_second_click_keeps_the_first():
+    app = open_page()
+    press(app, "Next")
+    app.query_params.clear()  # the browser had not yet heard of n=13 when the second click left it
+    press(app, "Next")
+    assert "Test mixture 14 of" in texts(app) and params(app) == {"n": "14"}
+
+
+def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
+    app = open_page("pages/mixtures.py")
+    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").upload(
+        "mine.csv", b"ppm,multiplicity,area\n1,s,1\n"
+    ).run()
+    assert "File mine.csv" in texts(app)
+    next(s for s in app.selectbox if s.label == "Data").select("quick").run()
+    assert "File mine.csv" not in texts(app) and not app.exception
+
+
+def test_markup_in_a_link_stays_text():
+    app = open_page(n="[Click](//evil.example)")
+    assert any("?Click" in w.value for w in app.warning) and not any(
+        "](" in w.value for w in app.warning
+    )
+
+
+def test_a_control_of_the_page_reaches_the_link_at_once():
+    app = open_page("pages/masks.py")
+    app.toggle[0].set_value(False).run()
+    assert params(app) == {"sort": "no"}
+
+
+def test_changing_the_preset_brings_its_own_mixing():
+    app = open_page()
+    next(s for s in app.selectbox if s.label == "Data").select("quick").run()
+    assert params(app)["preset"] == "quick" and "spread" not in app.query_params
+    assert "untrained" in texts(app)
+    app.session_state["mixing"] = True  # open the expander
+    app.run()
+    assert next(s for s in app.slider if s.label.startswith("Concentrations")).value == 1.0
+
+
+def test_controls_in_a_closed_expander_keep_their_values():
+    app = open_page("pages/mixtures.py", noise=0.3, sources=2)
+    assert not app.slider and params(app) == {"noise": "0.3", "sources": "2"}
+    app.session_state["mixing"] = True
+    app.run()
+    noise = next(s for s in app.slider if s.label.startswith("Noise"))
+    assert noise.value == 0.3
+    noise.set_value(0.1).run()
+    app.session_state["mixing"] = False
+    app.run()
+    assert params(app) == {"noise": "0.1", "sources": "2"} and not app.slider
+
+
+def test_more_sources_make_more_outputs():
+    app = open_page("pages/separation.py", preset="quick", sources=4, network="slots")
+    assert figures(app)[0]["data"][0]["z"]["shape"] == "6, 87"
+
+
+def test_training_from_start_to_run_and_back():
+    app = open_page("pages/train.py", preset="quick", steps=8)
+    press(app, "Start")
+    app = until(app, lambda: "Finished" in progress_text(app))
+    run = runs.listed()[0]
+    assert params(app)["model"] == run.id and run.steps == 8
+    assert len(figures(app)) == 2
+    again = open_page("pages/masks.py", preset="quick", model=run.id)
+    assert not again.warning and "untrained" not in texts(again)
+
+
+def press(app: AppTest, label: str) -> None:
+    """Press a button, and insist on no exception."""
+    next(b for b in app.button if b.label == label).click().run()
+    assert not app.exception, app.exception
+
+
+def progress_text(app: AppTest) -> str:
+    """Return the words on the progress bar."""
+    return "".join(bar.proto.text for bar in app.get("progress"))
+
+
+def until(app: AppTest, condition) -> AppTest:
+    """Look again, as the page does each second, until something holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, texts(app)
+        time.sleep(0.2)
+        app.run()
+    return app
+
+
+def test_step_reset_new_seed_pause_and_stop():
+    app = open_page("pages/train.py", preset="quick", steps=5000, seed=2)
+    press(app, "One step")
+    assert "Paused at step 1 of 5,000" in progress_text(app)
+    first = figures(app)[-1]["data"][1]["z"]
+    press(app, "Reset")
+    assert "Ready" in progress_text(app)
+    press(app, "One step")
+    assert figures(app)[-1]["data"][1]["z"] == first
+    press(app, "New seed")
+    press(app, "One step")
+    assert figures(app)[-1]["data"][1]["z"] != first and params(app)["weights"] == "3"
+    press(app, "Start" if any(b.label == "Start" for b in app.button) else "Go on")
+    app = until(app, lambda: any(b.label == "Pause" and not b.disabled for b in app.button))
+    press(app, "Pause")
+    assert "Paused" in progress_text(app)
+    press(app, "Stop")
+    assert "Stopped" in progress_text(app) and len(runs.listed()) == 1
+
+
+def test_uploads(trained):
+    app = open_page("pages/mixtures.py")
+    uploader = {u.label: u for u in app.file_uploader}
+    uploader["Mixture (CSV)"].upload(
+        "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,x,1\n", "text/csv"
+    ).run()
+    assert any("mine.csv: row 4, column 'multiplicity'" in e.value for e in app.error)
+    uploader = {u.label: u for u in app.file_uploader}
+    uploader["Mixture (CSV)"].upload(
+        "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv"
+    ).run()
+    assert (
+        not app.exception and "File mine.csv" in texts(app) and "contents not known" in texts(app)
+    )
+    for page in PATHS:
+        app.switch_page(page).run()
+        assert not app.exception, (page, app.exception)
+
+
+def test_an_own_library_replaces_the_compounds():
+    app = open_page("pages/mixtures.py")
+    table = "compound,ppm,multiplicity,protons\n" + "".join(
+        f"mine{i},{i + 0.3},d,3\n" for i in range(6)
+    )
+    next(u for u in app.file_uploader if u.label == "Library (CSV)").upload(
+        "library.csv", table.encode(), "text/csv"
+    ).run()
+    assert not app.exception, app.exception
+    assert params(app)["preset"] == "own" and "6 compounds" in texts(app)
+    assert next(s for s in app.selectbox if s.label == "Model").value == "untrained"
+
+
+def test_a_checkpoint_can_be_uploaded(trained):
+    app = open_page("pages/train.py")
+
+    def upload():
+        return next(u for u in app.file_uploader if u.label.startswith("Checkpoint"))
+
+    upload().upload("model.pt", b"\x80\x04", "application/octet-stream").run()
+    assert any("other formats can run code" in e.value for e in app.error)
+    upload().upload("bad.safetensors", b"\x00" * 50, "application/octet-stream").run()
+    assert any("bad.safetensors" in e.value for e in app.error)
+    upload().upload(
+        "good.safetensors", checkpoints.to_bytes(trained), "application/octet-stream"
+    ).run()
+    assert not app.exception, app.exception
+    assert params(app)["model"] == "upload" and params(app)["preset"] == "quick"
+    assert next(s for s in app.selectbox if s.label == "Model").value == "upload"
+
+
+def test_earlier_runs_are_offered_and_opened(trained):
+    runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-0123456789ab", "cli")
+    app = open_page("pages/train.py")
+    press(app, "Open this run")
+    assert params(app)["model"] == "20260101-000000-quick-s3-0123456789ab"
+    assert params(app)["preset"] == "quick" and params(app)["seed"] == "3"
+
+
+def test_evaluate_shows_the_figures_of_the_test_set():
+    app = open_page("pages/evaluate.py")
+    model = checkpoints.shipped()
+    shown = {m.label: m.value for m in app.metric}
+    assert shown["Test mixtures"] == str(len(model.dataset.test))
+    assert shown["Compounds right"] == f"{model.metrics['compound_accuracy']:.1%}"
+    counts = np.array(figures(app)[0]["data"][0]["text"])
+    assert sum(int(v) for v in counts.ravel() if v) == 3 * len(model.dataset.test)
+
+
+def test_evaluate_measures_trust_and_strangers():
+    app = open_page("pages/evaluate.py")
+    words = texts(app)
+    assert (
+        "Expected calibration error" in words
+        and "every other one with a compound that is not in the library" in words
+    )
+    reliability, roc = figures(app)[-2:]
+    assert [trace["name"] for trace in reliability["data"]] == [
+        "perfectly calibrated",
+        "this model",
+    ]
+    assert [trace["name"].split(":")[0] for trace in roc["data"]] == [
+        "something unknown",
+        "residual",
+    ]
+    slots = open_page("pages/evaluate.py", preset="quick", network="slots")
+    assert any("Slots have no output" in info.value for info in slots.info)
+
+
+def test_a_stranger_in_the_mixture_is_heard():
+    app = open_page(foreign="yes")
+    assert "a compound from outside the library" in texts(app)
+    assert "something unknown" in texts(app).lower() and not app.exception
+
+
+def test_a_compound_that_is_not_there_is_not_called_alone():
+    app = open_page(
+        "pages/separation.py", foreign="yes"
+    )  # the shipped model takes the stranger for succinate as well
+    assert "succinate is not in it" in texts(app)
+    assert "its compound is not in the mixture" in texts(app) and "it was alone" not in texts(app)
+    assert "something unknown" not in json.dumps(figures(app)[0]["layout"]["annotations"])
+
+
+def test_a_mixture_of_a_number_nobody_tells():
+    app = open_page(
+        "pages/separation.py",
+        preset="quick",
+        seed=3,
+        sources=4,
+        varies="yes",
+        mixture="choose",
+        c1=2,
+        c2=5,
+        c3=0,
+        c4=0,
+    )
+    assert "compound 1 + compound 4" in texts(app) and not app.exception
+    empty = open_page(
+        "app.py", preset="quick", sources=2, varies="yes", mixture="choose", c1=0, c2=0
+    )
+    assert any("No compound is chosen" in w.value for w in empty.warning)
+
+
+@pytest.mark.parametrize("network", ["queries", "slots"])
+@pytest.mark.parametrize("page", PATHS)
+def test_every_page_takes_either_network(page, network):
+    app = open_page(
+        page, preset="quick", seed=3, network=network, varies="yes", sources=2, foreign="yes"
+    )
+    assert not app.exception
+
+
+def test_robustness_compares_on_the_present_mixtures():
+    app = open_page("pages/robustness.py")
+    table = app.dataframe[0].value
+    assert list(table["method"])[1:] == ["least squares", "matching pursuit", "exhaustive"]
+    assert table["mixtures wholly right"].iloc[1] > 0.99  # clean and aligned: exact
+    assert any("even" in info.value for info in app.info) or app.warning
+    shifted = open_page("pages/robustness.py", jitter=0.5)
+    table = shifted.dataframe[0].value
+    assert table["mixtures wholly right"].iloc[0] > table["mixtures wholly right"].iloc[1]
+    assert any("ahead of" in success.value for success in shifted.success)
+    assert params(open_page("pages/robustness.py", sweep="noise"))["sweep"] == "noise"
+
+
+def test_another_split_is_not_passed_off_as_unseen():
+    assert any(
+        "in this model's training" in w.value
+        for w in open_page("pages/evaluate.py", seed=8).warning
+    )
+    assert not open_page("pages/evaluate.py").warning
+
+
+def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
+    runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-aaaaaaaaaaaa", "app")
+    runs.save(trained, [], runs.home() / "20260102-000000-quick-s3-bbbbbbbbbbbb", "cli")
+    app = open_page("pages/train.py")
+    assert next(s for s in app.selectbox if s.label == "Run").options == [
+        runs.find("20260102-000000-quick-s3-bbbbbbbbbbbb").title
+    ]
+    monkeypatch.setenv("NMRCLASSIFY_ALL_RUNS", "1")
+    assert (
+        len(next(s for s in open_page("pages/train.py").selectbox if s.label == "Run").options) == 2
+    )
+
+
+def metrics(app: AppTest) -> dict[str, str]:
+    """Return the metrics of a page by their labels."""
+    return {metric.label: metric.value for metric in app.metric}
+
+
+def upload(app: AppTest, label: str, content: str | bytes, name: str = "mine.csv") -> None:
+    """Upload a file, and insist on no exception."""
+    content = content.encode() if isinstance(content, str) else content
+    next(u for u in app.file_uploader if u.label == label).upload(name, content, "text/csv").run()
+    assert not app.exception, app.exception
+
+
+SCALE = "pages/scale.py"
+
+
+def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
+    app = open_page(SCALE)
+    detail, overview, curve, panels, growth = figures(app)
+    table = app.dataframe[0].value
+    names = [trace["name"] for trace in detail["data"]]
+    assert (
+        names[0] == "the mixture"
+        and names[1] in list(table["compound"])
+        and names[2] == "all named compounds"
+    )
+    assert (
+        overview["layout"]["xaxis"]["range"] == [12.0, -1.0]
+        and len(curve["data"]) == 2
+        and len(panels["data"]) % 3 == 0
+    )
+    shown = metrics(app)
+    assert shown["In the mixture"] == "75" and int(shown["Right"]) + int(shown["Missed"]) == 75
+    assert int(shown["Named"]) == int(shown["Right"]) + int(shown["False alarms"])
+    assert set(table.columns) == {"compound", "verdict", "probability", "amount", "truth"}
+    assert (table["truth"] != "not in it").sum() == 75
+    assert not app.get("selectbox")[0].label.startswith("Data") and params(app) == {}
+    assert len(growth["data"]) == 12  # three sizes, seconds and memory, beside linear growth
+
+
+def test_full_scale_comes_back_by_its_link():
+    query = {
+        "library": "metabolites",
+        "size": "40",
+        "shift": "0.003",
+        "strangers": "2",
+        "draw": "5",
+        "compound": "7",
+        "low": "2",
+        "high": "3.5",
+        "sure": "0.3",
+    }
+    app = open_page(SCALE, **query)
+    assert params(app) == query and not app.warning
+    detail, overview, *_ = figures(app)
+    assert detail["layout"]["xaxis"]["range"] == [3.5, 2.0]
+    assert overview["layout"]["shapes"][0]["x0"] == 2.0
+    assert next(s for s in app.selectbox if s.label == "Compound in orange").value == 7
+    assert metrics(app)["In the mixture"] == "40" and "128 metabolites" in texts(app)
+    app.switch_page("app.py").run()
+    assert not app.exception and "Test mixture" in texts(app)
+
+
+def test_the_threshold_moves_the_point_and_the_verdicts():
+    app = open_page(SCALE, size=20)
+    named = {}
+    for value in (0.05, 0.5, 0.95):
+        next(s for s in app.slider if s.label.startswith("Name compounds")).set_value(value).run()
+        assert not app.exception
+        curve = figures(app)[2]["data"]
+        assert curve[1]["text"] == [f" {value:.2f} "]
+        named[value] = int(metrics(app)["Named"])
+        assert params(app).get("sure", "0.5") == f"{value:g}" or value == 0.5
+    assert named[0.05] >= named[0.5] >= named[0.95]
+
+
+def test_buttons_zoom_and_another_compound_moves_the_view():
+    app = open_page(SCALE, size=20, low=2, high=4)
+    press(app, "In")
+    assert (
+        figures(app)[0]["layout"]["xaxis"]["range"] == [3.5, 2.5] and params(app)["high"] == "3.5"
+    )
+    press(app, "Left")
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == [4.0, 3.0]
+    press(app, "Whole")
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == [12.0, -1.0]
+    chooser = next(s for s in app.selectbox if s.label == "Compound in orange")
+    chooser.select_index(3).run()
+    assert not app.exception
+    name = app.dataframe[0].value["compound"][3]
+    assert figures(app)[0]["data"][1]["name"] == name
+    assert "low" not in params(app) and "high" not in params(app) and params(app)["compound"]
+    high, low = figures(app)[0]["layout"]["xaxis"]["range"]
+    found = app.dataframe[1].value["found (ppm)"][0]
+    assert low < found < high < low + 0.5
+    press(app, "New mixture")
+    assert params(app) == {"draw": "2", "size": "20"}
+
+
+def test_an_own_mixture_has_no_truth():
+    app = open_page(SCALE, library="metabolites")
+    upload(
+        app,
+        "Mixture (CSV)",
+        "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,7,1\n8.44,x,,1\n",
+        "[a](b).csv",
+    )
+    assert any(
+        "row 4, column 'kind'" in e.value.replace("\\", "") and "](" not in e.value
+        for e in app.error
+    )
+    upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
+    assert params(app)["sample"] == "file" and "File mine" in texts(app).replace("\\", "")
+    assert any("no precision-recall curve" in info.value for info in app.info)
+    assert (
+        set(metrics(app)) == {"Peaks", "Named", "Area explained", "Seconds"}
+        and metrics(app)["Peaks"] == "7"
+    )
+    assert "truth" not in app.dataframe[0].value
+    assert len(figures(app)[0]["data"]) == 3
+    press(app, "New mixture")
+    assert "sample" not in params(app) and "F1" in metrics(app)
+
+
+def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\nmine {i},{5 + i / 5},t,6,2\n" for i in range(12))
+    upload(
+        app,
+        "Library (CSV)",
+        f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n",
+    )
+    assert params(app) == {"library": "own"} and metrics(app)["In the mixture"] == "13"
+    problems = next(d.value for d in app.dataframe if "problem" in d.value)
+    assert (
+        problems["what was done"].tolist() == ["left out", "left out", "changed"]
+        and "99" in problems["problem"][0]
+    )
+    assert set(app.dataframe[0].value["compound"]) <= {f"mine {i}" for i in range(12)} | {
+        "red(odd)",
+        "-red(odd)",
+        ":red(odd)",
+    }
+    upload(app, "Library (CSV)", "compound,ppm\na,1\n")
+    assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
+    assert params(app) == {"library": "own"}  # the one before stays
+
+
+def test_a_library_beside_the_axis_leaves_nothing_to_separate():
+    app = open_page(SCALE)
+    upload(app, "Library (CSV)", "compound,ppm,kind,j_hz,protons\nfar,15,s,,1\n")
+    assert any("nothing to separate" in info.value for info in app.info)
+    assert len(app.file_uploader) == 2  # a better one can be given
+
+
+@pytest.mark.parametrize("query", [{"library": "own"}, {"sample": "file"}])
+def test_a_link_to_an_uploaded_file_is_explained(query):
+    app = open_page(SCALE, **query)
+    assert (
+        any("which a link cannot carry" in w.value for w in app.warning)
+        and metrics(app)["In the mixture"] == "75"
+    )
+
+
+def test_compounds_that_are_alike_are_said_to_be_one_answer():
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(8))
+    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
+    assert "so they count as one answer" in texts(app) and metrics(app)["In the mixture"] == "8"
+    app.query_params["compound"] = "9"
+    app.run()
+    assert not app.exception and any(
+        "tells this compound from mine 0, which was looked for" in i.value for i in app.info
+    )
+
+
+def test_what_the_network_sees_and_does_not_look_for_is_said():
+    app = open_page(SCALE)
+    assert "a list of picked peaks" in texts(app) and "in one cell of 1 Hz are one peak" in texts(
+        app
+    )
+    assert "beyond the axis" not in texts(app)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
+    upload(
+        app,
+        "Library (CSV)",
+        f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n",
+    )
+    assert (
+        "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not"
+        " looked for" in texts(app)
+    )
+    upload(app, "Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
+    assert "a list of picked peaks" in texts(app) and "1 Hz" not in texts(app)
+
+
+def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
+    app = open_page(SCALE)
+    table = app.dataframe[0]
+    assert table.proto.placeholder == ""
+    library = peak_page._packaged("synthetic")
+    mixture = draw(
+        library.detector.compounds,
+        ScaleConfig(n_low=75, n_high=75),
+        np.random.default_rng([peak_page.SEED, 0]),
+    )
+    unseen = np.flatnonzero(np.isnan(library.detector.identify(mixture.peaks).amounts))
+    app.query_params["compound"] = str(int(unseen[0]) + 1)
+    app.run()
+    assert (
+        not app.exception
+        and len(figures(app)) == 4
+        and any("no share of any peak" in info.value for info in app.info)
+    )
+
+
+def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once():
+    kept = peak_page._packaged("metabolites")
+    for i in range(6):
+        peak_page._uploaded(f"own {i}", "mine", kept.detector.compounds)
+    assert peak_page._packaged("metabolites") is kept
+    lock, inside, most = threading.Lock(), 0, 0
+
+    class Slow:
+        def identify(self, peaks):
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            time.sleep(0.05)
+            with lock:
+                inside -= 1
+
+    threads = [threading.Thread(target=peak_page._identify, args=(Slow(), None)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 2
+
+
+def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():
+    app = open_page(SCALE, library="metabolites", sure=0.99)
+    upload(app, "Mixture (CSV)", "ppm,area\n11.5,1\n")
+    assert metrics(app)["Named"] == "0" and any(
+        "Nothing is named" in info.value for info in app.info
+    )
+    assert len(app.dataframe[0].value) >= 1 and len(figures(app)) == 4
+
+
+def test_a_compound_beside_the_axis_can_be_looked_at():
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
+    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}far,15,s,,1\n")
+    app.query_params["compound"] = "7"
+    app.run()
+    assert not app.exception and figures(app)[0]["data"][1]["name"] == "far"
+    assert figures(app)[0]["layout"]["xaxis"]["range"] == pytest.approx([12.0, 11.84])

@@ -1,0 +1,203 @@
+"""The table of a figure holds what the figure shows, in its own unit."""
+
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from nmrclassify.evaluation import interpretation
+from nmrclassify.evaluation.prediction import answer, compare
+from nmrclassify.nmr.axis import Axis
+from nmrclassify.plots import activations, curves, maps
+from nmrclassify.plots.export import as_table
+from nmrclassify.plots.style import MapRow, Scale, Theme, stack
+
+THEME = Theme()
+
+
+@pytest.fixture
+def shown(trained, quick):
+    """Return the library, a mixture, what slots make of it, and the truth."""
+    made = quick.test_mixtures()
+    given = answer(trained.model, made.areas[0])
+    return (
+        quick.library,
+        made.areas[0],
+        given,
+        compare(given, made.areas[0], made.sources[0], made.labels[0]),
+    )
+
+
+def part(table, i):
+    """Return the rows of trace number `i`, from 1."""
+    return table[table["part"].map(lambda name: name.split(":")[0]) == str(i)]
+
+
+@pytest.mark.parametrize("root", [False, True])
+def test_a_map_comes_back_in_its_own_unit_with_blanks_and_gaps_left_out(root):
+    rng, axis = np.random.default_rng(0), Axis(7, 0.0, 7.0)
+    maps = rng.normal(0, 3, (2, 4, 7))
+    maps[rng.random(maps.shape) < 0.3] = np.nan
+    maps[0, 1, 2] = 0.0
+    table = as_table(
+        stack(
+            [MapRow("<b>Some</b> words", maps, Scale("area", -9, 9, "Viridis", root))], axis, THEME
+        )
+    )
+    assert set(table["part"]) == {"1: Some words"} and len(table) == np.isfinite(maps).sum()
+    assert table.columns.tolist() == ["part", "row", "column", "value"]
+    for row in table.to_dict("records"):
+        output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
+        assert row["value"] == pytest.approx(
+            maps[output - 1, int(row["row"]) - 1, position], rel=1e-6
+        )
+    assert not table["column"].str.contains("gap").any()
+
+
+def test_every_map_of_the_overview_comes_back(shown):
+    library, areas, given, truth = shown
+    figure = maps.overview(areas, given, library.names, library.axis, THEME, truth)
+    table = as_table(figure)
+    assert [name.split(":")[0] for name in dict.fromkeys(table["part"])] == [
+        str(i + 1) for i in range(len(figure.data))
+    ]
+    mixture, masks, separated = (part(table, i) for i in (1, 2, 3))
+    assert (
+        mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5)
+        and len(mixture) == areas.size
+    )
+    assert (
+        separated["value"].sum() == pytest.approx(given.multiplets.sum(), rel=1e-4)
+        and (separated["value"] < 0).any()
+    )
+    loud = ~(np.abs(given.encoding) < 0.02 * np.abs(given.encoding).max())
+    assert len(masks) == 3 * loud.sum() and masks["value"].sum() == pytest.approx(
+        given.masks[:, loud].sum(), rel=1e-5
+    )
+    # Filters stand sorted in the picture, and are named in the table.
+    for row in masks.sample(40, random_state=0).to_dict("records"):
+        output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
+        assert row["value"] == pytest.approx(given.masks[output - 1, int(row["row"]), position])
+    bars = table[table["part"].str.match(r"[567]")]
+    assert bars["x"].to_numpy() == pytest.approx(given.chances.ravel()) and bars[
+        "y"
+    ].tolist() == 3 * list(library.names)
+
+
+def test_names_of_rows_and_columns_are_kept(shown):
+    library, _, given, truth = shown
+    table = as_table(maps.class_heatmap(given, library.names, THEME, truth))
+    assert len(table) == 30
+    for row in table.to_dict("records"):
+        assert (
+            row["value"]
+            == given.chances[int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])]
+        )
+
+
+def test_a_cell_that_is_followed_comes_back_in_its_own_unit(trained, quick):
+    areas = quick.test_mixtures().areas[0]
+    cell = interpretation.Cell(0, 3, int(areas.sum(axis=0).argmax()))
+    trace = interpretation.trace_cell(trained.model, areas, cell)
+    figure = activations.cell_trace(trace, quick.library.names, "slots", quick.library.axis, THEME)
+    table = as_table(figure)
+    panels = [part(table, i + 1) for i, drawn in enumerate(figure.data) if drawn.type == "heatmap"]
+    for panel, values in zip(
+        panels, (trace.window, trace.encoder, trace.added, trace.multiplets), strict=True
+    ):
+        assert panel["value"].to_numpy() == pytest.approx(values[:, ::-1].ravel(), abs=1e-6)
+
+
+def test_costs_come_back_as_costs(shown):
+    _, _, _, truth = shown
+    table = as_table(maps.cost_matrix(truth, ["a", "b", "c"], 2.0, THEME))
+    cost = truth.classification + 2.0 * truth.reconstruction
+    assert table["value"].to_numpy() == pytest.approx(cost.ravel(), rel=1e-4)
+
+
+def test_a_line_without_x_counts_from_its_start():
+    figure = go.Figure(
+        {
+            "data": [
+                {"type": "scatter", "x0": 2.5, "dx": 0.25, "y": [1.0, 4.0, 9.0], "name": "line"},
+                {"type": "scatter", "y": [7.0, 8.0]},
+            ]
+        }
+    )
+    table = as_table(figure)
+    assert (
+        part(table, 1)["x"].tolist() == [2.5, 2.75, 3.0]
+        and part(table, 1)["y"].tolist() == [1, 4, 9]
+        and set(part(table, 1)["part"]) == {"1: line"}
+    )
+    assert part(table, 2)["x"].tolist() == [0, 1] and set(part(table, 2)["part"]) == {"2"}
+
+
+def test_a_line_may_start_at_zero():
+    table = as_table(
+        go.Figure({"data": [{"type": "scatter", "x0": 0, "dx": -0.5, "y": [1.0, 2.0, 3.0]}]})
+    )
+    assert table["x"].tolist() == [0, -0.5, -1]
+
+
+def test_error_bars_come_along_to_either_side():
+    data = [
+        {
+            "type": "scatter",
+            "x": [1, 2],
+            "y": [5.0, 6.0],
+            "error_y": {"array": [0.1, 0.2], "arrayminus": [0.3, 0.4], "symmetric": False},
+        },
+        {"type": "scatter", "x": [1, 2], "y": [5.0, 6.0], "error_y": {"array": [0.5, 0.6]}},
+        {"type": "scatter", "x": [1], "y": [2.0]},
+    ]
+    table = as_table(go.Figure({"data": data}))
+    assert part(table, 1)[["error_low", "error_high"]].to_numpy() == pytest.approx(
+        np.array([[0.3, 0.1], [0.4, 0.2]])
+    )
+    assert part(table, 2)[["error_low", "error_high"]].to_numpy() == pytest.approx(
+        np.array([[0.5, 0.5], [0.6, 0.6]])
+    )
+    assert part(table, 3)[["error_low", "error_high"]].isna().all(axis=None)
+    assert "error_low" not in as_table(go.Figure({"data": data[2:]}))
+
+
+def test_the_curves_of_robustness_come_with_their_intervals():
+    from nmrclassify.bench.robustness import measured
+
+    rows = curves.over_seeds(measured().query("sweep == 'noise'"))
+    table = as_table(curves.robustness(rows, "noise", THEME))
+    assert len(table) == len(rows)
+    for row in table.to_dict("records"):
+        (own,) = rows[
+            (rows["method"] == row["part"].split(": ")[1]) & (rows["value"] == row["x"])
+        ].to_dict("records")
+        assert (
+            row["y"],
+            row["y"] - row["error_low"],
+            row["y"] + row["error_high"],
+        ) == pytest.approx((own["mean"], own["low"], own["high"]))
+
+
+def test_all_sorts_of_figures_become_tables(shown):
+    library, areas, given, truth = shown
+    for figure in (
+        maps.line_spectrum(areas, library.axis, THEME, truth.sources, ("a", "b", "c")),
+        maps.ownership(given.multiplets, library.axis, THEME, ("a", "b", "c")),
+        maps.class_bars(given, library.names, THEME),
+        maps.library_map(library, THEME),
+    ):
+        table = as_table(figure)
+        drawn = sum(
+            np.isfinite(np.asarray(t.z, float)).sum() if t.type == "heatmap" else len(t.y)
+            for t in figure.data
+        )
+        assert len(table) == drawn and not table["part"].isna().any() and table.to_csv(index=False)
+    assert as_table(go.Figure()).empty
+
+
+def test_a_blank_map_is_an_empty_table(shown):
+    library, _, given, _ = shown
+    blank = replace(given, masks=np.full_like(given.masks, np.nan))
+    assert as_table(maps.mask_maps([("m", blank.masks)], library.axis, THEME)).empty

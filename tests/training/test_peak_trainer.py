@@ -1,0 +1,305 @@
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import nmrclassify
+from nmrclassify.networks.peak_network import ScaleNetworkConfig
+from nmrclassify.training import checkpoints, peak_trainer
+from nmrclassify.training.peak_trainer import (
+    ScaleTrainConfig,
+    ScaleTrainer,
+    case,
+    cases,
+    library,
+    templates,
+)
+
+TINY = ScaleTrainConfig(steps=6, batch=4, compounds=40, libraries=2, n_low=5, n_high=10)
+NET = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, rounds=2, judged=64, kept=32)
+SHORT = replace(TINY, batch=2)
+
+
+def same(one, other):
+    """Whether two cases are the same bytes."""
+    for a, b in ((one.evidence, other.evidence), (one.truth, other.truth)):
+        for name, value in vars(a).items():
+            if isinstance(value, torch.Tensor):
+                if not torch.equal(value.nan_to_num(-7.0), getattr(b, name).nan_to_num(-7.0)):
+                    return False
+            elif name != "templates" and value != getattr(b, name):
+                return False
+    return True
+
+
+def weights(trainer):
+    return torch.cat([value.detach().flatten() for value in trainer.network.state_dict().values()])
+
+
+def test_a_case_depends_on_the_seed_and_its_number_alone():
+    number, one = case(TINY, 5)
+    for config in (TINY, replace(TINY, steps=999, batch=16, learning_rate=1e-4)):
+        again, other = case(config, 5)
+        assert again == number and same(one, other)
+    assert not same(one, case(TINY, 6)[1]) and not same(one, case(replace(TINY, seed=8), 5)[1])
+
+
+def test_cases_vary_within_what_was_asked_for():
+    made = [case(TINY, k) for k in range(30)]
+    assert {number for number, _ in made} == {0, 1}
+    counts = [int(one.truth.log_amounts.isfinite().sum()) for _, one in made]
+    assert min(counts) >= 5 and max(counts) <= 10 and len(set(counts)) > 3
+    assert len({one.evidence.spread for _, one in made}) > 3
+    assert all(
+        len(one.truth.log_amounts) == 40 and one.evidence.templates is templates(40, number)
+        for number, one in made
+    )
+
+
+def test_libraries_are_the_same_each_time_and_differ_from_one_another():
+    first = library(40, 0)
+    library.cache_clear()
+    assert np.array_equal(library(40, 0).ppm, first.ppm) and not np.array_equal(
+        library(40, 1).ppm, first.ppm
+    )
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("start", [0, 2])
+def test_processes_share_out_each_batch(world, start):
+    parts = [peak_trainer._Cases(TINY, start, rank, world) for rank in range(world)]
+    share = TINY.batch // world
+    assert {len(part) for part in parts} == {share * (TINY.steps - start)}
+    for step in range(TINY.steps - start):
+        taken = [k for part in parts for k in part.indices[step * share : (step + 1) * share]]
+        assert sorted(taken) == list(range((start + step) * 4, (start + step + 1) * 4))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
+    # A worker imports what the main module is, and Streamlit's page tests leave the app's entry
+    # page there.
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    config = replace(TINY, steps=2)
+    stream = list(cases(config, 1, rank=1, world=2, workers=workers))
+    assert len(stream) == 2
+    for made, index in zip(stream, (5, 7)):
+        number, expected = case(config, index)
+        assert same(made, expected) and made.evidence.templates is templates(40, number)
+
+
+def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
+    whole, part = ScaleTrainer(SHORT, NET, workers=0), ScaleTrainer(SHORT, NET, workers=0)
+    seen = []
+    whole.run(lambda step, parts: seen.append((step, parts["loss"])))
+    again = []
+    part.run(lambda step, parts: again.append((step, parts["loss"])), halt=lambda: part.step == 3)
+    assert part.step == 3 and not part.finished
+    path = tmp_path / "training" / "state.pt"
+    part.save(path)
+    rest = ScaleTrainer.resume(path, workers=0)
+    assert (rest.step, rest.seconds, rest.config, rest.network.config) == (
+        3,
+        part.seconds,
+        SHORT,
+        NET,
+    )
+    rest.run(lambda step, parts: again.append((step, parts["loss"])))
+    assert rest.finished and [step for step, _ in seen] == [step for step, _ in again] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    ]
+    assert [loss for _, loss in again] == pytest.approx([loss for _, loss in seen], abs=1e-6)
+    assert (weights(rest) - weights(whole)).abs().max() <= 1e-6
+    assert rest.seconds > part.seconds > 0 and sorted(p.name for p in path.parent.iterdir()) == [
+        "state.pt"
+    ]
+    rest.run(lambda *_: pytest.fail("a training that is finished took a step"))
+
+
+def test_one_seed_gives_the_same_weights_and_a_step_changes_all_of_them():
+    one, other = ScaleTrainer(SHORT, NET, workers=0), ScaleTrainer(SHORT, NET, workers=0)
+    assert torch.equal(weights(one), weights(other)) and not torch.equal(
+        weights(one), weights(ScaleTrainer(replace(SHORT, seed=8), NET))
+    )
+    before = {name: value.detach().clone() for name, value in one.network.named_parameters()}
+    one.run(halt=lambda: one.step == 2)
+    assert all(
+        not torch.equal(value, before[name]) for name, value in one.network.named_parameters()
+    )
+    assert float(one.network.temperature) == 1
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    trainer = ScaleTrainer(replace(SHORT, steps=1000), NET, workers=0)
+    rates = []
+    for trainer.step in range(1000):
+        rates.append(trainer._rate())
+    top = int(np.argmax(rates))
+    assert (
+        40 <= top <= 60
+        and rates[top] == pytest.approx(SHORT.learning_rate, rel=0.02)
+        and rates[0] < 0.03 * rates[top]
+    )
+    assert (
+        (np.diff(rates[:top]) > 0).all()
+        and (np.diff(rates[top:]) < 0).all()
+        and 0 < rates[-1] < 0.02 * rates[top]
+    )
+
+
+def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    path = tmp_path / "state.pt"
+    trainer.save(path)
+    before = path.read_bytes()
+
+    def crash(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(checkpoints.os, "replace", crash)
+    trainer.step = 5
+    with pytest.raises(OSError, match="disk full"):
+        trainer.save(path)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert ScaleTrainer.resume(path, workers=0).step == 0
+
+
+def test_only_the_first_process_writes(tmp_path):
+    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    trainer.rank = 1
+    trainer.save(tmp_path / "state.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_must_be_something_to_go_on_from(tmp_path):
+    with pytest.raises(ValueError, match="no interrupted training at .*start one without --resume"):
+        ScaleTrainer.resume(tmp_path / "state.pt")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"n_low": 11}, "mixtures of 11 to 10 of 40 compounds; expected low, high"),
+        ({"n_high": 41}, "mixtures of 5 to 41 of 40 compounds; expected"),
+        ({"batch": 0}, "batch is 0; expected a whole number from 1"),
+        ({"steps": 2.5}, "steps is 2.5; expected a whole number"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan; expected"),
+    ],
+)
+def test_trainings_that_cannot_be_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        replace(TINY, **values)
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match="batch is 4; expected a multiple of the 3 processes"):
+        ScaleTrainer(TINY, NET)
+
+
+def test_compounds_that_are_foreign_are_never_the_librarys_own(monkeypatch):
+    # With one library alone, the next one is the same: what is foreign would be there, and labelled
+    # absent.
+    drawn, draw = [], peak_trainer.draw
+
+    def watched(compounds, recipe, rng, axis, foreign):
+        drawn.append((recipe.n_foreign, foreign is compounds))
+        return draw(compounds, recipe, rng, axis, foreign)
+
+    monkeypatch.setattr(peak_trainer, "draw", watched)
+    for index in range(12):
+        case(replace(TINY, libraries=1), index)
+    assert not any(n and own for n, own in drawn)
+
+
+def test_every_case_of_a_tiny_library_can_be_drawn():
+    config = replace(TINY, compounds=5, n_low=2, n_high=5)
+    assert len([case(config, index) for index in range(25)]) == 25
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from types import ModuleType
+
+import torch
+from torch import distributed
+
+torch.set_num_threads(1)
+from nmrclassify.networks.peak_network import ScaleNetworkConfig
+from nmrclassify.training.peak_trainer import ScaleTrainConfig, ScaleTrainer
+
+config, network, folder = json.loads(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
+trainer = ScaleTrainer(ScaleTrainConfig(**config), ScaleNetworkConfig(**network), workers=0)
+losses = []
+trainer.run(lambda step, parts: losses.append(parts["loss"]))
+values = torch.cat([value.flatten() for value in trainer.network.state_dict().values()]).tolist()
+(folder / f"rank{trainer.rank}.json").write_text(json.dumps({"world": trainer.world, "losses": losses, "weights": values}))
+trainer.save(folder / "state.pt")
+distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_train_as_one_does(tmp_path):
+    config = replace(TINY, steps=4, batch=2)
+    alone = ScaleTrainer(config, NET, workers=0)
+    losses = []
+    alone.run(lambda step, parts: losses.append(parts["loss"]))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    arguments = [json.dumps(vars(config)), json.dumps(vars(NET)), str(tmp_path)]
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "PYTHONPATH": str(Path(nmrclassify.__file__).parents[1]),
+    }
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+    ]
+    made = subprocess.run(
+        [*launcher, str(tmp_path / "script.py"), *arguments],
+        env=environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr[-3000:]
+    one, two = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert one["world"] == two["world"] == 2 and one["weights"] == two["weights"]
+    assert one["losses"] != two["losses"]
+    assert (np.array(one["losses"]) + two["losses"]) / 2 == pytest.approx(losses, rel=1e-5)
+    assert np.abs(np.array(one["weights"]) - weights(alone).numpy()).max() <= 1e-5
+    again = ScaleTrainer.resume(tmp_path / "state.pt", workers=0)
+    assert again.step == 4 and weights(again).tolist() == pytest.approx(one["weights"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b[: len(b) // 2],
+        lambda b: b"\x80\x04.",
+        lambda b: b.replace(b'optimiser.0.exp_avg"', b'optimiser.0.exp_avx"'),
+    ],
+)
+def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, damage):
+    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    trainer.train_step([case(SHORT, i)[1] for i in range(4)])
+    path = tmp_path / "training.safetensors"
+    trainer.save(path)
+    assert ScaleTrainer.resume(path, workers=0).step == 1
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match="damaged"):
+        ScaleTrainer.resume(path, workers=0)

@@ -1,0 +1,40 @@
+"""The programs of the page Full scale do what the page does."""
+
+import numpy as np
+import pytest
+
+from nmrclassify.evaluation.identify import Detector
+from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compounds import common_metabolites
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.ui.peak_snippets import LIBRARIES, code
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("strangers", [0, 2])
+def test_a_program_finds_what_the_package_finds(library, strangers, monkeypatch):
+    config = ScaleConfig(n_low=12, n_high=12, jitter=0.003, n_foreign=strangers)
+    shown = []
+    monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: shown.append(figure))
+    space: dict = {}
+    exec(code(library, 7, 8, config, 3, 5), space)
+    compounds = (
+        common_metabolites()
+        if library == "metabolites"
+        else synthetic_compounds(SyntheticConfig(), np.random.default_rng(7))
+    )
+    foreign = (
+        synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(8))
+        if strangers
+        else None
+    )
+    mixture = draw(compounds, config, np.random.default_rng([3, 0]), FULL_AXIS, foreign)
+    found = Detector(compounds).identify(mixture.peaks)
+    assert np.array_equal(space["found"].named, found.named)
+    assert len(shown) == 1 and len(shown[0].data[0].y) > 1000
+
+
+def test_an_uploaded_library_has_no_program():
+    with pytest.raises(ValueError, match="'own'; expected synthetic or metabolites"):
+        code("own", 7, 8, ScaleConfig(), 1, 0)
