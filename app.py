@@ -25,11 +25,11 @@ panels.say_verdict(view)
 
 charts.chart(
     maps.overview(
-        view.areas, view.answer, names, view.library.axis, view.theme, view.truth, view.cell
+        view.areas, view.prediction, names, view.library.axis, view.theme, view.truth, view.cell
     ),
     alt=(
         "The mixture, a mask for each output, separated multiplets, truth and class bars."
-        f" {maps.alt_text(view.answer, names)}"
+        f" {maps.alt_text(view.prediction, names)}"
     ),
     key="overview",
 )
@@ -39,14 +39,14 @@ with st.expander("How to read this picture", icon=":material/help:"):
 1. **Mixture.** Each column is a place on the chemical shift axis (ppm, decreasing to the right, as chemists draw it). Each
    row is one peak of the multiplet found there: one bright cell is a singlet, two are a doublet (1:1), three a triplet
    (1:2:1), and so on. Brighter is a larger peak area: more protons, or more of the compound.
-2. **Masks.** The network first turns the mixture into {len(view.answer.encoding)} learned features (filters) for each place. A mask says, for each
+2. **Masks.** The network first turns the mixture into {len(view.prediction.encoding)} learned features (filters) for each place. A mask says, for each
    filter and place, how much belongs to one output: 0 (dark) blocks it, 1 (bright) lets it through.
 3. **Separated.** The mixture seen through each mask, turned back into multiplets. Compare with the row below. (What falls
    below zero is drawn as nothing; the page *Separation and classes* shows it in the residual.)
 4. **Truth.** What was really mixed; the network never saw this row.
 5. **Which compounds?** The probability of each compound. ◇ marks those that are in the mixture.
 
-{ORDER[view.answer.kind]} Press *Next* for another mixture that was
+{ORDER[view.prediction.kind]} Press *Next* for another mixture that was
 kept out of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer. Click any cell of a map to follow its value through the network.
 """)
 

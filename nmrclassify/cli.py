@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from nmrclassify import bench
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import answer, class_names, percent
+from nmrclassify.evaluation.prediction import class_names, percent, predict
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.training import checkpoints, runs
@@ -292,7 +292,11 @@ def _train(arguments: argparse.Namespace) -> dict:
         trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight
     ).summary()
     path = runs.save(
-        Checkpoint.from_trainer(trainer, result), trainer.history, folder, "cli", trainer.timeline
+        Checkpoint.from_trainer(trainer, result),
+        trainer.history,
+        folder,
+        "cli",
+        trainer.training_history,
     )
     return {
         "seconds": round(trainer.seconds, 2),
@@ -329,7 +333,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
     areas = grid_files.read_mixture(
         arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick
     )
-    given = answer(checkpoint.model, areas)
+    given = predict(checkpoint.model, areas)
     called = class_names(given.kind, library.names)
     if arguments.out is not None:
         names = tuple(f"{i + 1}: {called[k]}" for i, k in enumerate(given.named))
@@ -338,7 +342,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
             arguments.out, index=False
         )
     found = []
-    for k, probability in zip(given.named, given.confidence):
+    for k, probability in zip(given.named, given.confidence, strict=False):
         more = (
             {}
             if given.amounts is None or k == library.n_compounds
@@ -431,48 +435,50 @@ def _identify(arguments: argparse.Namespace) -> dict:
             print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
     detector = Detector(library, trained)
     sample = peak_files.read_sample(arguments.mixture.read_bytes(), detector.axis)
-    answer = detector.identify(sample.peaks, arguments.spread)
+    prediction = detector.identify(sample.peaks, arguments.spread)
     if detector.problem:
         print(
             f"nmrclassify: {detector.problem}; compounds alike are listed one by one",
             file=sys.stderr,
         )
     found = []
-    for k in answer.named:
+    for k in prediction.named:
         others = [
-            library.names[i] for i in np.flatnonzero(answer.groups == answer.groups[k]) if i != k
+            library.names[i]
+            for i in np.flatnonzero(prediction.groups == prediction.groups[k])
+            if i != k
         ]
         row = {
             "name": library.names[k],
-            "probability": float(answer.chances[k]),
-            "amount": float(answer.amounts[k]),
+            "probability": float(prediction.probabilities[k]),
+            "amount": float(prediction.amounts[k]),
         }
         found.append(row | ({"alike": others} if others else {}))
     if arguments.out is not None:
-        order = np.argsort(-answer.chances, kind="stable")
+        order = np.argsort(-prediction.probabilities, kind="stable")
         rows = {
             "compound": [library.names[k] for k in order],
-            "probability": answer.chances[order],
-            "amount": answer.amounts[order],
+            "probability": prediction.probabilities[order],
+            "amount": prediction.amounts[order],
         }
         _write(rows, arguments.out)
     if arguments.masks is not None:
-        _write(_mask_rows(answer), arguments.masks)
+        _write(_mask_rows(prediction), arguments.masks)
     return {
         "compounds": found,
         "note": sample.note,
-        "threshold": answer.threshold,
-        "seconds": round(answer.seconds, 3),
+        "threshold": prediction.threshold,
+        "seconds": round(prediction.seconds, 3),
     }
 
 
-def _mask_rows(answer: "Identification") -> dict[str, list]:
+def _mask_rows(prediction: "Identification") -> dict[str, list]:
     """Return compound, ppm, area and share of each peak that a named compound has a part in."""
-    peaks, rows = answer.peaks, {"compound": [], "ppm": [], "area": [], "share": []}
-    for k in answer.named:
-        shares = answer.separated(k) / peaks.areas
+    peaks, rows = prediction.peaks, {"compound": [], "ppm": [], "area": [], "share": []}
+    for k in prediction.named:
+        shares = prediction.separated(k) / peaks.areas
         where = np.flatnonzero(shares > 0)
-        rows["compound"] += [answer.compounds.names[k]] * len(where)
+        rows["compound"] += [prediction.compounds.names[k]] * len(where)
         rows["ppm"] += peaks.ppm[where].round(6).tolist()
         rows["area"] += peaks.areas[where].tolist()
         rows["share"] += shares[where].round(6).tolist()

@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.compare_predictions import contrast, same_filters
+from nmrclassify.evaluation.compare_predictions import compare_predictions, same_filters
 from nmrclassify.plots import comparison, curves
 from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels
 from nmrclassify.ui.snippets import compared
@@ -19,14 +19,16 @@ st.markdown(
 panels.mixture_heading(view)
 other = comparison_picker.choose(view)
 
-for column, side, letter in zip(st.columns(2), (view, other), "AB"):
+for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=False):
     with column:
         st.markdown(f"**{letter}: {comparison_picker.words(side)}**")
         panels.say_verdict(side)
 
-found = contrast((view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas))
+found = compare_predictions(
+    (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas)
+)
 told, called = ("A", "B"), view.classes[: found.presence.shape[1]]
-if np.array_equal(found.first.chances, found.second.chances) and np.array_equal(
+if np.array_equal(found.first.probabilities, found.second.probabilities) and np.array_equal(
     view.areas, other.areas
 ):
     st.info("Both sides are the same here. Choose another model, step, noise or jitter for B.")
@@ -36,7 +38,9 @@ charts.chart(
     ),
     key="classes",
     alt="Probability of each class, A and B: "
-    + "; ".join(f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence)),
+    + "; ".join(
+        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence, strict=False)
+    ),
 )
 if not np.array_equal(view.areas, other.areas):
     charts.chart(
@@ -90,7 +94,7 @@ if any(histories):
         key="curves",
         alt="Loss and share of unseen compounds right over the steps of both trainings",
     )
-without = [letter for letter, history in zip("AB", histories) if not history]
+without = [letter for letter, history in zip("AB", histories, strict=False) if not history]
 if without:
     st.caption(
         f"No curves were kept of {' and '.join(without)}: only trainings of this visit and runs"

@@ -89,7 +89,8 @@ if problem := interpretation.too_large(model.config):
     st.stop()
 field = interpretation.receptive_field(model, view.areas, cell.position)
 leaks = " and ".join(
-    f"{leak:.0%} at *{stage}*" for stage, leak in list(zip(field.stages, field.leak))[1:3]
+    f"{leak:.0%} at *{stage}*"
+    for stage, leak in list(zip(field.stages, field.leak, strict=False))[1:3]
 )
 charts.chart(
     activations.receptive_field(field, axis, view.theme),

@@ -8,7 +8,7 @@ from nmrclassify.plots import maps
 from nmrclassify.ui import charts, page, panels, url_state
 
 view = page.setup("pages/masks.py")
-given, truth, axis = view.answer, view.truth, view.library.axis
+given, truth, axis = view.prediction, view.truth, view.library.axis
 
 st.title("Masks")
 st.markdown(

@@ -36,15 +36,15 @@ st.caption(
 given = quiz.ask(asked)
 if given is not None:
     quiz.mark(asked, given)
-    right = all_right(asked.view.answer, asked.view.truth)
+    right = all_right(asked.view.prediction, asked.view.truth)
     (st.success if right else st.warning)(
-        f"The network: {verdict(asked.view.answer, library.names, asked.view.truth)}",
+        f"The network: {verdict(asked.view.prediction, library.names, asked.view.truth)}",
         icon=":material/neurology:",
     )
     charts.chart(
         maps.overview(
             asked.areas,
-            asked.view.answer,
+            asked.view.prediction,
             library.names,
             axis,
             view.theme,
@@ -52,7 +52,7 @@ if given is not None:
             asked.view.cell,
         ),
         key="overview",
-        alt=f"How the network took it apart. {maps.alt_text(asked.view.answer, library.names)}",
+        alt=f"How the network took it apart. {maps.alt_text(asked.view.prediction, library.names)}",
     )
     st.button(
         "Next mixture",

@@ -10,7 +10,7 @@ from nmrclassify.plots import maps
 from nmrclassify.ui import charts, page, panels
 
 view = page.setup("pages/separation.py")
-given, truth, axis, names = view.answer, view.truth, view.library.axis, view.library.names
+given, truth, axis, names = view.prediction, view.truth, view.library.axis, view.library.names
 
 st.title("Separation and classes")
 panels.mixture_heading(view)
@@ -121,8 +121,9 @@ with one:
         "separated.csv",
     )
 with two:
-    chances = pd.DataFrame(
-        given.chances, columns=list(class_names(given.kind, names)[: given.chances.shape[1]])
+    probabilities = pd.DataFrame(
+        given.probabilities,
+        columns=list(class_names(given.kind, names)[: given.probabilities.shape[1]]),
     )
-    chances.insert(0, "output", "all" if given.kind == "queries" else outputs)
-    charts.download("Probabilities as CSV", chances, "probabilities.csv")
+    probabilities.insert(0, "output", "all" if given.kind == "queries" else outputs)
+    charts.download("Probabilities as CSV", probabilities, "probabilities.csv")

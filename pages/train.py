@@ -35,6 +35,7 @@ def live_figures() -> None:
             f"{test['compound_accuracy']:.1%}",
             f"{test['exact_match']:.1%}",
         ),
+        strict=False,
     ):
         column.metric(label, value)
     if not job.active and st.session_state.get("was active"):

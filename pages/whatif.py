@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.compare_predictions import contrast, occlude
+from nmrclassify.evaluation.compare_predictions import compare_predictions, occlude
 from nmrclassify.evaluation.prediction import verdict
 from nmrclassify.plots import comparison
 from nmrclassify.ui import charts, editor, page, panels, url_state
@@ -44,24 +44,26 @@ with st.expander("Edit in tables, or add noise", icon=":material/table_edit:", e
         st.markdown("**Noise**")
         editor.noise(view)
 
-found = contrast((model, view.plain.areas), (model, view.areas))
+found = compare_predictions((model, view.plain.areas), (model, view.areas))
 called = view.classes[: found.presence.shape[1]]
 st.subheader("What it hears")
 if view.edits:
     change = found.presence[1] - found.presence[0]
     k = int(np.abs(change).argmax())
     st.markdown(
-        f"{verdict(view.answer, names, view.truth)} The largest change: **{called[k]}**, from"
+        f"{verdict(view.prediction, names, view.truth)} The largest change: **{called[k]}**, from"
         f" {found.presence[0, k]:.1%} to {found.presence[1, k]:.1%}."
     )
 else:
-    st.markdown(verdict(view.answer, names, view.truth))
+    st.markdown(verdict(view.prediction, names, view.truth))
 present = None if view.truth is None else view.truth.present
 charts.chart(
     comparison.presence_change(found, called, view.theme, present=present),
     key="classes",
     alt="Probability of each class before and after: "
-    + "; ".join(f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence)),
+    + "; ".join(
+        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence, strict=False)
+    ),
 )
 
 st.subheader("What each multiplet is worth")

@@ -13,7 +13,7 @@ import pytest
 
 from nmrclassify import bench
 from nmrclassify.cli import main
-from nmrclassify.evaluation.prediction import answer
+from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.grid import mix_at
 from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixture
@@ -52,7 +52,8 @@ def test_generate(capsys, tmp_path):
         found["n_positions"],
         found["n_peaks"],
     ) == (10, 10, 10, 21, 6)
-    assert 0.1 < found["occupancy_compound"] < 0.3 and found["occupancy_mixture"] <= 0.6
+    assert 0.1 < found["occupancy_compound"] < 0.3
+    assert found["occupancy_mixture"] <= 0.6
     assert (
         run(capsys, "generate", "--preset", "original", "--seed", 7, "--out", tmp_path / "again")[
             "sha256"
@@ -71,7 +72,8 @@ def test_generate(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "model, parameters, recipe_name", [("slots", 48_630, "modern"), ("queries", 152_265, "queries")]
+    ("model", "parameters", "recipe_name"),
+    [("slots", 48_630, "modern"), ("queries", 152_265, "queries")],
 )
 def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_name):
     done = run(
@@ -89,7 +91,8 @@ def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_nam
     assert set(done) == {"seconds", "steps", "parameters", "checkpoint", "test"}
     assert (done["steps"], done["parameters"]) == (10, parameters)
     made = checkpoints.load(Path(done["checkpoint"]))
-    assert made.model.kind == model and made.training == replace(recipe(recipe_name), steps=10)
+    assert made.model.kind == model
+    assert made.training == replace(recipe(recipe_name), steps=10)
     assert float(made.model.temperature) != 1
     assert {"n_mixtures", "compound_accuracy", "exact_match", "si_sdr_improvement_db"} <= set(
         done["test"]
@@ -104,7 +107,7 @@ def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_nam
     found = run(
         capsys, "separate", done["checkpoint"], table, "--out", tmp_path / "out" / "separated.csv"
     )["compounds"]
-    given = answer(made.model, areas)
+    given = predict(made.model, areas)
     called = (*data.library.names, "something unknown")
     assert [row["name"] for row in found] == [called[k] for k in given.named]
     assert [row["probability"] for row in found] == pytest.approx(
@@ -116,7 +119,7 @@ def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_nam
     }[model]
     assert all(
         row.keys() == (keys if k < 10 else {"name", "probability"})
-        for row, k in zip(found, given.named)
+        for row, k in zip(found, given.named, strict=False)
     )
     if model == "queries":
         assert [row["count"] for row in found if "count" in row] == given.counts[
@@ -147,8 +150,9 @@ def test_separate_tells_how_much_of_each_compound_queries_find(capsys, tmp_path,
     assert main(["separate", str(model), str(table)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
-    for line, row in zip(lines, found):
-        assert line.startswith(row["name"]) and line.endswith(f"amount {row['amount']:.3g}")
+    for line, row in zip(lines, found, strict=False):
+        assert line.startswith(row["name"])
+        assert line.endswith(f"amount {row['amount']:.3g}")
 
 
 def test_named_metabolites_that_were_never_trained_on_are_named(capsys, tmp_path):
@@ -177,7 +181,8 @@ def test_named_metabolites_that_were_never_trained_on_are_named(capsys, tmp_path
 def test_runs_go_to_one_place_when_no_folder_is_named(capsys, home):
     done = run(capsys, "train", "--preset", "original", "--recipe", "adam", "--steps", 2)
     path = Path(done["checkpoint"])
-    assert path.parent.parent == home / "runs" and "-queries-original-s7-" in path.parent.name
+    assert path.parent.parent == home / "runs"
+    assert "-queries-original-s7-" in path.parent.name
     assert checkpoints.load(path).training == replace(recipe("adam"), steps=2)
 
 
@@ -227,11 +232,9 @@ def test_mistakes_are_one_sentence_and_exit_code_2(capsys, tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert main(MISTAKES[name]) == 2
     captured = capsys.readouterr()
-    assert (
-        captured.out == ""
-        and captured.err.count("\n") == 1
-        and captured.err.startswith("nmrclassify: ")
-    )
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("nmrclassify: ")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +247,7 @@ def test_help_has_an_example(capsys, command):
     assert f"example: python -m nmrclassify {command}" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("model, steps", [("slots", 150), ("queries", 40)])
+@pytest.mark.parametrize(("model", "steps"), [("slots", 150), ("queries", 40)])
 def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
     out = tmp_path / "run"
     training = ["train", "--preset", "quick", "--model", model, "--steps", str(steps)]
@@ -257,7 +260,9 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
         seen += read
     process.send_signal(signal.SIGINT)
     rest = process.stderr.read()
-    assert process.wait(60) == 130 and "--resume" in rest and "Traceback" not in rest
+    assert process.wait(60) == 130
+    assert "--resume" in rest
+    assert "Traceback" not in rest
     done = run(capsys, "train", "--resume", "--out", out)
     assert done["steps"] == steps
     straight = run(capsys, *training, "--out", tmp_path / "straight")
@@ -285,35 +290,31 @@ def test_identify(capsys, tmp_path, mixture):
     there, path = mixture
     out, masks = tmp_path / "new" / "answer.csv", tmp_path / "new" / "masks.csv"
     found = run(capsys, "identify", path, "--out", out, "--masks", masks)
-    assert set(found) == {"compounds", "note", "threshold", "seconds"} and found["note"].startswith(
-        "A list of"
-    )
+    assert set(found) == {"compounds", "note", "threshold", "seconds"}
+    assert found["note"].startswith("A list of")
     always = {"name", "probability", "amount"}
     assert all(always <= set(row) <= always | {"alike"} for row in found["compounds"])
-    chances = [row["probability"] for row in found["compounds"]]
-    assert chances == sorted(chances, reverse=True) and all(
-        found["threshold"] <= chance <= 1 for chance in chances
-    )
+    probabilities = [row["probability"] for row in found["compounds"]]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert all(found["threshold"] <= chance <= 1 for chance in probabilities)
     named = {name for row in found["compounds"] for name in (row["name"], *row.get("alike", []))}
-    assert len(there & named) >= 3 and len(found["compounds"]) <= 10
+    assert len(there & named) >= 3
+    assert len(found["compounds"]) <= 10
     table = pd.read_csv(out)
-    assert (
-        list(table) == ["compound", "probability", "amount"]
-        and len(table) == common_metabolites().n_compounds
-    )
+    assert list(table) == ["compound", "probability", "amount"]
+    assert len(table) == common_metabolites().n_compounds
     shares, peaks = pd.read_csv(masks), pd.read_csv(path)
     assert list(shares) == ["compound", "ppm", "area", "share"]
-    assert (
-        set(shares.compound) <= {row["name"] for row in found["compounds"]}
-        and shares.share.between(0, 1).all()
-    )
-    areas = dict(zip(peaks.ppm, peaks.area))
+    assert set(shares.compound) <= {row["name"] for row in found["compounds"]}
+    assert shares.share.between(0, 1).all()
+    areas = dict(zip(peaks.ppm, peaks.area, strict=False))
     assert [areas[ppm] for ppm in shares.ppm] == pytest.approx(shares.area.tolist(), rel=1e-5)
     assert not shares.duplicated(["compound", "ppm"]).any()
     assert (shares.area * shares.share).sum() > 0.5 * peaks.area.sum()
     assert main(["identify", str(path), "--spread", "0.003"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-1] == found["note"] and "amount" in lines[0]
+    assert lines[-1] == found["note"]
+    assert "amount" in lines[0]
 
 
 def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys, tmp_path, mixture):
@@ -330,16 +331,15 @@ def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys,
     captured = capsys.readouterr()
     rows = json.loads(captured.out)["compounds"]
     both = [row for row in rows if {"twin", chosen} & {row["name"], *row.get("alike", [])}]
-    assert all({"twin", chosen} <= {row["name"], *row["alike"]} for row in both) and len(both) <= 1
+    assert all({"twin", chosen} <= {row["name"], *row["alike"]} for row in both)
+    assert len(both) <= 1
     said = captured.err.splitlines()
     # 30 rows, the compound without one, and the packaged table's multiplets that are merged or
     # humps.
     problems = read_compounds(tmp_path / "library.csv").problems
-    assert (
-        len(said) == 21
-        and said[-1] == f"nmrclassify: {len(problems) - 20} more such rows"
-        and len(problems) > 31
-    )
+    assert len(said) == 21
+    assert said[-1] == f"nmrclassify: {len(problems) - 20} more such rows"
+    assert len(problems) > 31
     assert said[0] == "nmrclassify: row 2: ppm is '99.0'; expected a chemical shift from -5 to 20"
 
 
@@ -349,9 +349,8 @@ def test_identify_says_when_nothing_is_named(capsys, tmp_path):
     assert run(capsys, "identify", path)["compounds"] == []
     assert main(["identify", str(path), "--masks", str(tmp_path / "masks.csv")]) == 0
     first, note = capsys.readouterr().out.splitlines()
-    assert (
-        first.startswith("no compound reaches the probability of ") and note == "A list of 2 peaks."
-    )
+    assert first.startswith("no compound reaches the probability of ")
+    assert note == "A list of 2 peaks."
     assert (tmp_path / "masks.csv").read_text() == "compound,ppm,area,share\n"
 
 
@@ -383,16 +382,19 @@ def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
     out = tmp_path / "run"
     command = ["train-scale", "--out", out, "--batch", 1, "--workers", 0]
     done = run(capsys, *command, "--steps", 2, "--seed", 3)
-    assert done["steps"] == 2 and (done["config"]["batch"], done["config"]["seed"]) == (1, 3)
+    assert done["steps"] == 2
+    assert (done["config"]["batch"], done["config"]["seed"]) == (1, 3)
     trained = peak_weights.load(Path(done["network"]))
-    assert trained.threshold == done["threshold"] and not trained.network.training
+    assert trained.threshold == done["threshold"]
+    assert not trained.network.training
     found = run(capsys, "identify", mixture[1], "--network", done["network"])
     assert found["threshold"] == trained.threshold
     # A second training would overwrite the first.
     assert main([*map(str, command)]) == 2
     assert "add --resume to go on with it, or choose another --out" in capsys.readouterr().err
     again = run(capsys, "train-scale", "--resume", "--out", out, "--workers", 0)
-    assert again["config"] == done["config"] and again["steps"] == 2
+    assert again["config"] == done["config"]
+    assert again["steps"] == 2
 
 
 def test_an_interrupted_training_at_full_scale_is_resumed(capsys, tmp_path, small, monkeypatch):

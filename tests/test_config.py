@@ -35,7 +35,7 @@ def test_flags_are_true_or_false():
 
 
 @pytest.mark.parametrize(
-    "config, name", [(MixtureConfig, "number_varies"), (TrainConfig, "own_levels")]
+    ("config", "name"), [(MixtureConfig, "number_varies"), (TrainConfig, "own_levels")]
 )
 def test_flags_do_not_take_numbers(config, name):
     with pytest.raises(ValueError, match=f"{name} is 1; expected true or false"):

@@ -104,7 +104,7 @@ def matching_pursuit(
     atoms = _atoms(library)
     unit = atoms / np.linalg.norm(atoms, axis=1, keepdims=True)
     amounts = np.zeros((len(cells), library.n_compounds))
-    for row, cell in zip(amounts, cells):
+    for row, cell in zip(amounts, cells, strict=False):
         chosen: list[int] = []
         residual, enough = cell, tolerance * np.linalg.norm(cell)
         while len(chosen) < n_most and np.linalg.norm(residual) > enough:

@@ -231,7 +231,9 @@ class Pursuit:
         lines, first = self._lines(compound)
         positions = self.centres[lines] + np.repeat(self.tried[misfit.argmin(1)], np.diff(first))
         for area, position in zip(
-            amount * self.line_areas[lines], positions.clip(0, self.axis.n_positions - 1)
+            amount * self.line_areas[lines],
+            positions.clip(0, self.axis.n_positions - 1),
+            strict=False,
         ):
             here = slice(max(0, position - self.reach), position + self.reach + 1)
             total = areas[here].sum()
@@ -338,7 +340,9 @@ def tune(
         s, h = np.unravel_index(f1.argmax(), f1.shape)
         return Tuned(dict(settings[s]), float(HEIGHTS[h]), float(f1[s, h]))
 
-    return best(counts.sum(0)), {jitter: best(sums) for jitter, sums in zip(mixtures, counts)}
+    return best(counts.sum(0)), {
+        jitter: best(sums) for jitter, sums in zip(mixtures, counts, strict=False)
+    }
 
 
 class Transport:
@@ -388,7 +392,8 @@ class Transport:
         # Tails that reach everywhere make the linear program large and say nothing.
         kept = np.flatnonzero(heights > 1e-3 * heights.max())
         made = self._spectrum(
-            confs=list(zip(self.axis.centres[kept].tolist(), heights[kept].tolist())), protons=1
+            confs=list(zip(self.axis.centres[kept].tolist(), heights[kept].tolist(), strict=False)),
+            protons=1,
         )
         made.normalize()
         return made

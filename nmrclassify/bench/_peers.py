@@ -128,7 +128,7 @@ def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
         _set(module, ours.weight, ours.bias)
     _set(end[0], separator.knee.weight)
     for block, (expand, first, first_norm, depthwise, second, second_norm, residual, skip) in zip(
-        separator.blocks, blocks
+        separator.blocks, blocks, strict=False
     ):
         _set(expand, block.expand.weight)
         _set(first, block.first.weight)

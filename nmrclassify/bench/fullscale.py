@@ -28,14 +28,14 @@ def _settle(page) -> None:
     page.wait_for_timeout(700)
 
 
-def _click(page, name: str, answer: bool = False) -> dict:
+def _click(page, name: str, prediction: bool = False) -> dict:
     # A button's name begins with that of its symbol.
     button = (
         page.get_by_test_id("stMain")
         .get_by_role("button", name=re.compile(rf"\b{name}$"))
         .element_handle()
     )
-    page.evaluate(PAINTED, {"event": "click", "answer": answer})
+    page.evaluate(PAINTED, {"event": "click", "answer": prediction})
     button.evaluate("button => button.click()")
     return page.evaluate(TIMED)
 
@@ -80,7 +80,7 @@ def run() -> dict:
             if turn < LOADS:
                 page.context.close()
         for turn in range(MIXTURES):
-            took = _click(page, "New mixture", answer=True)
+            took = _click(page, "New mixture", prediction=True)
             answered.append(took["painted"])
             finished.append(took["finished"])
             page.wait_for_url(re.compile(f"draw={turn + 2}"))

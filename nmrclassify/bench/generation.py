@@ -46,6 +46,6 @@ def run() -> dict:
         for name, times in seconds.items()
     }
     ratio = statistics.median(
-        loop / quick for loop, quick in zip(seconds["loop"], seconds["quick"])
+        loop / quick for loop, quick in zip(seconds["loop"], seconds["quick"], strict=False)
     )
     return rates | {"quick_over_loop": round(ratio, 1), "batch": BATCH, "repeats": REPEATS}

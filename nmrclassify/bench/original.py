@@ -60,7 +60,7 @@ METRICS = ("compound_accuracy", "exact_match")
 # On the mixtures trained on; the ten test mixtures of 2022; all compositions that a row does not
 # train on; and those of them that no row trains on, the same for all rows, which is what rows are
 # compared on.
-PLACES = ("training", "test", "untrained", "unseen")
+JOB_QUEUE = ("training", "test", "untrained", "unseen")
 
 # Each repair is added to those before.
 REPAIRS = {
@@ -114,7 +114,9 @@ class _Stack:
 
     def __init__(self, members: list[Member], config: TrainConfig):
         self.members, self.data = members, [member.dataset() for member in members]
-        self.models = [model_for(data, member.start) for data, member in zip(self.data, members)]
+        self.models = [
+            model_for(data, member.start) for data, member in zip(self.data, members, strict=False)
+        ]
         self.parameters, self.buffers = stack_module_state(self.models)
         self.optimiser = OPTIMISERS[config.optimiser](self.parameters.values(), config)
         self.train, self.test = [self._mixed(part) for part in ("train", "test")]
@@ -197,8 +199,9 @@ def _compositions(data: Dataset) -> dict[str, np.ndarray]:
 
     return dict(
         zip(
-            PLACES,
+            JOB_QUEUE,
             (data.train, original.test, without(data.train), without(original.train, quick.train)),
+            strict=False,
         )
     )
 
@@ -228,7 +231,7 @@ def stacked(rows: dict[str, Faults], optimiser: str, unseeded: list[int]) -> lis
     names = [name for name, group in members.items() for _ in group]
     runs = []
     for i, (name, member, data, model) in enumerate(
-        zip(names, stack.members, stack.data, stack.unstacked())
+        zip(names, stack.members, stack.data, stack.unstacked(), strict=False)
     ):
         share = shares[:, i]
         run = {
@@ -285,12 +288,12 @@ def check(epochs: int = 3) -> dict:
         for number in range(epochs):
             stack.epoch(number)
     first, again = ([_weights(model) for model in stack.unstacked()] for stack in stacks)
-    if not all(torch.equal(a, b) for a, b in zip(first, again)):
+    if not all(torch.equal(a, b) for a, b in zip(first, again, strict=False)):
         raise ValueError(
             "the same seeds gave two results; expected the same weights to the last bit"
         )
     off = 0.0
-    for member, data, weights in zip(members, stacks[0].data, first):
+    for member, data, weights in zip(members, stacks[0].data, first, strict=False):
         if not any(member.faults):
             trainer = Trainer(data, config)
             for _ in range(epochs * len(data.train)):
@@ -323,13 +326,13 @@ def _summary(name: str, runs: list[dict], before: list[dict]) -> dict:
     row = {"row": name, "n_unseen": runs[0]["unseen_n"]}
     row |= {
         f"{place}_{key}": _interval([run[f"{place}_{key}"] for run in runs], 0.0)
-        for place in PLACES
+        for place in JOB_QUEUE
         for key in METRICS
     }
     if before:
         for key in (f"unseen_{metric}" for metric in METRICS):
             row[f"brings_{key}"] = _interval(
-                [new[key] - old[key] for old, new in zip(before, runs)]
+                [new[key] - old[key] for old, new in zip(before, runs, strict=False)]
             )
     if "stuck" in runs[0]:
         others = [run for run in runs if not run["stuck"]]
@@ -349,7 +352,7 @@ def _guess() -> dict:
     for seed in SEEDS:
         data = build("original", seed)
         results.append(naming_the_commonest(data, _compositions(data)["unseen"]))
-    exact, compounds = zip(*results)
+    exact, compounds = zip(*results, strict=False)
     return {
         "unseen_compound_accuracy": _interval(compounds, 0.0),
         "unseen_exact_match": _interval(exact, 0.0),
@@ -393,7 +396,7 @@ def run() -> dict:
     order = [*REPAIRS, *MODERN]
     new = [
         _summary(name, rows[name], rows[before] if before else [])
-        for name, before in zip(order, [None, *order])
+        for name, before in zip(order, [None, *order], strict=False)
     ]
     unseeded = [round(run["printed"], 4) for run in rows["unseeded"]]
     return {

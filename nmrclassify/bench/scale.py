@@ -40,7 +40,7 @@ from nmrclassify.networks.peak_network import compete
 from nmrclassify.networks.peak_weights import shipped
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds, read_compounds
-from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.peak_calibration import DEVELOPMENT, JITTERS, THRESHOLDS, f1
 from nmrclassify.training.trainer import set_threads
@@ -85,7 +85,7 @@ def library(kind: str, seed: int, compounds: int) -> tuple[Compounds, np.ndarray
         made = everything.select(
             np.sort(rng.choice(everything.n_compounds, compounds, replace=False))
         )
-    return made, alike(made, FULL_AXIS)
+    return made, equivalent_compounds(made, FULL_AXIS)
 
 
 def mixture_of(kind: str, seed: int, number: int, jitter: float, plan: Plan) -> PeakMixture:
@@ -119,7 +119,7 @@ def rounds(plan: Plan) -> dict[str, list[float]]:
     compounds, _ = library("synthetic", seed, plan.compounds)
     network, templates, found = shipped().network, Templates.of(compounds), {}
     for jitter in JITTERS:
-        chances: list[list[np.ndarray]] = []
+        probabilities: list[list[np.ndarray]] = []
         truths = []
         for number in range(plan.rounds):
             mixture = draw(
@@ -132,13 +132,17 @@ def rounds(plan: Plan) -> dict[str, list[float]]:
             every = torch.arange(compounds.n_compounds).repeat_interleave(said.first.shape[1])
             judged = [(every, said.first.flatten())]
             judged += [
-                (look.compound, state["logit"]) for look, state in zip(said.looks, said.rounds)
+                (look.compound, state["logit"])
+                for look, state in zip(said.looks, said.rounds, strict=False)
             ]
-            chances.append(
+            probabilities.append(
                 [-torch.expm1(compete(*one, compounds.n_compounds)[1]).numpy() for one in judged]
             )
             truths.append(np.isin(np.arange(compounds.n_compounds), mixture.present))
-        truth, steps = np.concatenate(truths), [np.concatenate(step) for step in zip(*chances)]
+        truth, steps = (
+            np.concatenate(truths),
+            [np.concatenate(step) for step in zip(*probabilities, strict=False)],
+        )
         found[f"{jitter:g}"] = [
             round(max(f1(step >= level, truth) for level in THRESHOLDS), 3) for step in steps
         ]
@@ -286,7 +290,9 @@ def measure(plan: Plan) -> dict:
             if transport:
                 at_each = [
                     _sum(list(scores))
-                    for scores in zip(*(job.result() for job in transported[kind, jitter]))
+                    for scores in zip(
+                        *(job.result() for job in transported[kind, jitter]), strict=False
+                    )
                 ]
                 best = max(
                     (score.summary() for score in at_each), key=lambda figures: figures["f1"]

@@ -150,7 +150,7 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
         for name in contenders:
             if name != "ours":
                 ratio = statistics.median(
-                    theirs / ours for theirs, ours in zip(times[name], times["ours"])
+                    theirs / ours for theirs, ours in zip(times[name], times["ours"], strict=False)
                 )
                 row[f"over_{name}"] = round(ratio, 2)
         work = (

@@ -7,7 +7,7 @@ import torch
 
 from nmrclassify.evaluation.interpretation import n_outputs
 from nmrclassify.evaluation.metrics import presence_of
-from nmrclassify.evaluation.prediction import MAX_SHOWN, Answer, answer
+from nmrclassify.evaluation.prediction import MAX_SHOWN, Prediction, predict
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.training.checkpoints import Checkpoint
 
@@ -15,7 +15,7 @@ MOST_VALUES = 20_000_000  # of the masks of one batch
 
 
 @dataclass(frozen=True)
-class Contrast:
+class Comparison:
     """Two answers, A and B, with their outputs paired.
 
     Attributes
@@ -36,8 +36,8 @@ class Contrast:
         Probability of each compound; that of something unknown where both tell.
     """
 
-    first: Answer
-    second: Answer
+    first: Prediction
+    second: Prediction
     labels: np.ndarray
     outputs: np.ndarray
     kinds: tuple[str, ...]
@@ -46,7 +46,9 @@ class Contrast:
     presence: np.ndarray
 
 
-def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarray]) -> Contrast:
+def compare_predictions(
+    first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarray]
+) -> Comparison:
     """Set a model's answer to a mixture (P, L) against another model's, or another mixture's; both know the same compounds.
 
     Two queries networks show the compounds that either finds. Slots have no order: two sets of
@@ -64,11 +66,14 @@ def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarra
             f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions;"
             " choose two for the same library"
         )
-    alone = [answer(model, mixture) for model, mixture in zip(models, areas)]
+    alone = [predict(model, mixture) for model, mixture in zip(models, areas, strict=False)]
     shown = alone
     if alone[0].kind == alone[1].kind == "queries":
         both = list(dict.fromkeys([*alone[0].named, *alone[1].named]))[:MAX_SHOWN]
-        shown = [answer(model, mixture, np.array(both)) for model, mixture in zip(models, areas)]
+        shown = [
+            predict(model, mixture, np.array(both))
+            for model, mixture in zip(models, areas, strict=False)
+        ]
         pairs = [(i, i) for i in range(len(both))]
     elif models[0] is models[1]:
         pairs = [(i, i) for i in range(len(alone[0].named))]
@@ -82,9 +87,11 @@ def contrast(first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarra
     )
     kinds = tuple(alone[0 if i is not None else 1].kind for i, _ in pairs)
     same = models[0].config.n_filters == models[1].config.n_filters
-    presence = [presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas)]
+    presence = [
+        presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas, strict=False)
+    ]
     told = min(map(len, presence))
-    return Contrast(
+    return Comparison(
         *alone,
         labels,
         outputs,
@@ -108,7 +115,9 @@ def _paired(
     return (pairs + [(None, j) for j in left])[:MAX_SHOWN]
 
 
-def _both(name: str, shown: list[Answer], pairs: list[tuple[int | None, int | None]]) -> np.ndarray:
+def _both(
+    name: str, shown: list[Prediction], pairs: list[tuple[int | None, int | None]]
+) -> np.ndarray:
     sides = []
     for side, given in enumerate(shown):
         maps = getattr(given, name)
@@ -186,6 +195,6 @@ def occlude(model: Network, areas: np.ndarray, least: float = 0.02) -> Occlusion
     without[np.arange(len(positions)) + 1, :, positions] = 0
     whole, *rest = presence_row(model, without)
     fall = np.full((len(whole), areas.shape[1]), np.nan, dtype=np.float32)
-    for position, row in zip(positions, rest):
+    for position, row in zip(positions, rest, strict=False):
         fall[:, position] = whole - row
     return Occlusion(positions, whole, fall)

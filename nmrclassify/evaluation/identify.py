@@ -12,7 +12,7 @@ from nmrclassify.networks.amount_hypotheses import Templates, gather
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 
 CLAIM_REACH = (
     1.6  # Hz: twice the tolerance, because a merged peak lies at the centre of all its lines
@@ -60,7 +60,7 @@ class Identification:
     compounds: Compounds
     groups: np.ndarray
     peaks: Peaks
-    chances: np.ndarray
+    probabilities: np.ndarray
     amounts: np.ndarray
     shifts: np.ndarray
     shares: np.ndarray
@@ -77,9 +77,9 @@ class Identification:
     @property
     def named(self) -> np.ndarray:
         """Compounds at or above the threshold, likeliest first; one of each group."""
-        order = np.argsort(-self.chances, kind="stable")
+        order = np.argsort(-self.probabilities, kind="stable")
         order = order[self.first_of_group[order] == order]
-        return order[self.chances[order] >= self.threshold]
+        return order[self.probabilities[order] >= self.threshold]
 
     def separated(self, compound: int) -> np.ndarray:
         """Return masks times mixture: the area of every peak that is `compound`'s, shape (n_peaks,)."""
@@ -95,7 +95,7 @@ class Identification:
     def explained(self) -> np.ndarray:
         """Share of each peak that the named compounds account for, shape (n_peaks,), at most 1."""
         row, peak, share = self.masks
-        named = self.chances[self.compounds.compound[row]] >= self.threshold
+        named = self.probabilities[self.compounds.compound[row]] >= self.threshold
         return np.minimum(np.bincount(peak[named], share[named], len(self.peaks.areas)), 1.0)
 
     def neighbours(self, compound: int) -> list[tuple[int, float]]:
@@ -104,7 +104,11 @@ class Identification:
         owner, compound = self.compounds.compound[row], self.first_of_group[compound]
         mine = np.unique(peak[owner == compound])
         total = self.peaks.areas[mine].sum()
-        inside = np.isin(peak, mine) & (owner != compound) & (self.chances[owner] >= self.threshold)
+        inside = (
+            np.isin(peak, mine)
+            & (owner != compound)
+            & (self.probabilities[owner] >= self.threshold)
+        )
         area = np.bincount(
             owner[inside],
             share[inside] * self.peaks.areas[peak[inside]],
@@ -142,7 +146,7 @@ class Detector:
         self.compounds, self.axis = compounds, axis
         self.trained = trained or shipped()
         try:
-            self.groups, self.problem = alike(compounds, axis), ""
+            self.groups, self.problem = equivalent_compounds(compounds, axis), ""
         except ValueError as error:
             self.groups, self.problem = np.arange(compounds.n_compounds), str(error)
         asked = np.unique(self.groups, return_index=True)[1]
@@ -177,8 +181,8 @@ class Detector:
         with torch.no_grad():
             evidence = gather(t, peaks, spread)
             found = network(evidence)
-            chances = torch.sigmoid(found.presence / network.temperature)
-            if not chances.isfinite().all():
+            probabilities = torch.sigmoid(found.presence / network.temperature)
+            if not probabilities.isfinite().all():
                 raise ValueError(
                     "the network's answers are not finite numbers; train it again, or take the"
                     " shipped one"
@@ -195,7 +199,7 @@ class Detector:
             lines = (
                 rows[unit]
                 & (place == best[unit])
-                & (chances[look.compound[look.hypothesis[unit]]] >= FAINT)
+                & (probabilities[look.compound[look.hypothesis[unit]]] >= FAINT)
             )
             amount = (
                 found.log_amounts[look.compound[look.hypothesis[unit[lines]]]].exp() * evidence.unit
@@ -206,8 +210,10 @@ class Detector:
                 amount * t.line_areas[look.line[lines]],
             )
         multiplet, position, claim = (value.numpy() for value in claims)
-        chances = chances.numpy()[self.groups]
-        masks = share_out(self.compounds, peaks, chances, self._rows[multiplet], position, claim)
+        probabilities = probabilities.numpy()[self.groups]
+        masks = share_out(
+            self.compounds, peaks, probabilities, self._rows[multiplet], position, claim
+        )
         area = peaks.areas[masks[1]]
         own = np.bincount(masks[0], masks[2] * area, self.compounds.n_multiplets)
         there = np.bincount(masks[0], area, self.compounds.n_multiplets)
@@ -218,7 +224,7 @@ class Detector:
         moved = np.full(self.compounds.n_multiplets, np.nan)
         moved[self._rows] = shifts.numpy()
         return Identification(
-            self.compounds, self.groups, peaks, chances, amounts[self.groups] * self._ratio, moved, shares, masks,
+            self.compounds, self.groups, peaks, probabilities, amounts[self.groups] * self._ratio, moved, shares, masks,
             self.trained.threshold, evidence.spread, time.perf_counter() - started,
         )  # fmt: skip
 
@@ -226,7 +232,7 @@ class Detector:
 def share_out(
     compounds: Compounds,
     peaks: Peaks,
-    chances: np.ndarray,
+    probabilities: np.ndarray,
     multiplet: np.ndarray,
     position: np.ndarray,
     claim: np.ndarray,
@@ -265,9 +271,9 @@ def share_out(
     unique, inverse = np.unique(key, return_inverse=True)
     area = np.bincount(inverse, claim[line[last]], len(unique))
     row, peak = unique // n, unique % n
-    weighed = area * chances[compounds.compound[row]]
+    weighed = area * probabilities[compounds.compound[row]]
     total = np.bincount(peak, weighed, n)[peak] - weighed + area
     there = peaks.areas[peak]
     mask = area / np.where(total >= MOSTLY * there, total, there)
-    claimed = np.bincount(peak, mask * chances[compounds.compound[row]], n)
+    claimed = np.bincount(peak, mask * probabilities[compounds.compound[row]], n)
     return row, peak, np.minimum(mask / np.maximum(claimed, 1.0)[peak], 1.0)

@@ -28,7 +28,9 @@ class Cell:
         return Cell(
             *(
                 min(max(value, 0), limit - 1)
-                for value, limit in zip((self.output, self.filter, self.position), limits)
+                for value, limit in zip(
+                    (self.output, self.filter, self.position), limits, strict=False
+                )
             )
         )
 

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import t as student_t
 
 from nmrclassify.mixtures.grid import Mixtures
-from nmrclassify.networks.conv_tasnet import Findings, Network
+from nmrclassify.networks.conv_tasnet import Network, QueryOutput
 from nmrclassify.networks.losses import Costs, counts_found, pairwise_costs
 from nmrclassify.networks.matching import assign
 
@@ -163,7 +163,8 @@ class Evaluation:
                 "mixed": [listed(row) for row in self.matched],
                 "named": [listed(row) for row in self.predicted],
                 "right": [
-                    f"{row.sum()} of {n}" for row, n in zip(self.correct, counted.sum(axis=1))
+                    f"{row.sum()} of {n}"
+                    for row, n in zip(self.correct, counted.sum(axis=1), strict=False)
                 ],
                 "wholly right": self.exact,
                 "confidence": self.confidence,
@@ -251,24 +252,24 @@ def evaluate(
     return Evaluation(compositions=compositions, **columns)
 
 
-def presence_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
+def presence_of(output: torch.Tensor | QueryOutput, n_compounds: int) -> torch.Tensor:
     """Return the probability that each compound is in each mixture, from what a network's `forward` returned first.
 
     Shape (B, K) with slots, any of whose outputs can say it; (B, K + 1) with queries, the last for
     something unknown.
     """
-    if isinstance(output, Findings):
+    if isinstance(output, QueryOutput):
         return output.presence.sigmoid()
     # Where the number of compounds varies, one more class, K, is "nothing".
     return 1 - (1 - output.softmax(-1)[..., :n_compounds]).prod(dim=1)
 
 
-def log_odds_of(output: torch.Tensor | Findings, n_compounds: int) -> torch.Tensor:
+def log_odds_of(output: torch.Tensor | QueryOutput, n_compounds: int) -> torch.Tensor:
     """Return the logarithms of the odds behind `presence_of`, which still tell where that rounds to 0 or 1."""
-    if isinstance(output, Findings):
+    if isinstance(output, QueryOutput):
         return output.presence
-    chances = output.double().softmax(-1)[..., :n_compounds]
-    absent = torch.log1p(-chances.clamp(max=1 - 1e-15)).sum(dim=1)
+    probabilities = output.double().softmax(-1)[..., :n_compounds]
+    absent = torch.log1p(-probabilities.clamp(max=1 - 1e-15)).sum(dim=1)
     return torch.log(-torch.expm1(absent)) - absent
 
 
@@ -283,10 +284,10 @@ def _evaluate_slots(model: Network, part: Mixtures, reconstruction_weight: float
     pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
     paired = np.take_along_axis(part.sources, pairing[:, :, None, None], axis=1)
     gains = si_sdr_improvement(separation.multiplets.numpy(), part.areas[:, None], paired)
-    chances = logits.softmax(-1).numpy()
-    claims = chances.max(axis=-1)
+    probabilities = logits.softmax(-1).numpy()
+    claims = probabilities.max(axis=-1)
     return {
-        "predicted": chances.argmax(-1),
+        "predicted": probabilities.argmax(-1),
         "matched": np.take_along_axis(part.labels, pairing, axis=1),
         "claims": claims,
         "presence": presence_of(logits, part.n_compounds).numpy(),

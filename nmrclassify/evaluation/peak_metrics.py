@@ -97,7 +97,7 @@ class Score:
         groups: np.ndarray,
         named: np.ndarray,
         amounts: np.ndarray,
-        chances: np.ndarray | None = None,
+        probabilities: np.ndarray | None = None,
         masks: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """Add the answer to one mixture.
@@ -124,7 +124,7 @@ class Score:
             ("groups", groups),
             ("named", named),
             ("amounts", amounts),
-            ("chances", chances),
+            ("probabilities", probabilities),
         ):
             if values is not None and np.shape(values) != (compounds.n_compounds,):
                 expected = f"expected one for each of the {compounds.n_compounds} compounds"
@@ -143,11 +143,11 @@ class Score:
         given = np.bincount(groups, np.where(named, amounts * protons, 0.0), n)
         true = np.bincount(groups[mixture.present], mixture.amounts * protons[mixture.present], n)
         self.errors.append(np.abs(given / np.where(there, true, 1.0) - 1)[strong & found])
-        if chances is not None:
+        if probabilities is not None:
             stated = np.zeros(n)
-            np.maximum.at(stated, groups, chances)
+            np.maximum.at(stated, groups, probabilities)
             index = np.minimum((stated * BINS).astype(int), BINS - 1)
-            for bins, which in zip(self.bins, (np.ones(n, dtype=bool), found)):
+            for bins, which in zip(self.bins, (np.ones(n, dtype=bool), found), strict=False):
                 for k, values in enumerate((stated, there, np.ones(n))):
                     bins[k] += np.bincount(index[which], values[which], BINS)
         if masks is not None:
@@ -165,17 +165,27 @@ class Score:
                 )
             )
 
-    def add_answer(self, mixture: PeakMixture, answer: Identification, groups: np.ndarray) -> None:
+    def add_answer(
+        self, mixture: PeakMixture, prediction: Identification, groups: np.ndarray
+    ) -> None:
         """Add what `Detector.identify` returned for a mixture."""
-        named = answer.chances >= answer.threshold
-        first = answer.first_of_group
+        named = prediction.probabilities >= prediction.threshold
+        first = prediction.first_of_group
         # One of a group stands for it: its area counts once, and its masks are those of the twin
         # that is in the mixture.
-        amounts = np.where(first == np.arange(len(first)), np.nan_to_num(answer.amounts), 0.0)
+        amounts = np.where(first == np.arange(len(first)), np.nan_to_num(prediction.amounts), 0.0)
         mixture = replace(
-            mixture, multiplets=_stand_ins(answer.compounds, first)[mixture.multiplets]
+            mixture, multiplets=_stand_ins(prediction.compounds, first)[mixture.multiplets]
         )
-        self.add(mixture, answer.compounds, groups, named, amounts, answer.chances, answer.masks)
+        self.add(
+            mixture,
+            prediction.compounds,
+            groups,
+            named,
+            amounts,
+            prediction.probabilities,
+            prediction.masks,
+        )
 
     def __add__(self, other: "Score") -> "Score":
         """Return the sums of both."""

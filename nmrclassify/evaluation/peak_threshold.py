@@ -50,7 +50,7 @@ class Curve:
 
 def _highest(found: Identification, groups: np.ndarray) -> np.ndarray:
     best = np.zeros(groups.max() + 1)
-    np.maximum.at(best, groups, found.chances)
+    np.maximum.at(best, groups, found.probabilities)
     return best
 
 
@@ -75,8 +75,8 @@ def precision_recall(found: Identification, present: np.ndarray, groups: np.ndar
 
 def listed(found: Identification, present: np.ndarray) -> np.ndarray:
     """Return the compounds worth a row, likeliest first: those that may be there, and all that are."""
-    order = np.argsort(-found.chances, kind="stable")
-    likely = order[:MAX_LISTED][found.chances[order[:MAX_LISTED]] >= LISTED]
+    order = np.argsort(-found.probabilities, kind="stable")
+    likely = order[:MAX_LISTED][found.probabilities[order[:MAX_LISTED]] >= LISTED]
     if not len(likely):
         likely = order[:1]
     return order[np.isin(order, np.union1d(likely, present))]
@@ -91,8 +91,8 @@ def table(
 ) -> pd.DataFrame:
     """Return compound, verdict, probability and amount and, where `present` and its `amounts` are known, the truth."""
     names, rows = found.compounds.names, np.asarray(rows)
-    named = found.chances >= found.threshold
-    known = {} if present is None else dict(zip(present.tolist(), amounts))
+    named = found.probabilities >= found.threshold
+    known = {} if present is None else dict(zip(present.tolist(), amounts, strict=False))
     there, called = set(groups[list(known)].tolist()), set(groups[named].tolist())
 
     def judged(k: int) -> str:
@@ -108,7 +108,7 @@ def table(
     columns = {
         "compound": [names[k] for k in rows],
         "verdict": [judged(k) for k in rows.tolist()],
-        "probability": found.chances[rows],
+        "probability": found.probabilities[rows],
         "amount": found.amounts[rows],
     }
     if present is not None:

@@ -14,7 +14,7 @@ MAX_SHOWN = 8
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a model makes of one mixture, as arrays.
 
     The M outputs of slots are all there are. Of queries they are those of the compounds found, the
@@ -46,14 +46,18 @@ class Answer:
     separated_encodings: np.ndarray
     multiplets: np.ndarray
     named: np.ndarray
-    chances: np.ndarray
+    probabilities: np.ndarray
     counts: np.ndarray
     amounts: np.ndarray | None = None
 
     @property
     def confidence(self) -> np.ndarray:
         """Probability of what each output named, shape (M,)."""
-        return self.chances[0, self.named] if self.kind == "queries" else self.chances.max(axis=-1)
+        return (
+            self.probabilities[0, self.named]
+            if self.kind == "queries"
+            else self.probabilities.max(axis=-1)
+        )
 
     @property
     def outputs(self) -> np.ndarray:
@@ -63,7 +67,7 @@ class Answer:
     @property
     def unknown(self) -> float | None:
         """Probability that the mixture holds something that is not in the library; slots do not tell."""
-        return float(self.chances[0, -1]) if self.kind == "queries" else None
+        return float(self.probabilities[0, -1]) if self.kind == "queries" else None
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -77,7 +81,7 @@ def class_names(kind: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @torch.inference_mode()
-def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None) -> Answer:
+def predict(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None) -> Prediction:
     """Run a model on one mixture of shape (P, L).
 
     `outputs` says which of the outputs of queries to show, whatever was found; slots always show
@@ -103,10 +107,10 @@ def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None)
     output, separation = model(torch.from_numpy(areas)[None])
     record = [tensor[0].numpy().copy() for tensor in separation]
     if model.kind == "slots":
-        chances = _softmax(output[0].numpy())
-        named = chances.argmax(-1)
+        probabilities = _softmax(output[0].numpy())
+        named = probabilities.argmax(-1)
         counts = np.bincount(named, minlength=model.config.n_compounds)[: model.config.n_compounds]
-        return Answer("slots", *record, named, chances, counts)
+        return Prediction("slots", *record, named, probabilities, counts)
     logits = output.presence[0].numpy()
     presence = output.presence[0].sigmoid().numpy()
     order = np.argsort(-presence[:-1], kind="stable")
@@ -115,7 +119,7 @@ def answer(model: Network, areas: np.ndarray, outputs: np.ndarray | None = None)
         found = np.append(found[: MAX_SHOWN - 1], len(presence) - 1)
     shown = outputs if outputs is not None else found if len(found) else order[:1]
     encoding, *outputs = record
-    return Answer(
+    return Prediction(
         "queries",
         encoding,
         *(part[shown] for part in outputs),
@@ -168,7 +172,7 @@ class Truth:
 
 
 def compare(
-    given: Answer,
+    given: Prediction,
     areas: np.ndarray,
     sources: np.ndarray,
     labels: np.ndarray,
@@ -223,7 +227,7 @@ def compare(
         )
     logits, multiplets, truth, classes = (
         torch.from_numpy(np.asarray(a))[None]
-        for a in (np.log(np.maximum(given.chances, 1e-30)), given.multiplets, sources, labels)
+        for a in (np.log(np.maximum(given.probabilities, 1e-30)), given.multiplets, sources, labels)
     )
     costs: Costs = pairwise_costs(logits, multiplets, classes, truth)
     pairing = pair_for_scoring(logits, costs, classes, weight)[0]
@@ -253,19 +257,19 @@ def listing(items: list[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
-def all_right(given: Answer, truth: Truth) -> bool:
+def all_right(given: Prediction, truth: Truth) -> bool:
     """Whether everything in the mixture was named, as often as it is there, and nothing else."""
     if given.kind == "slots":
         return bool(truth.right.all())
     return np.array_equal(given.counts, truth.counts) and says_unknown(given) == truth.unknown
 
 
-def says_unknown(given: Answer) -> bool:
+def says_unknown(given: Prediction) -> bool:
     """Whether the network says that something is in the mixture that the library does not hold."""
     return given.kind == "queries" and given.unknown > 0.5
 
 
-def verdict(given: Answer, names: tuple[str, ...], truth: Truth | None = None) -> str:
+def verdict(given: Prediction, names: tuple[str, ...], truth: Truth | None = None) -> str:
     """Say in words what the model found, and where the truth is known what it got wrong."""
     called = class_names(given.kind, names)
 
@@ -307,29 +311,29 @@ def verdict(given: Answer, names: tuple[str, ...], truth: Truth | None = None) -
     )
 
 
-def _wrong_outputs(given: Answer, called: tuple[str, ...], truth: Truth) -> str:
+def _wrong_outputs(given: Prediction, called: tuple[str, ...], truth: Truth) -> str:
     parts = []
     for i in np.flatnonzero(~truth.right):
-        rank = int((given.chances[i] > given.chances[i, truth.labels[i]]).sum()) + 1
+        rank = int((given.probabilities[i] > given.probabilities[i, truth.labels[i]]).sum()) + 1
         parts.append(
             f"output {i + 1} says {called[given.named[i]]} ({percent(given.confidence[i])}) where"
             f" {called[truth.labels[i]]} was mixed in, its guess number {rank}"
-            f" ({percent(given.chances[i, truth.labels[i]])})"
+            f" ({percent(given.probabilities[i, truth.labels[i]])})"
         )
     return f"{int(truth.right.sum())} of {len(truth.right)} right. Wrong: {listing(parts)}."
 
 
-def _mistakes(given: Answer, called: tuple[str, ...], truth: Truth, found: str) -> str:
-    chances, parts = given.chances[0], []
+def _mistakes(given: Prediction, called: tuple[str, ...], truth: Truth, found: str) -> str:
+    probabilities, parts = given.probabilities[0], []
     for k in np.flatnonzero(given.counts != truth.counts):
         if not given.counts[k]:
-            parts.append(f"{called[k]} is in it and was missed ({percent(chances[k])})")
+            parts.append(f"{called[k]} is in it and was missed ({percent(probabilities[k])})")
         elif not truth.counts[k]:
             parts.append(f"{called[k]} is not in it")
         else:
             parts.append(f"{called[k]} is in it {truth.counts[k]} times, not {given.counts[k]}")
     if says_unknown(given) != truth.unknown:
-        missed = f"something unknown is in it and was missed ({percent(chances[-1])})"
+        missed = f"something unknown is in it and was missed ({percent(probabilities[-1])})"
         parts.append(missed if truth.unknown else "nothing unknown is in it")
     right = int(np.minimum(given.counts, truth.counts).sum())
     return f"{right} of {int(truth.counts.sum())} right: it hears {found}. Wrong: {listing(parts)}."

@@ -7,9 +7,9 @@ from nmrclassify.mixtures.grid import (
     Dataset,
     MixtureConfig,
     Mixtures,
-    foreign_compounds,
     generator,
     mix,
+    unknown_compounds,
     with_unknown,
 )
 from nmrclassify.networks.conv_tasnet import Queries
@@ -18,7 +18,7 @@ from nmrclassify.nmr.library import Library, LibraryConfig, random_library
 UNKNOWN_MIXTURES = 720
 
 
-def strangers(library: Library, size: int, seed: int) -> np.ndarray:
+def unknown_test_compounds(library: Library, size: int, seed: int) -> np.ndarray:
     """Return `size` compounds that are not in the library, shape (size, P, L).
 
     For a random library they are drawn as it was, but from another stream, and not by moving its
@@ -31,7 +31,7 @@ def strangers(library: Library, size: int, seed: int) -> np.ndarray:
         )
         drawn = random_library(config, rng).areas
         return drawn[np.arange(size) % len(drawn)]
-    return foreign_compounds(library, size, rng)
+    return unknown_compounds(library, size, rng)
 
 
 def half_unknown(
@@ -45,7 +45,9 @@ def half_unknown(
     rng = generator(seed, "unknown", 1)
     mixtures = mix(dataset.library, rng.permutation(rows), config or dataset.config, rng)
     concentrations = (np.arange(len(mixtures)) % 2).astype(float)
-    return with_unknown(mixtures, strangers(dataset.library, len(mixtures), seed), concentrations)
+    return with_unknown(
+        mixtures, unknown_test_compounds(dataset.library, len(mixtures), seed), concentrations
+    )
 
 
 @torch.inference_mode()

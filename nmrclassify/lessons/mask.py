@@ -149,10 +149,14 @@ LESSON = Lesson(
             lambda f: int(np.argmax(f["parts"])),
             lambda f: (
                 "The network gives "
-                + ", ".join(f"{name} {share(part)}" for name, part in zip(f["names"], f["parts"]))
+                + ", ".join(
+                    f"{name} {share(part)}"
+                    for name, part in zip(f["names"], f["parts"], strict=False)
+                )
                 + ". In truth it is "
                 + ", ".join(
-                    f"{name} {share(part)}" for name, part in zip(f["names"], f["true parts"])
+                    f"{name} {share(part)}"
+                    for name, part in zip(f["names"], f["true parts"], strict=False)
                 )
                 + ". So the sharing is close, but not exact."
             ),

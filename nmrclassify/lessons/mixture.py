@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import answer, listing, percent
+from nmrclassify.evaluation.prediction import listing, percent, predict
 from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.shown import STATE, shown
-from nmrclassify.mixtures.edits import Sample, apply, from_text
+from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import generator, mix_at
 from nmrclassify.plots.style import place
 
@@ -33,12 +33,12 @@ def compounds_and_sums(report: Report) -> Facts:
     others = [i for i in range(len(seen.labels)) if i != source]
     shared = seen.shared
     report(0.8, "taking a multiplet away")
-    whole = Sample(seen.areas, seen.sources, seen.labels, seen.concentrations)
-    less = answer(seen.checkpoint.model, apply(whole, from_text(EDIT), library).areas)
+    whole = Mixture(seen.areas, seen.sources, seen.labels, seen.concentrations)
+    less = predict(seen.checkpoint.model, apply(whole, from_text(EDIT), library).areas)
     report(1.0, "done")
     return {
         "chances": [
-            [float(given.chances[0, k]) for k in seen.labels] for given in (seen.given, less)
+            [float(given.probabilities[0, k]) for k in seen.labels] for given in (seen.given, less)
         ],
         "left": [int(np.delete(source, CUT, axis=1).any(axis=0).sum()) for source in seen.sources],
         "names": seen.names,
@@ -50,7 +50,13 @@ def compounds_and_sums(report: Report) -> Facts:
         "filled": int(seen.areas.any(axis=0).sum()),
         "places": [place(axis, position) for position in shared],
         "pairs": [
-            listing([name for name, source in zip(seen.names, seen.sources) if source[:, p].any()])
+            listing(
+                [
+                    name
+                    for name, source in zip(seen.names, seen.sources, strict=False)
+                    if source[:, p].any()
+                ]
+            )
             for p in shared
         ],
         "grown": float(grown[plain.sources[0, source] > 0].mean()),
@@ -154,7 +160,12 @@ LESSON = Lesson(
             lambda f: len(f["shared"]),
             lambda f: (
                 f"In {len(f['shared'])} of {f['filled']} filled positions: "
-                + listing([f"{pair} at {where}" for pair, where in zip(f["pairs"], f["places"])])
+                + listing(
+                    [
+                        f"{pair} at {where}"
+                        for pair, where in zip(f["pairs"], f["places"], strict=False)
+                    ]
+                )
                 + ". There the network has to find out how much belongs to whom, from the other"
                 " places of each compound."
             ),
@@ -256,7 +267,7 @@ LESSON = Lesson(
                 "The probabilities go "
                 + ", ".join(
                     f"from {percent(a)} to {percent(b)} for {name}"
-                    for name, a, b in zip(f["names"], *f["chances"])
+                    for name, a, b in zip(f["names"], *f["chances"], strict=False)
                 )
                 + ". Of glycine nothing is left. Of ethanol the triplet is, but one multiplet"
                 " without the other is not ethanol's pattern. A compound is recognised by all its"

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from nmrclassify.baselines.comparison import network_counts, shares_right
-from nmrclassify.evaluation.prediction import answer, listing
+from nmrclassify.evaluation.prediction import listing, predict
 from nmrclassify.lessons.figures import bars
 from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.progress import counted, part
@@ -47,7 +47,7 @@ def three_slots(report: Report) -> Facts:
         right[QUERIES].append(shares_right(network_counts(queries, mixtures), mixtures.counts)[0])
         # Slots cannot be matched to another number of sources: what they name is counted as it
         # stands.
-        answers = [answer(slots, areas) for areas in mixtures.areas]
+        answers = [predict(slots, areas) for areas in mixtures.areas]
         named += [len(given.named) for given in answers]
         right[SLOTS].append(
             shares_right(np.stack([given.counts for given in answers]), mixtures.counts)[0]
@@ -60,7 +60,7 @@ def three_slots(report: Report) -> Facts:
         replace(data.config, n_sources=2, concentration_low=1.0, concentration_high=1.0),
         generator(SEED, "view"),
     )
-    by_slots, by_queries = answer(slots, two.areas[0]), answer(queries, two.areas[0])
+    by_slots, by_queries = predict(slots, two.areas[0]), predict(queries, two.areas[0])
     report(1.0, "done")
     return {
         "names": names,
@@ -132,7 +132,10 @@ LESSON = Lesson(
             lambda f: 1 if len(f["slots say"]) == 3 else 0,
             lambda f: (
                 "The outputs say "
-                + ", ".join(f"{name} ({share(p)})" for name, p in zip(f["slots say"], f["sure"]))
+                + ", ".join(
+                    f"{name} ({share(p)})"
+                    for name, p in zip(f["slots say"], f["sure"], strict=False)
+                )
                 + ". An output that has to name something always does, because its chances add up"
                 " to 100 %. Only a low chance may warn the reader."
             ),
@@ -166,7 +169,10 @@ LESSON = Lesson(
             "At which numbers can three slots ever be wholly right?",
             lambda f: ("At all of them, with more training", "At three only", "At three and below"),
             lambda f: (
-                1 if [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3] else 2
+                1
+                if [n for n, value in zip(NUMBERS, f["right"][SLOTS], strict=False) if value > 0]
+                == [3]
+                else 2
             ),
             lambda f: (
                 "At three only; no training changes that. From one to five compounds the slots get"
@@ -178,7 +184,12 @@ LESSON = Lesson(
                 Claim(
                     lambda f: "Three slots get no mixture of another number wholly right.",
                     lambda f: (
-                        [n for n, value in zip(NUMBERS, f["right"][SLOTS]) if value > 0] == [3]
+                        [
+                            n
+                            for n, value in zip(NUMBERS, f["right"][SLOTS], strict=False)
+                            if value > 0
+                        ]
+                        == [3]
                     ),
                 ),
                 Claim(

@@ -37,11 +37,11 @@ def two_lists(report: Report) -> Facts:
     orders = np.array(list(permutations(range(n))))
     # All orders are equally likely: no output can say better than how often each compound comes at
     # its place.
-    chances = np.zeros((n, data.library.n_compounds))
+    probabilities = np.zeros((n, data.library.n_compounds))
     for order in orders:
-        chances[np.arange(n), first.labels[0][order]] += 1 / len(orders)
+        probabilities[np.arange(n), first.labels[0][order]] += 1 / len(orders)
     least = -np.mean(
-        [np.log(chances[np.arange(n), first.labels[0][order]]).mean() for order in orders]
+        [np.log(probabilities[np.arange(n), first.labels[0][order]]).mean() for order in orders]
     )
     report(1.0, "done")
     return {
@@ -89,7 +89,7 @@ def with_and_without_matching(report: Report) -> Facts:
 
         every = sorted(cost(list(order), True) for order in permutations(range(labels.shape[1])))
         chosen = cost(list(range(labels.shape[1])), False)
-        alike = (
+        equivalent_compounds = (
             model(torch.from_numpy(unseen.areas))[0].argmax(-1).numpy()
         )  # the other model's, (B, C)
     report(1.0, "done")
@@ -100,7 +100,9 @@ def with_and_without_matching(report: Report) -> Facts:
         "cheapest": every[0],
         "dearest": every[-1],
         "chosen": chosen,
-        "same name thrice": float((alike == alike[:, :1]).all(axis=1).mean()),
+        "same name thrice": float(
+            (equivalent_compounds == equivalent_compounds[:, :1]).all(axis=1).mean()
+        ),
         "least": log(labels.shape[1]),
     }
 
@@ -114,7 +116,7 @@ def _lists_figure(f: Facts, theme: Theme) -> go.Figure:
     rows = [MapRow("<b>The mixture</b>", f["areas"][None], scale, outputs=False)]
     rows += [
         MapRow(f"<b>List {i}</b>", sources, scale, headings=tuple(names), outputs=False)
-        for i, (names, sources) in enumerate(zip(f["lists"], f["sources"]), 1)
+        for i, (names, sources) in enumerate(zip(f["lists"], f["sources"], strict=False), 1)
     ]
     return stack(rows, f["axis"], theme)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import Answer, Truth, answer, compare
+from nmrclassify.evaluation.prediction import Prediction, Truth, compare, predict
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.checkpoints import Checkpoint, shipped
 
@@ -32,7 +32,7 @@ class Shown:
     sources: np.ndarray
     labels: np.ndarray
     concentrations: np.ndarray
-    given: Answer
+    given: Prediction
     truth: Truth
 
     @property
@@ -65,7 +65,7 @@ def shown() -> Shown:
         made.labels[0],
         made.concentrations[0],
     )
-    given = answer(checkpoint.model, areas)
+    given = predict(checkpoint.model, areas)
     weight = checkpoint.training.reconstruction_weight
     truth = compare(given, areas, sources, labels, weight, concentrations=amounts)
     return Shown(checkpoint, areas, sources, labels, amounts, given, truth)

@@ -23,7 +23,7 @@ LARGEST = 1e6  # peak area after all edits
 
 
 @dataclass(frozen=True)
-class Sample:
+class Mixture:
     """One mixture and, where it is known, the truth about it: the arrays of `Mixtures`, without their first axis.
 
     `sources`, `labels` and `concentrations` are None for a mixture from a file.
@@ -36,7 +36,7 @@ class Sample:
     unknown: np.ndarray | None = None
 
     @classmethod
-    def of(cls, mixtures: Mixtures, i: int) -> "Sample":
+    def of(cls, mixtures: Mixtures, i: int) -> "Mixture":
         """Take mixture `i` out of a batch."""
         unknown = None if mixtures.unknown is None else mixtures.unknown[i]
         return cls(
@@ -47,7 +47,7 @@ class Sample:
             unknown,
         )
 
-    def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Sample":
+    def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Mixture":
         """Do the same to the mixture and to all that it is made of; `change` has to be linear, over the last two axes."""
         parts = {name: getattr(self, name) for name in ("areas", "sources", "unknown")}
         return replace(
@@ -89,7 +89,7 @@ class Add:
     kind: str
     area: float
 
-    def apply(self, sample: Sample, library: Library) -> Sample:
+    def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         if self.kind not in SYMBOLS or not 0 < self.area <= MAX_AREA:
             raise EditError(
@@ -117,7 +117,7 @@ class Cut:
     word: ClassVar[str] = "cut"
     position: int
 
-    def apply(self, sample: Sample, library: Library) -> Sample:
+    def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         keep = np.ones(library.axis.n_positions, dtype=np.float32)
         keep[_position(self.position, library)] = 0
@@ -136,7 +136,7 @@ class Move:
     position: int
     by: float
 
-    def apply(self, sample: Sample, library: Library) -> Sample:
+    def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         if not abs(self.by) <= MAX_MOVE:
             raise EditError(
@@ -165,7 +165,7 @@ class Scale:
     position: int
     by: float
 
-    def apply(self, sample: Sample, library: Library) -> Sample:
+    def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         if not 0 < self.by <= MAX_AREA:
             raise EditError(
@@ -192,7 +192,7 @@ class Amount:
     compound: int
     amount: float
 
-    def apply(self, sample: Sample, library: Library) -> Sample:
+    def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         if not 1 <= self.compound <= library.n_compounds or not (
             self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT
@@ -227,7 +227,7 @@ class Amount:
             sources[free[0]], labels[free[0]], concentrations[free[0]] = pure, k, amount
         areas = sample.areas + (sources.sum(axis=0) - sample.sources.sum(axis=0))
         return _without_empty(
-            Sample(areas, sources, labels, concentrations, sample.unknown), library
+            Mixture(areas, sources, labels, concentrations, sample.unknown), library
         )
 
     def words(self, library: Library) -> str:
@@ -248,7 +248,7 @@ class Noise:
     level: float
     seed: int
 
-    def apply(self, sample: Sample, library: Library) -> Sample:
+    def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         if not 0 < self.level <= MAX_NOISE or not 0 <= self.seed < 2**31:
             raise EditError(
@@ -267,7 +267,7 @@ Edit = Add | Cut | Move | Scale | Amount | Noise
 _KINDS = {kind.word: kind for kind in (Add, Cut, Move, Scale, Amount, Noise)}
 
 
-def _without_empty(sample: Sample, library: Library) -> Sample:
+def _without_empty(sample: Mixture, library: Library) -> Mixture:
     """Call sources with nothing in them "no compound"."""
     if sample.labels is None:
         return sample
@@ -279,7 +279,7 @@ def _without_empty(sample: Sample, library: Library) -> Sample:
     )
 
 
-def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
+def apply(sample: Mixture, edits: tuple[Edit, ...], library: Library) -> Mixture:
     """Make all edits, one after the other.
 
     Raises
@@ -297,7 +297,7 @@ def apply(sample: Sample, edits: tuple[Edit, ...], library: Library) -> Sample:
     return sample
 
 
-def is_empty(sample: Sample, plain: Sample) -> bool:
+def is_empty(sample: Mixture, plain: Mixture) -> bool:
     """Whether nothing but rounding is left of a mixture, compared with the one before its edits."""
     return float(np.abs(sample.areas).max()) <= 1e-5 * float(np.abs(plain.areas).max())
 
@@ -345,7 +345,7 @@ def _parsed(text: str) -> Edit:
             f" '{_plain(text[:30])}'"
         )
     made = []
-    for item, value in zip(fields(kind), values):
+    for item, value in zip(fields(kind), values, strict=False):
         number = {
             int: r"\d{1,10}",
             float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?",

@@ -193,7 +193,7 @@ def mix_at(
     return Mixtures(areas, sources, labels, concentrations, library.n_compounds)
 
 
-def foreign_compounds(library: Library, size: int, rng: np.random.Generator) -> np.ndarray:
+def unknown_compounds(library: Library, size: int, rng: np.random.Generator) -> np.ndarray:
     """Return compounds from outside the library, shape (size, P, L): the multiplets of a random one at other positions."""
     found = np.zeros((size, *library.areas.shape[1:]), dtype=np.float32)
     again = np.arange(size)
@@ -419,7 +419,7 @@ class Dataset:
         amounts = np.exp(rng.uniform(low, high, size) * (1 if levels is None else levels[0])) * (
             rng.random(size) < widen.unknown
         )
-        return with_unknown(mixtures, foreign_compounds(self.library, size, rng), amounts)
+        return with_unknown(mixtures, unknown_compounds(self.library, size, rng), amounts)
 
     def _remixed(
         self, labels: np.ndarray, share: float, any_number: bool, rng: np.random.Generator

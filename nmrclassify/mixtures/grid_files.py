@@ -117,7 +117,7 @@ def _areas(table: pd.DataFrame, axis: Axis, n_peaks: int) -> list[tuple[int, np.
             f" table has {', '.join(map(repr, table.columns))}"
         )
     rows = []
-    for number, row in zip(table.index, table.to_dict("records")):
+    for number, row in zip(table.index, table.to_dict("records"), strict=False):
         if places[0] == "ppm":
             expected = f"a chemical shift from {axis.low:g} to below {axis.high:g} ppm"
             value = _number(
@@ -207,7 +207,9 @@ def read_library(content: bytes | str, axis: Axis, n_peaks: int) -> Library:
         raise TableError(f"the table names {len(names)} compounds; expected 1 to 64")
     index = {name: k for k, name in enumerate(names)}
     areas = np.zeros((len(names), n_peaks, axis.n_positions), dtype=np.float32)
-    for name, (position, peaks) in zip(table["compound"], _areas(table, axis, n_peaks)):
+    for name, (position, peaks) in zip(
+        table["compound"], _areas(table, axis, n_peaks), strict=False
+    ):
         areas[index[name], :, position] += peaks
     try:
         return Library(tuple(names), areas, axis)

@@ -45,7 +45,7 @@ class SampleError(ValueError):
 
 
 @dataclass(frozen=True)
-class Sample:
+class PeakSample:
     """A mixture from a file: its peaks, and in a sentence how they came out of it."""
 
     peaks: Peaks
@@ -137,7 +137,7 @@ def _numbers(
     return values
 
 
-def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> Sample:
+def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> PeakSample:
     """Read a mixture from CSV, in any of the forms that this module describes.
 
     Raises
@@ -163,7 +163,7 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> Sample:
     return _sample(ppm, areas, axis, f"A list of {len(ppm):,} peaks")
 
 
-def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> Sample:
+def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> PeakSample:
     peaks = Peaks.from_lines(ppm, areas, axis)
     if not len(peaks.areas):
         raise SampleError(
@@ -176,7 +176,7 @@ def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> Sample
         )
     outside = int((axis.positions(ppm) < 0).sum())
     rest = f"; {outside:,} outside {axis.low:g} to {axis.high:g} ppm left out" if outside else ""
-    return Sample(peaks, f"{note}{rest}.")
+    return PeakSample(peaks, f"{note}{rest}.")
 
 
 def _is_spectrum(ppm: np.ndarray) -> bool:
@@ -188,7 +188,7 @@ def _is_spectrum(ppm: np.ndarray) -> bool:
     return bool(usual > 0 and np.mean(np.abs(steps - usual) <= 0.25 * usual) > 0.98)
 
 
-def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> Sample:
+def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
     """Pick the local maxima above the noise; a peak's area is what lies between its valleys, near it."""
     step = float(np.median(np.diff(ppm)))
     base = np.median(heights)
@@ -218,7 +218,7 @@ def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> Sample:
     return _sample(ppm[top[keep]], areas[keep], axis, note)
 
 
-def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> Sample:
+def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> PeakSample:
     if len(table) > MAX_MULTIPLETS:
         raise SampleError(
             f"the table has {len(table):,} multiplets; expected at most {MAX_MULTIPLETS:,}"
@@ -233,7 +233,9 @@ def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> Sample:
         )
     couplings = table["j_hz"] if "j_hz" in table else pd.Series("", index=table.index)
     places, areas = [], []
-    for row, centre, weight, kind, text in zip(table.index, ppm, weights, table["kind"], couplings):
+    for row, centre, weight, kind, text in zip(
+        table.index, ppm, weights, table["kind"], couplings, strict=False
+    ):
         try:
             values = [
                 abs(float(part))

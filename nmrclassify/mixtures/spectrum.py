@@ -139,7 +139,7 @@ def layers(found: Identification, compound: int, mixture: PeakMixture | None = N
     """Return the spectra of a mixture, of what its named compounds explain, and of one compound in it."""
     peaks: Peaks = found.peaks
     part = found.separated(compound)
-    named = found.chances[compound] >= found.threshold
+    named = found.probabilities[compound] >= found.threshold
     # Shown within what is explained only if it is named.
     explained = np.maximum(found.explained * peaks.areas, part if named else 0.0)
     truth = None if mixture is None else true_part(mixture, compound)

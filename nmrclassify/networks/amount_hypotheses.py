@@ -182,7 +182,7 @@ def tolerant(dense: Tensor, reach: int) -> Tensor:
 
 
 @dataclass
-class Evidence:
+class AmountHypotheses:
     """What the mixture says about each compound; every amount is relative to `unit`.
 
     Attributes
@@ -295,7 +295,7 @@ def spread_of(histogram: Tensor, shifts: Tensor) -> float:
     return SPREADS[int((histogram * (part * normal + (1 - part) * uniform).log()).sum(1).argmax())]
 
 
-def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> Evidence:
+def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> AmountHypotheses:
     """Gather the evidence of a mixture for every compound of a library.
 
     Parameters
@@ -366,12 +366,12 @@ def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> E
             grid[best.indices], best.values, torch.stack([near.gather(1, columns), anywhere.gather(1, columns)], 2),
             top.indices, bound.gather(1, top.indices), fit.gather(1, top.indices), top.values,
         ))  # fmt: skip
-    return Evidence(
+    return AmountHypotheses(
         templates,
         areas,
         narrow,
         unit,
         floor,
         spread,
-        *(torch.cat(column) for column in zip(*parts)),
+        *(torch.cat(column) for column in zip(*parts, strict=False)),
     )

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nmrclassify.networks.amount_hypotheses import CLOSE, Evidence, likelihood
+from nmrclassify.networks.amount_hypotheses import CLOSE, AmountHypotheses, likelihood
 
 
 @dataclass
-class Look:
+class Candidates:
     """The chosen hypotheses, laid out flat: hypotheses hold multiplets, which hold places, which hold lines."""
 
     compound: Tensor  # (J,) compound of each hypothesis
@@ -44,7 +44,7 @@ def rows_of(first: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return (first[index] - starts)[owner] + torch.arange(len(owner), device=index.device), owner
 
 
-def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
+def gather_candidates(evidence: AmountHypotheses, chosen: Tensor, n_places: int) -> Candidates:
     """Lay out the hypotheses `chosen` (indices into K x H, ascending) with their likeliest places and their lines."""
     t = evidence.templates
     n_columns = evidence.log_amounts.shape[1]
@@ -86,13 +86,13 @@ def look_at(evidence: Evidence, chosen: Tensor, n_places: int) -> Look:
         )
         for d in (-t.reach, t.reach)
     )
-    return Look(
+    return Candidates(
         compound, column, x, n_places, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(n_places),
         position, need, need / t.total[multiplet][item // n_places], order, own,
     )  # fmt: skip
 
 
-def foremost(look: Look) -> Tensor:
+def foremost(look: Candidates) -> Tensor:
     """Return an attention that is all on each multiplet's first place."""
     attention = torch.zeros_like(look.shift)
     attention[:, 0] = 1

@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from nmrclassify.config import bounded, check
 from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
 
-Touch = Callable[
+MaskHook = Callable[
     [Tensor], Tensor
 ]  # masks (B, M, N, L) to those to go on with: what would be, were a mask another one
 
@@ -95,7 +95,7 @@ class Separation(NamedTuple):
     multiplets: Tensor  # (B, M, P, L)
 
 
-class Findings(NamedTuple):
+class QueryOutput(NamedTuple):
     """What `Queries` says of each compound of the library; the last of the presences is "something unknown"."""
 
     presence: Tensor  # (B, K + 1), logits
@@ -189,7 +189,7 @@ class Network(nn.Module):
         return self._encode(mixture).transpose(1, 2)
 
     def _separate(
-        self, mixture: Tensor, touch: Touch | None = None
+        self, mixture: Tensor, mask_hook: MaskHook | None = None
     ) -> tuple[Separation, Tensor, Tensor]:
         """Return the record, the separated encodings with channels last (B, M, L, N), and the trunk (B, L, W)."""
         expected = (self.config.n_peaks, self.config.n_positions)
@@ -202,7 +202,7 @@ class Network(nn.Module):
         # Masks and names must not depend on the unit of the areas; the norms' small constants alone
         # would make them.
         masks, trunk = self.separator(encoding / rms(mixture))  # (B, M, L, N), (B, L, W)
-        masks = masks if touch is None else touch(masks.mT).mT
+        masks = masks if mask_hook is None else mask_hook(masks.mT).mT
         separated = masks * encoding[:, None]  # (B, M, L, N)
         taps = self.decoder(separated).unflatten(-1, (3, self.config.n_peaks))  # (B, M, L, 3, P)
         left, middle, right = taps.unbind(-2)
@@ -233,7 +233,9 @@ class Slots(Network):
         self.to_line = nn.Linear(config.n_filters, 1)
         self.classifier = nn.Linear(config.n_positions, config.n_compounds + config.nothing)
 
-    def forward(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Tensor, Separation]:
+    def forward(
+        self, mixture: Tensor, mask_hook: MaskHook | None = None
+    ) -> tuple[Tensor, Separation]:
         """Separate and classify.
 
         Parameters
@@ -254,7 +256,7 @@ class Slots(Network):
         ValueError
             If the shape of `mixture` is not the one that the network was made for.
         """
-        record, separated, _ = self._separate(mixture, touch)
+        record, separated, _ = self._separate(mixture, mask_hook)
         line = (
             F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
             + self.to_line.bias
@@ -320,7 +322,7 @@ class Queries(Network):
             keep(self, name, nn.Parameter(values) if config.n_sources > 1 else values)
 
     @torch.no_grad()
-    def know(self, areas: Tensor) -> None:
+    def set_library(self, areas: Tensor) -> None:
         """Take in the pure compounds, shape (K, P, L): once, before training."""
         self.library.copy_(areas.flatten(1))
         self.unmixing.copy_(torch.linalg.pinv(areas.flatten(1).double()))
@@ -336,9 +338,11 @@ class Queries(Network):
         amounts = amounts * self.library.square().mean(1).sqrt()
         return tuple(torch.asinh(part[..., None] / scale / self.scales) for part in (amounts, left))
 
-    def forward(self, mixture: Tensor, touch: Touch | None = None) -> tuple[Findings, Separation]:
+    def forward(
+        self, mixture: Tensor, mask_hook: MaskHook | None = None
+    ) -> tuple[QueryOutput, Separation]:
         """Separate, and say of each compound whether it is there, how often, and how much of it; else as `Slots.forward`."""
-        record, separated, trunk = self._separate(mixture, touch)
+        record, separated, trunk = self._separate(mixture, mask_hook)
         # As for the masks: whether a compound is there must not depend on the unit of the areas,
         # how much of it must.
         scale = rms(mixture)[..., None]  # (B, 1, 1, 1)
@@ -362,4 +366,4 @@ class Queries(Network):
         steps = torch.arange(1, self.config.n_sources + 1, device=mixture.device)
         distance = amounts.clamp(0, self.config.n_sources + 1)[..., None] - steps  # (B, K, Q)
         counts = self.count_bias - self.sharpness.exp() * distance.square()
-        return Findings(presence / self.temperature, counts / self.temperature, amounts), record
+        return QueryOutput(presence / self.temperature, counts / self.temperature, amounts), record

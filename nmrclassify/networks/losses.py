@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nmrclassify.mixtures.grid import Mixtures
-from nmrclassify.networks.conv_tasnet import Findings, Network
+from nmrclassify.networks.conv_tasnet import Network, QueryOutput
 from nmrclassify.networks.matching import assign
 
 
@@ -104,8 +104,8 @@ def queries_objective(
         .mean()
     )
     if most > 1:
-        chances = findings.counts.log_softmax(-1)  # (B, K, Q)
-        told = chances.gather(2, (counts.clamp(1, most) - 1)[..., None]).squeeze(-1)
+        probabilities = findings.counts.log_softmax(-1)  # (B, K, Q)
+        told = probabilities.gather(2, (counts.clamp(1, most) - 1)[..., None]).squeeze(-1)
         classification = classification - (told * (counts > 0)).sum(1).mean()
     error = (separation.multiplets - sources).square().sum((1, 2, 3))
     energy = sources.square().sum((1, 2, 3))
@@ -124,7 +124,7 @@ def queries_objective(
     return Objective(classification, reconstruction, right)
 
 
-def counts_found(findings: Findings) -> Tensor:
+def counts_found(findings: QueryOutput) -> Tensor:
     """Return the likeliest count of each compound, shape (B, K), int64; 0 where its presence is below one half."""
     return (findings.presence[:, :-1] > 0) * (findings.counts.argmax(-1) + 1)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from nmrclassify.mixtures.peaks import PeakMixture
-from nmrclassify.networks.amount_hypotheses import Evidence
-from nmrclassify.networks.peak_network import Findings, compete
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses
+from nmrclassify.networks.peak_network import RoundOutput, compete
 
 CLOSE_AMOUNT = (
     0.3  # natural logarithm: a hypothesis within 35 % of the true amount is the right one
@@ -18,7 +18,7 @@ CLOSE_PLACE = 0.0018  # ppm: about the tolerance of a line at 600 MHz
 
 
 @dataclass
-class Truth:
+class PeakTruth:
     """What is true of a mixture, for every compound and multiplet of the library.
 
     Attributes
@@ -41,7 +41,7 @@ class Truth:
     totals: Tensor
 
 
-def truth_of(mixture: PeakMixture, evidence: Evidence) -> Truth:
+def truth_of(mixture: PeakMixture, evidence: AmountHypotheses) -> PeakTruth:
     """Lay out the truth of a synthetic mixture beside its evidence."""
     t = evidence.templates
     log_amounts = torch.full((t.n_compounds,), float("nan"))
@@ -53,13 +53,13 @@ def truth_of(mixture: PeakMixture, evidence: Evidence) -> Truth:
     order = np.argsort(keys, kind="stable")
     dense = np.zeros(t.axis.n_positions + 1)
     dense[mixture.peaks.positions + 1] = mixture.totals
-    return Truth(
+    return PeakTruth(
         log_amounts, shifts, torch.as_tensor(keys[order]), torch.as_tensor(np.concatenate([[0.0], np.cumsum(area[order])])),
         torch.as_tensor(np.cumsum(dense)),
     )  # fmt: skip
 
 
-def true_shares(truth: Truth, evidence: Evidence, findings: Findings) -> Tensor:
+def true_shares(truth: PeakTruth, evidence: AmountHypotheses, findings: RoundOutput) -> Tensor:
     """Return the share of the area within each line's tolerance that is truly of its multiplet, shape (V,)."""
     look, t = findings.look, evidence.templates
     key = look.multiplet[look.item // look.n_places] * (2 * t.axis.n_positions) + look.position
@@ -76,10 +76,10 @@ def true_shares(truth: Truth, evidence: Evidence, findings: Findings) -> Tensor:
 
 
 def _presence_loss(
-    chances: Tensor, absent: Tensor, good: Tensor, compound: Tensor, present: Tensor
+    probabilities: Tensor, absent: Tensor, good: Tensor, compound: Tensor, present: Tensor
 ) -> Tensor:
     """Minus log probability of the right hypotheses of present compounds, and of the absence of others; shape (K,)."""
-    right = torch.zeros_like(absent).index_add(0, compound, chances * good)
+    right = torch.zeros_like(absent).index_add(0, compound, probabilities * good)
     # A present compound none of whose chosen hypotheses is close counts as found by any of them.
     any_good = torch.zeros_like(absent).index_add(0, compound, good.float()) > 0
     found = torch.where(any_good, right, -torch.expm1(absent))
@@ -87,7 +87,7 @@ def _presence_loss(
 
 
 def objective(
-    findings: Findings, evidence: Evidence, truth: Truth
+    findings: RoundOutput, evidence: AmountHypotheses, truth: PeakTruth
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one mixture (a scalar) and its parts, as numbers.
 
@@ -111,7 +111,7 @@ def objective(
         * scale
     )
     losses = {"first": first}
-    for k, (look, state) in enumerate(zip(findings.looks, findings.rounds), 1):
+    for k, (look, state) in enumerate(zip(findings.looks, findings.rounds, strict=False), 1):
         good = (
             look.log_amount - truth.log_amounts[look.compound]
         ).abs() < CLOSE_AMOUNT  # a NaN is not
@@ -119,9 +119,9 @@ def objective(
         off = (look.shift - truth.shifts[look.multiplet, None]).abs()
         right_place = (off < CLOSE_PLACE) & of_good[:, None]
         has_place = right_place.any(1)
-        chances, absent = compete(look.compound, state["logit"], n_compounds)
+        probabilities, absent = compete(look.compound, state["logit"], n_compounds)
         losses[f"presence {k}"] = (
-            _presence_loss(chances, absent, good, look.compound, present).sum() * scale
+            _presence_loss(probabilities, absent, good, look.compound, present).sum() * scale
         )
         error = state["log_amount"][good] - truth.log_amounts[look.compound[good]]
         losses[f"amount {k}"] = (

@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 
 from nmrclassify.config import bounded, check
-from nmrclassify.networks.amount_hypotheses import Evidence, segment_sum, within
-from nmrclassify.networks.candidates import Look, foremost, look_at
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses, segment_sum, within
+from nmrclassify.networks.candidates import Candidates, foremost, gather_candidates
 
 
 @dataclass(frozen=True)
@@ -46,15 +46,15 @@ class ScaleNetworkConfig:
 
 
 @dataclass
-class Findings:
+class RoundOutput:
     """What the network says of one mixture; `rounds` holds what the loss needs of each round."""
 
     presence: Tensor  # (K,) logits
     log_amounts: Tensor  # (K,) relative to the evidence's unit
-    look: Look
+    look: Candidates
     first: Tensor  # (K, H) logits of the first look
     rounds: list[dict[str, Tensor]] = field(repr=False)
-    looks: list[Look] = field(repr=False)  # what each round looked at; the last is `look`
+    looks: list[Candidates] = field(repr=False)  # what each round looked at; the last is `look`
     masks: Tensor | None = field(
         repr=False
     )  # (V,) logits, in training: share of the area near each line that is its multiplet's
@@ -104,7 +104,7 @@ class FirstLook(nn.Module):
         self.multiplets = _mlp(6, d, d)
         self.hypotheses = _mlp(3 * d + 6, config.hypotheses, 1)
 
-    def forward(self, evidence: Evidence) -> Tensor:
+    def forward(self, evidence: AmountHypotheses) -> Tensor:
         """Return logits, shape (K, H)."""
         t = evidence.templates
         n_compounds, n_columns = evidence.log_amounts.shape
@@ -150,7 +150,11 @@ class Round(nn.Module):
         self.out = nn.Linear(h, 2)
 
     def forward(
-        self, evidence: Evidence, look: Look, areas: tuple[Tensor, Tensor], state: dict[str, Tensor]
+        self,
+        evidence: AmountHypotheses,
+        look: Candidates,
+        areas: tuple[Tensor, Tensor],
+        state: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """Return the next state: logits (J,), log amounts (J,), attention (U, N) and the features of lines, places, hypotheses."""
         t = evidence.templates
@@ -191,11 +195,11 @@ class Round(nn.Module):
             (score.logsumexp(1, keepdim=True)).clamp(-20, 20) / 5,
         ], 1))  # fmt: skip
         pooled = _pool(multiplets, look.hypothesis, len(x))
-        chances = state["chances"]
+        probabilities = state["probabilities"]
         sizes = t.first_multiplet.diff()[look.compound].log()
         context = torch.stack([
-            state["logit"] / 5, chances, x / 4, (x - log(floor)) / 4, sizes,
-            torch.log(spread / 0.01).expand_as(x), (chances.sum() / 50).expand_as(x), state["rival"],
+            state["logit"] / 5, probabilities, x / 4, (x - log(floor)) / 4, sizes,
+            torch.log(spread / 0.01).expand_as(x), (probabilities.sum() / 50).expand_as(x), state["rival"],
         ], 1)  # fmt: skip
         hypotheses = self.hypotheses(torch.cat([pooled, context], 1)).relu()
         logit, correction = self.out(hypotheses).unbind(1)
@@ -219,10 +223,12 @@ def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, 
     return (logit - norm[compound]).exp(), -norm
 
 
-def claimed_by_others(evidence: Evidence, look: Look, state: dict[str, Tensor]) -> Tensor:
+def claimed_by_others(
+    evidence: AmountHypotheses, look: Candidates, state: dict[str, Tensor]
+) -> Tensor:
     """Area that other compounds claim within the tolerance of each line, shape (V,)."""
     t = evidence.templates
-    weight = (state["chances"] * state["log_amount"].exp())[look.hypothesis, None] * state[
+    weight = (state["probabilities"] * state["log_amount"].exp())[look.hypothesis, None] * state[
         "attention"
     ]  # (U, N)
     claims = weight.flatten()[look.item] * t.line_areas[look.line]
@@ -256,7 +262,7 @@ class ScaleNetwork(nn.Module):
         self.register_buffer("temperature", torch.ones(()))
 
     def _shares(
-        self, evidence: Evidence, look: Look, state: dict[str, Tensor], there: Tensor
+        self, evidence: AmountHypotheses, look: Candidates, state: dict[str, Tensor], there: Tensor
     ) -> Tensor:
         """Return the logits of a second task of the training: the share of the area near each line that is its multiplet's.
 
@@ -276,12 +282,12 @@ class ScaleNetwork(nn.Module):
             :, 0
         ]
 
-    def forward(self, evidence: Evidence) -> Findings:
+    def forward(self, evidence: AmountHypotheses) -> RoundOutput:
         """Judge every compound of the evidence's library."""
         n_compounds = evidence.templates.n_compounds
         first = self.first(evidence)
         chosen = _likeliest(first.flatten(), self.config.judged)
-        look = look_at(evidence, chosen, self.config.judged_places)
+        look = gather_candidates(evidence, chosen, self.config.judged_places)
         state = {
             "logit": first.flatten()[chosen],
             "log_amount": look.log_amount,
@@ -294,18 +300,18 @@ class ScaleNetwork(nn.Module):
             state = {name: state[name].detach() for name in ("logit", "log_amount", "attention")}
             if len(rounds) == 1:
                 kept = _likeliest(state["logit"], self.config.kept)
-                look = look_at(evidence, chosen[kept], self.config.kept_places)
+                look = gather_candidates(evidence, chosen[kept], self.config.kept_places)
                 state = {
                     "logit": state["logit"][kept],
                     "log_amount": state["log_amount"][kept],
                     "attention": foremost(look),
                 }
-            state["chances"], absent = compete(look.compound, state["logit"], n_compounds)
-            state["rival"] = (1 - absent.exp())[look.compound] - state["chances"]
+            state["probabilities"], absent = compete(look.compound, state["logit"], n_compounds)
+            state["rival"] = (1 - absent.exp())[look.compound] - state["probabilities"]
             if rounds:
                 # From the second round on the compounds found so far say how far shifts go in this
                 # mixture.
-                weight = (state["chances"] * (state["chances"] > 0.3))[
+                weight = (state["probabilities"] * (state["probabilities"] > 0.3))[
                     look.hypothesis, None
                 ] * state["attention"]
                 spread = (
@@ -329,17 +335,19 @@ class ScaleNetwork(nn.Module):
                 {name: state[name] for name in ("logit", "log_amount", "attention", "score")}
             )
         masks = self._shares(evidence, look, state, areas[0]) if self.training else None
-        chances, absent = compete(look.compound, state["logit"], n_compounds)
+        probabilities, absent = compete(look.compound, state["logit"], n_compounds)
         present = torch.log(-torch.expm1(absent).clamp(max=-1e-9)) - absent
-        best = torch.full((n_compounds,), -1, device=chances.device)
-        top = torch.full((n_compounds,), -1.0, device=chances.device).scatter_reduce(
-            0, look.compound, chances, "amax"
+        best = torch.full((n_compounds,), -1, device=probabilities.device)
+        top = torch.full((n_compounds,), -1.0, device=probabilities.device).scatter_reduce(
+            0, look.compound, probabilities, "amax"
         )
-        leads = chances >= top[look.compound]
-        best[look.compound[leads]] = torch.arange(len(chances), device=chances.device)[leads]
+        leads = probabilities >= top[look.compound]
+        best[look.compound[leads]] = torch.arange(len(probabilities), device=probabilities.device)[
+            leads
+        ]
         amounts = torch.where(
             best >= 0,
             state["log_amount"][best.clamp(min=0)],
-            torch.tensor(-30.0, device=chances.device),
+            torch.tensor(-30.0, device=probabilities.device),
         )
-        return Findings(present, amounts, look, first, rounds, looks, masks, best)
+        return RoundOutput(present, amounts, look, first, rounds, looks, masks, best)

@@ -141,7 +141,7 @@ class Compounds:
                 f"the library has {n_compounds:,} compounds; expected 1 to {MAX_COMPOUNDS:,}"
             )
         present = np.zeros(n_compounds, dtype=bool)
-        inside = (0 <= self.compound) & (self.compound < n_compounds)
+        inside = (self.compound >= 0) & (self.compound < n_compounds)
         if not inside.all() or (np.diff(self.compound) < 0).any():
             raise ValueError(
                 f"compound indices are not 0 to {n_compounds - 1} in rising order; sort the"
@@ -175,7 +175,7 @@ class Compounds:
         for kind in set(self.kinds):
             if normalised(kind) != kind:
                 raise ValueError(f"kind {kind!r} is not in symbols; write it {normalised(kind)!r}")
-        for kind, couplings in set(zip(self.kinds, self.couplings)):
+        for kind, couplings in set(zip(self.kinds, self.couplings, strict=False)):
             check_couplings(kind, couplings)
         for name in self.names:
             if safe_name(name) != name:
@@ -244,7 +244,7 @@ class Compounds:
             [";".join(repr(float(value)) for value in couplings) for couplings in self.couplings],
             self.protons,
         )
-        return pd.DataFrame(dict(zip(SIMPLE, values)))
+        return pd.DataFrame(dict(zip(SIMPLE, values, strict=False)))
 
     def select(self, indices: Sequence[int]) -> "Compounds":
         """Return the library of these compounds, in this order.
@@ -257,7 +257,7 @@ class Compounds:
         chosen = np.asarray(indices, dtype=np.int64).ravel()
         if (
             not len(chosen)
-            or not ((0 <= chosen) & (chosen < self.n_compounds)).all()
+            or not ((chosen >= 0) & (chosen < self.n_compounds)).all()
             or len(np.unique(chosen)) != len(chosen)
         ):
             raise ValueError(
@@ -428,7 +428,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         {identity: labels[identity] for identity in labels if identity in keep}, problems
     )
     table = [(k, *multiplet) for k, identity in enumerate(names) for multiplet in keep[identity]]
-    compound, ppm, kinds, couplings, protons = zip(*table)
+    compound, ppm, kinds, couplings, protons = zip(*table, strict=False)
     compounds = Compounds(
         tuple(names.values()),
         np.array(compound),
@@ -576,7 +576,7 @@ def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
     if prod(steps) <= MAX_LINES:
         return False
     places = np.zeros(1)
-    for count, coupling in zip(steps, couplings):
+    for count, coupling in zip(steps, couplings, strict=False):
         places = (places[:, None] + coupling * np.arange(count)).ravel()
     places.sort()
     return int((places[1:] - places[:-1] > SAME_LINE).sum()) + 1 > MAX_LINES

@@ -13,7 +13,7 @@ MAX_PAIRS = 300_000
 SAME_PATTERN = 1.0  # Hz; half a usual line width
 
 
-def alike(
+def equivalent_compounds(
     compounds: Compounds, axis: Axis, tolerance: float = 0.01, max_pairs: int = MAX_PAIRS
 ) -> np.ndarray:
     """Return groups of compounds that no method can tell apart.

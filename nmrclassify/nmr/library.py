@@ -45,7 +45,9 @@ class Library:
             raise ValueError(
                 "library areas hold a negative or undefined number; expected areas of 0 or more"
             )
-        empty = [name for name, areas in zip(self.names, self.areas) if not areas.any()]
+        empty = [
+            name for name, areas in zip(self.names, self.areas, strict=False) if not areas.any()
+        ]
         if empty:
             raise ValueError(
                 f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out"

@@ -26,7 +26,7 @@ _SYNONYMS = {
     "m": UNRESOLVED,
     UNRESOLVED: UNRESOLVED,
 }
-_SYNONYMS |= dict(zip(KINDS, KINDS)) | dict(zip(SYMBOLS, KINDS))
+_SYNONYMS |= dict(zip(KINDS, KINDS, strict=False)) | dict(zip(SYMBOLS, KINDS, strict=False))
 
 
 def parse_kind(text: str) -> str:
@@ -272,7 +272,7 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
         )
     offsets, areas = np.zeros(1), np.ones(1)
     for symbol, coupling in zip(
-        ("d",) * len(couplings) if symbols == ("m",) else symbols, couplings
+        ("d",) * len(couplings) if symbols == ("m",) else symbols, couplings, strict=False
     ):
         steps, ratios = _splitting(symbol)
         offsets = (offsets[:, None] + coupling * steps).ravel()

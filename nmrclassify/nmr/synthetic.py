@@ -16,7 +16,7 @@ from scipy.special import ndtr
 from nmrclassify.config import bounded, check
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.multiplets import n_couplings
 
 AROMATIC = 6.3  # ppm
@@ -308,10 +308,10 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
             wanted = missing[which[missing]]
             if len(wanted):
                 fresh = _draw(statistics, len(wanted), config.sharing, rng)
-                for k, rows in zip(wanted, _related(fresh, config.relatives, rng)):
+                for k, rows in zip(wanted, _related(fresh, config.relatives, rng), strict=False):
                     drawn[k] = rows
         compounds = _as_compounds(drawn)
-        groups = alike(compounds, FULL_AXIS)
+        groups = equivalent_compounds(compounds, FULL_AXIS)
         missing = np.setdiff1d(
             np.arange(config.n_compounds), np.unique(groups, return_index=True)[1]
         )
@@ -340,10 +340,11 @@ def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -
                 .clip(0.3, 40)
                 .round(2)
                 .tolist(),
+                strict=False,
             )
         )
         taken = []
-        for i, move in zip(keep, moves.tolist()):
+        for i, move in zip(keep, moves.tolist(), strict=False):
             ppm, protons, kind, couplings = other[i]
             moved = tuple(sorted((changed[j] for j in couplings), reverse=True))
             taken.append((float(np.clip(ppm + move, 0.3, 10.5).round(4)), protons, kind, moved))
@@ -355,12 +356,12 @@ def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -
 def _as_compounds(drawn: list[list[tuple]]) -> Compounds:
     names = tuple(f"compound {k + 1}" for k in range(len(drawn)))
     compound = np.repeat(np.arange(len(drawn)), [len(rows) for rows in drawn])
-    ppm, protons, kinds, couplings = zip(*(row for rows in drawn for row in rows))
+    ppm, protons, kinds, couplings = zip(*(row for rows in drawn for row in rows), strict=False)
     return Compounds(names, compound, np.array(ppm), np.array(protons), kinds, couplings)
 
 
 def _quantile(pairs: tuple[tuple[float, float], ...], share: np.ndarray) -> np.ndarray:
-    return np.interp(share, *zip(*pairs))
+    return np.interp(share, *zip(*pairs, strict=False))
 
 
 def _draw(
@@ -375,7 +376,7 @@ def _draw(
     protons, kinds = _protons_and_kinds(statistics, ppm, rng)
     couplings = _couplings(statistics, compound, ppm, kinds, sharing, rng)
     drawn: list[list[tuple]] = [[] for _ in range(n)]
-    for row in zip(compound, ppm, protons, kinds, couplings):
+    for row in zip(compound, ppm, protons, kinds, couplings, strict=False):
         drawn[row[0]].append(row[1:])
     return drawn
 

@@ -10,8 +10,8 @@ from nmrclassify.plots.maps import MASKS, mask_scale
 from nmrclassify.plots.style import (
     FRAME,
     OUTPUT_COLOURS,
+    ColourScale,
     MapRow,
-    Scale,
     Theme,
     finish,
     peak,
@@ -65,7 +65,7 @@ def cell_trace(
         notes.append(_note(title, columns[column][0], rows[row][1] + 0.005, theme, 12))
         return {"xaxis": f"x{number}", "yaxis": f"y{number}"}
 
-    def window(number: int, title: str, values: np.ndarray, scale: Scale) -> None:
+    def window(number: int, title: str, values: np.ndarray, scale: ColourScale) -> None:
         on = panel(
             number,
             f"<b>{number}</b> {title}",
@@ -98,12 +98,12 @@ def cell_trace(
             }
         )
 
-    window(1, "Mixture", trace.window, Scale("peak area", 0, areas, theme.areas, root=True))
+    window(1, "Mixture", trace.window, ColourScale("peak area", 0, areas, theme.areas, root=True))
     window(
         2,
         f"x filter {cell.filter}",
         trace.encoder,
-        Scale("weight", -weights, weights, theme.differences),
+        ColourScale("weight", -weights, weights, theme.differences),
     )
     shown = _masks_shown(trace, kind)
     on = panel(
@@ -135,9 +135,11 @@ def cell_trace(
         4,
         f"Mask {trace.masks[cell.output]:.2g}: adds",
         trace.added,
-        Scale("area", -max(added, areas), max(added, areas), theme.differences, root=True),
+        ColourScale("area", -max(added, areas), max(added, areas), theme.differences, root=True),
     )
-    window(5, "Separated", trace.multiplets, Scale("peak area", 0, areas, theme.areas, root=True))
+    window(
+        5, "Separated", trace.multiplets, ColourScale("peak area", 0, areas, theme.areas, root=True)
+    )
     classes = _classes_shown(trace, kind)
     changes = trace.evidence[1:] - trace.evidence[0]
     high = max(float(np.abs(changes[:, classes]).max()), 0.1)
@@ -298,7 +300,7 @@ def filter_grid(
         texts.append(text)
     traces, layout, shapes = [], {}, []
     domains = ([0.56, 0.97], [0.0, 0.41])
-    for i, (sheet, text) in enumerate(zip(both, texts)):
+    for i, (sheet, text) in enumerate(zip(both, texts, strict=False)):
         number = "2" if i else ""
         hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
         # With room for the frame of a pattern at an edge.
@@ -346,7 +348,7 @@ def filter_grid(
         _note("<b>Encoder</b>: what each filter looks for", 0, 0.975, theme, 13),
         _note("<b>Decoder</b>: what each filter writes", 0, 0.415, theme, 13),
     ]
-    scale = Scale("weight, relative", -1.0, 1.0, theme.differences).coloraxis(theme, 0.5, 0.8)
+    scale = ColourScale("weight, relative", -1.0, 1.0, theme.differences).coloraxis(theme, 0.5, 0.8)
     return finish(
         traces,
         theme,
@@ -368,9 +370,9 @@ def activation_maps(
     """
     maps = found.skip if skip or not len(found.residual) else found.residual
     first = [i for i, dilation in enumerate(found.dilations[: len(maps)]) if dilation == 1]
-    scale = Scale("activation", -peak(maps), peak(maps), theme.differences, root=True)
+    scale = ColourScale("activation", -peak(maps), peak(maps), theme.differences, root=True)
     rows = []
-    for start, stop in zip(first, [*first[1:], len(maps)]):
+    for start, stop in zip(first, [*first[1:], len(maps)], strict=False):
         headings = tuple(f"block {i + 1}: {found.dilations[i]}" for i in range(start, stop))
         title = "<b>Block: its dilation</b>" if not rows else ""
         rows.append(
@@ -423,7 +425,7 @@ def receptive_field(field: ReceptiveField, axis: Axis, theme: Theme) -> go.Figur
 
 def strip(
     steps: tuple[int, ...],
-    chances: np.ndarray,
+    probabilities: np.ndarray,
     called: tuple[str, ...],
     present: np.ndarray | None,
     theme: Theme,
@@ -448,7 +450,7 @@ def strip(
     at = steps.index(step)
     trace = {
         "type": "heatmap",
-        "z": chances.T,
+        "z": probabilities.T,
         "x": [f"{s:,}" for s in steps],
         "y": names,
         "coloraxis": "coloraxis",
@@ -462,7 +464,7 @@ def strip(
         theme,
         90 + 20 * len(names),
         margin={"t": 8, "r": 62},
-        coloraxis=Scale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0),
+        coloraxis=ColourScale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0),
         shapes=[
             box | {"line": {"color": "#000000", "width": 4}},
             box | {"line": {"color": FRAME, "width": 2}},

@@ -3,21 +3,21 @@
 import numpy as np
 import plotly.graph_objects as go
 
-from nmrclassify.evaluation.compare_predictions import Contrast, Occlusion
+from nmrclassify.evaluation.compare_predictions import Comparison, Occlusion
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import silent, similarity_order
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.maps import LEGEND, area_scale, mask_scale
-from nmrclassify.plots.style import OUTPUT_COLOURS, MapRow, Scale, Theme, finish, peak, stack
+from nmrclassify.plots.style import OUTPUT_COLOURS, ColourScale, MapRow, Theme, finish, peak, stack
 
 TOLD = ("before", "after")
 
 
-def _headings(found: Contrast, names: tuple[str, ...]) -> tuple[str, ...]:
+def _headings(found: Comparison, names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(
         class_names(kind, names)[k].removeprefix("something ")
-        for kind, k in zip(found.kinds, found.labels)
+        for kind, k in zip(found.kinds, found.labels, strict=False)
     )
 
 
@@ -60,7 +60,7 @@ def mixture_change(
             MapRow(
                 "<b>Difference</b> (blue: more)",
                 change[None],
-                Scale("difference", -high, high, theme.differences, root=True),
+                ColourScale("difference", -high, high, theme.differences, root=True),
                 height=84,
                 outputs=False,
                 mark=mark,
@@ -72,7 +72,7 @@ def mixture_change(
 
 
 def mask_change(
-    found: Contrast,
+    found: Comparison,
     names: tuple[str, ...],
     axis: Axis,
     theme: Theme,
@@ -103,7 +103,7 @@ def mask_change(
             MapRow(
                 f"<b>Difference, {told[1]} minus {told[0]}</b>",
                 second - first,
-                Scale("difference", -1.0, 1.0, theme.differences),
+                ColourScale("difference", -1.0, 1.0, theme.differences),
                 **same,
             )
         )
@@ -111,7 +111,7 @@ def mask_change(
 
 
 def multiplet_change(
-    found: Contrast,
+    found: Comparison,
     names: tuple[str, ...],
     axis: Axis,
     theme: Theme,
@@ -140,7 +140,7 @@ def multiplet_change(
             MapRow(
                 "<b>Difference</b> (blue: more)",
                 change,
-                Scale("difference", -high, high, theme.differences, root=True),
+                ColourScale("difference", -high, high, theme.differences, root=True),
                 **same,
             ),
         ],
@@ -150,7 +150,7 @@ def multiplet_change(
 
 
 def presence_change(
-    found: Contrast,
+    found: Comparison,
     called: tuple[str, ...],
     theme: Theme,
     told: tuple[str, str] = TOLD,
@@ -166,13 +166,13 @@ def presence_change(
             "type": "bar",
             "orientation": "h",
             "y": names,
-            "x": chances,
+            "x": probabilities,
             "name": label,
             "marker": {"color": colour},
             "hovertemplate": f"{label}: %{{y}} %{{x:.1%}}<extra></extra>",
         }
-        for label, chances, colour in zip(
-            told, found.presence, (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0])
+        for label, probabilities, colour in zip(
+            told, found.presence, (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]), strict=False
         )
     ]
     return finish(
@@ -197,7 +197,7 @@ def occlusion_map(
     found: Occlusion, called: tuple[str, ...], axis: Axis, theme: Theme, position: int | None = None
 ) -> go.Figure:
     """Draw by how much each class's probability falls when the multiplet at a position is taken away."""
-    scale = Scale("fall", -1.0, 1.0, theme.differences)
+    scale = ColourScale("fall", -1.0, 1.0, theme.differences)
     row = MapRow(
         "<b>Fall of probability</b>",
         found.fall[None],

@@ -249,7 +249,12 @@ def two_curves(
     """Draw loss and the share of unseen compounds right of two trainings, with a dashed line at a step of each."""
     traces, shapes = [], []
     for history, label, colour, dash, step in zip(
-        histories, told, (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]), ("dash", "solid"), steps
+        histories,
+        told,
+        (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]),
+        ("dash", "solid"),
+        steps,
+        strict=False,
     ):
         for key, panel in (("loss", ""), ("test_compound_accuracy", "2")):
             traces.append(

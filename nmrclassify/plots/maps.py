@@ -5,15 +5,15 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import overlap, shares, silent, similarity_order
-from nmrclassify.evaluation.prediction import Answer, Truth, class_names, percent
+from nmrclassify.evaluation.prediction import Prediction, Truth, class_names, percent
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.style import (
     CROWDED,
     FRAME,
     OUTPUT_COLOURS,
+    ColourScale,
     MapRow,
-    Scale,
     Sheet,
     Theme,
     add_rows,
@@ -27,17 +27,17 @@ MASKS = "Viridis"
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
 
 
-def mask_scale() -> Scale:
+def mask_scale() -> ColourScale:
     """Return the scale of all masks: 0 to 1, whatever the values."""
-    return Scale("0 to 1", 0.0, 1.0, MASKS)
+    return ColourScale("0 to 1", 0.0, 1.0, MASKS)
 
 
-def area_scale(theme: Theme, *areas: np.ndarray) -> Scale:
+def area_scale(theme: Theme, *areas: np.ndarray) -> ColourScale:
     """Return one scale for maps of peak areas that are to be compared."""
-    return Scale("peak area", 0.0, max(peak(a) for a in areas), theme.areas, root=True)
+    return ColourScale("peak area", 0.0, max(peak(a) for a in areas), theme.areas, root=True)
 
 
-def headings(given: Answer, names: tuple[str, ...], truth: Truth | None) -> tuple[str, ...]:
+def headings(given: Prediction, names: tuple[str, ...], truth: Truth | None) -> tuple[str, ...]:
     """Return a short heading for each output: what it named, and a mark for right or wrong."""
     # "something unknown" would cover its neighbours on a narrow screen.
     called = (*names, class_names(given.kind, names)[-1].removeprefix("something "))
@@ -46,12 +46,12 @@ def headings(given: Answer, names: tuple[str, ...], truth: Truth | None) -> tupl
         if truth is None
         else [" ✓" if right else " ✗" for right in truth.right]
     )
-    return tuple(called[k] + mark for k, mark in zip(given.named, marks))
+    return tuple(called[k] + mark for k, mark in zip(given.named, marks, strict=False))
 
 
 def overview(
     areas: np.ndarray,
-    given: Answer,
+    given: Prediction,
     names: tuple[str, ...],
     axis: Axis,
     theme: Theme,
@@ -105,7 +105,7 @@ def overview(
             )
         )
     bars = len(rows)
-    height = round(theme.points(16)) * given.chances.shape[1] + 8
+    height = round(theme.points(16)) * given.probabilities.shape[1] + 8
     above = 68 + 21 * (len(given.named) > CROWDED)
     sheet = Sheet(
         theme,
@@ -129,10 +129,15 @@ def _column(cell: Cell | None) -> tuple[None, int] | None:
 
 
 def _presence_bars(
-    sheet: Sheet, row: int, given: Answer, names: tuple[str, ...], theme: Theme, truth: Truth | None
+    sheet: Sheet,
+    row: int,
+    given: Prediction,
+    names: tuple[str, ...],
+    theme: Theme,
+    truth: Truth | None,
 ) -> None:
     """Draw one bar for each compound, in the colour of the output that shows it."""
-    called, chances = class_names(given.kind, names), given.chances[0]
+    called, probabilities = class_names(given.kind, names), given.probabilities[0]
     colours = np.full(len(called), theme.grid, dtype=object)
     colours[given.named] = [OUTPUT_COLOURS[i % 8] for i in range(len(given.named))]
     note = " (◇ in the mixture)" if truth is not None else ""
@@ -155,7 +160,7 @@ def _presence_bars(
             "type": "bar",
             "orientation": "h",
             "y": list(called),
-            "x": chances,
+            "x": probabilities,
             "marker": {"color": list(colours)},
             "hovertemplate": "%{y} %{x:.1%}<extra></extra>",
             **on,
@@ -182,11 +187,16 @@ def _presence_bars(
 
 
 def _softmax_bars(
-    sheet: Sheet, row: int, given: Answer, names: tuple[str, ...], theme: Theme, truth: Truth | None
+    sheet: Sheet,
+    row: int,
+    given: Prediction,
+    names: tuple[str, ...],
+    theme: Theme,
+    truth: Truth | None,
 ) -> None:
     """Draw the softmax of each output, one block of bars beside the other."""
-    called = class_names(given.kind, names)[: given.chances.shape[1]]
-    n_outputs, n_classes = given.chances.shape
+    called = class_names(given.kind, names)[: given.probabilities.shape[1]]
+    n_outputs, n_classes = given.probabilities.shape
     bars = row
     pitch = 1.12
     steps = np.arange(n_outputs) * pitch
@@ -209,16 +219,16 @@ def _softmax_bars(
             "type": "category",
         },
     )
-    for i, chances in enumerate(given.chances):
+    for i, probabilities in enumerate(given.probabilities):
         sheet.traces.append(
             {
                 "type": "bar",
                 "orientation": "h",
                 "y": list(called),
-                "x": chances,
+                "x": probabilities,
                 "base": np.full(n_classes, steps[i]),
                 "marker": {"color": OUTPUT_COLOURS[i % 8]},
-                "customdata": chances,
+                "customdata": probabilities,
                 "hovertemplate": f"output {i + 1}: %{{y}} %{{customdata:.1%}}<extra></extra>",
                 **on,
             }
@@ -296,7 +306,7 @@ def difference_maps(
     cell: Cell | None = None,
 ) -> go.Figure:
     """Draw maps of area differences (C, P, L) on a diverging scale, symmetric around zero, up to `high`."""
-    scale = Scale("difference", -high, high, theme.differences)
+    scale = ColourScale("difference", -high, high, theme.differences)
     return stack(
         [MapRow(f"<b>{title}</b>", maps, scale, height=110, indices=indices, mark=_column(cell))],
         axis,
@@ -354,7 +364,7 @@ def sum_and_overlap(
         Cells to leave blank.
     """
     both = np.stack([masks.sum(axis=0), overlap(masks)])
-    scale = Scale("mask", 0.0, float(len(masks)), MASKS)
+    scale = ColourScale("mask", 0.0, float(len(masks)), MASKS)
     title = "<b>Left: sum. Right: second-highest mask</b>"
     shown = np.where(hidden, np.nan, both)
     return stack(
@@ -370,7 +380,7 @@ def mixture_over_library(
     """Draw a mixture (P, L) above the map of the library, on the same axis: what could be in it stands below it."""
     mark = None if position is None else (None, position)
     scale, totals = area_scale(theme, areas), library.areas.sum(axis=1)[None]
-    below = Scale("multiplet area", 0.0, peak(totals), theme.areas, root=True)
+    below = ColourScale("multiplet area", 0.0, peak(totals), theme.areas, root=True)
     rows = [
         MapRow("<b>The mixture</b>", areas[None], scale, height=110, outputs=False, mark=mark),
         MapRow(
@@ -390,7 +400,7 @@ def mixture_over_library(
 def library_map(library: Library, theme: Theme) -> go.Figure:
     """Draw a whole library as one map, compounds x positions, coloured by multiplet area."""
     totals = library.areas.sum(axis=1)[None]  # (1, K, L)
-    scale = Scale("multiplet area", 0.0, peak(totals), theme.areas, root=True)
+    scale = ColourScale("multiplet area", 0.0, peak(totals), theme.areas, root=True)
     height = max(120, 24 * library.n_compounds)
     row = MapRow(
         "<b>Each row is a pure compound</b>",
@@ -422,7 +432,9 @@ def line_spectrum(
         Draws each stick as the stacked, coloured parts of its sources; `names` labels them.
     """
     traces = []
-    for i, (part, name) in enumerate(zip(areas[None] if sources is None else sources, names)):
+    for i, (part, name) in enumerate(
+        zip(areas[None] if sources is None else sources, names, strict=False)
+    ):
         filled = np.abs(part) > 1e-9  # (P, L)
         # A pattern fills its first peaks; its sticks stand symmetrically around the middle of its
         # position.
@@ -483,7 +495,7 @@ def ownership(
             "marker": {"color": OUTPUT_COLOURS[i % 8]},
             "hovertemplate": f"{name}: %{{y:.0%}} at %{{x:.2f}} {axis.unit}<extra></extra>",
         }
-        for i, (share, name) in enumerate(zip(shares(multiplets), names))
+        for i, (share, name) in enumerate(zip(shares(multiplets), names, strict=False))
     ]
     y = {"title": {"text": "share of the area"}, "range": [0, 1], "tickformat": ".0%"}
     return finish(
@@ -546,51 +558,51 @@ def _table_map(
 
 
 def class_heatmap(
-    given: Answer, names: tuple[str, ...], theme: Theme, truth: Truth | None = None
+    given: Prediction, names: tuple[str, ...], theme: Theme, truth: Truth | None = None
 ) -> go.Figure:
     """Draw probabilities as outputs x compounds (queries: in one row), with a frame around each true compound."""
-    chances, called = given.chances, class_names(given.kind, names)
+    probabilities, called = given.probabilities, class_names(given.kind, names)
     note = "" if truth is None else " (framed: in the mixture)"
     if given.kind == "queries":
         rows, framed = ["presence"], [] if truth is None else [(0, k) for k in truth.present]
     else:
         rows, framed = (
-            [f"output {i + 1}" for i in range(len(chances))],
+            [f"output {i + 1}" for i in range(len(probabilities))],
             [] if truth is None else list(enumerate(truth.labels)),
         )
     return _table_map(
-        chances,
-        [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in chances],
-        list(called[: chances.shape[1]]),
+        probabilities,
+        [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in probabilities],
+        list(called[: probabilities.shape[1]]),
         rows,
         "%{y}: %{x} %{z:.1%}",
         theme,
-        130 + 44 * len(chances),
+        130 + 44 * len(probabilities),
         framed,
         {"rows": "classes", "kind": given.kind},
-        coloraxis=Scale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0),
+        coloraxis=ColourScale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0),
         xaxis={"title": {"text": "compound" + note}},
     )
 
 
-def class_bars(given: Answer, names: tuple[str, ...], theme: Theme) -> go.Figure:
+def class_bars(given: Prediction, names: tuple[str, ...], theme: Theme) -> go.Figure:
     """Draw probabilities as bars, one colour an output (queries: one bar a compound)."""
-    called = class_names(given.kind, names)[: given.chances.shape[1]]
+    called = class_names(given.kind, names)[: given.probabilities.shape[1]]
     labels = (
         ["presence"]
         if given.kind == "queries"
-        else [f"output {i + 1}" for i in range(len(given.chances))]
+        else [f"output {i + 1}" for i in range(len(given.probabilities))]
     )
     traces = [
         {
             "type": "bar",
             "x": list(called),
-            "y": chances,
+            "y": probabilities,
             "name": label,
             "marker": {"color": OUTPUT_COLOURS[i % 8]},
             "hovertemplate": f"{label}: %{{x}} %{{y:.1%}}<extra></extra>",
         }
-        for i, (label, chances) in enumerate(zip(labels, given.chances))
+        for i, (label, probabilities) in enumerate(zip(labels, given.probabilities, strict=False))
     ]
     return finish(
         traces,
@@ -613,9 +625,9 @@ def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: The
     text = [
         [
             f"{total:.3g}<br>{abs(entropy):.2g} + {weight * error:.2g}"
-            for total, entropy, error in zip(*row)
+            for total, entropy, error in zip(*row, strict=False)
         ]
-        for row in zip(cost, truth.classification, truth.reconstruction)
+        for row in zip(cost, truth.classification, truth.reconstruction, strict=False)
     ]
     # Costs span decades, so colour goes by their logarithm.
     more = 1e-3
@@ -638,7 +650,7 @@ def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: The
 
 def confusion(counts: np.ndarray, names: tuple[str, ...], theme: Theme) -> go.Figure:
     """Draw counts of (true compound, named compound) over a test set."""
-    scale = Scale("times", 0.0, float(max(counts.max(), 1)), theme.areas)
+    scale = ColourScale("times", 0.0, float(max(counts.max(), 1)), theme.areas)
     return _table_map(
         counts,
         [[str(v) if v else "" for v in row] for row in counts],
@@ -653,10 +665,10 @@ def confusion(counts: np.ndarray, names: tuple[str, ...], theme: Theme) -> go.Fi
     )
 
 
-def alt_text(given: Answer, names: tuple[str, ...]) -> str:
+def alt_text(given: Prediction, names: tuple[str, ...]) -> str:
     """Return the class probabilities in words, for a screen reader."""
     called = class_names(given.kind, names)
     return "; ".join(
         f"output {i + 1} {called[k]} {percent(p)}"
-        for i, (k, p) in enumerate(zip(given.named, given.confidence))
+        for i, (k, p) in enumerate(zip(given.named, given.confidence, strict=False))
     )

@@ -74,7 +74,7 @@ class Theme:
 
 
 @dataclass(frozen=True)
-class Scale:
+class ColourScale:
     """A fixed colour range. `root` compresses it by the square root, so that a small multiplet beside a large one shows."""
 
     title: str
@@ -152,7 +152,7 @@ class MapRow:
 
     title: str
     maps: np.ndarray
-    scale: Scale
+    scale: ColourScale
     row_name: str = "peak"
     height: int = 100
     headings: tuple[str, ...] = ()

@@ -79,7 +79,7 @@ class Checkpoint:
         # To the width of the split; what does not fit into it, or has another number of compounds,
         # is none of its compositions.
         padded = np.pad(rows, ((0, 0), (0, width)), constant_values=none)[:, :width]
-        of_split = (1 <= sizes) & (sizes <= width) if config.number_varies else sizes == width
+        of_split = (sizes >= 1) & (sizes <= width) if config.number_varies else sizes == width
         kept = of_split & own.kept(padded)
         used = own.keys(own.train)
         if self.training.repeats:

@@ -19,7 +19,7 @@ MAX_FRAMES = 60
 FILE = "timeline.safetensors"
 
 
-class Timeline:
+class TrainingHistory:
     """Weights at up to `max_frames` steps of a training, close together early, when most is learnt, and wider later.
 
     A frame holds what training changes, exactly, in one vector. What stays as it was, as a library,
@@ -55,7 +55,7 @@ class Timeline:
         """Memory of all frames."""
         return sum(frame.nbytes for _, frame in self._frames)
 
-    def snapshot(self) -> "Timeline":
+    def snapshot(self) -> "TrainingHistory":
         """Return the timeline as it is now, whatever is added or dropped later."""
         return copy.copy(self)
 
@@ -123,7 +123,7 @@ class Timeline:
         return save_tensors({"frames": frames}, metadata={"steps": json.dumps(self.steps)})
 
 
-def load(path: Path, model: Network) -> Timeline:
+def load(path: Path, model: Network) -> TrainingHistory:
     """Read the frames of a run; `model` is the run's network.
 
     Raises
@@ -131,7 +131,7 @@ def load(path: Path, model: Network) -> Timeline:
     ValueError
         If there are none, or they do not fit the network.
     """
-    timeline = Timeline(model)
+    training_history = TrainingHistory(model)
     try:
         with safe_open(path, "pt") as file:
             steps, frames = json.loads(file.metadata()["steps"]), file.get_tensor("frames")
@@ -143,7 +143,7 @@ def load(path: Path, model: Network) -> Timeline:
     rising = (
         isinstance(steps, list)
         and all(type(step) is int for step in steps)
-        and all(a < b for a, b in zip([-1, *steps], steps))
+        and all(a < b for a, b in zip([-1, *steps], steps, strict=False))
     )
     if not rising or not 1 <= len(steps) <= MAX_FRAMES:
         raise ValueError(
@@ -159,13 +159,13 @@ def load(path: Path, model: Network) -> Timeline:
             f"the weights of this run's steps have shape {tuple(frames.shape)}; expected"
             f" ({len(steps)}, {size}) numbers: train again"
         )
-    timeline._frames = tuple(zip(steps, frames))
-    return timeline
+    training_history._frames = tuple(zip(steps, frames, strict=False))
+    return training_history
 
 
-def first_decided(steps: tuple[int, ...], chances: np.ndarray) -> int | None:
+def first_decided(steps: tuple[int, ...], probabilities: np.ndarray) -> int | None:
     """Return the first step from which on a probability, shape (frames,), stays above one half; None if it never does."""
-    below = np.flatnonzero(chances <= 0.5)
+    below = np.flatnonzero(probabilities <= 0.5)
     first = below[-1] + 1 if len(below) else 0
     return steps[first] if first < len(steps) else None
 
@@ -186,5 +186,5 @@ def _changing(model: Network) -> Tensor:
 @torch.no_grad()
 def _put(model: Network, frame: Tensor) -> None:
     parts = frame.split([value.numel() for value in _kept(model)])
-    for value, part in zip(_kept(model), parts):
+    for value, part in zip(_kept(model), parts, strict=False):
         value.copy_(part.view_as(value))

@@ -16,7 +16,7 @@ import numpy as np
 from nmrclassify.evaluation.prediction import Truth, compare
 from nmrclassify.mixtures.grid import Dataset, Mixtures
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
-from nmrclassify.training.history import Timeline
+from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.trainer import Snapshot, TrainConfig, Trainer
 
 MAX_RUNNING = 2
@@ -24,11 +24,11 @@ MAX_WAITING = 16
 MAX_SECONDS = 15 * 60
 
 
-MAKE_WAY_SECONDS = 0.6
-_visited = -MAKE_WAY_SECONDS
+YIELD_SECONDS = 0.6
+_visited = -YIELD_SECONDS
 
 
-def make_way() -> None:
+def yield_to_visitors() -> None:
     """Tell trainings that a visitor waits for a page: they pause for a moment, and at most half of the time.
 
     A training and a page share one interpreter lock, so even at the lowest priority two trainings
@@ -42,7 +42,7 @@ class QueueFull(RuntimeError):
     """Too many trainings wait already."""
 
 
-class Places:
+class JobQueue:
     """A first-come, first-served limit on how many jobs compute at once."""
 
     def __init__(self, n: int = MAX_RUNNING, waiting: int = MAX_WAITING):
@@ -88,7 +88,7 @@ class Places:
             return list(self._waiting).index(job) if job in self._waiting else 0
 
 
-PLACES = Places()
+JOB_QUEUE = JobQueue()
 
 
 class Job:
@@ -112,7 +112,7 @@ class Job:
     def __init__(
         self,
         trainer: Trainer,
-        places: Places = PLACES,
+        places: JobQueue = JOB_QUEUE,
         max_seconds: float = MAX_SECONDS,
         on_end: Callable[["Job"], None] | None = None,
     ):
@@ -154,9 +154,9 @@ class Job:
         return list(self._trainer.history)
 
     @property
-    def timeline(self) -> Timeline:
+    def training_history(self) -> TrainingHistory:
         """The weights at steps so far; it grows while the job runs."""
-        return self._trainer.timeline
+        return self._trainer.training_history
 
     @property
     def remaining(self) -> float | None:
@@ -249,8 +249,8 @@ class Job:
 
     def _conclude(self, state: str, keep: bool = True) -> None:
         """Keep the model, then tell the state: who sees the end also sees what was kept."""
-        if self.timeline.steps[-1] != self._trainer.step:
-            self.timeline.add(self._trainer.step, self._trainer.model)
+        if self.training_history.steps[-1] != self._trainer.step:
+            self.training_history.add(self._trainer.step, self._trainer.model)
         if keep and self._on_end is not None and self.latest.step:
             try:
                 self._on_end(self)
@@ -286,8 +286,8 @@ class Job:
                 # Locks are not fair: without a pause a page that waits for the model would never
                 # get it.
                 now, pause = time.monotonic(), 0.001
-                if _visited + MAKE_WAY_SECONDS > now > rested:
-                    pause = _visited + MAKE_WAY_SECONDS - now
+                if _visited + YIELD_SECONDS > now > rested:
+                    pause = _visited + YIELD_SECONDS - now
                     rested = now + 2 * pause
                 time.sleep(pause)
                 if self.spent + time.monotonic() - self._began > self._max_seconds:

@@ -162,7 +162,9 @@ def train(
         since.append((costs.classification.mean().item(), length.item()))
         if (step + 1) % every == 0 or step + 1 == config.steps:
             summary = evaluate(model, test, weight).summary()
-            means = dict(zip(("classification", "gradient"), np.mean(since, axis=0).tolist()))
+            means = dict(
+                zip(("classification", "gradient"), np.mean(since, axis=0).tolist(), strict=False)
+            )
             unseen = {"right": summary["compound_accuracy"], "exact": summary["exact_match"]}
             history.append({"step": step + 1} | means | unseen)
             since = []

@@ -16,7 +16,7 @@ from nmrclassify.networks.amount_hypotheses import Templates, gather
 from nmrclassify.networks.peak_network import ScaleNetwork
 from nmrclassify.networks.peak_weights import Trained
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.peak_trainer import ScaleTrainer
 
@@ -40,7 +40,10 @@ def development_answers(
     found: dict[float, tuple[list, list]] = {jitter: ([], []) for jitter in JITTERS}
     for seed in DEVELOPMENT:
         compounds = synthetic_compounds(SyntheticConfig(n_compounds), np.random.default_rng(seed))
-        templates, groups = Templates.of(compounds, FULL_AXIS), alike(compounds, FULL_AXIS)
+        templates, groups = (
+            Templates.of(compounds, FULL_AXIS),
+            equivalent_compounds(compounds, FULL_AXIS),
+        )
         for jitter, (logits, truths) in found.items():
             for number in range(mixtures):
                 mixture = draw(
@@ -79,7 +82,7 @@ def finish(
     answers = development_answers(network, mixtures, n_compounds, recipe)
     logits, truth = (
         torch.from_numpy(np.concatenate(column).astype(np.float32))
-        for column in zip(*answers.values())
+        for column in zip(*answers.values(), strict=False)
     )
 
     def cost(logarithm: float) -> float:
@@ -91,17 +94,17 @@ def finish(
         cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 0.02}
     )
     network.temperature.fill_(float(np.exp(best.x)))
-    chances = {
+    probabilities = {
         jitter: (1 / (1 + np.exp(-(values / float(network.temperature)).clip(-60, 60))), there)
         for jitter, (values, there) in answers.items()
     }
     means = [
-        np.mean([f1(values >= level, there) for values, there in chances.values()])
+        np.mean([f1(values >= level, there) for values, there in probabilities.values()])
         for level in THRESHOLDS
     ]
     threshold = float(THRESHOLDS[int(np.argmax(means))])
     made = {
         "config": asdict(trainer.config), "steps": trainer.step, "seconds": round(trainer.seconds), "waited": round(trainer.waited), "device": trainer.device.type,
-        "processes": trainer.world, "development_f1": {f"{j:g}": round(f1(v >= threshold, there), 4) for j, (v, there) in chances.items()},
+        "processes": trainer.world, "development_f1": {f"{j:g}": round(f1(v >= threshold, there), 4) for j, (v, there) in probabilities.items()},
     }  # fmt: skip
     return Trained(network.requires_grad_(False), threshold, made)

@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from nmrclassify.config import bounded, check
 from nmrclassify.mixtures.peaks import ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import SPREADS, Evidence, Templates, gather
-from nmrclassify.networks.peak_losses import Truth, objective, truth_of
+from nmrclassify.networks.amount_hypotheses import SPREADS, AmountHypotheses, Templates, gather
+from nmrclassify.networks.peak_losses import PeakTruth, objective, truth_of
 from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
@@ -64,15 +64,15 @@ class ScaleTrainConfig:
 
 
 @dataclass
-class Case:
+class TrainingCase:
     """One mixture ready for the network."""
 
-    evidence: Evidence
-    truth: Truth
+    evidence: AmountHypotheses
+    truth: PeakTruth
 
-    def to(self, device: torch.device) -> "Case":
+    def to(self, device: torch.device) -> "TrainingCase":
         """Return the case on a device."""
-        return Case(_moved(self.evidence, device), _moved(self.truth, device))
+        return TrainingCase(_moved(self.evidence, device), _moved(self.truth, device))
 
 
 def _moved(record: Any, device: torch.device) -> Any:
@@ -97,7 +97,7 @@ def templates(compounds: int, number: int) -> Templates:
     return Templates.of(library(compounds, number), FULL_AXIS)
 
 
-def case(config: ScaleTrainConfig, index: int) -> tuple[int, Case]:
+def case(config: ScaleTrainConfig, index: int) -> tuple[int, TrainingCase]:
     """Draw case `index` of a training: its library's number, and the mixture with its truth."""
     rng = np.random.default_rng([config.seed, index])
     number = int(rng.integers(config.libraries))
@@ -119,7 +119,7 @@ def case(config: ScaleTrainConfig, index: int) -> tuple[int, Case]:
         None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
     )
     evidence = gather(templates(config.compounds, number), mixture.peaks, spread)
-    return number, Case(evidence, truth_of(mixture, evidence))
+    return number, TrainingCase(evidence, truth_of(mixture, evidence))
 
 
 class _Cases(Dataset):
@@ -141,7 +141,7 @@ class _Cases(Dataset):
         number, made = case(self.config, self.indices[k])
         evidence = {
             f.name: getattr(made.evidence, f.name)
-            for f in fields(Evidence)
+            for f in fields(AmountHypotheses)
             if f.name != "templates"
         }
         return number, evidence, vars(made.truth)
@@ -153,7 +153,7 @@ def _alone(batch: list) -> Any:
 
 def cases(
     config: ScaleTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1
-) -> Iterator[Case]:
+) -> Iterator[TrainingCase]:
     """Yield this process' cases from step `start` on, prepared by `workers` other processes (0: in this one)."""
     # Many small tensors a case: by file name, not by descriptor, of which a process has few.
     loader = DataLoader(
@@ -161,8 +161,9 @@ def cases(
         prefetch_factor=8 if workers else None, multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     for number, evidence, truth in loader:
-        yield Case(
-            Evidence(templates=templates(config.compounds, number), **evidence), Truth(**truth)
+        yield TrainingCase(
+            AmountHypotheses(templates=templates(config.compounds, number), **evidence),
+            PeakTruth(**truth),
         )
 
 
@@ -173,7 +174,7 @@ class _Loss(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: list[Case]) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, batch: list[TrainingCase]) -> tuple[Tensor, dict[str, float]]:
         total, parts = 0.0, {}
         for item in batch:
             loss, shares = objective(self.network(item.evidence), item.evidence, item.truth)
@@ -244,7 +245,7 @@ class ScaleTrainer:
             * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
         )
 
-    def train_step(self, batch: list[Case]) -> dict[str, float]:
+    def train_step(self, batch: list[TrainingCase]) -> dict[str, float]:
         """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
         self.network.train()
         for group in self.optimiser.param_groups:
@@ -309,7 +310,7 @@ class ScaleTrainer:
         try:
             with safe_open(path, "pt") as file:
                 header = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+                tensors = {name: file.get_tensor(name) for name in file}
             trainer = cls(
                 ScaleTrainConfig(**header["config"]),
                 ScaleNetworkConfig(**header["network"]),

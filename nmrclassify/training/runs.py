@@ -20,7 +20,7 @@ from safetensors.torch import save as save_tensors
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
-from nmrclassify.training.history import Timeline
+from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.history import load as load_steps
 from nmrclassify.training.trainer import Trainer
 
@@ -66,7 +66,7 @@ def save(
     history: list[dict],
     folder: Path,
     made_by: str,
-    steps: Timeline | None = None,
+    steps: TrainingHistory | None = None,
 ) -> Path:
     """Write a run's files, each atomically, and return the path of its model; `steps` lets one travel back through it."""
     config = {
@@ -102,7 +102,7 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         "state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})
     }
     checkpoints.write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
-    checkpoints.write_atomically(folder / STEPS_FILE, trainer.timeline.to_bytes())
+    checkpoints.write_atomically(folder / STEPS_FILE, trainer.training_history.to_bytes())
     checkpoints.write_atomically(
         folder / "state.safetensors", save_tensors(state["tensors"], metadata=header)
     )
@@ -125,11 +125,9 @@ def resume(folder: Path) -> Trainer:
     try:
         with safe_open(folder / "state.safetensors", "pt") as file:
             state = json.loads(file.metadata()["state"])
-            trainer.load_state(
-                state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}}
-            )
+            trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file}})
         if (folder / STEPS_FILE).is_file():
-            trainer.timeline = load_steps(folder / STEPS_FILE, trainer.model)
+            trainer.training_history = load_steps(folder / STEPS_FILE, trainer.model)
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"the state in {folder} is damaged ({error}); leave out --resume to start again"

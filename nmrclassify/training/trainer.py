@@ -13,11 +13,11 @@ import torch
 from nmrclassify.config import bounded, bounds, check
 from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import Answer, answer
+from nmrclassify.evaluation.prediction import Prediction, predict
 from nmrclassify.mixtures.grid import Augmentation, Dataset, MixtureConfig, generator
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig, Queries, Slots, rms
 from nmrclassify.networks.losses import OBJECTIVES
-from nmrclassify.training.history import Timeline
+from nmrclassify.training.history import TrainingHistory
 
 OPTIMISERS = {
     "adamw": lambda parameters, c: torch.optim.AdamW(
@@ -187,7 +187,7 @@ class Snapshot:
     train_accuracy: float
     learning_rate: float
     test: dict  # Evaluation.summary() on the unseen compositions
-    pinned: Answer  # the first unseen mixture
+    pinned: Prediction  # the first unseen mixture
 
     def row(self) -> dict:
         """Return the scalars, one row of a run's history."""
@@ -243,7 +243,7 @@ def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
         model = MODELS[kind](sizes)
     if kind == "queries":
-        model.know(torch.from_numpy(areas))
+        model.set_library(torch.from_numpy(areas))
     else:
         model.reference.copy_(rms(torch.from_numpy(dataset.training_set().areas)).mean())
     return model
@@ -272,8 +272,8 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.history: list[dict] = []
-        self.timeline = Timeline(self.model)
-        self.timeline.add(0, self.model)
+        self.training_history = TrainingHistory(self.model)
+        self.training_history.add(0, self.model)
         self._widen = config.augmented(dataset, any_number=kind == "queries")
         self._test = dataset.test_mixtures()
         self._since: list[tuple[float, float, float]] = []
@@ -305,8 +305,8 @@ class Trainer:
             fit_temperature(
                 self.model, self.dataset.validation_mixtures(VALIDATION_MIXTURES, self._widen)
             )
-        if self.finished or self.timeline.due(self.step):
-            self.timeline.add(self.step, self.model)
+        if self.finished or self.training_history.due(self.step):
+            self.training_history.add(self.step, self.model)
         self.seconds += time.perf_counter() - began
 
     def snapshot(self) -> Snapshot:
@@ -324,7 +324,7 @@ class Trainer:
             train_accuracy=float(accuracy),
             learning_rate=self.config.rate(max(self.step - 1, 0)),
             test=evaluate(self.model, self._test, self.config.reconstruction_weight).summary(),
-            pinned=answer(self.model, self._test.areas[0]),
+            pinned=predict(self.model, self._test.areas[0]),
         )
         self._since = []
         self.history.append(snapshot.row())

@@ -51,10 +51,12 @@ def choose(view: View) -> View:
     chosen = found[key]
     with two:
         if chosen.can_travel:
-            steps = list(chosen.timeline.steps)
+            steps = list(chosen.training_history.steps)
             usual = steps[0] if key == view.chosen.key else steps[-1]
             if url_state.get("otherat") not in (None, *steps):
-                url_state.correct("otherat", chosen.timeline.nearest(url_state.get("otherat")))
+                url_state.correct(
+                    "otherat", chosen.training_history.nearest(url_state.get("otherat"))
+                )
             at = url_state.widget(
                 st.select_slider,
                 "B: training step",

@@ -24,9 +24,7 @@ def act(click: Click) -> None:
     if click.rows == "steps":
         url_state.put("at", click.row)
         return
-    if click.rows == "grid":
-        url_state.put("filter", click.row)
-    elif click.rows == "filter":
+    if click.rows == "grid" or click.rows == "filter":
         url_state.put("filter", click.row)
     elif click.position is not None:
         # A map of peaks, channels or compounds has no filters: the loudest at that place is
@@ -69,7 +67,7 @@ def choose(view: View) -> None:
         for part in _PARTS:
             url_state.put(part, int(st.session_state[f"cell {part}"]))
 
-    for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position)):
+    for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position), strict=False):
         st.session_state[f"cell {part}"] = value  # a click may have moved it
     one, two, three = st.columns(3)
     one.selectbox(

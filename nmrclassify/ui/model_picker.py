@@ -12,7 +12,7 @@ from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
-from nmrclassify.training.history import Timeline
+from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.history import load as load_steps
 from nmrclassify.training.trainer import TrainConfig, model_for, set_threads
 from nmrclassify.ui import url_state
@@ -35,7 +35,7 @@ def run_checkpoint(run_id: str) -> Checkpoint:
 
 # Up to 24 MB each.
 @st.cache_resource(max_entries=4, show_spinner="Opening the steps of the run …")
-def _run_timeline(run_id: str) -> Timeline | None:
+def _run_timeline(run_id: str) -> TrainingHistory | None:
     try:
         return load_steps(runs.find(run_id).folder / STEPS_FILE, run_checkpoint(run_id).model)
     except ValueError:
@@ -90,12 +90,12 @@ class Chosen:
     key: str
     title: str
     checkpoint: Checkpoint
-    open_timeline: Callable[[], Timeline | None] = lambda: None
+    open_timeline: Callable[[], TrainingHistory | None] = lambda: None
     open_history: Callable[[], list[dict]] = list
     last: bool = True
 
     @cached_property
-    def timeline(self) -> Timeline | None:
+    def training_history(self) -> TrainingHistory | None:
         """The steps that one can travel to; None where none were kept."""
         return self.open_timeline()
 
@@ -107,16 +107,18 @@ class Chosen:
     @property
     def can_travel(self) -> bool:
         """Whether there is more than one step to look at."""
-        return self.timeline is not None and len(self.timeline) > 1
+        return self.training_history is not None and len(self.training_history) > 1
 
     def at(self, step: int | None) -> "Chosen":
         """Return the model as it was at the kept step nearest to `step`; as it is for None, and where no steps were kept."""
         if step is None or not self.can_travel:
             return self
-        step = self.timeline.nearest(step)
+        step = self.training_history.nearest(step)
         if step == self.checkpoint.step:
             return self
-        past = replace(self.checkpoint, model=self.timeline.network(step), step=step, metrics={})
+        past = replace(
+            self.checkpoint, model=self.training_history.network(step), step=step, metrics={}
+        )
         return replace(self, checkpoint=past, title=f"{self.title}, step {step:,}", last=False)
 
 
@@ -163,7 +165,7 @@ def candidates(
                 key,
                 title,
                 checkpoint,
-                lambda: training.timeline.snapshot(),
+                lambda: training.training_history.snapshot(),
                 lambda: training.history,
             )
         elif key in names:
@@ -208,9 +210,9 @@ def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen
 
 def step_slider(chosen: Chosen, label: str = "Training step", key: str = "at") -> None:
     """Draw the slider over the kept steps of a training."""
-    steps = list(chosen.timeline.steps)
+    steps = list(chosen.training_history.steps)
     if url_state.get(key) is not None and url_state.get(key) not in steps:
-        url_state.correct(key, chosen.timeline.nearest(url_state.get(key)))
+        url_state.correct(key, chosen.training_history.nearest(url_state.get(key)))
     url_state.widget(
         st.select_slider,
         label,

@@ -9,19 +9,19 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.config import bounds
-from nmrclassify.mixtures.edits import EditError, Sample, apply, from_text, is_empty
+from nmrclassify.mixtures.edits import EditError, Mixture, apply, from_text, is_empty
 from nmrclassify.mixtures.grid import (
     Dataset,
     MixtureConfig,
-    foreign_compounds,
     generator,
     mix_at,
+    unknown_compounds,
     with_unknown,
 )
 from nmrclassify.mixtures.presets import PRESETS, build, preset
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.jobs import make_way
+from nmrclassify.training.jobs import yield_to_visitors
 from nmrclassify.ui import (
     charts,
     clicks,
@@ -98,7 +98,7 @@ class Page:
 @contextmanager
 def frame(page: str) -> Iterator[Page]:
     """Start a page: configuration, sidebar with what the body draws into it, link."""
-    make_way()
+    yield_to_visitors()
     garbage.settle()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     opened = Page(url_state.read(page))
@@ -308,7 +308,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         on_change=forget_edits,
     )
     if kind == "file":
-        return _view(dataset, chosen, Sample(own[1]), f"File {own[0]}", {}, problems)
+        return _view(dataset, chosen, Mixture(own[1]), f"File {own[0]}", {}, problems)
     if kind == "choose":
         labels, concentrations = _choose_compounds(dataset)
         if (labels == dataset.library.n_compounds).all():
@@ -339,7 +339,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
     return _view(dataset, chosen, make(dataset, how), title, how, problems)
 
 
-def make(dataset: Dataset, made: dict[str, Any]) -> Sample:
+def make(dataset: Dataset, made: dict[str, Any]) -> Mixture:
     """Make the mixture that `View.made` describes, of these data: a test mixture, or one of one's choice, and a stranger if any."""
     if "labels" in made:
         rng = generator(dataset.seed, "view")
@@ -349,11 +349,11 @@ def make(dataset: Dataset, made: dict[str, Any]) -> Sample:
     else:
         mixtures = dataset.test_mixtures()[made["number"] - 1 : made["number"]]
     if "foreign" in made:
-        stranger = foreign_compounds(
+        stranger = unknown_compounds(
             dataset.library, 1, generator(dataset.seed, "unknown", made["foreign"])
         )
         mixtures = with_unknown(mixtures, stranger, np.ones(1))
-    return Sample.of(mixtures, 0)
+    return Mixture.of(mixtures, 0)
 
 
 def with_settings(view: View, config: MixtureConfig) -> View:
@@ -368,7 +368,7 @@ def with_settings(view: View, config: MixtureConfig) -> View:
 def _view(
     dataset: Dataset,
     chosen: Chosen,
-    plain: Sample,
+    plain: Mixture,
     title: str,
     made: dict[str, Any],
     problems: list[str],

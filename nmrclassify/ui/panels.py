@@ -10,15 +10,15 @@ import streamlit as st
 
 from nmrclassify.evaluation.interpretation import Cell, loudest, n_outputs, telling_cell
 from nmrclassify.evaluation.prediction import (
-    Answer,
+    Prediction,
     Truth,
     all_right,
-    answer,
     class_names,
     compare,
+    predict,
     verdict,
 )
-from nmrclassify.mixtures.edits import Edit, Sample, to_text
+from nmrclassify.mixtures.edits import Edit, Mixture, to_text
 from nmrclassify.mixtures.grid import Dataset
 from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.nmr.library import Library
@@ -39,8 +39,8 @@ class View:
 
     dataset: Dataset
     chosen: Chosen
-    plain: Sample
-    sample: Sample
+    plain: Mixture
+    sample: Mixture
     edits: tuple[Edit, ...]
     title: str
     theme: Theme
@@ -77,21 +77,21 @@ class View:
         return class_names(self.checkpoint.model.kind, self.library.names)
 
     @cached_property
-    def answer(self) -> Answer:
+    def prediction(self) -> Prediction:
         """What the model makes of the mixture."""
-        return answer(self.checkpoint.model, self.areas)
+        return predict(self.checkpoint.model, self.areas)
 
     @cached_property
     def truth(self) -> Truth | None:
         """The sources matched to the outputs."""
-        return self.truth_of(self.answer)
+        return self.truth_of(self.prediction)
 
-    def truth_of(self, given: Answer) -> Truth | None:
+    def truth_of(self, given: Prediction) -> Truth | None:
         """Return the sources matched to the outputs of an answer to this mixture."""
         own, checkpoint = self.sample, self.checkpoint
         if own.labels is None:
             return None
-        n_classes = given.chances.shape[1]
+        n_classes = given.probabilities.shape[1]
         if given.kind == "slots" and (
             len(own.labels) != len(given.named) or (own.labels >= n_classes).any()
         ):
@@ -109,12 +109,12 @@ class View:
     @cached_property
     def some_cell(self) -> Cell:
         """The chosen cell; what was not chosen is where there is most to see."""
-        given, model = self.answer, self.checkpoint.model
+        given, model = self.prediction, self.checkpoint.model
         output = url_state.get("output", int(given.outputs[0]) + 1) - 1
         output = min(output, n_outputs(model) - 1)
         if url_state.get("position") is None:
             i, shown = (
-                (0, answer(model, self.areas, np.array([output])))
+                (0, predict(model, self.areas, np.array([output])))
                 if given.kind == "queries"
                 else (output, given)
             )
@@ -139,7 +139,7 @@ class View:
             return ()
         parts = [
             (self.library.names[k], c)
-            for k, c in zip(self.labels, self.sample.concentrations)
+            for k, c in zip(self.labels, self.sample.concentrations, strict=False)
             if k < self.library.n_compounds
         ]
         by_hand = (
@@ -259,19 +259,22 @@ def mixture_heading(view: View) -> None:
 def say_verdict(view: View) -> None:
     """Say in words what the network found, coloured by whether it is right, where that is known."""
     known = view.truth is not None
-    right = known and all_right(view.answer, view.truth)
+    right = known and all_right(view.prediction, view.truth)
     show = st.success if right else st.warning if known else st.info
-    show(verdict(view.answer, view.library.names, view.truth), icon=":material/record_voice_over:")
+    show(
+        verdict(view.prediction, view.library.names, view.truth),
+        icon=":material/record_voice_over:",
+    )
 
 
 def amounts_table(view: View) -> pd.DataFrame:
     """Return what queries say of each compound that they find or that is there, beside the truth where that is known."""
-    given, truth = view.answer, view.truth
+    given, truth = view.prediction, view.truth
     rows = np.flatnonzero((given.counts > 0) | (truth is not None and truth.counts > 0))
     table = pd.DataFrame(
         {
             "compound": [view.library.names[k] for k in rows],
-            "probability": given.chances[0, rows],
+            "probability": given.probabilities[0, rows],
             "count": given.counts[rows],
             "amount": given.amounts[rows],
         }

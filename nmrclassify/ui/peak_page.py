@@ -31,7 +31,7 @@ WORKERS = threading.Semaphore(
 
 
 @dataclass(frozen=True)
-class Library:
+class PeakLibrary:
     """A library made ready, which of its compounds count as one answer, and how many multiplets lie beyond the axis."""
 
     key: str
@@ -49,14 +49,14 @@ class Wish:
     library: str
     config: ScaleConfig
     seed: int
-    own: tuple[str, peak_files.Sample, str] | None
+    own: tuple[str, peak_files.PeakSample, str] | None
 
 
 @dataclass(frozen=True)
-class Case:
+class PeakCase:
     """A mixture and what the network makes of it, at the present threshold; `mixture` and `score` need the truth."""
 
-    library: Library
+    library: PeakLibrary
     found: Identification
     mixture: PeakMixture | None
     score: Tally | None
@@ -67,7 +67,7 @@ class Case:
     note: str
 
 
-def _ready(key: str, title: str, compounds: Compounds) -> Library:
+def _ready(key: str, title: str, compounds: Compounds) -> PeakLibrary:
     with WORKERS:
         detector = Detector(compounds)
     beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
@@ -76,13 +76,13 @@ def _ready(key: str, title: str, compounds: Compounds) -> Library:
         if detector.problem
         else ""
     )
-    return Library(key, title, detector, detector.groups, beyond, said)
+    return PeakLibrary(key, title, detector, detector.groups, beyond, said)
 
 
 # Caches are shared by all visitors. What belongs to uploads has caches of its own, so that it
 # pushes out nothing else.
 @st.cache_resource(max_entries=len(TITLES), show_spinner=False)
-def _packaged(key: str) -> Library:
+def _packaged(key: str) -> PeakLibrary:
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
     else:
@@ -91,7 +91,7 @@ def _packaged(key: str) -> Library:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _uploaded(key: str, title: str, _compounds: Compounds) -> Library:
+def _uploaded(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
     return _ready(key, title, _compounds)
 
 
@@ -133,7 +133,7 @@ def _layers(
     return layers(_found, compound, _mixture)
 
 
-def layers_of(case: Case, compound: int) -> Layers:
+def layers_of(case: PeakCase, compound: int) -> Layers:
     """Return the spectra of a case with one compound in them."""
     return _layers(case.key, case.found.threshold, compound, case.found, case.mixture)
 
@@ -182,7 +182,7 @@ def choose(problems: list[str]) -> Wish:
             on_change=start_afresh,
         )
     held = min(_size_of(library, own), url_state.LARGEST)
-    size, shift, hiss, strangers, seed = (
+    size, shift, hiss, unknown_test_compounds, seed = (
         min(SIZE, held),
         ScaleConfig.jitter,
         ScaleConfig.noise,
@@ -229,7 +229,7 @@ def choose(problems: list[str]) -> Wish:
                 on_change=start_afresh,
                 help="In protons of a compound of amount 1; peaks below twice this are lost.",
             )
-            strangers = url_state.widget(
+            unknown_test_compounds = url_state.widget(
                 st.slider,
                 "Compounds from outside the library",
                 "strangers",
@@ -250,11 +250,13 @@ def choose(problems: list[str]) -> Wish:
                 on_change=start_afresh,
                 help="The same seed gives the same mixture.",
             )
-    config = ScaleConfig(n_low=size, n_high=size, jitter=shift, noise=hiss, n_foreign=strangers)
+    config = ScaleConfig(
+        n_low=size, n_high=size, jitter=shift, noise=hiss, n_foreign=unknown_test_compounds
+    )
     return Wish(library, config, seed, sample if kind == "file" else None)
 
 
-def case_of(wish: Wish) -> Case:
+def case_of(wish: Wish) -> PeakCase:
     """Return the mixture and the answer; says what is being done, and stops the page in words if it cannot be."""
     own = st.session_state.get("own compounds")
     with st.spinner("Reading the library …"):
@@ -297,7 +299,7 @@ def case_of(wish: Wish) -> Case:
     table = peak_threshold.table(
         found, rows, library.groups, present, None if mixture is None else mixture.amounts
     )
-    return Case(
+    return PeakCase(
         library,
         found,
         mixture,

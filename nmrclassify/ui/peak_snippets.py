@@ -62,7 +62,7 @@ def code(
         "from numpy import arange, nan_to_num",
         "from numpy.random import default_rng",
         "from nmrclassify.nmr.axis import FULL_AXIS",
-        "from nmrclassify.drawing import Theme",
+        "from nmrclassify.plots.style import Theme",
         imports,
         "from nmrclassify.plots.spectrum import overview",
         "from nmrclassify.evaluation.identify import Detector",

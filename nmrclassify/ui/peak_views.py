@@ -11,7 +11,14 @@ from nmrclassify.mixtures.peaks import ScaleConfig
 from nmrclassify.mixtures.spectrum import Layers, widened
 from nmrclassify.plots import growth, spectrum
 from nmrclassify.ui import charts, export_panel, url_state
-from nmrclassify.ui.peak_page import FOREIGN_SEED, LIBRARY_SEED, Case, Wish, layers_of, start_afresh
+from nmrclassify.ui.peak_page import (
+    FOREIGN_SEED,
+    LIBRARY_SEED,
+    PeakCase,
+    Wish,
+    layers_of,
+    start_afresh,
+)
 from nmrclassify.ui.peak_snippets import LIBRARIES, code
 from nmrclassify.ui.peak_uploads import plain
 
@@ -24,7 +31,7 @@ def _new_mixture(seed: int) -> None:
     start_afresh()
 
 
-def heading(case: Case, seed: int) -> int:
+def heading(case: PeakCase, seed: int) -> int:
     """Say which mixture is shown and what came of it; offer another, and return the compound that is to be coloured."""
     words, chosen, button = st.columns([4, 5, 2], vertical_alignment="bottom")
     words.markdown(
@@ -62,9 +69,9 @@ def heading(case: Case, seed: int) -> int:
     return compound
 
 
-def _choose_compound(case: Case) -> int:
+def _choose_compound(case: PeakCase) -> int:
     """Let a compound be chosen; at first one that shows what a mask does."""
-    compounds, chances = case.found.compounds, case.found.chances
+    compounds, probabilities = case.found.compounds, case.found.probabilities
     options = [int(k) + 1 for k in case.rows]
     usual = telling(case) + 1
     options += [
@@ -72,7 +79,7 @@ def _choose_compound(case: Case) -> int:
         for k in {usual, url_state.get("compound", usual)}
         if k not in options and k <= compounds.n_compounds
     ]
-    said = dict(zip(options, case.table["verdict"]))
+    said = dict(zip(options, case.table["verdict"], strict=False))
     return (
         url_state.widget(
             st.selectbox,
@@ -82,7 +89,7 @@ def _choose_compound(case: Case) -> int:
             options=options,
             on_change=_chosen_by_name,
             format_func=lambda k: (
-                f"{compounds.names[k - 1]} · {chances[k - 1]:.0%} · {said.get(k, 'not named')}"
+                f"{compounds.names[k - 1]} · {probabilities[k - 1]:.0%} · {said.get(k, 'not named')}"
             ),
             help="Likeliest first. A row of the table below can be selected, too.",
         )
@@ -90,13 +97,13 @@ def _choose_compound(case: Case) -> int:
     )
 
 
-def telling(case: Case) -> int:
+def telling(case: PeakCase) -> int:
     """Return the named compound whose clearest multiplet is large and yet overlapped, or the likeliest if none is named."""
     found = case.found
     # By the network's own threshold: moving the slider does not change what is looked at.
-    named = np.flatnonzero(found.chances >= case.library.detector.trained.threshold)
+    named = np.flatnonzero(found.probabilities >= case.library.detector.trained.threshold)
     if not len(named):
-        return int(found.chances.argmax())
+        return int(found.probabilities.argmax())
     areas, starts = _areas(found), found.compounds.first_multiplet
     clearest = np.array([starts[k] + areas[starts[k] : starts[k + 1]].argmax() for k in named])
     shares = np.nan_to_num(found.shares[clearest])
@@ -144,7 +151,7 @@ def _boxed(axis, key: str) -> None:
         _zoom(axis, *sorted(boxes[0]["x"]))
 
 
-def picture(case: Case, compound: int, shown: Layers) -> None:
+def picture(case: PeakCase, compound: int, shown: Layers) -> None:
     """Draw the chosen range, the buttons that move it, and the whole axis: a fragment, so that a zoom draws only this."""
     axis, found, theme = shown.axis, case.found, charts.theme()
     where = places(found, multiplets_of(found, compound))
@@ -211,7 +218,7 @@ def picture(case: Case, compound: int, shown: Layers) -> None:
     url_state.write_from_fragment()
 
 
-def draw_picture(case: Case, compound: int) -> None:
+def draw_picture(case: PeakCase, compound: int) -> None:
     """Draw the spectrum with one compound coloured in it."""
     st.fragment(picture)(case, compound, layers_of(case, compound))
     merged = (
@@ -232,7 +239,7 @@ def _picked(key: str, rows: np.ndarray) -> None:
         _look_at_it()
 
 
-def ranked(case: Case) -> None:
+def ranked(case: PeakCase) -> None:
     """Draw the table of compounds; a selected row is the compound that is coloured."""
     key = f"ranked {case.key} {st.session_state.get('ranked turn', 0)}"
     st.dataframe(
@@ -284,7 +291,7 @@ def ranked(case: Case) -> None:
         st.caption(plain(case.library.problem))
 
 
-def threshold(case: Case) -> None:
+def threshold(case: PeakCase) -> None:
     """Draw the slider of the threshold, and the precision-recall curve where the truth is known."""
     usual = round(case.library.detector.trained.threshold, 2)
     url_state.widget(
@@ -324,7 +331,7 @@ def threshold(case: Case) -> None:
     )
 
 
-def compound_view(case: Case, compound: int) -> None:
+def compound_view(case: PeakCase, compound: int) -> None:
     """Draw a compound's multiplets, the peaks around each, and what it shares with others."""
     found, compounds = case.found, case.found.compounds
     index = multiplets_of(found, compound)
@@ -341,7 +348,7 @@ def compound_view(case: Case, compound: int) -> None:
         }
     )
     if case.mixture is not None and compound in case.mixture.present:
-        truth = dict(zip(case.mixture.multiplets.tolist(), case.mixture.shifts))
+        truth = dict(zip(case.mixture.multiplets.tolist(), case.mixture.shifts, strict=False))
         table["true shift (ppm)"] = [truth[m] for m in index.tolist()]
     table["its own share"] = found.shares[index]
     number = st.column_config.NumberColumn
@@ -414,7 +421,7 @@ def compound_view(case: Case, compound: int) -> None:
     )
 
 
-def tables(case: Case) -> None:
+def tables(case: PeakCase) -> None:
     """Offer the answer and the mixture as CSV."""
     with st.container(horizontal=True):
         charts.download("Answer as CSV", case.table, "answer.csv", "The table of compounds above.")

@@ -6,7 +6,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import all_right, listing
-from nmrclassify.mixtures.edits import Sample
+from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
@@ -54,7 +54,7 @@ def asked(view: View, number: int) -> Asked:
     """Return the mixture of a round: a test mixture, drawn by the round's number."""
     mixtures = view.dataset.test_mixtures()
     i = int(generator(number, "view", 2).integers(len(mixtures)))
-    plain = Sample.of(mixtures, i)
+    plain = Mixture.of(mixtures, i)
     return Asked(
         replace(
             view,
@@ -88,7 +88,7 @@ def ask(round_: Asked) -> list[str] | None:
         st.info("Choose at least one compound.")
     elif pressed:
         known = st.session_state[held] = list(said)
-        its = all_right(round_.view.answer, round_.view.truth)
+        its = all_right(round_.view.prediction, round_.view.truth)
         st.session_state.setdefault("quiz scores", {})[round_.key] = (
             set(known) == round_.names,
             its,
@@ -138,5 +138,5 @@ def library_in_words(library: Library) -> str:
     """Return where each compound has its multiplets, for a screen reader."""
     return "; ".join(
         f"{name}: {in_words(areas, library.axis)}"
-        for name, areas in zip(library.names, library.areas)
+        for name, areas in zip(library.names, library.areas, strict=False)
     )

@@ -31,7 +31,7 @@ class TrainingBox:
 
     def _keep(self, job: Job) -> None:
         run_id = runs.new_id(job.kind, job.dataset.preset, job.dataset.seed)
-        runs.save(job.checkpoint(), job.history, runs.home() / run_id, "app", job.timeline)
+        runs.save(job.checkpoint(), job.history, runs.home() / run_id, "app", job.training_history)
         runs.prune_app_runs()
         job.run_id = run_id
         self.run_ids.append(run_id)

@@ -42,7 +42,7 @@ class Recipe:
     truth : bool
         Whether the truth about the mixture is known, and can be set against the outputs.
     own_seed, own_mixture : int, MixtureConfig, or None
-        Of the data that the model was trained on; those that are shown where they are not given.
+        Of the data that the model was trained on; those that are shown where they are not prediction.
     edits : str
     axis, n_peaks : Axis, int
         Of an uploaded library.
@@ -79,14 +79,14 @@ class Recipe:
 _OVERVIEW = (
     (
         "from nmrclassify.plots import maps",
-        "from nmrclassify.evaluation.prediction import answer, compare",
+        "from nmrclassify.evaluation.prediction import compare, predict",
         "from nmrclassify.plots.style import Theme",
     ),
     (
-        "given = answer(model, sample.areas)",
+        "prediction = predict(model, sample.areas)",
         "{truth}",
         (
-            "figure = maps.overview(sample.areas, given, data.library.names, data.library.axis,"
+            "figure = maps.overview(sample.areas, prediction, data.library.names, data.library.axis,"
             " Theme(), truth)"
         ),
     ),
@@ -107,36 +107,36 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pages/masks.py": (
         (
             "from nmrclassify.plots import maps",
-            "from nmrclassify.evaluation.prediction import answer",
+            "from nmrclassify.evaluation.prediction import predict",
             "from nmrclassify.plots.style import Theme",
         ),
         (
-            "given = answer(model, sample.areas)",
+            "prediction = predict(model, sample.areas)",
             (
-                'figure = maps.mask_maps([("Masks the network estimated", given.masks)],'
+                'figure = maps.mask_maps([("Masks the network estimated", prediction.masks)],'
                 " data.library.axis, Theme(),"
             ),
             (
-                "                           headings=maps.headings(given, data.library.names,"
-                " None), indices=given.outputs)"
+                "                           headings=maps.headings(prediction, data.library.names,"
+                " None), indices=prediction.outputs)"
             ),
         ),
     ),
     "pages/separation.py": (
         (
             "from nmrclassify.plots import maps",
-            "from nmrclassify.evaluation.prediction import answer",
+            "from nmrclassify.evaluation.prediction import predict",
             "from nmrclassify.plots.style import Theme",
         ),
         (
-            "given = answer(model, sample.areas)",
+            "prediction = predict(model, sample.areas)",
             (
-                'figure = maps.area_maps([("Separated by the network", given.multiplets)],'
+                'figure = maps.area_maps([("Separated by the network", prediction.multiplets)],'
                 " data.library.axis, Theme(),"
             ),
             (
-                "                           headings=maps.headings(given, data.library.names,"
-                " None), indices=given.outputs)"
+                "                           headings=maps.headings(prediction, data.library.names,"
+                " None), indices=prediction.outputs)"
             ),
         ),
     ),
@@ -158,14 +158,14 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pages/whatif.py": (
         (
             "from nmrclassify.plots import comparison",
-            "from nmrclassify.evaluation.compare_predictions import contrast",
+            "from nmrclassify.evaluation.compare_predictions import compare_predictions",
             "from nmrclassify.plots.style import Theme",
         ),
         (
-            "found = contrast((model, plain.areas), (model, sample.areas))",
-            "print(found.presence.round(3))  # before, after",
+            "change = compare_predictions((model, plain.areas), (model, sample.areas))",
+            "print(change.presence.round(3))  # before, after",
             (
-                "figure = comparison.multiplet_change(found, data.library.names,"
+                "figure = comparison.multiplet_change(change, data.library.names,"
                 " data.library.axis, Theme())"
             ),
         ),
@@ -219,7 +219,7 @@ def code(page: str, recipe: Recipe) -> str:
     lines, more = _data("data", recipe.seed, recipe.mixture, recipe)
     needed = [
         *more,
-        *(line if known else line.replace("answer, compare", "answer") for line in imports),
+        *(line if known else line.replace("compare, predict", "predict") for line in imports),
     ]
     for made, names in (_model(recipe), _mixture(recipe)):
         lines += made
@@ -227,7 +227,7 @@ def code(page: str, recipe: Recipe) -> str:
     truth, weight = "truth = None", recipe.training.reconstruction_weight
     if known:
         truth = (
-            f"truth = compare(given, sample.areas, sample.sources, sample.labels, {weight!r}, "
+            f"truth = compare(prediction, sample.areas, sample.sources, sample.labels, {weight!r}, "
             "sample.unknown, sample.concentrations)"
         )
     values = {
@@ -245,7 +245,7 @@ def compared(first: Recipe, second: Recipe) -> str:
     """Return a program that sets two states side by side, as the page Compare does; its `figure` is of the separated multiplets."""
     needed = [
         "from nmrclassify.plots import comparison",
-        "from nmrclassify.evaluation.compare_predictions import contrast",
+        "from nmrclassify.evaluation.compare_predictions import compare_predictions",
         "from nmrclassify.plots.style import Theme",
     ]
     sides = []
@@ -269,10 +269,10 @@ def compared(first: Recipe, second: Recipe) -> str:
             "",
             *sides,
             "(data, model_a, sample_a), (_, model_b, sample_b) = side_a(), side_b()",
-            "found = contrast((model_a, sample_a.areas), (model_b, sample_b.areas))",
-            "print(found.presence.round(3))  # A, B",
+            "change = compare_predictions((model_a, sample_a.areas), (model_b, sample_b.areas))",
+            "print(change.presence.round(3))  # A, B",
             (
-                "figure = comparison.multiplet_change(found, data.library.names,"
+                "figure = comparison.multiplet_change(change, data.library.names,"
                 ' data.library.axis, Theme(), ("A", "B"))'
             ),
             "figure.show()",
@@ -374,7 +374,7 @@ def _model(recipe: Recipe) -> tuple[list[str], list[str]]:
 
 
 def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
-    needed = ["from nmrclassify.mixtures.edits import Sample, apply, from_text"]
+    needed = ["from nmrclassify.mixtures.edits import Mixture, apply, from_text"]
     if recipe.labels is not None:
         lines = [
             (
@@ -385,7 +385,7 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
                 "mixtures = mix_at(data.library, labels, amounts, data.config, generator(data.seed,"
                 ' "view"))'
             ),
-            "plain = Sample.of(mixtures, 0)",
+            "plain = Mixture.of(mixtures, 0)",
         ]
         needed += [
             "from numpy import array, float32",
@@ -393,12 +393,12 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
         ]
     elif recipe.number is not None:
         lines = [
-            f"plain = Sample.of(data.test_mixtures(), {recipe.number - 1})  # test mixture"
+            f"plain = Mixture.of(data.test_mixtures(), {recipe.number - 1})  # test mixture"
             f" {recipe.number}"
         ]
     else:
         lines = [
-            'plain = Sample(read_mixture(Path("mixture.csv").read_bytes(), data.library.axis,'
+            'plain = Mixture(read_mixture(Path("mixture.csv").read_bytes(), data.library.axis,'
             " data.library.n_peaks))  # that you uploaded"
         ]
         needed += [
@@ -413,14 +413,14 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
         )
         lines[-1:] = [
             (
-                'stranger = foreign_compounds(data.library, 1, generator(data.seed, "unknown",'
+                'stranger = unknown_compounds(data.library, 1, generator(data.seed, "unknown",'
                 f" {recipe.foreign}))"
             ),
-            f"plain = Sample.of(with_unknown({made}, stranger, ones(1)), 0)",
+            f"plain = Mixture.of(with_unknown({made}, stranger, ones(1)), 0)",
         ]
         needed += [
             "from numpy import ones",
-            "from nmrclassify.mixtures.grid import foreign_compounds, generator, with_unknown",
+            "from nmrclassify.mixtures.grid import unknown_compounds, generator, with_unknown",
         ]
     lines.append(
         f"sample = apply(plain, from_text({recipe.edits!r}), data.library)"
@@ -428,6 +428,6 @@ def _mixture(recipe: Recipe) -> tuple[list[str], list[str]]:
         else "sample = plain"
     )
     return lines, needed if recipe.edits else [
-        "from nmrclassify.mixtures.edits import Sample",
+        "from nmrclassify.mixtures.edits import Mixture",
         *needed[1:],
     ]

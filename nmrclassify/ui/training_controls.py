@@ -182,7 +182,7 @@ def watched_progress() -> None:
     """Show how far the visit's training is; the page is drawn anew now and then, and at the end."""
     job = training_box().job
     progress(job)
-    steps, seen = len(job.timeline), st.session_state.get("steps seen", 0)
+    steps, seen = len(job.training_history), st.session_state.get("steps seen", 0)
     if not job.active or steps < seen or steps >= seen + 6:
         st.session_state["steps seen"] = steps
         if not job.active:

@@ -5,11 +5,11 @@ import streamlit as st
 
 from nmrclassify.evaluation.prediction import (
     MAX_SHOWN,
-    Answer,
-    answer,
+    Prediction,
     class_names,
     listing,
     percent,
+    predict,
     verdict,
 )
 from nmrclassify.plots import activations, curves, maps
@@ -30,7 +30,7 @@ def player(view: View) -> None:
 
 
 def _playing(view: View) -> None:
-    _tick(view.chosen.timeline.steps)
+    _tick(view.chosen.training_history.steps)
     if not st.session_state["playing"]:
         st.rerun()  # ends the fragment's clock
     _stand(view, playing=True)
@@ -39,14 +39,14 @@ def _playing(view: View) -> None:
 
 def _stand(view: View, playing: bool) -> None:
     model_picker.step_slider(view.chosen)
-    present = _present(view, view.chosen.timeline.steps)
-    _controls(view, view.chosen.timeline.steps, present, playing)
+    present = _present(view, view.chosen.training_history.steps)
+    _controls(view, view.chosen.training_history.steps, present, playing)
     _pictures(view.at(present), present)
 
 
 def _present(view: View, steps: tuple[int, ...]) -> int:
     at = url_state.get("at")
-    return steps[-1] if at is None else view.chosen.timeline.nearest(at)
+    return steps[-1] if at is None else view.chosen.training_history.nearest(at)
 
 
 def _tick(steps: tuple[int, ...]) -> None:
@@ -117,19 +117,19 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
 def _pictures(view: View, present: int) -> None:
     names, axis = view.library.names, view.library.axis
     st.subheader(f"Step {present:,}")
-    st.markdown(verdict(view.answer, names, view.truth))
+    st.markdown(verdict(view.prediction, names, view.truth))
     given = _in_one_order(view)
     charts.chart(
         maps.overview(view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell),
         key="overview",
         alt=(
-            f"Masks and separated multiplets at step {present}. {maps.alt_text(view.answer, names)}"
+            f"Masks and separated multiplets at step {present}. {maps.alt_text(view.prediction, names)}"
         ),
     )
     st.subheader("When did it decide?")
     slot = _slot(view)
-    chances = _strip(view, slot)
-    called = class_names(view.checkpoint.model.kind, names)[: chances.shape[1]]
+    probabilities = _strip(view, slot)
+    called = class_names(view.checkpoint.model.kind, names)[: probabilities.shape[1]]
     there = (
         None
         if view.truth is None
@@ -138,12 +138,14 @@ def _pictures(view: View, present: int) -> None:
         else view.truth.labels[slot : slot + 1]
     )
     charts.chart(
-        activations.strip(view.chosen.timeline.steps, chances, called, there, view.theme, present),
+        activations.strip(
+            view.chosen.training_history.steps, probabilities, called, there, view.theme, present
+        ),
         key="strip",
         alt="Probability of every class at every kept step. "
-        + _decided(view, chances, called, there),
+        + _decided(view, probabilities, called, there),
     )
-    st.caption(f"{_decided(view, chances, called, there)} Click a column to go to its step.")
+    st.caption(f"{_decided(view, probabilities, called, there)} Click a column to go to its step.")
     if view.chosen.history:
         last = view.chosen.history[-1]
         st.subheader("Its curves")
@@ -158,20 +160,22 @@ def _pictures(view: View, present: int) -> None:
         )
 
 
-def _in_one_order(view: View) -> Answer:
+def _in_one_order(view: View) -> Prediction:
     """Return the answer with the outputs of all steps in one order, so that the eye can follow one from step to step."""
-    if view.answer.kind == "slots":
-        return view.answer
-    end = answer(view.chosen.timeline.network(view.chosen.timeline.steps[-1]), view.areas)
-    found = [*sorted(end.named), *(k for k in view.answer.named if k not in end.named)]
-    return answer(view.checkpoint.model, view.areas, np.array(found[:MAX_SHOWN]))
+    if view.prediction.kind == "slots":
+        return view.prediction
+    end = predict(
+        view.chosen.training_history.network(view.chosen.training_history.steps[-1]), view.areas
+    )
+    found = [*sorted(end.named), *(k for k in view.prediction.named if k not in end.named)]
+    return predict(view.checkpoint.model, view.areas, np.array(found[:MAX_SHOWN]))
 
 
 def _slot(view: View) -> int | None:
     """Ask which output of slots is looked at; None for any of them, and with queries, whose outputs are the classes."""
-    if view.answer.kind == "queries":
+    if view.prediction.kind == "queries":
         return None
-    options = list(range(len(view.answer.named) + 1))
+    options = list(range(len(view.prediction.named) + 1))
     chosen = url_state.widget(
         st.radio,
         "Which output?",
@@ -186,29 +190,29 @@ def _slot(view: View) -> int | None:
 
 def _strip(view: View, slot: int | None) -> np.ndarray:
     """Return the presences at every step; kept for this mixture until another one is looked at."""
-    timeline = view.chosen.timeline
-    key = (timeline.origin, timeline.steps, view.areas.tobytes(), slot)
+    training_history = view.chosen.training_history
+    key = (training_history.origin, training_history.steps, view.areas.tobytes(), slot)
     known = st.session_state.get("strip")
     if known is None or known[0] != key:
-        known = st.session_state["strip"] = (key, timeline.presences(view.areas, slot))
+        known = st.session_state["strip"] = (key, training_history.presences(view.areas, slot))
     return known[1]
 
 
 def _decided(
-    view: View, chances: np.ndarray, called: tuple[str, ...], there: np.ndarray | None
+    view: View, probabilities: np.ndarray, called: tuple[str, ...], there: np.ndarray | None
 ) -> str:
     """Say from which step on each class that is in the mixture, or is named in the end, stays above one half."""
-    steps = view.chosen.timeline.steps
-    asked = set(np.flatnonzero(chances[-1] > 0.5).tolist()) | (
+    steps = view.chosen.training_history.steps
+    asked = set(np.flatnonzero(probabilities[-1] > 0.5).tolist()) | (
         set() if there is None else set(there.tolist())
     )
     told = []
     for k in sorted(asked):
-        first = first_decided(steps, chances[:, k])
+        first = first_decided(steps, probabilities[:, k])
         told.append(
             f"{called[k]} by step {first:,}"
             if first is not None
-            else f"{called[k]} never for good ({percent(float(chances[-1, k]))} at the end)"
+            else f"{called[k]} never for good ({percent(float(probabilities[-1, k]))} at the end)"
         )
     return (
         f"Above one half for good, at the kept steps: {listing(told)}."

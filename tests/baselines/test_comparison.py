@@ -56,6 +56,5 @@ def test_the_table_has_the_network_first(learned):
     shifted = replace(data, config=replace(data.config, shift_jitter=0.6))
     table = compare_methods(learned.model, "mine", shifted, shifted.test_mixtures(draws=5))
     assert list(table["method"]) == ["mine", "least squares", "matching pursuit", "exhaustive"]
-    assert (table["from"] <= table["mixtures wholly right"]).all() and (
-        table["mixtures wholly right"] <= table["to"]
-    ).all()
+    assert (table["from"] <= table["mixtures wholly right"]).all()
+    assert (table["mixtures wholly right"] <= table["to"]).all()

@@ -81,7 +81,8 @@ def test_clean_multisets_are_all_counted(library, method):
 def test_pursuit_is_limited_in_compounds_and_by_the_residual(library):
     areas, truth = draw(library, MixtureConfig(noise=0.3), 50)
     amounts = matching_pursuit(areas, library, 2)
-    assert ((amounts > 0).sum(axis=1) <= 2).all() and (amounts >= 0).all()
+    assert ((amounts > 0).sum(axis=1) <= 2).all()
+    assert (amounts >= 0).all()
     clean, truth = draw(library, MixtureConfig(), 50)
     # Nothing is left to explain after the three, however many more are allowed.
     assert ((matching_pursuit(clean, library, K) > 0) == truth).all()
@@ -109,7 +110,7 @@ def test_pursuit_of_every_compound_is_least_squares(library):
 
 
 @pytest.mark.parametrize(
-    "repetition, decision, expected",
+    ("repetition", "decision", "expected"),
     [
         (False, {"number": 2}, [1, 1, 0, 0]),
         (True, {"number": 2}, [2, 0, 0, 0]),  # 2.6 less one portion is still more than 1.5
@@ -175,7 +176,7 @@ def test_on_noise_the_best_candidate_is_the_nearest(library, repetition, varies)
 
 
 @pytest.mark.parametrize(
-    "config, least",
+    ("config", "least"),
     [
         (MixtureConfig(noise=0.3), 0.93),
         (MixtureConfig(noise=0.3, **FREE), 0.75),
@@ -234,7 +235,8 @@ def test_shift_moments_are_those_of_shifted_multiplets(std):
 
 def test_shift_moments_of_one_position_and_of_a_tiny_shift():
     mean, covariance = shift_moments(1, 0.5)
-    assert mean.tolist() == [[1.0]] and covariance.tolist() == [[[0.0]]]
+    assert mean.tolist() == [[1.0]]
+    assert covariance.tolist() == [[[0.0]]]
     mean, covariance = shift_moments(4, 1e-300)
     np.testing.assert_allclose(mean, np.eye(4), atol=1e-12)
     np.testing.assert_allclose(covariance, 0.0, atol=1e-12)
@@ -402,7 +404,8 @@ def test_padding_and_order_of_a_candidate_make_no_difference(library):
 @pytest.mark.parametrize("noise", [0.0, 0.1])
 def test_a_mixture_of_nothing(library, jitter, noise, average):
     nothing = np.zeros((1, 6, 21))
-    assert not nnls(nothing, library).any() and not matching_pursuit(nothing, library, 3).any()
+    assert not nnls(nothing, library).any()
+    assert not matching_pursuit(nothing, library, 3).any()
     config = MixtureConfig(shift_jitter=jitter, noise=noise, **FREE)
     likelihood = Likelihood(library, TRIPLES, config, average)
     assert np.isfinite(likelihood.log_likelihood(nothing)).all()
@@ -419,9 +422,8 @@ def test_no_mixtures_give_no_answers(library, config):
     assert nnls(none, library).shape == matching_pursuit(none, library, 3).shape == (0, K)
     assert counts_from_amounts(np.zeros((0, K)), True, number=2).shape == (0, K)
     likelihood = Likelihood(library, TRIPLES, config)
-    assert likelihood.log_likelihood(none).shape == (0, 120) and likelihood.exhaustive(
-        none
-    ).shape == (0, K)
+    assert likelihood.log_likelihood(none).shape == (0, 120)
+    assert likelihood.exhaustive(none).shape == (0, K)
 
 
 def test_blocks_of_mixtures_make_no_difference(library, monkeypatch):
@@ -457,7 +459,7 @@ def test_mixtures_that_cannot_be_are_refused(library, method):
 
 
 @pytest.mark.parametrize(
-    "candidates, message",
+    ("candidates", "message"),
     [
         (np.zeros((0, 3), dtype=int), r"candidates have shape \(0, 3\)"),
         (np.zeros(3, dtype=int), r"candidates have shape \(3,\)"),
@@ -485,7 +487,7 @@ def test_jitter_on_a_long_axis_is_refused():
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         ({}, "number is None and threshold None; give exactly one"),
         ({"number": 3, "threshold": 0.5}, "number is 3 and threshold 0.5; give exactly one"),

@@ -58,7 +58,7 @@ def truth(mixture):
     return amounts
 
 
-@pytest.mark.parametrize("size, rank", [(5, 5), (40, 40), (40, 25), (120, 120)])
+@pytest.mark.parametrize(("size", "rank"), [(5, 5), (40, 40), (40, 25), (120, 120)])
 def test_the_solver_is_scipys(size, rank):
     for seed in range(10):
         random = rng(seed)
@@ -103,7 +103,8 @@ def test_clean_aligned_mixtures_are_recovered(library, make):
     for seed in range(8):
         mixture = drawn(library, seed)
         amounts = solve(mixture.peaks)
-        assert amounts.shape == (K,) and (amounts >= 0).all()
+        assert amounts.shape == (K,)
+        assert (amounts >= 0).all()
         found = np.flatnonzero(named(library, amounts, 0.003))
         assert found.tolist() == mixture.present.tolist()
         close = np.isclose(amounts[found], mixture.amounts, rtol=0.03)
@@ -177,7 +178,8 @@ def test_tuning_finds_the_best_setting_of_each_and_of_all(library):
     }
     settings, seen = [{"blur": 0.003}, {"blur": 0.02}], []
     one, each = tune(LeastSquares, settings, library, mixtures, lambda: seen.append(1))
-    assert len(seen) == 12 and list(each) == [0.0, 0.02]
+    assert len(seen) == 12
+    assert list(each) == [0.0, 0.02]
 
     def f1(jitters, setting, threshold):
         solve, hits, total = LeastSquares(library, **setting), 0, 0

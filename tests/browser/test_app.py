@@ -94,7 +94,8 @@ def test_make_train_masks_separation(visit, address):
     assert page.locator(".js-plotly-plot").count() == 2
     go(page, "Masks", "Masks")
     wait_for_figure(page)
-    assert "model=2" in page.url and "preset=quick" in page.url
+    assert "model=2" in page.url
+    assert "preset=quick" in page.url
     assert not page.get_by_text("This network is untrained").is_visible()
     go(page, "Separation", "Separation and classes")
     wait_for_figure(page)
@@ -197,7 +198,8 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     page = visit(f"{address}/scale?low=2&high=4")
     wait_for_figure(page)
     settled(page)
-    assert shown_range(page, 0) == [4.0, 2.0] and shown_range(page, 1) == [12.0, -1.0]
+    assert shown_range(page, 0) == [4.0, 2.0]
+    assert shown_range(page, 1) == [12.0, -1.0]
     points = page.evaluate(
         "[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace"
         " => trace._length))"
@@ -217,7 +219,8 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     page.wait_for_url(re.compile("high=8.1"))
     settled(page)
     left, right = shown_range(page, 0)
-    assert 8.0 < left < 8.2 and 6.7 < right < 6.9
+    assert 8.0 < left < 8.2
+    assert 6.7 < right < 6.9
     table = page.get_by_test_id("stDataFrame").first
     table.scroll_into_view_if_needed()
     grid = table.bounding_box()

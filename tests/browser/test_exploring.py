@@ -43,7 +43,7 @@ def address(tmp_path_factory):
         trainer.history,
         home / RUN,
         "cli",
-        trainer.timeline,
+        trainer.training_history,
     )
     with _browser.server(home) as address:
         yield address
@@ -127,10 +127,8 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     page.get_by_test_id("stSidebar").get_by_role("link", name="Masks").click()
     page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
     settled(page)
-    assert (
-        f"at={step}" in page.url
-        and page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
-    )
+    assert f"at={step}" in page.url
+    assert page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
 
 
 # B. What if
@@ -243,8 +241,11 @@ def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
         """() => { const { data, layout } = document.querySelector('.st-key-masks .js-plotly-plot');
         return [data.length, data[0].meta.outputs.length, layout.shapes.filter(s => s.line?.color === '#E69F00').length]; }"""
     )
-    assert maps[0] == 3 and maps[2] == 3 * maps[1]
-    assert f"model={RUN}" in page.url and re.search(r"otherat=\d", page.url) and not serious(page)
+    assert maps[0] == 3
+    assert maps[2] == 3 * maps[1]
+    assert f"model={RUN}" in page.url
+    assert re.search(r"otherat=\d", page.url)
+    assert not serious(page)
 
 
 # E. Lessons
@@ -357,7 +358,8 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
         with page.expect_download() as download:
             page.get_by_role("button", name=name).click()
         taken = download.value.path().read_bytes()
-        assert taken.startswith(start) and download.value.suggested_filename.endswith(ending)
+        assert taken.startswith(start)
+        assert download.value.suggested_filename.endswith(ending)
     assert page.get_by_text("from_text('cut_7')").count()
     link = (
         next(
@@ -383,7 +385,8 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     page.get_by_test_id("stSidebar").get_by_role("button", name="Presenter mode").click()
     page.wait_for_url(re.compile("present=yes"))
     settled(page)
-    assert not page.get_by_test_id("stSidebar").is_visible() and not serious(page)
+    assert not page.get_by_test_id("stSidebar").is_visible()
+    assert not serious(page)
     page.keyboard.press("Alt+p")
     page.get_by_test_id("stSidebar").wait_for()
 

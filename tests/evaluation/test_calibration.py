@@ -9,7 +9,7 @@ from nmrclassify.evaluation.calibration import TEMPERATURES, fit_temperature, re
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.grid import MixtureConfig, mix
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import Findings, NetworkConfig, Separation
+from nmrclassify.networks.conv_tasnet import NetworkConfig, QueryOutput, Separation
 from nmrclassify.networks.losses import OBJECTIVES, counts_found
 from nmrclassify.training.trainer import recipe
 
@@ -21,7 +21,8 @@ def test_what_comes_true_as_often_as_stated_has_a_small_error():
     assert found.expected_calibration_error < 0.01
     assert found.stated == pytest.approx(np.arange(0.05, 1, 0.1), abs=0.005)
     assert found.came_true == pytest.approx(found.stated, abs=0.02)
-    assert found.n.sum() == 100_000 and len(found.n) == 10
+    assert found.n.sum() == 100_000
+    assert len(found.n) == 10
 
 
 def test_constant_overconfidence_is_the_error():
@@ -43,8 +44,10 @@ def test_constant_overconfidence_is_the_error():
 def test_empty_bins_are_undefined_and_do_not_count():
     found = reliability(np.array([0.0, 0.05, 1.0, 1.0]), np.array([0, 0, 1, 1]))
     assert found.n.tolist() == [2] + [0] * 8 + [2]
-    assert np.isnan(found.stated[1:9]).all() and np.isnan(found.came_true[1:9]).all()
-    assert (found.stated[0], found.stated[9]) == (0.025, 1.0) and (
+    assert np.isnan(found.stated[1:9]).all()
+    assert np.isnan(found.came_true[1:9]).all()
+    assert (found.stated[0], found.stated[9]) == (0.025, 1.0)
+    assert (
         found.came_true[0],
         found.came_true[9],
     ) == (0.0, 1.0)
@@ -74,7 +77,7 @@ class Overconfident(torch.nn.Module):
         empty = torch.zeros(len(areas), 1, 6, 21)
         if self.kind == "slots":
             return logits[:, None], Separation(areas, areas, areas, empty)
-        return Findings(
+        return QueryOutput(
             logits, torch.zeros(len(areas), 10, 1), torch.zeros(len(areas), 10)
         ), Separation(areas, areas, areas, empty)
 
@@ -146,11 +149,9 @@ def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
     )
     summary = evaluate(model, quick.test_mixtures()).summary()
     fitted = fit_temperature(model, mixtures)
-    assert (
-        TEMPERATURES[0] <= fitted <= TEMPERATURES[1]
-        and fitted != 1
-        and float(model.temperature) == pytest.approx(fitted)
-    )
+    assert TEMPERATURES[0] <= fitted <= TEMPERATURES[1]
+    assert fitted != 1
+    assert float(model.temperature) == pytest.approx(fitted)
     assert answers(model, mixtures) == before
     assert OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item() <= cost
     after = evaluate(model, quick.test_mixtures()).summary()
@@ -173,7 +174,9 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order(levels):
     assert found.area == pytest.approx(np.mean(pairs))
     assert np.trapezoid(found.true_alarms, found.false_alarms) == pytest.approx(found.area)
     for curve in (found.false_alarms, found.true_alarms):
-        assert curve[0] == 0 and curve[-1] == 1 and (np.diff(curve) >= 0).all()
+        assert curve[0] == 0
+        assert curve[-1] == 1
+        assert (np.diff(curve) >= 0).all()
     assert len(found.true_alarms) == len(np.unique(scores)) + 1
     for threshold in np.unique(scores):  # each point of the curve is what a threshold lets through
         point = (scores[~positive] >= threshold).mean(), (scores[positive] >= threshold).mean()

@@ -8,12 +8,12 @@ import torch
 
 from nmrclassify.evaluation.compare_predictions import (
     _paired,
-    contrast,
+    compare_predictions,
     occlude,
     presence_row,
     same_filters,
 )
-from nmrclassify.evaluation.prediction import MAX_SHOWN, answer
+from nmrclassify.evaluation.prediction import MAX_SHOWN, predict
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
@@ -33,31 +33,28 @@ def said(model, areas):
 def test_the_same_twice_makes_no_difference(either, quick):
     areas = quick.test_mixtures().areas[0]
     found, alone = (
-        contrast((either.model, areas), (either.model, areas)),
-        answer(either.model, areas),
+        compare_predictions((either.model, areas), (either.model, areas)),
+        predict(either.model, areas),
     )
     for both in (found.masks, found.multiplets, found.presence):
         assert np.array_equal(both[0], both[1])
-    assert (
-        found.labels.tolist() == alone.named.tolist()
-        and found.outputs.tolist() == alone.outputs.tolist()
-    )
-    assert np.array_equal(found.masks[0], alone.masks) and np.array_equal(
-        found.multiplets[0], alone.multiplets
-    )
-    assert np.array_equal(found.first.chances, alone.chances) and np.array_equal(
-        found.second.chances, alone.chances
-    )
+    assert found.labels.tolist() == alone.named.tolist()
+    assert found.outputs.tolist() == alone.outputs.tolist()
+    assert np.array_equal(found.masks[0], alone.masks)
+    assert np.array_equal(found.multiplets[0], alone.multiplets)
+    assert np.array_equal(found.first.probabilities, alone.probabilities)
+    assert np.array_equal(found.second.probabilities, alone.probabilities)
 
 
 def test_both_sides_are_what_each_is_alone(either, quick):
     areas = quick.test_mixtures().areas[[0, 5]]
-    found = contrast((either.model, areas[0]), (either.model, areas[1]))
+    found = compare_predictions((either.model, areas[0]), (either.model, areas[1]))
     for side, given in enumerate((found.first, found.second)):
-        own = answer(either.model, areas[side])
-        assert given.named.tolist() == own.named.tolist() and np.array_equal(given.masks, own.masks)
+        own = predict(either.model, areas[side])
+        assert given.named.tolist() == own.named.tolist()
+        assert np.array_equal(given.masks, own.masks)
         assert found.presence[side] == pytest.approx(said(either.model, areas[side]), abs=1e-6)
-        whole = answer(
+        whole = predict(
             either.model, areas[side], np.arange(11)
         )  # slots show all, whatever is asked for
         assert np.array_equal(found.masks[side], whole.masks[found.outputs])
@@ -67,7 +64,7 @@ def test_both_sides_are_what_each_is_alone(either, quick):
 def test_two_queries_networks_show_what_either_finds(learned, quick):
     made = quick.test_mixtures()
     for i, j in ((0, 1), (2, 9), (4, 4)):
-        found = contrast((learned.model, made.areas[i]), (learned.model, made.areas[j]))
+        found = compare_predictions((learned.model, made.areas[i]), (learned.model, made.areas[j]))
         assert set(found.labels) == {*found.first.named.tolist(), *found.second.named.tolist()}
         assert len(set(found.labels)) == len(found.labels) <= MAX_SHOWN
         assert found.labels.tolist() == found.outputs.tolist()
@@ -80,29 +77,29 @@ def test_no_more_outputs_are_shown_than_fit(quick):
     eager = model_for(quick, 3, "queries")
     eager.jury[2].bias.data.fill_(50.0)
     areas = quick.test_mixtures().areas
-    found = contrast((eager, areas[0]), (eager, areas[1]))
-    assert len(found.labels) == MAX_SHOWN and found.masks.shape[:2] == (2, MAX_SHOWN)
+    found = compare_predictions((eager, areas[0]), (eager, areas[1]))
+    assert len(found.labels) == MAX_SHOWN
+    assert found.masks.shape[:2] == (2, MAX_SHOWN)
 
 
 def test_slots_of_two_trainings_are_paired_by_what_they_name(trained, quick):
     areas, other = quick.test_mixtures().areas[0], model_for(quick, 11, "slots")
-    found = contrast((trained.model, areas), (other, areas))
+    found = compare_predictions((trained.model, areas), (other, areas))
     first, second = found.first.named.tolist(), found.second.named.tolist()
     # Every output of either stands once; those of one name stand together as often as both have it.
     common = sum(min(first.count(k), second.count(k)) for k in set(first))
     assert len(found.labels) == len(first) + len(second) - common
     there = ~np.isnan(found.masks).all((2, 3))
-    assert (
-        there[0].sum() == len(first)
-        and there[1].sum() == len(second)
-        and (there.sum(axis=0) == 2).sum() == common
-    )
+    assert there[0].sum() == len(first)
+    assert there[1].sum() == len(second)
+    assert (there.sum(axis=0) == 2).sum() == common
     for side, (given, names) in enumerate(((found.first, first), (found.second, second))):
         assert sorted(found.labels[there[side]]) == sorted(names)
         for k, masks, multiplets in zip(
             found.labels[there[side]],
             found.masks[side][there[side]],
             found.multiplets[side][there[side]],
+            strict=False,
         ):
             places = [i for i, name in enumerate(names) if name == k]
             assert any(
@@ -130,26 +127,27 @@ def test_pairs_are_a_multiset_intersection(seed):
 
 def test_the_same_slots_stay_in_their_places(trained, quick):
     areas = quick.test_mixtures().areas
-    found = contrast((trained.model, areas[0]), (trained.model, areas[7]))
-    assert found.outputs.tolist() == [0, 1, 2] and not np.isnan(found.multiplets).any()
+    found = compare_predictions((trained.model, areas[0]), (trained.model, areas[7]))
+    assert found.outputs.tolist() == [0, 1, 2]
+    assert not np.isnan(found.multiplets).any()
 
 
 def test_slots_beside_queries_share_the_compounds(trained, learned, quick):
     areas = quick.test_mixtures().areas[0]
     for first, second in ((trained.model, learned.model), (learned.model, trained.model)):
-        found = contrast((first, areas), (second, areas))
+        found = compare_predictions((first, areas), (second, areas))
         assert found.presence.shape == (2, 10)
-        for row, model in zip(found.presence, (first, second)):
+        for row, model in zip(found.presence, (first, second), strict=False):
             assert row == pytest.approx(said(model, areas)[:10], abs=1e-6)
 
 
 def test_other_numbers_of_filters_have_no_common_masks(quick):
     models = [Slots(NetworkConfig(n_filters=n)) for n in (64, 32)]
     areas = quick.test_mixtures().areas[0]
-    found = contrast((models[0], areas), (models[1], areas))
-    assert (
-        found.masks is None and found.multiplets.shape[0] == 2 and found.presence.shape == (2, 10)
-    )
+    found = compare_predictions((models[0], areas), (models[1], areas))
+    assert found.masks is None
+    assert found.multiplets.shape[0] == 2
+    assert found.presence.shape == (2, 10)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +160,13 @@ def test_other_sizes_are_refused(trained, quick, config):
     with pytest.raises(
         ValueError, match=rf"\(10, 6, 21\) and \({sizes[0]}, {sizes[1]}, {sizes[2]}\)"
     ):
-        contrast((trained.model, quick.test_mixtures().areas[0]), (Slots(config), other))
+        compare_predictions((trained.model, quick.test_mixtures().areas[0]), (Slots(config), other))
 
 
 def test_an_empty_mixture_is_refused(learned, quick):
     areas = quick.test_mixtures().areas[0]
     with pytest.raises(ValueError, match="empty"):
-        contrast((learned.model, areas), (learned.model, 0 * areas))
+        compare_predictions((learned.model, areas), (learned.model, 0 * areas))
 
 
 def test_steps_of_one_training_have_the_same_filters_and_others_have_not(quick):
@@ -181,7 +179,9 @@ def test_steps_of_one_training_have_the_same_filters_and_others_have_not(quick):
         return Checkpoint.from_trainer(trainer, {})
 
     own = after()
-    assert same_filters(own, own) and same_filters(own, after(1)) and same_filters(after(0), own)
+    assert same_filters(own, own)
+    assert same_filters(own, after(1))
+    assert same_filters(after(0), own)
     others = {
         "seed": after(seed=4),
         "kind": after(0, kind="queries"),
@@ -197,7 +197,7 @@ def test_steps_of_one_training_have_the_same_filters_and_others_have_not(quick):
 
 def test_presences_of_a_batch_are_those_of_each(either, quick):
     areas = quick.test_mixtures().areas[:5]
-    for row, own in zip(presence_row(either.model, areas), areas):
+    for row, own in zip(presence_row(either.model, areas), areas, strict=False):
         assert row == pytest.approx(said(either.model, own), abs=1e-5)
 
 
@@ -209,7 +209,8 @@ def test_what_a_multiplet_is_worth_is_what_a_loop_finds(either, quick, least):
     sizes = [float(np.abs(areas[:, p]).sum()) for p in range(21)]
     assert found.positions.tolist() == [p for p in range(21) if sizes[p] > least * max(sizes)]
     whole = said(either.model, areas)
-    assert found.presence == pytest.approx(whole, abs=1e-5) and found.fall.shape == (len(whole), 21)
+    assert found.presence == pytest.approx(whole, abs=1e-5)
+    assert found.fall.shape == (len(whole), 21)
     for p in range(21):
         if p not in found.positions:
             assert np.isnan(found.fall[:, p]).all()
@@ -226,8 +227,6 @@ def test_a_lone_multiplet_is_all_there_is(either, quick):
     areas = np.zeros((6, 21), np.float32)
     areas[0, 4] = 1.0
     found = occlude(either.model, areas)
-    assert (
-        found.positions.tolist() == [4]
-        and np.isfinite(found.fall[:, 4]).all()
-        and np.isfinite(found.presence).all()
-    )
+    assert found.positions.tolist() == [4]
+    assert np.isfinite(found.fall[:, 4]).all()
+    assert np.isfinite(found.presence).all()

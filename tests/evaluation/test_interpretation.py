@@ -207,13 +207,12 @@ def test_a_trace_leaves_the_model_and_the_mixture_alone(looked_at):
     interpretation.trace_cell(model, areas, Cell(0, 5, 3))
     interpretation.activations(model, areas)
     interpretation.receptive_field(model, areas, 3)
-    assert np.array_equal(areas, mixture) and all(
-        torch.equal(value, before[name]) for name, value in model.state_dict().items()
-    )
-    assert all(torch.equal(a, b) for a, b in zip(run(model, areas)[1], answers))
+    assert np.array_equal(areas, mixture)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(torch.equal(a, b) for a, b in zip(run(model, areas)[1], answers, strict=False))
     assert all(
         p.grad is None if grad is None else torch.equal(p.grad, grad)
-        for p, grad in zip(model.parameters(), grads)
+        for p, grad in zip(model.parameters(), grads, strict=False)
     )
     assert not any(block._forward_hooks for block in model.separator.blocks)
 
@@ -264,7 +263,8 @@ def test_the_loudest_filter_and_the_telling_cell():
         assert all(abs(encoding[loud, position]) >= abs(value) for value in encoding[:, position])
     cell = interpretation.telling_cell(mask, encoding, multiplets, 5)
     sizes = [np.abs(multiplets[:, p]).sum() for p in range(7)]
-    assert cell.output == 5 and sizes[cell.position] == max(sizes)
+    assert cell.output == 5
+    assert sizes[cell.position] == max(sizes)
     strengths = [abs(mask[n, cell.position] * encoding[n, cell.position]) for n in range(9)]
     assert strengths[cell.filter] == max(strengths)
 
@@ -285,10 +285,8 @@ def test_activations_are_those_of_blocks_run_one_after_the_other(kind, size):
     encoder = torch.from_numpy(interpretation.filters(model)[0].copy())
     encoding = F.conv1d(mixture[None], encoder, padding=1)[0] / mixture.square().mean().sqrt()
     x = weights["bottleneck.weight"] @ norm(encoding, "norm") + weights["bottleneck.bias"][:, None]
-    assert (
-        found.dilations == config.dilations
-        and len(found.skip) == len(config.dilations) == len(found.residual) + 1
-    )
+    assert found.dilations == config.dilations
+    assert len(found.skip) == len(config.dilations) == len(found.residual) + 1
     for i, dilation in enumerate(config.dilations):
         part = f"blocks.{i}"
         hidden = norm(
@@ -360,13 +358,13 @@ def jacobian(model, areas, position):
     for hook in hooks:
         hook.remove()
     slopes = [
-        ((high - low) / (2 * step)).view(*x.shape, -1) for high, low in zip(*ends)
+        ((high - low) / (2 * step)).view(*x.shape, -1) for high, low in zip(*ends, strict=False)
     ]  # (P, L, channels)
     return np.stack([slope.square().sum((0, 2)).sqrt().numpy() for slope in slopes])
 
 
 @pytest.mark.parametrize(
-    "size, position",
+    ("size", "position"),
     [("design", 0), ("design", 9), ("kernel 5", 39), ("short axis", 2), ("one block", 3)],
 )
 def test_the_measured_field_is_the_length_of_the_gradient(size, position):
@@ -376,16 +374,16 @@ def test_the_measured_field_is_the_length_of_the_gradient(size, position):
         jacobian(model, areas, position),
     )
     expected = expected / expected.max(axis=1, keepdims=True)
-    assert found.position == position and found.strength.shape == (
+    assert found.position == position
+    assert found.strength.shape == (
         len(found.stages),
         model.config.n_positions,
     )
     assert found.strength == pytest.approx(expected, abs=2e-4)
-    assert (
-        found.strength.max(axis=1) == pytest.approx(1)
-        and len(found.stages) == len(model.config.dilations) + 1
-    )
-    assert found.stages[0] == "encoding" and found.stages[-1] == "to the masks"
+    assert found.strength.max(axis=1) == pytest.approx(1)
+    assert len(found.stages) == len(model.config.dilations) + 1
+    assert found.stages[0] == "encoding"
+    assert found.stages[-1] == "to the masks"
 
 
 def test_the_field_of_trained_models_is_measured_too(looked_at):
@@ -435,9 +433,8 @@ def test_the_table_of_parameters_adds_up(looked_at):
     for row in table.to_dict("records"):
         value = values[row["name"]].detach().double().numpy()
         assert eval(row["shape"].replace(" x ", "*")) == row["values"] == value.size
-        assert row["root mean square"] == pytest.approx(np.sqrt((value**2).mean())) and row[
-            "largest"
-        ] == pytest.approx(np.abs(value).max())
+        assert row["root mean square"] == pytest.approx(np.sqrt((value**2).mean()))
+        assert row["largest"] == pytest.approx(np.abs(value).max())
         if row["part"] != "heads":
             assert row["name"].startswith(row["part"])
 
@@ -458,12 +455,11 @@ def test_activations_of_a_shared_network_are_those_of_one_pass(learned):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(seen) == 40 and all(np.array_equal(alone.skip, found.skip) for found in seen)
+    assert len(seen) == 40
+    assert all(np.array_equal(alone.skip, found.skip) for found in seen)
 
 
 def test_a_network_too_large_to_differentiate_is_refused():
     config = NetworkConfig(n_positions=512, n_bottleneck=256, n_hidden=256, n_stacks=6, n_layers=8)
-    assert (
-        "too many to measure" in interpretation.too_large(config)
-        and interpretation.too_large(NetworkConfig()) is None
-    )
+    assert "too many to measure" in interpretation.too_large(config)
+    assert interpretation.too_large(NetworkConfig()) is None

@@ -2,15 +2,18 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation import masks
-from nmrclassify.evaluation.prediction import answer
+from nmrclassify.evaluation.prediction import predict
 
 
 def test_ideal_masks_share_out_the_encoding(either, quick):
     made = quick.test_mixtures()
     ideal = masks.ideal_ratio_masks(either.model, made.sources[0])
     total = ideal.sum(axis=0)
-    assert ideal.shape == (3, 64, 21) and (ideal >= 0).all() and (ideal <= 1).all()
-    assert ((np.abs(total - 1) < 1e-5) | (total == 0)).all() and (total > 0).any()
+    assert ideal.shape == (3, 64, 21)
+    assert (ideal >= 0).all()
+    assert (ideal <= 1).all()
+    assert ((np.abs(total - 1) < 1e-5) | (total == 0)).all()
+    assert (total > 0).any()
 
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6])
@@ -21,7 +24,7 @@ def test_ideal_masks_do_not_depend_on_the_unit(either, quick, factor):
 
 
 def test_masks_of_one_output_can_be_ordered_and_overlap_nowhere(learned, quick):
-    given = answer(learned.model, quick.library.areas[0])
+    given = predict(learned.model, quick.library.areas[0])
     assert sorted(masks.similarity_order(given.masks[:1])) == list(range(64))
     assert not masks.overlap(given.masks[:1]).any()
 
@@ -30,7 +33,8 @@ def test_a_lone_source_owns_its_cells(trained, quick):
     sources = quick.test_mixtures().sources[0].copy()
     sources[1:] = 0
     ideal = masks.ideal_ratio_masks(trained.model, sources)
-    assert not ideal[1:].any() and set(np.unique(ideal[0])) == {0.0, 1.0}
+    assert not ideal[1:].any()
+    assert set(np.unique(ideal[0])) == {0.0, 1.0}
 
 
 def test_overlap_is_the_second_highest():

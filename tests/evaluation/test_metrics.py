@@ -16,7 +16,7 @@ from nmrclassify.evaluation.metrics import (
 )
 from nmrclassify.mixtures.grid import MixtureConfig, counts_of, mix
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import Findings, Separation
+from nmrclassify.networks.conv_tasnet import QueryOutput, Separation
 
 
 class Scripted(torch.nn.Module):
@@ -48,8 +48,8 @@ class Told(torch.nn.Module):
         presence = torch.cat(
             [sure * (2.0 * (counts > 0) - 1), torch.full((len(counts), 1), unknown)], dim=1
         )
-        chances = sure * torch.nn.functional.one_hot((counts - 1).clamp_min(0), 5).float()
-        self.findings = Findings(presence, chances, counts.float())
+        probabilities = sure * torch.nn.functional.one_hot((counts - 1).clamp_min(0), 5).float()
+        self.findings = QueryOutput(presence, probabilities, counts.float())
         multiplets = torch.as_tensor(multiplets)
         self.multiplets = torch.cat([multiplets, 0 * multiplets[:, :1]], dim=1)
         self.at = 0
@@ -57,7 +57,7 @@ class Told(torch.nn.Module):
     def forward(self, areas):
         rows = slice(self.at, self.at + len(areas))
         self.at += len(areas)
-        return Findings(*(part[rows] for part in self.findings)), Separation(
+        return QueryOutput(*(part[rows] for part in self.findings)), Separation(
             areas, areas, areas, self.multiplets[rows]
         )
 
@@ -97,7 +97,8 @@ def test_a_lone_compound_leaves_nothing_to_improve():
     data = build("quick", 2, MixtureConfig(n_sources=1))
     mixtures = data.test_mixtures()
     summary = evaluate(Scripted(mixtures.labels, mixtures.sources), mixtures).summary()
-    assert summary["si_sdr_improvement_db"] is None and summary["compound_accuracy"] == 1.0
+    assert summary["si_sdr_improvement_db"] is None
+    assert summary["compound_accuracy"] == 1.0
 
 
 @pytest.mark.parametrize("repetition", [False, True])
@@ -112,14 +113,12 @@ def test_accuracy_is_the_overlap_of_multisets(repetition):
     result = evaluate(Scripted(guesses, mixtures.sources), mixtures)
     right = [
         sum((Counter(g) & Counter(t)).values())
-        for g, t in zip(guesses.tolist(), mixtures.labels.tolist())
+        for g, t in zip(guesses.tolist(), mixtures.labels.tolist(), strict=False)
     ]
     assert result.correct.sum(axis=1).tolist() == right
     assert result.exact.tolist() == [r == 3 for r in right]
-    assert (
-        result.confusion().trace() == sum(right)
-        and result.confusion().sum() == mixtures.labels.size
-    )
+    assert result.confusion().trace() == sum(right)
+    assert result.confusion().sum() == mixtures.labels.size
     summary = result.summary()
     assert summary["compound_accuracy"] == pytest.approx(np.mean(right) / 3)
     assert (
@@ -138,7 +137,8 @@ def test_the_order_of_outputs_does_not_matter():
     ).summary()
     for key, value in straight.items():
         assert value == pytest.approx(turned[key]), key
-    assert straight["exact_match"] == 1.0 and straight["si_sdr_improvement_db"] > 70
+    assert straight["exact_match"] == 1.0
+    assert straight["si_sdr_improvement_db"] > 70
 
 
 def test_perfect_scores_still_have_an_interval():
@@ -179,13 +179,16 @@ def test_pairing_counts_is_multiset_arithmetic(seed):
         rng.random((2, 40, n_compounds)) < 0.5
     )
     predicted, matched = pair_counts(found, true)
-    assert predicted.shape == matched.shape and predicted.dtype.kind == "i"
+    assert predicted.shape == matched.shape
+    assert predicted.dtype.kind == "i"
     widest = 0
-    for f, t, said, was in zip(found, true, predicted.tolist(), matched.tolist()):
+    for f, t, said, was in zip(found, true, predicted.tolist(), matched.tolist(), strict=False):
         given, truth = (Counter(dict(enumerate(counts.tolist()))) for counts in (f, t))
         assert Counter(k for k in said if k < n_compounds) == +given
         assert Counter(k for k in was if k < n_compounds) == +truth
-        pairs = [(a, b) for a, b in zip(said, was) if (a, b) != (n_compounds, n_compounds)]
+        pairs = [
+            (a, b) for a, b in zip(said, was, strict=False) if (a, b) != (n_compounds, n_compounds)
+        ]
         right = [a for a, b in pairs if a == b]
         assert Counter(right) == given & truth
         # What is not right stands for nothing that is in it: a wrong name takes the place of a
@@ -206,7 +209,7 @@ def test_accuracy_of_queries_is_the_overlap_of_multisets(repetition):
     made, guesses = varied(repetition=repetition)
     result = evaluate(Told(counts_of(guesses, 10), made.by_compound(made.sources)), made, chunk=17)
     right, needed = [], []
-    for guess, labels in zip(guesses.tolist(), made.labels.tolist()):
+    for guess, labels in zip(guesses.tolist(), made.labels.tolist(), strict=False):
         said, truth = multiset(guess), multiset(labels)
         right.append((said & truth).total())
         needed.append(
@@ -215,17 +218,16 @@ def test_accuracy_of_queries_is_the_overlap_of_multisets(repetition):
     assert 0 < sum(right) < sum(needed)
     assert result.correct.sum(axis=1).tolist() == right
     assert result.counted.sum(axis=1).tolist() == needed
-    assert result.exact.tolist() == [r == n for r, n in zip(right, needed)]
+    assert result.exact.tolist() == [r == n for r, n in zip(right, needed, strict=False)]
     summary = result.summary()
     assert summary["compound_accuracy"] == pytest.approx(sum(right) / sum(needed))
     assert summary["exact_match"] == pytest.approx(result.exact.mean())
-    assert summary.keys() == set(METRICS) and summary["n_mixtures"] == len(made)
+    assert summary.keys() == set(METRICS)
+    assert summary["n_mixtures"] == len(made)
     counts = result.confusion()
-    assert (
-        counts.shape == (11, 11)
-        and counts.sum() == sum(needed)
-        and counts[:10, :10].trace() == sum(right)
-    )
+    assert counts.shape == (11, 11)
+    assert counts.sum() == sum(needed)
+    assert counts[:10, :10].trace() == sum(right)
     truth = made.counts.sum(axis=0)
     assert (
         counts[:10].sum(axis=1).tolist() == truth.tolist()
@@ -237,12 +239,15 @@ def test_accuracy_of_queries_is_the_overlap_of_multisets(repetition):
 def test_a_perfect_answer_of_queries_is_wholly_right():
     made, _ = varied()
     result = evaluate(Told(made.counts, made.by_compound(made.sources), sure=30.0), made, chunk=7)
-    assert result.exact.all() and result.correct.sum() == made.counts.sum()
+    assert result.exact.all()
+    assert result.correct.sum() == made.counts.sum()
     summary = result.summary()
     assert summary["compound_accuracy"] == summary["exact_match"] == 1
     assert summary["si_sdr_improvement_db"] > 70
-    assert result.confusion().shape == (10, 10) and result.confusion().trace() == made.counts.sum()
-    assert (result.confidence > 0.999).all() and result.claims is None
+    assert result.confusion().shape == (10, 10)
+    assert result.confusion().trace() == made.counts.sum()
+    assert (result.confidence > 0.999).all()
+    assert result.claims is None
     assert np.array_equal(result.true_counts, made.counts)
     assert np.array_equal(
         np.isnan(result.si_sdr_improvement[made.counts == 0]),
@@ -259,11 +264,10 @@ def test_the_table_of_queries_says_what_was_named():
     table = evaluate(Told(counts, made.by_compound(made.sources)), made).table(names)
     total = made.counts.sum(axis=1).tolist()
     assert table["number"].tolist() == [1, 2, 3, 4]
-    assert table["named"][0] == "nothing" and table["right"][0] == f"0 of {total[0]}"
-    assert (
-        table["right"][1] == f"{total[1]} of {total[1] + 1}"
-        and table["right"][2] == f"{total[2]} of {total[2]}"
-    )
+    assert table["named"][0] == "nothing"
+    assert table["right"][0] == f"0 of {total[0]}"
+    assert table["right"][1] == f"{total[1]} of {total[1] + 1}"
+    assert table["right"][2] == f"{total[2]} of {total[2]}"
     assert table["wholly right"].tolist() == [False, False, True, True]
     for i, row in enumerate(made.counts):
         assert table["mixed"][i] == " + ".join(sorted(names[k] for k in np.flatnonzero(row)))
@@ -281,7 +285,9 @@ def test_portions_are_named_as_often_as_they_are_there():
     assert table["right"][0] == "3 of 3"
     once = np.minimum(made.counts, 1)
     result = evaluate(Told(once, made.by_compound(made.sources)), made)
-    assert not result.exact[0] and result.correct.sum() == 2 and result.confusion()[4, 10] == 1
+    assert not result.exact[0]
+    assert result.correct.sum() == 2
+    assert result.confusion()[4, 10] == 1
 
 
 def test_the_least_sure_statement_is_the_confidence():
@@ -301,10 +307,8 @@ def test_the_unknown_is_told_and_does_not_count():
         evaluate(Told(made.counts, made.by_compound(made.sources), unknown=u), made)
         for u in (4.0, -4.0)
     )
-    assert (
-        with_unknown.unknown == pytest.approx(1 / (1 + np.exp(-4.0)))
-        and without.unknown.max() < 0.02
-    )
+    assert with_unknown.unknown == pytest.approx(1 / (1 + np.exp(-4.0)))
+    assert without.unknown.max() < 0.02
     assert with_unknown.summary() == without.summary()
     assert without.presence.shape == (60, 10)
 
@@ -313,24 +317,27 @@ def test_nothing_is_a_class_of_slots_where_the_number_varies():
     made, guesses = varied()
     result = evaluate(Scripted(guesses, made.sources, 11), made)
     right = [
-        (multiset(g) & multiset(t)).total() for g, t in zip(guesses.tolist(), made.labels.tolist())
+        (multiset(g) & multiset(t)).total()
+        for g, t in zip(guesses.tolist(), made.labels.tolist(), strict=False)
     ]
     # Two outputs that say nothing where nothing is are no merit, and no mistake.
     assert result.correct.sum(axis=1).tolist() == right
     assert result.exact.tolist() == [
-        multiset(g) == multiset(t) for g, t in zip(guesses.tolist(), made.labels.tolist())
+        multiset(g) == multiset(t)
+        for g, t in zip(guesses.tolist(), made.labels.tolist(), strict=False)
     ]
     both = ((result.predicted == 10) & (result.matched == 10)).sum(axis=1)
-    assert (result.counted.sum(axis=1) == 3 - both).all() and both.any()
-    assert result.confusion().shape == (11, 11) and result.confusion()[10, 10] == 0
-    assert result.presence.shape == (60, 10) and result.true_counts.tolist() == made.counts.tolist()
+    assert (result.counted.sum(axis=1) == 3 - both).all()
+    assert both.any()
+    assert result.confusion().shape == (11, 11)
+    assert result.confusion()[10, 10] == 0
+    assert result.presence.shape == (60, 10)
+    assert result.true_counts.tolist() == made.counts.tolist()
     assert np.isnan(result.si_sdr_improvement).sum() >= (made.labels == 10).sum()
     perfect = evaluate(Scripted(made.labels, made.sources, 11), made)
-    assert (
-        perfect.exact.all()
-        and perfect.summary()["compound_accuracy"] == 1
-        and perfect.confusion().shape == (10, 10)
-    )
+    assert perfect.exact.all()
+    assert perfect.summary()["compound_accuracy"] == 1
+    assert perfect.confusion().shape == (10, 10)
 
 
 def test_presence_of_slots_is_that_of_any_output():
@@ -346,9 +353,8 @@ def test_presence_of_slots_is_that_of_any_output():
 def test_chunks_change_no_figure(either, quick):
     mixtures = quick.test_mixtures()
     whole, parts = (evaluate(either.model, mixtures, chunk=size) for size in (256, 7))
-    assert np.array_equal(whole.predicted, parts.predicted) and np.array_equal(
-        whole.matched, parts.matched
-    )
+    assert np.array_equal(whole.predicted, parts.predicted)
+    assert np.array_equal(whole.matched, parts.matched)
     assert whole.confidence == pytest.approx(parts.confidence, abs=1e-5)
     for key, value in whole.summary().items():
         assert value == pytest.approx(parts.summary()[key], rel=1e-4), key
@@ -358,17 +364,17 @@ def test_statements_are_what_was_said_and_whether_it_is_true():
     made, guesses = varied()
     queries = evaluate(Told(counts_of(guesses, 10), made.by_compound(made.sources)), made)
     stated, true = queries.statements()
-    assert stated.shape == true.shape == (600,) and true.sum() == (made.counts > 0).sum()
+    assert stated.shape == true.shape == (600,)
+    assert true.sum() == (made.counts > 0).sum()
     stated, true = queries.statements(named=True)
     said = counts_of(guesses, 10) > 0
-    assert (
-        len(stated) == said.sum()
-        and (stated >= 0.5).all()
-        and true.sum() == (said & (made.counts > 0)).sum()
-    )
+    assert len(stated) == said.sum()
+    assert (stated >= 0.5).all()
+    assert true.sum() == (said & (made.counts > 0)).sum()
     slots = evaluate(Scripted(guesses, made.sources, 11), made)
     stated, true = slots.statements()
-    assert stated.shape == (180,) and true.sum() == (slots.predicted == slots.matched).sum()
+    assert stated.shape == (180,)
+    assert true.sum() == (slots.predicted == slots.matched).sum()
     assert stated == pytest.approx(np.exp(9.0) / (np.exp(9.0) + 10))
 
 
@@ -390,10 +396,10 @@ def test_presence_of_slots_says_whether_any_output_names_it(n_classes):
     found = presence_of(torch.from_numpy(logits), 4).numpy()
     assert found.shape == (6, 4)
     # The share of answers in which at least one of the outputs, each drawn by itself, says it.
-    chances = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(
+    probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(
         axis=-1, keepdims=True
     )
-    for row, p in zip(found, chances):
+    for row, p in zip(found, probabilities, strict=False):
         total = np.zeros(4)
         for said in np.ndindex(*(n_classes,) * 3):
             together = p[0, said[0]] * p[1, said[1]] * p[2, said[2]]
@@ -407,9 +413,8 @@ def test_presence_of_queries_is_their_own_with_the_unknown_last():
     made, _ = varied(n=3)
     findings = Told(made.counts, made.by_compound(made.sources), unknown=0.7).findings
     found = presence_of(findings, 10).numpy()
-    assert found.shape == (3, 11) and found == pytest.approx(
-        1 / (1 + np.exp(-findings.presence.numpy()))
-    )
+    assert found.shape == (3, 11)
+    assert found == pytest.approx(1 / (1 + np.exp(-findings.presence.numpy())))
     assert torch.equal(log_odds_of(findings, 10), findings.presence)
 
 
@@ -419,8 +424,9 @@ def test_log_odds_tell_where_probabilities_round(spread, n_classes):
     rng = np.random.default_rng(int(spread))
     logits = rng.normal(0, spread, (8, 3, n_classes)).astype(np.float32)
     found = log_odds_of(torch.from_numpy(logits), 4).numpy()
-    assert found.shape == (8, 4) and np.isfinite(found).all()
-    for row, own in zip(found, logits):
+    assert found.shape == (8, 4)
+    assert np.isfinite(found).all()
+    for row, own in zip(found, logits, strict=False):
         expected = exact_log_odds(own, 4)
         clear = expected < 30  # beyond, odds are only told to be large
         assert row[clear] == pytest.approx(expected[clear], rel=1e-5, abs=1e-5)
@@ -432,7 +438,8 @@ def test_log_odds_and_presence_agree(either, quick):
         output = either.model.eval()(torch.from_numpy(quick.test_mixtures().areas))[0]
     presence, evidence = presence_of(output, 10).double(), log_odds_of(output, 10).double()
     clear = (presence > 1e-3) & (presence < 1 - 1e-3)
-    assert evidence.shape == presence.shape and clear.any()
+    assert evidence.shape == presence.shape
+    assert clear.any()
     assert evidence[clear].numpy() == pytest.approx(torch.logit(presence[clear]).numpy(), abs=1e-2)
     assert presence.numpy() == pytest.approx(evidence.sigmoid().numpy(), abs=1e-6)
     evaluated = evaluate(either.model, quick.test_mixtures()).presence[:, :10]

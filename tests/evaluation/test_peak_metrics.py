@@ -7,7 +7,7 @@ from nmrclassify.evaluation.peak_metrics import BINS, SHARED, Score, mask_shares
 from nmrclassify.mixtures.peaks import ScaleConfig, draw
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
 K = 60
@@ -41,7 +41,7 @@ def perfect(mixture, n=K):
     return named, amounts, named.astype(float), masks
 
 
-def scored(library, mixtures, change=lambda *answer: answer, groups=None):
+def scored(library, mixtures, change=lambda *prediction: prediction, groups=None):
     score = Score()
     for mixture in mixtures:
         score.add(
@@ -53,7 +53,8 @@ def scored(library, mixtures, change=lambda *answer: answer, groups=None):
 def test_a_perfect_answer_has_no_error(library, mixtures):
     figures = scored(library, mixtures).summary()
     for name in ("precision", "recall", "f1", "strong_recall"):
-        assert figures[name] == 1 and figures[f"{name}_interval"] == [1, 1]
+        assert figures[name] == 1
+        assert figures[f"{name}_interval"] == [1, 1]
     for name in (
         "strong_amount_error",
         "calibration_error",
@@ -83,12 +84,15 @@ def test_mask_shares_are_those_of_a_loop(library):
     random, n = rng(4), len(mixture.peaks.areas)
     keys = random.choice(library.n_multiplets * n, 9000, replace=False)
     masks = (keys // n, keys % n, random.random(len(keys)))
-    given = {(m, p): share for m, p, share in zip(*masks)}
+    given = {(m, p): share for m, p, share in zip(*masks, strict=False)}
     row, peak, _ = mixture.parts
-    for m, (multiplet, found) in enumerate(zip(mixture.multiplets, mask_shares(mixture, masks))):
+    for m, (multiplet, found) in enumerate(
+        zip(mixture.multiplets, mask_shares(mixture, masks), strict=False)
+    ):
         peaks = sorted(set(peak[row == m].tolist()))
         if not peaks:
-            assert np.isnan(found) and np.isnan(mixture.shares[m])
+            assert np.isnan(found)
+            assert np.isnan(mixture.shares[m])
             continue
         own = sum(given.get((multiplet, p), 0.0) * mixture.peaks.areas[p] for p in peaks)
         assert found == pytest.approx(own / mixture.peaks.areas[peaks].sum())
@@ -99,11 +103,9 @@ def test_an_empty_answer_finds_nothing(library, mixtures):
     empty = np.zeros(K, dtype=bool), np.zeros(K), np.zeros(K), (none, none, none.astype(float))
     figures = scored(library, mixtures, lambda *_: empty).summary()
     assert figures["recall"] == figures["f1"] == figures["strong_recall"] == 0
-    assert (
-        "precision" not in figures
-        and "strong_amount_error" not in figures
-        and "mask_error_named" not in figures
-    )
+    assert "precision" not in figures
+    assert "strong_amount_error" not in figures
+    assert "mask_error_named" not in figures
     shares = np.concatenate([mixture.shares for mixture in mixtures])
     assert figures["mask_error"] == pytest.approx(shares[shares < SHARED].mean(), abs=1e-4)
     present = sum(len(mixture.present) for mixture in mixtures)
@@ -123,12 +125,13 @@ def test_counts_and_amounts_are_those_written_by_hand(library, mixtures):
     strong = mixture.amounts > 0.1 * mixture.amounts.max()
     assert figures["strong_recall"] == pytest.approx(strong[3:].sum() / strong.sum(), abs=1e-4)
     assert figures["strong_amount_error"] == pytest.approx(0.1)
-    assert "mask_error" not in figures and "calibration_error" not in figures
+    assert "mask_error" not in figures
+    assert "calibration_error" not in figures
 
 
 def test_masks_of_compounds_that_are_not_named_count_for_nothing(library, mixtures):
-    def forget(named, amounts, chances, masks):
-        return np.where(np.arange(K) % 2, named, False), amounts, chances, masks
+    def forget(named, amounts, probabilities, masks):
+        return np.where(np.arange(K) % 2, named, False), amounts, probabilities, masks
 
     figures = scored(library, mixtures, forget).summary()
     lost, all_ = 0.0, 0
@@ -149,12 +152,12 @@ def test_compounds_that_are_alike_are_one_answer():
         ("b", 2.004, 4.0),
         ("c", 3.0, 1.0),
     )
-    names, ppm, protons = zip(*table)
+    names, ppm, protons = zip(*table, strict=False)
     owners = np.array(["abc".index(name) for name in names])
     compounds = Compounds(
         tuple("abc"), owners, np.array(ppm), np.array(protons), ("s",) * 5, ((),) * 5
     )
-    groups = alike(compounds, FULL_AXIS)
+    groups = equivalent_compounds(compounds, FULL_AXIS)
     assert groups.tolist() == [0, 0, 1]
     mixture = draw(
         compounds.select([0, 2]), ScaleConfig(n_low=2, n_high=2, decades=0.0), rng()
@@ -168,32 +171,31 @@ def test_compounds_that_are_alike_are_one_answer():
         ([1, 1, 1], [0.5, 0.25, 1]),
     ):
         score = Score()
-        answer = (
+        prediction = (
             np.array(named, dtype=bool),
             np.array(amounts, dtype=float),
             np.array(named, dtype=float),
         )
-        score.add(true, compounds, groups, *answer)
+        score.add(true, compounds, groups, *prediction)
         figures = score.summary()
         assert score.counts == [(2, 2, 2)]
-        assert (
-            figures["f1"] == 1
-            and figures["strong_amount_error"] == 0
-            and figures["calibration_error"] == 0
-        )
+        assert figures["f1"] == 1
+        assert figures["strong_amount_error"] == 0
+        assert figures["calibration_error"] == 0
     score = Score()
     score.add(true, compounds, np.arange(3), np.array([False, True, True]), np.ones(3))
     assert score.counts == [(1, 2, 2)]
 
 
 def test_scores_add_up_whatever_the_parts(library, mixtures):
-    def noisy(named, amounts, chances, masks):
-        return named & (np.arange(K) % 3 > 0), amounts, 0.8 * chances, masks
+    def noisy(named, amounts, probabilities, masks):
+        return named & (np.arange(K) % 3 > 0), amounts, 0.8 * probabilities, masks
 
     whole = scored(library, mixtures, noisy)
     parts = scored(library, mixtures[:3], noisy) + scored(library, mixtures[3:], noisy)
     assert parts.summary() == whole.summary()
-    assert parts.bins.shape == (2, 3, BINS) and parts.bins[0, 2].sum() == K * len(mixtures)
+    assert parts.bins.shape == (2, 3, BINS)
+    assert parts.bins[0, 2].sum() == K * len(mixtures)
     assert whole.reliability().expected_calibration_error == pytest.approx(
         whole.summary()["calibration_error"], abs=1e-4
     )
@@ -202,8 +204,8 @@ def test_scores_add_up_whatever_the_parts(library, mixtures):
 def test_the_interval_holds_the_figure_and_narrows_with_mixtures(library, mixtures):
     random = rng(1)
 
-    def guess(named, amounts, chances, masks):
-        return named & (random.random(K) < random.random()), amounts, chances, masks
+    def guess(named, amounts, probabilities, masks):
+        return named & (random.random(K) < random.random()), amounts, probabilities, masks
 
     few, many = (scored(library, mixtures * n, guess).summary() for n in (1, 16))
     for figures in (few, many):

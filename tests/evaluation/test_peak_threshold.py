@@ -10,9 +10,9 @@ from nmrclassify.mixtures.peaks import ScaleConfig, draw
 from nmrclassify.nmr.compounds import Compounds
 
 
-def answer(chances: list[float], threshold: float = 0.5) -> Identification:
+def predict(probabilities: list[float], threshold: float = 0.5) -> Identification:
     """Return an answer with these probabilities; each compound is a singlet."""
-    k = len(chances)
+    k = len(probabilities)
     compounds = Compounds(
         tuple(f"compound {i + 1}" for i in range(k)),
         np.arange(k),
@@ -26,7 +26,7 @@ def answer(chances: list[float], threshold: float = 0.5) -> Identification:
         compounds,
         np.arange(k),
         None,
-        np.array(chances),
+        np.array(probabilities),
         np.ones(k),
         np.zeros(k),
         np.zeros(k),
@@ -41,7 +41,7 @@ APART = np.arange(6)
 
 
 def test_counts_and_words():
-    found = answer([0.9, 0.8, 0.6, 0.3, 0.1, 0.001])
+    found = predict([0.9, 0.8, 0.6, 0.3, 0.1, 0.001])
     present = np.array([0, 1, 3])
     score = peak_threshold.tally(found, present, APART)
     assert (score.present, score.named, score.right, score.missed, score.false_alarms) == (
@@ -64,56 +64,55 @@ def test_counts_and_words():
     ]
     assert table["truth"].tolist() == ["0.5", "0.02", "not in it", "1", "not in it"]
     unknown = peak_threshold.table(found, rows, APART)
-    assert (
-        "truth" not in unknown and unknown["verdict"].tolist() == ["named"] * 3 + ["not named"] * 2
-    )
+    assert "truth" not in unknown
+    assert unknown["verdict"].tolist() == ["named"] * 3 + ["not named"] * 2
 
 
 def test_what_looks_alike_counts_once():
     groups = np.array([0, 0, 1, 2, 3, 4])
-    found = answer([0.9, 0.1, 0.0, 0.0, 0.0, 0.0])
+    found = predict([0.9, 0.1, 0.0, 0.0, 0.0, 0.0])
     present = np.array([1])
     score = peak_threshold.tally(found, present, groups)
     assert (score.present, score.named, score.right, score.f1) == (1, 1, 1, 1.0)
     table = peak_threshold.table(found, np.array([0, 1]), groups, present, np.ones(1))
     assert table["verdict"].tolist() == ["✓ right, as its like", "✓ found as its like"]
-    both = replace(found, chances=np.array([0.9, 0.9, 0, 0, 0, 0]))
+    both = replace(found, probabilities=np.array([0.9, 0.9, 0, 0, 0, 0]))
     assert peak_threshold.tally(both, np.array([0, 1]), groups) == peak_threshold.Tally(1, 1, 1)
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_curve_holds_the_score_of_every_threshold(seed):
     rng = np.random.default_rng(seed)
-    chances = rng.integers(0, 12, 30) / 12
+    probabilities = rng.integers(0, 12, 30) / 12
     groups = np.sort(rng.integers(0, 20, 30))
     groups = np.unique(groups, return_inverse=True)[1]
     present = np.sort(rng.choice(30, 8, replace=False))
-    found = answer(chances.tolist())
+    found = predict(probabilities.tolist())
     curve = peak_threshold.precision_recall(found, present, groups)
-    assert (
-        (np.diff(curve.threshold) < 0).all()
-        and (np.diff(curve.recall) >= 0).all()
-        and curve.recall[-1] == 1
-    )
-    for threshold, precision, recall in zip(curve.threshold, curve.precision, curve.recall):
+    assert (np.diff(curve.threshold) < 0).all()
+    assert (np.diff(curve.recall) >= 0).all()
+    assert curve.recall[-1] == 1
+    for threshold, precision, recall in zip(
+        curve.threshold, curve.precision, curve.recall, strict=False
+    ):
         score = peak_threshold.tally(replace(found, threshold=threshold), present, groups)
-        assert score.right / score.named == pytest.approx(
-            precision
-        ) and score.right / score.present == pytest.approx(recall)
+        assert score.right / score.named == pytest.approx(precision)
+        assert score.right / score.present == pytest.approx(recall)
 
 
 def test_missed_compounds_are_listed_however_unlikely_and_something_always_is():
-    found = answer([0.0] * 5 + [0.001])
+    found = predict([0.0] * 5 + [0.001])
     assert peak_threshold.listed(found, np.array([2])).tolist() == [5, 2]
     assert peak_threshold.listed(found, np.zeros(0, dtype=int)).tolist() == [5]
     score = peak_threshold.tally(found, np.array([2]), APART)
-    assert score == peak_threshold.Tally(1, 0, 0) and score.f1 == 0
+    assert score == peak_threshold.Tally(1, 0, 0)
+    assert score.f1 == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_page_counts_as_the_benchmark_does(seed):
     rng = np.random.default_rng(seed)
-    found = answer(rng.random(30).tolist())
+    found = predict(rng.random(30).tolist())
     groups = np.unique(np.sort(rng.integers(0, 20, 30)), return_inverse=True)[1]
     mixture = draw(found.compounds, ScaleConfig(n_low=9, n_high=9), rng)
     measured = Score()
@@ -121,9 +120,9 @@ def test_the_page_counts_as_the_benchmark_does(seed):
         mixture,
         found.compounds,
         groups,
-        found.chances >= found.threshold,
+        found.probabilities >= found.threshold,
         found.amounts,
-        found.chances,
+        found.probabilities,
     )
     tally = peak_threshold.tally(found, mixture.present, groups)
     assert measured.counts == [(tally.right, tally.named, tally.present)]

@@ -79,12 +79,10 @@ def same(one, other) -> bool:
 def test_the_lessons_stand_in_teaching_order():
     assert list(lessons.LESSONS) == NAMES
     for name, lesson in lessons.LESSONS.items():
-        assert (
-            lessons.lesson(name) is lesson
-            and 3 <= len(lesson.steps) <= 6
-            and lesson.title
-            and lesson.aim
-        )
+        assert lessons.lesson(name) is lesson
+        assert 3 <= len(lesson.steps) <= 6
+        assert lesson.title
+        assert lesson.aim
         assert len({step.title for step in lesson.steps}) == len(lesson.steps)
     assert len({lesson.title for lesson in lessons.LESSONS.values()}) == len(NAMES)
     assert len(FACTS) == len(
@@ -111,15 +109,18 @@ def test_a_step_opens_a_page_in_a_state_that_a_link_can_carry(step):
 def test_a_step_says_what_it_means(step):
     facts, _ = computed(step.facts)
     options = step.options(facts)
-    assert 2 <= len(options) == len(set(options)) and 0 <= step.right(facts) < len(options)
+    assert 2 <= len(options) == len(set(options))
+    assert 0 <= step.right(facts) < len(options)
     look, reveal = step.look(facts), step.reveal(facts)
     claims = [claim.text(facts) for claim in step.claims]
-    assert claims and step.question.endswith("?")
+    assert claims
+    assert step.question.endswith("?")
     for text in (step.title, step.question, look, reveal, *options, *claims):
         assert text.strip() and not re.search(
             r"\b(nan|inf|None|True|False)\b|[{}]|np\.|array\(|  ", text
         ), text
-    assert len(re.findall(r"[.!?]\W*(?:\s|$)", look)) <= 5 and len(look.split()) <= 70
+    assert len(re.findall(r"[.!?]\W*(?:\s|$)", look)) <= 5
+    assert len(look.split()) <= 70
     assert (step.figure is None) == (step.alt is None)
 
 
@@ -135,11 +136,15 @@ def test_a_steps_own_figure_is_drawn_with_axis_titles(step, dark):
         return
     facts, _ = computed(step.facts)
     figure = step.figure(facts, Theme(dark))
-    assert isinstance(figure, go.Figure) and figure.data and len(step.alt(facts)) > 10
+    assert isinstance(figure, go.Figure)
+    assert figure.data
+    assert len(step.alt(facts)) > 10
     layout = figure.to_dict()["layout"]
     axes = [axis for name, axis in layout.items() if name.startswith(("xaxis", "yaxis"))]
     titles = [axis["title"]["text"] for axis in axes if "title" in axis]
-    assert len(titles) >= 2 and all(titles) and layout["font"]["color"] == Theme(dark).text
+    assert len(titles) >= 2
+    assert all(titles)
+    assert layout["font"]["color"] == Theme(dark).text
 
 
 @pytest.mark.parametrize("name", FACTS)
@@ -147,7 +152,9 @@ def test_facts_report_rising_shares_and_can_be_stopped(name):
     facts = FACTS[name]
     _, told = computed(facts)
     shares = [share for share, _ in told]
-    assert shares[0] == 0 and shares[-1] == pytest.approx(1) and np.all(np.diff(shares) >= 0)
+    assert shares[0] == 0
+    assert shares[-1] == pytest.approx(1)
+    assert np.all(np.diff(shares) >= 0)
     assert all(words for _, words in told)
 
     def stop(share, words):
@@ -167,7 +174,8 @@ def test_a_training_stops_where_it_is():
 
     with pytest.raises(InterruptedError):
         FACTS["with_and_without_matching"](stop)
-    assert len(told) == 5 and told[-1] < 0.1
+    assert len(told) == 5
+    assert told[-1] < 0.1
 
 
 def test_the_same_facts_come_out_again():
@@ -217,8 +225,8 @@ def test_equal_chances_of_all_orders_are_the_best_guess():
     for _ in range(
         200
     ):  # any other chances that three outputs could give to three compounds cost more
-        chances = rng.dirichlet(np.ones(3), size=3)
-        cost = -np.log(chances[np.arange(3), orders]).mean()
+        probabilities = rng.dirichlet(np.ones(3), size=3)
+        cost = -np.log(probabilities[np.arange(3), orders]).mean()
         assert cost >= facts["least"] == pytest.approx(log(3))
 
 
@@ -256,7 +264,8 @@ def test_least_squares_is_exact_by_lapack():
     atoms = data.library.areas.reshape(len(data.library.names), -1).astype(float)
     amounts = np.linalg.lstsq(atoms.T, mixtures.areas.reshape(len(mixtures), -1).T, rcond=None)[0].T
     true = mixtures.by_compound(mixtures.concentrations)
-    assert np.abs(amounts - true).max() < 1e-5 and facts["worst"] < 1e-5
+    assert np.abs(amounts - true).max() < 1e-5
+    assert facts["worst"] < 1e-5
     seen = shown()
     alone = np.linalg.lstsq(atoms.T, seen.areas.ravel(), rcond=None)[0]
     assert facts["solved"] == pytest.approx(alone[seen.labels].tolist(), abs=1e-5)
@@ -285,7 +294,11 @@ def test_the_overlap_of_the_mixture_shown_by_counting():
     facts, _ = computed(FACTS["compounds_and_sums"])
     seen = shown()
     owners = [
-        [name for name, source in zip(seen.names, seen.sources) if source[:, p].sum() > 0]
+        [
+            name
+            for name, source in zip(seen.names, seen.sources, strict=False)
+            if source[:, p].sum() > 0
+        ]
         for p in range(21)
     ]
     assert facts["shared"] == [p for p, names in enumerate(owners) if len(names) > 1]
@@ -305,15 +318,13 @@ def test_figures_hold_what_was_given():
         {"limit": 0.3},
         per_cent=True,
     )
-    assert [trace.name for trace in drawn.data] == ["a", "b", "limit"] and list(
-        drawn.data[2].y
-    ) == [0.3, 0.3]
-    assert len({trace.line.dash for trace in drawn.data[:2]}) == 2 and drawn.layout.showlegend
+    assert [trace.name for trace in drawn.data] == ["a", "b", "limit"]
+    assert list(drawn.data[2].y) == [0.3, 0.3]
+    assert len({trace.line.dash for trace in drawn.data[:2]}) == 2
+    assert drawn.layout.showlegend
     held = figures.bars(
         ["p", "q"], {"one": x[:2]}, "group", "height", Theme(), {"one": np.ones((2, 2))}
     )
-    assert (
-        list(held.data[0].y) == [0, 1]
-        and list(held.data[0].error_y.array) == [1, 1]
-        and not held.layout.showlegend
-    )
+    assert list(held.data[0].y) == [0, 1]
+    assert list(held.data[0].error_y.array) == [1, 1]
+    assert not held.layout.showlegend

@@ -12,15 +12,15 @@ from nmrclassify.mixtures.edits import (
     Amount,
     Cut,
     EditError,
+    Mixture,
     Move,
     Noise,
-    Sample,
     Scale,
     apply,
     from_text,
     to_text,
 )
-from nmrclassify.mixtures.grid import MixtureConfig, foreign_compounds, mix_at, with_unknown
+from nmrclassify.mixtures.grid import MixtureConfig, mix_at, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
 from nmrclassify.nmr.library import metabolite_library
 from nmrclassify.nmr.multiplets import SYMBOLS, pattern
@@ -58,9 +58,9 @@ def made(config=MixtureConfig(), labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed
     )
     if unknown:
         mixtures = with_unknown(
-            mixtures, foreign_compounds(data.library, 1, np.random.default_rng(seed)), np.ones(1)
+            mixtures, unknown_compounds(data.library, 1, np.random.default_rng(seed)), np.ones(1)
         )
-    return data.library, Sample.of(mixtures, 0)
+    return data.library, Mixture.of(mixtures, 0)
 
 
 def parts(sample):
@@ -123,15 +123,14 @@ def test_a_mixture_stays_the_sum_of_its_parts(unknown, jitter):
             assert sample.areas.dtype == sample.sources.dtype == np.float32
             assert len(sample.sources) == len(sample.labels) == len(sample.concentrations)
             empty = ~sample.sources.any((1, 2))
-            assert (sample.labels[empty] == NOTHING).all() and (
-                sample.concentrations[empty] == 0
-            ).all()
+            assert (sample.labels[empty] == NOTHING).all()
+            assert (sample.concentrations[empty] == 0).all()
             assert (sample.labels[~empty] < NOTHING).all()
 
 
 def test_noise_is_edited_along_and_belongs_to_nobody():
     library, plain = made(MixtureConfig(noise=0.2, shift_jitter=0.3), unknown=True)
-    noise = Sample(plain.areas - parts(plain))
+    noise = Mixture(plain.areas - parts(plain))
     rng = np.random.default_rng(2)
     for _ in range(40):
         chosen = tuple(drawn(rng, library) for _ in range(5))
@@ -179,7 +178,9 @@ def test_a_source_that_is_cut_away_is_no_compound_any_more():
     some = apply(plain, tuple(Cut(int(p)) for p in filled[:-1]), library)
     assert some.labels.tolist() == plain.labels.tolist()
     gone = apply(plain, tuple(Cut(int(p)) for p in filled), library)
-    assert gone.labels[1] == NOTHING and gone.concentrations[1] == 0 and not gone.sources[1].any()
+    assert gone.labels[1] == NOTHING
+    assert gone.concentrations[1] == 0
+    assert not gone.sources[1].any()
 
 
 def test_scaling_multiplies_one_position():
@@ -203,9 +204,8 @@ def test_an_added_multiplet_belongs_to_the_unknown(kind):
         extra[:, 5] = 2.5 * pattern(kind)
         assert added.areas == pytest.approx(plain.areas + extra, abs=1e-6)
         assert added.unknown == pytest.approx(extra + (plain.unknown if unknown else 0), abs=1e-6)
-        assert np.array_equal(added.sources, plain.sources) and np.array_equal(
-            added.labels, plain.labels
-        )
+        assert np.array_equal(added.sources, plain.sources)
+        assert np.array_equal(added.labels, plain.labels)
     assert plain.unknown is not added.unknown
 
 
@@ -223,20 +223,23 @@ def test_an_amount_keeps_jittered_multiplets_where_they_are():
 def test_amount_0_takes_a_compound_out():
     library, plain = made()
     without = apply(plain, (Amount(6, 0.0),), library)
-    assert without.labels.tolist() == [2, NOTHING, 7] and without.concentrations.tolist() == [
+    assert without.labels.tolist() == [2, NOTHING, 7]
+    assert without.concentrations.tolist() == [
         0.5,
         0,
         2.0,
     ]
     assert without.areas == pytest.approx(plain.sources[[0, 2]].sum(axis=0), abs=1e-6)
     absent = apply(plain, (Amount(1, 0.0),), library)
-    assert np.array_equal(absent.areas, plain.areas) and np.array_equal(absent.labels, plain.labels)
+    assert np.array_equal(absent.areas, plain.areas)
+    assert np.array_equal(absent.labels, plain.labels)
 
 
 def test_a_new_compound_takes_a_free_place_or_makes_one():
     library, plain = made()
     grown = apply(plain, (Amount(1, 1.5),), library)
-    assert grown.labels.tolist() == [2, 5, 7, 0] and grown.concentrations.tolist() == [
+    assert grown.labels.tolist() == [2, 5, 7, 0]
+    assert grown.concentrations.tolist() == [
         0.5,
         1.0,
         2.0,
@@ -244,12 +247,10 @@ def test_a_new_compound_takes_a_free_place_or_makes_one():
     ]
     assert grown.sources[3] == pytest.approx(1.5 * library.areas[0])
     swapped = apply(plain, (Amount(6, 0.0), Amount(1, 1.5)), library)
-    assert swapped.labels.tolist() == [2, 0, 7] and swapped.sources[1] == pytest.approx(
-        1.5 * library.areas[0]
-    )
-    assert (
-        plain.labels.tolist() == [2, 5, 7] and len(plain.sources) == 3
-    )  # and the mixture before is as it was
+    assert swapped.labels.tolist() == [2, 0, 7]
+    assert swapped.sources[1] == pytest.approx(1.5 * library.areas[0])
+    assert plain.labels.tolist() == [2, 5, 7]
+    assert len(plain.sources) == 3
 
 
 def test_portions_of_one_compound_share_an_amount():
@@ -264,7 +265,7 @@ def test_portions_of_one_compound_share_an_amount():
 
 def test_without_the_truth_an_amount_is_added():
     library, plain = made()
-    file = Sample(plain.areas)
+    file = Mixture(plain.areas)
     assert apply(file, (Amount(1, 2.0),), library).areas == pytest.approx(
         plain.areas + 2 * library.areas[0]
     )
@@ -281,11 +282,13 @@ def test_without_the_truth_an_amount_is_added():
 def test_noise_has_its_level_and_its_seed():
     library, plain = made()
     noisy = [apply(plain, (Noise(0.3, seed),), library).areas - plain.areas for seed in (0, 0, 1)]
-    assert np.array_equal(noisy[0], noisy[1]) and not np.array_equal(noisy[0], noisy[2])
+    assert np.array_equal(noisy[0], noisy[1])
+    assert not np.array_equal(noisy[0], noisy[2])
     many = np.stack(
         [apply(plain, (Noise(0.3, seed),), library).areas - plain.areas for seed in range(60)]
     )
-    assert many.std() == pytest.approx(0.3, rel=0.05) and abs(many.mean()) < 0.02
+    assert many.std() == pytest.approx(0.3, rel=0.05)
+    assert abs(many.mean()) < 0.02
 
 
 def test_edits_are_made_in_their_order():
@@ -295,7 +298,8 @@ def test_edits_are_made_in_their_order():
         apply(plain, pair, library).areas
         for pair in ((Cut(there), Add(there, "s", 1)), (Add(there, "s", 1), Cut(there)))
     )
-    assert first[0, there] == 1 and not second[:, there].any()
+    assert first[0, there] == 1
+    assert not second[:, there].any()
     whole = apply(plain, EXAMPLES[-1], library)
     step = plain
     for edit in EXAMPLES[-1]:
@@ -316,7 +320,7 @@ def test_nothing_given_is_changed():
 
 
 @pytest.mark.parametrize(
-    "edit, said",
+    ("edit", "said"),
     [
         (Cut(21), "position is 21; expected 0 to 20"),
         (Cut(-1), "position is -1"),
@@ -365,7 +369,7 @@ def test_a_kind_with_too_many_peaks_for_the_library_is_refused():
     library, plain = made()
     few = replace(library, areas=library.areas[:, :3] + 1e-3)
     with pytest.raises(EditError, match="quartet has 4 peaks"):
-        Add(3, "q", 1.0).apply(Sample(plain.areas[:3]), few)
+        Add(3, "q", 1.0).apply(Mixture(plain.areas[:3]), few)
 
 
 @pytest.mark.parametrize(
@@ -469,29 +473,24 @@ def test_words_say_where_and_what_in_the_unit_of_the_axis():
     assert Move(3, 0.5).words(toy) == "move the multiplet at position 3 by +0.5 positions"
     assert Move(3, 0.5).words(metabolites) == "move the multiplet at 1.75 ppm by +0.25 ppm"
     assert Cut(3).words(metabolites) == "remove the multiplet at 1.75 ppm"
-    assert (
-        Amount(1, 2.0).words(metabolites) == f"2 x {metabolites.names[0]}"
-        and Amount(1, 0.0).words(toy) == "no compound 0"
-    )
+    assert Amount(1, 2.0).words(metabolites) == f"2 x {metabolites.names[0]}"
+    assert Amount(1, 0.0).words(toy) == "no compound 0"
     assert Amount(99, 1.0).words(toy) == "1 x compound number 99"
-    assert Add(4, "d", 2.0).words(toy) == "add d of area 2 at position 4" and "seed 7" in Noise(
-        0.1, 7
-    ).words(toy)
+    assert Add(4, "d", 2.0).words(toy) == "add d of area 2 at position 4"
+    assert "seed 7" in Noise(0.1, 7).words(toy)
     assert Scale(4, 0.5).words(toy) == "0.5 times the multiplet at position 4"
 
 
 def test_a_sample_is_one_row_of_a_batch():
     data = build("quick", 3, MixtureConfig(noise=0.1))
     batch = data.test_mixtures()
-    sample = Sample.of(batch, 4)
-    assert (
-        np.array_equal(sample.areas, batch.areas[4])
-        and sample.labels.tolist() == batch.labels[4].tolist()
-        and sample.unknown is None
-    )
+    sample = Mixture.of(batch, 4)
+    assert np.array_equal(sample.areas, batch.areas[4])
+    assert sample.labels.tolist() == batch.labels[4].tolist()
+    assert sample.unknown is None
     foreign = with_unknown(
         batch,
-        foreign_compounds(data.library, len(batch), np.random.default_rng(0)),
+        unknown_compounds(data.library, len(batch), np.random.default_rng(0)),
         np.ones(len(batch)),
     )
-    assert np.array_equal(Sample.of(foreign, 4).unknown, foreign.unknown[4])
+    assert np.array_equal(Mixture.of(foreign, 4).unknown, foreign.unknown[4])

@@ -10,12 +10,12 @@ from nmrclassify.mixtures.grid import (
     MixtureConfig,
     compositions,
     counts_of,
-    foreign_compounds,
     generator,
     mix,
     mix_at,
     shift_multiplets,
     split,
+    unknown_compounds,
     with_unknown,
 )
 from nmrclassify.mixtures.presets import PRESETS, build
@@ -28,18 +28,18 @@ def rng(seed=0):
 
 
 @pytest.mark.parametrize(
-    "repetition, oracle", [(False, combinations), (True, combinations_with_replacement)]
+    ("repetition", "oracle"), [(False, combinations), (True, combinations_with_replacement)]
 )
-@pytest.mark.parametrize("n_compounds, n_sources", [(10, 3), (5, 1), (4, 4), (6, 2)])
+@pytest.mark.parametrize(("n_compounds", "n_sources"), [(10, 3), (5, 1), (4, 4), (6, 2)])
 def test_compositions_are_all_of_them(repetition, oracle, n_compounds, n_sources):
     found = compositions(n_compounds, n_sources, repetition, rng())
     assert sorted(map(tuple, found.tolist())) == sorted(oracle(range(n_compounds), n_sources))
 
 
 @pytest.mark.parametrize(
-    "repetition, oracle", [(False, combinations), (True, combinations_with_replacement)]
+    ("repetition", "oracle"), [(False, combinations), (True, combinations_with_replacement)]
 )
-@pytest.mark.parametrize("n_compounds, n_sources", [(10, 5), (5, 1), (4, 4), (3, 5)])
+@pytest.mark.parametrize(("n_compounds", "n_sources"), [(10, 5), (5, 1), (4, 4), (3, 5)])
 def test_compositions_of_any_number_are_all_of_them(repetition, oracle, n_compounds, n_sources):
     found = compositions(n_compounds, n_sources, repetition, rng(), number_varies=True)
     expected = {
@@ -59,7 +59,8 @@ def test_many_compositions_are_a_distinct_sample(repetition, number_varies):
     assert len(found) == 20_000 == len(np.unique(found, axis=0))
     step = np.diff(found, axis=1)
     both = (found[:, 1:] < 60) & (found[:, :-1] < 60)
-    assert (step >= 0).all() and (repetition or (step[both] > 0).all())
+    assert (step >= 0).all()
+    assert repetition or (step[both] > 0).all()
     sizes = np.unique((found < 60).sum(axis=1), return_counts=True)
     assert sizes[0].tolist() == (list(range(1, 7)) if number_varies else [6])
 
@@ -104,7 +105,8 @@ def test_augmented_batches_never_hold_a_kept_composition(name, repetition, numbe
     own = set(held(data.train))
     # Drawn anew at the same number of compounds, what is not kept is what is for training.
     wider = "any_number" in WIDENINGS[name] or ("repeats" in WIDENINGS[name] and not repetition)
-    assert own & set(seen) and bool(set(seen) - own) == wider
+    assert own & set(seen)
+    assert bool(set(seen) - own) == wider
     sizes = {len(row) for row in seen}
     if name in ("any number", "all"):
         assert sizes == {0, 1, 2, 3, 4}
@@ -154,7 +156,8 @@ def test_remixing_copes_with_fewer_compounds_than_places():
             4,
         )
     ]
-    assert all(len(set(row)) == len(row) for row in seen) and {len(row) for row in seen} == {
+    assert all(len(set(row)) == len(row) for row in seen)
+    assert {len(row) for row in seen} == {
         0,
         1,
         2,
@@ -182,7 +185,8 @@ def test_own_levels_make_clean_mixtures_beside_the_worst():
     )
     plain = np.concatenate([(m.concentrations == 1).all(axis=1) for m in parts])
     foreign = np.concatenate([m.unknown.any((1, 2)) for m in parts])
-    assert noise.max() > 0.15 and np.median(noise) < 0.15
+    assert noise.max() > 0.15
+    assert np.median(noise) < 0.15
     quiet = noise < 1e-6
     for share in (
         quiet,
@@ -199,12 +203,10 @@ def test_own_levels_make_clean_mixtures_beside_the_worst():
     )
     assert np.array_equal(areas, data.library.areas[labels].sum(axis=1))
     amounts = np.concatenate([m.concentrations for m in parts])
-    assert (
-        amounts.min() < 0.3
-        and amounts.max() > 3.3
-        and amounts.min() >= 0.25
-        and amounts.max() <= 4.0
-    )
+    assert amounts.min() < 0.3
+    assert amounts.max() > 3.3
+    assert amounts.min() >= 0.25
+    assert amounts.max() <= 4.0
 
 
 def test_levels_weaken_each_mixture_on_its_own():
@@ -252,8 +254,10 @@ def test_the_same_step_gives_the_same_bytes(name, any_number):
 def test_validation_mixtures_are_of_the_validation_compositions():
     data = build("quick", 5)
     made = data.validation_mixtures(30, recipe("queries").augmented(data, any_number=True))
-    assert len(made) == 30 and set(held(made.labels)) == set(held(data.validation))
-    assert made.unknown.any((1, 2)).any() and not made.unknown.any((1, 2)).all()
+    assert len(made) == 30
+    assert set(held(made.labels)) == set(held(data.validation))
+    assert made.unknown.any((1, 2)).any()
+    assert not made.unknown.any((1, 2)).all()
 
 
 def test_labels_of_no_compound_have_no_source():
@@ -268,8 +272,11 @@ def test_labels_of_no_compound_have_no_source():
     labels = compositions(10, 4, True, rng(), number_varies=True)[:200]
     made = mix(library, labels, config, rng(1))
     absent = labels == 10
-    assert absent.any() and not made.sources[absent].any() and not made.concentrations[absent].any()
-    assert made.sources[~absent].any((1, 2)).all() and (made.concentrations[~absent] >= 0.5).all()
+    assert absent.any()
+    assert not made.sources[absent].any()
+    assert not made.concentrations[absent].any()
+    assert made.sources[~absent].any((1, 2)).all()
+    assert (made.concentrations[~absent] >= 0.5).all()
     assert made.counts.sum(axis=1).tolist() == (~absent).sum(axis=1).tolist()
 
 
@@ -298,13 +305,17 @@ def test_an_unknown_adds_exactly_what_it_says():
     library = random_library(LibraryConfig(), rng())
     made = mix(library, rng().integers(10, size=(40, 3)), MixtureConfig(noise=0.1), rng(1))
     amounts = np.linspace(0, 2, 40)
-    compounds = foreign_compounds(library, 40, rng(2))
+    compounds = unknown_compounds(library, 40, rng(2))
     more = with_unknown(made, compounds, amounts)
     assert np.array_equal(more.areas, made.areas + more.unknown)
     assert more.unknown == pytest.approx(compounds * amounts[:, None, None], rel=1e-6)
-    assert not more.unknown[0].any() and more.unknown[1:].any((1, 2)).all() and made.unknown is None
-    assert np.array_equal(more.sources, made.sources) and np.array_equal(more.labels, made.labels)
-    assert np.array_equal(more[3:9].unknown, more.unknown[3:9]) and made[3:9].unknown is None
+    assert not more.unknown[0].any()
+    assert more.unknown[1:].any((1, 2)).all()
+    assert made.unknown is None
+    assert np.array_equal(more.sources, made.sources)
+    assert np.array_equal(more.labels, made.labels)
+    assert np.array_equal(more[3:9].unknown, more.unknown[3:9])
+    assert made[3:9].unknown is None
 
 
 def columns(areas):
@@ -314,7 +325,7 @@ def columns(areas):
 
 def test_foreign_compounds_have_the_multiplets_of_a_known_one_at_other_positions():
     library = random_library(LibraryConfig(), rng())
-    found = foreign_compounds(library, 300, rng(1))
+    found = unknown_compounds(library, 300, rng(1))
     known = {columns(areas) for areas in library.areas}
     assert {columns(areas) for areas in found} == known
 
@@ -328,7 +339,7 @@ def test_foreign_compounds_are_not_in_the_library(library):
     # A singlet that is moved may come to lie where another compound's, or its own, was.
     known = {areas.tobytes() for areas in library.areas}
     found = [
-        areas.tobytes() for areas in np.ascontiguousarray(foreign_compounds(library, 2000, rng(1)))
+        areas.tobytes() for areas in np.ascontiguousarray(unknown_compounds(library, 2000, rng(1)))
     ]
     assert sum(areas in known for areas in found) == 0
 
@@ -368,7 +379,8 @@ def test_a_mixture_is_the_sum_of_its_sources_and_mass_is_conserved():
     assert made.areas == pytest.approx(made.sources.sum(axis=1), abs=1e-5)
     expected = library.areas[made.labels].sum((2, 3)) * made.concentrations
     assert made.sources.sum((2, 3)) == pytest.approx(expected, rel=1e-4)
-    assert (made.concentrations >= 0.2).all() and (made.concentrations <= 3.0).all()
+    assert (made.concentrations >= 0.2).all()
+    assert (made.concentrations <= 3.0).all()
 
 
 def test_vectorised_mixing_equals_a_loop():
@@ -448,9 +460,8 @@ def test_a_number_of_training_compositions_means_the_same_ones():
     data = build("quick", 1)
     fewer = split(data.library, data.config, 1, 20, None)
     assert len(data.train) > 20
-    assert np.array_equal(fewer.train, data.train[:20]) and np.array_equal(
-        fewer.validation, data.validation
-    )
+    assert np.array_equal(fewer.train, data.train[:20])
+    assert np.array_equal(fewer.validation, data.validation)
     assert np.array_equal(fewer.test, data.test)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nmrclassify.evaluation.prediction import answer
+from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.grid_files import TableError, areas_table, read_library, read_mixture
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
@@ -18,8 +18,8 @@ def test_intensities_of_any_size_are_read_and_named_the_same(learned, quick, fac
         found = read_mixture(text, TOY, 6)
         assert found == pytest.approx(factor * areas, rel=1e-5)
         assert (
-            answer(learned.model, found).named.tolist()
-            == answer(learned.model, areas).named.tolist()
+            predict(learned.model, found).named.tolist()
+            == predict(learned.model, areas).named.tolist()
         )
 
 
@@ -51,7 +51,8 @@ def test_a_library_comes_back_from_its_own_table():
         PPM_AXIS,
         6,
     )
-    assert found.names == library.names and found.areas == pytest.approx(library.areas)
+    assert found.names == library.names
+    assert found.areas == pytest.approx(library.areas)
 
 
 def test_multiplets_by_name_equal_the_packaged_library():
@@ -73,7 +74,8 @@ def test_rows_at_one_place_add_up_and_spreadsheet_habits_are_taken():
 
 def test_one_of_several_mixtures_is_picked():
     text = "mixture,position,multiplicity,area\na,1,s,1\nb,2,s,5\n"
-    assert read_mixture(text, TOY, 6)[0, 1] == 1 and read_mixture(text, TOY, 6, "b")[0, 2] == 5
+    assert read_mixture(text, TOY, 6)[0, 1] == 1
+    assert read_mixture(text, TOY, 6, "b")[0, 2] == 5
     with pytest.raises(TableError, match="mixture 'c' is not in the file; it has a, b"):
         read_mixture(text, TOY, 6, "c")
     with pytest.raises(TableError, match="no column 'mixture'"):

@@ -76,20 +76,17 @@ def test_area_is_conserved_without_noise(library, axis, config):
 def test_peaks_ascend_and_lie_on_the_axis(library, axis):
     for seed in range(5):
         peaks = draw(library, NOISY, rng(seed), axis).peaks
-        assert (
-            (np.diff(peaks.positions) > 0).all()
-            and peaks.positions.min() >= 0
-            and peaks.positions.max() < axis.n_positions
-        )
-        assert peaks.areas.dtype == np.float32 and peaks.positions.dtype == np.int64
+        assert (np.diff(peaks.positions) > 0).all()
+        assert peaks.positions.min() >= 0
+        assert peaks.positions.max() < axis.n_positions
+        assert peaks.areas.dtype == np.float32
+        assert peaks.positions.dtype == np.int64
         assert np.array_equal(axis.positions(peaks.ppm), peaks.positions)
         dense = peaks.dense()
-        assert dense.shape == (axis.n_positions,) and np.array_equal(
-            np.flatnonzero(dense), peaks.positions
-        )
-        assert (
-            np.array_equal(dense[peaks.positions], peaks.areas) and peaks.floor == peaks.areas.min()
-        )
+        assert dense.shape == (axis.n_positions,)
+        assert np.array_equal(np.flatnonzero(dense), peaks.positions)
+        assert np.array_equal(dense[peaks.positions], peaks.areas)
+        assert peaks.floor == peaks.areas.min()
 
 
 @pytest.mark.parametrize("axis", [COARSE, FULL_AXIS, FINE], ids=["coarse", "full", "fine"])
@@ -97,17 +94,18 @@ def test_a_singlet_that_does_not_move_lies_in_its_own_bin(axis):
     bins = [17, axis.n_positions // 3, axis.n_positions - 2]
     library = singlets(*(axis.low + (k + 0.4) * axis.width for k in bins))
     made = draw(library, replace(CLEAN, n_low=3, n_high=3), rng(), axis)
-    assert made.peaks.positions.tolist() == bins and made.shifts.tolist() == [0.0] * 3
+    assert made.peaks.positions.tolist() == bins
+    assert made.shifts.tolist() == [0.0] * 3
     assert made.peaks.areas == pytest.approx(made.amounts, rel=1e-6)
     assert made.shares == pytest.approx(np.ones(3))
 
 
 def test_lines_beyond_the_axis_leave_nothing_on_it():
     made = draw(singlets(3.0, 13.0, -1.2), replace(CLEAN, n_low=3, n_high=3, decades=0.0), rng())
-    assert made.peaks.areas.tolist() == [1.0] and made.peaks.positions.tolist() == [
-        FULL_AXIS.position(3.0)
-    ]
-    assert made.shares[0] == 1 and np.isnan(made.shares[1:]).all()
+    assert made.peaks.areas.tolist() == [1.0]
+    assert made.peaks.positions.tolist() == [FULL_AXIS.position(3.0)]
+    assert made.shares[0] == 1
+    assert np.isnan(made.shares[1:]).all()
 
 
 def test_lines_within_the_resolution_are_one_peak_at_their_centre_of_area():
@@ -117,11 +115,11 @@ def test_lines_within_the_resolution_are_one_peak_at_their_centre_of_area():
     )
     config = replace(CLEAN, n_low=2, n_high=2, decades=0.0)
     one, two = (draw(library, replace(config, resolution=hz), rng()) for hz in (1.0, 0.1))
-    assert one.peaks.areas.tolist() == [4.0] and one.peaks.positions.tolist() == [
-        FULL_AXIS.position(1800.65 / 600)
-    ]
+    assert one.peaks.areas.tolist() == [4.0]
+    assert one.peaks.positions.tolist() == [FULL_AXIS.position(1800.65 / 600)]
     assert two.peaks.areas.tolist() == [1.0, 3.0]
-    assert one.shares == pytest.approx([0.25, 0.75]) and two.shares == pytest.approx([1.0, 1.0])
+    assert one.shares == pytest.approx([0.25, 0.75])
+    assert two.shares == pytest.approx([1.0, 1.0])
 
 
 def slow_shares(library, made, axis, resolution):
@@ -157,7 +155,8 @@ def test_shares_are_those_of_a_loop_over_lines(library, axis):
         assert made.shares == pytest.approx(
             slow_shares(library, made, axis, config.resolution), rel=1e-9
         )
-        assert (made.shares < 0.9).any() and (made.shares > 0.999).any()
+        assert (made.shares < 0.9).any()
+        assert (made.shares > 0.999).any()
 
 
 def test_shares_lie_between_nothing_and_all(library):
@@ -169,13 +168,16 @@ def test_shares_lie_between_nothing_and_all(library):
             foreign=library,
         )
         known = made.shares[np.isfinite(made.shares)]
-        assert len(known) and known.min() > 0 and known.max() <= 1 + 1e-9
+        assert len(known)
+        assert known.min() > 0
+        assert known.max() <= 1 + 1e-9
 
 
 def test_a_compound_alone_has_all_of_its_peaks():
     library = Compounds(("a",), [0, 0], [2.0, 5.0], [3.0, 1.0], ("d", "q"), ((7.0,), (7.0,)))
     made = draw(library, replace(NOISY, n_low=1, n_high=1), rng())
-    assert made.shares == pytest.approx([1.0, 1.0], abs=1e-12) and len(made.peaks.areas) == 6
+    assert made.shares == pytest.approx([1.0, 1.0], abs=1e-12)
+    assert len(made.peaks.areas) == 6
 
 
 @pytest.mark.parametrize("decades", [0.0, 1.0, 3.0])
@@ -186,7 +188,8 @@ def test_concentrations_are_log_uniform_within_their_decades(library, decades):
             for s in range(30)
         ]
     )
-    assert amounts.max() <= 1 and amounts.min() >= 10**-decades
+    assert amounts.max() <= 1
+    assert amounts.min() >= 10**-decades
     found = np.sort(-np.log10(amounts))
     assert found == pytest.approx(
         decades * (np.arange(900) + 0.5) / 900, abs=0.07 * decades + 1e-12
@@ -208,10 +211,8 @@ def test_shifts_have_a_common_and_an_own_part(library):
     shifts = np.stack(
         [m.shifts for m in made]
     )  # (mixtures, M), all multiplets of the library in order
-    assert (
-        shifts.std() == pytest.approx(0.01 * (1 + 0.75**2) ** 0.5, rel=0.04)
-        and abs(shifts.mean()) < 5e-4
-    )
+    assert shifts.std() == pytest.approx(0.01 * (1 + 0.75**2) ** 0.5, rel=0.04)
+    assert abs(shifts.mean()) < 5e-4
     covariance = shifts.T @ shifts / len(shifts)
     owners = library.compound
     same = (owners[:, None] == owners) & ~np.eye(len(owners), dtype=bool)
@@ -224,11 +225,11 @@ def test_gain_and_noise_have_their_standard_deviations():
     config = replace(CLEAN, n_low=400, n_high=400, decades=0.0)
     gain = draw(library, replace(config, gain=0.05), rng()).peaks.areas - 1
     noise = draw(library, replace(config, noise=0.02), rng()).peaks.areas - 1
-    assert gain.std() == pytest.approx(0.05, rel=0.1) and noise.std() == pytest.approx(
-        0.02, rel=0.1
-    )
+    assert gain.std() == pytest.approx(0.05, rel=0.1)
+    assert noise.std() == pytest.approx(0.02, rel=0.1)
     weak = draw(library, replace(config, noise=0.1, decades=2.0), rng())
-    assert weak.peaks.areas.min() > 0.2 and len(weak.peaks.areas) < 300
+    assert weak.peaks.areas.min() > 0.2
+    assert len(weak.peaks.areas) < 300
     assert np.isnan(weak.shares).sum() == 400 - len(weak.peaks.areas)
 
 
@@ -241,9 +242,11 @@ def test_foreign_compounds_bring_area_and_no_label(library):
     for name in ("present", "amounts", "multiplets", "shifts"):
         assert np.array_equal(getattr(alone, name), getattr(beside, name))
     extra = beside.peaks.areas.sum(dtype=float) - alone.peaks.areas.sum(dtype=float)
-    assert 0.27 <= extra <= 27 and beside.parts[2].sum() == pytest.approx(alone.parts[2].sum())
+    assert 0.27 <= extra <= 27
+    assert beside.parts[2].sum() == pytest.approx(alone.parts[2].sum())
     own = np.bincount(beside.parts[1], beside.parts[2], len(beside.totals))
-    assert (own <= beside.totals * (1 + 1e-9)).all() and (own == 0).sum() == 3
+    assert (own <= beside.totals * (1 + 1e-9)).all()
+    assert (own == 0).sum() == 3
     assert beside.totals.sum() - own.sum() == pytest.approx(extra, rel=1e-5)
 
 
@@ -319,7 +322,9 @@ def test_lines_without_area_in_single_precision_are_left_out_too():
 
 def test_no_line_at_all_makes_an_empty_mixture():
     peaks = Peaks.from_lines(np.array([20.0]), np.array([1.0]))
-    assert len(peaks.areas) == 0 and peaks.floor == 1.0 and not peaks.dense().any()
+    assert len(peaks.areas) == 0
+    assert peaks.floor == 1.0
+    assert not peaks.dense().any()
 
 
 def test_a_mixture_is_what_its_recipe_says_on_every_axis(library):

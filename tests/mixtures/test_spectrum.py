@@ -67,9 +67,8 @@ def test_the_area_of_a_spectrum_is_the_area_of_its_peaks(seed):
 def test_a_line_is_as_wide_and_as_high_as_it_should_be():
     heights = spectrum(FULL_AXIS, np.array([30_000]), np.array([2.0]))
     above = np.flatnonzero(heights > heights.max() / 2)
-    assert heights.argmax() == 30_000 and heights.max() == pytest.approx(
-        2 * 2 / np.pi / LINE_WIDTH, rel=0.01
-    )
+    assert heights.argmax() == 30_000
+    assert heights.max() == pytest.approx(2 * 2 / np.pi / LINE_WIDTH, rel=0.01)
     assert len(above) * FULL_AXIS.hz_per_position == pytest.approx(
         LINE_WIDTH, abs=2 * FULL_AXIS.hz_per_position
     )
@@ -95,9 +94,8 @@ def test_no_peak_vanishes_however_far_one_zooms_out(seed):
     nearest = np.abs(drawing.ppm[:, None] - FULL_AXIS.centres[tops]).argmin(0)
     assert (np.abs(drawing.ppm[nearest] - FULL_AXIS.centres[tops]) <= drawing.step / 2 + 1e-9).all()
     assert (drawing.heights[nearest] >= heights[tops]).all()
-    assert np.isin(drawing.heights, heights).all() and drawing.heights.max() >= heights[inside].max(
-        initial=0.0
-    )
+    assert np.isin(drawing.heights, heights).all()
+    assert drawing.heights.max() >= heights[inside].max(initial=0.0)
 
 
 def test_a_narrow_range_is_drawn_place_by_place():
@@ -111,7 +109,7 @@ def test_a_narrow_range_is_drawn_place_by_place():
 
 
 @pytest.mark.parametrize(
-    "low, high, n",
+    ("low", "high", "n"),
     [(2, 1, 100), (1, 1, 100), (13, 14, 100), (np.nan, 1, 100), (1, 2, 0), (1, 2, MAX_POINTS + 1)],
 )
 def test_what_cannot_be_drawn_is_refused(low, high, n):
@@ -120,32 +118,35 @@ def test_what_cannot_be_drawn_is_refused(low, high, n):
 
 
 @pytest.mark.parametrize(
-    "low, high",
+    ("low", "high"),
     [(3, 4), (4, 3), (3, 3), (-1, 12), (-9, 40), (11.999, 12.0), (-1.0, -1.0), (11, 20)],
 )
 def test_any_range_is_widened_to_one_that_can_be_drawn(low, high):
     a, b = widened(FULL_AXIS, low, high)
-    assert -1.0 <= a < b <= 12.0 and b - a >= 0.0199
+    assert -1.0 <= a < b <= 12.0
+    assert b - a >= 0.0199
     assert 1 <= len(draw_range(FULL_AXIS, np.zeros(65_536), a, b).heights) <= MAX_POINTS
     if (low, high) == (3, 4):
         assert (a, b) == (3, 4)
 
 
 def test_parts_never_stand_above_the_mixture(found):
-    answer, mixture = found
-    for compound in range(answer.compounds.n_compounds):
-        assert (answer.separated(compound) <= answer.peaks.areas).all()
-    for compound in [*answer.named[:4], int(answer.chances.argmin())]:
-        shown = layers(answer, int(compound), mixture)
-        assert (shown.chosen <= shown.mixture).all() and (shown.explained <= shown.mixture).all()
+    prediction, mixture = found
+    for compound in range(prediction.compounds.n_compounds):
+        assert (prediction.separated(compound) <= prediction.peaks.areas).all()
+    for compound in [*prediction.named[:4], int(prediction.probabilities.argmin())]:
+        shown = layers(prediction, int(compound), mixture)
+        assert (shown.chosen <= shown.mixture).all()
+        assert (shown.explained <= shown.mixture).all()
         for low, high in ((-1, 12), (1, 2), (3.1, 3.15)):
             drawn = [
                 draw_range(FULL_AXIS, heights, low, high, 777).heights
                 for heights in (shown.mixture, shown.explained, shown.chosen)
             ]
-            assert (drawn[1] <= drawn[0]).all() and (drawn[2] <= drawn[0]).all()
+            assert (drawn[1] <= drawn[0]).all()
+            assert (drawn[2] <= drawn[0]).all()
             assert (
-                answer.chances[compound] < answer.threshold
+                prediction.probabilities[compound] < prediction.threshold
                 or (drawn[2] <= drawn[1] + 1e-6 * drawn[0].max()).all()
             )
 
@@ -160,8 +161,9 @@ def test_the_true_parts_add_up_to_the_mixture(found):
 
 def test_one_peak_is_enough():
     compounds = synthetic_compounds(SyntheticConfig(n_compounds=5), np.random.default_rng(1))
-    answer = Detector(compounds).identify(
+    prediction = Detector(compounds).identify(
         Peaks(FULL_AXIS, np.array([30_000]), np.array([1.0], dtype=np.float32))
     )
-    shown = layers(answer, 0)
-    assert shown.truth is None and shown.mixture.argmax() == 30_000
+    shown = layers(prediction, 0)
+    assert shown.truth is None
+    assert shown.mixture.argmax() == 30_000

@@ -75,7 +75,8 @@ def test_sums_stay_exact_beside_a_solvent_of_a_million():
     dense = torch.zeros(70_000)
     dense[10], dense[60_000] = 1e6, 1e-3
     found = within(dense, 6)
-    assert float(found[60_003]) == pytest.approx(1e-3, rel=1e-3) and float(found[59_000]) == 0
+    assert float(found[60_003]) == pytest.approx(1e-3, rel=1e-3)
+    assert float(found[59_000]) == 0
 
 
 @AXES
@@ -87,11 +88,9 @@ def test_the_tolerance_and_the_step_fit_the_axis(axis, library):
     assert t.reach == 1 or abs((t.reach + 0.5) * width - 0.8) <= width / 2 + 1e-9
     assert t.step == 1 or t.step * width <= 0.4
     middle = len(t.shifts) // 2
-    assert (
-        len(t.shifts) % 2 == 1
-        and t.shifts[middle] == 0
-        and torch.equal(t.shifts, -t.shifts.flip(0))
-    )
+    assert len(t.shifts) % 2 == 1
+    assert t.shifts[middle] == 0
+    assert torch.equal(t.shifts, -t.shifts.flip(0))
     assert abs(float(t.shifts[-1]) - 0.1) <= t.step * axis.width
 
 
@@ -109,11 +108,14 @@ def test_needs_are_those_of_a_double_loop(axis, library):
             )
             assert float(t.needs[i]) == pytest.approx(need, rel=1e-5)
     assert t.total.numpy() == pytest.approx(
-        [float(t.needs[a:b].sum()) for a, b in zip(t.first_line[:-1], t.first_line[1:])], rel=1e-5
+        [
+            float(t.needs[a:b].sum())
+            for a, b in zip(t.first_line[:-1], t.first_line[1:], strict=False)
+        ],
+        rel=1e-5,
     )
-    assert (
-        np.array_equal(t.owner.numpy(), library.compound) and t.n_compounds == library.n_compounds
-    )
+    assert np.array_equal(t.owner.numpy(), library.compound)
+    assert t.n_compounds == library.n_compounds
     assert np.array_equal(t.centres.numpy(), axis.positions(library.line_ppm(axis.mhz)))
 
 
@@ -183,7 +185,8 @@ def test_the_bound_is_never_below_a_true_amount_where_nothing_moves(library):
         ratio = bounds / made.amounts[made.owners]
         # Lines at the rim of the tolerance may be moved across it by a bin, and count a little less
         # off the middle.
-        assert (ratio > 0.95).mean() > 0.93 and np.median(ratio) == pytest.approx(1, abs=0.05)
+        assert (ratio > 0.95).mean() > 0.93
+        assert np.median(ratio) == pytest.approx(1, abs=0.05)
 
 
 def test_hypotheses_of_a_clean_mixture_hold_the_true_amounts(library):
@@ -203,7 +206,8 @@ def test_evidence_has_the_shapes_that_it_states(library, mixture):
     found = gather(Templates.of(library), mixture.peaks)
     k, m = library.n_compounds, library.n_multiplets
     assert found.areas.shape == found.narrow.shape == (65_536,)
-    assert found.log_amounts.shape == found.votes.shape == (k, 8) and found.near.shape == (m, 8, 2)
+    assert found.log_amounts.shape == found.votes.shape == (k, 8)
+    assert found.near.shape == (m, 8, 2)
     assert (
         found.places.shape
         == found.bounds.shape
@@ -211,11 +215,10 @@ def test_evidence_has_the_shapes_that_it_states(library, mixture):
         == found.scores.shape
         == (m, 24)
     )
-    assert (found.votes.diff(dim=1) <= 0).all() and (found.scores.diff(dim=1) <= 0).all()
-    assert (
-        found.floor == pytest.approx(mixture.peaks.areas.min() / found.unit / 2)
-        and found.spread in SPREADS
-    )
+    assert (found.votes.diff(dim=1) <= 0).all()
+    assert (found.scores.diff(dim=1) <= 0).all()
+    assert found.floor == pytest.approx(mixture.peaks.areas.min() / found.unit / 2)
+    assert found.spread in SPREADS
     assert (found.narrow <= found.areas * 1.05 + 1e-6).all()
 
 
@@ -240,15 +243,16 @@ def test_the_unit_of_area_does_not_matter(library, mixture, factor):
             (mixture.peaks.areas * np.float32(factor)).astype(np.float32),
         ),
     )
-    assert other.unit == pytest.approx(one.unit * factor, rel=1e-5) and other.spread == one.spread
-    assert other.floor == pytest.approx(one.floor, rel=1e-5) and torch.allclose(
-        other.votes, one.votes, atol=1e-3
-    )
+    assert other.unit == pytest.approx(one.unit * factor, rel=1e-5)
+    assert other.spread == one.spread
+    assert other.floor == pytest.approx(one.floor, rel=1e-5)
+    assert torch.allclose(other.votes, one.votes, atol=1e-3)
     if factor == 2.0**20:
         assert same(one, other)
     # Where nothing votes for anything, hypotheses are alike up to rounding.
-    alike = other.log_amounts == one.log_amounts
-    assert alike[:, 0].all() and alike.float().mean() > 0.98
+    equivalent_compounds = other.log_amounts == one.log_amounts
+    assert equivalent_compounds[:, 0].all()
+    assert equivalent_compounds.float().mean() > 0.98
 
 
 def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, monkeypatch):
@@ -258,9 +262,8 @@ def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, mo
     for size in (1, 64, 300):
         monkeypatch.setattr(module, "CHUNK", size)
         ranges = list(module._chunks(t))
-        assert [low for low, _ in ranges] == [0, *(high for _, high in ranges[:-1])] and ranges[-1][
-            1
-        ] == t.n_compounds
+        assert [low for low, _ in ranges] == [0, *(high for _, high in ranges[:-1])]
+        assert ranges[-1][1] == t.n_compounds
         # A compound is never torn apart: one that is larger than a chunk is a chunk alone.
         assert all(high - low == 1 or int(lines[high] - lines[low]) <= size for low, high in ranges)
         if size > 1:
@@ -278,7 +281,9 @@ def test_a_larger_library_is_looked_at_in_pieces(library, mixture, monkeypatch):
     monkeypatch.setattr(module, "_bounds", watched)
     gather(t, mixture.peaks, 0.005)
     largest = int(t.first_line[t.first_multiplet].diff().max())
-    assert len(seen) > 3 and max(seen) <= max(200, largest) and sum(seen) == len(t.centres)
+    assert len(seen) > 3
+    assert max(seen) <= max(200, largest)
+    assert sum(seen) == len(t.centres)
 
 
 @pytest.mark.parametrize("width", SPREADS)

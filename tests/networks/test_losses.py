@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nmrclassify.mixtures.grid import MixtureConfig, foreign_compounds, mix, with_unknown
+from nmrclassify.mixtures.grid import MixtureConfig, mix, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import Findings, NetworkConfig, Separation
+from nmrclassify.networks.conv_tasnet import NetworkConfig, QueryOutput, Separation
 from nmrclassify.networks.losses import (
     OBJECTIVES,
     counts_found,
@@ -46,7 +46,8 @@ def test_the_loss_does_not_depend_on_the_order_of_sources_or_outputs():
         ),
         1.0,
     )
-    assert torch.isclose(before[0], after[0]) and torch.isclose(before[1], after[1])
+    assert torch.isclose(before[0], after[0])
+    assert torch.isclose(before[1], after[1])
 
 
 def test_the_classification_part_can_reach_zero():
@@ -56,7 +57,8 @@ def test_the_classification_part_can_reach_zero():
     classification, reconstruction, assignment = match_and_reduce(
         pairwise_costs(logits, sources, labels, sources), 1.0
     )
-    assert classification < 1e-6 and reconstruction == 0
+    assert classification < 1e-6
+    assert reconstruction == 0
     assert (assignment == torch.arange(3)).all()
 
 
@@ -78,7 +80,7 @@ class Oracle(torch.nn.Module):
         present = torch.cat([counts > 0, torch.from_numpy(unknown.any((1, 2)))[:, None]], dim=1)
         times = F.one_hot(counts.clamp(1, most) - 1, most)
         amounts = torch.from_numpy(mixtures.by_compound(mixtures.concentrations))
-        self.findings = Findings(sure * (2.0 * present - 1), sure * times, amounts)
+        self.findings = QueryOutput(sure * (2.0 * present - 1), sure * times, amounts)
         sources = torch.from_numpy(mixtures.by_compound(mixtures.sources))
         self.multiplets = torch.cat([sources, torch.from_numpy(unknown)[:, None]], dim=1)
 
@@ -94,7 +96,7 @@ def troubled(n=32, empty=0, seed=0, **changes):
     labels[:empty] = 10
     made = mix(data.library, labels, data.config, rng)
     unknown = with_unknown(
-        made, foreign_compounds(data.library, n, rng), (np.arange(n) % 2).astype(float)
+        made, unknown_compounds(data.library, n, rng), (np.arange(n) % 2).astype(float)
     )
     return data, made, unknown
 
@@ -103,7 +105,9 @@ def test_a_perfect_answer_of_queries_costs_nothing():
     _, made, unknown = troubled(concentration_low=0.5, concentration_high=2.0)
     for mixtures in (made, unknown):
         found = queries_objective(Oracle(mixtures), mixtures, 1.0)
-        assert found.classification < 1e-6 and found.reconstruction < 1e-9 and found.right == 1
+        assert found.classification < 1e-6
+        assert found.reconstruction < 1e-9
+        assert found.right == 1
 
 
 def test_each_mistake_of_queries_costs_what_was_stated():
@@ -170,12 +174,14 @@ def test_the_loss_of_queries_and_slots_does_not_depend_on_the_order_of_sources(k
         labels=made.labels[:, order],
         concentrations=made.concentrations[:, order],
     )
-    for a, b in zip(OBJECTIVES[kind](model, made, 1.0), OBJECTIVES[kind](model, turned, 1.0)):
+    for a, b in zip(
+        OBJECTIVES[kind](model, made, 1.0), OBJECTIVES[kind](model, turned, 1.0), strict=False
+    ):
         assert torch.isclose(a, b, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", OBJECTIVES)
-@pytest.mark.parametrize("empty, noise", [(8, 0.1), (8, 0.0), (32, 0.1), (32, 0.0)])
+@pytest.mark.parametrize(("empty", "noise"), [(8, 0.1), (8, 0.0), (32, 0.1), (32, 0.0)])
 def test_empty_mixtures_and_unknowns_cost_a_finite_amount(kind, empty, noise):
     data, made, unknown = troubled(empty=empty, noise=noise)
     for mixtures in (made, unknown) if kind == "queries" else (made,):
@@ -212,7 +218,9 @@ def test_absent_sources_are_matched_with_silent_outputs():
             )
 
     found = slots_objective(Slots(), made, 1.0)
-    assert found.classification < 1e-6 and found.reconstruction == 0 and found.right == 1
+    assert found.classification < 1e-6
+    assert found.reconstruction == 0
+    assert found.right == 1
 
 
 def test_the_most_that_is_told_apart_does_not_break_on_more():
@@ -225,7 +233,7 @@ def test_the_most_that_is_told_apart_does_not_break_on_more():
 def test_counts_are_found_where_presence_is_above_one_half():
     presence = torch.tensor([[1.0, -1.0, 0.1, -0.1, 9.0]])
     counts = torch.tensor([[[0.0, 5.0, 1.0], [0.0, 5.0, 1.0], [3.0, 1.0, 0.0], [9.0, 0.0, 0.0]]])
-    assert counts_found(Findings(presence, counts, torch.zeros(1, 4))).tolist() == [[2, 0, 1, 0]]
+    assert counts_found(QueryOutput(presence, counts, torch.zeros(1, 4))).tolist() == [[2, 0, 1, 0]]
 
 
 def test_a_step_of_either_objective_makes_it_smaller(quick):

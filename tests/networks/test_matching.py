@@ -10,7 +10,7 @@ from nmrclassify.networks.matching import assign
 def test_assignment_is_the_cheapest_of_all_permutations(size):
     cost = np.random.default_rng(size).normal(size=(30, size, size))
     rows = np.arange(size)
-    for matrix, assignment in zip(cost, assign(cost)):
+    for matrix, assignment in zip(cost, assign(cost), strict=False):
         cheapest = min(matrix[rows, list(p)].sum() for p in permutations(range(size)))
         assert sorted(assignment) == list(rows)
         assert matrix[rows, assignment].sum() == pytest.approx(cheapest)

@@ -63,7 +63,7 @@ def told(findings, evidence, truth, sure=20.0):
     flat = torch.arange(len(present)).repeat_interleave(evidence.log_amounts.shape[1])
     first = logits(evidence.log_amounts.flatten(), flat).view_as(findings.first)
     rounds = []
-    for look, state in zip(findings.looks, findings.rounds):
+    for look, state in zip(findings.looks, findings.rounds, strict=False):
         right = (look.shift - truth.shifts[look.multiplet, None]).abs() < CLOSE_PLACE
         true = truth.log_amounts[look.compound]
         rounds.append(state | {
@@ -112,9 +112,8 @@ def test_the_truth_is_laid_out_beside_the_library(library, case):
     owned = truth.shifts.isfinite().numpy()
     assert np.array_equal(owned, np.isin(library.compound, made.present))
     assert truth.shifts[made.multiplets].numpy() == pytest.approx(made.shifts, abs=1e-7)
-    assert float(truth.totals[-1]) == pytest.approx(made.totals.sum()) and float(
-        truth.sums[-1]
-    ) == pytest.approx(made.parts[2].sum())
+    assert float(truth.totals[-1]) == pytest.approx(made.totals.sum())
+    assert float(truth.sums[-1]) == pytest.approx(made.parts[2].sum())
     assert (truth.keys.diff() >= 0).all()
 
 
@@ -131,12 +130,14 @@ def test_true_shares_are_those_of_a_loop_over_peaks(findings, case):
         )
         own = sum(
             a
-            for r, p, a in zip(row, peak, area)
+            for r, p, a in zip(row, peak, area, strict=False)
             if made.multiplets[r] == multiplet and abs(made.peaks.positions[p] - position) <= reach
         )
         total = made.totals[np.abs(made.peaks.positions - position) <= reach].sum()
         assert found[v] == pytest.approx(own / total if total else 0.0, abs=1e-5)
-    assert found.min() >= 0 and found.max() <= 1 and (found[lines] > 0).any()
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (found[lines] > 0).any()
 
 
 def test_a_compound_alone_has_the_whole_of_its_lines():
@@ -157,7 +158,8 @@ def test_a_compound_alone_has_the_whole_of_its_lines():
         look.item
     ] < evidence.templates.step * evidence.templates.axis.width
     shares = true_shares(truth, evidence, findings)
-    assert at.any() and shares[at].min() > 0.999
+    assert at.any()
+    assert shares[at].min() > 0.999
     assert (shares[look.compound[look.hypothesis[look.item // look.n_places]] == 1] == 0).all()
 
 
@@ -175,9 +177,8 @@ def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(fi
         -20.0,
         torch.where((evidence.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0),
     )
-    assert (other[k] > 0).any() and objective(replace(made, first=other), evidence, truth)[1][
-        "first"
-    ] > 1
+    assert (other[k] > 0).any()
+    assert objective(replace(made, first=other), evidence, truth)[1]["first"] > 1
 
 
 def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
@@ -191,10 +192,8 @@ def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
     )
     loss, parts = objective(net(evidence), evidence, nothing)
     loss.backward()
-    assert (
-        np.isfinite(list(parts.values())).all()
-        and parts["masks"] == parts["places 1"] == parts["amount 1"] == 0
-    )
+    assert np.isfinite(list(parts.values())).all()
+    assert parts["masks"] == parts["places 1"] == parts["amount 1"] == 0
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 
@@ -212,4 +211,4 @@ def test_thirty_steps_lower_the_loss(library):
         loss.backward()
         optimiser.step()
         losses.append((parts["first"], parts["presence 3"], loss.item()))
-    assert all(after < 0.6 * before for before, after in zip(losses[0], losses[-1]))
+    assert all(after < 0.6 * before for before, after in zip(losses[0], losses[-1], strict=False))

@@ -7,7 +7,7 @@ import torch
 
 from nmrclassify.mixtures.peaks import ScaleConfig, draw
 from nmrclassify.networks.amount_hypotheses import Templates, gather
-from nmrclassify.networks.candidates import look_at, rows_of
+from nmrclassify.networks.candidates import gather_candidates, rows_of
 from nmrclassify.networks.peak_losses import objective, truth_of
 from nmrclassify.networks.peak_network import (
     ScaleNetwork,
@@ -51,9 +51,8 @@ def evidence(library, mixture):
 def test_answers_are_finite_and_of_the_stated_shapes(evidence, library):
     found = network()(evidence)
     k = library.n_compounds
-    assert found.presence.shape == found.log_amounts.shape == found.best.shape == (
-        k,
-    ) and found.first.shape == (k, 8)
+    assert found.presence.shape == found.log_amounts.shape == found.best.shape == (k,)
+    assert found.first.shape == (k, 8)
     assert found.masks.shape == found.look.line.shape
     for value in (
         found.presence,
@@ -100,9 +99,11 @@ def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(eviden
         + mlp(h, 2)
     )
     masks = mlp(a, d) + d * d + h * d + mlp(d + 2, 1)
-    assert count == first + c.rounds * one + masks and count * 4 < 1e6
+    assert count == first + c.rounds * one + masks
+    assert count * 4 < 1e6
     names = dict(net.named_buffers())
-    assert list(names) == ["temperature"] and float(names["temperature"]) == 1
+    assert list(names) == ["temperature"]
+    assert float(names["temperature"]) == 1
 
 
 def test_permuting_the_library_permutes_the_answers(library, mixture, evidence):
@@ -144,11 +145,9 @@ def test_a_compound_that_is_added_to_the_library_gets_an_answer(library, mixture
         net(gather(Templates.of(compounds), mixture.peaks, 0.004))
         for compounds in (part, part.with_compounds(added))
     )
-    assert (
-        one.presence.shape == (12,)
-        and more.presence.shape == (13,)
-        and torch.isfinite(more.presence).all()
-    )
+    assert one.presence.shape == (12,)
+    assert more.presence.shape == (13,)
+    assert torch.isfinite(more.presence).all()
     # The first look judges each compound by itself.
     assert torch.allclose(more.first[:12], one.first, atol=1e-4)
 
@@ -158,11 +157,11 @@ def test_competing_is_a_softmax_with_absence_as_one_more_choice():
     compound = torch.randint(0, 7, (40,), generator=generator)
     compound[compound == 4] = 5
     logit = 30 * torch.randn(40, generator=generator)
-    chances, absent = compete(compound, logit, 7)
+    probabilities, absent = compete(compound, logit, 7)
     for k in range(7):
         own = logit[compound == k]
         expected = torch.cat([own, torch.zeros(1)]).double().softmax(0)
-        assert chances[compound == k].numpy() == pytest.approx(
+        assert probabilities[compound == k].numpy() == pytest.approx(
             expected[:-1].numpy(), rel=1e-4, abs=1e-12
         )
         assert float(absent[k]) == pytest.approx(
@@ -180,7 +179,8 @@ def test_presence_is_the_log_odds_of_any_hypothesis(evidence, library):
             float(logit[compound == k].logsumexp(0)), abs=1e-3
         )
         best = int(found.best[k])
-        assert compound[best] == k and logit[best] == logit[compound == k].max()
+        assert compound[best] == k
+        assert logit[best] == logit[compound == k].max()
         assert found.log_amounts[k] == found.rounds[-1]["log_amount"][best]
 
 
@@ -188,28 +188,34 @@ def test_a_compound_that_is_not_looked_at_is_absent(evidence, library):
     found = network(replace(SMALL, judged=16, kept=16))(evidence)
     unseen = torch.ones(library.n_compounds, dtype=torch.bool)
     unseen[found.look.compound] = False
-    assert unseen.any() and not unseen.all()
-    assert (found.presence[unseen] < -15).all() and (found.presence[~unseen] > -15).all()
-    assert torch.equal(found.best == -1, unseen) and (found.log_amounts[unseen] == -30).all()
+    assert unseen.any()
+    assert not unseen.all()
+    assert (found.presence[unseen] < -15).all()
+    assert (found.presence[~unseen] > -15).all()
+    assert torch.equal(found.best == -1, unseen)
+    assert (found.log_amounts[unseen] == -30).all()
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 4])
 def test_each_round_has_its_look(evidence, rounds):
     config = replace(SMALL, rounds=rounds)
     found = network(config)(evidence)
-    assert len(found.rounds) == len(found.looks) == rounds and found.look is found.looks[-1]
+    assert len(found.rounds) == len(found.looks) == rounds
+    assert found.look is found.looks[-1]
     assert [len(look.compound) for look in found.looks] == [64] + [24] * (rounds - 1)
     assert [look.n_places for look in found.looks] == [config.judged_places] + [
         config.kept_places
     ] * (rounds - 1)
-    for look, state in zip(found.looks, found.rounds):
+    for look, state in zip(found.looks, found.rounds, strict=False):
         assert state["logit"].shape == state["log_amount"].shape == look.log_amount.shape
         assert state["attention"].shape == state["score"].shape == look.shift.shape
         assert state["attention"].sum(1).detach().numpy() == pytest.approx(1, abs=1e-5)
-    kept = {(int(k), int(c)) for k, c in zip(found.look.compound, found.look.column)}
+    kept = {(int(k), int(c)) for k, c in zip(found.look.compound, found.look.column, strict=False)}
     assert kept <= {
-        (int(k), int(c)) for k, c in zip(found.looks[0].compound, found.looks[0].column)
-    } and len(kept) == len(found.look.compound)
+        (int(k), int(c))
+        for k, c in zip(found.looks[0].compound, found.looks[0].column, strict=False)
+    }
+    assert len(kept) == len(found.look.compound)
 
 
 def test_later_rounds_go_on_with_the_likeliest(evidence):
@@ -218,9 +224,9 @@ def test_later_rounds_go_on_with_the_likeliest(evidence):
     first, last = found.looks
     logits = {
         (int(k), int(c)): float(v)
-        for k, c, v in zip(first.compound, first.column, found.rounds[0]["logit"])
+        for k, c, v in zip(first.compound, first.column, found.rounds[0]["logit"], strict=False)
     }
-    kept = {(int(k), int(c)) for k, c in zip(last.compound, last.column)}
+    kept = {(int(k), int(c)) for k, c in zip(last.compound, last.column, strict=False)}
     assert min(logits[key] for key in kept) >= max(logits[key] for key in logits.keys() - kept)
     judged = found.first.flatten().sort(descending=True).values[:64]
     chosen = found.first[first.compound, first.column]
@@ -229,7 +235,7 @@ def test_later_rounds_go_on_with_the_likeliest(evidence):
 
 def test_amounts_stay_close_to_their_hypotheses(evidence):
     found = network(WHOLE)(evidence)
-    for look, state in zip(found.looks, found.rounds):
+    for look, state in zip(found.looks, found.rounds, strict=False):
         assert (state["log_amount"] - look.log_amount).abs().max() <= 0.3
         assert (
             look.log_amount - evidence.log_amounts[look.compound, look.column]
@@ -238,7 +244,8 @@ def test_amounts_stay_close_to_their_hypotheses(evidence):
 
 def test_the_likeliest_come_in_ascending_order():
     logits = torch.tensor([0.1, 5.0, -1.0, 3.0, 4.0])
-    assert _likeliest(logits, 3).tolist() == [1, 3, 4] and _likeliest(logits, 9).tolist() == [
+    assert _likeliest(logits, 3).tolist() == [1, 3, 4]
+    assert _likeliest(logits, 9).tolist() == [
         0,
         1,
         2,
@@ -252,7 +259,8 @@ def test_pooling_is_that_of_a_loop_over_groups():
     index = torch.randint(0, 6, (30,), generator=torch.Generator().manual_seed(1))
     index[index == 2] = 3
     pooled = _pool(values, index, 6)
-    assert pooled.shape == (6, 12) and not pooled[2].any()
+    assert pooled.shape == (6, 12)
+    assert not pooled[2].any()
     for k in (0, 1, 3, 4, 5):
         own = values[index == k]
         assert pooled[k].tolist() == pytest.approx(
@@ -268,12 +276,12 @@ def test_runs_are_those_of_a_loop():
         for k, i in enumerate(index.tolist())
         for row in range(int(first[i]), int(first[i + 1]))
     ]
-    assert list(zip(rows.tolist(), owner.tolist())) == expected
+    assert list(zip(rows.tolist(), owner.tolist(), strict=False)) == expected
 
 
 def test_a_look_lays_out_every_line_of_every_place(evidence, library):
     chosen = torch.tensor([0, 3, 9, 40, 41, 100])
-    look, t = look_at(evidence, chosen, 3), evidence.templates
+    look, t = gather_candidates(evidence, chosen, 3), evidence.templates
     assert (look.compound * 8 + look.column).tolist() == chosen.tolist()
     row = 0
     for j, k in enumerate(look.compound.tolist()):
@@ -286,7 +294,8 @@ def test_a_look_lays_out_every_line_of_every_place(evidence, library):
                     assert int(look.position[row]) == min(max(moved, 0), t.axis.n_positions - 1)
                     assert float(look.need[row]) == float(t.needs[line])
                     row += 1
-    assert row == len(look.line) and int(look.lengths.sum()) == row
+    assert row == len(look.line)
+    assert int(look.lengths.sum()) == row
     per_item = torch.zeros(len(look.lengths)).index_add_(0, look.item, look.share)
     assert per_item.numpy() == pytest.approx(1, abs=1e-5)
 
@@ -294,20 +303,20 @@ def test_a_look_lays_out_every_line_of_every_place(evidence, library):
 def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randperm(evidence.log_amounts.numel(), generator=generator)[:30].sort().values
-    look, t = look_at(evidence, chosen, 2), evidence.templates
+    look, t = gather_candidates(evidence, chosen, 2), evidence.templates
     state = {
-        "chances": torch.rand(30, generator=generator), "log_amount": torch.randn(30, generator=generator),
+        "probabilities": torch.rand(30, generator=generator), "log_amount": torch.randn(30, generator=generator),
         "attention": torch.rand(look.shift.shape, generator=generator),
     }  # fmt: skip
     found = claimed_by_others(evidence, look, state).numpy()
     unit, place = (look.item // 2).numpy(), (look.item % 2).numpy()
     hypothesis = look.hypothesis.numpy()[unit]
     owner, position = look.compound.numpy()[hypothesis], look.position.numpy()
-    chances, amounts, attention = (
-        state[name].double().numpy() for name in ("chances", "log_amount", "attention")
+    probabilities, amounts, attention = (
+        state[name].double().numpy() for name in ("probabilities", "log_amount", "attention")
     )
     claims = (
-        chances[hypothesis]
+        probabilities[hypothesis]
         * np.exp(amounts)[hypothesis]
         * attention[unit, place]
         * t.line_areas.numpy()[look.line]
@@ -321,9 +330,9 @@ def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
 
 
 def test_a_compound_claims_nothing_from_itself(evidence):
-    look = look_at(evidence, torch.arange(8), 2)
+    look = gather_candidates(evidence, torch.arange(8), 2)
     state = {
-        "chances": torch.ones(8),
+        "probabilities": torch.ones(8),
         "log_amount": torch.zeros(8),
         "attention": torch.ones_like(look.shift),
     }

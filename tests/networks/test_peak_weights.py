@@ -69,7 +69,8 @@ def test_what_is_saved_comes_back_and_answers_alike(trained, path, asked):
         trained.made,
         trained.network.config,
     )
-    assert float(found.network.temperature) == 1.5 and not found.network.training
+    assert float(found.network.temperature) == 1.5
+    assert not found.network.training
     assert all(
         torch.equal(value, trained.network.state_dict()[name])
         for name, value in found.network.state_dict().items()
@@ -77,16 +78,15 @@ def test_what_is_saved_comes_back_and_answers_alike(trained, path, asked):
     assert not any(value.requires_grad for value in found.network.parameters())
     library, peaks = asked
     one, other = (Detector(library, network).identify(peaks) for network in (trained, found))
-    for name in ("chances", "amounts", "shifts", "shares"):
+    for name in ("probabilities", "amounts", "shifts", "shares"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
 
 
 def test_the_same_network_is_the_same_bytes(trained, path):
     before = path.read_bytes()
     save(load(path), path)
-    assert path.read_bytes() == before and [p.name for p in path.parent.iterdir()] == [
-        "network.safetensors"
-    ]
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == ["network.safetensors"]
 
 
 def test_a_crash_leaves_the_old_file_whole(trained, path, monkeypatch):
@@ -98,7 +98,8 @@ def test_a_crash_leaves_the_old_file_whole(trained, path, monkeypatch):
     monkeypatch.setattr(checkpoints.os, "replace", crash)
     with pytest.raises(OSError, match="disk full"):
         save(Trained(trained.network, 0.9, {}), path)
-    assert path.read_bytes() == before and list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_other_names_and_missing_files_are_refused(trained, path):
@@ -228,7 +229,7 @@ def test_counts_that_are_no_whole_numbers_are_refused_or_do_no_harm(path, asked)
         )
     except CheckpointError:
         return
-    assert np.isfinite(Detector(library, found).identify(peaks).chances).all()
+    assert np.isfinite(Detector(library, found).identify(peaks).probabilities).all()
 
 
 def test_weights_that_overflow_are_refused_on_reading_or_asking(path, asked):
@@ -245,10 +246,9 @@ def test_the_shipped_file_is_small_readable_and_says_how_it_was_made():
         assert file.stat().st_size < peak_weights.MAX_BYTES
         found = load(file)
         stored = header(file)
-    assert (
-        stored["format"] == peak_weights.FORMAT
-        and 0 < found.threshold < 1
-        and found.made["steps"] > 0
-    )
-    assert shipped() is shipped() and shipped().network.config == found.network.config
+    assert stored["format"] == peak_weights.FORMAT
+    assert 0 < found.threshold < 1
+    assert found.made["steps"] > 0
+    assert shipped() is shipped()
+    assert shipped().network.config == found.network.config
     assert sum(value.numel() for value in found.network.parameters()) * 4 < peak_weights.MAX_BYTES

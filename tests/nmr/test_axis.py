@@ -19,9 +19,11 @@ def test_many_positions_are_each_position(axis):
     values[0] = axis.low
     values[1] = np.nextafter(axis.high, axis.low)
     found = axis.positions(values)
-    assert found.dtype == np.int64 and found.shape == values.shape
+    assert found.dtype == np.int64
+    assert found.shape == values.shape
     assert found.ravel().tolist() == [axis.position(value) for value in values.ravel()]
-    assert found.min() == 0 and found.max() == axis.n_positions - 1
+    assert found.min() == 0
+    assert found.max() == axis.n_positions - 1
 
 
 def test_values_outside_have_no_position():

@@ -16,7 +16,7 @@ from nmrclassify.nmr.compounds import (
     read_compounds,
     safe_name,
 )
-from nmrclassify.nmr.equivalent_compounds import alike
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.library import metabolite_table
 from nmrclassify.nmr.multiplets import first_order, n_couplings
 
@@ -36,7 +36,7 @@ def read(text):
 def make(*tables):
     """Compounds of (ppm, kind, couplings, protons) rows."""
     rows = [(k, *row) for k, table in enumerate(tables) for row in table]
-    compound, ppm, kinds, couplings, protons = zip(*rows)
+    compound, ppm, kinds, couplings, protons = zip(*rows, strict=False)
     return Compounds(
         tuple(f"c{k}" for k in range(len(tables))),
         np.array(compound),
@@ -99,7 +99,8 @@ def test_sticks_keep_protons_and_centres():
     mean = np.bincount(compounds.compound, compounds.protons * compounds.ppm) / protons
     assert sticks @ FULL_AXIS.centres / protons == pytest.approx(mean, abs=FULL_AXIS.width)
     dense = compounds.dense(FULL_AXIS, [7, 2])
-    assert dense.dtype == np.float32 and dense == pytest.approx(sticks[[7, 2]].toarray())
+    assert dense.dtype == np.float32
+    assert dense == pytest.approx(sticks[[7, 2]].toarray())
 
 
 def test_lines_beyond_the_axis_are_left_out():
@@ -141,7 +142,7 @@ GOOD |= {"couplings": ((), (7.0,), ())}
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"compound": [0, 0, 0]}, "'b' has no multiplet"),
         ({"compound": [1, 0, 1]}, "rising order"),
@@ -181,7 +182,8 @@ def test_columns_cannot_be_changed_afterwards():
 def test_what_is_written_is_read_back():
     compounds = random_compounds(40)
     reading = read_compounds(compounds.frame().to_csv(index=False))
-    assert reading.problems == () and reading.compounds.frame().equals(compounds.frame())
+    assert reading.problems == ()
+    assert reading.compounds.frame().equals(compounds.frame())
 
 
 @pytest.mark.parametrize(
@@ -197,11 +199,9 @@ def test_sources(give, tmp_path):
         "capitals": text.replace(HEADER, HEADER.upper()),
     }[give]  # fmt: skip
     reading = read_compounds(source)
-    assert (
-        reading.problems == ()
-        and reading.compounds.kinds == ("t", "q")
-        and reading.compounds.couplings == ((7.1,), (7.1,))
-    )
+    assert reading.problems == ()
+    assert reading.compounds.kinds == ("t", "q")
+    assert reading.compounds.couplings == ((7.1,), (7.1,))
 
 
 @pytest.mark.parametrize("start", ["\n", "\r\n\r\n", " \n,,\n"])
@@ -219,7 +219,7 @@ def test_text_is_never_a_path(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "row, problem, dropped",
+    ("row", "problem", "dropped"),
     [
         ("x,2.0,wiggle,,1", "unknown multiplicity 'wiggle'", True),
         ("x,,s,,1", "ppm is ''; expected a chemical shift from -5 to 20", True),
@@ -278,13 +278,15 @@ def test_merged_lines_are_reported_where_there_are_any():
         if p.text.endswith("has more than 18 lines; the closest are merged")
     }
     expected = {k for k, (kind, js) in enumerate(rows) if first_order(kind, js).merged}
-    assert found == expected and 20 < len(found) < len(rows) - 20
+    assert found == expected
+    assert 20 < len(found) < len(rows) - 20
 
 
 def test_a_compound_of_too_many_multiplets_is_left_out():
     crowd = "".join(f"x,{k / 20},s,,1\n" for k in range(65))
     reading = read(ETHANOL + crowd + "".join(f"y,{k / 20},s,,1\n" for k in range(64)))
-    assert reading.compounds.names == ("ethanol", "y") and reading.compounds.n_multiplets == 66
+    assert reading.compounds.names == ("ethanol", "y")
+    assert reading.compounds.n_multiplets == 66
     assert reading.problems == (
         Problem(4, "compound 'x' has 65 multiplets, more than 64, and is left out", True),
     )
@@ -305,7 +307,8 @@ def test_couplings_of_every_spelling():
 
 def test_rows_of_a_compound_need_not_stand_together():
     compounds = read("b,1,s,,1\na,2,s,,1\nb,3,s,,1\n").compounds
-    assert compounds.names == ("b", "a") and compounds.ppm.tolist() == [1, 3, 2]
+    assert compounds.names == ("b", "a")
+    assert compounds.ppm.tolist() == [1, 3, 2]
 
 
 def test_the_packaged_table_is_read_with_its_own_column_name():
@@ -316,7 +319,7 @@ def test_the_packaged_table_is_read_with_its_own_column_name():
 
 
 @pytest.mark.parametrize(
-    "text, message",
+    ("text", "message"),
     [
         ("", "columns are none; expected compound, ppm"),
         ("a,b\n1,2\n", "columns are 'a', 'b'; expected compound"),
@@ -364,16 +367,17 @@ def test_the_reference_table_is_read_whole():
     reading = read_compounds(REFERENCE)
     compounds = reading.compounds
     assert (compounds.n_compounds, compounds.n_multiplets) == (1325, 6076)
-    assert not any(problem.dropped for problem in reading.problems) and len(reading.problems) < 300
+    assert not any(problem.dropped for problem in reading.problems)
+    assert len(reading.problems) < 300
     many = np.array([lines.merged for lines in compounds.lines]).mean()
     assert many == pytest.approx(0.017, abs=0.003)  # 98.3 % have at most 18 lines
-    groups = alike(compounds, FULL_AXIS)
+    groups = equivalent_compounds(compounds, FULL_AXIS)
     assert 1200 < groups.max() + 1 < 1325
     assert time.perf_counter() - start < 10
 
 
 @pytest.mark.parametrize(
-    "name, safe",
+    ("name", "safe"),
     [
         ("2-Ethyl-4-methyl-1H-imidazole", None), ("(S)-3-Phenoxypropane-1,2-diol", None), ("α-D-glucose", None), ("β-alanine", None),
         ("5'-AMP & \"salt\"", None), ("PC(16:0/18:1)", None), ("50 % D2O", None), ("a[b]{c}", "a(b)(c)"), ("lambda~6~", "lambda-6-"),
@@ -399,11 +403,9 @@ def test_any_text_becomes_a_safe_name_for_good():
         ]
         text = "".join(r.choice(parts) for _ in range(r.integers(0, 12))) * int(r.choice([1, 40]))
         name = safe_name(text)
-        assert (
-            1 <= len(name) <= MAX_NAME
-            and not set(name) & set("*_`<>[]{}|$\\#~@\n\t\0")
-            and "://" not in name
-        )
+        assert 1 <= len(name) <= MAX_NAME
+        assert not set(name) & set("*_`<>[]{}|$\\#~@\n\t\0")
+        assert "://" not in name
         assert safe_name(name) == name, (text, name)
 
 
@@ -411,7 +413,8 @@ def test_names_that_clash_are_numbered():
     reading = read("a*b,1,s,,1\na-b,1,d,7,1\na_b,1,t,7,1\na-b (2),1,q,7,1\n")
     assert reading.compounds.names == ("a-b (3)", "a-b", "a-b (4)", "a-b (2)")
     long = read("".join(f"{'x' * 200}{k},1,s,,{k + 1}\n" for k in range(12))).compounds.names
-    assert len(set(long)) == 12 and all(len(name) <= MAX_NAME for name in long)
+    assert len(set(long)) == 12
+    assert all(len(name) <= MAX_NAME for name in long)
 
 
 def brute_alike(compounds, axis, tolerance):
@@ -438,7 +441,7 @@ def brute_alike(compounds, axis, tolerance):
                 len(x.areas) == len(y.areas)
                 and np.abs(x.areas - y.areas).max() < 1e-9
                 and np.abs(x.offsets - y.offsets).max() <= 1
-                for x, y in zip(*lines)
+                for x, y in zip(*lines, strict=False)
             ):
                 return True
         return False
@@ -463,10 +466,13 @@ def test_compounds_alike_are_those_that_brute_force_finds(seed):
         kinds = r.choice(["s", "d", "t"], len(shifts))
         js = r.choice([7.0, 8.5, 12.0], len(shifts))
         tables.append(
-            [(p, k, (float(j),) * (k != "s"), float(times)) for p, k, j in zip(shifts, kinds, js)]
+            [
+                (p, k, (float(j),) * (k != "s"), float(times))
+                for p, k, j in zip(shifts, kinds, js, strict=False)
+            ]
         )
     compounds = make(*tables)
-    found = alike(compounds, FULL_AXIS)
+    found = equivalent_compounds(compounds, FULL_AXIS)
     assert found.tolist() == brute_alike(compounds, FULL_AXIS, 0.01)
     assert 1 < found.max() + 1 < 40
 
@@ -488,24 +494,26 @@ def test_what_makes_compounds_alike():
         [*base, (7.0, "s", (), 1.0)],
     ]
     for table in same:
-        assert alike(make(base, table), FULL_AXIS).tolist() == [0, 0]
+        assert equivalent_compounds(make(base, table), FULL_AXIS).tolist() == [0, 0]
     for table in other:
-        assert alike(make(base, table), FULL_AXIS).tolist() == [0, 1]
+        assert equivalent_compounds(make(base, table), FULL_AXIS).tolist() == [0, 1]
     # A chain is one group; the crossing order of two near multiplets is seen through.
-    assert alike(
+    assert equivalent_compounds(
         make(*([(p, "s", (), 1.0)] for p in (1.0, 5.0, 1.016, 1.008))), FULL_AXIS
     ).tolist() == [0, 1, 0, 0]
     crossing = (
         [(1.0, "s", (), 1.0), (1.004, "d", (9.0,), 1.0)],
         [(1.0, "d", (9.0,), 1.0), (1.004, "s", (), 1.0)],
     )
-    assert alike(make(*crossing), FULL_AXIS).tolist() == [0, 0]
+    assert equivalent_compounds(make(*crossing), FULL_AXIS).tolist() == [0, 0]
     # On bins of half a ppm, much is alike.
-    assert alike(
+    assert equivalent_compounds(
         make(base, [(1.3, "t", (7.0,), 3.0), (4.1, "q", (7.0,), 1.0)]), PPM_AXIS
     ).tolist() == [0, 0]
     # A splitting that no line width resolves is none.
-    assert alike(make([(1.0, "d", (0.5,), 1.0)], [(1.0, "s", (), 1.0)]), FULL_AXIS).tolist() == [
+    assert equivalent_compounds(
+        make([(1.0, "d", (0.5,), 1.0)], [(1.0, "s", (), 1.0)]), FULL_AXIS
+    ).tolist() == [
         0,
         0,
     ]
@@ -518,20 +526,22 @@ def test_large_compounds_alike_are_found_quickly():
         tuple(f"c{k}" for k in range(n)), *columns, ("s",) * n * size, ((),) * n * size
     )
     start = time.process_time()
-    assert not alike(compounds, FULL_AXIS).any()
+    assert not equivalent_compounds(compounds, FULL_AXIS).any()
     assert time.process_time() - start < 6  # about 1 s; all pairings of all multiplets took 5 s
 
 
 def test_too_many_pairs_and_bad_tolerances_are_refused():
     crowd = make(*([(1.0, "s", (), 1.0)] for _ in range(800)))
     with pytest.raises(ValueError, match="more than 300,000 pairs"):
-        alike(crowd, FULL_AXIS)
+        equivalent_compounds(crowd, FULL_AXIS)
     with pytest.raises(ValueError, match="more than 100 pairs"):
-        alike(crowd.select(range(20)), FULL_AXIS, max_pairs=100)
-    assert alike(crowd.select(range(10)), FULL_AXIS, max_pairs=100).tolist() == [0] * 10
+        equivalent_compounds(crowd.select(range(20)), FULL_AXIS, max_pairs=100)
+    assert (
+        equivalent_compounds(crowd.select(range(10)), FULL_AXIS, max_pairs=100).tolist() == [0] * 10
+    )
     for tolerance in (-0.1, float("nan"), 2.0):
         with pytest.raises(ValueError, match="expected 0 to 1 ppm"):
-            alike(random_compounds(3), FULL_AXIS, tolerance)
+            equivalent_compounds(random_compounds(3), FULL_AXIS, tolerance)
 
 
 def test_ten_thousand_compounds_are_quick():
@@ -542,12 +552,13 @@ def test_ten_thousand_compounds_are_quick():
     needed = {"s": 0, "d": 1, "t": 1, "dd": 2, "ddd": 3}
     columns = np.repeat(np.arange(10_000), sizes), r.uniform(0, 9, n), r.integers(1, 4, n), kinds
     couplings = [
-        tuple(row[: needed[kind]]) for row, kind in zip(r.uniform(1, 15, (n, 3)).tolist(), kinds)
+        tuple(row[: needed[kind]])
+        for row, kind in zip(r.uniform(1, 15, (n, 3)).tolist(), kinds, strict=False)
     ]
     start = time.process_time()
     compounds = Compounds(tuple(f"compound {k}" for k in range(10_000)), *columns, couplings)
     assert len(compounds.areas) == len(compounds.offsets)
     assert time.process_time() - start < 6  # about 1.5 s; the bound leaves room for a slow machine
     start = time.process_time()
-    assert alike(compounds, FULL_AXIS).max() > 9000
+    assert equivalent_compounds(compounds, FULL_AXIS).max() > 9000
     assert time.process_time() - start < 8

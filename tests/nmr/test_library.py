@@ -51,7 +51,7 @@ def test_metabolite_areas_are_proton_counts():
     library, table = metabolite_library(), metabolite_table()
     protons = table.groupby("compound").protons.sum()
     assert library.n_compounds == 10
-    for name, areas in zip(library.names, library.areas):
+    for name, areas in zip(library.names, library.areas, strict=False):
         assert areas.sum() == pytest.approx(protons[name], rel=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_metabolite_shifts_agree_with_the_reference_table():
 
 
 @pytest.mark.parametrize(
-    "areas, message",
+    ("areas", "message"),
     [
         (np.zeros((2, 6, 21)), "'a' has no multiplet"),
         (np.ones((2, 6, 20)), "shape"),
@@ -115,4 +115,5 @@ def test_one_compound_is_a_library_but_not_a_data_set():
         build("quick", 1, MixtureConfig(n_sources=3), one)
     # Where the number of portions varies, there is something to tell.
     made = build("quick", 1, MixtureConfig(n_sources=3, repetition=True, number_varies=True), one)
-    assert len(made.train) + len(made.test) == 3 and made.preset == "own"
+    assert len(made.train) + len(made.test) == 3
+    assert made.preset == "own"

@@ -23,7 +23,7 @@ def split(n_neighbours: int) -> list[float]:
     """Split one line n times in two halves that stand one coupling apart: the physics behind Pascal's rows."""
     lines = [1.0]
     for _ in range(n_neighbours):
-        lines = [a / 2 + b / 2 for a, b in zip([*lines, 0.0], [0.0, *lines])]
+        lines = [a / 2 + b / 2 for a, b in zip([*lines, 0.0], [0.0, *lines], strict=False)]
     return lines
 
 
@@ -45,13 +45,13 @@ def test_all_patterns_have_unit_area_and_differ():
 
 
 @pytest.mark.parametrize(
-    "text, kind",
+    ("text", "kind"),
     [
         ("q", "quartet"),
         (" Quin", "quintet"),
         ("SXT", "sextet"),
         ("m.", "multiplet"),
-        *zip(SYMBOLS, KINDS),
+        *zip(SYMBOLS, KINDS, strict=False),
     ],
 )
 def test_synonyms(text, kind):
@@ -72,11 +72,15 @@ def test_unresolved_multiplet_keeps_its_area():
 def spin_states(symbols, couplings):
     """Lines from the physics: each neighbour is up or down, and moves the line by half its coupling; Hz -> share."""
     neighbours = [
-        coupling for symbol, coupling in zip(symbols, couplings) for _ in range(PARTNERS[symbol])
+        coupling
+        for symbol, coupling in zip(symbols, couplings, strict=False)
+        for _ in range(PARTNERS[symbol])
     ]
     lines = {}
     for spins in product((-0.5, 0.5), repeat=len(neighbours)):
-        place = round(sum(spin * coupling for spin, coupling in zip(spins, neighbours)), 6)
+        place = round(
+            sum(spin * coupling for spin, coupling in zip(spins, neighbours, strict=False)), 6
+        )
         lines[place] = lines.get(place, 0) + 0.5 ** len(neighbours)
     return sorted(lines), [lines[place] for place in sorted(lines)]
 
@@ -111,33 +115,30 @@ def test_trees_agree_with_the_spin_states_of_all_neighbours(symbols, seed):
     places, shares = spin_states(symbols, couplings)
     lines = first_order("".join(symbols), couplings)
     if len(places) <= MAX_LINES:
-        assert (
-            lines.offsets == pytest.approx(places, abs=1e-5)
-            and lines.areas == pytest.approx(shares)
-            and not lines.merged
-        )
-    assert lines.areas.sum() == pytest.approx(1) and lines.areas @ lines.offsets == pytest.approx(
-        0, abs=1e-9
-    )
+        assert lines.offsets == pytest.approx(places, abs=1e-5)
+        assert lines.areas == pytest.approx(shares)
+        assert not lines.merged
+    assert lines.areas.sum() == pytest.approx(1)
+    assert lines.areas @ lines.offsets == pytest.approx(0, abs=1e-9)
     if not lines.merged:
-        assert lines.offsets == pytest.approx(
-            -lines.offsets[::-1], abs=1e-9
-        ) and lines.areas == pytest.approx(lines.areas[::-1])
+        assert lines.offsets == pytest.approx(-lines.offsets[::-1], abs=1e-9)
+        assert lines.areas == pytest.approx(lines.areas[::-1])
 
 
 def test_the_order_of_splittings_does_not_matter():
     one, other = first_order("dt", (8, 4.1)), first_order("td", (4.1, 8))
-    assert one.offsets == pytest.approx(other.offsets) and one.areas == pytest.approx(other.areas)
+    assert one.offsets == pytest.approx(other.offsets)
+    assert one.areas == pytest.approx(other.areas)
 
 
 @pytest.mark.parametrize("n", range(2, 9))
 def test_equal_couplings_coincide_to_the_simpler_multiplet(n):
     tree, row = first_order("d" * n, (7.1,) * n), first_order(list(PARTNERS)[n], (7.1,))
-    assert tree.offsets == pytest.approx(row.offsets) and tree.areas == pytest.approx(row.areas)
+    assert tree.offsets == pytest.approx(row.offsets)
+    assert tree.areas == pytest.approx(row.areas)
     assert first_order("dd", (7, 7)).areas.tolist() == [0.25, 0.5, 0.25]
-    assert (
-        len(first_order("dd", (7, 7.00001)).areas) == 4 and len(first_order("d", (0,)).areas) == 1
-    )
+    assert len(first_order("dd", (7, 7.00001)).areas) == 4
+    assert len(first_order("d", (0,)).areas) == 1
 
 
 @pytest.mark.parametrize(
@@ -150,11 +151,11 @@ def test_merging_keeps_area_and_mean_and_moves_little(symbols, seed):
     couplings = np.random.default_rng(seed).uniform(1, 15, len(symbols))
     places, shares = map(np.array, spin_states(symbols, couplings))
     lines = first_order("".join(symbols), couplings)
-    assert lines.merged and len(lines.areas) == MAX_LINES < len(places)
+    assert lines.merged
+    assert len(lines.areas) == MAX_LINES < len(places)
     assert (np.diff(lines.offsets) > 0).all()
-    assert lines.areas.sum() == pytest.approx(1) and lines.areas @ lines.offsets == pytest.approx(
-        0, abs=1e-9
-    )
+    assert lines.areas.sum() == pytest.approx(1)
+    assert lines.areas @ lines.offsets == pytest.approx(0, abs=1e-9)
     # Merging never spreads; what it takes from the variance is small.
     before, after = shares @ places**2, lines.areas @ lines.offsets**2
     assert 0.97 * before < after <= before * (1 + 1e-9)
@@ -163,23 +164,24 @@ def test_merging_keeps_area_and_mean_and_moves_little(symbols, seed):
 def test_the_closest_lines_are_merged_first():
     lines = first_order("ddddd", (16, 8, 4, 2, 0.02))
     # 32 lines: 16 pairs, .02 Hz apart, of which 14 are merged.
-    assert len(lines.areas) == MAX_LINES and (np.diff(lines.offsets) < 0.1).sum() == 2
+    assert len(lines.areas) == MAX_LINES
+    assert (np.diff(lines.offsets) < 0.1).sum() == 2
     assert sorted(lines.areas.round(9)) == pytest.approx([1 / 32] * 4 + [1 / 16] * 14)
 
 
 def test_unresolved_multiplets():
     hump = first_order("m")
-    assert not hump.resolved and not hump.merged and hump.areas.sum() == pytest.approx(1)
+    assert not hump.resolved
+    assert not hump.merged
+    assert hump.areas.sum() == pytest.approx(1)
     assert hump.offsets == pytest.approx(-hump.offsets[::-1])
     given = first_order("m", (13, 9, 7, 5))
-    assert (
-        given.resolved
-        and given.offsets.tolist() == first_order("dddd", (13, 9, 7, 5)).offsets.tolist()
-    )
+    assert given.resolved
+    assert given.offsets.tolist() == first_order("dddd", (13, 9, 7, 5)).offsets.tolist()
 
 
 @pytest.mark.parametrize(
-    "text, kind",
+    ("text", "kind"),
     [("Doublet of Triplets", "dt"), ("doublet of doublet of doublets", "ddd"), ("double doublet", "dd"), ("br. s.", "br s"), ("bs", "br s"),
      ("s, br", "br s"), ("Broad singlet", "br s"), ("BR D", "br d"), ("quin", "quint"), ("pent", "quint"), ("p", "quint"), ("sxt", "sext"),
      ("spt", "sept"), ("hept", "sept"), ("tquint", "tquint"), ("quintt", "quintt"), ("septd", "septd"), ("d.d.", "dd"), (" M ", "m"),
@@ -206,7 +208,7 @@ def test_unknown_trees_are_refused(text):
 
 
 @pytest.mark.parametrize(
-    "kind, couplings, message",
+    ("kind", "couplings", "message"),
     [
         ("t", (), "'t' are none; expected 1, in Hz"),
         ("dd", (7,), "'dd' are 7; expected 2"),

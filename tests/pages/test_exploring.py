@@ -91,7 +91,7 @@ def run_id(home) -> str:
         trainer.history,
         runs.home() / name,
         "cli",
-        trainer.timeline,
+        trainer.training_history,
     )
     return name
 
@@ -103,22 +103,22 @@ def test_the_inspector_follows_the_cell_that_the_link_names():
     app = open_page(INSIDE, output=3, filter=7, position=2)
     text = words(app)
     assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
-    assert len(app.get("plotly_chart")) == 4 and params(app) == {
+    assert len(app.get("plotly_chart")) == 4
+    assert params(app) == {
         "output": "3",
         "filter": "7",
         "position": "2",
     }
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
-    assert "filter 8 · mask of alanine" in words(app) and params(app) == {
+    assert "filter 8 · mask of alanine" in words(app)
+    assert params(app) == {
         "output": "3",
         "filter": "8",
         "position": "2",
     }
     app.radio(key="widget blocks").set_value("residual").run()
-    assert (
-        "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app)
-        and params(app)["filter"] == "8"
-    )
+    assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app)
+    assert params(app)["filter"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_cell_beyond_the_network_gives_way_to_the_nearest(query):
 
 
 @pytest.mark.parametrize(
-    "click, expected",
+    ("click", "expected"),
     [
         (clicks.Click("filter", 5, 3, 2), {"filter": 5, "position": 3, "output": 3}),
         (clicks.Click("peak", 1, 4, None), {"filter": None, "position": 4}),
@@ -159,18 +159,17 @@ def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypa
 
 def test_edits_come_by_link_and_can_be_undone_and_redone():
     app = open_page(WHATIF, edit="move_8_1~amount_4_2")
-    assert (
-        "2 edits" in words(app)
-        and "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app)
-        and "2 x acetate" in words(app)
-    )
+    assert "2 edits" in words(app)
+    assert "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app)
+    assert "2 x acetate" in words(app)
     assert len(app.get("plotly_chart")) == 5
     button(app, "Undo").click().run()
     assert params(app)["edit"] == "move_8_1"
     button(app, "Redo").click().run()
     assert params(app)["edit"] == "move_8_1~amount_4_2"
     button(app, "Start over").click().run()
-    assert "edit" not in params(app) and len(app.get("plotly_chart")) == 3
+    assert "edit" not in params(app)
+    assert len(app.get("plotly_chart")) == 3
     button(app, "Redo").click().run()
     assert params(app)["edit"] == "move_8_1"
 
@@ -181,7 +180,8 @@ def test_buttons_edit_at_the_chosen_position_and_the_answer_follows():
     assert params(app)["edit"] == "cut_7"
     bars = chart(app, "classes")["data"]
     before, after = values(bars[0]), values(bars[1])
-    assert before[4] > 0.9 and after[4] < 0.1  # glycine has this multiplet only
+    assert before[4] > 0.9
+    assert after[4] < 0.1
     app.selectbox(key="add kind").set_value("t")
     button(app, "Add a multiplet here").click().run()
     assert params(app)["edit"] == "cut_7~add_7_t_1"
@@ -191,16 +191,17 @@ def test_buttons_edit_at_the_chosen_position_and_the_answer_follows():
 def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy():
     app = open_page(WHATIF, mixture="choose", c1=5, c2=5, c3=5, repeat="yes", position=7)
     button(app, "Remove it").click().run()
-    assert "edit" not in params(app) and any(
-        "nothing would be left" in w.value for w in app.warning
-    )
+    assert "edit" not in params(app)
+    assert any("nothing would be left" in w.value for w in app.warning)
 
 
 def test_edits_reach_every_other_page_and_end_with_their_mixture():
     app = open_page("pages/masks.py", edit="amount_10_1")
-    assert "formate" in words(app) and "1 edit" in words(app)
+    assert "formate" in words(app)
+    assert "1 edit" in words(app)
     button(app, "Next").click().run()
-    assert "edit" not in params(app) and "1 edit" not in words(app)
+    assert "edit" not in params(app)
+    assert "1 edit" not in words(app)
 
 
 def test_edits_of_other_data_are_left_out_and_said_so():
@@ -209,7 +210,8 @@ def test_edits_of_other_data_are_left_out_and_said_so():
         "cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning
     )
     button(app, "Undo").click().run()
-    assert not app.warning and "edit" not in params(app)
+    assert not app.warning
+    assert "edit" not in params(app)
 
 
 def test_the_tables_of_the_editor_make_edits(monkeypatch):
@@ -222,7 +224,8 @@ def test_the_tables_of_the_editor_make_edits(monkeypatch):
         editor.st, "session_state", {"amounts": {"edited_rows": {"3": {"amount": 2.0}}}}
     )
     editor._amounts_changed(None, "amounts", "amount")
-    assert made == [Amount(4, 2.0)] and not app.exception
+    assert made == [Amount(4, 2.0)]
+    assert not app.exception
 
 
 # Time travel
@@ -230,12 +233,15 @@ def test_the_tables_of_the_editor_make_edits(monkeypatch):
 
 def test_time_travel_moves_every_view(run_id):
     app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
-    assert "Step 30" in words(app) and len(app.get("plotly_chart")) == 3
+    assert "Step 30" in words(app)
+    assert len(app.get("plotly_chart")) == 3
     steps = chart(app, "strip")["data"][0]["meta"]["steps"]
-    assert steps[0] == 0 and steps[-1] == 30
+    assert steps[0] == 0
+    assert steps[-1] == 30
     at_end = chart(app, "overview")
     button(app, "Start").click().run()
-    assert params(app)["at"] == "0" and "Step 0" in words(app)
+    assert params(app)["at"] == "0"
+    assert "Step 0" in words(app)
     assert chart(app, "overview") != at_end
     button(app, "Step on").click().run()
     assert params(app)["at"] == str(steps[1])
@@ -253,12 +259,14 @@ def test_playing_goes_from_step_to_step_and_stops_at_the_end(run_id):
     assert app.session_state["playing"]
     for _ in range(len(steps) + 2):
         app.run()
-    assert not app.session_state["playing"] and "Step 30" in words(app)
+    assert not app.session_state["playing"]
+    assert "Step 30" in words(app)
 
 
 def test_a_model_without_steps_says_so_and_offers_a_training():
     app = open_page(TRAVEL)
-    assert "keeps no steps" in words(app) and button(app, "Train a network on these data")
+    assert "keeps no steps" in words(app)
+    assert button(app, "Train a network on these data")
 
 
 # Compare
@@ -275,9 +283,8 @@ def test_compare_sets_two_steps_side_by_side(run_id):
 
 def test_compare_refuses_a_difference_of_masks_of_two_trainings():
     app = open_page(COMPARE)
-    assert "Difference" not in str(
-        chart(app, "masks")["layout"]["annotations"]
-    ) and "started from other weights" in words(app)
+    assert "Difference" not in str(chart(app, "masks")["layout"]["annotations"])
+    assert "started from other weights" in words(app)
 
 
 def test_compare_takes_other_settings_of_the_same_mixture():
@@ -305,13 +312,15 @@ def test_the_first_step_of_every_lesson_opens_its_page(name):
     assert LESSONS[name].title in words(app)
     if not step.seconds > 2:
         button(app, "Reveal the answer").click().run()
-        assert "The answer: " in words(app) and "✗" not in words(app)
+        assert "The answer: " in words(app)
+        assert "✗" not in words(app)
 
 
 def test_a_lesson_elsewhere_offers_the_way_back():
     app = open_page("pages/masks.py", lesson="mixture", part=2)
     assert LESSONS["mixture"].steps[1].page != "pages/masks.py"
-    assert "You are away from the lesson" in words(app) and button(app, "Back to it")
+    assert "You are away from the lesson" in words(app)
+    assert button(app, "Back to it")
 
 
 @pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "part": 9}])
@@ -332,9 +341,11 @@ def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score():
     (pills,) = app.get("button_group")
     pills.set_value([data.library.names[0]])
     button(app, "Check").click().run()
-    assert "The network: " in words(app) and {m.label: m.value for m in app.metric}["Rounds"] == "1"
+    assert "The network: " in words(app)
+    assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
     button(app, "Next mixture").click().run()
-    assert params(app)["round"] == "5" and "The network: " not in words(app)
+    assert params(app)["round"] == "5"
+    assert "The network: " not in words(app)
     assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
 
 
@@ -383,14 +394,16 @@ def test_when_one_output_of_slots_decided(home):
         trainer.history,
         runs.home() / name,
         "cli",
-        trainer.timeline,
+        trainer.training_history,
     )
     app = open_page(TRAVEL, preset="quick", seed=3, model=name)
     any_output = values(chart(app, "strip")["data"][0])
     next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
     second = values(chart(app, "strip")["data"][0])
-    assert params(app)["slot"] == "2" and second.sum(axis=0) == pytest.approx(1, abs=1e-5)
-    assert (second <= any_output + 1e-6).all() and second.shape == any_output.shape
+    assert params(app)["slot"] == "2"
+    assert second.sum(axis=0) == pytest.approx(1, abs=1e-5)
+    assert (second <= any_output + 1e-6).all()
+    assert second.shape == any_output.shape
     (app.switch_page("pages/masks.py")).run()
     assert not app.exception
 
@@ -399,7 +412,8 @@ def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(run_id):
     app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
     steps = chart(app, "strip")["data"][0]["meta"]["steps"]
     app.select_slider[0].set_value(steps[3]).run()
-    assert f"Step {steps[3]}" in words(app) and params(app)["at"] == str(steps[3])
+    assert f"Step {steps[3]}" in words(app)
+    assert params(app)["at"] == str(steps[3])
     links = [link.proto.query_string for link in app.get("page_link")]
     assert all(f"at={steps[3]}" in query for query in links)
 
@@ -410,7 +424,8 @@ def test_the_quiz_goes_on_with_other_data():
     pills.set_value(["ethanol"])
     button(app, "Check").click().run()
     next(s for s in app.selectbox if s.label == "Data").set_value("quick").run()
-    assert not app.exception and "The network: " not in words(app)
+    assert not app.exception
+    assert "The network: " not in words(app)
 
 
 def test_a_mixture_without_a_compound_says_so():
@@ -422,15 +437,15 @@ def test_a_mixture_without_a_compound_says_so():
 
 def test_what_a_link_says_is_not_markdown():
     app = open_page("app.py", edit="[Log in](//evil.com/a)")
-    assert not any("](" in w.value for w in app.warning) and any(
-        "expected edits" in w.value for w in app.warning
-    )
+    assert not any("](" in w.value for w in app.warning)
+    assert any("expected edits" in w.value for w in app.warning)
 
 
 def test_presenter_mode_outlives_the_steps_of_a_lesson():
     app = open_page("pages/masks.py", lesson="mask", part=1, present="yes")
     button(app, "Next step").click().run()
-    assert params(app)["present"] == "yes" and params(app)["part"] == "2"
+    assert params(app)["present"] == "yes"
+    assert params(app)["part"] == "2"
 
 
 def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away():
@@ -451,7 +466,5 @@ def test_a_figure_of_another_mixture_is_not_followed(monkeypatch):
     monkeypatch.setattr(charts.st, "plotly_chart", lambda *_, **__: None)
     figure = library_map(build("metabolites", 7).library, Theme())
     charts.chart(figure, "", "map", follow=False)
-    assert (
-        figure.data[0].meta["rows"] is None
-        and clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None
-    )
+    assert figure.data[0].meta["rows"] is None
+    assert clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None

@@ -58,7 +58,7 @@ def signed_square(values):
 def test_every_figure_is_valid_on_every_page(followed, quick, theme):
     model, areas, trace = followed
     names, axis = quick.library.names, quick.library.axis
-    steps, chances = (0, 1, 40, 1000), np.random.default_rng(0).random((4, 10))
+    steps, probabilities = (0, 1, 40, 1000), np.random.default_rng(0).random((4, 10))
     drawn = []
     for look in (theme, LIGHT):
         drawn.append(
@@ -74,10 +74,10 @@ def test_every_figure_is_valid_on_every_page(followed, quick, theme):
                 activations.receptive_field(
                     interpretation.receptive_field(model, areas, 4), axis, look
                 ),
-                activations.strip(steps, chances, names, np.array([1]), look, 40),
+                activations.strip(steps, probabilities, names, np.array([1]), look, 40),
             ]
         )
-    for figure, plain in zip(*drawn):
+    for figure, plain in zip(*drawn, strict=False):
         assert json.loads(figure.to_json())["data"]
         assert figure.layout.font.color == theme.text
         assert figure.layout.font.size == pytest.approx(
@@ -103,11 +103,13 @@ def test_a_followed_cell_is_drawn_with_its_numbers(followed, quick):
         ]
         # What falls below zero is drawn as nothing on a scale of areas, and no range is cut off
         # above.
-        assert list(drawn.y) == list(range(1, 7)) and np.max(drawn.z) <= drawn.zmax + 1e-6
+        assert list(drawn.y) == list(range(1, 7))
+        assert np.max(drawn.z) <= drawn.zmax + 1e-6
     masks, *changes = [drawn for drawn in figure.data if drawn.type == "bar"]
     assert masks.marker.color.count(FRAME) == 1
     chosen = masks.marker.color.index(FRAME)
-    assert masks.x[chosen] == trace.masks[2] and set(masks.x) <= set(trace.masks)
+    assert masks.x[chosen] == trace.masks[2]
+    assert set(masks.x) <= set(trace.masks)
     if model.kind == "slots":
         assert list(masks.y) == ["output 1", "output 2", "output 3"]
     else:  # of the others the largest
@@ -116,9 +118,10 @@ def test_a_followed_cell_is_drawn_with_its_numbers(followed, quick):
     for i, (bars, after) in enumerate(
         zip(changes, (trace.closed, trace.opened, trace.silenced), strict=True), 1
     ):
-        for name, change, (was, now) in zip(bars.y, bars.x, bars.customdata):
+        for name, change, (was, now) in zip(bars.y, bars.x, bars.customdata, strict=False):
             (k,) = [k for k, own in enumerate(called) if own.removeprefix("something ") == name]
-            assert change == pytest.approx(trace.evidence[i, k] - trace.evidence[0, k]) and (
+            assert change == pytest.approx(trace.evidence[i, k] - trace.evidence[0, k])
+            assert (
                 was,
                 now,
             ) == (
@@ -143,7 +146,7 @@ def test_the_columns_of_a_window_have_names_of_their_own(learned, quick, axis, p
     for drawn in (drawn for drawn in figure.data if drawn.type == "heatmap"):
         # Two columns of one name would be drawn as one.
         assert len(set(drawn.x)) == 3, f"columns are {drawn.x}"
-        for name, at in zip(drawn.x, (position + 1, position, position - 1)):
+        for name, at in zip(drawn.x, (position + 1, position, position - 1), strict=False):
             on_axis = [
                 f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p) for p in range(21)
             ]
@@ -164,10 +167,8 @@ def test_a_cell_in_words(followed, quick):
     model, _, trace = followed
     called = class_names(model.kind, quick.library.names)
     words = activations.trace_words(trace, quick.library.names, model.kind, PPM_AXIS)
-    assert (
-        f"filter 5 answers the mixture with {trace.encoding:.3g}" in words
-        and f"{trace.masks[2]:.1%} of it" in words
-    )
+    assert f"filter 5 answers the mixture with {trace.encoding:.3g}" in words
+    assert f"{trace.masks[2]:.1%} of it" in words
     assert (f"mask of {called[2]}" if model.kind == "queries" else "mask of output 3") in words
     for values in (trace.closed, trace.opened, trace.silenced):
         k = int(np.argmax(np.abs(values - trace.presence)))
@@ -182,7 +183,7 @@ def test_a_cell_in_words(followed, quick):
     )
 
 
-@pytest.mark.parametrize("n, n_peaks", [(64, 6), (10, 4), (2, 2), (37, 3)])
+@pytest.mark.parametrize(("n", "n_peaks"), [(64, 6), (10, 4), (2, 2), (37, 3)])
 def test_every_cell_of_the_grid_leads_to_its_filter(n, n_peaks):
     rng = np.random.default_rng(0)
     encoder, decoder = rng.normal(size=(2, n, n_peaks, 3))
@@ -195,7 +196,8 @@ def test_every_cell_of_the_grid_leads_to_its_filter(n, n_peaks):
                 continue
             own = weights[click.row] / np.abs(weights[click.row]).max()
             k, t = np.argwhere(np.isclose(own, trace.z[i, j], rtol=1e-12))[0]
-            assert not seen[click.row, k, t] and click.position is None is click.output
+            assert not seen[click.row, k, t]
+            assert click.position is None is click.output
             assert (
                 trace.text[i][j]
                 == f"filter {click.row}, peak {k + 1}, {('right', 'middle', 'left')[t]}:"
@@ -209,7 +211,7 @@ def test_every_cell_of_the_grid_leads_to_its_filter(n, n_peaks):
 def test_the_chosen_filter_is_framed(chosen):
     rng = np.random.default_rng(1)
     figure = activations.filter_grid(*rng.normal(size=(2, 37, 6, 3)), LIGHT, chosen)
-    for trace, axis in zip(figure.data, ("y", "y2")):
+    for trace, axis in zip(figure.data, ("y", "y2"), strict=False):
         (box,) = frames(figure, axis)
         inside_it = {
             click.row
@@ -219,12 +221,13 @@ def test_the_chosen_filter_is_framed(chosen):
         cells = sum(
             box.x0 < j < box.x1 and box.y0 < i < box.y1 for i, j in np.ndindex(*trace.z.shape)
         )
-        assert inside_it == {chosen} and cells == 18
+        assert inside_it == {chosen}
+        assert cells == 18
     assert not frames(activations.filter_grid(*rng.normal(size=(2, 37, 6, 3)), LIGHT))
 
 
 @pytest.mark.parametrize(
-    "dilations, skip",
+    ("dilations", "skip"),
     [
         ([1, 2, 4, 8] * 3, True),
         ([1, 2, 4, 8] * 3, False),
@@ -252,7 +255,8 @@ def test_every_block_is_drawn_once_in_its_stack(dilations, skip):
     ]
     assert signed_square(drawn)[..., ::-1] == pytest.approx(maps, rel=1e-6, abs=1e-9)
     scales = {trace.coloraxis for trace in figure.data}
-    assert scales == {"coloraxis"} and figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax
+    assert scales == {"coloraxis"}
+    assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax
     for trace in figure.data:
         for (_, j), click in clicks(trace).items():
             assert (
@@ -281,13 +285,14 @@ def test_the_reach_of_each_stage_is_framed(position):
     )
     figure = activations.receptive_field(field, TOY, LIGHT)
     (trace,) = figure.data
-    assert np.asarray(trace.z)[:, ::-1] == pytest.approx(strength) and list(trace.y) == list(
-        field.stages
-    )
+    assert np.asarray(trace.z)[:, ::-1] == pytest.approx(strength)
+    assert list(trace.y) == list(field.stages)
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
     told = clicks(trace)
     for i, (box, inside_) in enumerate(zip(frames(figure), field.inside, strict=True)):
-        assert box.y0 < i < box.y1 and not box.y0 < i - 0.5 and not i + 0.5 < box.y1
+        assert box.y0 < i < box.y1
+        assert not box.y0 < i - 0.5
+        assert not i + 0.5 < box.y1
         framed = sorted(told[i, j].position for j in range(21) if box.x0 < j < box.x1)
         assert framed == np.flatnonzero(inside_).tolist()
         assert (box.x0 + 0.5) % 1 == (box.x1 + 0.5) % 1 == 0
@@ -295,25 +300,25 @@ def test_the_reach_of_each_stage_is_framed(position):
 
 def test_the_strip_shows_every_class_at_every_step():
     rng, steps = np.random.default_rng(4), (0, 1, 2, 5, 11, 40, 300, 1000, 2500, 3000)
-    chances, called = rng.random((10, 4)), ("a", "b", "c", "something unknown")
-    figure = activations.strip(steps, chances, called, np.array([2]), LIGHT, 40)
+    probabilities, called = rng.random((10, 4)), ("a", "b", "c", "something unknown")
+    figure = activations.strip(steps, probabilities, called, np.array([2]), LIGHT, 40)
     (trace,) = figure.data
-    assert np.array_equal(trace.z, chances.T) and list(trace.y) == [
+    assert np.array_equal(trace.z, probabilities.T)
+    assert list(trace.y) == [
         "a",
         "b",
         "◇ c",
         "something unknown",
     ]
-    assert [int(x.replace(",", "")) for x in trace.x] == list(steps) and set(
-        figure.layout.xaxis.tickvals
-    ) <= set(trace.x)
+    assert [int(x.replace(",", "")) for x in trace.x] == list(steps)
+    assert set(figure.layout.xaxis.tickvals) <= set(trace.x)
     assert all(
         click.rows == "steps" and click.row == steps[j] for (_, j), click in clicks(trace).items()
     )
     (box,) = frames(figure)
     assert (box.x0, box.x1, box.y0, box.y1) == (4.5, 5.5, -0.5, 3.5)
     assert list(
-        activations.strip(steps[:1], chances[:1], called, None, LIGHT, 0).data[0].y
+        activations.strip(steps[:1], probabilities[:1], called, None, LIGHT, 0).data[0].y
     ) == list(called)
 
 

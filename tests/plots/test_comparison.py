@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nmrclassify.evaluation.compare_predictions import Contrast, contrast, occlude
+from nmrclassify.evaluation.compare_predictions import Comparison, compare_predictions, occlude
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import silent
 from nmrclassify.evaluation.prediction import class_names
@@ -23,14 +23,14 @@ LIGHT = THEMES[0]
 def found(either, quick):
     """The same network's answers to two mixtures."""
     areas = quick.test_mixtures().areas
-    return contrast((either.model, areas[0]), (either.model, areas[5]))
+    return compare_predictions((either.model, areas[0]), (either.model, areas[5]))
 
 
 @pytest.fixture
-def lopsided(trained, quick) -> Contrast:
+def lopsided(trained, quick) -> Comparison:
     """Answers of two trainings, where some outputs stand alone."""
     areas = quick.test_mixtures().areas[0]
-    pair = contrast((trained.model, areas), (model_for(quick, 11, "slots"), areas))
+    pair = compare_predictions((trained.model, areas), (model_for(quick, 11, "slots"), areas))
     assert np.isnan(pair.masks).any()
     return pair
 
@@ -81,7 +81,9 @@ def drawn(found, quick, theme):
 @pytest.mark.parametrize("theme", THEMES, ids=str)
 def test_every_figure_is_valid_on_every_page(found, lopsided, quick, theme):
     for pair in (found, lopsided):
-        for figure, plain in zip(drawn(pair, quick, theme), drawn(pair, quick, LIGHT)):
+        for figure, plain in zip(
+            drawn(pair, quick, theme), drawn(pair, quick, LIGHT), strict=False
+        ):
             assert json.loads(figure.to_json())["data"]
             assert figure.layout.font.color == theme.text
             assert figure.layout.font.size == pytest.approx(
@@ -98,27 +100,26 @@ def test_a_changed_mixture_is_drawn_with_its_difference(quick):
         assert area(trace)[:, ::-1] == pytest.approx(values, abs=1e-6)
     assert figure.data[0].coloraxis == figure.data[1].coloraxis != figure.data[2].coloraxis
     scale = figure.layout[figure.data[2].coloraxis]
-    assert scale.cmin == -scale.cmax and scale.cmax**2 == pytest.approx(
-        np.abs(after - before).max()
-    )
+    assert scale.cmin == -scale.cmax
+    assert scale.cmax**2 == pytest.approx(np.abs(after - before).max())
     titles = [note.text for note in figure.layout.annotations]
-    assert "<b>Mixture, A</b>" in titles and "<b>Mixture, B</b>" in titles
+    assert "<b>Mixture, A</b>" in titles
+    assert "<b>Mixture, B</b>" in titles
     for yaxis in ("y", "y2", "y3"):
         ((columns, rows),) = frames(figure, yaxis)
-        assert columns == (16, 17) and rows == (
+        assert columns == (16, 17)
+        assert rows == (
             1,
             7,
-        )  # position 4 from the right end; all six peaks, counted from 1
+        )
 
 
 def test_one_mixture_alone_is_drawn_where_nothing_changed(quick):
     areas = quick.test_mixtures().areas[0]
     figure = comparison.mixture_change(areas, areas.copy(), PPM_AXIS, LIGHT)
-    assert (
-        len(figure.data) == 1
-        and area(figure.data[0])[:, ::-1] == pytest.approx(areas, abs=1e-6)
-        and not frames(figure, "y")
-    )
+    assert len(figure.data) == 1
+    assert area(figure.data[0])[:, ::-1] == pytest.approx(areas, abs=1e-6)
+    assert not frames(figure, "y")
 
 
 def test_a_tiny_change_is_not_blown_up(quick):
@@ -139,7 +140,8 @@ def test_clicks_on_changed_masks_name_the_cell_that_was_drawn(found, lopsided, q
                     assert np.isnan(trace.z[i, j])
                     continue
                 c = j // 22  # the map; each output stands in one, or in two that both A and B have
-                assert click.rows == "filter" and pair.outputs[c] == click.output
+                assert click.rows == "filter"
+                assert pair.outputs[c] == click.output
                 expected = (
                     np.nan
                     if hidden[click.row, click.position]
@@ -158,7 +160,8 @@ def test_clicks_on_changed_multiplets_name_the_position_and_the_output(found, qu
         for (i, j), click in clicks(trace).items():
             if click is not None:
                 at = found.outputs.tolist().index(click.output)
-                assert click.rows == "peak" and area(trace)[i, j] == pytest.approx(
+                assert click.rows == "peak"
+                assert area(trace)[i, j] == pytest.approx(
                     maps[at, click.row, click.position], abs=1e-6
                 )
 
@@ -201,13 +204,13 @@ def test_probabilities_stand_beside_each_other(found, quick):
     called = class_names(found.first.kind, quick.library.names)[: found.presence.shape[1]]
     figure = comparison.presence_change(found, called, LIGHT, ("A", "B"), np.array([2, 9]))
     assert [bar.name for bar in figure.data] == ["A", "B"]
-    for bar, row in zip(figure.data, found.presence):
-        assert np.array_equal(bar.x, row) and [name.removeprefix("◇ ") for name in bar.y] == list(
-            called
-        )
+    for bar, row in zip(figure.data, found.presence, strict=False):
+        assert np.array_equal(bar.x, row)
+        assert [name.removeprefix("◇ ") for name in bar.y] == list(called)
         assert [k for k, name in enumerate(bar.y) if name.startswith("◇")] == [2, 9]
     plain = comparison.presence_change(found, called, LIGHT)
-    assert list(plain.data[0].y) == list(called) and "◇" not in plain.layout.xaxis.title.text
+    assert list(plain.data[0].y) == list(called)
+    assert "◇" not in plain.layout.xaxis.title.text
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=str)
@@ -217,15 +220,18 @@ def test_occlusion_is_drawn_as_it_was_measured(either, quick, theme):
     called = class_names(either.model.kind, quick.library.names)[: len(worth.presence)]
     figure = comparison.occlusion_map(worth, called, quick.library.axis, theme, 3)
     (trace,) = figure.data
-    assert list(trace.y) == list(called) and (
+    assert list(trace.y) == list(called)
+    assert (
         figure.layout.coloraxis.cmin,
         figure.layout.coloraxis.cmax,
     ) == (-1, 1)
     for (i, j), click in clicks(trace).items():
-        assert click.rows == "compound" and click.output is None
+        assert click.rows == "compound"
+        assert click.output is None
         assert trace.z[i, j] == pytest.approx(worth.fall[click.row, click.position], nan_ok=True)
     ((columns, rows),) = frames(figure, "y")
-    assert columns == (17, 18) and rows == (0, len(called))
+    assert columns == (17, 18)
+    assert rows == (0, len(called))
     assert figure.to_json()
 
 
@@ -237,24 +243,22 @@ def test_two_trainings_are_drawn_with_their_steps():
     figure = curves.two_curves(histories, ("A", "B"), LIGHT, (4, 7))
     for i, history in enumerate(histories):
         loss, share = figure.data[2 * i : 2 * i + 2]
-        assert (
-            list(loss.x) == list(share.x) == [row["step"] for row in history]
-            and loss.name == "AB"[i]
-        )
-        assert list(loss.y) == [row["loss"] for row in history] and list(share.y) == [
-            row["test_compound_accuracy"] for row in history
-        ]
-        assert share.xaxis == "x2" and not share.showlegend
-    assert [shape.x0 for shape in figure.layout.shapes] == [4, 4, 7, 7] and {
-        shape.xref for shape in figure.layout.shapes
-    } == {"x", "x2"}
+        assert list(loss.x) == list(share.x) == [row["step"] for row in history]
+        assert loss.name == "AB"[i]
+        assert list(loss.y) == [row["loss"] for row in history]
+        assert list(share.y) == [row["test_compound_accuracy"] for row in history]
+        assert share.xaxis == "x2"
+        assert not share.showlegend
+    assert [shape.x0 for shape in figure.layout.shapes] == [4, 4, 7, 7]
+    assert {shape.xref for shape in figure.layout.shapes} == {"x", "x2"}
     assert figure.data[0].line.dash != figure.data[2].line.dash  # told apart without colour
     assert not curves.two_curves((histories[0], []), ("A", "B"), LIGHT, (None, 5)).layout.shapes
 
 
 def test_the_difference_of_equal_answers_is_drawn_as_none(either, quick):
     areas = quick.test_mixtures().areas[0]
-    pair = contrast((either.model, areas), (either.model, areas))
+    pair = compare_predictions((either.model, areas), (either.model, areas))
     figure = comparison.multiplet_change(pair, quick.library.names, quick.library.axis, LIGHT)
     difference = np.asarray(figure.data[2].z, float)
-    assert not difference[np.isfinite(difference)].any() and figure.to_json()
+    assert not difference[np.isfinite(difference)].any()
+    assert figure.to_json()

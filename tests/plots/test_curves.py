@@ -43,10 +43,8 @@ def test_robustness_draws_each_method_once_in_its_own_style(dark):
     figure = curves.robustness(curves.over_seeds(table()), "noise", Theme(dark)).to_dict()
     assert [trace["name"] for trace in figure["data"]] == ["queries", "least squares"]
     assert len({trace["line"]["dash"] for trace in figure["data"]}) == 2
-    assert (
-        figure["layout"]["yaxis"]["range"][0] < 0
-        and figure["layout"]["xaxis"]["title"]["text"] == "noise"
-    )
+    assert figure["layout"]["yaxis"]["range"][0] < 0
+    assert figure["layout"]["xaxis"]["title"]["text"] == "noise"
 
 
 def test_wide_ranges_are_drawn_on_a_logarithmic_axis():
@@ -60,7 +58,8 @@ def test_wide_ranges_are_drawn_on_a_logarithmic_axis():
 def test_reliability_and_roc_curves_hold_what_was_measured():
     said, came = np.array([0.05, 0.95, 0.95]), np.array([0, 1, 0])
     drawn = curves.reliability_diagram(calibration.reliability(said, came), Theme()).data[1]
-    assert list(drawn.y) == [0.0, 0.5] and list(drawn.x) == [0.05, 0.95]
+    assert list(drawn.y) == [0.0, 0.5]
+    assert list(drawn.x) == [0.05, 0.95]
     found = calibration.roc(np.array([0.1, 0.9]), np.array([False, True]))
     assert "area 1.000" in curves.roc_curves({"score": found}, Theme()).data[0].name
 
@@ -73,5 +72,6 @@ def test_the_packaged_sweeps_are_complete():
         networks = set(NETWORKS) if name == "training" else {"queries", "slots"}
         assert set(own["method"]) == networks | {"least squares", "matching pursuit", "exhaustive"}
         points = own.groupby(["value", "method"])["seed"].apply(lambda seeds: tuple(sorted(seeds)))
-        assert set(points) == {SEEDS} and len(points) == len(sweep.values) * own["method"].nunique()
+        assert set(points) == {SEEDS}
+        assert len(points) == len(sweep.values) * own["method"].nunique()
     assert rows["exact_match"].between(0, 1).all()

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 import pytest
 
 from nmrclassify.evaluation import interpretation
-from nmrclassify.evaluation.prediction import answer, compare
+from nmrclassify.evaluation.prediction import compare, predict
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots import activations, curves, maps
 from nmrclassify.plots.export import as_table
-from nmrclassify.plots.style import MapRow, Scale, Theme, stack
+from nmrclassify.plots.style import ColourScale, MapRow, Theme, stack
 
 THEME = Theme()
 
@@ -20,7 +20,7 @@ THEME = Theme()
 def shown(trained, quick):
     """Return the library, a mixture, what slots make of it, and the truth."""
     made = quick.test_mixtures()
-    given = answer(trained.model, made.areas[0])
+    given = predict(trained.model, made.areas[0])
     return (
         quick.library,
         made.areas[0],
@@ -42,10 +42,13 @@ def test_a_map_comes_back_in_its_own_unit_with_blanks_and_gaps_left_out(root):
     maps[0, 1, 2] = 0.0
     table = as_table(
         stack(
-            [MapRow("<b>Some</b> words", maps, Scale("area", -9, 9, "Viridis", root))], axis, THEME
+            [MapRow("<b>Some</b> words", maps, ColourScale("area", -9, 9, "Viridis", root))],
+            axis,
+            THEME,
         )
     )
-    assert set(table["part"]) == {"1: Some words"} and len(table) == np.isfinite(maps).sum()
+    assert set(table["part"]) == {"1: Some words"}
+    assert len(table) == np.isfinite(maps).sum()
     assert table.columns.tolist() == ["part", "row", "column", "value"]
     for row in table.to_dict("records"):
         output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
@@ -63,26 +66,20 @@ def test_every_map_of_the_overview_comes_back(shown):
         str(i + 1) for i in range(len(figure.data))
     ]
     mixture, masks, separated = (part(table, i) for i in (1, 2, 3))
-    assert (
-        mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5)
-        and len(mixture) == areas.size
-    )
-    assert (
-        separated["value"].sum() == pytest.approx(given.multiplets.sum(), rel=1e-4)
-        and (separated["value"] < 0).any()
-    )
+    assert mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5)
+    assert len(mixture) == areas.size
+    assert separated["value"].sum() == pytest.approx(given.multiplets.sum(), rel=1e-4)
+    assert (separated["value"] < 0).any()
     loud = ~(np.abs(given.encoding) < 0.02 * np.abs(given.encoding).max())
-    assert len(masks) == 3 * loud.sum() and masks["value"].sum() == pytest.approx(
-        given.masks[:, loud].sum(), rel=1e-5
-    )
+    assert len(masks) == 3 * loud.sum()
+    assert masks["value"].sum() == pytest.approx(given.masks[:, loud].sum(), rel=1e-5)
     # Filters stand sorted in the picture, and are named in the table.
     for row in masks.sample(40, random_state=0).to_dict("records"):
         output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
         assert row["value"] == pytest.approx(given.masks[output - 1, int(row["row"]), position])
     bars = table[table["part"].str.match(r"[567]")]
-    assert bars["x"].to_numpy() == pytest.approx(given.chances.ravel()) and bars[
-        "y"
-    ].tolist() == 3 * list(library.names)
+    assert bars["x"].to_numpy() == pytest.approx(given.probabilities.ravel())
+    assert bars["y"].tolist() == 3 * list(library.names)
 
 
 def test_names_of_rows_and_columns_are_kept(shown):
@@ -92,7 +89,9 @@ def test_names_of_rows_and_columns_are_kept(shown):
     for row in table.to_dict("records"):
         assert (
             row["value"]
-            == given.chances[int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])]
+            == given.probabilities[
+                int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])
+            ]
         )
 
 
@@ -126,12 +125,11 @@ def test_a_line_without_x_counts_from_its_start():
         }
     )
     table = as_table(figure)
-    assert (
-        part(table, 1)["x"].tolist() == [2.5, 2.75, 3.0]
-        and part(table, 1)["y"].tolist() == [1, 4, 9]
-        and set(part(table, 1)["part"]) == {"1: line"}
-    )
-    assert part(table, 2)["x"].tolist() == [0, 1] and set(part(table, 2)["part"]) == {"2"}
+    assert part(table, 1)["x"].tolist() == [2.5, 2.75, 3.0]
+    assert part(table, 1)["y"].tolist() == [1, 4, 9]
+    assert set(part(table, 1)["part"]) == {"1: line"}
+    assert part(table, 2)["x"].tolist() == [0, 1]
+    assert set(part(table, 2)["part"]) == {"2"}
 
 
 def test_a_line_may_start_at_zero():
@@ -193,7 +191,9 @@ def test_all_sorts_of_figures_become_tables(shown):
             np.isfinite(np.asarray(t.z, float)).sum() if t.type == "heatmap" else len(t.y)
             for t in figure.data
         )
-        assert len(table) == drawn and not table["part"].isna().any() and table.to_csv(index=False)
+        assert len(table) == drawn
+        assert not table["part"].isna().any()
+        assert table.to_csv(index=False)
     assert as_table(go.Figure()).empty
 
 

@@ -6,13 +6,13 @@ import pytest
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import silent, similarity_order
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import answer, compare, percent
+from nmrclassify.evaluation.prediction import compare, percent, predict
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.nmr.library import metabolite_library
 from nmrclassify.plots import curves, maps
-from nmrclassify.plots.style import FRAME, OUTPUT_COLOURS, MapRow, Scale, Theme, stack
+from nmrclassify.plots.style import FRAME, OUTPUT_COLOURS, ColourScale, MapRow, Theme, stack
 from nmrclassify.training.trainer import model_for, recipe
 from nmrclassify.ui.clicks import decode
 
@@ -22,7 +22,7 @@ LIGHT, DARK = Theme(False), Theme(True)
 def looked_at(checkpoint, quick):
     """Return a mixture, what a model makes of it, the truth about it and the library."""
     made = quick.test_mixtures()
-    given = answer(checkpoint.model, made.areas[0])
+    given = predict(checkpoint.model, made.areas[0])
     truth = compare(
         given, made.areas[0], made.sources[0], made.labels[0], 1.0, None, made.concentrations[0]
     )
@@ -39,7 +39,7 @@ def found(learned, quick):
     return looked_at(learned, quick)
 
 
-def contrast(first: str, second: str) -> float:
+def compare_predictions(first: str, second: str) -> float:
     """WCAG 2.1 contrast ratio."""
 
     def luminance(colour):
@@ -52,16 +52,19 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_headings_can_be_read():
-    assert all(contrast("#ffffff", colour) >= 4.5 for colour in OUTPUT_COLOURS)
-    assert contrast(LIGHT.text, "#ffffff") > 7 and contrast(DARK.text, "#0e1117") > 7
+    assert all(compare_predictions("#ffffff", colour) >= 4.5 for colour in OUTPUT_COLOURS)
+    assert compare_predictions(LIGHT.text, "#ffffff") > 7
+    assert compare_predictions(DARK.text, "#0e1117") > 7
 
 
 def test_positions_decrease_to_the_right():
     arrays = np.zeros((2, 6, 21))
     arrays[0, 0, 3], arrays[1, 0, 20] = 5.0, 7.0
-    figure = stack([MapRow("", arrays, Scale("area", 0, 7, "Viridis"))], PPM_AXIS, LIGHT)
+    figure = stack([MapRow("", arrays, ColourScale("area", 0, 7, "Viridis"))], PPM_AXIS, LIGHT)
     row = np.asarray(figure.data[0].z)[0]
-    assert row[21 - 1 - 3] == 5.0 and row[22] == 7.0 and np.isnan(row[21])
+    assert row[21 - 1 - 3] == 5.0
+    assert row[22] == 7.0
+    assert np.isnan(row[21])
     assert figure.data[0].x[17] == "output 1, 1.50 to 2.00 ppm"
     spectrum = maps.line_spectrum(arrays[0], PPM_AXIS, LIGHT)
     assert spectrum.layout.xaxis.range == (10.5, 0.0)
@@ -88,10 +91,10 @@ def test_numbers_as_names_stay_names(shown):
 
 def test_ticks_stand_at_round_ppm_values():
     figure = stack(
-        [MapRow("", np.zeros((3, 6, 21)), Scale("area", 0, 1, "Viridis"))], PPM_AXIS, LIGHT
+        [MapRow("", np.zeros((3, 6, 21)), ColourScale("area", 0, 1, "Viridis"))], PPM_AXIS, LIGHT
     )
     axis = figure.layout.xaxis
-    for place, text in zip(axis.tickvals, axis.ticktext):
+    for place, text in zip(axis.tickvals, axis.ticktext, strict=False):
         column = place % 22  # edges, counted from the left end at 10.5 ppm
         assert 10.5 - 0.5 * (column + 0.5) == pytest.approx(float(text))
 
@@ -111,9 +114,9 @@ def test_differences_are_symmetric_around_zero(shown):
 
 
 def test_the_square_root_scale_labels_true_areas():
-    bar = Scale("area", 0.0, 4.0, "Viridis", root=True).coloraxis(LIGHT, 0.5, 1.0)
+    bar = ColourScale("area", 0.0, 4.0, "Viridis", root=True).coloraxis(LIGHT, 0.5, 1.0)
     assert bar["cmax"] == 2.0
-    for place, text in zip(bar["colorbar"]["tickvals"], bar["colorbar"]["ticktext"]):
+    for place, text in zip(bar["colorbar"]["tickvals"], bar["colorbar"]["ticktext"], strict=False):
         assert place**2 == pytest.approx(float(text))
 
 
@@ -124,11 +127,10 @@ def test_overview_shows_what_was_computed(shown, theme):
     separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
     assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
     bars = [trace for trace in figure.data if trace.type == "bar"]
-    assert [list(bar.x) for bar in bars] == [list(row) for row in given.chances]
+    assert [list(bar.x) for bar in bars] == [list(row) for row in given.probabilities]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(maps.headings(given, library.names, truth)) and all(
-        h[-1] in "✓✗" for h in headings
-    )
+    assert headings == list(maps.headings(given, library.names, truth))
+    assert all(h[-1] in "✓✗" for h in headings)
     without = maps.overview(areas, given, library.names, library.axis, theme)
     assert len(without.data) == len(figure.data) - 2
 
@@ -138,9 +140,8 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
     areas, given, truth, library = found
     figure = maps.overview(areas, given, library.names, library.axis, theme, truth)
     (bars,) = [trace for trace in figure.data if trace.type == "bar"]
-    assert list(bars.y) == [*library.names, "something unknown"] and list(bars.x) == list(
-        given.chances[0]
-    )
+    assert list(bars.y) == [*library.names, "something unknown"]
+    assert list(bars.x) == list(given.probabilities[0])
     # A bar has the colour of the output that shows its compound; what is not shown has that of the
     # grid.
     for i, k in enumerate(given.named):
@@ -149,9 +150,8 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
     (marks,) = [trace for trace in figure.data if trace.type == "scatter"]
     assert list(marks.y) == [library.names[k] for k in truth.present]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(maps.headings(given, library.names, truth)) and all(
-        h[-1] in "✓✗" for h in headings
-    )
+    assert headings == list(maps.headings(given, library.names, truth))
+    assert all(h[-1] in "✓✗" for h in headings)
     separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
     assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
     without = maps.overview(areas, given, library.names, library.axis, theme)
@@ -160,7 +160,7 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
 
 def test_a_lone_compound_of_queries_can_be_drawn(learned, quick):
     areas = quick.library.areas[4]
-    given = answer(learned.model, areas)
+    given = predict(learned.model, areas)
     figure = maps.overview(areas, given, quick.library.names, quick.library.axis, LIGHT)
     assert "compound 4" in [a.text for a in figure.layout.annotations if a.bgcolor]
     assert maps.sum_and_overlap(
@@ -171,19 +171,16 @@ def test_a_lone_compound_of_queries_can_be_drawn(learned, quick):
 def test_the_truth_is_framed_among_the_presences(found):
     _, given, truth, library = found
     figure = maps.class_heatmap(given, library.names, LIGHT, truth)
-    assert list(figure.data[0].x) == [*library.names, "something unknown"] and list(
-        figure.data[0].y
-    ) == ["presence"]
-    assert np.array_equal(figure.data[0].z, given.chances)
+    assert list(figure.data[0].x) == [*library.names, "something unknown"]
+    assert list(figure.data[0].y) == ["presence"]
+    assert np.array_equal(figure.data[0].z, given.probabilities)
     assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in figure.layout.shapes] == [
         (0, k) for k in truth.present
     ]
     bars = maps.class_bars(given, library.names, LIGHT).data
-    assert (
-        len(bars) == 1
-        and list(bars[0].x) == [*library.names, "something unknown"]
-        and list(bars[0].y) == list(given.chances[0])
-    )
+    assert len(bars) == 1
+    assert list(bars[0].x) == [*library.names, "something unknown"]
+    assert list(bars[0].y) == list(given.probabilities[0])
 
 
 def test_the_description_in_words_names_each_output(found, shown):
@@ -191,7 +188,7 @@ def test_the_description_in_words_names_each_output(found, shown):
         called = (*library.names, "something unknown" if given.kind == "queries" else "nothing")
         parts = maps.alt_text(given, library.names).split("; ")
         assert [p.split(" ", 2)[2] for p in parts] == [
-            f"{called[k]} {percent(c)}" for k, c in zip(given.named, given.confidence)
+            f"{called[k]} {percent(c)}" for k, c in zip(given.named, given.confidence, strict=False)
         ]
 
 
@@ -199,13 +196,14 @@ def test_nothing_is_drawn_where_the_number_varies():
     data = build("quick", 3, MixtureConfig(number_varies=True))
     made, model = data.test_mixtures(), model_for(data, 3, "slots")
     row = int(np.flatnonzero((made.labels == 10).any(axis=1))[0])
-    given = answer(model, made.areas[row])
+    given = predict(model, made.areas[row])
     truth = compare(given, made.areas[row], made.sources[row], made.labels[row])
     figure = maps.overview(
         made.areas[row], given, data.library.names, data.library.axis, LIGHT, truth
     )
     bars = [trace for trace in figure.data if trace.type == "bar"]
-    assert len(bars) == 3 and all(list(bar.y) == [*data.library.names, "nothing"] for bar in bars)
+    assert len(bars) == 3
+    assert all(list(bar.y) == [*data.library.names, "nothing"] for bar in bars)
     framed = maps.class_heatmap(given, data.library.names, LIGHT, truth).layout.shapes
     assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in framed] == list(enumerate(truth.labels))
 
@@ -219,9 +217,8 @@ def test_a_confusion_matrix_has_room_for_what_was_missed_or_made_up(learned, qui
     assert counts.shape == (11, 11)
     names = (*quick.library.names, "nothing")
     figure = maps.confusion(counts, names, LIGHT)
-    assert np.array_equal(figure.data[0].z, counts) and list(figure.data[0].x) == list(
-        figure.data[0].y
-    ) == list(names)
+    assert np.array_equal(figure.data[0].z, counts)
+    assert list(figure.data[0].x) == list(figure.data[0].y) == list(names)
     assert [[int(v or 0) for v in row] for row in figure.data[0].text] == counts.tolist()
 
 
@@ -279,7 +276,8 @@ def test_stacked_shares_keep_the_total(shown):
 
 
 def test_the_toy_axis_counts_positions():
-    assert Axis().title == "position" and Axis().centres.tolist() == list(range(21))
+    assert Axis().title == "position"
+    assert Axis().centres.tolist() == list(range(21))
 
 
 def clicks(trace):
@@ -309,7 +307,8 @@ def test_clicks_on_the_overview_name_the_cell_that_was_drawn(shown, found, which
     hidden = silent(given.encoding)
     for (i, j), click in clicks(masks).items():
         if click is None:
-            assert j % 22 == 21 and np.isnan(masks.z[i, j])
+            assert j % 22 == 21
+            assert np.isnan(masks.z[i, j])
             continue
         assert click.rows == "filter"
         f, p = click.row, click.position
@@ -334,7 +333,7 @@ def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(found):
     assert order.tolist() != list(range(64))
     rows = [("a", given.masks[:, order]), ("b", 1 - given.masks[:, order])]
     figure = maps.mask_maps(rows, library.axis, LIGHT, indices=given.outputs, ids=order)
-    for trace, arrays in zip(figure.data, (given.masks, 1 - given.masks)):
+    for trace, arrays in zip(figure.data, (given.masks, 1 - given.masks), strict=False):
         for (i, j), click in clicks(trace).items():
             if click is not None:
                 assert (
@@ -409,7 +408,8 @@ def test_the_frame_stands_around_the_cell(shown, cell, ordered):
                 for (i, j), click in told.items()
                 if left <= j < right and top <= i + first < bottom
             }
-            assert {click.position for click in inside} == {cell.position} and right - left == 1
+            assert {click.position for click in inside} == {cell.position}
+            assert right - left == 1
             assert {click.row for click in inside} == (
                 set(range(6)) if whole_column else {cell.filter}
             )
@@ -424,22 +424,24 @@ def test_a_mark_without_a_row_or_a_position_frames_all_of_them():
         ((None, None), [(0, 21, 0, 4), (22, 43, 0, 4)]),
     ):
         figure = stack(
-            [MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", mark=mark)], PPM_AXIS, LIGHT
+            [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "filter", mark=mark)],
+            PPM_AXIS,
+            LIGHT,
         )
         assert frames(figure, "y") == expected
     ids, names = np.array([7, 5, 9, 2]), ("a", "b", "c", "d")
     sorted_ = stack(
-        [MapRow("", maps, Scale("", 0, 1, "Viridis"), "filter", ids=ids, mark=(9, 0))],
+        [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "filter", ids=ids, mark=(9, 0))],
         PPM_AXIS,
         LIGHT,
     )
     named = stack(
-        [MapRow("", maps, Scale("", 0, 1, "Viridis"), "compound", names=names, mark=(1, 0))],
+        [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "compound", names=names, mark=(1, 0))],
         PPM_AXIS,
         LIGHT,
     )
     peaks = stack(
-        [MapRow("", maps, Scale("", 0, 1, "Viridis"), "peak", mark=(1, 0))], PPM_AXIS, LIGHT
+        [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "peak", mark=(1, 0))], PPM_AXIS, LIGHT
     )
     assert frames(sorted_, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
     assert frames(named, "y") == [(20, 21, 1, 2), (42, 43, 1, 2)]
@@ -477,16 +479,17 @@ def test_a_page_for_a_projector_has_larger_type(shown, dark):
     assert [trace.z.tolist() for trace in small.data[:1]] == [
         trace.z.tolist() for trace in large.data[:1]
     ]
-    assert (
-        large.layout.font.color == Theme(dark).text and large.layout.height >= small.layout.height
-    )
+    assert large.layout.font.color == Theme(dark).text
+    assert large.layout.height >= small.layout.height
 
 
 def test_the_scale_of_differences_labels_both_ends():
-    bar = Scale("difference", -4.0, 4.0, "Viridis", root=True).coloraxis(LIGHT, 0.5, 1.0)
+    bar = ColourScale("difference", -4.0, 4.0, "Viridis", root=True).coloraxis(LIGHT, 0.5, 1.0)
     assert (bar["cmin"], bar["cmax"]) == (-2.0, 2.0)
     values = [float(text) for text in bar["colorbar"]["ticktext"]]
-    assert len(values) == 3 and values[0] == -values[2] and values[1] == 0
+    assert len(values) == 3
+    assert values[0] == -values[2]
+    assert values[1] == 0
     assert [np.sign(place) * place**2 for place in bar["colorbar"]["tickvals"]] == pytest.approx(
         values
     )

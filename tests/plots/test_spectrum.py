@@ -36,7 +36,7 @@ def luminance(colour: str) -> float:
     )
 
 
-@pytest.mark.parametrize("theme, page", [(LIGHT, "#ffffff"), (DARK, "#0e1117")])
+@pytest.mark.parametrize(("theme", "page"), [(LIGHT, "#ffffff"), (DARK, "#0e1117")])
 def test_what_is_coloured_stands_out_from_the_page_and_from_the_mixture(theme, page):
     colours = spectrum.colours(theme)
     for key, other in (
@@ -51,7 +51,7 @@ def test_what_is_coloured_stands_out_from_the_page_and_from_the_mixture(theme, p
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-@pytest.mark.parametrize("low, high", [(-1, 12), (3, 4), (3.0, 3.02)])
+@pytest.mark.parametrize(("low", "high"), [(-1, 12), (3, 4), (3.0, 3.02)])
 def test_the_spectrum_decreases_to_the_right_and_stays_small(case, theme, low, high):
     found, mixture, compound = case
     shown = layers(found, compound, mixture)
@@ -64,7 +64,8 @@ def test_the_spectrum_decreases_to_the_right_and_stays_small(case, theme, low, h
         "what it truly brings",
     ]
     whole = spectrum.overview(shown, np.array([3.0, 4.0]), low, high, theme)
-    assert whole.layout.xaxis.range == (12.0, -1.0) and whole.layout.dragmode == "select"
+    assert whole.layout.xaxis.range == (12.0, -1.0)
+    assert whole.layout.dragmode == "select"
     assert max(points(detail), points(whole)) <= MAX_POINTS
     assert len(json.dumps(detail.to_plotly_json(), default=lambda a: a.tolist())) < 400_000
     top = np.asarray(detail.data[0].y)
@@ -87,7 +88,8 @@ def test_the_frame_is_seen_however_narrow(case):
     frame = spectrum.overview(layers(found, compound), np.zeros(0), 3.0, 3.02, LIGHT).layout.shapes[
         0
     ]
-    assert frame.x1 - frame.x0 > 0.05 and (frame.x0 + frame.x1) / 2 == pytest.approx(3.01)
+    assert frame.x1 - frame.x0 > 0.05
+    assert (frame.x0 + frame.x1) / 2 == pytest.approx(3.01)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
@@ -97,12 +99,14 @@ def test_each_multiplet_has_a_panel_up_to_a_limit(case, n, theme):
     multiplets = np.arange(n)
     figure = spectrum.neighbourhoods(found, compound, multiplets, theme)
     shown = min(n, spectrum.N_PANELS)
-    assert len(figure.data) == 3 * shown and len(figure.layout.annotations) == shown
+    assert len(figure.data) == 3 * shown
+    assert len(figure.layout.annotations) == shown
     assert sum(bool(trace.showlegend) for trace in figure.data) == 3
     assert points(figure) <= MAX_POINTS
     for k in range(1, shown + 1):
         axis = figure.layout[f"xaxis{k if k > 1 else ''}"]
-        assert axis.range[0] > axis.range[1] and 0 <= axis.domain[0] < axis.domain[1] <= 1
+        assert axis.range[0] > axis.range[1]
+        assert 0 <= axis.domain[0] < axis.domain[1] <= 1
         domain = figure.layout[f"yaxis{k if k > 1 else ''}"].domain
         assert 0 <= domain[0] < domain[1] <= 1
 
@@ -114,11 +118,13 @@ def test_the_coloured_part_of_a_stick_is_no_longer_than_the_stick(case):
         figure = spectrum.neighbourhoods(
             found, int(compound), np.arange(first[compound], first[compound + 1]), LIGHT
         )
-        for all_peaks, own in zip(figure.data[::3], figure.data[1::3]):
-            heights = dict(zip(np.asarray(all_peaks.x)[1::3], np.asarray(all_peaks.y)[1::3]))
+        for all_peaks, own in zip(figure.data[::3], figure.data[1::3], strict=False):
+            heights = dict(
+                zip(np.asarray(all_peaks.x)[1::3], np.asarray(all_peaks.y)[1::3], strict=False)
+            )
             assert all(
                 y <= heights[x] * (1 + 1e-6)
-                for x, y in zip(np.asarray(own.x)[1::3], np.asarray(own.y)[1::3])
+                for x, y in zip(np.asarray(own.x)[1::3], np.asarray(own.y)[1::3], strict=False)
             )
 
 
@@ -127,9 +133,7 @@ def test_the_curve_and_its_point(case):
     groups = np.arange(60)
     curve = peak_threshold.precision_recall(found, mixture.present, groups)
     figure = spectrum.precision_recall(curve, 0.5, 0.9, 0.7, DARK)
-    assert (
-        figure.data[1].x == (0.7,)
-        and figure.data[1].y == (0.9,)
-        and figure.data[1].text == (" 0.50 ",)
-    )
+    assert figure.data[1].x == (0.7,)
+    assert figure.data[1].y == (0.9,)
+    assert figure.data[1].text == (" 0.50 ",)
     assert points(figure) <= MAX_POINTS

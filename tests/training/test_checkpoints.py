@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save as save_tensors
 
 from nmrclassify.evaluation.metrics import METRICS, evaluate
-from nmrclassify.evaluation.prediction import answer
+from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints
@@ -58,7 +58,7 @@ def same_answers(first, second, mixtures):
     # to want none.
     models = [copy.deepcopy(model).requires_grad_(False) for model in (first, second)]
     for areas in mixtures:
-        one, other = (vars(answer(model, areas)) for model in models)
+        one, other = (vars(predict(model, areas)) for model in models)
         assert one.keys() == other.keys()
         assert all(np.array_equal(one[key], other[key]) for key in one)
     return True
@@ -69,12 +69,14 @@ def test_what_is_saved_comes_back(either, quick, tmp_path):
     save(either, path)
     assert path.read_bytes() == to_bytes(either)
     found = load(path)
-    assert found.model.kind == either.model.kind and found.model.config == either.model.config
+    assert found.model.kind == either.model.kind
+    assert found.model.config == either.model.config
     assert found.model.n_parameters == either.model.n_parameters > 40_000
     assert float(found.model.temperature) == float(either.model.temperature) != 1
     assert same_answers(found.model, either.model, quick.test_mixtures().areas[:6])
     assert found.dataset.digest() == either.dataset.digest()
-    assert np.array_equal(found.dataset.validation, quick.validation) and len(quick.validation)
+    assert np.array_equal(found.dataset.validation, quick.validation)
+    assert len(quick.validation)
     assert (found.training, found.seed, found.step, found.metrics) == (
         either.training,
         either.seed,
@@ -90,10 +92,10 @@ def test_what_is_saved_comes_back(either, quick, tmp_path):
 def test_mixtures_of_any_number_come_back(varying, kind):
     checkpoint = varying[kind]
     found = from_bytes(to_bytes(checkpoint))
-    assert (
-        found.dataset.config.number_varies and found.dataset.digest() == checkpoint.dataset.digest()
-    )
-    assert (found.dataset.test == 10).any() and found.model.config.n_compounds == 10
+    assert found.dataset.config.number_varies
+    assert found.dataset.digest() == checkpoint.dataset.digest()
+    assert (found.dataset.test == 10).any()
+    assert found.model.config.n_compounds == 10
     assert kind == "queries" or found.model.classifier.out_features == 11
     assert same_answers(found.model, checkpoint.model, found.dataset.test_mixtures().areas[:4])
 
@@ -102,7 +104,8 @@ def test_a_checkpoint_without_validation_compositions_comes_back(quick):
     data = replace(quick, validation=quick.validation[:0])
     trainer = Trainer(data, replace(recipe("queries"), steps=2, batch_size=8), kind="queries")
     found = from_bytes(to_bytes(Checkpoint.from_trainer(trainer, {})))
-    assert found.dataset.validation.shape == (0, 3) and found.dataset.digest() == data.digest()
+    assert found.dataset.validation.shape == (0, 3)
+    assert found.dataset.digest() == data.digest()
 
 
 def test_a_crash_leaves_the_old_file_whole(trained, tmp_path, monkeypatch):
@@ -116,7 +119,8 @@ def test_a_crash_leaves_the_old_file_whole(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.os, "replace", crash)
     with pytest.raises(OSError, match="disk full"):
         save(replace(trained, step=999), path)
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["model.pt", "model.pkl", "model.bin"])
@@ -353,15 +357,11 @@ def test_padded_compositions_belong_to_a_number_that_varies(varying, kind):
 def test_the_shipped_model_is_what_its_recipe_makes():
     model = checkpoints.shipped()
     assert model.model.kind == "queries"
-    assert (
-        model.training == recipe("thorough")
-        and model.step == model.training.steps
-        and model.seed == model.dataset.seed == 7
-    )
-    assert (
-        model.dataset.preset == "metabolites"
-        and model.dataset.digest() == build("metabolites", 7).digest()
-    )
+    assert model.training == recipe("thorough")
+    assert model.step == model.training.steps
+    assert model.seed == model.dataset.seed == 7
+    assert model.dataset.preset == "metabolites"
+    assert model.dataset.digest() == build("metabolites", 7).digest()
     assert float(model.model.temperature) != 1
 
 
@@ -385,20 +385,18 @@ def test_the_shipped_model_is_small_and_as_good_as_it_says():
         {tuple(row) for row in part.tolist()}
         for part in (model.dataset.train, model.dataset.validation, model.dataset.test)
     ]
-    assert all(parts) and len(set.union(*parts)) == sum(map(len, parts)) == 120
-    assert (
-        not model.trained_on(model.dataset.test).any()
-        and not model.trained_on(model.dataset.validation).any()
-    )
+    assert all(parts)
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 120
+    assert not model.trained_on(model.dataset.test).any()
+    assert not model.trained_on(model.dataset.validation).any()
     assert np.array_equal(
         np.unique(np.concatenate([model.dataset.train, model.dataset.test])), np.arange(10)
     )
 
 
 def test_what_training_saw_is_known(trained, quick):
-    assert (
-        trained.trained_on(quick.train[:, ::-1]).all() and not trained.trained_on(quick.test).any()
-    )
+    assert trained.trained_on(quick.train[:, ::-1]).all()
+    assert not trained.trained_on(quick.test).any()
     a, b, _ = quick.train[0]
     assert trained.trained_on(np.array([[a, a, b], [a, b, b]])).all()
     assert not trained.trained_on(np.array([[a, a, a]])).any()
@@ -409,21 +407,20 @@ def test_what_training_saw_is_known(trained, quick):
 
 def test_what_a_remixed_training_saw_is_known(learned, quick):
     distinct = quick.train, quick.validation, quick.test
-    assert learned.training.remix and learned.trained_on(distinct[0][:, ::-1]).all()
+    assert learned.training.remix
+    assert learned.trained_on(distinct[0][:, ::-1]).all()
     for kept in distinct[1:]:
-        assert not learned.trained_on(kept).any() and not learned.trained_on(kept[:, ::-1]).any()
+        assert not learned.trained_on(kept).any()
+        assert not learned.trained_on(kept[:, ::-1]).any()
     one, two, four = (np.arange(size)[None] for size in (1, 2, 4))
     for other in (one, two, four):  # queries are trained on other numbers as well
-        assert (
-            learned.trained_on(other).all() and not replace(learned, step=0).trained_on(other).any()
-        )
+        assert learned.trained_on(other).all()
+        assert not replace(learned, step=0).trained_on(other).any()
     assert not replace(learned, step=0).trained_on(quick.train).any()
     plain = replace(learned, training=replace(learned.training, remix=0.0))
-    assert (
-        plain.trained_on(quick.train).all()
-        and not plain.trained_on(two).any()
-        and not plain.trained_on(quick.validation).any()
-    )
+    assert plain.trained_on(quick.train).all()
+    assert not plain.trained_on(two).any()
+    assert not plain.trained_on(quick.validation).any()
 
 
 @pytest.mark.parametrize("name", ["queries", "modern"])

@@ -14,7 +14,7 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
 from nmrclassify.training import history, runs, trainer
-from nmrclassify.training.history import Timeline, first_decided
+from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.training.trainer import Trainer, recipe
 
 
@@ -45,7 +45,7 @@ def told(model, areas):
 
 
 @pytest.mark.parametrize(
-    "kind, config",
+    ("kind", "config"),
     [
         ("slots", MixtureConfig()),
         ("queries", MixtureConfig()),
@@ -65,34 +65,36 @@ def test_a_step_answers_as_it_did_to_the_last_bit(kind, config):
         trainer.advance()
         copies[trainer.step] = copy.deepcopy(trainer.model).requires_grad_(False)
     areas = data.test_mixtures().areas[0]
-    assert trainer.timeline.steps == tuple(range(8))
+    assert trainer.training_history.steps == tuple(range(8))
     for step, kept in copies.items():
-        network = trainer.timeline.network(step)
-        assert network.kind == kind and not network.training
+        network = trainer.training_history.network(step)
+        assert network.kind == kind
+        assert not network.training
         assert all(
             torch.equal(a, b) for a, b in zip(told(network, areas), told(kept, areas), strict=True)
         ), f"step {step}"
         state = kept.state_dict()
         assert all(torch.equal(value, state[name]) for name, value in network.state_dict().items())
     assert (
-        float(trainer.timeline.network(7).temperature)
+        float(trainer.training_history.network(7).temperature)
         != 1
-        == float(trainer.timeline.network(6).temperature)
+        == float(trainer.training_history.network(6).temperature)
     )
 
 
 def test_a_network_of_a_step_is_a_copy(tiny):
-    kept = Timeline(tiny)
+    kept = TrainingHistory(tiny)
     kept.add(0, tiny)
     before = [p.clone() for p in tiny.parameters()]
     first = kept.network(0)
     assert not any(p.requires_grad for p in first.parameters())
     for p in first.parameters():
         p.fill_(7.0)
-    assert all(torch.equal(a, b) for a, b in zip(kept.network(0).parameters(), before))
-    assert all(torch.equal(a, b) for a, b in zip(tiny.parameters(), before)) and all(
-        p.requires_grad for p in tiny.parameters()
+    assert all(
+        torch.equal(a, b) for a, b in zip(kept.network(0).parameters(), before, strict=False)
     )
+    assert all(torch.equal(a, b) for a, b in zip(tiny.parameters(), before, strict=False))
+    assert all(p.requires_grad for p in tiny.parameters())
     changed = copy.deepcopy(tiny)
     with torch.no_grad():
         for p in changed.parameters():
@@ -100,22 +102,27 @@ def test_a_network_of_a_step_is_a_copy(tiny):
     kept.add(1, changed)
     for p in changed.parameters():
         p.data.zero_()
-    assert all(torch.equal(a, b + 1) for a, b in zip(kept.network(1).parameters(), before))
+    assert all(
+        torch.equal(a, b + 1) for a, b in zip(kept.network(1).parameters(), before, strict=False)
+    )
 
 
 @pytest.mark.parametrize("gated", [False, True], ids=["each step", "when due"])
-@pytest.mark.parametrize("max_frames, last", [(60, 4000), (12, 3000), (3, 500)])
+@pytest.mark.parametrize(("max_frames", "last"), [(60, 4000), (12, 3000), (3, 500)])
 def test_frames_stay_few_with_the_ends_kept_and_the_early_ones_closer(
     tiny, gated, max_frames, last
 ):
-    kept = Timeline(tiny, max_frames)
+    kept = TrainingHistory(tiny, max_frames)
     for step in range(last + 1):
         if not gated or step == last or kept.due(step):
             kept.add(step, tiny)
-            assert len(kept) <= max_frames and kept.nbytes <= max_frames * size_of(tiny)
-            assert kept.steps[0] == 0 and kept.steps[-1] == step
+            assert len(kept) <= max_frames
+            assert kept.nbytes <= max_frames * size_of(tiny)
+            assert kept.steps[0] == 0
+            assert kept.steps[-1] == step
     steps = np.array(kept.steps)
-    assert (np.diff(steps) > 0).all() and len(steps) == len(kept) >= max_frames // 2
+    assert (np.diff(steps) > 0).all()
+    assert len(steps) == len(kept) >= max_frames // 2
     if max_frames >= 12:
         gaps = np.diff(steps)
         third = len(gaps) // 3
@@ -129,40 +136,44 @@ def test_frames_stay_few_with_the_ends_kept_and_the_early_ones_closer(
 
 
 def test_memory_bounds_the_number_of_frames(tiny):
-    kept = Timeline(tiny, 60, 10 * size_of(tiny) + 3)
+    kept = TrainingHistory(tiny, 60, 10 * size_of(tiny) + 3)
     for step in range(2500):
         kept.add(step, tiny)
-    assert len(kept) == 10 and kept.nbytes <= 10 * size_of(tiny) + 3
-    assert kept.steps[0] == 0 and kept.steps[-1] == 2499
+    assert len(kept) == 10
+    assert kept.nbytes <= 10 * size_of(tiny) + 3
+    assert kept.steps[0] == 0
+    assert kept.steps[-1] == 2499
 
 
 def test_the_bounds_hold_for_the_networks_of_the_app():
     for kind in ("slots", "queries"):
         model = trainer.model_for(build("quick", 3), 3, kind)
-        kept = Timeline(model)
+        kept = TrainingHistory(model)
         assert history.MAX_FRAMES * size_of(model) > history.MAX_BYTES or kind == "slots"
         for step in range(70):
             kept.add(step, model)
-        assert (
-            kept.nbytes <= history.MAX_BYTES and len(kept) <= history.MAX_FRAMES and len(kept) > 20
-        )
+        assert kept.nbytes <= history.MAX_BYTES
+        assert len(kept) <= history.MAX_FRAMES
+        assert len(kept) > 20
 
 
 def test_a_step_that_is_added_again_replaces_what_was_there(tiny):
-    kept, changed = Timeline(tiny), copy.deepcopy(tiny)
+    kept, changed = TrainingHistory(tiny), copy.deepcopy(tiny)
     for p in changed.parameters():
         p.data.fill_(3.0)
     for step in (0, 1, 5):
         kept.add(step, tiny)
     kept.add(5, changed)
-    assert kept.steps == (0, 1, 5) and all((p == 3).all() for p in kept.network(5).parameters())
+    assert kept.steps == (0, 1, 5)
+    assert all((p == 3).all() for p in kept.network(5).parameters())
 
 
 def test_the_nearest_step_is_given(tiny):
-    kept = Timeline(tiny)
+    kept = TrainingHistory(tiny)
     with pytest.raises(ValueError, match="empty"):
         kept.nearest(0)
-    assert len(kept) == kept.nbytes == 0 and kept.steps == ()
+    assert len(kept) == kept.nbytes == 0
+    assert kept.steps == ()
     for step in (0, 1, 4, 10, 100):
         kept.add(step, tiny)
     for step in range(-3, 130):
@@ -171,7 +182,7 @@ def test_the_nearest_step_is_given(tiny):
 
 
 def test_presences_are_those_of_the_networks(either, quick):
-    kept, model = Timeline(either.model), copy.deepcopy(either.model)
+    kept, model = TrainingHistory(either.model), copy.deepcopy(either.model)
     areas = quick.test_mixtures().areas[0]
     for step in range(3):
         kept.add(step, model)
@@ -180,7 +191,7 @@ def test_presences_are_those_of_the_networks(either, quick):
                 p.add_(0.02 * torch.sin(torch.arange(p.numel(), dtype=torch.float32)).view_as(p))
     found = kept.presences(areas)
     assert found.shape == (3, 11 if either.model.kind == "queries" else 10)
-    for row, step in zip(found, kept.steps):
+    for row, step in zip(found, kept.steps, strict=False):
         output = told(kept.network(step), areas)[0][0]
         expected = (
             output.sigmoid()
@@ -192,7 +203,7 @@ def test_presences_are_those_of_the_networks(either, quick):
 
 
 def test_the_template_is_left_as_it_was(either, quick):
-    kept = Timeline(either.model)
+    kept = TrainingHistory(either.model)
     before = {name: value.clone() for name, value in either.model.state_dict().items()}
     other = copy.deepcopy(either.model)
     for p in other.parameters():
@@ -207,13 +218,12 @@ def test_the_template_is_left_as_it_was(either, quick):
     # What training does not change, as a library or a reference, comes from the model, whatever the
     # step.
     fixed = [name for name, _ in either.model.named_buffers() if name != "temperature"]
-    assert fixed and all(
-        torch.equal(kept.network(1).state_dict()[name], before[name]) for name in fixed
-    )
+    assert fixed
+    assert all(torch.equal(kept.network(1).state_dict()[name], before[name]) for name in fixed)
 
 
 def test_frames_come_back_from_disk(either, tmp_path):
-    kept, other = Timeline(either.model), copy.deepcopy(either.model)
+    kept, other = TrainingHistory(either.model), copy.deepcopy(either.model)
     for p in other.parameters():
         p.data.mul_(0.5)
     kept.add(0, other)
@@ -221,7 +231,8 @@ def test_frames_come_back_from_disk(either, tmp_path):
     path = tmp_path / history.FILE
     path.write_bytes(kept.to_bytes())
     again = history.load(path, either.model)
-    assert again.steps == (0, 12) and again.nbytes == kept.nbytes
+    assert again.steps == (0, 12)
+    assert again.nbytes == kept.nbytes
     for step in kept.steps:
         states = kept.network(step).state_dict(), again.network(step).state_dict()
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
@@ -268,7 +279,7 @@ def test_forged_steps_are_refused(tiny, tmp_path, steps):
 
 def test_damaged_files_are_refused(tiny, learned, tmp_path):
     size = size_of(tiny) // 4
-    kept = Timeline(tiny)
+    kept = TrainingHistory(tiny)
     kept.add(0, tiny)
     kept.add(1, tiny)
     good, path = kept.to_bytes(), tmp_path / history.FILE
@@ -309,7 +320,7 @@ def test_a_resumed_training_has_the_frames_of_one_never_interrupted(
     quick, tmp_path, monkeypatch, kind
 ):
     monkeypatch.setattr(
-        history.Timeline.__init__, "__defaults__", (8, history.MAX_BYTES)
+        history.TrainingHistory.__init__, "__defaults__", (8, history.MAX_BYTES)
     )  # so that frames are dropped
     config = replace(recipe("queries" if kind == "queries" else "modern"), steps=30, batch_size=4)
     straight, halted = (Trainer(quick, config, kind=kind) for _ in range(2))
@@ -319,23 +330,29 @@ def test_a_resumed_training_has_the_frames_of_one_never_interrupted(
         halted.advance()
     runs.save_state(halted, tmp_path)
     resumed = runs.resume(tmp_path)
-    assert resumed.timeline.steps == halted.timeline.steps
+    assert resumed.training_history.steps == halted.training_history.steps
     while not resumed.finished:
         resumed.advance()
-    assert resumed.timeline.steps == straight.timeline.steps and len(straight.timeline) <= 8
-    assert straight.timeline.steps[0] == 0 and straight.timeline.steps[-1] == 30
-    assert resumed.timeline.to_bytes() == straight.timeline.to_bytes()
+    assert resumed.training_history.steps == straight.training_history.steps
+    assert len(straight.training_history) <= 8
+    assert straight.training_history.steps[0] == 0
+    assert straight.training_history.steps[-1] == 30
+    assert resumed.training_history.to_bytes() == straight.training_history.to_bytes()
 
 
 def test_keeping_frames_changes_no_training(quick):
     config = replace(recipe("modern"), steps=5, batch_size=4)
     kept, plain = Trainer(quick, config), Trainer(quick, config)
-    plain.timeline.due = lambda step: False
+    plain.training_history.due = lambda step: False
     for _ in range(4):
         kept.advance()
         plain.advance()
-    assert plain.timeline.steps == (0,) and kept.timeline.steps == (0, 1, 2, 3, 4)
-    assert all(torch.equal(a, b) for a, b in zip(kept.model.parameters(), plain.model.parameters()))
+    assert plain.training_history.steps == (0,)
+    assert kept.training_history.steps == (0, 1, 2, 3, 4)
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(kept.model.parameters(), plain.model.parameters(), strict=False)
+    )
 
 
 def test_the_first_step_from_which_on_it_is_decided():
@@ -343,10 +360,10 @@ def test_the_first_step_from_which_on_it_is_decided():
     for n in (1, 2, 5, 9):
         steps = tuple(np.cumsum(rng.integers(1, 9, n)).tolist())
         for _ in range(60):
-            chances = rng.choice([0.1, 0.5, 0.6, 0.9], n)
+            probabilities = rng.choice([0.1, 0.5, 0.6, 0.9], n)
             expected = None
             for i in range(n):
-                if all(chance > 0.5 for chance in chances[i:]):
+                if all(chance > 0.5 for chance in probabilities[i:]):
                     expected = steps[i]
                     break
-            assert first_decided(steps, chances) == expected, (steps, chances)
+            assert first_decided(steps, probabilities) == expected, (steps, probabilities)

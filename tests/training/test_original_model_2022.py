@@ -36,7 +36,7 @@ def outputs(seed=0, batch=5, n=3, k=10):
 
 def test_refilling_reads_line_by_line():
     areas = np.arange(2 * 6 * 21.0).reshape(2, 6, 21)
-    for before, after in zip(areas, refilled(areas)):
+    for before, after in zip(areas, refilled(areas), strict=False):
         measured = [before[peak, position] for position in range(21) for peak in range(6)]
         assert [after[row, column] for row in range(6) for column in range(21)] == measured
     assert not np.array_equal(areas, refilled(areas))
@@ -47,16 +47,16 @@ def test_mixing_a_reshaped_library_is_reshaping_the_mixtures(quick):
     libraries = reshaped(quick.library), quick.library
     one, other = (mix(library, rows, quick.config, generator(3, "view")) for library in libraries)
     again = reshaped_mixtures(other)
-    assert np.allclose(one.areas, again.areas, atol=1e-6) and np.allclose(
-        one.sources, again.sources, atol=1e-6
-    )
+    assert np.allclose(one.areas, again.areas, atol=1e-6)
+    assert np.allclose(one.sources, again.sources, atol=1e-6)
 
 
 def test_a_list_in_another_order_is_the_same_mixture(quick):
     config = MixtureConfig(concentration_low=0.5, concentration_high=2.0)
     rows = mix(quick.library, quick.test[:20], config, generator(3, "view"))
     listed = listed_anew(rows, generator(3, "order"))
-    assert np.array_equal(listed.areas, rows.areas) and np.array_equal(listed.counts, rows.counts)
+    assert np.array_equal(listed.areas, rows.areas)
+    assert np.array_equal(listed.counts, rows.counts)
     assert np.array_equal(listed.by_compound(listed.sources), rows.by_compound(rows.sources))
     assert np.array_equal(
         listed.by_compound(listed.concentrations), rows.by_compound(rows.concentrations)
@@ -111,7 +111,7 @@ def test_switches_can_differ_from_row_to_row():
         alone = costs_along(
             *(part[i : i + 1] for part in given), weight[i].item(), softmaxed[i], unmatched[i]
         )
-        for one, other in zip(together, alone):
+        for one, other in zip(together, alone, strict=False):
             assert torch.equal(one[i], other[0])
 
 
@@ -121,7 +121,9 @@ def test_without_faults_training_is_the_packages_own(quick):
     trainer = Trainer(quick, config)
     while not trainer.finished:
         trainer.advance()
-    for (name, one), other in zip(model.named_parameters(), trainer.model.parameters()):
+    for (name, one), other in zip(
+        model.named_parameters(), trainer.model.parameters(), strict=False
+    ):
         assert torch.allclose(one, other, atol=1e-5), name
     assert [row["step"] for row in history] == [3, 6]
     assert all(0 <= row["right"] <= 1 and row["gradient"] > 0 for row in history)
@@ -135,7 +137,8 @@ def test_each_fault_changes_training_and_one_seed_gives_one_result(quick, fault)
         torch.cat([p.detach().flatten() for p in model.parameters()]) for model, _ in results
     ]
     assert not torch.equal(weights[0], weights[1])
-    assert torch.equal(weights[1], weights[2]) and results[1][1] == results[2][1]
+    assert torch.equal(weights[1], weights[2])
+    assert results[1][1] == results[2][1]
 
 
 def test_training_reports_each_step_and_can_be_stopped(quick):
@@ -154,7 +157,8 @@ def test_training_reports_each_step_and_can_be_stopped(quick):
 def test_the_printed_figure_can_pass_one():
     assert printed(np.array([0.2, 0.4]), 3) == pytest.approx(0.9)
     assert printed(np.ones(7), 3) == 3
-    assert original.REPORTED is REPORTED and max(REPORTED.values()) < 1
+    assert original.REPORTED is REPORTED
+    assert max(REPORTED.values()) < 1
 
 
 def test_naming_the_commonest_against_counting_by_hand():

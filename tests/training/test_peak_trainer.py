@@ -47,15 +47,19 @@ def test_a_case_depends_on_the_seed_and_its_number_alone():
     number, one = case(TINY, 5)
     for config in (TINY, replace(TINY, steps=999, batch=16, learning_rate=1e-4)):
         again, other = case(config, 5)
-        assert again == number and same(one, other)
-    assert not same(one, case(TINY, 6)[1]) and not same(one, case(replace(TINY, seed=8), 5)[1])
+        assert again == number
+        assert same(one, other)
+    assert not same(one, case(TINY, 6)[1])
+    assert not same(one, case(replace(TINY, seed=8), 5)[1])
 
 
 def test_cases_vary_within_what_was_asked_for():
     made = [case(TINY, k) for k in range(30)]
     assert {number for number, _ in made} == {0, 1}
     counts = [int(one.truth.log_amounts.isfinite().sum()) for _, one in made]
-    assert min(counts) >= 5 and max(counts) <= 10 and len(set(counts)) > 3
+    assert min(counts) >= 5
+    assert max(counts) <= 10
+    assert len(set(counts)) > 3
     assert len({one.evidence.spread for _, one in made}) > 3
     assert all(
         len(one.truth.log_amounts) == 40 and one.evidence.templates is templates(40, number)
@@ -66,9 +70,8 @@ def test_cases_vary_within_what_was_asked_for():
 def test_libraries_are_the_same_each_time_and_differ_from_one_another():
     first = library(40, 0)
     library.cache_clear()
-    assert np.array_equal(library(40, 0).ppm, first.ppm) and not np.array_equal(
-        library(40, 1).ppm, first.ppm
-    )
+    assert np.array_equal(library(40, 0).ppm, first.ppm)
+    assert not np.array_equal(library(40, 1).ppm, first.ppm)
 
 
 @pytest.mark.parametrize("world", [1, 2, 4])
@@ -90,9 +93,10 @@ def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
     config = replace(TINY, steps=2)
     stream = list(cases(config, 1, rank=1, world=2, workers=workers))
     assert len(stream) == 2
-    for made, index in zip(stream, (5, 7)):
+    for made, index in zip(stream, (5, 7), strict=False):
         number, expected = case(config, index)
-        assert same(made, expected) and made.evidence.templates is templates(40, number)
+        assert same(made, expected)
+        assert made.evidence.templates is templates(40, number)
 
 
 def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
@@ -101,7 +105,8 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
     whole.run(lambda step, parts: seen.append((step, parts["loss"])))
     again = []
     part.run(lambda step, parts: again.append((step, parts["loss"])), halt=lambda: part.step == 3)
-    assert part.step == 3 and not part.finished
+    assert part.step == 3
+    assert not part.finished
     path = tmp_path / "training" / "state.pt"
     part.save(path)
     rest = ScaleTrainer.resume(path, workers=0)
@@ -112,27 +117,30 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
         NET,
     )
     rest.run(lambda step, parts: again.append((step, parts["loss"])))
-    assert rest.finished and [step for step, _ in seen] == [step for step, _ in again] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-        6,
-    ]
+    assert rest.finished
+    assert (
+        [step for step, _ in seen]
+        == [step for step, _ in again]
+        == [
+            1,
+            2,
+            3,
+            4,
+            5,
+            6,
+        ]
+    )
     assert [loss for _, loss in again] == pytest.approx([loss for _, loss in seen], abs=1e-6)
     assert (weights(rest) - weights(whole)).abs().max() <= 1e-6
-    assert rest.seconds > part.seconds > 0 and sorted(p.name for p in path.parent.iterdir()) == [
-        "state.pt"
-    ]
+    assert rest.seconds > part.seconds > 0
+    assert sorted(p.name for p in path.parent.iterdir()) == ["state.pt"]
     rest.run(lambda *_: pytest.fail("a training that is finished took a step"))
 
 
 def test_one_seed_gives_the_same_weights_and_a_step_changes_all_of_them():
     one, other = ScaleTrainer(SHORT, NET, workers=0), ScaleTrainer(SHORT, NET, workers=0)
-    assert torch.equal(weights(one), weights(other)) and not torch.equal(
-        weights(one), weights(ScaleTrainer(replace(SHORT, seed=8), NET))
-    )
+    assert torch.equal(weights(one), weights(other))
+    assert not torch.equal(weights(one), weights(ScaleTrainer(replace(SHORT, seed=8), NET)))
     before = {name: value.detach().clone() for name, value in one.network.named_parameters()}
     one.run(halt=lambda: one.step == 2)
     assert all(
@@ -147,16 +155,12 @@ def test_the_learning_rate_warms_up_and_falls():
     for trainer.step in range(1000):
         rates.append(trainer._rate())
     top = int(np.argmax(rates))
-    assert (
-        40 <= top <= 60
-        and rates[top] == pytest.approx(SHORT.learning_rate, rel=0.02)
-        and rates[0] < 0.03 * rates[top]
-    )
-    assert (
-        (np.diff(rates[:top]) > 0).all()
-        and (np.diff(rates[top:]) < 0).all()
-        and 0 < rates[-1] < 0.02 * rates[top]
-    )
+    assert 40 <= top <= 60
+    assert rates[top] == pytest.approx(SHORT.learning_rate, rel=0.02)
+    assert rates[0] < 0.03 * rates[top]
+    assert (np.diff(rates[:top]) > 0).all()
+    assert (np.diff(rates[top:]) < 0).all()
+    assert 0 < rates[-1] < 0.02 * rates[top]
 
 
 def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
@@ -172,7 +176,8 @@ def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
     trainer.step = 5
     with pytest.raises(OSError, match="disk full"):
         trainer.save(path)
-    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
     assert ScaleTrainer.resume(path, workers=0).step == 0
 
 
@@ -278,12 +283,14 @@ def test_two_processes_train_as_one_does(tmp_path):
     )  # fmt: skip
     assert made.returncode == 0, made.stderr[-3000:]
     one, two = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
-    assert one["world"] == two["world"] == 2 and one["weights"] == two["weights"]
+    assert one["world"] == two["world"] == 2
+    assert one["weights"] == two["weights"]
     assert one["losses"] != two["losses"]
     assert (np.array(one["losses"]) + two["losses"]) / 2 == pytest.approx(losses, rel=1e-5)
     assert np.abs(np.array(one["weights"]) - weights(alone).numpy()).max() <= 1e-5
     again = ScaleTrainer.resume(tmp_path / "state.pt", workers=0)
-    assert again.step == 4 and weights(again).tolist() == pytest.approx(one["weights"])
+    assert again.step == 4
+    assert weights(again).tolist() == pytest.approx(one["weights"])
 
 
 @pytest.mark.parametrize(

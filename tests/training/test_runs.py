@@ -28,11 +28,13 @@ def test_a_run_is_a_folder_with_all_that_made_it(either, home):
     run = runs.find(run_id)
     assert (run.made_by, run.model, run.preset, run.steps) == ("app", kind, "quick", steps)
     assert run.compound_accuracy == either.metrics["compound_accuracy"]
-    assert runs.listed() == [run] and f"{kind} on quick · {steps} steps" in run.title
+    assert runs.listed() == [run]
+    assert f"{kind} on quick · {steps} steps" in run.title
     assert checkpoints.load(path).step == steps
     config = json.loads((path.parent / "config.json").read_text())
     assert (config["model"], config["model_config"]) == (kind, asdict(either.model.config))
-    assert config["training"] == asdict(either.training) and config["metrics"] == either.metrics
+    assert config["training"] == asdict(either.training)
+    assert config["metrics"] == either.metrics
 
 
 def test_runs_of_before_that_do_not_say_their_model_are_not_listed(trained, home):
@@ -68,7 +70,7 @@ def test_only_app_runs_are_pruned(trained, monkeypatch):
     assert [run.id[:8] for run in runs.listed()] == ["20260105", "20260104", "20260101"]
 
 
-@pytest.mark.parametrize("name, kind", [("modern", "slots"), ("queries", "queries")])
+@pytest.mark.parametrize(("name", "kind"), [("modern", "slots"), ("queries", "queries")])
 def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind):
     config = replace(recipe(name), steps=10, batch_size=8)
     straight = Trainer(quick, config, kind=kind)
@@ -101,7 +103,7 @@ def saved(quick, folder, made_by="app", steps=6):
         trainer.history,
         runs.home() / folder,
         made_by,
-        trainer.timeline,
+        trainer.training_history,
     )
     return trainer, runs.find(folder)
 
@@ -116,12 +118,13 @@ def test_a_run_keeps_its_steps_and_its_curves(quick):
     ]
     model = checkpoints.load(run.folder / "model.safetensors").model
     kept = history.load(run.folder / history.FILE, model)
-    assert kept.steps == trainer.timeline.steps == tuple(range(7))
+    assert kept.steps == trainer.training_history.steps == tuple(range(7))
     last = kept.network(6).state_dict()
     assert all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
     found = runs.history(run)
-    assert [row["step"] for row in found] == [3, 6] and found[0].keys() == trainer.history[0].keys()
-    for row, own in zip(found, trainer.history):
+    assert [row["step"] for row in found] == [3, 6]
+    assert found[0].keys() == trainer.history[0].keys()
+    for row, own in zip(found, trainer.history, strict=False):
         assert row == pytest.approx(own)
 
 
@@ -151,7 +154,7 @@ def test_the_steps_of_old_app_runs_make_room_for_new_ones(quick, monkeypatch):
             [],
             runs.home() / f"2026010{day}-000000-slots-quick",
             "app",
-            trainer.timeline,
+            trainer.training_history,
         )
     runs.prune_app_runs()
     left = {run.id[:8]: (run.folder / history.FILE).is_file() for run in runs.listed()}
@@ -175,7 +178,7 @@ def test_an_interrupted_training_of_before_that_kept_no_steps_goes_on(quick, tmp
     resumed = runs.resume(tmp_path)
     while not resumed.finished:
         resumed.advance()
-    assert resumed.timeline.steps[-1] == 8
+    assert resumed.training_history.steps[-1] == 8
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 300])

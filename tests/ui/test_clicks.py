@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.plots.style import GAP, MapRow, Scale, Theme, stack
+from nmrclassify.plots.style import GAP, ColourScale, MapRow, Theme, stack
 from nmrclassify.ui.clicks import Click, decode
 
 META = {
@@ -31,7 +31,12 @@ def test_every_cell_of_a_row_of_maps_is_told():
     maps = np.arange(2 * 3 * 5).reshape(2, 3, 5)  # each value occurs once
     ids = np.array([2, 0, 1])
     row = MapRow(
-        "", maps[:, ids], Scale("", 0, 30, "Viridis"), "filter", indices=np.array([7, 3]), ids=ids
+        "",
+        maps[:, ids],
+        ColourScale("", 0, 30, "Viridis"),
+        "filter",
+        indices=np.array([7, 3]),
+        ids=ids,
     )
     (trace,) = stack([row], Axis(5, 0.0, 5.0), Theme()).data
     told = set()
@@ -44,7 +49,8 @@ def test_every_cell_of_a_row_of_maps_is_told():
             f"row {i}, column {j}"
         )
         told.add(click)
-    assert len(told) == maps.size and {click.rows for click in told} == {"filter"}
+    assert len(told) == maps.size
+    assert {click.rows for click in told} == {"filter"}
 
 
 def test_maps_that_are_no_outputs_tell_none():
@@ -138,8 +144,6 @@ def test_what_json_can_carry_is_survived():
 def test_a_click_holds_whole_numbers_only():
     for base, row, column in ((META, "1", "3"), (META, 1.0, 3.0), (GRID, 4, 5.0), (STEPS, 0, "2")):
         click = decode(message(base, row, column))
-        assert (
-            type(click.row) is int
-            and type(click.position) in (int, type(None))
-            and type(click.output) in (int, type(None))
-        )
+        assert type(click.row) is int
+        assert type(click.position) in (int, type(None))
+        assert type(click.output) in (int, type(None))

@@ -12,9 +12,9 @@ from nmrclassify.ui.peak_snippets import LIBRARIES, code
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-@pytest.mark.parametrize("strangers", [0, 2])
-def test_a_program_finds_what_the_package_finds(library, strangers, monkeypatch):
-    config = ScaleConfig(n_low=12, n_high=12, jitter=0.003, n_foreign=strangers)
+@pytest.mark.parametrize("n_unknown", [0, 2])
+def test_a_program_finds_what_the_package_finds(library, n_unknown, monkeypatch):
+    config = ScaleConfig(n_low=12, n_high=12, jitter=0.003, n_foreign=n_unknown)
     shown = []
     monkeypatch.setattr("plotly.graph_objects.Figure.show", lambda figure: shown.append(figure))
     space: dict = {}
@@ -26,13 +26,14 @@ def test_a_program_finds_what_the_package_finds(library, strangers, monkeypatch)
     )
     foreign = (
         synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(8))
-        if strangers
+        if n_unknown
         else None
     )
     mixture = draw(compounds, config, np.random.default_rng([3, 0]), FULL_AXIS, foreign)
     found = Detector(compounds).identify(mixture.peaks)
     assert np.array_equal(space["found"].named, found.named)
-    assert len(shown) == 1 and len(shown[0].data[0].y) > 1000
+    assert len(shown) == 1
+    assert len(shown[0].data[0].y) > 1000
 
 
 def test_an_uploaded_library_has_no_program():

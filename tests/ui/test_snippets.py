@@ -11,26 +11,26 @@ import pytest
 
 from nmrclassify.bench.robustness import SWEEPS, measured
 from nmrclassify.evaluation import interpretation
-from nmrclassify.evaluation.compare_predictions import contrast
+from nmrclassify.evaluation.compare_predictions import compare_predictions
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import answer, compare
+from nmrclassify.evaluation.prediction import compare, predict
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.edits import (
     Add,
     Amount,
     Cut,
+    Mixture,
     Move,
     Noise,
-    Sample,
     apply,
     from_text,
     to_text,
 )
 from nmrclassify.mixtures.grid import (
     MixtureConfig,
-    foreign_compounds,
     generator,
     mix_at,
+    unknown_compounds,
     with_unknown,
 )
 from nmrclassify.mixtures.presets import PRESETS, build
@@ -91,11 +91,11 @@ def sample_of(data, recipe):
     else:
         mixtures = data.test_mixtures()[recipe.number - 1 : recipe.number]
     if recipe.foreign is not None:
-        stranger = foreign_compounds(
+        stranger = unknown_compounds(
             data.library, 1, generator(data.seed, "unknown", recipe.foreign)
         )
         mixtures = with_unknown(mixtures, stranger, np.ones(1))
-    plain = Sample.of(mixtures, 0)
+    plain = Mixture.of(mixtures, 0)
     return plain, apply(plain, from_text(recipe.edits), data.library)
 
 
@@ -127,9 +127,9 @@ def drawn(page, recipe, data, model, plain, sample):
         return activations.cell_trace(trace, names, model.kind, axis, theme)
     if page == "pages/whatif.py":
         return comparison.multiplet_change(
-            contrast((model, plain.areas), (model, sample.areas)), names, axis, theme
+            compare_predictions((model, plain.areas), (model, sample.areas)), names, axis, theme
         )
-    given = answer(model, sample.areas)
+    given = predict(model, sample.areas)
     headings = maps.headings(given, names, None)
     if page == "pages/masks.py":
         return maps.mask_maps(
@@ -240,7 +240,7 @@ def test_a_step_of_a_training_is_drawn_again(kind, quick, monkeypatch):
     while not trainer.finished:
         trainer.advance()
     for step in (0, 2, 3):
-        model = trainer.timeline.network(step)
+        model = trainer.training_history.network(step)
         own = recipe(
             Checkpoint(model, quick, trainer.config, 9, step, {}),
             "training",
@@ -262,20 +262,19 @@ def test_a_run_on_disk_is_opened_or_trained_again(quick, monkeypatch, home):
         trainer.history,
         runs.home() / "20260101-000000-queries-quick-s4-abc",
         "app",
-        trainer.timeline,
+        trainer.training_history,
     )
     name, kept = path.parent.name, checkpoints.load(path)
-    assert name in code("app.py", recipe(kept, name)) and "Trainer" not in code(
-        "app.py", recipe(kept, name)
-    )
+    assert name in code("app.py", recipe(kept, name))
+    assert "Trainer" not in code("app.py", recipe(kept, name))
     check("app.py", recipe(kept, name), quick, kept.model, monkeypatch)
-    past = Checkpoint(trainer.timeline.network(1), quick, FEW, 4, 1, {})
+    past = Checkpoint(trainer.training_history.network(1), quick, FEW, 4, 1, {})
     assert name not in code("app.py", recipe(past, name, last=False))
     check("app.py", recipe(past, name, last=False), quick, past.model, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "preset, config",
+    ("preset", "config"),
     [
         ("quick", MixtureConfig(noise=0.1, shift_jitter=0.2)),
         ("metabolites", MixtureConfig()),
@@ -321,7 +320,7 @@ def test_an_uploaded_mixture_is_read_from_its_file(page, shipped, tmp_path, monk
     text = grid_files.areas_table(data.test_mixtures().areas[2], PPM_AXIS).to_csv(index=False)
     (tmp_path / "mixture.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
-    plain = Sample(grid_files.read_mixture(text, PPM_AXIS, 6))
+    plain = Mixture(grid_files.read_mixture(text, PPM_AXIS, 6))
     found = run(code(page, own), monkeypatch)["figure"]
     expected = drawn(
         page, own, data, shipped.model, plain, apply(plain, from_text(own.edits), data.library)
@@ -331,7 +330,7 @@ def test_an_uploaded_mixture_is_read_from_its_file(page, shipped, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    "preset, axis", [("metabolites", PPM_AXIS), ("quick", build("quick", 3).library.axis)]
+    ("preset", "axis"), [("metabolites", PPM_AXIS), ("quick", build("quick", 3).library.axis)]
 )
 def test_an_uploaded_library_is_read_from_its_file(preset, axis, tmp_path, monkeypatch):
     library = build(preset, 3).library
@@ -359,14 +358,14 @@ def test_a_model_is_trained_on_its_own_mixtures_whatever_is_looked_at(quick, mon
     noisy = build(
         "quick", quick.seed, MixtureConfig(noise=0.3)
     )  # by the sliders under "How mixtures are made"
-    plain = Sample.of(noisy.test_mixtures(), 1)
+    plain = Mixture.of(noisy.test_mixtures(), 1)
     view = View(
         noisy, Chosen("training", "", checkpoint), plain, plain, (), "", Theme(), {"number": 2}
     )
     own = view.recipe
     model = run(code("app.py", own), monkeypatch)["model"]
-    assert answer(model, plain.areas).chances == pytest.approx(
-        answer(checkpoint.model, plain.areas).chances, abs=1e-6
+    assert predict(model, plain.areas).probabilities == pytest.approx(
+        predict(checkpoint.model, plain.areas).probabilities, abs=1e-6
     )
 
 
@@ -393,7 +392,7 @@ def test_a_mixture_that_slots_cannot_be_matched_to_is_drawn_without_the_truth(
         quick, Chosen("untrained", "", checkpoint), plain, sample, (), "", Theme(), {"number": 1}
     )
     own = replace(own, truth=view.recipe.truth)
-    given = answer(model, sample.areas)
+    given = predict(model, sample.areas)
     expected = maps.overview(sample.areas, given, quick.library.names, quick.library.axis, Theme())
     assert run(code("app.py", own), monkeypatch)["figure"].to_json() == expected.to_json()
 
@@ -426,13 +425,11 @@ def test_two_states_side_by_side(shipped, quick, monkeypatch):
     made = run(compared(plain, noisy), monkeypatch)
     assert not np.array_equal(made["sample_a"].areas, made["sample_b"].areas)
     assert np.array_equal(made["sample_a"].labels, made["sample_b"].labels)
-    found = contrast(
+    found = compare_predictions(
         (made["model_a"], made["sample_a"].areas), (made["model_b"], made["sample_b"].areas)
     )
-    assert made["found"].presence == pytest.approx(found.presence)
+    assert made["change"].presence == pytest.approx(found.presence)
     titles = [note.text for note in made["figure"].layout.annotations]
-    assert (
-        "<b>Separated, A</b>" in titles
-        and "<b>Separated, B</b>" in titles
-        and len(made["figure"].data) == 3
-    )
+    assert "<b>Separated, A</b>" in titles
+    assert "<b>Separated, B</b>" in titles
+    assert len(made["figure"].data) == 3

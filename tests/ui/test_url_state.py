@@ -61,14 +61,16 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("key, text", [(key, text) for key, texts in BAD.items() for text in texts])
+@pytest.mark.parametrize(
+    ("key", "text"), [(key, text) for key, texts in BAD.items() for text in texts]
+)
 def test_bad_values_are_refused(key, text):
     with pytest.raises(ValueError, match="expected"):
         url_state.PARAMETERS[key](text)
 
 
 @pytest.mark.parametrize(
-    "key, value",
+    ("key", "value"),
     [
         ("preset", "quick"),
         ("seed", 12),
@@ -147,7 +149,8 @@ def test_every_parameter_of_a_link_comes_back_as_it_was_written(key):
 def test_every_new_parameter_has_examples_of_both_kinds():
     names = list(url_state.PARAMETERS)
     new = names[names.index("output") : names.index("library")]
-    assert set(new) <= BAD.keys() and set(new) <= GOOD.keys()
+    assert set(new) <= BAD.keys()
+    assert set(new) <= GOOD.keys()
     for key in new:
         url_state.PARAMETERS[key](GOOD[key])
 
@@ -168,10 +171,8 @@ def test_a_whole_state_is_replaced_or_left_alone(state):
     url_state.put("seed", 12)
     url_state.put("n", 3)
     url_state.replace_all({"preset": "quick", "edit": "cut_3", "position": "0"})
-    assert (
-        url_state.query() == {"preset": "quick", "edit": "cut_3", "position": "0"}
-        and url_state.get("position") == 0
-    )
+    assert url_state.query() == {"preset": "quick", "edit": "cut_3", "position": "0"}
+    assert url_state.get("position") == 0
     assert url_state.get("seed", 7) == 7
     with pytest.raises(ValueError, match="expected"):
         url_state.replace_all({"seed": "5", "position": "-1"})
@@ -181,4 +182,5 @@ def test_a_whole_state_is_replaced_or_left_alone(state):
 def test_replacing_the_state_forgets_what_the_widgets_hold(state):
     state["widget seed"], state["something else"] = 5, 6
     url_state.replace_all({"seed": "9"})
-    assert "widget seed" not in state and state["something else"] == 6
+    assert "widget seed" not in state
+    assert state["something else"] == 6
