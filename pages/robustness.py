@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify.baselines import comparison
-from nmrclassify.bench.robustness import SWEEPS, measured
+from nmrclassify.evaluation.robustness import SWEEPS, measured
 from nmrclassify.plots import curves
 from nmrclassify.ui import charts, page, url_state
 

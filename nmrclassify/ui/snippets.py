@@ -187,7 +187,7 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "pages/robustness.py": (
         (
             "from nmrclassify.plots import curves",
-            "from nmrclassify.bench.robustness import SWEEPS, measured",
+            "from nmrclassify.evaluation.robustness import SWEEPS, measured",
             "from nmrclassify.plots.style import Theme",
         ),
         (

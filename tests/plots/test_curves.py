@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 from scipy.stats import t
 
-from nmrclassify.bench.robustness import NETWORKS, SEEDS, SWEEPS, measured
 from nmrclassify.evaluation import calibration
+from nmrclassify.evaluation.robustness import NETWORKS, SEEDS, SWEEPS, measured
 from nmrclassify.plots import curves
 from nmrclassify.plots.style import Theme
 

@@ -162,7 +162,7 @@ def test_error_bars_come_along_to_either_side():
 
 
 def test_the_curves_of_robustness_come_with_their_intervals():
-    from nmrclassify.bench.robustness import measured
+    from nmrclassify.evaluation.robustness import measured
 
     rows = curves.over_seeds(measured().query("sweep == 'noise'"))
     table = as_table(curves.robustness(rows, "noise", THEME))

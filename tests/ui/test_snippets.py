@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmrclassify.bench.robustness import SWEEPS, measured
 from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.compare_predictions import compare_predictions
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.prediction import compare, predict
+from nmrclassify.evaluation.robustness import SWEEPS, measured
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.edits import (
     Add,
