@@ -37,7 +37,7 @@ with right:
     )
 
 order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
-hidden = masks.silent(given.encoding)[order] & (not everywhere)
+hidden = masks.weak_cells(given.encoding)[order] & (not everywhere)
 largest = max(float(np.abs(given.encoding).max()), 1e-9)
 headings = maps.headings(given, view.library.names, truth)
 rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
@@ -63,7 +63,7 @@ charts.chart(
     key="masks",
 )
 if truth is not None:
-    loud = ~masks.silent(given.encoding)
+    loud = ~masks.weak_cells(given.encoding)
     error = np.abs(given.masks - ideal)[:, loud].mean(axis=1)
     words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
     st.caption(
@@ -117,7 +117,7 @@ charts.chart(
     alt="Share of the separated area at each position, by output",
     key="owners",
 )
-owner = masks.owners(given.multiplets)
+owner = masks.dominant_outputs(given.multiplets)
 counts = ", ".join(
     f"output {i + 1} owns {int((owner == i).sum())}" for i in range(len(given.masks))
 )

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import all_right, verdict
+from nmrclassify.evaluation.prediction import all_right, describe_prediction
 from nmrclassify.plots import maps
 from nmrclassify.ui import charts, page, quiz, url_state
 
@@ -38,7 +38,7 @@ if given is not None:
     quiz.mark(asked, given)
     right = all_right(asked.view.prediction, asked.view.truth)
     (st.success if right else st.warning)(
-        f"The network: {verdict(asked.view.prediction, library.names, asked.view.truth)}",
+        f"The network: {describe_prediction(asked.view.prediction, library.names, asked.view.truth)}",
         icon=":material/neurology:",
     )
     charts.chart(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import verdict
+from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.plots import curves, maps
 from nmrclassify.ui import charts, page, training_controls, uploads
 from nmrclassify.ui.session import training_box
@@ -59,7 +59,7 @@ def live_pictures() -> None:
             key="curves",
         )
     st.subheader(f"One unseen mixture at step {snapshot.step:,}")
-    st.caption(verdict(snapshot.pinned, data.library.names, truth))
+    st.caption(describe_prediction(snapshot.pinned, data.library.names, truth))
     charts.chart(
         maps.overview(
             job.pinned.areas[0],

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions, occlude
-from nmrclassify.evaluation.prediction import verdict
+from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.plots import comparison
 from nmrclassify.ui import charts, editor, page, panels, url_state
 
@@ -51,11 +51,11 @@ if view.edits:
     change = found.presence[1] - found.presence[0]
     k = int(np.abs(change).argmax())
     st.markdown(
-        f"{verdict(view.prediction, names, view.truth)} The largest change: **{called[k]}**, from"
+        f"{describe_prediction(view.prediction, names, view.truth)} The largest change: **{called[k]}**, from"
         f" {found.presence[0, k]:.1%} to {found.presence[1, k]:.1%}."
     )
 else:
-    st.markdown(verdict(view.prediction, names, view.truth))
+    st.markdown(describe_prediction(view.prediction, names, view.truth))
 present = None if view.truth is None else view.truth.present
 charts.chart(
     comparison.presence_change(found, called, view.theme, present=present),

@@ -52,23 +52,23 @@ from nmrclassify.evaluation.compare_predictions import compare_predictions, occl
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.interpretation import (
     activations,
+    example_cell,
     filters,
     parameter_table,
     receptive_field,
-    telling_cell,
     trace_cell,
 )
 from nmrclassify.evaluation.masks import (
+    dominant_outputs,
     ideal_ratio_masks,
     overlap,
-    owners,
     shares,
-    silent,
     similarity_order,
+    weak_cells,
 )
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.peak_metrics import mask_shares
-from nmrclassify.evaluation.prediction import compare, predict
+from nmrclassify.evaluation.prediction import match_truth, predict
 from nmrclassify.evaluation.unknown import half_unknown, unknown_scores, unknown_test_compounds
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import MixtureConfig, generator, mix, unknown_compounds, with_unknown
@@ -598,9 +598,9 @@ def reading(seed: int) -> dict:
         mixture = own.test_mixtures(seed)[:1]
         areas, sources, labels = mixture.areas[0], mixture.sources[0], mixture.labels[0]
         said = predict(model, areas)
-        truth = compare(said, areas, sources, labels, concentrations=mixture.concentrations[0])
+        truth = match_truth(said, areas, sources, labels, concentrations=mixture.concentrations[0])
         ideal = ideal_ratio_masks(model, sources)
-        cell = telling_cell(said.masks[0], said.encoding, said.multiplets[0], int(said.outputs[0]))
+        cell = example_cell(said.masks[0], said.encoding, said.multiplets[0], int(said.outputs[0]))
         trace = trace_cell(model, areas, cell)
         blocks = activations(model, areas)
         field = receptive_field(model, areas, areas.shape[1] // 2)
@@ -613,10 +613,10 @@ def reading(seed: int) -> dict:
         found[name] = {
             "gain": summary(truth.si_sdr_improvement),
             "ideal masks": summary(ideal),
-            "silent": int(silent(said.encoding).sum()),
+            "silent": int(weak_cells(said.encoding).sum()),
             "overlap": [summary(overlap(said.masks)), summary(overlap(ideal))],
             "shares": summary(shares(said.multiplets)),
-            "owners": listed(owners(said.multiplets)),
+            "owners": listed(dominant_outputs(said.multiplets)),
             "order of the filters": hashed(similarity_order(ideal)),
             "filters": [summary(encoder), summary(decoder)],
             "cell": [cell.output, cell.filter, cell.position],

@@ -135,12 +135,12 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
     )
 
 
-def loudest(encoding: np.ndarray, position: int) -> int:
+def strongest_filter(encoding: np.ndarray, position: int) -> int:
     """Return the filter with the strongest encoding (N, L) at a position."""
     return int(np.abs(encoding[:, position]).argmax())
 
 
-def telling_cell(
+def example_cell(
     mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int
 ) -> Cell:
     """Return a cell worth looking at first: the largest separated multiplet of an output, and its strongest masked filter.
@@ -153,7 +153,7 @@ def telling_cell(
     output : int
     """
     position = int(np.abs(multiplets).sum(axis=0).argmax())
-    return Cell(output, loudest(mask * encoding, position), position)
+    return Cell(output, strongest_filter(mask * encoding, position), position)
 
 
 def filters(model: Network) -> tuple[np.ndarray, np.ndarray]:

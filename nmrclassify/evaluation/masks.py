@@ -34,7 +34,7 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     )
 
 
-def silent(encoding: np.ndarray) -> np.ndarray:
+def weak_cells(encoding: np.ndarray) -> np.ndarray:
     """Return the cells, shape (N, L), where the encoding is below 2 % of its strongest: a mask there masks nothing."""
     strength = np.abs(encoding)
     return strength < 0.02 * max(float(strength.max()), 1e-9)
@@ -65,7 +65,7 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
     )
 
 
-def owners(multiplets: np.ndarray) -> np.ndarray:
+def dominant_outputs(multiplets: np.ndarray) -> np.ndarray:
     """Return the output with the largest share at each position, shape (L,); -1 where there is no area."""
     share = shares(multiplets)
     return np.where(share.any(axis=0), share.argmax(axis=0), -1)

@@ -171,7 +171,7 @@ class Truth:
         return np.flatnonzero(self.counts)
 
 
-def compare(
+def match_truth(
     given: Prediction,
     areas: np.ndarray,
     sources: np.ndarray,
@@ -261,15 +261,17 @@ def all_right(given: Prediction, truth: Truth) -> bool:
     """Whether everything in the mixture was named, as often as it is there, and nothing else."""
     if given.kind == "slots":
         return bool(truth.right.all())
-    return np.array_equal(given.counts, truth.counts) and says_unknown(given) == truth.unknown
+    return np.array_equal(given.counts, truth.counts) and predicts_unknown(given) == truth.unknown
 
 
-def says_unknown(given: Prediction) -> bool:
+def predicts_unknown(given: Prediction) -> bool:
     """Whether the network says that something is in the mixture that the library does not hold."""
     return given.kind == "queries" and given.unknown > 0.5
 
 
-def verdict(given: Prediction, names: tuple[str, ...], truth: Truth | None = None) -> str:
+def describe_prediction(
+    given: Prediction, names: tuple[str, ...], truth: Truth | None = None
+) -> str:
     """Say in words what the model found, and where the truth is known what it got wrong."""
     called = class_names(given.kind, names)
 
@@ -288,7 +290,7 @@ def verdict(given: Prediction, names: tuple[str, ...], truth: Truth | None = Non
         kept = [
             i
             for i, k in enumerate(given.named)
-            if (given.counts[k] if k < len(names) else says_unknown(given))
+            if (given.counts[k] if k < len(names) else predicts_unknown(given))
         ]
     more = (
         int((given.counts > 0).sum()) - sum(k < len(names) for k in given.named[kept])
@@ -332,7 +334,7 @@ def _mistakes(given: Prediction, called: tuple[str, ...], truth: Truth, found: s
             parts.append(f"{called[k]} is not in it")
         else:
             parts.append(f"{called[k]} is in it {truth.counts[k]} times, not {given.counts[k]}")
-    if says_unknown(given) != truth.unknown:
+    if predicts_unknown(given) != truth.unknown:
         missed = f"something unknown is in it and was missed ({percent(probabilities[-1])})"
         parts.append(missed if truth.unknown else "nothing unknown is in it")
     right = int(np.minimum(given.counts, truth.counts).sum())

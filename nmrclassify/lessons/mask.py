@@ -3,7 +3,7 @@
 import numpy as np
 
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import ideal_ratio_masks, overlap, shares, silent
+from nmrclassify.evaluation.masks import ideal_ratio_masks, overlap, shares, weak_cells
 from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.shown import STATE, shown
 from nmrclassify.lessons.wording import share
@@ -25,7 +25,7 @@ def masks_and_what_they_pass(report: Report) -> Facts:
     seen = shown()
     given, truth, names = seen.given, seen.truth, seen.library.names
     report(0.6, "comparing with ideal masks")
-    loud = ~silent(given.encoding)
+    loud = ~weak_cells(given.encoding)
     strength = np.abs(given.encoding)
     passed = np.abs(given.separated_encodings)
     cell = (CELL.filter, CELL.position)

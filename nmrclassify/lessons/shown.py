@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import Prediction, Truth, compare, predict
+from nmrclassify.evaluation.prediction import Prediction, Truth, match_truth, predict
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.checkpoints import Checkpoint, shipped
 
@@ -67,5 +67,5 @@ def shown() -> Shown:
     )
     given = predict(checkpoint.model, areas)
     weight = checkpoint.training.reconstruction_weight
-    truth = compare(given, areas, sources, labels, weight, concentrations=amounts)
+    truth = match_truth(given, areas, sources, labels, weight, concentrations=amounts)
     return Shown(checkpoint, areas, sources, labels, amounts, given, truth)

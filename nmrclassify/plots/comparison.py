@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.compare_predictions import Comparison, Occlusion
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import silent, similarity_order
+from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.maps import LEGEND, area_scale, mask_scale
@@ -83,7 +83,7 @@ def mask_change(
     """Draw the masks of two answers, filters in one order, and their difference where filters are the same in both."""
     order = similarity_order(np.nan_to_num(np.concatenate(list(found.masks))))
     # Blank only where both mixtures are silent.
-    hidden = (silent(found.first.encoding) & silent(found.second.encoding))[order]
+    hidden = (weak_cells(found.first.encoding) & weak_cells(found.second.encoding))[order]
     first, second = (np.where(hidden, np.nan, side[:, order]) for side in found.masks)
     spot = None if cell is None else (cell.filter, cell.position)
     same = {

@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import overlap, shares, silent, similarity_order
+from nmrclassify.evaluation.masks import overlap, shares, similarity_order, weak_cells
 from nmrclassify.evaluation.prediction import Prediction, Truth, class_names, percent
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
@@ -73,7 +73,7 @@ def overview(
         Framed.
     """
     scale, order = area_scale(theme, areas), similarity_order(given.masks)
-    seen = np.where(silent(given.encoding), np.nan, given.masks)[:, order]
+    seen = np.where(weak_cells(given.encoding), np.nan, given.masks)[:, order]
     here = {"height": 84, "mark": _column(cell)}
     rows = [
         MapRow(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import Truth, compare
+from nmrclassify.evaluation.prediction import Truth, match_truth
 from nmrclassify.mixtures.grid import Dataset, Mixtures
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory
@@ -174,7 +174,7 @@ class Job:
     def pinned_truth(self) -> Truth:
         """The sources of the pinned mixture, matched to the latest snapshot's outputs."""
         pinned, weight = self.pinned, self._trainer.config.reconstruction_weight
-        return compare(
+        return match_truth(
             self.latest.pinned, pinned.areas[0], pinned.sources[0], pinned.labels[0], weight
         )
 

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from nmrclassify.evaluation.interpretation import Cell, loudest, n_outputs, telling_cell
+from nmrclassify.evaluation.interpretation import Cell, example_cell, n_outputs, strongest_filter
 from nmrclassify.evaluation.prediction import (
     Prediction,
     Truth,
     all_right,
     class_names,
-    compare,
+    describe_prediction,
+    match_truth,
     predict,
-    verdict,
 )
 from nmrclassify.mixtures.edits import Edit, Mixture, to_text
 from nmrclassify.mixtures.grid import Dataset
@@ -97,7 +97,7 @@ class View:
         ):
             return None
         weight = checkpoint.training.reconstruction_weight
-        return compare(
+        return match_truth(
             given, own.areas, own.sources, own.labels, weight, own.unknown, own.concentrations
         )
 
@@ -118,13 +118,13 @@ class View:
                 if given.kind == "queries"
                 else (output, given)
             )
-            telling = telling_cell(shown.masks[i], given.encoding, shown.multiplets[i], output)
+            telling = example_cell(shown.masks[i], given.encoding, shown.multiplets[i], output)
             return replace(telling, filter=url_state.get("filter", telling.filter)).within(
                 model.config, n_outputs(model)
             )
         position = min(url_state.get("position"), model.config.n_positions - 1)
         return Cell(
-            output, url_state.get("filter", loudest(given.encoding, position)), position
+            output, url_state.get("filter", strongest_filter(given.encoding, position)), position
         ).within(model.config, n_outputs(model))
 
     @property
@@ -262,7 +262,7 @@ def say_verdict(view: View) -> None:
     right = known and all_right(view.prediction, view.truth)
     show = st.success if right else st.warning if known else st.info
     show(
-        verdict(view.prediction, view.library.names, view.truth),
+        describe_prediction(view.prediction, view.library.names, view.truth),
         icon=":material/record_voice_over:",
     )
 

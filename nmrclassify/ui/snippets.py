@@ -79,7 +79,7 @@ class Recipe:
 _OVERVIEW = (
     (
         "from nmrclassify.plots import maps",
-        "from nmrclassify.evaluation.prediction import compare, predict",
+        "from nmrclassify.evaluation.prediction import match_truth, predict",
         "from nmrclassify.plots.style import Theme",
     ),
     (
@@ -219,7 +219,7 @@ def code(page: str, recipe: Recipe) -> str:
     lines, more = _data("data", recipe.seed, recipe.mixture, recipe)
     needed = [
         *more,
-        *(line if known else line.replace("compare, predict", "predict") for line in imports),
+        *(line if known else line.replace("match_truth, predict", "predict") for line in imports),
     ]
     for made, names in (_model(recipe), _mixture(recipe)):
         lines += made
@@ -227,7 +227,7 @@ def code(page: str, recipe: Recipe) -> str:
     truth, weight = "truth = None", recipe.training.reconstruction_weight
     if known:
         truth = (
-            f"truth = compare(prediction, sample.areas, sample.sources, sample.labels, {weight!r}, "
+            f"truth = match_truth(prediction, sample.areas, sample.sources, sample.labels, {weight!r}, "
             "sample.unknown, sample.concentrations)"
         )
     values = {

@@ -7,10 +7,10 @@ from nmrclassify.evaluation.prediction import (
     MAX_SHOWN,
     Prediction,
     class_names,
+    describe_prediction,
     listing,
     percent,
     predict,
-    verdict,
 )
 from nmrclassify.plots import activations, curves, maps
 from nmrclassify.training.history import first_decided
@@ -117,7 +117,7 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
 def _pictures(view: View, present: int) -> None:
     names, axis = view.library.names, view.library.axis
     st.subheader(f"Step {present:,}")
-    st.markdown(verdict(view.prediction, names, view.truth))
+    st.markdown(describe_prediction(view.prediction, names, view.truth))
     given = _in_one_order(view)
     charts.chart(
         maps.overview(view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell),

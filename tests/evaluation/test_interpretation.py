@@ -183,7 +183,7 @@ def test_silencing_a_loud_place_changes_what_is_heard(learned, quick):
     areas = quick.test_mixtures().areas[0]
     label = int(quick.test_mixtures().labels[0, 0])
     record = run(learned.model, areas)[1]
-    cell = interpretation.telling_cell(
+    cell = interpretation.example_cell(
         record.masks[0, label].numpy(),
         record.encoding[0].numpy(),
         record.multiplets[0, label].numpy(),
@@ -259,9 +259,9 @@ def test_the_loudest_filter_and_the_telling_cell():
         rng.normal(size=(4, 7)),
     )
     for position in range(7):
-        loud = interpretation.loudest(encoding, position)
+        loud = interpretation.strongest_filter(encoding, position)
         assert all(abs(encoding[loud, position]) >= abs(value) for value in encoding[:, position])
-    cell = interpretation.telling_cell(mask, encoding, multiplets, 5)
+    cell = interpretation.example_cell(mask, encoding, multiplets, 5)
     sizes = [np.abs(multiplets[:, p]).sum() for p in range(7)]
     assert cell.output == 5
     assert sizes[cell.position] == max(sizes)

@@ -47,13 +47,13 @@ def test_owners_and_shares():
     multiplets = np.zeros((2, 6, 4))
     multiplets[0, 0, 0], multiplets[1, 0, 0], multiplets[1, :2, 2] = 3.0, 1.0, 1.0
     assert masks.shares(multiplets)[:, 0] == pytest.approx([0.75, 0.25])
-    assert masks.owners(multiplets).tolist() == [0, -1, 1, -1]
+    assert masks.dominant_outputs(multiplets).tolist() == [0, -1, 1, -1]
 
 
 def test_silence_is_relative_to_the_strongest_cell():
     encoding = np.array([[10.0, -0.3], [0.1, 0.0]])
-    assert masks.silent(encoding).tolist() == [[False, False], [True, True]]
-    assert masks.silent(np.zeros((2, 2))).all()
+    assert masks.weak_cells(encoding).tolist() == [[False, False], [True, True]]
+    assert masks.weak_cells(np.zeros((2, 2))).all()
 
 
 def test_similar_filters_come_to_stand_together():

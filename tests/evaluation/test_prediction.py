@@ -7,11 +7,11 @@ from nmrclassify.evaluation.prediction import (
     Prediction,
     all_right,
     class_names,
-    compare,
+    describe_prediction,
     listing,
+    match_truth,
     percent,
     predict,
-    verdict,
 )
 from nmrclassify.mixtures.grid import MixtureConfig, mix, mix_at, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
@@ -65,7 +65,7 @@ def judged(counts, made, row=0, **changes):
     """Return the verdict on what `told` answers, with the truth."""
     given = told(counts, made, row, **changes)
     unknown = None if made.unknown is None else made.unknown[row]
-    truth = compare(
+    truth = match_truth(
         given,
         made.areas[row],
         made.sources[row],
@@ -74,7 +74,7 @@ def judged(counts, made, row=0, **changes):
         unknown,
         made.concentrations[row],
     )
-    return verdict(given, build("quick", 3).library.names, truth), given, truth
+    return describe_prediction(given, build("quick", 3).library.names, truth), given, truth
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,9 @@ def test_where_nothing_is_found_the_likeliest_is_shown(learned, quick):
     assert len(none.named) == 1
     assert none.named[0] == none.probabilities[0, :10].argmax()
     assert not none.counts.any()
-    assert verdict(none, quick.library.names).startswith("The network hears nothing that it knows.")
+    assert describe_prediction(none, quick.library.names).startswith(
+        "The network hears nothing that it knows."
+    )
     model.jury[2].bias.data.fill_(50.0)
     everything = predict(model, quick.test_mixtures().areas[0])
     assert len(everything.named) == MAX_SHOWN
@@ -168,7 +170,7 @@ def test_an_answer_is_a_copy(either, quick):
 def test_compare_puts_the_truth_in_the_order_of_the_outputs(quick):
     made = quick.test_mixtures()
     labels, sources = made.labels[0], made.sources[0]
-    truth = compare(
+    truth = match_truth(
         scripted(labels[[2, 0, 1]], sources[[2, 0, 1]]),
         made.areas[0],
         sources,
@@ -212,14 +214,16 @@ def test_verdicts_on_slots(quick):
     names, made = quick.library.names, quick.test_mixtures()
     labels, sources, areas = made.labels[0], made.sources[0], made.areas[0]
     right = scripted(labels, sources)
-    assert verdict(right, names, compare(right, areas, sources, labels)).startswith("All 3 right: ")
+    assert describe_prediction(right, names, match_truth(right, areas, sources, labels)).startswith(
+        "All 3 right: "
+    )
     wrong_labels = labels.copy()
     wrong_labels[1] = next(k for k in range(10) if k not in labels)
     wrong = scripted(wrong_labels, sources)
-    text = verdict(wrong, names, compare(wrong, areas, sources, labels))
+    text = describe_prediction(wrong, names, match_truth(wrong, areas, sources, labels))
     assert text.startswith("2 of 3 right. Wrong: output 2 says " + names[wrong_labels[1]])
     assert f"where {names[labels[1]]} was mixed in" in text
-    assert "not known" in verdict(right, names)
+    assert "not known" in describe_prediction(right, names)
 
 
 def test_verdicts_on_slots_where_the_number_varies():
@@ -233,8 +237,8 @@ def test_verdicts_on_slots_where_the_number_varies():
         given = scripted(
             np.array(classes), made.sources[row][[0, 2, 1] if row == 0 else [1, 0, 2]], n_classes=11
         )
-        truth = compare(given, made.areas[row], made.sources[row], made.labels[row])
-        sentences.append(verdict(given, names, truth))
+        truth = match_truth(given, made.areas[row], made.sources[row], made.labels[row])
+        sentences.append(describe_prediction(given, names, truth))
         assert set(truth.present.tolist()) - {10} == set(made.labels[row].tolist()) - {10}
     assert sentences[0].startswith("All 2 right: compound 2")
     assert "nothing" not in sentences[0]
@@ -254,7 +258,7 @@ def test_counts_are_of_the_compounds_of_the_library(labels, n_classes):
     made = mix(data.library, np.array([labels]), data.config, np.random.default_rng(0))
     model = model_for(data, 3, "slots")
     given = predict(model, made.areas[0])
-    truth = compare(given, made.areas[0], made.sources[0], made.labels[0])
+    truth = match_truth(given, made.areas[0], made.sources[0], made.labels[0])
     assert given.counts.shape == truth.counts.shape == (10,)
     assert given.counts.sum() == (given.named < 10).sum()
     assert truth.present.tolist() == sorted(k for k in labels if k < 10)
@@ -354,7 +358,7 @@ def test_a_verdict_without_the_truth(pair):
         "The network hears compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown (70.0"
         " %). The truth about this mixture is not known."
     )
-    assert verdict(given, names) == text
+    assert describe_prediction(given, names) == text
 
 
 def test_what_k_stands_for():

@@ -7,7 +7,7 @@ import pytest
 
 from nmrclassify.evaluation.compare_predictions import Comparison, compare_predictions, occlude
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import silent
+from nmrclassify.evaluation.masks import weak_cells
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.plots import comparison, curves
@@ -131,7 +131,7 @@ def test_a_tiny_change_is_not_blown_up(quick):
 def test_clicks_on_changed_masks_name_the_cell_that_was_drawn(found, lopsided, quick):
     for pair in (found, lopsided):
         figure = comparison.mask_change(pair, quick.library.names, quick.library.axis, LIGHT)
-        hidden = silent(pair.first.encoding) & silent(pair.second.encoding)
+        hidden = weak_cells(pair.first.encoding) & weak_cells(pair.second.encoding)
         wanted = (*pair.masks, pair.masks[1] - pair.masks[0])
         for trace, maps in zip(figure.data, wanted, strict=True):
             seen = set()

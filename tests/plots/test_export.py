@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import pytest
 
 from nmrclassify.evaluation import interpretation
-from nmrclassify.evaluation.prediction import compare, predict
+from nmrclassify.evaluation.prediction import match_truth, predict
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots import activations, curves, maps
 from nmrclassify.plots.export import as_table
@@ -25,7 +25,7 @@ def shown(trained, quick):
         quick.library,
         made.areas[0],
         given,
-        compare(given, made.areas[0], made.sources[0], made.labels[0]),
+        match_truth(given, made.areas[0], made.sources[0], made.labels[0]),
     )
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import silent, similarity_order
+from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import compare, percent, predict
+from nmrclassify.evaluation.prediction import match_truth, percent, predict
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
@@ -23,7 +23,7 @@ def looked_at(checkpoint, quick):
     """Return a mixture, what a model makes of it, the truth about it and the library."""
     made = quick.test_mixtures()
     given = predict(checkpoint.model, made.areas[0])
-    truth = compare(
+    truth = match_truth(
         given, made.areas[0], made.sources[0], made.labels[0], 1.0, None, made.concentrations[0]
     )
     return made.areas[0], given, truth, quick.library
@@ -197,7 +197,7 @@ def test_nothing_is_drawn_where_the_number_varies():
     made, model = data.test_mixtures(), model_for(data, 3, "slots")
     row = int(np.flatnonzero((made.labels == 10).any(axis=1))[0])
     given = predict(model, made.areas[row])
-    truth = compare(given, made.areas[row], made.sources[row], made.labels[row])
+    truth = match_truth(given, made.areas[row], made.sources[row], made.labels[row])
     figure = maps.overview(
         made.areas[row], given, data.library.names, data.library.axis, LIGHT, truth
     )
@@ -304,7 +304,7 @@ def test_clicks_on_the_overview_name_the_cell_that_was_drawn(shown, found, which
     figure = maps.overview(areas, given, library.names, library.axis, LIGHT, truth)
     mixture, masks, separated, true = figure.data[:4]
     outputs = given.named.tolist() if which == "queries" else [0, 1, 2]
-    hidden = silent(given.encoding)
+    hidden = weak_cells(given.encoding)
     for (i, j), click in clicks(masks).items():
         if click is None:
             assert j % 22 == 21

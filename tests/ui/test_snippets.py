@@ -12,7 +12,7 @@ import pytest
 from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.compare_predictions import compare_predictions
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import compare, predict
+from nmrclassify.evaluation.prediction import match_truth, predict
 from nmrclassify.evaluation.robustness import SWEEPS, measured
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.edits import (
@@ -149,7 +149,7 @@ def drawn(page, recipe, data, model, plain, sample):
         )
     truth = None
     if sample.labels is not None:
-        truth = compare(
+        truth = match_truth(
             given,
             sample.areas,
             sample.sources,
