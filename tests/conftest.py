@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["NMRCLASSIFY_CHECK_FIGURES"] = "1"
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,19 @@ def home(tmp_path, monkeypatch):
     """Keep every test's runs to itself."""
     monkeypatch.setenv("NMRCLASSIFY_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture
+def wait_until():
+    """Return a function that waits until a condition holds, and fails after a minute."""
+
+    def wait(condition, before_next_look=lambda: time.sleep(0.01), seconds=60.0):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, f"waited for more than {seconds:g} s"
+            before_next_look()
+
+    return wait
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
-"""Training in the background: stoppable jobs, of which only a few run at once and the rest wait in a visible queue.
+"""Train in the background: jobs that can be stopped, a limit on how many run, and a queue.
 
-A job is a thread that talks to its owner through immutable snapshots only. Nothing here knows about
-pages.
+A job is a thread. Its owner reads immutable snapshots of it, never the trainer itself.
 """
 
 import os
@@ -22,20 +21,8 @@ from nmrclassify.training.trainer import Snapshot, TrainConfig, Trainer
 MAX_RUNNING = 2
 MAX_WAITING = 16
 MAX_SECONDS = 15 * 60
-
-
 YIELD_SECONDS = 0.6
-_visited = -YIELD_SECONDS
-
-
-def yield_to_visitors() -> None:
-    """Tell trainings that a visitor waits for a page: they pause for a moment, and at most half of the time.
-
-    A training and a page share one interpreter lock, so even at the lowest priority two trainings
-    would leave the page a third of it.
-    """
-    global _visited
-    _visited = time.monotonic()
+OVER = ("finished", "stopped", "failed")
 
 
 class QueueFull(RuntimeError):
@@ -43,13 +30,31 @@ class QueueFull(RuntimeError):
 
 
 class JobQueue:
-    """A first-come, first-served limit on how many jobs compute at once."""
+    """A limit on how many jobs compute at once; the job that came first starts first.
 
-    def __init__(self, n: int = MAX_RUNNING, waiting: int = MAX_WAITING):
-        self._n, self._max_waiting = n, waiting
+    Parameters
+    ----------
+    max_running, max_waiting : int
+        How many jobs compute, and how many more may wait.
+    clock : callable
+        Returns the present time in seconds.
+    sleep : callable
+        Waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        max_running: int = MAX_RUNNING,
+        max_waiting: int = MAX_WAITING,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
+        self._max_running, self._max_waiting = max_running, max_waiting
+        self.clock, self.sleep = clock, sleep
         self._changed = threading.Condition()
         self._running: set[int] = set()
         self._waiting: deque[int] = deque()
+        self._yield_until = -np.inf
 
     def enter(self, job: int) -> None:
         """Join the queue; raises QueueFull where it is too long."""
@@ -62,11 +67,12 @@ class JobQueue:
             self._waiting.append(job)
             self._changed.notify_all()
 
-    def wait_for_turn(self, job: int, stopped: threading.Event) -> bool:
-        """Block until it is this job's turn; returns False if it was stopped first."""
+    def wait_for_turn(self, job: int, halted: threading.Event) -> bool:
+        """Block until it is this job's turn; returns False if it was halted first."""
         with self._changed:
-            while not stopped.is_set():
-                if self._waiting and self._waiting[0] == job and len(self._running) < self._n:
+            while not halted.is_set():
+                first = self._waiting and self._waiting[0] == job
+                if first and len(self._running) < self._max_running:
                     self._waiting.popleft()
                     self._running.add(job)
                     self._changed.notify_all()
@@ -82,54 +88,85 @@ class JobQueue:
                 self._waiting.remove(job)
             self._changed.notify_all()
 
-    def ahead(self, job: int) -> int:
+    def n_ahead(self, job: int) -> int:
         """Return how many jobs wait before this one."""
         with self._changed:
             return list(self._waiting).index(job) if job in self._waiting else 0
+
+    def yield_to_visitors(self) -> None:
+        """Make all jobs pause for YIELD_SECONDS from now on."""
+        self._yield_until = self.clock() + YIELD_SECONDS
+
+    def rest(self, busy_until: float) -> float:
+        """Sleep between two steps, longer while a visitor waits for a page.
+
+        Parameters
+        ----------
+        busy_until : float
+            Before this time the job does not yield, so that it pauses at most half of the time.
+
+        Returns
+        -------
+        busy_until : float
+            The same for the next call.
+        """
+        now = self.clock()
+        # Locks are not fair: without a short sleep a page that waits for the model's lock would
+        # never get it.
+        pause = 0.001
+        if busy_until < now < self._yield_until:
+            pause = self._yield_until - now
+            busy_until = now + 2 * pause
+        self.sleep(pause)
+        return busy_until
 
 
 JOB_QUEUE = JobQueue()
 
 
+def yield_to_visitors() -> None:
+    """Make trainings pause for a moment, because a visitor waits for a page.
+
+    A training and a page share one interpreter lock: even at the lowest priority, two trainings
+    would leave the page a third of it.
+    """
+    JOB_QUEUE.yield_to_visitors()
+
+
 class Job:
     """One training in a thread of its own.
 
-    States: "ready" (not started, or stepped by hand), "waiting" (for a place), "running", "paused",
-    "finished", "stopped", "failed". A paused job gives its place to the next one in the queue.
+    States: "ready" (not started), "waiting" (in the queue), "running", "paused" (also after a
+    single step), "finished", "stopped", "failed". A paused job gives its place to the next one.
 
     Parameters
     ----------
     trainer : Trainer
-    places : Places
+    queue : JobQueue
         The queue to wait in.
     max_seconds : float
         Computing time after which the job is stopped.
     on_end : callable, optional
-        Called once with the job when it is finished or stopped after at least one step, e.g. to
-        keep its model.
+        Called once with the job when it is finished or stopped after at least one step, for example
+        to keep its model.
     """
 
     def __init__(
         self,
         trainer: Trainer,
-        places: JobQueue = JOB_QUEUE,
+        queue: JobQueue = JOB_QUEUE,
         max_seconds: float = MAX_SECONDS,
         on_end: Callable[["Job"], None] | None = None,
     ):
-        self._trainer, self._places, self._max_seconds, self._on_end = (
-            trainer,
-            places,
-            max_seconds,
-            on_end,
-        )
+        self._trainer, self._queue = trainer, queue
+        self._max_seconds, self._on_end = max_seconds, on_end
         self._lock = threading.Lock()  # guards the trainer
-        self._halt = threading.Event()
+        self._halted = threading.Event()
         self._thread: threading.Thread | None = None
+        self._seconds = 0.0  # computing time of earlier turns
         self._state = "ready"
         self.message = ""
         self.run_id: str | None = None
-        self.spent = 0.0  # wall seconds in earlier turns
-        self._began = 0.0
         self.pinned: Mixtures = trainer.dataset.test_mixtures()[:1]
         self.latest: Snapshot = trainer.snapshot()
 
@@ -140,13 +177,18 @@ class Job:
 
     @property
     def active(self) -> bool:
-        """Whether the job waits or computes, so that a page should look again."""
+        """Whether the job waits or computes, so that its state changes by itself."""
         return self._state in ("waiting", "running")
 
     @property
-    def ahead(self) -> int:
+    def over(self) -> bool:
+        """Whether the job has ended for good."""
+        return self._state in OVER
+
+    @property
+    def n_ahead(self) -> int:
         """How many jobs wait before this one."""
-        return self._places.ahead(id(self))
+        return self._queue.n_ahead(id(self))
 
     @property
     def history(self) -> list[dict]:
@@ -159,11 +201,12 @@ class Job:
         return self._trainer.training_history
 
     @property
-    def remaining(self) -> float | None:
-        """Estimated seconds to the end, or None before a first step was measured."""
+    def remaining_seconds(self) -> float | None:
+        """Estimated seconds to the end, or None before the first step was measured."""
         latest = self.latest
-        done = latest.step and latest.seconds
-        return latest.seconds / latest.step * (latest.steps - latest.step) if done else None
+        if not latest.step or not latest.seconds:
+            return None
+        return latest.seconds / latest.step * (latest.steps - latest.step)
 
     @property
     def dataset(self) -> Dataset:
@@ -183,24 +226,29 @@ class Job:
         """Which network is trained."""
         return self._trainer.model.kind
 
-    def describes(self, dataset: Dataset, config: TrainConfig, seed: int, kind: str) -> bool:
+    def matches(self, dataset: Dataset, config: TrainConfig, seed: int, kind: str) -> bool:
         """Whether this job trains this network on these data with this configuration and seed."""
-        own = self._trainer
-        same_data = own.dataset.config == dataset.config and np.array_equal(
-            own.dataset.library.areas, dataset.library.areas
-        )
-        same_split = np.array_equal(own.dataset.train, dataset.train)
+        trainer, data = self._trainer, self._trainer.dataset
         return (
-            same_data and same_split and (own.config, own.seed, self.kind) == (config, seed, kind)
+            (trainer.config, trainer.seed, self.kind) == (config, seed, kind)
+            and data.config == dataset.config
+            and np.array_equal(data.library.areas, dataset.library.areas)
+            and np.array_equal(data.train, dataset.train)
         )
 
     def start(self) -> None:
-        """Start, or go on after a pause; raises QueueFull. Does nothing in a job that is active or over."""
-        if self.active or self._state in ("finished", "stopped", "failed"):
+        """Start, or go on after a pause; does nothing in a job that is active or over.
+
+        Raises
+        ------
+        QueueFull
+            If too many jobs wait already.
+        """
+        if self.active or self.over:
             return
         self._join()
-        self._places.enter(id(self))
-        self._halt.clear()
+        self._queue.enter(id(self))
+        self._halted.clear()
         self._state = "waiting"
         self._thread = threading.Thread(target=self._work, name="training", daemon=True)
         self._thread.start()
@@ -214,22 +262,22 @@ class Job:
     def stop(self, keep: bool = True) -> None:
         """Halt for good; the model stays as it is. Without `keep`, `on_end` is not called."""
         self._halt_and_wait()
-        if self._state not in ("finished", "stopped", "failed"):
+        if not self.over:
             self._conclude("stopped", keep)
 
     def step(self) -> None:
-        """Take one step by hand while halted."""
-        if self.active or self._state in ("finished", "stopped", "failed"):
+        """Take one step while halted."""
+        if self.active or self.over:
             return
-        began = time.monotonic()
+        began = self._queue.clock()
         try:
             with self._lock:
                 self._trainer.advance()
                 self.latest = self._trainer.snapshot()
         except Exception as error:  # shown to the owner, as in the thread
-            self.message, self._state = f"training failed: {error}", "failed"
+            self._fail(error)
             return
-        self.spent += time.monotonic() - began
+        self._seconds += self._queue.clock() - began
         if self._trainer.finished:
             self._conclude("finished")
         else:
@@ -243,12 +291,12 @@ class Job:
             )
 
     def _halt_and_wait(self) -> None:
-        self._halt.set()
-        self._places.leave(id(self))
+        self._halted.set()
+        self._queue.leave(id(self))
         self._join()
 
     def _conclude(self, state: str, keep: bool = True) -> None:
-        """Keep the model, then tell the state: who sees the end also sees what was kept."""
+        """Keep the model, then change the state: who reads the new state finds the model kept."""
         if self.training_history.steps[-1] != self._trainer.step:
             self.training_history.add(self._trainer.step, self._trainer.model)
         if keep and self._on_end is not None and self.latest.step:
@@ -260,54 +308,54 @@ class Job:
                 )
         self._state = state
 
+    def _fail(self, error: Exception) -> None:
+        self.message, self._state = f"training failed: {error}", "failed"
+
     def _join(self) -> None:
         if self._thread and self._thread is not threading.current_thread():
             self._thread.join(timeout=30)
 
     def _work(self) -> None:
         try:
-            if not self._places.wait_for_turn(id(self), self._halt):
-                return
-            self._state = "running"
-            # Below the pages' own threads (Linux: niceness is a thread's), so that a training never
-            # slows a visitor.
-            if sys.platform == "linux":
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-            self._began = due = rested = time.monotonic()
-            while not self._halt.is_set() and not self._trainer.finished:
+            if self._queue.wait_for_turn(id(self), self._halted):
+                self._state = "running"
+                self._train()
+        except Exception as error:  # shown to the owner: nobody else reads a thread's exception
+            self._fail(error)
+        finally:
+            self._queue.leave(id(self))
+
+    def _train(self) -> None:
+        # Niceness belongs to a thread on Linux: pages' threads come first.
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        clock = self._queue.clock
+        began = snapshot_due = busy_until = clock()
+        try:
+            while not self._halted.is_set() and not self._trainer.finished:
                 with self._lock:
                     self._trainer.advance()
-                    began = time.monotonic()
-                    if (
-                        began > due
-                    ):  # as often as a page can look, and never more than a tenth of the time
+                    now = clock()
+                    # At most a tenth of the time goes to snapshots, and no more of them than a
+                    # page can show.
+                    if now > snapshot_due:
                         self.latest = self._trainer.snapshot()
-                        due = time.monotonic() + max(0.4, 9 * (time.monotonic() - began))
-                # Locks are not fair: without a pause a page that waits for the model would never
-                # get it.
-                now, pause = time.monotonic(), 0.001
-                if _visited + YIELD_SECONDS > now > rested:
-                    pause = _visited + YIELD_SECONDS - now
-                    rested = now + 2 * pause
-                time.sleep(pause)
-                if self.spent + time.monotonic() - self._began > self._max_seconds:
+                        snapshot_due = clock() + max(0.4, 9 * (clock() - now))
+                busy_until = self._queue.rest(busy_until)
+                if self._seconds + clock() - began > self._max_seconds:
                     self.message = (
                         f"stopped after {self._max_seconds / 60:g} minutes, the limit for one"
                         " training"
                     )
                     break
-            with self._lock:
-                if self.latest.step != self._trainer.step:
-                    self.latest = self._trainer.snapshot()
-            if self.message:
-                self._conclude("stopped")
-            elif self._trainer.finished:
-                self._conclude("finished")
-            else:
-                self._state = "paused"
-        except Exception as error:  # shown to the owner; a thread has no one else to tell
-            self.message, self._state = f"training failed: {error}", "failed"
         finally:
-            self.spent += time.monotonic() - self._began if self._began else 0.0
-            self._began = 0.0
-            self._places.leave(id(self))
+            self._seconds += clock() - began
+        with self._lock:
+            if self.latest.step != self._trainer.step:
+                self.latest = self._trainer.snapshot()
+        if self.message:
+            self._conclude("stopped")
+        elif self._trainer.finished:
+            self._conclude("finished")
+        else:
+            self._state = "paused"

@@ -157,7 +157,7 @@ def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str) -> Job:
     if (
         job is None
         or job.state in ("finished", "stopped", "failed")
-        or not job.describes(view.dataset, config, seed, kind)
+        or not job.matches(view.dataset, config, seed, kind)
     ):
         job = _prepare(view, config, seed, kind, keep=True)
     return job
@@ -204,7 +204,7 @@ def _new_seed(view: View, config: TrainConfig, seed: int, kind: str) -> None:
 def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
     view, config, seed, kind = what
     state = job.state if job is not None else "none"
-    same = job is not None and job.describes(view.dataset, config, seed, kind)
+    same = job is not None and job.matches(view.dataset, config, seed, kind)
     start, pause, step, stop, reset, fresh = st.columns(6)
     label = "Go on" if state == "paused" and same else "Start"
     active = state in ("waiting", "running")
@@ -268,9 +268,9 @@ def progress(job: Job) -> None:
     latest = job.latest
     share = latest.step / latest.steps
     if job.state == "waiting":
-        text = f"Waiting for a free place: {job.ahead} before you. It starts by itself."
+        text = f"Waiting for a free place: {job.n_ahead} before you. It starts by itself."
     elif job.state == "running":
-        left = job.remaining
+        left = job.remaining_seconds
         text = f"Training: {share:.0%}" + (
             f", about {_duration(left)} left" if left is not None else ""
         )

@@ -363,7 +363,7 @@ def test_the_columns_of_gissmo():
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the reference table is not on this machine")
 def test_the_reference_table_is_read_whole():
-    start = time.perf_counter()
+    start = time.process_time()
     reading = read_compounds(REFERENCE)
     compounds = reading.compounds
     assert (compounds.n_compounds, compounds.n_multiplets) == (1325, 6076)
@@ -373,7 +373,7 @@ def test_the_reference_table_is_read_whole():
     assert many == pytest.approx(0.017, abs=0.003)  # 98.3 % have at most 18 lines
     groups = equivalent_compounds(compounds, FULL_AXIS)
     assert 1200 < groups.max() + 1 < 1325
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,13 @@
 import threading
-import time
 from dataclasses import replace
 
 import pytest
 
 from nmrclassify.mixtures.presets import build
-from nmrclassify.training import jobs
-from nmrclassify.training.jobs import Job, JobQueue, QueueFull
+from nmrclassify.training.jobs import YIELD_SECONDS, Job, JobQueue, QueueFull
 from nmrclassify.training.trainer import Trainer, recipe
+
+ENDLESS = 50_000
 
 
 @pytest.fixture(autouse=True)
@@ -16,20 +16,58 @@ def few_validation_mixtures(monkeypatch):
     monkeypatch.setattr("nmrclassify.training.trainer.VALIDATION_MIXTURES", 40)
 
 
-def trainer(quick, steps=400, kind="slots"):
+@pytest.fixture
+def make_job(quick):
+    """Make jobs that are stopped when the test ends, whether or not it passes."""
+    jobs = []
+
+    def make(trainer, queue=None, **options):
+        jobs.append(Job(trainer, queue or JobQueue(), **options))
+        return jobs[-1]
+
+    yield make
+    for job in jobs:
+        job.stop(keep=False)
+
+
+class Clock:
+    """A clock that goes on only when somebody sleeps or a step is taken."""
+
+    def __init__(self):
+        self.now, self.pauses = 0.0, []
+
+    def __call__(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+        self.pauses.append(seconds)
+
+
+def trainer(quick, steps=ENDLESS, kind="slots"):
     return Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4), kind=kind)
 
 
-def wait_until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
+def before_each_step(trainer, action):
+    """Call `action` before each step of a trainer."""
+    advance = trainer.advance
+
+    def acting():
+        action()
+        return advance()
+
+    trainer.advance = acting
+    return trainer
 
 
-def test_a_job_runs_to_its_end_and_tells(quick):
+def same_weights(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all((a == b).all() for a, b in pairs)
+
+
+def test_a_job_runs_to_its_end_and_calls_on_end_once(quick, make_job, wait_until):
     ended = []
-    job = Job(trainer(quick, 8), JobQueue(), on_end=ended.append)
+    job = make_job(trainer(quick, 8), on_end=ended.append)
     assert job.state == "ready"
     assert job.latest.step == 0
     job.start()
@@ -41,9 +79,9 @@ def test_a_job_runs_to_its_end_and_tells(quick):
     assert job.state == "finished"
 
 
-def test_pause_go_on_step_and_stop(quick):
+def test_pause_go_on_step_and_stop(quick, make_job, wait_until):
     ended = []
-    job = Job(trainer(quick), JobQueue(), on_end=ended.append)
+    job = make_job(trainer(quick), on_end=ended.append)
     job.start()
     wait_until(lambda: job.latest.step > 0)
     job.pause()
@@ -59,18 +97,25 @@ def test_pause_go_on_step_and_stop(quick):
     step = job.latest.step
     job.start()
     job.step()
-    time.sleep(0.1)
+    assert job.state == "stopped"
     assert job.latest.step == step
 
 
-def test_pausing_changes_no_number(quick):
+def test_pausing_changes_no_number(quick, make_job, wait_until):
     straight, halted = trainer(quick, 16), trainer(quick, 16)
     list(straight.snapshots(16))
-    job = Job(halted, JobQueue())
-    for _ in range(3):
+    job = make_job(halted)
+    pauses = [4, 8, 12]
+
+    def pause_at_some_steps():
+        if halted.step in pauses:
+            pauses.remove(halted.step)
+            job.pause()
+
+    before_each_step(halted, pause_at_some_steps)
+    while pauses:
         job.start()
-        time.sleep(0.05)
-        job.pause()
+        wait_until(lambda: job.state == "paused")
     job.start()
     wait_until(lambda: job.state == "finished")
     assert (
@@ -79,143 +124,156 @@ def test_pausing_changes_no_number(quick):
     )
 
 
-def test_a_job_trains_queries_to_a_calibrated_model(quick):
-    taken = []
-    job = Job(
-        trainer(quick, 8, "queries"), JobQueue(), on_end=lambda job: taken.append(job.checkpoint())
-    )
+def test_a_job_trains_queries_to_a_calibrated_model(quick, make_job, wait_until):
+    kept = []
+    job = make_job(trainer(quick, 8, "queries"), on_end=lambda job: kept.append(job.checkpoint()))
     assert job.kind == "queries"
     assert job.pinned_truth.counts.sum() == 3
     job.start()
     wait_until(lambda: job.state == "finished")
-    assert taken[0].model.kind == "queries"
-    assert float(taken[0].model.temperature) != 1
-    assert taken[0].metrics["compound_accuracy"] == job.latest.test["compound_accuracy"]
+    assert kept[0].model.kind == "queries"
+    assert float(kept[0].model.temperature) != 1
+    assert kept[0].metrics["compound_accuracy"] == job.latest.test["compound_accuracy"]
     assert job.pinned_truth.present.tolist() == sorted(job.pinned.labels[0].tolist())
 
 
-def test_a_job_knows_what_it_trains(quick):
-    job = Job(trainer(quick, 8, "queries"), JobQueue())
+def test_a_job_matches_only_what_it_trains(quick, make_job):
+    job = make_job(trainer(quick, 8, "queries"))
     config = replace(recipe("modern"), steps=8, batch_size=4)
-    assert job.describes(quick, config, 3, "queries")
-    assert job.describes(build("quick", 3), config, 3, "queries")
+    assert job.matches(quick, config, 3, "queries")
+    assert job.matches(build("quick", 3), config, 3, "queries")
     for other in (
         (quick, config, 3, "slots"),
         (quick, config, 4, "queries"),
         (quick, replace(config, steps=9), 3, "queries"),
     ):
-        assert not job.describes(*other)
-    assert not job.describes(build("quick", 4), config, 3, "queries")
+        assert not job.matches(*other)
+    assert not job.matches(build("quick", 4), config, 3, "queries")
 
 
-def test_only_so_many_run_and_the_rest_queue_in_order(quick):
-    places = JobQueue(n=1, waiting=2)
-    queued = [Job(trainer(quick), places) for _ in range(4)]
-    queued[0].start()
-    wait_until(lambda: queued[0].state == "running")
-    queued[1].start()
-    queued[2].start()
-    assert (queued[1].state, queued[1].ahead, queued[2].ahead) == ("waiting", 0, 1)
+def test_only_so_many_run_and_the_rest_queue_in_order(quick, make_job, wait_until):
+    queue = JobQueue(max_running=1, max_waiting=2)
+    jobs = [make_job(trainer(quick), queue) for _ in range(4)]
+    jobs[0].start()
+    wait_until(lambda: jobs[0].state == "running")
+    jobs[1].start()
+    jobs[2].start()
+    assert (jobs[1].state, jobs[1].n_ahead, jobs[2].n_ahead) == ("waiting", 0, 1)
     with pytest.raises(QueueFull, match="2 trainings are waiting"):
-        queued[3].start()
-    assert queued[3].state == "ready"
-    queued[1].stop()
-    assert queued[2].ahead == 0
-    queued[0].stop()
-    wait_until(lambda: queued[2].state == "running")
-    queued[2].stop()
+        jobs[3].start()
+    assert jobs[3].state == "ready"
+    jobs[1].stop()
+    assert jobs[2].n_ahead == 0
+    jobs[0].stop()
+    wait_until(lambda: jobs[2].state == "running")
 
 
-def test_a_job_has_a_time_limit(quick):
-    job = Job(trainer(quick, 50_000), JobQueue(), max_seconds=0.3)
+def test_a_job_has_a_time_limit(quick, make_job, wait_until):
+    clock = Clock()
+    endless = before_each_step(trainer(quick), lambda: clock.sleep(6.0))
+    job = make_job(endless, JobQueue(clock=clock, sleep=clock.sleep), max_seconds=60.0)
     job.start()
     wait_until(lambda: job.state == "stopped")
-    assert "minutes, the limit" in job.message
-    assert 0 < job.latest.step < 50_000
+    assert job.message == "stopped after 1 minutes, the limit for one training"
+    assert job.latest.step == 10
 
 
-def test_a_failure_is_told_and_frees_the_place(quick):
-    places = JobQueue(n=1)
+def test_the_time_limit_counts_all_turns(quick, make_job, wait_until):
+    clock = Clock()
+    endless = before_each_step(trainer(quick), lambda: clock.sleep(6.0))
+    job = make_job(endless, JobQueue(clock=clock, sleep=clock.sleep), max_seconds=60.0)
+    for _ in range(7):
+        job.step()
+    clock.sleep(1000.0)  # a pause is not computing time
+    job.start()
+    wait_until(lambda: job.state == "stopped")
+    assert job.latest.step == 10
+
+
+def test_a_failure_is_reported_and_frees_the_place(quick, make_job, wait_until):
+    queue = JobQueue(max_running=1)
     broken = trainer(quick)
-    job = Job(broken, places)
+    job = make_job(broken, queue)
     broken.advance = lambda: (_ for _ in ()).throw(RuntimeError("out of luck"))
     job.start()
     wait_until(lambda: job.state == "failed")
     assert job.message == "training failed: out of luck"
-    other = Job(trainer(quick, 2), places)
+    other = make_job(trainer(quick, 2), queue)
     other.start()
     wait_until(lambda: other.state == "finished")
 
 
-def test_a_checkpoint_is_a_copy_and_comes_while_training(quick):
-    job = Job(trainer(quick), JobQueue())
+def test_a_checkpoint_is_a_copy_and_comes_while_training(quick, make_job, wait_until):
+    job = make_job(trainer(quick))
     job.start()
     wait_until(lambda: job.latest.step > 0)
-    began = time.monotonic()
-    taken = job.checkpoint()
-    assert time.monotonic() - began < 5
-    weights = [p.clone() for p in taken.model.parameters()]
+    checkpoint = job.checkpoint()
+    assert job.state == "running"
+    weights = [p.clone() for p in checkpoint.model.parameters()]
     step = job.latest.step
     wait_until(lambda: job.latest.step > step)
-    assert all((a == b).all() for a, b in zip(weights, taken.model.parameters(), strict=False))
-    job.stop()
+    now = checkpoint.model.parameters()
+    assert all((a == b).all() for a, b in zip(weights, now, strict=True))
 
 
-def test_a_full_disk_is_told(quick):
+def test_a_full_disk_is_reported(quick, make_job, wait_until):
     def full(_):
         raise OSError("disk full")
 
-    job = Job(trainer(quick, 2), JobQueue(), on_end=full)
+    job = make_job(trainer(quick, 2), on_end=full)
     job.start()
     wait_until(lambda: job.state == "finished")
     assert "could not be written" in job.message
 
 
-def test_no_thread_is_left(quick):
-    job = Job(trainer(quick), JobQueue())
+def test_no_thread_is_left(quick, make_job):
+    job = make_job(trainer(quick))
     job.start()
+    assert [t for t in threading.enumerate() if t.name == "training"]
     job.stop()
-    assert not [t for t in threading.enumerate() if t.name == "training" and t.is_alive()]
+    assert not [t for t in threading.enumerate() if t.name == "training"]
 
 
-def test_a_training_makes_way_for_a_page_but_never_stands_still(quick, monkeypatch):
-    monkeypatch.setattr(jobs, "YIELD_SECONDS", 2.5)
-    job = Job(trainer(quick, 50_000), JobQueue())
+@pytest.mark.parametrize("visited", [True, False])
+def test_a_training_yields_to_visitors_at_most_half_of_the_time(
+    quick, make_job, wait_until, visited
+):
+    clock, step_seconds, steps = Clock(), 0.05, 60
+    queue = JobQueue(clock=clock, sleep=clock.sleep)
+
+    def take_time():
+        clock.now += step_seconds
+        if visited:
+            queue.yield_to_visitors()
+
+    job = make_job(before_each_step(trainer(quick, steps), take_time), queue)
     job.start()
-    wait_until(lambda: job.latest.step > 0)
-    jobs.yield_to_visitors()
-    time.sleep(1.0)  # the step that is being taken ends, on a busy machine too
-    before = job._trainer.step
-    time.sleep(0.7)
-    assert job._trainer.step == before
-    for _ in range(50):
-        jobs.yield_to_visitors()
-        time.sleep(0.1)
-    assert job._trainer.step > before
-    job.stop()
+    wait_until(lambda: job.state == "finished")
+    assert len(clock.pauses) == steps
+    yielded = [seconds for seconds in clock.pauses if seconds > 0.01]
+    if visited:
+        assert yielded == pytest.approx([YIELD_SECONDS] * len(yielded))
+        computed = steps * step_seconds
+        assert computed - 2 * YIELD_SECONDS < sum(yielded) < computed + YIELD_SECONDS
+    else:
+        assert not yielded
 
 
-def test_a_job_keeps_the_steps_that_it_went_through(quick):
-    taken = []
-    job = Job(
-        trainer(quick, 8), JobQueue(), on_end=lambda job: taken.append(job.training_history.steps)
-    )
+def test_a_job_keeps_the_steps_that_it_went_through(quick, make_job, wait_until):
+    kept = []
+    job = make_job(trainer(quick, 8), on_end=lambda job: kept.append(job.training_history.steps))
     assert job.training_history.steps == (0,)
     job.start()
     wait_until(lambda: job.state == "finished")
     assert job.training_history.steps == tuple(range(9))
-    assert taken == [job.training_history.steps]
-    kept = job.checkpoint().model.state_dict()
-    assert all(
-        (value == kept[name]).all()
-        for name, value in job.training_history.network(8).state_dict().items()
-    )
+    assert kept == [job.training_history.steps]
+    assert same_weights(job.checkpoint().model, job.training_history.network(8))
 
 
-def test_a_stopped_job_keeps_its_last_step_before_it_tells_its_end(quick):
-    taken = []
-    halted = trainer(quick, 50_000)
-    job = Job(halted, JobQueue(), on_end=lambda job: taken.append(job.training_history.steps[-1]))
+def test_a_stopped_job_keeps_its_last_step_before_its_state_changes(quick, make_job):
+    kept = []
+    halted = trainer(quick)
+    job = make_job(halted, on_end=lambda job: kept.append((job.state, *job.training_history.steps)))
     due = halted.training_history.due
     halted.training_history.due = lambda step: step % 7 == 0 and due(step)
     for _ in range(9):
@@ -223,26 +281,23 @@ def test_a_stopped_job_keeps_its_last_step_before_it_tells_its_end(quick):
     assert job.training_history.steps == (0, 7)
     job.stop()
     assert job.training_history.steps == (0, 7, 9)
-    assert taken == [9]
-    kept = job.checkpoint().model.state_dict()
-    assert all(
-        (value == kept[name]).all()
-        for name, value in job.training_history.network(9).state_dict().items()
-    )
+    assert kept == [("paused", 0, 7, 9)]
+    assert same_weights(job.checkpoint().model, job.training_history.network(9))
 
 
-def test_the_steps_can_be_looked_at_while_a_job_runs(quick):
-    job = Job(trainer(quick, 50_000), JobQueue())
-    job.start()
-    areas, seen = quick.test_mixtures().areas[0], []
-    end = time.monotonic() + 1.5
-    while time.monotonic() < end:
+def test_the_steps_can_be_read_while_a_job_runs(quick, make_job, wait_until):
+    job = make_job(trainer(quick))
+    areas, last_steps = quick.test_mixtures().areas[0], []
+
+    def read():
         steps = job.training_history.steps
         rows = job.training_history.presences(areas)
         assert len(rows) >= len(steps)
         assert list(steps) == sorted(set(steps))
         assert steps[0] == 0
         job.training_history.network(steps[-1])
-        seen.append(steps[-1])
-    job.stop()
-    assert seen[-1] > seen[0]
+        last_steps.append(steps[-1])
+        return len(last_steps) > 10 and last_steps[-1] > last_steps[0]
+
+    job.start()
+    wait_until(read)
