@@ -355,7 +355,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
 def _train_scale(arguments: argparse.Namespace) -> dict:
     from nmrclassify.networks import peak_weights
     from nmrclassify.training.peak_calibration import finish
-    from nmrclassify.training.peak_trainer import ScaleTrainConfig, ScaleTrainer
+    from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 
     given = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate", "seed")}
     chosen = {key: value for key, value in given.items() if value is not None}
@@ -367,14 +367,14 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
             raise ValueError(
                 "--resume goes on as it was begun; leave out --steps, --batch, --rate and --seed"
             )
-        trainer = ScaleTrainer.resume(state, arguments.workers)
+        trainer = PeakTrainer.resume(state, arguments.workers)
     else:
         if state.exists():
             raise ValueError(
                 f"{state} is of an earlier training; add --resume to go on with it, or choose"
                 " another --out"
             )
-        trainer = ScaleTrainer(ScaleTrainConfig(**chosen), workers=arguments.workers)
+        trainer = PeakTrainer(PeakTrainConfig(**chosen), workers=arguments.workers)
     interrupted = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:

@@ -13,7 +13,7 @@ st.markdown(
     " compound that the network has taken out of it**, by a mask over the peaks; it is told neither"
     " what is in the mixture nor how much, only the library of what could be."
 )
-case = peak_page.case_of(wish)
+case = peak_page.peak_result(wish)
 compound = peak_views.heading(case, wish.seed)
 if not len(case.found.named):
     st.info(

@@ -17,7 +17,7 @@ from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.grid import mix_at
 from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixture
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
 from nmrclassify.nmr.compounds import common_metabolites, read_compounds
@@ -280,8 +280,8 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
 def mixture(tmp_path):
     """Five packaged metabolites, and a file of their peaks."""
     compounds = common_metabolites()
-    config = ScaleConfig(n_low=5, n_high=5, jitter=0.003, decades=0.3)
-    made = draw(compounds, config, np.random.default_rng(0))
+    config = PeakMixtureConfig(n_low=5, n_high=5, jitter=0.003, decades=0.3)
+    made = draw_mixture(compounds, config, np.random.default_rng(0))
     peak_files.peaks_table(made.peaks).to_csv(tmp_path / "peaks.csv", index=False)
     return {compounds.names[k] for k in made.present}, tmp_path / "peaks.csv"
 
@@ -368,9 +368,9 @@ def small(monkeypatch):
     """Training at full scale, made small."""
     sizes = {"libraries": 2, "compounds": 30, "n_low": 3, "n_high": 6}
     monkeypatch.setattr(
-        peak_trainer, "ScaleTrainConfig", partial(peak_trainer.ScaleTrainConfig, **sizes)
+        peak_trainer, "PeakTrainConfig", partial(peak_trainer.PeakTrainConfig, **sizes)
     )
-    recipe = ScaleConfig(n_low=3, n_high=6)
+    recipe = PeakMixtureConfig(n_low=3, n_high=6)
     monkeypatch.setattr(
         peak_calibration,
         "finish",
@@ -399,14 +399,14 @@ def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
 
 def test_an_interrupted_training_at_full_scale_is_resumed(capsys, tmp_path, small, monkeypatch):
     command = ["train-scale", "--batch", "1", "--steps", "3", "--workers", "0", "--out"]
-    step = peak_trainer.ScaleTrainer.train_step
+    step = peak_trainer.PeakTrainer.train_step
 
     def interrupted(trainer, batch):
         signal.raise_signal(signal.SIGINT)
         return step(trainer, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(peak_trainer.ScaleTrainer, "train_step", interrupted)
+        patch.setattr(peak_trainer.PeakTrainer, "train_step", interrupted)
         assert main([*command, str(tmp_path / "a")]) == 130
     assert "stopped at step 1; `train-scale --resume --out" in capsys.readouterr().err
     done = run(capsys, "train-scale", "--resume", "--workers", 0, "--out", tmp_path / "a")

@@ -73,9 +73,9 @@ from nmrclassify.evaluation.unknown import half_unknown, unknown_scores, unknown
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import MixtureConfig, generator, mix, unknown_compounds, with_unknown
 from nmrclassify.mixtures.peak_files import peaks_table
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.presets import PRESETS, build
-from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_weights import shipped as shipped_scale
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import common_metabolites
@@ -84,7 +84,7 @@ from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.checkpoints import shipped
 from nmrclassify.training.original_model_2022 import NO_FAULTS, Faults
 from nmrclassify.training.original_model_2022 import train as train_with_faults
-from nmrclassify.training.peak_trainer import ScaleTrainConfig, ScaleTrainer
+from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 from nmrclassify.training.trainer import MODELS, RECIPES, Trainer, model_for
 
 RECORD = Path(__file__).with_suffix(".json").with_name("fixed_point.json")
@@ -300,8 +300,8 @@ def scale_data(seed: int) -> dict:
     }
     foreign = synthetic_compounds(SyntheticConfig(50), np.random.default_rng(1000 + seed))
     configs = {
-        "usual": ScaleConfig(n_low=15, n_high=30),
-        "foreign": ScaleConfig(n_low=15, n_high=30, n_foreign=3, jitter=0.03, decades=1.0),
+        "usual": PeakMixtureConfig(n_low=15, n_high=30),
+        "foreign": PeakMixtureConfig(n_low=15, n_high=30, n_unknown=3, jitter=0.03, decades=1.0),
     }
     found = {}
     for name, compounds in libraries.items():
@@ -312,7 +312,9 @@ def scale_data(seed: int) -> dict:
             "groups": hashed(equivalent_compounds(compounds, FULL_AXIS)),
         }
         for kind, config in configs.items():
-            mixture = draw(compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, foreign)
+            mixture = draw_mixture(
+                compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, foreign
+            )
             row[f"{kind}: peaks"] = hashed(mixture.peaks.positions, mixture.peaks.areas)
             row[f"{kind}: labels"] = hashed(mixture.present, mixture.multiplets, mixture.owners)
             row[f"{kind}: amounts"] = hashed(mixture.amounts, mixture.shifts)
@@ -384,10 +386,10 @@ def faulty_training(seed: int) -> dict:
 
 def scale_training(seed: int) -> dict:
     """Return all parts of the loss of the first steps of a full-scale training."""
-    config = ScaleTrainConfig(
+    config = PeakTrainConfig(
         steps=3, batch=2, libraries=2, compounds=150, n_low=15, n_high=30, seed=seed
     )
-    trainer, steps = ScaleTrainer(config, workers=0), []
+    trainer, steps = PeakTrainer(config, workers=0), []
     trainer.run(lambda step, parts: steps.append(parts))
     losses = {key: [parts[key] for parts in steps] for key in steps[0]}
     weights = torch.cat([p.detach().ravel() for p in trainer.network.parameters()])
@@ -421,7 +423,9 @@ def commands(seed: int) -> dict:
             found[f"identify {form}"] = row
         library = full_scale(seed).select(range(60))
         library.frame().to_csv(place / "library.csv", index=False)
-        mixture = draw(library, ScaleConfig(n_low=8, n_high=8), np.random.default_rng([seed, 2]))
+        mixture = draw_mixture(
+            library, PeakMixtureConfig(n_low=8, n_high=8), np.random.default_rng([seed, 2])
+        )
         peaks_table(mixture.peaks).to_csv(place / "own.csv", index=False)
         given = ("--library", place / "library.csv", "--spread", 0.01)
         found["identify, own library"] = called("identify", place / "own.csv", *given)
@@ -431,8 +435,8 @@ def commands(seed: int) -> dict:
 def sample_files(seed: int) -> dict[str, pd.DataFrame]:
     """Make one full-scale mixture in each form of file: peaks, multiplets, a spectrum."""
     compounds = common_metabolites()
-    config = ScaleConfig(n_low=8, n_high=12)
-    peaks = draw(compounds, config, np.random.default_rng([seed, 0])).peaks
+    config = PeakMixtureConfig(n_low=8, n_high=12)
+    peaks = draw_mixture(compounds, config, np.random.default_rng([seed, 0])).peaks
     rng = np.random.default_rng([seed, 1])
     chosen = compounds.select(np.sort(rng.choice(compounds.n_compounds, 10, replace=False)))
     multiplets = chosen.frame()
@@ -513,9 +517,9 @@ def scale_networks(seed: int) -> dict:
     }
     libraries = {"packaged": (common_metabolites(), 12), "synthetic": (full_scale(seed), 40)}
     for name, (compounds, count) in libraries.items():
-        config = ScaleConfig(n_low=count, n_high=count)
-        mixture = draw(compounds, config, np.random.default_rng([seed, 7]))
-        evidence = gather(Templates.of(compounds, FULL_AXIS), mixture.peaks)
+        config = PeakMixtureConfig(n_low=count, n_high=count)
+        mixture = draw_mixture(compounds, config, np.random.default_rng([seed, 7]))
+        evidence = find_hypotheses(Templates.of(compounds, FULL_AXIS), mixture.peaks)
         findings = trained.network(evidence)
         row: dict = {
             "evidence": [[evidence.unit], [evidence.floor], [evidence.spread]],

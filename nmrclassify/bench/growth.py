@@ -18,7 +18,7 @@ from tqdm import tqdm
 from nmrclassify.bench._cost import cost, unsplit
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score
-from nmrclassify.mixtures.peaks import PeakMixture, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
@@ -50,9 +50,9 @@ def _drawn(axis: Axis, library: int, mixture: int) -> tuple[Compounds, PeakMixtu
     compounds = synthetic_compounds(
         SyntheticConfig(n_compounds=library), np.random.default_rng(SEED)
     )
-    return compounds, draw(
+    return compounds, draw_mixture(
         compounds,
-        ScaleConfig(n_low=mixture, n_high=mixture),
+        PeakMixtureConfig(n_low=mixture, n_high=mixture),
         np.random.default_rng([SEED, 1]),
         axis,
     )
@@ -63,7 +63,7 @@ def f1(positions: int, library: int, mixture: int) -> float:
     axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
     compounds, made = _drawn(axis, library, mixture)
     detector, score = Detector(compounds, axis=axis), Score()
-    score.add_answer(made, detector.identify(made.peaks), detector.groups)
+    score.add_prediction(made, detector.identify(made.peaks), detector.groups)
     return score.summary()["f1"]
 
 

@@ -34,8 +34,8 @@ from nmrclassify.baselines.peaks import (
 from nmrclassify.bench._cost import cost, unsplit
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score
-from nmrclassify.mixtures.peaks import PeakMixture, ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
+from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import compete
 from nmrclassify.networks.peak_weights import shipped
 from nmrclassify.nmr.axis import FULL_AXIS
@@ -66,7 +66,7 @@ class Plan:
     seeds: tuple[int, ...] = (900, 901, 902)
     mixtures: int = 20
     compounds: int = 877
-    recipe: ScaleConfig = field(default_factory=ScaleConfig)
+    recipe: PeakMixtureConfig = field(default_factory=PeakMixtureConfig)
     peers: int = 5  # mixtures of each library that the classical methods get
     transport: int = 2  # mixtures of the first library that optimal transport gets
     development: int = 6  # mixtures of each jitter that the classical methods are tuned on
@@ -91,7 +91,7 @@ def library(kind: str, seed: int, compounds: int) -> tuple[Compounds, np.ndarray
 def mixture_of(kind: str, seed: int, number: int, jitter: float, plan: Plan) -> PeakMixture:
     """Return one of the mixtures."""
     compounds, _ = library(kind, seed, plan.compounds)
-    return draw(
+    return draw_mixture(
         compounds, replace(plan.recipe, jitter=jitter), np.random.default_rng([seed, 1, number])
     )
 
@@ -104,7 +104,7 @@ def _network(kind: str, seed: int, jitter: float, plan: Plan) -> list[Score]:
     for number in range(plan.mixtures):
         mixture = mixture_of(kind, seed, number, jitter, plan)
         score = Score()
-        score.add_answer(mixture, detector.identify(mixture.peaks), groups)
+        score.add_prediction(mixture, detector.identify(mixture.peaks), groups)
         scores.append(score)
     return scores
 
@@ -122,13 +122,13 @@ def rounds(plan: Plan) -> dict[str, list[float]]:
         probabilities: list[list[np.ndarray]] = []
         truths = []
         for number in range(plan.rounds):
-            mixture = draw(
+            mixture = draw_mixture(
                 compounds,
                 replace(plan.recipe, jitter=jitter),
                 np.random.default_rng([seed, 2, number]),
             )
             with torch.no_grad():
-                said = network(gather(templates, mixture.peaks))
+                said = network(find_hypotheses(templates, mixture.peaks))
             every = torch.arange(compounds.n_compounds).repeat_interleave(said.first.shape[1])
             judged = [(every, said.first.flatten())]
             judged += [

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
@@ -179,7 +179,7 @@ class Detector:
         started = time.perf_counter()
         network, t = self.trained.network, self.templates
         with torch.no_grad():
-            evidence = gather(t, peaks, spread)
+            evidence = find_hypotheses(t, peaks, spread)
             found = network(evidence)
             probabilities = torch.sigmoid(found.presence / network.temperature)
             if not probabilities.isfinite().all():
@@ -211,7 +211,7 @@ class Detector:
             )
         multiplet, position, claim = (value.numpy() for value in claims)
         probabilities = probabilities.numpy()[self.groups]
-        masks = share_out(
+        masks = ratio_masks(
             self.compounds, peaks, probabilities, self._rows[multiplet], position, claim
         )
         area = peaks.areas[masks[1]]
@@ -229,7 +229,7 @@ class Detector:
         )  # fmt: skip
 
 
-def share_out(
+def ratio_masks(
     compounds: Compounds,
     peaks: Peaks,
     probabilities: np.ndarray,

@@ -165,7 +165,7 @@ class Score:
                 )
             )
 
-    def add_answer(
+    def add_prediction(
         self, mixture: PeakMixture, prediction: Identification, groups: np.ndarray
     ) -> None:
         """Add what `Detector.identify` returned for a mixture."""

@@ -16,7 +16,7 @@ from nmrclassify.nmr.compounds import Compounds
 
 
 @dataclass(frozen=True)
-class ScaleConfig:
+class PeakMixtureConfig:
     """What a mixture at full scale is drawn with."""
 
     n_low: int = bounded(50, 1, 2000, "fewest compounds in a mixture")
@@ -43,7 +43,7 @@ class ScaleConfig:
     resolution: float = bounded(
         1.0, 0.05, 20.0, "width of the cells whose lines are one peak, in Hz"
     )
-    n_foreign: int = bounded(0, 0, 100, "compounds that the library does not hold")
+    n_unknown: int = bounded(0, 0, 100, "compounds that the library does not hold")
 
     def __post_init__(self):
         check(self)
@@ -132,7 +132,7 @@ class PeakMixture:
         Sparse truth of the masks: (multiplet as an index into `multiplets`, peak, area that it
         brings there before noise).
     totals : ndarray, shape (n_peaks,)
-        Area of each peak before noise, foreign compounds included.
+        Area of each peak before noise, unknown compounds included.
     """
 
     peaks: Peaks
@@ -166,7 +166,7 @@ def _spread(first: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def _lines(
     compounds: Compounds,
     index: np.ndarray,
-    config: ScaleConfig,
+    config: PeakMixtureConfig,
     axis: Axis,
     rng: np.random.Generator,
 ):
@@ -188,24 +188,24 @@ def _lines(
     )
 
 
-def draw(
+def draw_mixture(
     compounds: Compounds,
-    config: ScaleConfig,
+    config: PeakMixtureConfig,
     rng: np.random.Generator,
     axis: Axis = FULL_AXIS,
-    foreign: Compounds | None = None,
+    unknown: Compounds | None = None,
 ) -> PeakMixture:
     """Draw one mixture of distinct compounds.
 
     Parameters
     ----------
-    foreign : Compounds, optional
-        Where `config.n_foreign` compounds are drawn from that the library does not hold.
+    unknown : Compounds, optional
+        Where `config.n_unknown` compounds are drawn from that the library does not hold.
 
     Raises
     ------
     ValueError
-        If the library (or `foreign`) holds fewer compounds than the mixture asks for.
+        If the library (or `unknown`) holds fewer compounds than the mixture asks for.
     """
     count = int(rng.integers(config.n_low, config.n_high + 1))
     if count > compounds.n_compounds:
@@ -217,15 +217,15 @@ def draw(
     amounts, multiplets, owners, shifts, rows, hz, areas = _lines(
         compounds, present, config, axis, rng
     )
-    if config.n_foreign:
-        if foreign is None or foreign.n_compounds < config.n_foreign:
+    if config.n_unknown:
+        if unknown is None or unknown.n_compounds < config.n_unknown:
             raise ValueError(
-                f"{config.n_foreign} foreign compounds were asked for; give a table `foreign` that"
+                f"{config.n_unknown} unknown compounds were asked for; give a table `unknown` that"
                 " holds as many"
             )
         other = _lines(
-            foreign,
-            rng.choice(foreign.n_compounds, config.n_foreign, replace=False),
+            unknown,
+            rng.choice(unknown.n_compounds, config.n_unknown, replace=False),
             config,
             axis,
             rng,

@@ -126,7 +126,7 @@ class Layers:
     truth: np.ndarray | None
 
 
-def true_part(mixture: PeakMixture, compound: int) -> np.ndarray | None:
+def true_areas(mixture: PeakMixture, compound: int) -> np.ndarray | None:
     """Return the area that a compound really brings to every peak, shape (n_peaks,), or None if it is not in the mixture."""
     if compound not in mixture.present:
         return None
@@ -142,7 +142,7 @@ def layers(found: Identification, compound: int, mixture: PeakMixture | None = N
     named = found.probabilities[compound] >= found.threshold
     # Shown within what is explained only if it is named.
     explained = np.maximum(found.explained * peaks.areas, part if named else 0.0)
-    truth = None if mixture is None else true_part(mixture, compound)
+    truth = None if mixture is None else true_areas(mixture, compound)
     whole, *parts = (
         spectrum(peaks.axis, peaks.positions, areas)
         for areas in (peaks.areas, explained, part, truth)

@@ -295,7 +295,9 @@ def spread_of(histogram: Tensor, shifts: Tensor) -> float:
     return SPREADS[int((histogram * (part * normal + (1 - part) * uniform).log()).sum(1).argmax())]
 
 
-def gather(templates: Templates, peaks: Peaks, spread: float | None = None) -> AmountHypotheses:
+def find_hypotheses(
+    templates: Templates, peaks: Peaks, spread: float | None = None
+) -> AmountHypotheses:
     """Gather the evidence of a mixture for every compound of a library.
 
     Parameters

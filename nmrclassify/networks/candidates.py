@@ -92,7 +92,7 @@ def gather_candidates(evidence: AmountHypotheses, chosen: Tensor, n_places: int)
     )  # fmt: skip
 
 
-def foremost(look: Candidates) -> Tensor:
+def first_place_attention(look: Candidates) -> Tensor:
     """Return an attention that is all on each multiplet's first place."""
     attention = torch.zeros_like(look.shift)
     attention[:, 0] = 1

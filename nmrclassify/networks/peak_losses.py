@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from nmrclassify.mixtures.peaks import PeakMixture
 from nmrclassify.networks.amount_hypotheses import AmountHypotheses
-from nmrclassify.networks.peak_network import RoundOutput, compete
+from nmrclassify.networks.peak_network import PeakNetworkOutput, compete
 
 CLOSE_AMOUNT = (
     0.3  # natural logarithm: a hypothesis within 35 % of the true amount is the right one
@@ -41,7 +41,7 @@ class PeakTruth:
     totals: Tensor
 
 
-def truth_of(mixture: PeakMixture, evidence: AmountHypotheses) -> PeakTruth:
+def peak_truth(mixture: PeakMixture, evidence: AmountHypotheses) -> PeakTruth:
     """Lay out the truth of a synthetic mixture beside its evidence."""
     t = evidence.templates
     log_amounts = torch.full((t.n_compounds,), float("nan"))
@@ -59,7 +59,9 @@ def truth_of(mixture: PeakMixture, evidence: AmountHypotheses) -> PeakTruth:
     )  # fmt: skip
 
 
-def true_shares(truth: PeakTruth, evidence: AmountHypotheses, findings: RoundOutput) -> Tensor:
+def true_shares(
+    truth: PeakTruth, evidence: AmountHypotheses, findings: PeakNetworkOutput
+) -> Tensor:
     """Return the share of the area within each line's tolerance that is truly of its multiplet, shape (V,)."""
     look, t = findings.look, evidence.templates
     key = look.multiplet[look.item // look.n_places] * (2 * t.axis.n_positions) + look.position
@@ -87,7 +89,7 @@ def _presence_loss(
 
 
 def objective(
-    findings: RoundOutput, evidence: AmountHypotheses, truth: PeakTruth
+    findings: PeakNetworkOutput, evidence: AmountHypotheses, truth: PeakTruth
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one mixture (a scalar) and its parts, as numbers.
 

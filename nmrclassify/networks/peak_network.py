@@ -5,7 +5,7 @@ evidence (K compounds, H hypotheses) -> first look: which hypotheses are worth a
    +--> every line of theirs: what is there, and what is left when the others' claims are taken away
    |        -> places of a multiplet (attention) -> multiplets of a hypothesis -> its logit, its amount
    +------- claims: probability x attention x amount, put on the axis (explaining away), three rounds
--> presence, amount and places of each compound, from which `identify.share_out` makes its mask
+-> presence, amount and places of each compound, from which `identify.ratio_masks` makes its mask
 ```
 
 A hypothesis says "compound k is here with amount x". All sizes are relative (to the amount, to the
@@ -23,11 +23,11 @@ from torch import Tensor, nn
 
 from nmrclassify.config import bounded, check
 from nmrclassify.networks.amount_hypotheses import AmountHypotheses, segment_sum, within
-from nmrclassify.networks.candidates import Candidates, foremost, gather_candidates
+from nmrclassify.networks.candidates import Candidates, first_place_attention, gather_candidates
 
 
 @dataclass(frozen=True)
-class ScaleNetworkConfig:
+class PeakNetworkConfig:
     """Sizes of the network."""
 
     lines: int = bounded(16, 2, 256, "features of a line")
@@ -46,7 +46,7 @@ class ScaleNetworkConfig:
 
 
 @dataclass
-class RoundOutput:
+class PeakNetworkOutput:
     """What the network says of one mixture; `rounds` holds what the loss needs of each round."""
 
     presence: Tensor  # (K,) logits
@@ -95,10 +95,10 @@ def _likeliest(logits: Tensor, count: int) -> Tensor:
     return logits.detach().topk(min(count, len(logits))).indices.sort().values
 
 
-class FirstLook(nn.Module):
+class Screening(nn.Module):
     """Judge all K x H hypotheses by the evidence of their multiplets alone; cheap, to choose which to look at closely."""
 
-    def __init__(self, config: ScaleNetworkConfig):
+    def __init__(self, config: PeakNetworkConfig):
         super().__init__()
         d = config.places
         self.multiplets = _mlp(6, d, d)
@@ -139,7 +139,7 @@ class FirstLook(nn.Module):
 class Round(nn.Module):
     """Judge the chosen hypotheses by their lines, knowing what all others claim."""
 
-    def __init__(self, config: ScaleNetworkConfig):
+    def __init__(self, config: PeakNetworkConfig):
         super().__init__()
         a, d, h = config.lines, config.places, config.hypotheses
         self.lines = _mlp(6, a, a)
@@ -159,7 +159,7 @@ class Round(nn.Module):
         """Return the next state: logits (J,), log amounts (J,), attention (U, N) and the features of lines, places, hypotheses."""
         t = evidence.templates
         x = state["log_amount"]
-        others = claimed_by_others(evidence, look, state)
+        others = area_of_others(evidence, look, state)
         amount = x.exp()[look.hypothesis[look.item // look.n_places]]
         floor = evidence.floor
         wide, narrow = areas
@@ -223,7 +223,7 @@ def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, 
     return (logit - norm[compound]).exp(), -norm
 
 
-def claimed_by_others(
+def area_of_others(
     evidence: AmountHypotheses, look: Candidates, state: dict[str, Tensor]
 ) -> Tensor:
     """Area that other compounds claim within the tolerance of each line, shape (V,)."""
@@ -246,13 +246,13 @@ def claimed_by_others(
     return (total[look.position] - own).clamp(min=0)
 
 
-class ScaleNetwork(nn.Module):
+class PeakNetwork(nn.Module):
     """Detect and separate the compounds of any library in a mixture of peaks."""
 
-    def __init__(self, config: ScaleNetworkConfig | None = None):
+    def __init__(self, config: PeakNetworkConfig | None = None):
         super().__init__()
-        self.config = config or ScaleNetworkConfig()
-        self.first = FirstLook(self.config)
+        self.config = config or PeakNetworkConfig()
+        self.first = Screening(self.config)
         self.rounds = nn.ModuleList(Round(self.config) for _ in range(self.config.rounds))
         c = self.config
         self.mask_lines = nn.Linear(c.lines, c.places)
@@ -267,7 +267,7 @@ class ScaleNetwork(nn.Module):
         """Return the logits of a second task of the training: the share of the area near each line that is its multiplet's.
 
         It shapes what the lines' features hold. The masks of an answer are ratios of the amounts
-        found, which were measured to err less (`identify.share_out`): these speak of all that lies
+        found, which were measured to err less (`identify.ratio_masks`): these speak of all that lies
         near, and a peak belongs to one line or another.
         """
         item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
@@ -282,7 +282,7 @@ class ScaleNetwork(nn.Module):
             :, 0
         ]
 
-    def forward(self, evidence: AmountHypotheses) -> RoundOutput:
+    def forward(self, evidence: AmountHypotheses) -> PeakNetworkOutput:
         """Judge every compound of the evidence's library."""
         n_compounds = evidence.templates.n_compounds
         first = self.first(evidence)
@@ -291,7 +291,7 @@ class ScaleNetwork(nn.Module):
         state = {
             "logit": first.flatten()[chosen],
             "log_amount": look.log_amount,
-            "attention": foremost(look),
+            "attention": first_place_attention(look),
         }
         spread = torch.tensor(evidence.spread, device=first.device)
         rounds, looks = [], []
@@ -304,7 +304,7 @@ class ScaleNetwork(nn.Module):
                 state = {
                     "logit": state["logit"][kept],
                     "log_amount": state["log_amount"][kept],
-                    "attention": foremost(look),
+                    "attention": first_place_attention(look),
                 }
             state["probabilities"], absent = compete(look.compound, state["logit"], n_compounds)
             state["rival"] = (1 - absent.exp())[look.compound] - state["probabilities"]
@@ -350,4 +350,4 @@ class ScaleNetwork(nn.Module):
             state["log_amount"][best.clamp(min=0)],
             torch.tensor(-30.0, device=probabilities.device),
         )
-        return RoundOutput(present, amounts, look, first, rounds, looks, masks, best)
+        return PeakNetworkOutput(present, amounts, look, first, rounds, looks, masks, best)

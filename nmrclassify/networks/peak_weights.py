@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.training.checkpoints import SUFFIX, CheckpointError, write_atomically
 
 FORMAT = "nmrclassify-scale-1"
@@ -24,14 +24,14 @@ class Trained:
 
     Attributes
     ----------
-    network : ScaleNetwork
+    network : PeakNetwork
     threshold : float
         Probability from which a compound is named: one for all, chosen on development mixtures.
     made : dict
         The training's configuration, steps, seconds and scores.
     """
 
-    network: ScaleNetwork
+    network: PeakNetwork
     threshold: float
     made: dict
 
@@ -85,7 +85,7 @@ def load(path: Path) -> Trained:
             raise CheckpointError(
                 f"{path.name}: a size of the network is not a whole number; train the network again"
             )
-        network = ScaleNetwork(ScaleNetworkConfig(**header["network"]))
+        network = PeakNetwork(PeakNetworkConfig(**header["network"]))
         tensors = load_tensors(path.read_bytes())
         expected = network.state_dict()
         for name in sorted(expected.keys() | tensors.keys()):

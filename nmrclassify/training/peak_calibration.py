@@ -11,14 +11,14 @@ from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
 from nmrclassify.evaluation.calibration import TEMPERATURES
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import Templates, gather
-from nmrclassify.networks.peak_network import ScaleNetwork
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.networks.peak_network import PeakNetwork
 from nmrclassify.networks.peak_weights import Trained
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-from nmrclassify.training.peak_trainer import ScaleTrainer
+from nmrclassify.training.peak_trainer import PeakTrainer
 
 DEVELOPMENT = (500, 501, 502)  # library seeds
 JITTERS = (0.003, 0.01, 0.03)  # ppm
@@ -26,8 +26,11 @@ THRESHOLDS = np.round(np.arange(0.2, 0.81, 0.05), 2)
 
 
 @torch.no_grad()
-def development_answers(
-    network: ScaleNetwork, mixtures: int, n_compounds: int = 877, recipe: ScaleConfig | None = None
+def development_predictions(
+    network: PeakNetwork,
+    mixtures: int,
+    n_compounds: int = 877,
+    recipe: PeakMixtureConfig | None = None,
 ) -> dict[float, tuple[np.ndarray, np.ndarray]]:
     """Return logits and truth of all answers for each jitter, both (answers,): alike compounds are one answer.
 
@@ -36,7 +39,7 @@ def development_answers(
     mixtures : int
         Mixtures of each development library and jitter.
     """
-    recipe = asdict(recipe or ScaleConfig())
+    recipe = asdict(recipe or PeakMixtureConfig())
     found: dict[float, tuple[list, list]] = {jitter: ([], []) for jitter in JITTERS}
     for seed in DEVELOPMENT:
         compounds = synthetic_compounds(SyntheticConfig(n_compounds), np.random.default_rng(seed))
@@ -46,12 +49,12 @@ def development_answers(
         )
         for jitter, (logits, truths) in found.items():
             for number in range(mixtures):
-                mixture = draw(
+                mixture = draw_mixture(
                     compounds,
-                    ScaleConfig(**(recipe | {"jitter": jitter})),
+                    PeakMixtureConfig(**(recipe | {"jitter": jitter})),
                     np.random.default_rng([seed, 1, number]),
                 )
-                presence = network(gather(templates, mixture.peaks)).presence.numpy()
+                presence = network(find_hypotheses(templates, mixture.peaks)).presence.numpy()
                 best = np.full(groups.max() + 1, -np.inf)
                 np.maximum.at(best, groups, presence)
                 logits.append(best)
@@ -68,10 +71,10 @@ def f1(named: np.ndarray, truth: np.ndarray) -> float:
 
 
 def finish(
-    trainer: ScaleTrainer,
+    trainer: PeakTrainer,
     mixtures: int = 8,
     n_compounds: int = 877,
-    recipe: ScaleConfig | None = None,
+    recipe: PeakMixtureConfig | None = None,
 ) -> Trained:
     """Fit the temperature (Guo et al. 2017, section 4.2) and the threshold, and note the scores on the development mixtures.
 
@@ -79,7 +82,7 @@ def finish(
     """
     network = trainer.network.cpu().eval()
     network.temperature.fill_(1.0)
-    answers = development_answers(network, mixtures, n_compounds, recipe)
+    answers = development_predictions(network, mixtures, n_compounds, recipe)
     logits, truth = (
         torch.from_numpy(np.concatenate(column).astype(np.float32))
         for column in zip(*answers.values(), strict=False)

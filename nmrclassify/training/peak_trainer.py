@@ -24,10 +24,15 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from nmrclassify.config import bounded, check
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import SPREADS, AmountHypotheses, Templates, gather
-from nmrclassify.networks.peak_losses import PeakTruth, objective, truth_of
-from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.networks.amount_hypotheses import (
+    SPREADS,
+    AmountHypotheses,
+    Templates,
+    find_hypotheses,
+)
+from nmrclassify.networks.peak_losses import PeakTruth, objective, peak_truth
+from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
@@ -39,7 +44,7 @@ LIBRARY_SEED = (
 
 
 @dataclass(frozen=True)
-class ScaleTrainConfig:
+class PeakTrainConfig:
     """How the network at full scale is trained."""
 
     steps: int = bounded(4000, 1, 10_000_000, "optimiser steps")
@@ -64,15 +69,15 @@ class ScaleTrainConfig:
 
 
 @dataclass
-class TrainingCase:
+class TrainingExample:
     """One mixture ready for the network."""
 
     evidence: AmountHypotheses
     truth: PeakTruth
 
-    def to(self, device: torch.device) -> "TrainingCase":
+    def to(self, device: torch.device) -> "TrainingExample":
         """Return the case on a device."""
-        return TrainingCase(_moved(self.evidence, device), _moved(self.truth, device))
+        return TrainingExample(_moved(self.evidence, device), _moved(self.truth, device))
 
 
 def _moved(record: Any, device: torch.device) -> Any:
@@ -97,7 +102,7 @@ def templates(compounds: int, number: int) -> Templates:
     return Templates.of(library(compounds, number), FULL_AXIS)
 
 
-def case(config: ScaleTrainConfig, index: int) -> tuple[int, TrainingCase]:
+def case(config: PeakTrainConfig, index: int) -> tuple[int, TrainingExample]:
     """Draw case `index` of a training: its library's number, and the mixture with its truth."""
     rng = np.random.default_rng([config.seed, index])
     number = int(rng.integers(config.libraries))
@@ -106,26 +111,26 @@ def case(config: ScaleTrainConfig, index: int) -> tuple[int, TrainingCase]:
     def between(low: float, high: float) -> float:
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
-    recipe = ScaleConfig(
+    recipe = PeakMixtureConfig(
         n_low=count, n_high=count, jitter=between(0.002, 0.04), noise=between(1e-4, 1e-3), gain=rng.uniform(0, 0.05),
         common=rng.uniform(0, 1), line_error=rng.uniform(0.02, 0.2), decades=rng.uniform(1, 2.5),
-        n_foreign=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
+        n_unknown=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
     )  # fmt: skip
-    foreign = library(config.compounds, (number + 1) % max(2, config.libraries))
-    mixture = draw(library(config.compounds, number), recipe, rng, FULL_AXIS, foreign)
+    unknown = library(config.compounds, (number + 1) % max(2, config.libraries))
+    mixture = draw_mixture(library(config.compounds, number), recipe, rng, FULL_AXIS, unknown)
     # Now and then the spread is given, or wrong: later rounds see for themselves.
     given = rng.random()
     spread = (
         None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
     )
-    evidence = gather(templates(config.compounds, number), mixture.peaks, spread)
-    return number, TrainingCase(evidence, truth_of(mixture, evidence))
+    evidence = find_hypotheses(templates(config.compounds, number), mixture.peaks, spread)
+    return number, TrainingExample(evidence, peak_truth(mixture, evidence))
 
 
 class _Cases(Dataset):
     """The cases of one process, as plain tensors: what workers can send."""
 
-    def __init__(self, config: ScaleTrainConfig, start: int, rank: int, world: int):
+    def __init__(self, config: PeakTrainConfig, start: int, rank: int, world: int):
         self.config = config
         self.indices = [
             i
@@ -152,8 +157,8 @@ def _alone(batch: list) -> Any:
 
 
 def cases(
-    config: ScaleTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1
-) -> Iterator[TrainingCase]:
+    config: PeakTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1
+) -> Iterator[TrainingExample]:
     """Yield this process' cases from step `start` on, prepared by `workers` other processes (0: in this one)."""
     # Many small tensors a case: by file name, not by descriptor, of which a process has few.
     loader = DataLoader(
@@ -161,7 +166,7 @@ def cases(
         prefetch_factor=8 if workers else None, multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
     for number, evidence, truth in loader:
-        yield TrainingCase(
+        yield TrainingExample(
             AmountHypotheses(templates=templates(config.compounds, number), **evidence),
             PeakTruth(**truth),
         )
@@ -170,11 +175,11 @@ def cases(
 class _Loss(nn.Module):
     """The mean loss of several cases in one call, as DistributedDataParallel needs it."""
 
-    def __init__(self, network: ScaleNetwork):
+    def __init__(self, network: PeakNetwork):
         super().__init__()
         self.network = network
 
-    def forward(self, batch: list[TrainingCase]) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, batch: list[TrainingExample]) -> tuple[Tensor, dict[str, float]]:
         total, parts = 0.0, {}
         for item in batch:
             loss, shares = objective(self.network(item.evidence), item.evidence, item.truth)
@@ -184,7 +189,7 @@ class _Loss(nn.Module):
         return total, parts
 
 
-class ScaleTrainer:
+class PeakTrainer:
     """Train the network; `run` goes on from `step`.
 
     Under `torchrun` it joins the other processes (NCCL with a GPU each, gloo otherwise); the device
@@ -192,8 +197,8 @@ class ScaleTrainer:
 
     Parameters
     ----------
-    config : ScaleTrainConfig
-    network : ScaleNetworkConfig, optional
+    config : PeakTrainConfig
+    network : PeakNetworkConfig, optional
     workers : int
         Processes that prepare mixtures for this one; 0 prepares them between the steps.
 
@@ -204,7 +209,7 @@ class ScaleTrainer:
     """
 
     def __init__(
-        self, config: ScaleTrainConfig, network: ScaleNetworkConfig | None = None, workers: int = 1
+        self, config: PeakTrainConfig, network: PeakNetworkConfig | None = None, workers: int = 1
     ):
         self.config, self.workers = config, workers
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -220,7 +225,7 @@ class ScaleTrainer:
         if self.world > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         torch.manual_seed(config.seed)
-        self.network = ScaleNetwork(network).to(self.device)
+        self.network = PeakNetwork(network).to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -245,7 +250,7 @@ class ScaleTrainer:
             * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
         )
 
-    def train_step(self, batch: list[TrainingCase]) -> dict[str, float]:
+    def train_step(self, batch: list[TrainingExample]) -> dict[str, float]:
         """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
         self.network.train()
         for group in self.optimiser.param_groups:
@@ -297,7 +302,7 @@ class ScaleTrainer:
         write_atomically(path, save_tensors(tensors, metadata={"state": json.dumps(header)}))
 
     @classmethod
-    def resume(cls, path: Path, workers: int = 1) -> "ScaleTrainer":
+    def resume(cls, path: Path, workers: int = 1) -> "PeakTrainer":
         """Go on from a file that `save` wrote, to the same numbers as a training that was never interrupted.
 
         Raises
@@ -310,10 +315,10 @@ class ScaleTrainer:
         try:
             with safe_open(path, "pt") as file:
                 header = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not iterable
             trainer = cls(
-                ScaleTrainConfig(**header["config"]),
-                ScaleNetworkConfig(**header["network"]),
+                PeakTrainConfig(**header["config"]),
+                PeakNetworkConfig(**header["network"]),
                 workers,
             )
             trainer.network.load_state_dict(

@@ -125,7 +125,9 @@ def resume(folder: Path) -> Trainer:
     try:
         with safe_open(folder / "state.safetensors", "pt") as file:
             state = json.loads(file.metadata()["state"])
-            trainer.load_state(state | {"tensors": {name: file.get_tensor(name) for name in file}})
+            trainer.load_state(
+                state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}}
+            )  # noqa: SIM118 - not iterable
         if (folder / STEPS_FILE).is_file():
             trainer.training_history = load_steps(folder / STEPS_FILE, trainer.model)
     except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:

@@ -84,9 +84,9 @@ class View:
     @cached_property
     def truth(self) -> Truth | None:
         """The sources matched to the outputs."""
-        return self.truth_of(self.prediction)
+        return self.peak_truth(self.prediction)
 
-    def truth_of(self, given: Prediction) -> Truth | None:
+    def peak_truth(self, given: Prediction) -> Truth | None:
         """Return the sources matched to the outputs of an answer to this mixture."""
         own, checkpoint = self.sample, self.checkpoint
         if own.labels is None:

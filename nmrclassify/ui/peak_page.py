@@ -14,7 +14,7 @@ from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector, Identification
 from nmrclassify.evaluation.peak_threshold import Tally
 from nmrclassify.mixtures import peak_files
-from nmrclassify.mixtures.peaks import PeakMixture, Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixture, Peaks, PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.spectrum import Layers, layers
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds, common_metabolites
@@ -23,7 +23,7 @@ from nmrclassify.ui import peak_uploads, url_state
 from nmrclassify.ui.peak_uploads import plain
 
 TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}
-LIBRARY_SEED, FOREIGN_SEED = 7, 8  # below 1,000: no training draws a library from them
+LIBRARY_SEED, UNKNOWN_SEED = 7, 8  # below 1,000: no training draws a library from them
 SIZE, SEED = 75, 1
 WORKERS = threading.Semaphore(
     2
@@ -43,17 +43,17 @@ class PeakLibrary:
 
 
 @dataclass(frozen=True)
-class Wish:
+class PeakSelection:
     """What the controls ask for; `own` is the uploaded mixture, or None."""
 
     library: str
-    config: ScaleConfig
+    config: PeakMixtureConfig
     seed: int
     own: tuple[str, peak_files.PeakSample, str] | None
 
 
 @dataclass(frozen=True)
-class PeakCase:
+class PeakResult:
     """A mixture and what the network makes of it, at the present threshold; `mixture` and `score` need the truth."""
 
     library: PeakLibrary
@@ -96,16 +96,16 @@ def _uploaded(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _foreign() -> Compounds:
+def _unknown() -> Compounds:
     return synthetic_compounds(
-        SyntheticConfig(n_compounds=200), np.random.default_rng(FOREIGN_SEED)
+        SyntheticConfig(n_compounds=200), np.random.default_rng(UNKNOWN_SEED)
     )
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _drawn(key: str, config: ScaleConfig, seed: int, _compounds: Compounds) -> PeakMixture:
-    foreign = _foreign() if config.n_foreign else None
-    return draw(_compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, foreign)
+def _drawn(key: str, config: PeakMixtureConfig, seed: int, _compounds: Compounds) -> PeakMixture:
+    unknown = _unknown() if config.n_unknown else None
+    return draw_mixture(_compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, unknown)
 
 
 def _identify(detector: Detector, peaks: Peaks) -> Identification:
@@ -133,7 +133,7 @@ def _layers(
     return layers(_found, compound, _mixture)
 
 
-def layers_of(case: PeakCase, compound: int) -> Layers:
+def layers_of(case: PeakResult, compound: int) -> Layers:
     """Return the spectra of a case with one compound in them."""
     return _layers(case.key, case.found.threshold, compound, case.found, case.mixture)
 
@@ -147,7 +147,7 @@ def _size_of(library: str, own: tuple | None) -> int:
     return own[1].n_compounds if library == "own" else int(re.search(r"\d+", TITLES[library])[0])
 
 
-def choose(problems: list[str]) -> Wish:
+def choose(problems: list[str]) -> PeakSelection:
     """Draw the controls of the sidebar."""
     own, sample = st.session_state.get("own compounds"), st.session_state.get("own sample")
     titles = TITLES | ({"own": f"Own: {own[0]}"} if own else {})
@@ -184,8 +184,8 @@ def choose(problems: list[str]) -> Wish:
     held = min(_size_of(library, own), url_state.LARGEST)
     size, shift, hiss, unknown_test_compounds, seed = (
         min(SIZE, held),
-        ScaleConfig.jitter,
-        ScaleConfig.noise,
+        PeakMixtureConfig.jitter,
+        PeakMixtureConfig.noise,
         0,
         SEED,
     )
@@ -207,7 +207,7 @@ def choose(problems: list[str]) -> Wish:
             "shift",
             shift,
             min_value=0.0,
-            max_value=bounds(ScaleConfig, "jitter").high,
+            max_value=bounds(PeakMixtureConfig, "jitter").high,
             step=0.001,
             format="%.3f",
             on_change=start_afresh,
@@ -223,7 +223,7 @@ def choose(problems: list[str]) -> Wish:
                 "hiss",
                 hiss,
                 min_value=0.0,
-                max_value=bounds(ScaleConfig, "noise").high,
+                max_value=bounds(PeakMixtureConfig, "noise").high,
                 step=1e-4,
                 format="%.4f",
                 on_change=start_afresh,
@@ -250,13 +250,13 @@ def choose(problems: list[str]) -> Wish:
                 on_change=start_afresh,
                 help="The same seed gives the same mixture.",
             )
-    config = ScaleConfig(
-        n_low=size, n_high=size, jitter=shift, noise=hiss, n_foreign=unknown_test_compounds
+    config = PeakMixtureConfig(
+        n_low=size, n_high=size, jitter=shift, noise=hiss, n_unknown=unknown_test_compounds
     )
-    return Wish(library, config, seed, sample if kind == "file" else None)
+    return PeakSelection(library, config, seed, sample if kind == "file" else None)
 
 
-def case_of(wish: Wish) -> PeakCase:
+def peak_result(wish: PeakSelection) -> PeakResult:
     """Return the mixture and the answer; says what is being done, and stops the page in words if it cannot be."""
     own = st.session_state.get("own compounds")
     with st.spinner("Reading the library …"):
@@ -299,7 +299,7 @@ def case_of(wish: Wish) -> PeakCase:
     table = peak_threshold.table(
         found, rows, library.groups, present, None if mixture is None else mixture.amounts
     )
-    return PeakCase(
+    return PeakResult(
         library,
         found,
         mixture,

@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 
-from nmrclassify.mixtures.peaks import ScaleConfig
+from nmrclassify.mixtures.peaks import PeakMixtureConfig
 
 LIBRARIES = {
     "synthetic": (
@@ -19,8 +19,8 @@ LIBRARIES = {
 def code(
     library: str,
     library_seed: int,
-    foreign_seed: int,
-    config: ScaleConfig,
+    unknown_seed: int,
+    config: PeakMixtureConfig,
     seed: int,
     compound: int,
 ) -> str:
@@ -30,9 +30,9 @@ def code(
     ----------
     library : str
         "synthetic" or "metabolites".
-    library_seed, foreign_seed : int
+    library_seed, unknown_seed : int
         Of the synthetic library, and of the compounds from outside the library.
-    config : ScaleConfig
+    config : PeakMixtureConfig
     seed : int
         Of the mixture.
     compound : int
@@ -54,9 +54,9 @@ def code(
         for f in fields(config)
         if getattr(config, f.name) != f.default
     )
-    foreign = "None"
-    if config.n_foreign:
-        foreign = "foreign"
+    unknown = "None"
+    if config.n_unknown:
+        unknown = "unknown"
         imports = LIBRARIES["synthetic"][0] + ("" if library == "synthetic" else f"\n{imports}")
     lines = [
         "from numpy import arange, nan_to_num",
@@ -66,21 +66,21 @@ def code(
         imports,
         "from nmrclassify.plots.spectrum import overview",
         "from nmrclassify.evaluation.identify import Detector",
-        "from nmrclassify.mixtures.peaks import ScaleConfig, draw",
+        "from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture",
         "from nmrclassify.mixtures.spectrum import layers",
         "",
         made.format(seed=library_seed),
         *(
             [
-                "foreign = synthetic_compounds(SyntheticConfig(n_compounds=200),"
-                f" default_rng({foreign_seed}))"
+                "unknown = synthetic_compounds(SyntheticConfig(n_compounds=200),"
+                f" default_rng({unknown_seed}))"
             ]
-            if config.n_foreign
+            if config.n_unknown
             else []
         ),
         (
-            f"mixture = draw(compounds, ScaleConfig({changed}), default_rng([{seed}, 0]),"
-            f" FULL_AXIS, {foreign})"
+            f"mixture = draw_mixture(compounds, PeakMixtureConfig({changed}), default_rng([{seed}, 0]),"
+            f" FULL_AXIS, {unknown})"
         ),
         "found = Detector(compounds).identify(mixture.peaks)",
         "print([compounds.names[k] for k in found.named])",

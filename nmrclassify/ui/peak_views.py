@@ -7,15 +7,15 @@ import streamlit as st
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures import peak_files
-from nmrclassify.mixtures.peaks import ScaleConfig
+from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.mixtures.spectrum import Layers, widened
 from nmrclassify.plots import growth, spectrum
 from nmrclassify.ui import charts, export_panel, url_state
 from nmrclassify.ui.peak_page import (
-    FOREIGN_SEED,
+    UNKNOWN_SEED,
     LIBRARY_SEED,
-    PeakCase,
-    Wish,
+    PeakResult,
+    PeakSelection,
     layers_of,
     start_afresh,
 )
@@ -31,7 +31,7 @@ def _new_mixture(seed: int) -> None:
     start_afresh()
 
 
-def heading(case: PeakCase, seed: int) -> int:
+def heading(case: PeakResult, seed: int) -> int:
     """Say which mixture is shown and what came of it; offer another, and return the compound that is to be coloured."""
     words, chosen, button = st.columns([4, 5, 2], vertical_alignment="bottom")
     words.markdown(
@@ -69,7 +69,7 @@ def heading(case: PeakCase, seed: int) -> int:
     return compound
 
 
-def _choose_compound(case: PeakCase) -> int:
+def _choose_compound(case: PeakResult) -> int:
     """Let a compound be chosen; at first one that shows what a mask does."""
     compounds, probabilities = case.found.compounds, case.found.probabilities
     options = [int(k) + 1 for k in case.rows]
@@ -97,7 +97,7 @@ def _choose_compound(case: PeakCase) -> int:
     )
 
 
-def telling(case: PeakCase) -> int:
+def telling(case: PeakResult) -> int:
     """Return the named compound whose clearest multiplet is large and yet overlapped, or the likeliest if none is named."""
     found = case.found
     # By the network's own threshold: moving the slider does not change what is looked at.
@@ -151,7 +151,7 @@ def _boxed(axis, key: str) -> None:
         _zoom(axis, *sorted(boxes[0]["x"]))
 
 
-def picture(case: PeakCase, compound: int, shown: Layers) -> None:
+def picture(case: PeakResult, compound: int, shown: Layers) -> None:
     """Draw the chosen range, the buttons that move it, and the whole axis: a fragment, so that a zoom draws only this."""
     axis, found, theme = shown.axis, case.found, charts.theme()
     where = places(found, multiplets_of(found, compound))
@@ -218,13 +218,13 @@ def picture(case: PeakCase, compound: int, shown: Layers) -> None:
     url_state.write_from_fragment()
 
 
-def draw_picture(case: PeakCase, compound: int) -> None:
+def draw_picture(case: PeakResult, compound: int) -> None:
     """Draw the spectrum with one compound coloured in it."""
     st.fragment(picture)(case, compound, layers_of(case, compound))
     merged = (
         ""
         if case.mixture is None
-        else f"; lines in one cell of {ScaleConfig.resolution:g} Hz are one peak"
+        else f"; lines in one cell of {PeakMixtureConfig.resolution:g} Hz are one peak"
     )
     st.caption(
         "The network sees no curve but a list of picked peaks, each a position and an"
@@ -239,7 +239,7 @@ def _picked(key: str, rows: np.ndarray) -> None:
         _look_at_it()
 
 
-def ranked(case: PeakCase) -> None:
+def ranked(case: PeakResult) -> None:
     """Draw the table of compounds; a selected row is the compound that is coloured."""
     key = f"ranked {case.key} {st.session_state.get('ranked turn', 0)}"
     st.dataframe(
@@ -291,7 +291,7 @@ def ranked(case: PeakCase) -> None:
         st.caption(plain(case.library.problem))
 
 
-def threshold(case: PeakCase) -> None:
+def threshold(case: PeakResult) -> None:
     """Draw the slider of the threshold, and the precision-recall curve where the truth is known."""
     usual = round(case.library.detector.trained.threshold, 2)
     url_state.widget(
@@ -331,7 +331,7 @@ def threshold(case: PeakCase) -> None:
     )
 
 
-def compound_view(case: PeakCase, compound: int) -> None:
+def compound_view(case: PeakResult, compound: int) -> None:
     """Draw a compound's multiplets, the peaks around each, and what it shares with others."""
     found, compounds = case.found, case.found.compounds
     index = multiplets_of(found, compound)
@@ -421,7 +421,7 @@ def compound_view(case: PeakCase, compound: int) -> None:
     )
 
 
-def tables(case: PeakCase) -> None:
+def tables(case: PeakResult) -> None:
     """Offer the answer and the mixture as CSV."""
     with st.container(horizontal=True):
         charts.download("Answer as CSV", case.table, "answer.csv", "The table of compounds above.")
@@ -433,11 +433,11 @@ def tables(case: PeakCase) -> None:
         )
 
 
-def program(wish: Wish, compound: int) -> None:
+def program(wish: PeakSelection, compound: int) -> None:
     """Offer the program that reproduces a drawn mixture; of an upload there is none."""
     if wish.own is None and wish.library in LIBRARIES:
         export_panel.program(
-            code(wish.library, LIBRARY_SEED, FOREIGN_SEED, wish.config, wish.seed, compound)
+            code(wish.library, LIBRARY_SEED, UNKNOWN_SEED, wish.config, wish.seed, compound)
         )
 
 

@@ -120,7 +120,9 @@ def _pictures(view: View, present: int) -> None:
     st.markdown(describe_prediction(view.prediction, names, view.truth))
     given = _in_one_order(view)
     charts.chart(
-        maps.overview(view.areas, given, names, axis, view.theme, view.truth_of(given), view.cell),
+        maps.overview(
+            view.areas, given, names, axis, view.theme, view.peak_truth(given), view.cell
+        ),
         key="overview",
         alt=(
             f"Masks and separated multiplets at step {present}. {maps.alt_text(view.prediction, names)}"

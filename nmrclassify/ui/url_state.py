@@ -15,7 +15,7 @@ import streamlit as st
 from nmrclassify.config import bounds
 from nmrclassify.mixtures.edits import from_text
 from nmrclassify.mixtures.grid import MixtureConfig
-from nmrclassify.mixtures.peaks import ScaleConfig
+from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
@@ -143,8 +143,8 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
     "library": _choice("synthetic", "metabolites", "own"),
     "sample": _choice("drawn", "file"),
     "size": _whole(1, LARGEST),
-    "shift": _within(ScaleConfig, "jitter"),
-    "hiss": _within(ScaleConfig, "noise"),
+    "shift": _within(PeakMixtureConfig, "jitter"),
+    "hiss": _within(PeakMixtureConfig, "noise"),
     "strangers": _whole(0, MOST_STRANGERS),
     "draw": _whole(0, MAX_SEED),
     "compound": _whole(1, MAX_COMPOUNDS),

@@ -13,7 +13,7 @@ from nmrclassify.baselines.peaks import (
     nonnegative,
     tune,
 )
-from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
@@ -49,7 +49,9 @@ def library():
 
 
 def drawn(library, seed=0, **recipe):
-    return draw(library, ScaleConfig(**({"n_low": 4, "n_high": 6} | CLEAN | recipe)), rng(seed))
+    return draw_mixture(
+        library, PeakMixtureConfig(**({"n_low": 4, "n_high": 6} | CLEAN | recipe)), rng(seed)
+    )
 
 
 def truth(mixture):
@@ -205,7 +207,7 @@ def test_without_magnetstein_the_error_says_how_to_get_it(library, monkeypatch):
 def test_transport_recovers_a_clean_mixture(library):
     pytest.importorskip("magnetstein")
     small = library.select(range(10))
-    mixture = draw(small, ScaleConfig(**(CLEAN | {"n_low": 4, "n_high": 4})), rng(1))
+    mixture = draw_mixture(small, PeakMixtureConfig(**(CLEAN | {"n_low": 4, "n_high": 4})), rng(1))
     amounts = Transport(small, 1000)(mixture.peaks)
     assert np.flatnonzero(named(small, amounts, 0.003)).tolist() == mixture.present.tolist()
     np.testing.assert_allclose(amounts[mixture.present], mixture.amounts, rtol=0.2)

@@ -6,10 +6,10 @@ import torch
 
 from nmrclassify.evaluation.identify import FAINT, Detector
 from nmrclassify.evaluation.peak_metrics import mask_shares
-from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import gather
-from nmrclassify.networks.peak_losses import objective, truth_of
-from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
+from nmrclassify.networks.peak_losses import objective, peak_truth
+from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
@@ -33,8 +33,8 @@ def library():
 def untrained():
     torch.manual_seed(0)
     # With a high temperature every chance is near one half: everything is given its share.
-    network = ScaleNetwork(
-        ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024)
+    network = PeakNetwork(
+        PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024)
     )
     network.temperature.fill_(100.0)
     return Trained(network.requires_grad_(False).eval(), 0.5, {})
@@ -49,10 +49,10 @@ def detector(request, library, untrained):
 @pytest.fixture(scope="module")
 def mixtures(library):
     recipes = (
-        ScaleConfig(n_low=10, n_high=10, jitter=0.004),
-        ScaleConfig(n_low=30, n_high=30, jitter=0.02),
+        PeakMixtureConfig(n_low=10, n_high=10, jitter=0.004),
+        PeakMixtureConfig(n_low=30, n_high=30, jitter=0.02),
     )
-    return [draw(library, recipe, rng(seed)) for recipe in recipes for seed in range(2)]
+    return [draw_mixture(library, recipe, rng(seed)) for recipe in recipes for seed in range(2)]
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,9 @@ def test_two_multiplets_of_an_unsure_compound_do_not_take_a_peak_twice(untrained
 
 def test_a_compound_alone_gets_its_peaks(library):
     lone = library.select([k for k in range(40) if np.sum(library.compound == k) >= 3][:1])
-    made = draw(lone, ScaleConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng())
+    made = draw_mixture(
+        lone, PeakMixtureConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng()
+    )
     found = Detector(lone).identify(made.peaks)
     assert found.separated(0).sum() == pytest.approx(made.peaks.areas.sum(), rel=0.15)
 
@@ -247,9 +249,9 @@ def test_the_network_can_still_be_trained_after_it_was_asked(library, mixtures):
     # What the templates derive on first use is kept: it must not be bound to inference.
     detector = Detector(library)
     detector.identify(mixtures[0].peaks)
-    evidence = gather(detector.templates, mixtures[0].peaks)
-    network = ScaleNetwork(ScaleNetworkConfig(lines=4, places=6, hypotheses=8))
-    objective(network(evidence), evidence, truth_of(mixtures[0], evidence))[0].backward()
+    evidence = find_hypotheses(detector.templates, mixtures[0].peaks)
+    network = PeakNetwork(PeakNetworkConfig(lines=4, places=6, hypotheses=8))
+    objective(network(evidence), evidence, peak_truth(mixtures[0], evidence))[0].backward()
     assert network.first.hypotheses[0].weight.grad.any()
 
 
@@ -286,7 +288,7 @@ def test_spreads_that_are_none_are_refused(detector, mixtures, spread):
 @pytest.mark.parametrize("n_positions", [64, 4096])
 def test_coarse_axes_are_answered_or_refused_in_words(library, n_positions):
     axis = Axis(n_positions, -1.0, 12.0, "ppm", 600.0)
-    made = draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.002), rng(), axis)
+    made = draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.002), rng(), axis)
     try:
         assert np.isfinite(Detector(library, axis=axis).identify(made.peaks).probabilities).all()
     except ValueError as error:
@@ -307,7 +309,7 @@ def unseen():
 def judged(unseen):
     library, _ = unseen
     detector = Detector(library)
-    made = [draw(library, ScaleConfig(jitter=0.003), rng(seed)) for seed in range(3)]
+    made = [draw_mixture(library, PeakMixtureConfig(jitter=0.003), rng(seed)) for seed in range(3)]
     return [(mixture, detector.identify(mixture.peaks)) for mixture in made]
 
 
@@ -333,8 +335,10 @@ def test_the_shipped_network_finds_compounds_that_are_added_to_the_table(unseen,
     library, other = unseen
     mixture, before = judged[0]
     extra = [
-        draw(
-            other.select([k]), ScaleConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0), rng(k)
+        draw_mixture(
+            other.select([k]),
+            PeakMixtureConfig(n_low=1, n_high=1, jitter=0.003, decades=0.0),
+            rng(k),
         ).peaks
         for k in range(3)
     ]

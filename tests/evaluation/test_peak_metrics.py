@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.peak_metrics import BINS, SHARED, Score, mask_shares
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
@@ -24,8 +24,8 @@ def library():
 
 @pytest.fixture(scope="module")
 def mixtures(library):
-    config = ScaleConfig(n_low=10, n_high=20, noise=0.0, gain=0.0)
-    return [draw(library, config, rng(seed)) for seed in range(8)]
+    config = PeakMixtureConfig(n_low=10, n_high=20, noise=0.0, gain=0.0)
+    return [draw_mixture(library, config, rng(seed)) for seed in range(8)]
 
 
 def perfect(mixture, n=K):
@@ -78,8 +78,8 @@ def test_masks_of_the_truth_are_the_true_shares(mixtures):
 
 
 def test_mask_shares_are_those_of_a_loop(library):
-    mixture = draw(
-        library, ScaleConfig(n_low=10, n_high=20, noise=1e-2), rng(3)
+    mixture = draw_mixture(
+        library, PeakMixtureConfig(n_low=10, n_high=20, noise=1e-2), rng(3)
     )  # some multiplets are lost
     random, n = rng(4), len(mixture.peaks.areas)
     keys = random.choice(library.n_multiplets * n, 9000, replace=False)
@@ -159,8 +159,8 @@ def test_compounds_that_are_alike_are_one_answer():
     )
     groups = equivalent_compounds(compounds, FULL_AXIS)
     assert groups.tolist() == [0, 0, 1]
-    mixture = draw(
-        compounds.select([0, 2]), ScaleConfig(n_low=2, n_high=2, decades=0.0), rng()
+    mixture = draw_mixture(
+        compounds.select([0, 2]), PeakMixtureConfig(n_low=2, n_high=2, decades=0.0), rng()
     )  # a and c
     true = mixture.__class__(mixture.peaks, np.array([0, 2]), mixture.amounts, np.array([0, 1, 4]), *(
         getattr(mixture, name) for name in ("owners", "shifts", "parts", "totals")
@@ -234,9 +234,9 @@ def test_two_twins_in_one_mixture_both_get_the_share_of_the_one_that_stands_for_
         ("s", "s", "s"),
         ((), (), ()),
     )
-    mixture = draw(
+    mixture = draw_mixture(
         twin,
-        ScaleConfig(
+        PeakMixtureConfig(
             n_low=3, n_high=3, jitter=0.0, line_error=0.0, noise=0.0, gain=0.0, resolution=20.0
         ),
         np.random.default_rng(0),

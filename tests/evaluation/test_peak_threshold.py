@@ -6,7 +6,7 @@ import pytest
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.evaluation.peak_metrics import Score
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.compounds import Compounds
 
 
@@ -114,7 +114,7 @@ def test_the_page_counts_as_the_benchmark_does(seed):
     rng = np.random.default_rng(seed)
     found = predict(rng.random(30).tolist())
     groups = np.unique(np.sort(rng.integers(0, 20, 30)), return_inverse=True)[1]
-    mixture = draw(found.compounds, ScaleConfig(n_low=9, n_high=9), rng)
+    mixture = draw_mixture(found.compounds, PeakMixtureConfig(n_low=9, n_high=9), rng)
     measured = Score()
     measured.add(
         mixture,

@@ -12,7 +12,7 @@ from nmrclassify.mixtures.peak_files import (
     read_sample,
     sample_template,
 )
-from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.spectrum import spectrum
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import read_compounds
@@ -21,7 +21,9 @@ from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
 def mixture(seed: int, n: int = 12) -> Peaks:
     compounds = synthetic_compounds(SyntheticConfig(n_compounds=40), np.random.default_rng(seed))
-    return draw(compounds, ScaleConfig(n_low=n, n_high=n), np.random.default_rng(seed)).peaks
+    return draw_mixture(
+        compounds, PeakMixtureConfig(n_low=n, n_high=n), np.random.default_rng(seed)
+    ).peaks
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -3,14 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nmrclassify.mixtures.peaks import PeakMixture, Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixture, Peaks, PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
 COARSE, FINE = Axis(4096, -1.0, 12.0, "ppm", 600.0), Axis(2**18, -1.0, 12.0, "ppm", 600.0)
-CLEAN = ScaleConfig(n_low=6, n_high=6, jitter=0.0, common=0.0, noise=0.0, gain=0.0, line_error=0.0)
-NOISY = ScaleConfig(n_low=4, n_high=9)
+CLEAN = PeakMixtureConfig(
+    n_low=6, n_high=6, jitter=0.0, common=0.0, noise=0.0, gain=0.0, line_error=0.0
+)
+NOISY = PeakMixtureConfig(n_low=4, n_high=9)
 
 
 def rng(seed=0):
@@ -44,8 +46,10 @@ def content(mixture):
 
 
 def test_one_seed_gives_the_same_bytes(library):
-    config = replace(NOISY, n_foreign=2)
-    one, same, other = (draw(library, config, rng(seed), foreign=library) for seed in (5, 5, 6))
+    config = replace(NOISY, n_unknown=2)
+    one, same, other = (
+        draw_mixture(library, config, rng(seed), unknown=library) for seed in (5, 5, 6)
+    )
     assert content(one) == content(same) != content(other)
 
 
@@ -57,7 +61,7 @@ def test_one_seed_gives_the_same_bytes(library):
 )
 def test_area_is_conserved_without_noise(library, axis, config):
     for seed in range(5):
-        made = draw(library, config, rng(seed), axis)
+        made = draw_mixture(library, config, rng(seed), axis)
         protons = np.bincount(library.compound, library.protons)[made.present]
         assert made.peaks.areas.sum(dtype=float) == pytest.approx(
             (made.amounts * protons).sum(), rel=1e-5
@@ -75,7 +79,7 @@ def test_area_is_conserved_without_noise(library, axis, config):
 @pytest.mark.parametrize("axis", [COARSE, FULL_AXIS, FINE], ids=["coarse", "full", "fine"])
 def test_peaks_ascend_and_lie_on_the_axis(library, axis):
     for seed in range(5):
-        peaks = draw(library, NOISY, rng(seed), axis).peaks
+        peaks = draw_mixture(library, NOISY, rng(seed), axis).peaks
         assert (np.diff(peaks.positions) > 0).all()
         assert peaks.positions.min() >= 0
         assert peaks.positions.max() < axis.n_positions
@@ -93,7 +97,7 @@ def test_peaks_ascend_and_lie_on_the_axis(library, axis):
 def test_a_singlet_that_does_not_move_lies_in_its_own_bin(axis):
     bins = [17, axis.n_positions // 3, axis.n_positions - 2]
     library = singlets(*(axis.low + (k + 0.4) * axis.width for k in bins))
-    made = draw(library, replace(CLEAN, n_low=3, n_high=3), rng(), axis)
+    made = draw_mixture(library, replace(CLEAN, n_low=3, n_high=3), rng(), axis)
     assert made.peaks.positions.tolist() == bins
     assert made.shifts.tolist() == [0.0] * 3
     assert made.peaks.areas == pytest.approx(made.amounts, rel=1e-6)
@@ -101,7 +105,9 @@ def test_a_singlet_that_does_not_move_lies_in_its_own_bin(axis):
 
 
 def test_lines_beyond_the_axis_leave_nothing_on_it():
-    made = draw(singlets(3.0, 13.0, -1.2), replace(CLEAN, n_low=3, n_high=3, decades=0.0), rng())
+    made = draw_mixture(
+        singlets(3.0, 13.0, -1.2), replace(CLEAN, n_low=3, n_high=3, decades=0.0), rng()
+    )
     assert made.peaks.areas.tolist() == [1.0]
     assert made.peaks.positions.tolist() == [FULL_AXIS.position(3.0)]
     assert made.shares[0] == 1
@@ -114,7 +120,7 @@ def test_lines_within_the_resolution_are_one_peak_at_their_centre_of_area():
         ("a", "b"), [0, 1], [1800.2 / 600, 1800.8 / 600], [1.0, 3.0], ("s", "s"), ((), ())
     )
     config = replace(CLEAN, n_low=2, n_high=2, decades=0.0)
-    one, two = (draw(library, replace(config, resolution=hz), rng()) for hz in (1.0, 0.1))
+    one, two = (draw_mixture(library, replace(config, resolution=hz), rng()) for hz in (1.0, 0.1))
     assert one.peaks.areas.tolist() == [4.0]
     assert one.peaks.positions.tolist() == [FULL_AXIS.position(1800.65 / 600)]
     assert two.peaks.areas.tolist() == [1.0, 3.0]
@@ -151,7 +157,7 @@ def slow_shares(library, made, axis, resolution):
 def test_shares_are_those_of_a_loop_over_lines(library, axis):
     config = replace(CLEAN, n_low=15, n_high=15, jitter=0.01, common=0.5)
     for seed in range(3):
-        made = draw(library, config, rng(seed), axis)
+        made = draw_mixture(library, config, rng(seed), axis)
         assert made.shares == pytest.approx(
             slow_shares(library, made, axis, config.resolution), rel=1e-9
         )
@@ -161,11 +167,11 @@ def test_shares_are_those_of_a_loop_over_lines(library, axis):
 
 def test_shares_lie_between_nothing_and_all(library):
     for seed in range(5):
-        made = draw(
+        made = draw_mixture(
             library,
-            replace(NOISY, n_low=20, n_high=20, n_foreign=5, noise=3e-3),
+            replace(NOISY, n_low=20, n_high=20, n_unknown=5, noise=3e-3),
             rng(seed),
-            foreign=library,
+            unknown=library,
         )
         known = made.shares[np.isfinite(made.shares)]
         assert len(known)
@@ -175,7 +181,7 @@ def test_shares_lie_between_nothing_and_all(library):
 
 def test_a_compound_alone_has_all_of_its_peaks():
     library = Compounds(("a",), [0, 0], [2.0, 5.0], [3.0, 1.0], ("d", "q"), ((7.0,), (7.0,)))
-    made = draw(library, replace(NOISY, n_low=1, n_high=1), rng())
+    made = draw_mixture(library, replace(NOISY, n_low=1, n_high=1), rng())
     assert made.shares == pytest.approx([1.0, 1.0], abs=1e-12)
     assert len(made.peaks.areas) == 6
 
@@ -184,7 +190,9 @@ def test_a_compound_alone_has_all_of_its_peaks():
 def test_concentrations_are_log_uniform_within_their_decades(library, decades):
     amounts = np.concatenate(
         [
-            draw(library, replace(NOISY, n_low=30, n_high=30, decades=decades), rng(s)).amounts
+            draw_mixture(
+                library, replace(NOISY, n_low=30, n_high=30, decades=decades), rng(s)
+            ).amounts
             for s in range(30)
         ]
     )
@@ -197,7 +205,7 @@ def test_concentrations_are_log_uniform_within_their_decades(library, decades):
 
 
 def test_a_mixture_holds_as_many_different_compounds_as_asked_for(library):
-    made = [draw(library, NOISY, rng(seed)) for seed in range(60)]
+    made = [draw_mixture(library, NOISY, rng(seed)) for seed in range(60)]
     assert {len(m.present) for m in made} == {4, 5, 6, 7, 8, 9}
     assert all((np.diff(m.present) > 0).all() for m in made)
     for m in made[:5]:
@@ -207,7 +215,7 @@ def test_a_mixture_holds_as_many_different_compounds_as_asked_for(library):
 
 def test_shifts_have_a_common_and_an_own_part(library):
     config = replace(NOISY, n_low=30, n_high=30, jitter=0.01, common=0.75)
-    made = [draw(library, config, rng(seed)) for seed in range(150)]
+    made = [draw_mixture(library, config, rng(seed)) for seed in range(150)]
     shifts = np.stack(
         [m.shifts for m in made]
     )  # (mixtures, M), all multiplets of the library in order
@@ -223,11 +231,11 @@ def test_shifts_have_a_common_and_an_own_part(library):
 def test_gain_and_noise_have_their_standard_deviations():
     library = singlets(*np.linspace(0.5, 9.5, 400))
     config = replace(CLEAN, n_low=400, n_high=400, decades=0.0)
-    gain = draw(library, replace(config, gain=0.05), rng()).peaks.areas - 1
-    noise = draw(library, replace(config, noise=0.02), rng()).peaks.areas - 1
+    gain = draw_mixture(library, replace(config, gain=0.05), rng()).peaks.areas - 1
+    noise = draw_mixture(library, replace(config, noise=0.02), rng()).peaks.areas - 1
     assert gain.std() == pytest.approx(0.05, rel=0.1)
     assert noise.std() == pytest.approx(0.02, rel=0.1)
-    weak = draw(library, replace(config, noise=0.1, decades=2.0), rng())
+    weak = draw_mixture(library, replace(config, noise=0.1, decades=2.0), rng())
     assert weak.peaks.areas.min() > 0.2
     assert len(weak.peaks.areas) < 300
     assert np.isnan(weak.shares).sum() == 400 - len(weak.peaks.areas)
@@ -235,9 +243,9 @@ def test_gain_and_noise_have_their_standard_deviations():
 
 def test_foreign_compounds_bring_area_and_no_label(library):
     config = replace(CLEAN, jitter=0.005)
-    foreign = singlets(0.1, 0.2, 0.3, 0.4, 0.5, protons=9.0)
+    unknown = singlets(0.1, 0.2, 0.3, 0.4, 0.5, protons=9.0)
     alone, beside = (
-        draw(library, replace(config, n_foreign=n), rng(3), foreign=foreign) for n in (0, 3)
+        draw_mixture(library, replace(config, n_unknown=n), rng(3), unknown=unknown) for n in (0, 3)
     )
     for name in ("present", "amounts", "multiplets", "shifts"):
         assert np.array_equal(getattr(alone, name), getattr(beside, name))
@@ -251,24 +259,24 @@ def test_foreign_compounds_bring_area_and_no_label(library):
 
 
 @pytest.mark.parametrize(
-    ("config", "foreign", "message"),
+    ("config", "unknown", "message"),
     [
         (
             replace(NOISY, n_low=31, n_high=31),
             None,
             "mixture of 31 compounds was asked for; the library holds 30",
         ),
-        (replace(NOISY, n_foreign=2), None, "2 foreign compounds were asked for; give a table"),
+        (replace(NOISY, n_unknown=2), None, "2 unknown compounds were asked for; give a table"),
         (
-            replace(NOISY, n_foreign=2),
+            replace(NOISY, n_unknown=2),
             singlets(1.0),
-            "2 foreign compounds were asked for; give a table",
+            "2 unknown compounds were asked for; give a table",
         ),
     ],
 )
-def test_too_few_compounds_are_refused(library, config, foreign, message):
+def test_too_few_compounds_are_refused(library, config, unknown, message):
     with pytest.raises(ValueError, match=message):
-        draw(library, config, rng(), foreign=foreign)
+        draw_mixture(library, config, rng(), unknown=unknown)
 
 
 @pytest.mark.parametrize(
@@ -277,13 +285,13 @@ def test_too_few_compounds_are_refused(library, config, foreign, message):
         ({"n_low": 9, "n_high": 8}, "n_low is 9, above n_high 8; expected"),
         ({"jitter": 0.06}, "jitter is 0.06; expected a number from 0 to 0.05"),
         ({"noise": float("nan")}, "noise is nan; expected"),
-        ({"n_foreign": 1.5}, "n_foreign is 1.5; expected a whole number"),
+        ({"n_unknown": 1.5}, "n_unknown is 1.5; expected a whole number"),
         ({"resolution": 0.0}, "resolution is 0.0; expected"),
     ],
 )
 def test_recipes_out_of_bounds_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        ScaleConfig(**values)
+        PeakMixtureConfig(**values)
 
 
 @pytest.mark.parametrize(
@@ -328,7 +336,7 @@ def test_no_line_at_all_makes_an_empty_mixture():
 
 
 def test_a_mixture_is_what_its_recipe_says_on_every_axis(library):
-    made = [draw(library, CLEAN, rng(1), axis) for axis in (COARSE, FULL_AXIS, FINE)]
+    made = [draw_mixture(library, CLEAN, rng(1), axis) for axis in (COARSE, FULL_AXIS, FINE)]
     assert all(
         isinstance(m, PeakMixture) and np.array_equal(m.amounts, made[0].amounts) for m in made
     )

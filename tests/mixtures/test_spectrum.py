@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.identify import Detector
-from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.spectrum import (
     LINE_WIDTH,
     MAX_POINTS,
     draw_range,
     layers,
     spectrum,
-    true_part,
+    true_areas,
     widened,
 )
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
@@ -21,7 +21,9 @@ SMALL = Axis(4096, 0.0, 4.0, "ppm", 600.0)
 def case(seed: int):
     """Return a small library's mixture and what the network makes of it."""
     compounds = synthetic_compounds(SyntheticConfig(n_compounds=60), np.random.default_rng(seed))
-    mixture = draw(compounds, ScaleConfig(n_low=12, n_high=12), np.random.default_rng(seed + 1))
+    mixture = draw_mixture(
+        compounds, PeakMixtureConfig(n_low=12, n_high=12), np.random.default_rng(seed + 1)
+    )
     return Detector(compounds).identify(mixture.peaks), mixture
 
 
@@ -153,10 +155,10 @@ def test_parts_never_stand_above_the_mixture(found):
 
 def test_the_true_parts_add_up_to_the_mixture(found):
     _, mixture = found
-    total = sum(true_part(mixture, int(k)) for k in mixture.present)
+    total = sum(true_areas(mixture, int(k)) for k in mixture.present)
     np.testing.assert_allclose(total, mixture.totals)
     absent = np.setdiff1d(np.arange(60), mixture.present)[0]
-    assert true_part(mixture, int(absent)) is None
+    assert true_areas(mixture, int(absent)) is None
 
 
 def test_one_peak_is_enough():

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.mixtures.peaks import Peaks, ScaleConfig, draw
+from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
 from nmrclassify.networks import amount_hypotheses as module
 from nmrclassify.networks.amount_hypotheses import (
     SPREADS,
     Templates,
     estimate_spread,
-    gather,
+    find_hypotheses,
     segment_sum,
     spread_of,
     tolerant,
@@ -20,7 +20,7 @@ from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
 COARSE, FINE = Axis(4096, -1.0, 12.0, "ppm", 600.0), Axis(2**18, -1.0, 12.0, "ppm", 600.0)
 AXES = pytest.mark.parametrize("axis", [COARSE, FULL_AXIS, FINE], ids=["coarse", "full", "fine"])
-CLEAN = ScaleConfig(
+CLEAN = PeakMixtureConfig(
     n_low=6, n_high=6, jitter=0.0, common=0.0, noise=0.0, gain=0.0, line_error=0.0, decades=1.0
 )
 
@@ -36,7 +36,7 @@ def library():
 
 @pytest.fixture(scope="module")
 def mixture(library):
-    return draw(library, ScaleConfig(n_low=8, n_high=8, jitter=0.004), rng(1))
+    return draw_mixture(library, PeakMixtureConfig(n_low=8, n_high=8, jitter=0.004), rng(1))
 
 
 def same(one, other, exact=("log_amounts", "places")):
@@ -135,7 +135,7 @@ def at_the_edges():
 @AXES
 def test_the_bound_is_that_of_a_loop_over_shifts_and_lines(axis, library):
     compounds = library.select(range(6)).with_compounds(at_the_edges())
-    made = draw(compounds, ScaleConfig(n_low=8, n_high=8, jitter=0.01), rng(2), axis)
+    made = draw_mixture(compounds, PeakMixtureConfig(n_low=8, n_high=8, jitter=0.01), rng(2), axis)
     t = Templates.of(compounds, axis)
     areas, floor = tolerant(torch.from_numpy(made.peaks.dense()), t.reach), made.peaks.floor / 2
     bounds, fits = module._bounds(
@@ -173,7 +173,7 @@ def test_the_bound_is_that_of_a_loop_over_shifts_and_lines(axis, library):
 
 def test_the_bound_is_never_below_a_true_amount_where_nothing_moves(library):
     for seed in range(3):
-        made = draw(library, CLEAN, rng(seed))
+        made = draw_mixture(library, CLEAN, rng(seed))
         t = Templates.of(library)
         areas = tolerant(torch.from_numpy(made.peaks.dense()), t.reach)
         rows = torch.as_tensor(made.multiplets)
@@ -192,8 +192,8 @@ def test_the_bound_is_never_below_a_true_amount_where_nothing_moves(library):
 def test_hypotheses_of_a_clean_mixture_hold_the_true_amounts(library):
     hits = []
     for seed in range(4):
-        made = draw(library, CLEAN, rng(seed))
-        found = gather(Templates.of(library), made.peaks)
+        made = draw_mixture(library, CLEAN, rng(seed))
+        found = find_hypotheses(Templates.of(library), made.peaks)
         error = (
             found.log_amounts[made.present]
             - torch.as_tensor(np.log(made.amounts / found.unit)).float()[:, None]
@@ -203,7 +203,7 @@ def test_hypotheses_of_a_clean_mixture_hold_the_true_amounts(library):
 
 
 def test_evidence_has_the_shapes_that_it_states(library, mixture):
-    found = gather(Templates.of(library), mixture.peaks)
+    found = find_hypotheses(Templates.of(library), mixture.peaks)
     k, m = library.n_compounds, library.n_multiplets
     assert found.areas.shape == found.narrow.shape == (65_536,)
     assert found.log_amounts.shape == found.votes.shape == (k, 8)
@@ -224,8 +224,8 @@ def test_evidence_has_the_shapes_that_it_states(library, mixture):
 
 @AXES
 def test_every_peak_is_within_the_narrow_tolerance_of_itself(axis, library):
-    made = draw(library, CLEAN, rng(), axis)
-    found = gather(Templates.of(library, axis), made.peaks)
+    made = draw_mixture(library, CLEAN, rng(), axis)
+    found = find_hypotheses(Templates.of(library, axis), made.peaks)
     assert (
         found.narrow[made.peaks.positions].numpy() >= made.peaks.areas / found.unit * 0.999
     ).all()
@@ -234,8 +234,8 @@ def test_every_peak_is_within_the_narrow_tolerance_of_itself(axis, library):
 @pytest.mark.parametrize("factor", [2.0**20, 1e6, 1e-6])
 def test_the_unit_of_area_does_not_matter(library, mixture, factor):
     t = Templates.of(library)
-    one = gather(t, mixture.peaks)
-    other = gather(
+    one = find_hypotheses(t, mixture.peaks)
+    other = find_hypotheses(
         t,
         Peaks(
             FULL_AXIS,
@@ -257,7 +257,7 @@ def test_the_unit_of_area_does_not_matter(library, mixture, factor):
 
 def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, monkeypatch):
     t = Templates.of(library)
-    whole = gather(t, mixture.peaks)
+    whole = find_hypotheses(t, mixture.peaks)
     lines = t.first_line[t.first_multiplet]
     for size in (1, 64, 300):
         monkeypatch.setattr(module, "CHUNK", size)
@@ -267,7 +267,7 @@ def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, mo
         # A compound is never torn apart: one that is larger than a chunk is a chunk alone.
         assert all(high - low == 1 or int(lines[high] - lines[low]) <= size for low, high in ranges)
         if size > 1:
-            assert same(whole, gather(t, mixture.peaks))
+            assert same(whole, find_hypotheses(t, mixture.peaks))
 
 
 def test_a_larger_library_is_looked_at_in_pieces(library, mixture, monkeypatch):
@@ -279,7 +279,7 @@ def test_a_larger_library_is_looked_at_in_pieces(library, mixture, monkeypatch):
 
     monkeypatch.setattr(module, "CHUNK", 200)
     monkeypatch.setattr(module, "_bounds", watched)
-    gather(t, mixture.peaks, 0.005)
+    find_hypotheses(t, mixture.peaks, 0.005)
     largest = int(t.first_line[t.first_multiplet].diff().max())
     assert len(seen) > 3
     assert max(seen) <= max(200, largest)
@@ -303,7 +303,9 @@ def test_the_spread_of_a_mixture_is_estimated(jitter):
     t = Templates.of(library)
     found = []
     for seed in range(3):
-        made = draw(library, ScaleConfig(n_low=25, n_high=25, jitter=jitter, common=0.0), rng(seed))
+        made = draw_mixture(
+            library, PeakMixtureConfig(n_low=25, n_high=25, jitter=jitter, common=0.0), rng(seed)
+        )
         areas = tolerant(torch.from_numpy(made.peaks.dense()), t.reach)
         found.append(estimate_spread(t, areas, made.peaks.floor / 2))
     assert jitter / 1.6 < np.median(found) < jitter * 1.6
@@ -320,33 +322,35 @@ def test_a_library_that_cannot_tell_the_spread_does_not_claim_the_least():
         ("s",) * n,
         ((),) * n,
     )
-    made = draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.01), rng())
-    assert gather(Templates.of(library), made.peaks).spread > min(SPREADS)
+    made = draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.01), rng())
+    assert find_hypotheses(Templates.of(library), made.peaks).spread > min(SPREADS)
 
 
 def test_a_known_spread_is_taken_as_it_is(library, mixture):
-    assert gather(Templates.of(library), mixture.peaks, 0.0123).spread == 0.0123
+    assert find_hypotheses(Templates.of(library), mixture.peaks, 0.0123).spread == 0.0123
 
 
 @pytest.mark.parametrize("spread", [0.0, -0.01, float("nan"), float("inf")])
 def test_a_spread_that_is_none_is_refused(library, mixture, spread):
     with pytest.raises(ValueError, match="spread is .*expected"):
-        gather(Templates.of(library), mixture.peaks, spread)
+        find_hypotheses(Templates.of(library), mixture.peaks, spread)
 
 
 def test_mixtures_without_a_peak_or_on_another_axis_are_refused(library, mixture):
     t = Templates.of(library)
     empty = Peaks(FULL_AXIS, np.array([], dtype=np.int64), np.array([], dtype=np.float32))
     with pytest.raises(ValueError, match="no peak on the axis; expected at least one"):
-        gather(t, empty)
+        find_hypotheses(t, empty)
     with pytest.raises(ValueError, match="bring both to one axis"):
-        gather(Templates.of(library, COARSE), mixture.peaks)
+        find_hypotheses(Templates.of(library, COARSE), mixture.peaks)
     with pytest.raises(ValueError, match="no width in Hz"):
         Templates.of(library, Axis(21, 0.0, 21.0))
 
 
 def test_one_peak_is_evidence_enough(library):
-    found = gather(Templates.of(library), Peaks.from_lines(np.array([3.2]), np.array([5.0])))
+    found = find_hypotheses(
+        Templates.of(library), Peaks.from_lines(np.array([3.2]), np.array([5.0]))
+    )
     assert found.unit == 5.0
     for name in ("log_amounts", "votes", "near", "bounds", "fits", "scores"):
         assert torch.isfinite(getattr(found, name)).all()

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_losses import (
     CLOSE_AMOUNT,
     CLOSE_PLACE,
     objective,
     true_shares,
-    truth_of,
+    peak_truth,
 )
-from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
-SMALL = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=32)
+SMALL = PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=32)
 WHOLE = replace(
     SMALL, judged=1024, kept=1024
 )  # more than there are: an untrained network leaves nothing out
@@ -35,18 +35,21 @@ def library():
 @pytest.fixture(scope="module")
 def case(library):
     """A mixture, its evidence, and its truth."""
-    made = draw(
-        library, ScaleConfig(n_low=6, n_high=6, jitter=0.004, n_foreign=2), rng(1), foreign=library
+    made = draw_mixture(
+        library,
+        PeakMixtureConfig(n_low=6, n_high=6, jitter=0.004, n_unknown=2),
+        rng(1),
+        unknown=library,
     )
-    evidence = gather(Templates.of(library), made.peaks)
-    return made, evidence, truth_of(made, evidence)
+    evidence = find_hypotheses(Templates.of(library), made.peaks)
+    return made, evidence, peak_truth(made, evidence)
 
 
 @pytest.fixture(scope="module")
 def findings(case):
     torch.manual_seed(0)
     with torch.no_grad():
-        return ScaleNetwork(WHOLE)(case[1])
+        return PeakNetwork(WHOLE)(case[1])
 
 
 def told(findings, evidence, truth, sure=20.0):
@@ -149,10 +152,12 @@ def test_a_compound_alone_has_the_whole_of_its_lines():
         ("d", "q", "s"),
         ((7.0,), (7.0,), ()),
     )
-    made = draw(library.select([0]), ScaleConfig(n_low=1, n_high=1, jitter=0.002), rng())
-    evidence = gather(Templates.of(library), made.peaks)
-    truth = truth_of(made, evidence)
-    findings = ScaleNetwork(WHOLE)(evidence)
+    made = draw_mixture(
+        library.select([0]), PeakMixtureConfig(n_low=1, n_high=1, jitter=0.002), rng()
+    )
+    evidence = find_hypotheses(Templates.of(library), made.peaks)
+    truth = peak_truth(made, evidence)
+    findings = PeakNetwork(WHOLE)(evidence)
     look = findings.look
     at = (look.shift - truth.shifts[look.multiplet, None]).abs().flatten()[
         look.item
@@ -184,7 +189,7 @@ def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(fi
 def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
     _, evidence, truth = case
     torch.manual_seed(1)
-    net = ScaleNetwork(SMALL)
+    net = PeakNetwork(SMALL)
     nothing = replace(
         truth,
         log_amounts=torch.full_like(truth.log_amounts, float("nan")),
@@ -198,11 +203,11 @@ def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
 
 
 def test_thirty_steps_lower_the_loss(library):
-    made = draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.004), rng())
-    evidence = gather(Templates.of(library), made.peaks)
-    truth = truth_of(made, evidence)
+    made = draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.004), rng())
+    evidence = find_hypotheses(Templates.of(library), made.peaks)
+    truth = peak_truth(made, evidence)
     torch.manual_seed(0)
-    net = ScaleNetwork(SMALL)
+    net = PeakNetwork(SMALL)
     optimiser = torch.optim.Adam(net.parameters(), 0.01)
     losses = []
     for _ in range(30):

@@ -5,22 +5,22 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
-from nmrclassify.networks.amount_hypotheses import Templates, gather
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.candidates import gather_candidates, rows_of
-from nmrclassify.networks.peak_losses import objective, truth_of
+from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import (
-    ScaleNetwork,
-    ScaleNetworkConfig,
+    PeakNetwork,
+    PeakNetworkConfig,
     _likeliest,
     _pool,
-    claimed_by_others,
+    area_of_others,
     compete,
 )
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
-SMALL = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=24)
+SMALL = PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=64, kept=24)
 WHOLE = replace(SMALL, judged=1024, kept=1024)  # more than there are: nothing is left out
 
 
@@ -30,7 +30,7 @@ def rng(seed=0):
 
 def network(config=SMALL, seed=0):
     torch.manual_seed(seed)
-    return ScaleNetwork(config)
+    return PeakNetwork(config)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +40,12 @@ def library():
 
 @pytest.fixture(scope="module")
 def mixture(library):
-    return draw(library, ScaleConfig(n_low=6, n_high=6, jitter=0.004), rng(1))
+    return draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.004), rng(1))
 
 
 @pytest.fixture(scope="module")
 def evidence(library, mixture):
-    return gather(Templates.of(library), mixture.peaks)
+    return find_hypotheses(Templates.of(library), mixture.peaks)
 
 
 def test_answers_are_finite_and_of_the_stated_shapes(evidence, library):
@@ -66,12 +66,12 @@ def test_answers_are_finite_and_of_the_stated_shapes(evidence, library):
 
 @pytest.mark.parametrize(
     "config",
-    [SMALL, replace(SMALL, rounds=1), ScaleNetworkConfig()],
+    [SMALL, replace(SMALL, rounds=1), PeakNetworkConfig()],
     ids=["small", "one round", "full size"],
 )
 def test_every_parameter_gets_a_gradient(evidence, mixture, config):
     net = network(config, seed=3)
-    objective(net(evidence), evidence, truth_of(mixture, evidence))[0].backward()
+    objective(net(evidence), evidence, peak_truth(mixture, evidence))[0].backward()
     for name, parameter in net.named_parameters():
         assert (
             parameter.grad is not None
@@ -81,7 +81,7 @@ def test_every_parameter_gets_a_gradient(evidence, mixture, config):
 
 
 def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(evidence):
-    net = ScaleNetwork()
+    net = PeakNetwork()
     count = sum(value.numel() for value in net.parameters())
     c = net.config
     a, d, h = c.lines, c.places, c.hypotheses
@@ -109,7 +109,7 @@ def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(eviden
 def test_permuting_the_library_permutes_the_answers(library, mixture, evidence):
     net, order = network(WHOLE), rng(5).permutation(library.n_compounds)
     one = net(evidence)
-    other = net(gather(Templates.of(library.select(order)), mixture.peaks))
+    other = net(find_hypotheses(Templates.of(library.select(order)), mixture.peaks))
     assert other.presence.detach().numpy() == pytest.approx(
         one.presence.detach().numpy()[order], abs=2e-3
     )
@@ -133,7 +133,7 @@ def test_the_order_of_multiplets_within_a_compound_does_not_matter(library, mixt
     assert not np.array_equal(turned.ppm, library.ppm)
     one, other = (
         network(WHOLE)(e).presence.detach().numpy()
-        for e in (evidence, gather(Templates.of(turned), mixture.peaks))
+        for e in (evidence, find_hypotheses(Templates.of(turned), mixture.peaks))
     )
     assert other == pytest.approx(one, abs=2e-3)
 
@@ -142,7 +142,7 @@ def test_a_compound_that_is_added_to_the_library_gets_an_answer(library, mixture
     part, added = library.select(range(12)), library.select([15])
     net = network(WHOLE)
     one, more = (
-        net(gather(Templates.of(compounds), mixture.peaks, 0.004))
+        net(find_hypotheses(Templates.of(compounds), mixture.peaks, 0.004))
         for compounds in (part, part.with_compounds(added))
     )
     assert one.presence.shape == (12,)
@@ -308,7 +308,7 @@ def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
         "probabilities": torch.rand(30, generator=generator), "log_amount": torch.randn(30, generator=generator),
         "attention": torch.rand(look.shift.shape, generator=generator),
     }  # fmt: skip
-    found = claimed_by_others(evidence, look, state).numpy()
+    found = area_of_others(evidence, look, state).numpy()
     unit, place = (look.item // 2).numpy(), (look.item % 2).numpy()
     hypothesis = look.hypothesis.numpy()[unit]
     owner, position = look.compound.numpy()[hypothesis], look.position.numpy()
@@ -336,7 +336,7 @@ def test_a_compound_claims_nothing_from_itself(evidence):
         "log_amount": torch.zeros(8),
         "attention": torch.ones_like(look.shift),
     }
-    assert claimed_by_others(evidence, look, state).abs().max() < 1e-4
+    assert area_of_others(evidence, look, state).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(
@@ -349,4 +349,4 @@ def test_a_compound_claims_nothing_from_itself(evidence):
 )
 def test_sizes_out_of_bounds_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
-        ScaleNetworkConfig(**values)
+        PeakNetworkConfig(**values)

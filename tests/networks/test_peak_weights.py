@@ -9,9 +9,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from nmrclassify.evaluation.identify import Detector
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.networks import peak_weights
-from nmrclassify.networks.peak_network import ScaleNetwork, ScaleNetworkConfig
+from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.networks.peak_weights import Trained, load, save, shipped
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training import checkpoints
@@ -23,7 +23,7 @@ SIZES = {"lines": 4, "places": 6, "hypotheses": 8, "rounds": 2, "judged": 64, "k
 @pytest.fixture(scope="module")
 def trained():
     torch.manual_seed(0)
-    network = ScaleNetwork(ScaleNetworkConfig(**SIZES))
+    network = PeakNetwork(PeakNetworkConfig(**SIZES))
     network.temperature.fill_(1.5)
     return Trained(network, 0.4, {"steps": 3, "seconds": 1.25, "config": {"seed": 7}})
 
@@ -38,7 +38,9 @@ def path(trained, tmp_path):
 def asked():
     """A library, and a mixture of some of it."""
     library = synthetic_compounds(SyntheticConfig(n_compounds=15), np.random.default_rng(0))
-    return library, draw(library, ScaleConfig(n_low=5, n_high=5), np.random.default_rng(1)).peaks
+    return library, draw_mixture(
+        library, PeakMixtureConfig(n_low=5, n_high=5), np.random.default_rng(1)
+    ).peaks
 
 
 def header(path):

@@ -9,7 +9,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.ui import peak_page
 from nmrclassify.ui.page import PAGES
@@ -654,9 +654,9 @@ def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
     table = app.dataframe[0]
     assert table.proto.placeholder == ""
     library = peak_page._packaged("synthetic")
-    mixture = draw(
+    mixture = draw_mixture(
         library.detector.compounds,
-        ScaleConfig(n_low=75, n_high=75),
+        PeakMixtureConfig(n_low=75, n_high=75),
         np.random.default_rng([peak_page.SEED, 0]),
     )
     unseen = np.flatnonzero(np.isnan(library.detector.identify(mixture.peaks).amounts))

@@ -5,7 +5,7 @@ import pytest
 
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector
-from nmrclassify.mixtures.peaks import ScaleConfig, draw
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.spectrum import MAX_POINTS, layers
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots import spectrum
@@ -17,7 +17,9 @@ LIGHT, DARK = Theme(False), Theme(True)
 @pytest.fixture(scope="module")
 def case():
     compounds = synthetic_compounds(SyntheticConfig(n_compounds=60), np.random.default_rng(5))
-    mixture = draw(compounds, ScaleConfig(n_low=12, n_high=12), np.random.default_rng(6))
+    mixture = draw_mixture(
+        compounds, PeakMixtureConfig(n_low=12, n_high=12), np.random.default_rng(6)
+    )
     found = Detector(compounds).identify(mixture.peaks)
     return found, mixture, int(mixture.present[0])
 

@@ -11,19 +11,19 @@ import pytest
 import torch
 
 import nmrclassify
-from nmrclassify.networks.peak_network import ScaleNetworkConfig
+from nmrclassify.networks.peak_network import PeakNetworkConfig
 from nmrclassify.training import checkpoints, peak_trainer
 from nmrclassify.training.peak_trainer import (
-    ScaleTrainConfig,
-    ScaleTrainer,
+    PeakTrainConfig,
+    PeakTrainer,
     case,
     cases,
     library,
     templates,
 )
 
-TINY = ScaleTrainConfig(steps=6, batch=4, compounds=40, libraries=2, n_low=5, n_high=10)
-NET = ScaleNetworkConfig(lines=4, places=6, hypotheses=8, rounds=2, judged=64, kept=32)
+TINY = PeakTrainConfig(steps=6, batch=4, compounds=40, libraries=2, n_low=5, n_high=10)
+NET = PeakNetworkConfig(lines=4, places=6, hypotheses=8, rounds=2, judged=64, kept=32)
 SHORT = replace(TINY, batch=2)
 
 
@@ -100,7 +100,7 @@ def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
 
 
 def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
-    whole, part = ScaleTrainer(SHORT, NET, workers=0), ScaleTrainer(SHORT, NET, workers=0)
+    whole, part = PeakTrainer(SHORT, NET, workers=0), PeakTrainer(SHORT, NET, workers=0)
     seen = []
     whole.run(lambda step, parts: seen.append((step, parts["loss"])))
     again = []
@@ -109,7 +109,7 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
     assert not part.finished
     path = tmp_path / "training" / "state.pt"
     part.save(path)
-    rest = ScaleTrainer.resume(path, workers=0)
+    rest = PeakTrainer.resume(path, workers=0)
     assert (rest.step, rest.seconds, rest.config, rest.network.config) == (
         3,
         part.seconds,
@@ -138,9 +138,9 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
 
 
 def test_one_seed_gives_the_same_weights_and_a_step_changes_all_of_them():
-    one, other = ScaleTrainer(SHORT, NET, workers=0), ScaleTrainer(SHORT, NET, workers=0)
+    one, other = PeakTrainer(SHORT, NET, workers=0), PeakTrainer(SHORT, NET, workers=0)
     assert torch.equal(weights(one), weights(other))
-    assert not torch.equal(weights(one), weights(ScaleTrainer(replace(SHORT, seed=8), NET)))
+    assert not torch.equal(weights(one), weights(PeakTrainer(replace(SHORT, seed=8), NET)))
     before = {name: value.detach().clone() for name, value in one.network.named_parameters()}
     one.run(halt=lambda: one.step == 2)
     assert all(
@@ -150,7 +150,7 @@ def test_one_seed_gives_the_same_weights_and_a_step_changes_all_of_them():
 
 
 def test_the_learning_rate_warms_up_and_falls():
-    trainer = ScaleTrainer(replace(SHORT, steps=1000), NET, workers=0)
+    trainer = PeakTrainer(replace(SHORT, steps=1000), NET, workers=0)
     rates = []
     for trainer.step in range(1000):
         rates.append(trainer._rate())
@@ -164,7 +164,7 @@ def test_the_learning_rate_warms_up_and_falls():
 
 
 def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
-    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    trainer = PeakTrainer(SHORT, NET, workers=0)
     path = tmp_path / "state.pt"
     trainer.save(path)
     before = path.read_bytes()
@@ -178,11 +178,11 @@ def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
         trainer.save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-    assert ScaleTrainer.resume(path, workers=0).step == 0
+    assert PeakTrainer.resume(path, workers=0).step == 0
 
 
 def test_only_the_first_process_writes(tmp_path):
-    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    trainer = PeakTrainer(SHORT, NET, workers=0)
     trainer.rank = 1
     trainer.save(tmp_path / "state.pt")
     assert not list(tmp_path.iterdir())
@@ -190,7 +190,7 @@ def test_only_the_first_process_writes(tmp_path):
 
 def test_there_must_be_something_to_go_on_from(tmp_path):
     with pytest.raises(ValueError, match="no interrupted training at .*start one without --resume"):
-        ScaleTrainer.resume(tmp_path / "state.pt")
+        PeakTrainer.resume(tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize(
@@ -211,19 +211,19 @@ def test_trainings_that_cannot_be_are_refused(values, message):
 def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(ValueError, match="batch is 4; expected a multiple of the 3 processes"):
-        ScaleTrainer(TINY, NET)
+        PeakTrainer(TINY, NET)
 
 
-def test_compounds_that_are_foreign_are_never_the_librarys_own(monkeypatch):
-    # With one library alone, the next one is the same: what is foreign would be there, and labelled
+def test_unknown_compounds_never_come_from_the_library_of_the_mixture(monkeypatch):
+    # With one library alone, the next one is the same: what is unknown would be there, and labelled
     # absent.
-    drawn, draw = [], peak_trainer.draw
+    drawn, draw = [], peak_trainer.draw_mixture
 
-    def watched(compounds, recipe, rng, axis, foreign):
-        drawn.append((recipe.n_foreign, foreign is compounds))
-        return draw(compounds, recipe, rng, axis, foreign)
+    def watched(compounds, recipe, rng, axis, unknown):
+        drawn.append((recipe.n_unknown, unknown is compounds))
+        return draw(compounds, recipe, rng, axis, unknown)
 
-    monkeypatch.setattr(peak_trainer, "draw", watched)
+    monkeypatch.setattr(peak_trainer, "draw_mixture", watched)
     for index in range(12):
         case(replace(TINY, libraries=1), index)
     assert not any(n and own for n, own in drawn)
@@ -243,11 +243,11 @@ import torch
 from torch import distributed
 
 torch.set_num_threads(1)
-from nmrclassify.networks.peak_network import ScaleNetworkConfig
-from nmrclassify.training.peak_trainer import ScaleTrainConfig, ScaleTrainer
+from nmrclassify.networks.peak_network import PeakNetworkConfig
+from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 
 config, network, folder = json.loads(sys.argv[1]), json.loads(sys.argv[2]), Path(sys.argv[3])
-trainer = ScaleTrainer(ScaleTrainConfig(**config), ScaleNetworkConfig(**network), workers=0)
+trainer = PeakTrainer(PeakTrainConfig(**config), PeakNetworkConfig(**network), workers=0)
 losses = []
 trainer.run(lambda step, parts: losses.append(parts["loss"]))
 values = torch.cat([value.flatten() for value in trainer.network.state_dict().values()]).tolist()
@@ -259,7 +259,7 @@ distributed.destroy_process_group()
 
 def test_two_processes_train_as_one_does(tmp_path):
     config = replace(TINY, steps=4, batch=2)
-    alone = ScaleTrainer(config, NET, workers=0)
+    alone = PeakTrainer(config, NET, workers=0)
     losses = []
     alone.run(lambda step, parts: losses.append(parts["loss"]))
     (tmp_path / "script.py").write_text(SCRIPT)
@@ -288,7 +288,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert one["losses"] != two["losses"]
     assert (np.array(one["losses"]) + two["losses"]) / 2 == pytest.approx(losses, rel=1e-5)
     assert np.abs(np.array(one["weights"]) - weights(alone).numpy()).max() <= 1e-5
-    again = ScaleTrainer.resume(tmp_path / "state.pt", workers=0)
+    again = PeakTrainer.resume(tmp_path / "state.pt", workers=0)
     assert again.step == 4
     assert weights(again).tolist() == pytest.approx(one["weights"])
 
@@ -302,11 +302,11 @@ def test_two_processes_train_as_one_does(tmp_path):
     ],
 )
 def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, damage):
-    trainer = ScaleTrainer(SHORT, NET, workers=0)
+    trainer = PeakTrainer(SHORT, NET, workers=0)
     trainer.train_step([case(SHORT, i)[1] for i in range(4)])
     path = tmp_path / "training.safetensors"
     trainer.save(path)
-    assert ScaleTrainer.resume(path, workers=0).step == 1
+    assert PeakTrainer.resume(path, workers=0).step == 1
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match="damaged"):
-        ScaleTrainer.resume(path, workers=0)
+        PeakTrainer.resume(path, workers=0)
