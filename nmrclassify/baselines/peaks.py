@@ -20,10 +20,10 @@ from scipy.sparse import coo_array, csr_array
 from scipy.special import ndtr
 
 from nmrclassify.mixtures.peaks import PeakMixture, Peaks
-from nmrclassify.mixtures.spectrum import spectrum
 from nmrclassify.networks.amount_hypotheses import Templates
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.line_shapes import spectrum
 
 MAX_ROWS = 6000  # of the binned library
 EXCHANGES = 60

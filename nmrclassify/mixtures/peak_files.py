@@ -22,8 +22,8 @@ import pandas as pd
 from scipy.signal import find_peaks
 
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.mixtures.spectrum import LINE_WIDTH
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.line_shapes import LINE_WIDTH
 from nmrclassify.nmr.multiplets import first_order
 
 MAX_BYTES = 8 * 1024 * 1024

@@ -154,6 +154,12 @@ class PeakMixture:
         total = np.bincount(pairs[0], self.totals[pairs[1]], len(self.multiplets))
         return np.where(total > 0, own / np.maximum(total, 1e-30), np.nan)
 
+    def areas_of(self, compound: int) -> np.ndarray:
+        """Return the area that a compound brings to each peak before noise, shape (n_peaks,)."""
+        row, peak, area = self.parts
+        of_compound = self.present[self.owners[row]] == compound
+        return np.bincount(peak[of_compound], area[of_compound], len(self.peaks.areas))
+
 
 def _spread(first: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return all rows first[i] to first[i + 1] for every i of `index`, and which of `index` each belongs to."""

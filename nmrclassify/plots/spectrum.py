@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.evaluation.peak_threshold import Curve
-from nmrclassify.mixtures.spectrum import Drawing, Layers, draw_range
+from nmrclassify.plots.spectrum_layers import SampledCurve, SpectrumLayers, sample_range
 from nmrclassify.plots.style import Theme, finish
 
 N_POINTS = 2_400  # of each trace: two for each pixel of a wide screen
@@ -45,7 +45,9 @@ def colours(theme: Theme) -> dict[str, str]:
     }
 
 
-def _outline(drawing: Drawing, name: str, colour: str, fill: str | None = None, **line) -> dict:
+def _outline(
+    drawing: SampledCurve, name: str, colour: str, fill: str | None = None, **line
+) -> dict:
     filled = {"fill": "tozeroy", "fillcolor": fill} if fill else {}
     return {
         "type": "scatter",
@@ -69,13 +71,13 @@ def _ppm_axis(low: float, high: float, **more) -> dict:
 
 
 def overview(
-    layers: Layers, places: np.ndarray, low: float, high: float, theme: Theme
+    layers: SpectrumLayers, places: np.ndarray, low: float, high: float, theme: Theme
 ) -> go.Figure:
     """Draw the whole axis, a frame around the range that is looked at, and a mark at each place of the chosen compound.
 
     Parameters
     ----------
-    layers : Layers
+    layers : SpectrumLayers
     places : ndarray
         Where the chosen compound's multiplets were found, in ppm.
     low, high : float
@@ -84,12 +86,12 @@ def overview(
     """
     axis, colour = layers.axis, colours(theme)
     drawings = [
-        draw_range(axis, heights, axis.low, axis.high, N_POINTS)
+        sample_range(axis, heights, axis.low, axis.high, N_POINTS)
         for heights in (layers.mixture, layers.chosen)
     ]
     # By the square root, so that the small peaks of a mixture over two decades show beside the
     # large ones.
-    drawings = [Drawing(d.start, d.step, np.sqrt(d.heights)) for d in drawings]
+    drawings = [SampledCurve(d.start, d.step, np.sqrt(d.heights)) for d in drawings]
     top = max(float(drawings[0].heights.max()), 1e-9)
     marks = {
         "type": "scatter",
@@ -131,7 +133,7 @@ def overview(
     )
 
 
-def detail(layers: Layers, low: float, high: float, name: str, theme: Theme) -> go.Figure:
+def detail(layers: SpectrumLayers, low: float, high: float, name: str, theme: Theme) -> go.Figure:
     """Draw a range of the spectrum: the mixture, what the named compounds explain, and one compound coloured inside."""
     colour = colours(theme)
     parts = [
@@ -141,7 +143,7 @@ def detail(layers: Layers, low: float, high: float, name: str, theme: Theme) -> 
         ("what it truly brings", layers.truth, "truth", {"width": 1.5, "dash": "dot"}),
     ]
     traces = [
-        _outline(draw_range(layers.axis, heights, low, high, N_POINTS), label, colour[key], **how)
+        _outline(sample_range(layers.axis, heights, low, high, N_POINTS), label, colour[key], **how)
         for label, heights, key, how in parts
         if heights is not None
     ]

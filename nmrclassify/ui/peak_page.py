@@ -14,11 +14,11 @@ from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector, Identification
 from nmrclassify.evaluation.peak_threshold import Tally
 from nmrclassify.mixtures import peak_files
-from nmrclassify.mixtures.peaks import PeakMixture, Peaks, PeakMixtureConfig, draw_mixture
-from nmrclassify.mixtures.spectrum import Layers, layers
+from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds, common_metabolites
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
 from nmrclassify.ui import peak_uploads, url_state
 from nmrclassify.ui.peak_uploads import plain
 
@@ -129,11 +129,11 @@ def _identified_upload(
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _layers(
     case: str, threshold: float, compound: int, _found: Identification, _mixture: PeakMixture | None
-) -> Layers:
-    return layers(_found, compound, _mixture)
+) -> SpectrumLayers:
+    return spectrum_layers(_found, compound, _mixture)
 
 
-def layers_of(case: PeakResult, compound: int) -> Layers:
+def layers_of(case: PeakResult, compound: int) -> SpectrumLayers:
     """Return the spectra of a case with one compound in them."""
     return _layers(case.key, case.found.threshold, compound, case.found, case.mixture)
 

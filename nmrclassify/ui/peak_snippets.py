@@ -67,7 +67,7 @@ def code(
         "from nmrclassify.plots.spectrum import overview",
         "from nmrclassify.evaluation.identify import Detector",
         "from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture",
-        "from nmrclassify.mixtures.spectrum import layers",
+        "from nmrclassify.plots.spectrum_layers import spectrum_layers",
         "",
         made.format(seed=library_seed),
         *(
@@ -88,7 +88,7 @@ def code(
         "multiplets = arange(*compounds.first_multiplet[compound : compound + 2])",
         "places = compounds.ppm[multiplets] + nan_to_num(found.shifts[multiplets])",
         (
-            "figure = overview(layers(found, compound, mixture), places, FULL_AXIS.low,"
+            "figure = overview(spectrum_layers(found, compound, mixture), places, FULL_AXIS.low,"
             " FULL_AXIS.high, Theme())"
         ),
         "figure.show()",

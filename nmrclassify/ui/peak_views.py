@@ -8,12 +8,12 @@ from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.peaks import PeakMixtureConfig
-from nmrclassify.mixtures.spectrum import Layers, widened
 from nmrclassify.plots import growth, spectrum
+from nmrclassify.plots.spectrum_layers import SpectrumLayers, drawable_range
 from nmrclassify.ui import charts, export_panel, url_state
 from nmrclassify.ui.peak_page import (
-    UNKNOWN_SEED,
     LIBRARY_SEED,
+    UNKNOWN_SEED,
     PeakResult,
     PeakSelection,
     layers_of,
@@ -140,7 +140,7 @@ def places(found: Identification, multiplets: np.ndarray) -> np.ndarray:
 
 
 def _zoom(axis, low: float, high: float) -> None:
-    low, high = widened(axis, low, high)
+    low, high = drawable_range(axis, low, high)
     url_state.put("low", round(low, 4))
     url_state.put("high", round(high, 4))
 
@@ -151,12 +151,14 @@ def _boxed(axis, key: str) -> None:
         _zoom(axis, *sorted(boxes[0]["x"]))
 
 
-def picture(case: PeakResult, compound: int, shown: Layers) -> None:
+def picture(case: PeakResult, compound: int, shown: SpectrumLayers) -> None:
     """Draw the chosen range, the buttons that move it, and the whole axis: a fragment, so that a zoom draws only this."""
     axis, found, theme = shown.axis, case.found, charts.theme()
     where = places(found, multiplets_of(found, compound))
-    usual = [round(value, 3) for value in widened(axis, where[0] - VIEW, where[0] + VIEW)]
-    low, high = widened(axis, url_state.get("low", usual[0]), url_state.get("high", usual[1]))
+    usual = [round(value, 3) for value in drawable_range(axis, where[0] - VIEW, where[0] + VIEW)]
+    low, high = drawable_range(
+        axis, url_state.get("low", usual[0]), url_state.get("high", usual[1])
+    )
     name = found.compounds.names[compound]
     inside = np.flatnonzero((found.peaks.ppm >= low) & (found.peaks.ppm <= high))
     area, own = found.peaks.areas[inside].sum(), found.separated(compound)[inside].sum()

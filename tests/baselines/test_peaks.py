@@ -13,7 +13,7 @@ from nmrclassify.baselines.peaks import (
     nonnegative,
     tune,
 )
-from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 

@@ -6,7 +6,7 @@ import torch
 
 from nmrclassify.evaluation.identify import FAINT, Detector
 from nmrclassify.evaluation.peak_metrics import mask_shares
-from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig

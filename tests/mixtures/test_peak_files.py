@@ -12,10 +12,10 @@ from nmrclassify.mixtures.peak_files import (
     read_sample,
     sample_template,
 )
-from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
-from nmrclassify.mixtures.spectrum import spectrum
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import read_compounds
+from nmrclassify.nmr.line_shapes import spectrum
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
 

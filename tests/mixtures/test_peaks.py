@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nmrclassify.mixtures.peaks import PeakMixture, Peaks, PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks import amount_hypotheses as module
 from nmrclassify.networks.amount_hypotheses import (
     SPREADS,

@@ -10,8 +10,8 @@ from nmrclassify.networks.peak_losses import (
     CLOSE_AMOUNT,
     CLOSE_PLACE,
     objective,
-    true_shares,
     peak_truth,
+    true_shares,
 )
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.nmr.compounds import Compounds

@@ -6,9 +6,9 @@ import pytest
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
-from nmrclassify.mixtures.spectrum import MAX_POINTS, layers
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots import spectrum
+from nmrclassify.plots.spectrum_layers import MAX_POINTS, spectrum_layers
 from nmrclassify.plots.style import Theme
 
 LIGHT, DARK = Theme(False), Theme(True)
@@ -56,7 +56,7 @@ def test_what_is_coloured_stands_out_from_the_page_and_from_the_mixture(theme, p
 @pytest.mark.parametrize(("low", "high"), [(-1, 12), (3, 4), (3.0, 3.02)])
 def test_the_spectrum_decreases_to_the_right_and_stays_small(case, theme, low, high):
     found, mixture, compound = case
-    shown = layers(found, compound, mixture)
+    shown = spectrum_layers(found, compound, mixture)
     detail = spectrum.detail(shown, low, high, "a compound", theme)
     assert detail.layout.xaxis.range == (high, low)
     assert [trace.name for trace in detail.data] == [
@@ -76,20 +76,20 @@ def test_the_spectrum_decreases_to_the_right_and_stays_small(case, theme, low, h
 
 def test_without_the_truth_there_is_no_line_for_it(case):
     found, _, compound = case
-    assert len(spectrum.detail(layers(found, compound), 1, 2, "x", LIGHT).data) == 3
+    assert len(spectrum.detail(spectrum_layers(found, compound), 1, 2, "x", LIGHT).data) == 3
 
 
 def test_names_are_not_markup(case):
     found, _, compound = case
-    figure = spectrum.detail(layers(found, compound), 1, 2, "a<b>b</b>&amp;", LIGHT)
+    figure = spectrum.detail(spectrum_layers(found, compound), 1, 2, "a<b>b</b>&amp;", LIGHT)
     assert figure.data[1].name == "a&lt;b&gt;b&lt;/b&gt;&amp;amp;"
 
 
 def test_the_frame_is_seen_however_narrow(case):
     found, _, compound = case
-    frame = spectrum.overview(layers(found, compound), np.zeros(0), 3.0, 3.02, LIGHT).layout.shapes[
-        0
-    ]
+    frame = spectrum.overview(
+        spectrum_layers(found, compound), np.zeros(0), 3.0, 3.02, LIGHT
+    ).layout.shapes[0]
     assert frame.x1 - frame.x0 > 0.05
     assert (frame.x0 + frame.x1) / 2 == pytest.approx(3.01)
 

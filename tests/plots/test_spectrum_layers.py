@@ -2,20 +2,16 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.identify import Detector
-from nmrclassify.mixtures.peaks import Peaks, PeakMixtureConfig, draw_mixture
-from nmrclassify.mixtures.spectrum import (
-    LINE_WIDTH,
-    MAX_POINTS,
-    draw_range,
-    layers,
-    spectrum,
-    true_areas,
-    widened,
-)
-from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.line_shapes import spectrum
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-
-SMALL = Axis(4096, 0.0, 4.0, "ppm", 600.0)
+from nmrclassify.plots.spectrum_layers import (
+    MAX_POINTS,
+    drawable_range,
+    sample_range,
+    spectrum_layers,
+)
 
 
 def case(seed: int):
@@ -32,50 +28,6 @@ def found():
     return case(5)
 
 
-def direct(axis: Axis, positions: np.ndarray, areas: np.ndarray, width: float) -> np.ndarray:
-    """Add Lorentzian lines one by one, each by its area within every position."""
-    edges = np.arange(axis.n_positions + 1)[None] - 0.5 - positions[:, None]
-    return (
-        (
-            areas[:, None] * np.diff(np.arctan(edges * axis.hz_per_position / (width / 2)), axis=1)
-        ).sum(0)
-        / np.pi
-        / axis.hz_per_position
-    )
-
-
-@pytest.mark.parametrize("width", [0.1, LINE_WIDTH, 40.0])
-def test_a_spectrum_is_the_sum_of_its_lines(width):
-    rng = np.random.default_rng(1)
-    positions, areas = rng.choice(SMALL.n_positions, 50, replace=False), rng.exponential(size=50)
-    expected = direct(SMALL, positions, areas, width)
-    np.testing.assert_allclose(
-        spectrum(SMALL, positions, areas, width), expected, rtol=1e-9, atol=1e-12 * expected.max()
-    )
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_area_of_a_spectrum_is_the_area_of_its_peaks(seed):
-    rng = np.random.default_rng(seed)
-    positions = rng.integers(20_000, 50_000, rng.integers(1, 2000))
-    areas = 10 ** rng.uniform(-3, 1, len(positions))
-    heights = spectrum(FULL_AXIS, positions, areas)
-    assert heights.sum() * FULL_AXIS.hz_per_position == pytest.approx(
-        areas.sum(), rel=1e-3
-    )  # the tails reach beyond the axis
-    assert (heights >= 0).all()
-
-
-def test_a_line_is_as_wide_and_as_high_as_it_should_be():
-    heights = spectrum(FULL_AXIS, np.array([30_000]), np.array([2.0]))
-    above = np.flatnonzero(heights > heights.max() / 2)
-    assert heights.argmax() == 30_000
-    assert heights.max() == pytest.approx(2 * 2 / np.pi / LINE_WIDTH, rel=0.01)
-    assert len(above) * FULL_AXIS.hz_per_position == pytest.approx(
-        LINE_WIDTH, abs=2 * FULL_AXIS.hz_per_position
-    )
-
-
 @pytest.mark.parametrize("seed", range(8))
 def test_no_peak_vanishes_however_far_one_zooms_out(seed):
     rng = np.random.default_rng(seed)
@@ -84,7 +36,7 @@ def test_no_peak_vanishes_however_far_one_zooms_out(seed):
     )
     low, high = sorted(rng.uniform(-1, 12, 2))
     n = int(rng.integers(1, MAX_POINTS + 1))
-    drawing = draw_range(FULL_AXIS, heights, low, high, n)
+    drawing = sample_range(FULL_AXIS, heights, low, high, n)
     assert 1 <= len(drawing.heights) <= n
     inside = (FULL_AXIS.centres >= low) & (FULL_AXIS.centres <= high)
     tops = (
@@ -102,7 +54,7 @@ def test_no_peak_vanishes_however_far_one_zooms_out(seed):
 
 def test_a_narrow_range_is_drawn_place_by_place():
     heights = spectrum(FULL_AXIS, np.array([30_000]), np.array([1.0]))
-    drawing = draw_range(FULL_AXIS, heights, 4.9, 5.0)
+    drawing = sample_range(FULL_AXIS, heights, 4.9, 5.0)
     assert drawing.step == FULL_AXIS.width
     np.testing.assert_allclose(
         drawing.ppm,
@@ -116,7 +68,7 @@ def test_a_narrow_range_is_drawn_place_by_place():
 )
 def test_what_cannot_be_drawn_is_refused(low, high, n):
     with pytest.raises(ValueError, match="expected"):
-        draw_range(FULL_AXIS, np.zeros(65_536), low, high, n)
+        sample_range(FULL_AXIS, np.zeros(65_536), low, high, n)
 
 
 @pytest.mark.parametrize(
@@ -124,10 +76,10 @@ def test_what_cannot_be_drawn_is_refused(low, high, n):
     [(3, 4), (4, 3), (3, 3), (-1, 12), (-9, 40), (11.999, 12.0), (-1.0, -1.0), (11, 20)],
 )
 def test_any_range_is_widened_to_one_that_can_be_drawn(low, high):
-    a, b = widened(FULL_AXIS, low, high)
+    a, b = drawable_range(FULL_AXIS, low, high)
     assert -1.0 <= a < b <= 12.0
     assert b - a >= 0.0199
-    assert 1 <= len(draw_range(FULL_AXIS, np.zeros(65_536), a, b).heights) <= MAX_POINTS
+    assert 1 <= len(sample_range(FULL_AXIS, np.zeros(65_536), a, b).heights) <= MAX_POINTS
     if (low, high) == (3, 4):
         assert (a, b) == (3, 4)
 
@@ -137,12 +89,12 @@ def test_parts_never_stand_above_the_mixture(found):
     for compound in range(prediction.compounds.n_compounds):
         assert (prediction.separated(compound) <= prediction.peaks.areas).all()
     for compound in [*prediction.named[:4], int(prediction.probabilities.argmin())]:
-        shown = layers(prediction, int(compound), mixture)
+        shown = spectrum_layers(prediction, int(compound), mixture)
         assert (shown.chosen <= shown.mixture).all()
         assert (shown.explained <= shown.mixture).all()
         for low, high in ((-1, 12), (1, 2), (3.1, 3.15)):
             drawn = [
-                draw_range(FULL_AXIS, heights, low, high, 777).heights
+                sample_range(FULL_AXIS, heights, low, high, 777).heights
                 for heights in (shown.mixture, shown.explained, shown.chosen)
             ]
             assert (drawn[1] <= drawn[0]).all()
@@ -154,11 +106,12 @@ def test_parts_never_stand_above_the_mixture(found):
 
 
 def test_the_true_parts_add_up_to_the_mixture(found):
-    _, mixture = found
-    total = sum(true_areas(mixture, int(k)) for k in mixture.present)
+    prediction, mixture = found
+    total = sum(mixture.areas_of(int(k)) for k in mixture.present)
     np.testing.assert_allclose(total, mixture.totals)
-    absent = np.setdiff1d(np.arange(60), mixture.present)[0]
-    assert true_areas(mixture, int(absent)) is None
+    absent = int(np.setdiff1d(np.arange(60), mixture.present)[0])
+    assert not mixture.areas_of(absent).any()
+    assert spectrum_layers(prediction, absent, mixture).truth is None
 
 
 def test_one_peak_is_enough():
@@ -166,6 +119,6 @@ def test_one_peak_is_enough():
     prediction = Detector(compounds).identify(
         Peaks(FULL_AXIS, np.array([30_000]), np.array([1.0], dtype=np.float32))
     )
-    shown = layers(prediction, 0)
+    shown = spectrum_layers(prediction, 0)
     assert shown.truth is None
     assert shown.mixture.argmax() == 30_000
