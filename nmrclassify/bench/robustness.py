@@ -5,6 +5,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from nmrclassify.baselines.comparison import classical_counts, network_counts, s
 from nmrclassify.evaluation.robustness import MIXTURES, NETWORKS, SEEDS, SWEEPS
 from nmrclassify.mixtures.grid import Dataset, MixtureConfig, Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
+from nmrclassify.moved import moved_name
 from nmrclassify.training.trainer import TrainConfig, Trainer, recipe
 
 
@@ -132,3 +134,8 @@ def run() -> dict:
     order = {name: i for i, name in enumerate(SWEEPS)}
     rows.sort(key=lambda row: (order[row["sweep"]], row["value"], row["method"], row["seed"]))
     return {"seeds": list(SEEDS), "table": rows}
+
+
+def __getattr__(name: str) -> Any:
+    """Return a name that programs of version 0.1 import from here."""
+    return moved_name("bench.robustness", name)
