@@ -1,4 +1,6 @@
-"""What is inside a network to Plotly figures: a cell followed, filters, activations, receptive field. Pure, as in `figures`."""
+"""Figures of what is inside a network: one cell, filters, activations, receptive field."""
+
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -6,26 +8,33 @@ import plotly.graph_objects as go
 from nmrclassify.evaluation.interpretation import Activations, CellTrace, ReceptiveField
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.plots.maps import MASKS, mask_scale
+from nmrclassify.plots.classes import marked, short
+from nmrclassify.plots.map_rows import MapRow, position_label, stack
 from nmrclassify.plots.style import (
-    FRAME,
+    HIGHLIGHT,
+    LEGEND_BELOW,
     OUTPUT_COLOURS,
     ColourScale,
-    MapRow,
     Theme,
+    difference_scale,
     finish,
-    peak,
-    place,
-    stack,
+    frame,
+    largest,
+    mask_scale,
+    note,
+    probability_scale,
 )
 
-MOST_BARS = 5
+MAX_BARS = 5
 
 
 def cell_trace(
     trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis, theme: Theme
 ) -> go.Figure:
-    """Draw what one cell does, in six panels, numbered: mixture, filter, masks, decoder, separated multiplets, classes.
+    """Draw what one cell does, in six numbered panels.
+
+    They are the mixture, the filter, the masks, the decoder, the separated multiplets and the
+    classes.
 
     Parameters
     ----------
@@ -42,38 +51,37 @@ def cell_trace(
         "none" if p < 0 else f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p)
         for p in positions
     ]
-    areas, weights, added = (
-        peak(np.stack([trace.window, trace.multiplets])),
-        peak(np.stack([trace.encoder, trace.decoder])),
-        peak(trace.added),
-    )
-    layout, traces, notes = {}, [], []
+    highest = largest(np.stack([trace.window, trace.multiplets]))
+    areas = ColourScale("peak area", 0, highest, theme.areas, root=True)
+    weights = difference_scale(theme, largest(np.stack([trace.encoder, trace.decoder])))
+    # No narrower than the areas, so that a cell that adds little looks like it.
+    added = difference_scale(theme, max(largest(trace.added), highest), root=True)
+    layout: dict[str, Any] = {}
+    traces: list[dict] = []
+    notes: list[dict] = []
     # Two columns, so that panels stay readable on a telephone.
     columns, rows = ([0, 0.42], [0.62, 1.0]), ([0.755, 0.97], [0.385, 0.6], [0.015, 0.23])
 
-    def panel(number: int, title: str, x: dict, y: dict) -> dict:
+    def panel(number: int, title: str, x: dict, y: dict) -> dict[str, str]:
         row, column = divmod(number - 1, 2)
-        number = str(number) if number > 1 else ""
+        suffix = str(number) if number > 1 else ""
         common = {
             "showgrid": False,
             "zeroline": False,
             "tickfont": {"size": theme.points(10)},
             "automargin": False,
         }
-        layout[f"xaxis{number}"] = common | {"domain": columns[column], "anchor": f"y{number}"} | x
-        layout[f"yaxis{number}"] = common | {"domain": rows[row], "anchor": f"x{number}"} | y
-        notes.append(_note(title, columns[column][0], rows[row][1] + 0.005, theme, 12))
-        return {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+        layout[f"xaxis{suffix}"] = common | {"domain": columns[column], "anchor": f"y{suffix}"} | x
+        layout[f"yaxis{suffix}"] = common | {"domain": rows[row], "anchor": f"x{suffix}"} | y
+        text, font = f"<b>{number}</b> {title}", {"size": theme.points(12)}
+        notes.append(note(text, columns[column][0], rows[row][1] + 0.005, font=font))
+        return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
 
     def window(number: int, title: str, values: np.ndarray, scale: ColourScale) -> None:
-        on = panel(
-            number,
-            f"<b>{number}</b> {title}",
-            {"type": "category", "title": {"text": axis.unit, "standoff": 2}},
-            {"dtick": 1, "tick0": 1},
-        )
+        x = {"type": "category", "title": {"text": axis.unit, "standoff": 2}}
+        on = panel(number, title, x, {"dtick": 1, "tick0": 1})
         low, high = scale.place(np.array([scale.low, scale.high]))
-        # Positions decrease from left to right, as everywhere.
+        # Positions decrease from left to right, as in all figures.
         traces.append(
             {
                 "type": "heatmap",
@@ -98,62 +106,42 @@ def cell_trace(
             }
         )
 
-    window(1, "Mixture", trace.window, ColourScale("peak area", 0, areas, theme.areas, root=True))
-    window(
-        2,
-        f"x filter {cell.filter}",
-        trace.encoder,
-        ColourScale("weight", -weights, weights, theme.differences),
-    )
+    window(1, "Mixture", trace.window, areas)
+    window(2, f"x filter {cell.filter}", trace.encoder, weights)
     shown = _masks_shown(trace, kind)
+    class_rows = {"autorange": "reversed", "type": "category"}
     on = panel(
         3,
-        f"<b>3</b> = {trace.encoding:.3g}, masks",
+        f"= {trace.encoding:.3g}, masks",
         {"range": [0, 1.02], "tickvals": [0, 0.5, 1]},
-        {"autorange": "reversed", "type": "category"},
-    )
-    words = (
-        _short([called[m] for m in shown])
-        if kind == "queries"
-        else [f"output {m + 1}" for m in shown]
+        class_rows,
     )
     traces.append(
         {
             "type": "bar",
             "orientation": "h",
-            "y": words,
+            "y": (
+                _short([called[m] for m in shown])
+                if kind == "queries"
+                else [f"output {m + 1}" for m in shown]
+            ),
             "x": trace.masks[shown],
             "showlegend": False,
-            "marker": {"color": [FRAME if m == cell.output else OUTPUT_COLOURS[7] for m in shown]},
+            "marker": {
+                "color": [HIGHLIGHT if m == cell.output else OUTPUT_COLOURS[7] for m in shown]
+            },
             "hovertemplate": "mask of %{y}: %{x:.3f}<extra></extra>",
             **on,
         }
     )
-    # No wider than what it adds up to, or a cell that adds nothing would look like one that adds
-    # much.
-    window(
-        4,
-        f"Mask {trace.masks[cell.output]:.2g}: adds",
-        trace.added,
-        ColourScale("area", -max(added, areas), max(added, areas), theme.differences, root=True),
-    )
-    window(
-        5, "Separated", trace.multiplets, ColourScale("peak area", 0, areas, theme.areas, root=True)
-    )
+    window(4, f"Mask {trace.masks[cell.output]:.2g}: adds", trace.added, added)
+    window(5, "Separated", trace.multiplets, areas)
     classes = _classes_shown(trace, kind)
-    changes = trace.evidence[1:] - trace.evidence[0]
-    high = max(float(np.abs(changes[:, classes]).max()), 0.1)
-    on = panel(
-        6,
-        "<b>6</b> Evidence",
-        {
-            "range": [-1.1 * high, 1.1 * high],
-            "nticks": 4,
-            "zeroline": True,
-            "title": {"text": "change, log odds", "standoff": 2},
-        },
-        {"autorange": "reversed", "type": "category"},
-    )
+    changes = trace.evidence[1:, classes] - trace.evidence[0, classes]
+    high = 1.1 * max(float(np.abs(changes).max()), 0.1)
+    x = {"range": [-high, high], "nticks": 4, "zeroline": True}
+    title = {"text": "change, log odds", "standoff": 2}
+    on = panel(6, "Classes", x | {"title": title}, class_rows)
     states = (
         ("mask 0 here", trace.closed),
         ("mask 1 here", trace.opened),
@@ -166,7 +154,7 @@ def cell_trace(
                 "orientation": "h",
                 "name": label,
                 "y": _short([called[k] for k in classes]),
-                "x": changes[i, classes],
+                "x": changes[i],
                 "marker": {"color": OUTPUT_COLOURS[i + 1]},
                 "customdata": np.stack([trace.presence[classes], values[classes]], axis=1),
                 "hovertemplate": (
@@ -184,44 +172,22 @@ def cell_trace(
         showlegend=True,
         annotations=notes,
         margin={"l": theme.points(66), "r": 14, "t": 18, "b": 120},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0,
-            "yanchor": "bottom",
-            "x": 0,
-            "traceorder": "normal",
-        },
+        legend=LEGEND_BELOW | {"traceorder": "normal"},
         **layout,
     )
 
 
-def _note(text: str, x: float, y: float, theme: Theme, size: float) -> dict:
-    return {
-        "text": text,
-        "x": x,
-        "y": y,
-        "xref": "paper",
-        "yref": "paper",
-        "xanchor": "left",
-        "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": theme.points(size)},
-    }
-
-
 def _short(names: list[str]) -> list[str]:
-    names = [name.removeprefix("something ") for name in names]
-    short = [name if len(name) <= 11 else name[:10] + "…" for name in names]
-    return short if len(set(short)) == len(short) else names
+    """Return names that fit beside a panel, unless two would then be equal."""
+    names = short(names)
+    cut = [name if len(name) <= 11 else name[:10] + "…" for name in names]
+    return cut if len(set(cut)) == len(cut) else names
 
 
 def _window_positions(trace: CellTrace, axis: Axis) -> list[int]:
-    # A window at an end has a column beside the axis, which repeats no other's label.
-    return [
-        trace.cell.position + step if 0 <= trace.cell.position + step < axis.n_positions else -1
-        for step in (-1, 0, 1)
-    ]
+    """Return the positions of a window, before to after; -1 stands for one past an end."""
+    around = (trace.cell.position + step for step in (-1, 0, 1))
+    return [p if 0 <= p < axis.n_positions else -1 for p in around]
 
 
 def _masks_shown(trace: CellTrace, kind: str) -> np.ndarray:
@@ -229,169 +195,163 @@ def _masks_shown(trace: CellTrace, kind: str) -> np.ndarray:
     if kind == "slots":
         return np.arange(len(trace.masks))
     order = [m for m in np.argsort(-trace.masks, kind="stable") if m != trace.cell.output]
-    return np.array([trace.cell.output, *order[: MOST_BARS - 1]])
+    return np.array([trace.cell.output, *order[: MAX_BARS - 1]])
 
 
 def _classes_shown(trace: CellTrace, kind: str) -> np.ndarray:
-    """Return the likeliest classes in any of the four states; first, with queries, the one that the clicked mask stands for."""
+    """Return the likeliest classes in any of the four states, with queries the mask's first."""
     order = np.argsort(-trace.evidence.max(axis=0), kind="stable")
     if kind == "queries":
         order = np.concatenate([[trace.cell.output], order[order != trace.cell.output]])
-    return order[: MOST_BARS - 1]
+    return order[: MAX_BARS - 1]
 
 
-def trace_words(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
-    """Say what one cell does, in one sentence, for captions and screen readers."""
+def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
+    """Say in words what one cell does, for captions and screen readers."""
     cell, called = trace.cell, class_names(kind, names)
-    of = called[cell.output] if kind == "queries" else f"output {cell.output + 1}"
-    changes = {
-        "closed here": trace.closed,
-        "fully open here": trace.opened,
-        "closed for all filters at this position": trace.silenced,
+    output = called[cell.output] if kind == "queries" else f"output {cell.output + 1}"
+    states = {
+        "If this mask value were 0": trace.closed,
+        "If it were 1": trace.opened,
+        "If the mask were 0 for all filters at this position": trace.silenced,
     }
-    told = []
-    for state, values in changes.items():
+    sentences = []
+    for state, values in states.items():
         k = int(np.abs(values - trace.presence).argmax())
-        change = float(values[k] - trace.presence[k])
-        told.append(
-            f"{state}, {called[k]} would go from {trace.presence[k]:.1%} to {values[k]:.1%}"
-            if abs(change) >= 0.001
-            else f"{state}, no class would change"
+        change = abs(float(values[k] - trace.presence[k]))
+        sentences.append(
+            f"{state}, {called[k]} would change from {trace.presence[k]:.1%} to {values[k]:.1%}."
+            if change >= 0.001
+            else f"{state}, no class would change."
         )
     return (
-        f"At {place(axis, cell.position)} filter {cell.filter} answers the mixture with"
-        f" {trace.encoding:.3g}; the mask of {of} lets {trace.masks[cell.output]:.1%} of it"
-        f" through, {trace.separated:.3g}, and the decoder makes peak areas of it. Were the mask"
-        f" {'; '.join(told)}."
+        f"At {position_label(axis, cell.position)} the encoding by filter {cell.filter} is"
+        f" {trace.encoding:.3g}. The mask of {output} lets {trace.masks[cell.output]:.1%} of it"
+        f" through, {trace.separated:.3g}, which the decoder turns into peak areas."
+        f" {' '.join(sentences)}"
     )
 
 
 def filter_grid(
     encoder: np.ndarray, decoder: np.ndarray, theme: Theme, chosen: int | None = None
 ) -> go.Figure:
-    """Draw the weights of encoder and decoder, each of shape (N, P, 3), as small multiplet patterns, filter by filter.
+    """Draw the weights of encoder and decoder as small multiplet patterns, one for each filter.
 
-    Each pattern has the P peaks as rows and the three positions as columns, the larger ppm left;
-    every filter is drawn relative to its own largest weight.
+    A pattern has the P peaks as rows and the three positions as columns, the larger ppm left;
+    it is drawn relative to its largest weight.
+
+    Parameters
+    ----------
+    encoder, decoder : ndarray, shape (N, P, 3)
+    theme : Theme
+    chosen : int, optional
+        The filter to frame.
     """
     n, n_peaks, taps = encoder.shape
     columns = int(np.ceil(np.sqrt(n * n_peaks / taps)))
     rows = -(-n // columns)
-    both, texts = [], []
-    for weights in (encoder, decoder):
-        sheet = np.full((rows * (n_peaks + 1) - 1, columns * (taps + 1) - 1), np.nan)
-        text = np.full(sheet.shape, "", dtype=object)
-        for i, pattern in enumerate(weights):
-            row, column = divmod(i, columns)
-            top, left = row * (n_peaks + 1), column * (taps + 1)
-            sheet[top : top + n_peaks, left : left + taps] = pattern[:, ::-1] / max(
-                np.abs(pattern).max(), 1e-12
-            )
-            place_ = [
-                [
-                    f"filter {i}, peak {k + 1}, {('right', 'middle', 'left')[t]}:"
-                    f" {pattern[k, t]:.3g}"
-                    for t in (2, 1, 0)
-                ]
-                for k in range(n_peaks)
-            ]
-            text[top : top + n_peaks, left : left + taps] = place_
-        both.append(sheet)
-        texts.append(text)
+    height, width = n_peaks + 1, taps + 1  # of a pattern and the gap after it
     traces, layout, shapes = [], {}, []
     domains = ([0.56, 0.97], [0.0, 0.41])
-    for i, (sheet, text) in enumerate(zip(both, texts, strict=False)):
-        number = "2" if i else ""
+    for suffix, weights, domain in zip(("", "2"), (encoder, decoder), domains, strict=True):
+        grid = np.full((rows * height - 1, columns * width - 1), np.nan)
+        text = np.full(grid.shape, "", dtype=object)
+        for i, pattern in enumerate(weights):
+            top, left = i // columns * height, i % columns * width
+            cells = (slice(top, top + n_peaks), slice(left, left + taps))
+            grid[cells] = pattern[:, ::-1] / max(np.abs(pattern).max(), 1e-12)
+            text[cells] = [
+                [
+                    f"filter {i}, peak {k + 1}, {side}: {weight:.3g}"
+                    for side, weight in zip(("left", "middle", "right"), line, strict=True)
+                ]
+                for k, line in enumerate(pattern[:, ::-1])
+            ]
+            if i == chosen:
+                edges = (left - 0.9, left + taps - 0.1, top - 0.9, top + n_peaks - 0.1)
+                shapes += frame(*edges, xref=f"x{suffix}", yref=f"y{suffix}")
         hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
-        # With room for the frame of a pattern at an edge.
-        layout[f"xaxis{number}"] = hidden | {"anchor": f"y{number}", "range": [-1, sheet.shape[1]]}
-        layout[f"yaxis{number}"] = hidden | {
-            "anchor": f"x{number}",
-            "domain": domains[i],
-            "range": [sheet.shape[0], -1],
-        }
+        # The ranges leave room for the frame of a pattern at an edge.
+        x = {"anchor": f"y{suffix}", "range": [-1, grid.shape[1]]}
+        y = {"anchor": f"x{suffix}", "range": [grid.shape[0], -1], "domain": domain}
+        layout[f"xaxis{suffix}"], layout[f"yaxis{suffix}"] = hidden | x, hidden | y
         traces.append(
             {
                 "type": "heatmap",
-                "z": sheet,
+                "z": grid,
                 "text": text,
                 "hovertemplate": "%{text}<extra></extra>",
                 "hoverongaps": False,
-                "xaxis": f"x{number}",
-                "yaxis": f"y{number}",
+                "xaxis": f"x{suffix}",
+                "yaxis": f"y{suffix}",
                 "coloraxis": "coloraxis",
                 "meta": {
                     "rows": "grid",
                     "filters": n,
                     "columns": columns,
-                    "height": n_peaks + 1,
-                    "width": taps + 1,
+                    "height": height,
+                    "width": width,
                 },
             }
         )
-        if chosen is not None:
-            row, column = divmod(chosen, columns)
-            box = {
-                "type": "rect",
-                "xref": f"x{number}",
-                "yref": f"y{number}",
-                "x0": column * (taps + 1) - 0.9,
-                "x1": column * (taps + 1) + taps - 0.1,
-                "y0": row * (n_peaks + 1) - 0.9,
-                "y1": row * (n_peaks + 1) + n_peaks - 0.1,
-            }
-            shapes += [
-                box | {"line": {"color": "#000000", "width": 4}},
-                box | {"line": {"color": FRAME, "width": 2}},
-            ]
-    notes = [
-        _note("<b>Encoder</b>: what each filter looks for", 0, 0.975, theme, 13),
-        _note("<b>Decoder</b>: what each filter writes", 0, 0.415, theme, 13),
-    ]
-    scale = ColourScale("weight, relative", -1.0, 1.0, theme.differences).coloraxis(theme, 0.5, 0.8)
+    font = {"size": theme.points(13)}
     return finish(
         traces,
         theme,
         640,
-        annotations=notes,
+        annotations=[
+            note("<b>Encoder</b>: the weights of each filter", 0, 0.975, font=font),
+            note("<b>Decoder</b>: the weights of each filter", 0, 0.415, font=font),
+        ],
         shapes=shapes,
-        coloraxis=scale,
+        coloraxis=difference_scale(theme, 1.0, "weight, relative").coloraxis(theme, 0.5, 0.8),
         margin={"l": 8, "r": 62, "t": 22, "b": 8},
         **layout,
     )
 
 
 def activation_maps(
-    found: Activations, axis: Axis, theme: Theme, position: int | None = None, skip: bool = True
+    activations: Activations,
+    axis: Axis,
+    theme: Theme,
+    position: int | None = None,
+    skip: bool = True,
 ) -> go.Figure:
-    """Draw what every block gives on, one row of maps for each stack of dilations, channels x positions.
+    """Draw the output of every block, channels x positions, one row for each stack of dilations.
 
-    The skips, or the residuals; a lone block has no residual, and its skip is drawn.
+    Parameters
+    ----------
+    activations : Activations
+    axis : Axis
+    theme : Theme
+    position : int, optional
+        Framed.
+    skip : bool
+        Whether to draw the skips, in place of the residuals; a lone block has no residual, and its
+        skip is drawn.
     """
-    maps = found.skip if skip or not len(found.residual) else found.residual
-    first = [i for i, dilation in enumerate(found.dilations[: len(maps)]) if dilation == 1]
-    scale = ColourScale("activation", -peak(maps), peak(maps), theme.differences, root=True)
-    rows = []
-    for start, stop in zip(first, [*first[1:], len(maps)], strict=False):
-        headings = tuple(f"block {i + 1}: {found.dilations[i]}" for i in range(start, stop))
-        title = "<b>Block: its dilation</b>" if not rows else ""
-        rows.append(
-            MapRow(
-                title,
-                maps[start:stop],
-                scale,
-                "channel",
-                104,
-                headings,
-                outputs=False,
-                mark=None if position is None else (None, position),
-            )
+    maps = activations.skip if skip or not len(activations.residual) else activations.residual
+    dilations = activations.dilations[: len(maps)]
+    first = [i for i, dilation in enumerate(dilations) if dilation == 1]
+    scale = difference_scale(theme, largest(maps), "activation", root=True)
+    rows = [
+        MapRow(
+            "" if start else "<b>Block: its dilation</b>",
+            maps[start:stop],
+            scale,
+            "channel",
+            104,
+            tuple(f"block {i + 1}: {dilations[i]}" for i in range(start, stop)),
+            outputs=False,
+            mark=position,
         )
+        for start, stop in zip(first, [*first[1:], len(maps)], strict=True)
+    ]
     return stack(rows, axis, theme)
 
 
 def receptive_field(field: ReceptiveField, axis: Axis, theme: Theme) -> go.Figure:
-    """Draw what each stage at one position depends on, and frame what its convolutions alone can reach."""
+    """Draw the gradient of each stage at one position, and frame the reach of its convolutions."""
     n, stages = axis.n_positions, len(field.stages)
     row = MapRow(
         "<b>Gradient</b>, stage by stage",
@@ -406,48 +366,34 @@ def receptive_field(field: ReceptiveField, axis: Axis, theme: Theme) -> go.Figur
     shapes = list(figure.layout.shapes)
     for i, reach in enumerate(field.reach):
         low, high = max(field.position - reach, 0), min(field.position + reach, n - 1)
-        box = {
-            "type": "rect",
-            "x0": n - 1 - high - 0.5,
-            "x1": n - 1 - low + 0.5,
-            "y0": i - 0.46,
-            "y1": i + 0.46,
-        }
-        shapes += [
-            box | {"line": {"color": "#000000", "width": 3}},
-            box | {"line": {"color": FRAME, "width": 1.5}},
-        ]
+        shapes += frame(n - 1 - high - 0.5, n - 1 - low + 0.5, i - 0.46, i + 0.46, 1.5)
     figure.update_layout(
         shapes=shapes, coloraxis={"colorbar": {"title": {"text": "gradient, relative"}}}
     )
     return figure
 
 
-def strip(
+def probability_history(
     steps: tuple[int, ...],
     probabilities: np.ndarray,
-    called: tuple[str, ...],
+    classes: tuple[str, ...],
     present: np.ndarray | None,
     theme: Theme,
     step: int,
 ) -> go.Figure:
-    """Draw the probability of every class over the steps of a training, with a line at `step`.
+    """Draw the probability of every class over the steps of a training, with a frame at `step`.
 
     Parameters
     ----------
     steps : tuple of int, length T
-    chances : ndarray, shape (T, K')
-    called : tuple of str, length K'
+    probabilities : ndarray, shape (T, K')
+    classes : tuple of str, length K'
     present : ndarray or None
-        The classes that are in the mixture, marked with a diamond.
+        The classes in the mixture, marked with a diamond.
     theme : Theme
     step : int
     """
-    names = [
-        f"◇ {name}" if present is not None and k in present else name
-        for k, name in enumerate(called)
-    ]
-    at = steps.index(step)
+    names, at = marked(classes, present), steps.index(step)
     trace = {
         "type": "heatmap",
         "z": probabilities.T,
@@ -457,24 +403,20 @@ def strip(
         "hovertemplate": "%{y} at step %{x}: %{z:.1%}<extra></extra>",
         "meta": {"rows": "steps", "steps": list(steps)},
     }
-    box = {"type": "rect", "x0": at - 0.5, "x1": at + 0.5, "y0": -0.5, "y1": len(names) - 0.5}
-    shown = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 5)).round().astype(int))
+    ticks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 5)).round().astype(int))
     return finish(
         [trace],
         theme,
         90 + 20 * len(names),
         margin={"t": 8, "r": 62},
-        coloraxis=ColourScale("probability", 0.0, 1.0, MASKS).coloraxis(theme, 0.5, 1.0),
-        shapes=[
-            box | {"line": {"color": "#000000", "width": 4}},
-            box | {"line": {"color": FRAME, "width": 2}},
-        ],
+        coloraxis=probability_scale(theme),
+        shapes=frame(at - 0.5, at + 0.5, -0.5, len(names) - 0.5),
         xaxis={
             "type": "category",
             "title": {"text": "training step"},
             "showgrid": False,
             "range": [-0.5, len(steps) - 0.5],
-            "tickvals": [f"{steps[i]:,}" for i in shown],
+            "tickvals": [f"{steps[i]:,}" for i in ticks],
             "tickangle": 0,
         },
         yaxis={

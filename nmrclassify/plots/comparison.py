@@ -1,4 +1,4 @@
-"""What changes to Plotly figures: two answers side by side with their difference, and occlusion. Pure, as in `figures`."""
+"""Figures of changes: two predictions side by side with their difference, and occlusion."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,17 +8,23 @@ from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.plots.maps import LEGEND, area_scale, mask_scale
-from nmrclassify.plots.style import OUTPUT_COLOURS, ColourScale, MapRow, Theme, finish, peak, stack
+from nmrclassify.plots.classes import marked, short
+from nmrclassify.plots.map_rows import MapRow, stack
+from nmrclassify.plots.style import (
+    LEGEND,
+    OUTPUT_COLOURS,
+    ColourScale,
+    Theme,
+    area_scale,
+    difference_scale,
+    finish,
+    largest,
+    mask_scale,
+    share_axis,
+)
 
-TOLD = ("before", "after")
-
-
-def _headings(found: Comparison, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(
-        class_names(kind, names)[k].removeprefix("something ")
-        for kind, k in zip(found.kinds, found.labels, strict=False)
-    )
+BEFORE_AFTER = ("before", "after")
+DIFFERENCE = "<b>Difference</b> (blue: more)"
 
 
 def mixture_change(
@@ -26,141 +32,153 @@ def mixture_change(
     after: np.ndarray,
     axis: Axis,
     theme: Theme,
-    told: tuple[str, str] = TOLD,
+    labels: tuple[str, str] = BEFORE_AFTER,
     position: int | None = None,
 ) -> go.Figure:
-    """Draw two mixtures (P, L) below each other and their difference on a diverging scale; one alone where they are the same."""
-    mark = None if position is None else (None, position)
+    """Draw two mixtures (P, L) and their difference below each other; one alone if equal."""
     scale, change = area_scale(theme, before, after), after - before
     if not change.any():
-        return stack(
-            [MapRow("<b>Mixture</b>", before[None], scale, height=110, outputs=False, mark=mark)],
-            axis,
-            theme,
+        row = MapRow(
+            "<b>Mixture</b>", before[None], scale, height=110, outputs=False, mark=position
         )
-    high = max(peak(change), 1e-3 * scale.high)
-    return stack(
-        [
-            MapRow(
-                f"<b>Mixture, {told[0]}</b>",
-                before[None],
-                scale,
-                height=84,
-                outputs=False,
-                mark=mark,
-            ),
-            MapRow(
-                f"<b>Mixture, {told[1]}</b>",
-                after[None],
-                scale,
-                height=84,
-                outputs=False,
-                mark=mark,
-            ),
-            MapRow(
-                "<b>Difference</b> (blue: more)",
-                change[None],
-                ColourScale("difference", -high, high, theme.differences, root=True),
-                height=84,
-                outputs=False,
-                mark=mark,
-            ),
-        ],
-        axis,
-        theme,
-    )
-
-
-def mask_change(
-    found: Comparison,
-    names: tuple[str, ...],
-    axis: Axis,
-    theme: Theme,
-    told: tuple[str, str] = TOLD,
-    cell: Cell | None = None,
-    difference: bool = True,
-) -> go.Figure:
-    """Draw the masks of two answers, filters in one order, and their difference where filters are the same in both."""
-    order = similarity_order(np.nan_to_num(np.concatenate(list(found.masks))))
-    # Blank only where both mixtures are silent.
-    hidden = (weak_cells(found.first.encoding) & weak_cells(found.second.encoding))[order]
-    first, second = (np.where(hidden, np.nan, side[:, order]) for side in found.masks)
-    spot = None if cell is None else (cell.filter, cell.position)
-    same = {
-        "row_name": "filter",
-        "height": 150,
-        "indices": found.outputs,
-        "ids": order,
-        "mark": spot,
-    }
-    scale = mask_scale()
+        return stack([row], axis, theme)
+    titles = (*(f"<b>Mixture, {label}</b>" for label in labels), DIFFERENCE)
+    scales = (scale, scale, _change_scale(theme, change, scale.high))
     rows = [
-        MapRow(f"<b>Masks, {told[0]}</b>", first, scale, headings=_headings(found, names), **same),
-        MapRow(f"<b>Masks, {told[1]}</b>", second, scale, **same),
+        MapRow(title, maps[None], colours, height=84, outputs=False, mark=position)
+        for title, maps, colours in zip(titles, (before, after, change), scales, strict=True)
     ]
-    if difference:
-        rows.append(
-            MapRow(
-                f"<b>Difference, {told[1]} minus {told[0]}</b>",
-                second - first,
-                ColourScale("difference", -1.0, 1.0, theme.differences),
-                **same,
-            )
-        )
     return stack(rows, axis, theme)
 
 
-def multiplet_change(
-    found: Comparison,
+def mask_change(
+    comparison: Comparison,
     names: tuple[str, ...],
     axis: Axis,
     theme: Theme,
-    told: tuple[str, str] = TOLD,
+    labels: tuple[str, str] = BEFORE_AFTER,
     cell: Cell | None = None,
+    difference: bool = True,
 ) -> go.Figure:
-    """Draw the separated multiplets of two answers and their difference."""
-    first, second = found.multiplets
-    scale, change = area_scale(theme, np.nan_to_num(found.multiplets)), second - first
-    high = max(peak(np.nan_to_num(change)), 1e-3 * scale.high)
-    same = {
-        "height": 84,
-        "indices": found.outputs,
-        "mark": None if cell is None else (None, cell.position),
-    }
+    """Draw the masks of two predictions in one order of the filters, and their difference.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    names : tuple of str, length K
+    axis : Axis
+    theme : Theme
+    labels : tuple of two str
+        What the two predictions are called.
+    cell : Cell, optional
+        Framed.
+    difference : bool
+        Whether to draw the difference; it means nothing unless both networks have the same filters.
+
+    Raises
+    ------
+    ValueError
+        If the masks of the two predictions differ in size.
+    """
+    if comparison.masks is None:
+        raise ValueError("the masks differ in size; expected two networks of equal sizes")
+    order = similarity_order(np.nan_to_num(np.concatenate(list(comparison.masks))))
+    # Blank only where the encodings of both mixtures are near zero.
+    hidden = weak_cells(comparison.first.encoding) & weak_cells(comparison.second.encoding)
+    first, second = np.where(hidden, np.nan, comparison.masks)[:, :, order]
+    scale = mask_scale()
+    rows = [
+        (f"<b>Masks, {labels[0]}</b>", first, scale),
+        (f"<b>Masks, {labels[1]}</b>", second, scale),
+    ]
+    if difference:
+        title = f"<b>Difference, {labels[1]} minus {labels[0]}</b>"
+        rows.append((title, second - first, difference_scale(theme, 1.0)))
     return stack(
         [
             MapRow(
-                f"<b>Separated, {told[0]}</b>",
-                first,
-                scale,
-                headings=_headings(found, names),
-                **same,
-            ),
-            MapRow(f"<b>Separated, {told[1]}</b>", second, scale, **same),
-            MapRow(
-                "<b>Difference</b> (blue: more)",
-                change,
-                ColourScale("difference", -high, high, theme.differences, root=True),
-                **same,
-            ),
+                title,
+                maps,
+                colours,
+                "filter",
+                150,
+                () if i else _headings(comparison, names),
+                indices=comparison.outputs,
+                ids=order,
+                mark=cell,
+            )
+            for i, (title, maps, colours) in enumerate(rows)
         ],
         axis,
         theme,
     )
 
 
-def presence_change(
-    found: Comparison,
-    called: tuple[str, ...],
+def multiplet_change(
+    comparison: Comparison,
+    names: tuple[str, ...],
+    axis: Axis,
     theme: Theme,
-    told: tuple[str, str] = TOLD,
+    labels: tuple[str, str] = BEFORE_AFTER,
+    cell: Cell | None = None,
+) -> go.Figure:
+    """Draw the separated multiplets of two predictions and their difference."""
+    first, second = comparison.multiplets
+    scale, change = area_scale(theme, np.nan_to_num(comparison.multiplets)), second - first
+    rows = (
+        (f"<b>Separated, {labels[0]}</b>", first, scale),
+        (f"<b>Separated, {labels[1]}</b>", second, scale),
+        (DIFFERENCE, change, _change_scale(theme, np.nan_to_num(change), scale.high)),
+    )
+    return stack(
+        [
+            MapRow(
+                title,
+                maps,
+                colours,
+                height=84,
+                headings=() if i else _headings(comparison, names),
+                indices=comparison.outputs,
+                mark=cell,
+            )
+            for i, (title, maps, colours) in enumerate(rows)
+        ],
+        axis,
+        theme,
+    )
+
+
+def _change_scale(theme: Theme, change: np.ndarray, high: float) -> ColourScale:
+    """Return the scale of a change of areas up to `high`; changes of rounding stay pale."""
+    return difference_scale(theme, max(largest(change), 1e-3 * high), root=True)
+
+
+def _headings(comparison: Comparison, names: tuple[str, ...]) -> tuple[str, ...]:
+    pairs = zip(comparison.kinds, comparison.labels, strict=True)
+    return tuple(short(class_names(kind, names)[k] for kind, k in pairs))
+
+
+def presence_change(
+    comparison: Comparison,
+    classes: tuple[str, ...],
+    theme: Theme,
+    labels: tuple[str, str] = BEFORE_AFTER,
     present: np.ndarray | None = None,
 ) -> go.Figure:
-    """Draw the probability of each compound in two answers, one bar beside the other; a diamond marks what is in the mixture."""
-    names = [
-        f"◇ {name}" if present is not None and k in present else name
-        for k, name in enumerate(called)
-    ]
+    """Draw the probability of each compound in two predictions, one bar beside the other.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    classes : tuple of str, length K or K + 1
+    theme : Theme
+    labels : tuple of two str
+        What the two predictions are called.
+    present : ndarray of int, optional
+        The compounds in the mixture, marked with a diamond.
+    """
+    names = marked(classes, present)
+    colours = (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0])
     traces = [
         {
             "type": "bar",
@@ -171,41 +189,37 @@ def presence_change(
             "marker": {"color": colour},
             "hovertemplate": f"{label}: %{{y}} %{{x:.1%}}<extra></extra>",
         }
-        for label, probabilities, colour in zip(
-            told, found.presence, (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]), strict=False
-        )
+        for label, probabilities, colour in zip(labels, comparison.presence, colours, strict=True)
     ]
+    meaning = "" if present is None else " (◇ in the mixture)"
     return finish(
         traces,
         theme,
         90 + 28 * len(names),
         barmode="group",
         showlegend=True,
-        legend=LEGEND | {"traceorder": "normal"},
-        xaxis={
-            "title": {
-                "text": "probability" + (" (◇ in the mixture)" if present is not None else "")
-            },
-            "range": [-0.01, 1.02],
-            "tickformat": ".0%",
-        },
+        legend=LEGEND,
+        xaxis=share_axis("probability" + meaning, -0.01, 1.02),
         yaxis={"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False},
     )
 
 
 def occlusion_map(
-    found: Occlusion, called: tuple[str, ...], axis: Axis, theme: Theme, position: int | None = None
+    occlusion: Occlusion,
+    classes: tuple[str, ...],
+    axis: Axis,
+    theme: Theme,
+    position: int | None = None,
 ) -> go.Figure:
-    """Draw by how much each class's probability falls when the multiplet at a position is taken away."""
-    scale = ColourScale("fall", -1.0, 1.0, theme.differences)
+    """Draw how far the probability of each class falls without the multiplet at each position."""
     row = MapRow(
         "<b>Fall of probability</b>",
-        found.fall[None],
-        scale,
+        occlusion.fall[None],
+        difference_scale(theme, 1.0, "fall"),
         "compound",
-        24 * len(called),
-        names=called,
+        24 * len(classes),
+        names=classes,
         outputs=False,
-        mark=None if position is None else (None, position),
+        mark=position,
     )
     return stack([row], axis, theme)

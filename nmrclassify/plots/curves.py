@@ -1,4 +1,7 @@
-"""Curves to Plotly figures: learning, robustness, reliability, receiver operating characteristic. Pure functions, as in `figures`."""
+"""Figures of curves: learning, robustness, reliability, receiver operating characteristic."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,12 +9,17 @@ import plotly.graph_objects as go
 from scipy.stats import t as student_t
 
 from nmrclassify.evaluation.calibration import Reliability, Roc
-from nmrclassify.plots.style import FRAME, OUTPUT_COLOURS, Theme, finish
+from nmrclassify.plots.style import (
+    HIGHLIGHT,
+    LEGEND_BELOW,
+    OUTPUT_COLOURS,
+    Theme,
+    finish,
+    note,
+    share_axis,
+)
 
-# At the foot of the figure, however many lines the entries take on a narrow screen.
-BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
-
-# Networks are drawn full, classical methods dashed; one colour each wherever they appear.
+# Networks have full lines, classical methods dashed ones; each has one colour in all figures.
 STYLES = {
     "queries": (OUTPUT_COLOURS[0], "solid", "circle"),
     "queries, own mixtures only": (OUTPUT_COLOURS[5], "dot", "circle-open"),
@@ -20,30 +28,43 @@ STYLES = {
     "matching pursuit": (OUTPUT_COLOURS[4], "dash", "triangle-down"),
     "exhaustive": (OUTPUT_COLOURS[7], "dashdot", "diamond"),
 }
+CORNER = {
+    "x": 0.98,
+    "xanchor": "right",
+    "y": 0.05,
+    "yanchor": "bottom",
+}  # legend at the lower right
 
 
 def over_seeds(table: pd.DataFrame, measure: str = "exact_match") -> pd.DataFrame:
-    """Return mean and 95 % t interval over seeds for each sweep, value and method of a robustness table."""
-    grouped = (
-        table.groupby(["sweep", "value", "method"], sort=False)[measure]
-        .agg(["mean", "std", "count"])
-        .reset_index()
-    )
+    """Return mean and 95 % t interval over seeds, for each sweep, value and method.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of the robustness bench: one row for each sweep, value, method and seed.
+    measure : str
+        The column to average.
+
+    Returns
+    -------
+    DataFrame
+        With the columns sweep, value, method, mean, count, low and high.
+    """
+    groups = table.groupby(["sweep", "value", "method"], sort=False)[measure]
+    grouped = groups.agg(["mean", "std", "count"]).reset_index()
     n = grouped["count"]
-    half = (student_t.ppf(0.975, np.maximum(n - 1, 1)) * grouped["std"] / np.sqrt(n)).where(
-        n > 1, 0.0
-    )
-    grouped["low"], grouped["high"] = (
-        (grouped["mean"] - half).clip(0, 1),
-        (grouped["mean"] + half).clip(0, 1),
-    )
+    half = student_t.ppf(0.975, np.maximum(n - 1, 1)) * grouped["std"] / np.sqrt(n)
+    half = half.where(n > 1, 0.0)
+    grouped["low"] = (grouped["mean"] - half).clip(0, 1)
+    grouped["high"] = (grouped["mean"] + half).clip(0, 1)
     return grouped.drop(columns="std")
 
 
 def robustness(table: pd.DataFrame, title: str, theme: Theme) -> go.Figure:
-    """Draw the share of mixtures wholly right over the values of one sweep, with 95 % intervals over seeds.
+    """Draw the share of mixtures wholly right over one sweep, with 95 % intervals over seeds.
 
-    `table` is what `over_seeds` returns, of one sweep.
+    `table` is one sweep of what `over_seeds` returns.
     """
     traces = []
     for method, (colour, dash, symbol) in STYLES.items():
@@ -80,16 +101,15 @@ def robustness(table: pd.DataFrame, title: str, theme: Theme) -> go.Figure:
         legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
         margin={"b": 110},
         xaxis={"title": {"text": title}, "tickvals": values, "type": "log" if wide else "linear"},
-        yaxis={
-            "title": {"text": "mixtures wholly right"},
-            "range": [-0.02, 1.03],
-            "tickformat": ".0%",
-        },
+        yaxis=share_axis("mixtures wholly right", -0.02, 1.03),
     )
 
 
 def reliability_diagram(bins: Reliability, theme: Theme) -> go.Figure:
-    """Draw what came true over what was stated, beside the diagonal of perfect honesty; circles grow with the statements."""
+    """Draw observed frequencies over predicted probabilities, beside the diagonal.
+
+    The diagonal is perfect calibration; the size of a circle grows with its number of predictions.
+    """
     filled = bins.n > 0
     traces = [
         {
@@ -111,7 +131,7 @@ def reliability_diagram(bins: Reliability, theme: Theme) -> go.Figure:
             "marker": {"size": 6 + 3 * np.log10(bins.n[filled])},
             "customdata": bins.n[filled],
             "hovertemplate": (
-                "said %{x:.0%}, came true %{y:.0%}, %{customdata} statements<extra></extra>"
+                "predicted %{x:.0%}, observed %{y:.0%}, %{customdata} predictions<extra></extra>"
             ),
         },
     ]
@@ -120,22 +140,14 @@ def reliability_diagram(bins: Reliability, theme: Theme) -> go.Figure:
         theme,
         340,
         showlegend=True,
-        legend={"x": 0.98, "xanchor": "right", "y": 0.05, "yanchor": "bottom"},
-        xaxis={
-            "title": {"text": "stated probability"},
-            "range": [-0.03, 1.03],
-            "tickformat": ".0%",
-        },
-        yaxis={
-            "title": {"text": "share that came true"},
-            "range": [-0.03, 1.03],
-            "tickformat": ".0%",
-        },
+        legend=CORNER,
+        xaxis=share_axis("predicted probability", -0.03, 1.03),
+        yaxis=share_axis("observed frequency", -0.03, 1.03),
     )
 
 
 def roc_curves(curves: dict[str, Roc], theme: Theme) -> go.Figure:
-    """Draw true alarms over false alarms, one curve a score."""
+    """Draw the share of unknown compounds detected over false alarms, one curve a score."""
     traces = [
         {
             "type": "scatter",
@@ -148,7 +160,7 @@ def roc_curves(curves: dict[str, Roc], theme: Theme) -> go.Figure:
                 "width": 2,
                 "dash": ("solid", "dash", "dot")[i % 3],
             },
-            "hovertemplate": "false alarms %{x:.1%}, found %{y:.1%}<extra></extra>",
+            "hovertemplate": "false alarms %{x:.1%}, detected %{y:.1%}<extra></extra>",
         }
         for i, (name, curve) in enumerate(curves.items())
     ]
@@ -157,18 +169,17 @@ def roc_curves(curves: dict[str, Roc], theme: Theme) -> go.Figure:
         theme,
         340,
         showlegend=True,
-        legend={"x": 0.98, "xanchor": "right", "y": 0.05, "yanchor": "bottom"},
-        xaxis={"title": {"text": "false alarms"}, "range": [-0.02, 1.02], "tickformat": ".0%"},
-        yaxis={
-            "title": {"text": "unknown compounds found"},
-            "range": [-0.02, 1.03],
-            "tickformat": ".0%",
-        },
+        legend=CORNER,
+        xaxis=share_axis("false alarms", -0.02, 1.02),
+        yaxis=share_axis("unknown compounds detected", -0.02, 1.03),
     )
 
 
 def learning_curves(history: list[dict], theme: Theme, step: int | None = None) -> go.Figure:
-    """Draw loss (log scale) and the share of compounds right, on training batches and on unseen compositions; a line at `step`."""
+    """Draw loss (log scale) and the share of compounds right, with a line at `step`.
+
+    The share is that of the training batches and that of unseen compositions.
+    """
     curves = (
         ("loss", "loss", OUTPUT_COLOURS[0], "solid", ""),
         ("classification", "cross entropy (nats)", OUTPUT_COLOURS[1], "dot", ""),
@@ -176,35 +187,55 @@ def learning_curves(history: list[dict], theme: Theme, step: int | None = None) 
         ("train_accuracy", "training batches", OUTPUT_COLOURS[4], "dot", "2"),
         ("test_compound_accuracy", "unseen compositions", OUTPUT_COLOURS[3], "solid", "2"),
     )
-    steps = [row["step"] for row in history]
+    mode = "lines+markers" if len(history) < 3 else "lines"
     traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers" if len(history) < 3 else "lines",
-            "x": steps,
-            "name": name,
-            "y": [row[key] for row in history],
-            "line": {"color": colour, "dash": dash, "width": 2},
-            "xaxis": f"x{panel}",
-            "yaxis": f"y{panel}",
-        }
+        _curve(history, key, panel, name, {"color": colour, "dash": dash, "width": 2}, mode=mode)
         for key, name, colour, dash, panel in curves
     ]
-    titles = [
-        {
-            "text": text,
-            "x": x,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "paper",
-            "yanchor": "bottom",
-            "showarrow": False,
-        }
-        for text, x in (("<b>Loss</b>", 0), ("<b>Compounds right</b>", 0.62))
-    ]
-    grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
-    lines = [
+    lines = [] if step is None else _step_lines(step, {"color": HIGHLIGHT, "width": 3})
+    return _two_panels(traces, lines, "<b>Compounds right</b>", theme, 390, 150)
+
+
+def compare_learning_curves(
+    histories: Sequence[list[dict]],
+    labels: tuple[str, str],
+    theme: Theme,
+    steps: tuple[int | None, int | None] = (None, None),
+) -> go.Figure:
+    """Draw loss and the share of unseen compounds right of two trainings.
+
+    A dotted line marks a step of each.
+    """
+    traces, lines = [], []
+    styles = ((OUTPUT_COLOURS[7], "dash"), (OUTPUT_COLOURS[0], "solid"))
+    for history, label, (colour, dash), step in zip(histories, labels, styles, steps, strict=True):
+        line = {"color": colour, "dash": dash, "width": 2}
+        traces += [
+            _curve(history, "loss", "", label, line, showlegend=True),
+            _curve(history, "test_compound_accuracy", "2", label, line, showlegend=False),
+        ]
+        if step is not None and history:
+            lines += _step_lines(step, line | {"dash": "dot"})
+    return _two_panels(traces, lines, "<b>Unseen right</b>", theme, 340, 92)
+
+
+def _curve(history: list[dict], key: str, panel: str, name: str, line: dict, **more: Any) -> dict:
+    """Return one measure of a training over its steps; `panel` is "" for the left, "2" right."""
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [row["step"] for row in history],
+        "y": [row[key] for row in history],
+        "name": name,
+        "line": line,
+        "xaxis": f"x{panel}",
+        "yaxis": f"y{panel}",
+    } | more
+
+
+def _step_lines(step: int, line: dict) -> list[dict]:
+    """Return a vertical line at a step in both panels."""
+    return [
         {
             "type": "line",
             "xref": f"x{panel}",
@@ -213,107 +244,29 @@ def learning_curves(history: list[dict], theme: Theme, step: int | None = None) 
             "x1": step,
             "y0": 0,
             "y1": 1,
-            "line": {"color": FRAME, "width": 3},
+            "line": line,
         }
         for panel in ("", "2")
-        if step is not None
     ]
-    return finish(
-        traces,
-        theme,
-        390,
-        showlegend=True,
-        legend=BELOW,
-        margin={"b": 150},
-        annotations=titles,
-        shapes=lines,
-        xaxis={"title": {"text": "step"}, "domain": [0, 0.38]},
-        yaxis={"type": "log", "title": {"text": "loss"}},
-        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
-        yaxis2=grid
-        | {
-            "title": {"text": "share right"},
-            "anchor": "x2",
-            "range": [0, 1.02],
-            "tickformat": ".0%",
-        },
-    )
 
 
-def two_curves(
-    histories: tuple[list[dict], list[dict]],
-    told: tuple[str, str],
-    theme: Theme,
-    steps: tuple[int | None, int | None] = (None, None),
+def _two_panels(
+    traces: list[dict], shapes: list[dict], right: str, theme: Theme, height: int, bottom: int
 ) -> go.Figure:
-    """Draw loss and the share of unseen compounds right of two trainings, with a dashed line at a step of each."""
-    traces, shapes = [], []
-    for history, label, colour, dash, step in zip(
-        histories,
-        told,
-        (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0]),
-        ("dash", "solid"),
-        steps,
-        strict=False,
-    ):
-        for key, panel in (("loss", ""), ("test_compound_accuracy", "2")):
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "lines",
-                    "x": [row["step"] for row in history],
-                    "y": [row[key] for row in history],
-                    "name": label,
-                    "line": {"color": colour, "dash": dash, "width": 2},
-                    "xaxis": f"x{panel}",
-                    "yaxis": f"y{panel}",
-                    "showlegend": panel == "",
-                }
-            )
-            if step is not None and history:
-                shapes.append(
-                    {
-                        "type": "line",
-                        "xref": f"x{panel}",
-                        "yref": f"y{panel} domain",
-                        "x0": step,
-                        "x1": step,
-                        "y0": 0,
-                        "y1": 1,
-                        "line": {"color": colour, "dash": "dot", "width": 2},
-                    }
-                )
-    titles = [
-        {
-            "text": text,
-            "x": x,
-            "xref": "paper",
-            "xanchor": "left",
-            "y": 1,
-            "yref": "paper",
-            "yanchor": "bottom",
-            "showarrow": False,
-        }
-        for text, x in (("<b>Loss</b>", 0), ("<b>Unseen right</b>", 0.62))
-    ]
+    """Return a figure with the loss at the left and a share, titled `right`, at the right."""
     grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
+    step = {"title": {"text": "step"}}
     return finish(
         traces,
         theme,
-        340,
+        height,
         showlegend=True,
-        legend=BELOW,
-        margin={"b": 92},
-        annotations=titles,
+        legend=LEGEND_BELOW,
+        margin={"b": bottom},
+        annotations=[note("<b>Loss</b>", 0, 1), note(right, 0.62, 1)],
         shapes=shapes,
-        xaxis={"title": {"text": "step"}, "domain": [0, 0.38]},
+        xaxis=step | {"domain": [0, 0.38]},
         yaxis={"type": "log", "title": {"text": "loss"}},
-        xaxis2=grid | {"title": {"text": "step"}, "domain": [0.62, 1], "anchor": "y2"},
-        yaxis2=grid
-        | {
-            "title": {"text": "share right"},
-            "anchor": "x2",
-            "range": [0, 1.02],
-            "tickformat": ".0%",
-        },
+        xaxis2=grid | step | {"domain": [0.62, 1], "anchor": "y2"},
+        yaxis2=grid | share_axis("share right", 0, 1.02) | {"anchor": "x2"},
     )

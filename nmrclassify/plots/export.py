@@ -30,8 +30,8 @@ def _heatmap(trace: go.Heatmap, i: int) -> pd.DataFrame:
     z = z if z.dtype.kind == "f" else z.astype(float)
     if isinstance(trace.meta, dict) and trace.meta.get("root"):
         z = np.sign(z) * z**2  # the colour scale's square root is taken back
-    if isinstance(trace.meta, dict) and "log_of_more" in trace.meta:
-        z = 10**z - trace.meta["log_of_more"]
+    if isinstance(trace.meta, dict) and "log_offset" in trace.meta:
+        z = 10**z - trace.meta["log_offset"]
     x = np.asarray(trace.x if trace.x is not None else np.arange(z.shape[1]))
     y = np.asarray(trace.y if trace.y is not None else np.arange(z.shape[0]))
     row, column = np.nonzero(np.isfinite(z))

@@ -1,0 +1,301 @@
+"""Rows of maps below each other, each row with the maps of all outputs side by side.
+
+The maps of a row share one heatmap with a gap between them, and a whole figure is one dictionary:
+a single trace draws several times faster than one subplot for each output.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from nmrclassify.evaluation.interpretation import Cell
+from nmrclassify.nmr.axis import Axis
+from nmrclassify.plots.style import OUTPUT_COLOURS, ColourScale, Theme, finish, frame, note
+
+GAP = 1  # empty columns between two maps
+MAX_LEVEL_HEADINGS = 2  # with more, every other heading stands higher
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """C maps of one kind, drawn side by side.
+
+    Attributes
+    ----------
+    title : str
+        Text above the row.
+    maps : ndarray, shape (C, rows, L)
+        Cells with NaN stay blank.
+    scale : ColourScale
+    row_name : str
+        What the vertical axis counts: "peak", "filter", "compound", "channel" or "stage".
+    height : int
+        In pixels.
+    headings : tuple of str
+        One above each map.
+    names : tuple of str
+        Labels of the vertical axis, in place of numbers.
+    outputs : bool
+        Whether the maps are outputs of the network.
+    indices : ndarray, shape (C,), optional
+        The output of the network that each map shows, for clicks.
+    ids : ndarray, shape (rows,), optional
+        The filter of each row, where filters are sorted by similarity.
+    mark : Cell or int, optional
+        What to frame in every map: a cell (its column, unless the rows are filters), or the column
+        of a position.
+    """
+
+    title: str
+    maps: np.ndarray
+    scale: ColourScale
+    row_name: str = "peak"
+    height: int = 100
+    headings: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    outputs: bool = True
+    indices: np.ndarray | None = None
+    ids: np.ndarray | None = None
+    mark: Cell | int | None = None
+
+    @property
+    def first(self) -> int:
+        """Number of the first row: peaks count from 1, everything else from 0."""
+        return int(self.row_name == "peak" and not self.names and self.ids is None)
+
+    def rows(self) -> tuple[list[str] | np.ndarray, dict, str]:
+        """Return the labels of the rows, their axis, and the start of a hover text."""
+        n, hover = self.maps.shape[1], f"{self.row_name} %{{y}}"
+        if self.names:
+            return list(self.names), {"type": "category", "range": [n - 0.5, -0.5]}, "%{y}"
+        y: dict[str, Any] = {
+            "title": {"text": self.row_name},
+            "range": [self.first - 0.5, self.first + n - 0.5],
+        }
+        if self.ids is not None:
+            y |= {"title": {"text": f"{self.row_name}s, sorted"}, "type": "category"}
+            return [str(i) for i in self.ids], y | {"showticklabels": False}, hover
+        if self.row_name == "peak":
+            y |= {"dtick": 1 if n < 4 else 5, "tick0": 1}
+        return np.arange(self.first, self.first + n), y, hover
+
+
+@dataclass
+class Sheet:
+    """A figure under construction: rows from top to bottom, as dictionaries for Plotly."""
+
+    theme: Theme
+    heights: list[int]
+    gaps: list[int]  # above each row
+    bottom: int = 42
+    traces: list[dict] = field(default_factory=list)
+    layout: dict = field(default_factory=dict)
+    annotations: list[dict] = field(default_factory=list)
+    shapes: list[dict] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Widen the gaps where the type is larger."""
+        self.gaps = [round(self.theme.points(gap)) for gap in self.gaps]
+        self.bottom = round(self.theme.points(self.bottom))
+
+    @property
+    def total(self) -> int:
+        """Height of the plotting area, in pixels."""
+        return sum(self.heights) + sum(self.gaps[1:])
+
+    def domain(self, row: int) -> list[float]:
+        """Return the vertical extent of a row (from 0) in the plotting area, as shares."""
+        above = sum(self.heights[:row]) + sum(self.gaps[1 : row + 1])
+        return [1 - (above + self.heights[row]) / self.total, 1 - above / self.total]
+
+    def axes(self, row: int, x: dict, y: dict) -> dict[str, str]:
+        """Define the axes of a row, and return the references for its traces."""
+        suffix = str(row + 1) if row else ""
+        common = {
+            "gridcolor": self.theme.grid,
+            "zerolinecolor": self.theme.grid,
+            "showgrid": False,
+            "zeroline": False,
+            "automargin": True,
+        }
+        self.layout[f"xaxis{suffix}"] = common | {"anchor": f"y{suffix}"} | x
+        self.layout[f"yaxis{suffix}"] = (
+            common | {"anchor": f"x{suffix}", "domain": self.domain(row)} | y
+        )
+        return {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}"}
+
+    def title(self, row: int, text: str, shift: float = 4) -> None:
+        """Write a title at the left above a row."""
+        font = {"size": self.theme.points(13)}
+        self.annotations.append(
+            note(text, 0, self.domain(row)[1], font=font, xshift=-44, yshift=shift, align="left")
+        )
+
+    def add_maps(self, row: int, content: MapRow, axis: Axis, coloraxis: str, last: bool) -> None:
+        """Draw a row of maps."""
+        scale = content.scale
+        n_maps, n_rows, n = content.maps.shape
+        padding = ((0, 0), (0, 0), (0, GAP))
+        padded = np.pad(
+            content.maps[..., ::-1].astype(np.float32), padding, constant_values=np.nan
+        )  # (C, rows, L + GAP)
+        wide = padded.transpose(1, 0, 2).reshape(n_rows, -1)[:, :-GAP]
+        # Each column's hover text is its category, which costs nothing for each cell.
+        source = "output" if content.outputs else "map"
+        columns = []
+        for m in range(n_maps):
+            prefix = f"{source} {m + 1}, " if n_maps > 1 else ""
+            columns += [prefix + position_label(axis, p) for p in reversed(range(n))]
+            columns += [f"gap {len(columns) + g}" for g in range(GAP)]
+        labels, y, hover = content.rows()
+        ids = np.arange(n_rows) if content.ids is None else content.ids
+        trace: dict[str, Any] = {
+            "type": "heatmap",
+            "z": scale.place(wide),
+            "x": columns[:-GAP],
+            "y": labels,
+            "coloraxis": coloraxis,
+            "hoverongaps": False,
+            # For clicks on a cell, and for the table of the figure.
+            "meta": {
+                "rows": content.row_name,
+                "ids": ids.tolist(),
+                "positions": n,
+                "root": scale.root,
+                "title": content.title,
+                "outputs": None if content.indices is None else [int(i) for i in content.indices],
+            },
+        }
+        value = "%{z:.3g}"
+        if scale.root:
+            trace["text"] = [[f"{v:.3g}" if np.isfinite(v) else "" for v in line] for line in wide]
+            value = "%{text}"
+        trace["hovertemplate"] = f"{hover}, %{{x}}<br>{scale.title} {value}<extra></extra>"
+        at, text = ticks(axis, n_maps)
+        # A fixed range, since a frame at an edge would widen it.
+        x: dict[str, Any] = {
+            "type": "category",
+            "tickvals": at,
+            "ticktext": text,
+            "range": [-0.5, wide.shape[1] - 0.5],
+        }
+        if last:
+            x["title"] = {"text": axis.title, "standoff": 4}
+        on = self.axes(row, x, y)
+        refs = {"xref": on["xaxis"], "yref": on["yaxis"]}
+        domain = refs | {"yref": f"{on['yaxis']} domain"}
+        self.traces.append(trace | on)
+        for m in range(n_maps):
+            left = m * (n + GAP) - 0.5
+            # The colour of blank cells, below the heatmap.
+            self.shapes.append(
+                {
+                    "type": "rect",
+                    "layer": "below",
+                    "y0": 0,
+                    "y1": 1,
+                    "x0": left,
+                    "x1": left + n,
+                    "line": {"width": 0},
+                    "fillcolor": self.theme.empty,
+                }
+                | domain
+            )
+        if content.mark is not None:
+            self._frame(content, content.mark, ids, refs)
+        # Every other heading stands higher, since neighbours would overlap on a narrow screen.
+        two_levels = len(content.headings) > MAX_LEVEL_HEADINGS
+        for i, heading in enumerate(content.headings):
+            self.annotations.append(
+                {
+                    "text": heading,
+                    "x": i * (n + GAP) + (n - 1) / 2,
+                    "y": 1,
+                    "yanchor": "bottom",
+                    "yshift": 3 + self.theme.points(21) * (two_levels and i % 2),
+                    "showarrow": False,
+                    "font": {"size": self.theme.points(13), "color": "white"},
+                    "bgcolor": OUTPUT_COLOURS[i % 8],
+                    "borderpad": 2,
+                }
+                | domain
+            )
+        if content.title:
+            shift = self.theme.points(26 + 21 * two_levels) if content.headings else 4
+            self.title(row, content.title, shift)
+
+    def _frame(self, content: MapRow, mark: Cell | int, ids: np.ndarray, refs: dict) -> None:
+        """Frame the marked cell or column in every map of a row."""
+        n_maps, n_rows, n = content.maps.shape
+        position, top, bottom = mark, 0, n_rows
+        if isinstance(mark, Cell):
+            position = mark.position
+            if content.row_name == "filter" and mark.filter in ids:
+                top = ids.tolist().index(mark.filter)
+                bottom = top + 1
+        edges = (content.first + top - 0.5, content.first + bottom - 0.5)
+        for m in range(n_maps):
+            column = m * (n + GAP) + n - 1 - position
+            self.shapes += frame(column - 0.5, column + 0.5, *edges, **refs)
+
+    def figure(self, **layout: Any) -> go.Figure:
+        """Return the finished figure."""
+        top = self.gaps[0]
+        margin = {"l": 64, "r": 62, "t": top, "b": self.bottom} | layout.pop("margin", {})
+        settings = self.layout | layout | {"annotations": self.annotations, "shapes": self.shapes}
+        return finish(
+            self.traces, self.theme, self.total + top + self.bottom, margin=margin, **settings
+        )
+
+
+def stack(rows: list[MapRow], axis: Axis, theme: Theme) -> go.Figure:
+    """Draw rows of maps below each other; rows of the same scale share its colour bar."""
+    gaps = [
+        (50 if row.headings else 26)
+        + 21 * (len(row.headings) > MAX_LEVEL_HEADINGS)
+        + (22 if i else 0)
+        for i, row in enumerate(rows)
+    ]
+    sheet = Sheet(theme, [row.height for row in rows], gaps)
+    add_rows(sheet, rows, axis)
+    return sheet.figure()
+
+
+def add_rows(sheet: Sheet, rows: list[MapRow], axis: Axis) -> None:
+    """Draw rows of maps on a sheet, from its top, with one colour bar for each distinct scale."""
+    coloraxes: dict[int, str] = {}
+    for i, row in enumerate(rows):
+        if id(row.scale) not in coloraxes:
+            name = coloraxes[id(row.scale)] = f"coloraxis{len(coloraxes) + 1 if coloraxes else ''}"
+            low, high = sheet.domain(i)
+            length = max(high - low, 76 / sheet.total)
+            sheet.layout[name] = row.scale.coloraxis(sheet.theme, (low + high) / 2, length)
+        sheet.add_maps(i, row, axis, coloraxes[id(row.scale)], last=i == len(rows) - 1)
+
+
+def position_label(axis: Axis, position: int) -> str:
+    """Return a position in words: its number, or its range in ppm."""
+    if axis.unit == "position":
+        return f"position {position}"
+    left = axis.low + position * axis.width
+    return f"{left:.2f} to {left + axis.width:.2f} {axis.unit}"
+
+
+def ticks(axis: Axis, n_maps: int) -> tuple[list[float], list[str]]:
+    """Return tick places and labels for maps side by side: a few round values in each."""
+    n = axis.n_positions
+    # Several maps have no tick near an edge, where the labels of two neighbours would overlap.
+    places = (
+        range(0, n, max(1, round(n / 10)))
+        if n_maps == 1
+        else [round(n * share) for share in (0.2, 0.48, 0.76)]
+    )
+    # A round ppm value is the edge between two positions; the number of a position is its middle.
+    edge = 0.5 if axis.unit == "ppm" else 0.0
+    at = [m * (n + GAP) + n - 1 - p + edge for m in range(n_maps) for p in places]
+    text = [
+        f"{float(axis.centres[p]) - edge * axis.width:.6g}" for _ in range(n_maps) for p in places
+    ]
+    return at, text
