@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify.plots import maps
+from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, panels
 
 ORDER = {
@@ -29,7 +29,7 @@ charts.chart(
     ),
     alt=(
         "The mixture, a mask for each output, separated multiplets, truth and class bars."
-        f" {maps.alt_text(view.prediction, names)}"
+        f" {classes.alt_text(view.prediction, names)}"
     ),
     key="overview",
 )

@@ -88,7 +88,7 @@ st.subheader("How they were trained")
 histories = (view.chosen.history, other.chosen.history)
 if any(histories):
     charts.chart(
-        curves.two_curves(
+        curves.compare_learning_curves(
             histories, told, view.theme, (view.checkpoint.step, other.checkpoint.step)
         ),
         key="curves",

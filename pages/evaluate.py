@@ -4,7 +4,7 @@ import streamlit as st
 
 from nmrclassify.evaluation import calibration, unknown
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.plots import curves, maps
+from nmrclassify.plots import classes, curves
 from nmrclassify.ui import charts, page, panels, url_state
 
 view = page.setup("pages/evaluate.py")
@@ -87,7 +87,7 @@ counts = result.confusion()
 wrong = int(counts.sum() - counts.trace())
 labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
-    maps.confusion(counts, labels, view.theme),
+    classes.confusion(counts, labels, view.theme),
     alt=(
         f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right,"
         f" {wrong} mistaken"

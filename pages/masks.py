@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation import masks
-from nmrclassify.plots import maps
+from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, panels, url_state
 
 view = page.setup("pages/masks.py")
@@ -39,7 +39,7 @@ with right:
 order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
 hidden = masks.weak_cells(given.encoding)[order] & (not everywhere)
 largest = max(float(np.abs(given.encoding).max()), 1e-9)
-headings = maps.headings(given, view.library.names, truth)
+headings = classes.headings(given, view.library.names, truth)
 rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
 if truth is not None:
     # What no shown output stands for has its share in each cell all the same.
@@ -58,7 +58,7 @@ charts.chart(
     ),
     alt=(
         "Masks, ideal ratio masks and masked encodings of each output."
-        f" {maps.alt_text(given, view.library.names)}"
+        f" {classes.alt_text(given, view.library.names)}"
     ),
     key="masks",
 )
@@ -108,7 +108,7 @@ st.caption(
 
 st.subheader("Who owns which position?")
 charts.chart(
-    maps.ownership(
+    maps.area_shares(
         given.multiplets,
         axis,
         view.theme,

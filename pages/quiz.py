@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import all_right, describe_prediction
-from nmrclassify.plots import maps
+from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, quiz, url_state
 
 view = page.setup("pages/quiz.py")
@@ -52,7 +52,7 @@ if given is not None:
             asked.view.cell,
         ),
         key="overview",
-        alt=f"How the network took it apart. {maps.alt_text(asked.view.prediction, library.names)}",
+        alt=f"How the network took it apart. {classes.alt_text(asked.view.prediction, library.names)}",
     )
     st.button(
         "Next mixture",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.mixtures import grid_files
-from nmrclassify.plots import maps
+from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, panels
 
 view = page.setup("pages/separation.py")
@@ -17,7 +17,7 @@ panels.mixture_heading(view)
 panels.say_verdict(view)
 
 st.subheader("Separated multiplets")
-headings = maps.headings(given, names, truth)
+headings = classes.headings(given, names, truth)
 rows = [("Separated by the network", given.multiplets)] + (
     [("Truth", truth.sources)] if truth is not None else []
 )
@@ -25,7 +25,7 @@ charts.chart(
     maps.area_maps(
         rows, axis, view.theme, headings=headings, indices=given.outputs, cell=view.cell
     ),
-    alt=f"Separated multiplets of each output beside the truth. {maps.alt_text(given, names)}",
+    alt=f"Separated multiplets of each output beside the truth. {classes.alt_text(given, names)}",
     key="separated",
 )
 if truth is not None:
@@ -64,13 +64,13 @@ st.subheader(
     "Which compounds are there?" if given.kind == "queries" else "Which compound is each output?"
 )
 charts.chart(
-    maps.class_heatmap(given, names, view.theme, truth),
-    alt=maps.alt_text(given, names),
+    classes.class_heatmap(given, names, view.theme, truth),
+    alt=classes.alt_text(given, names),
     key="classes",
 )
 charts.chart(
-    maps.class_bars(given, names, view.theme),
-    alt=f"The same as bars. {maps.alt_text(given, names)}",
+    classes.class_bars(given, names, view.theme),
+    alt=f"The same as bars. {classes.alt_text(given, names)}",
     key="bars",
 )
 
@@ -106,7 +106,7 @@ elif truth is not None:
     sources = [called[k] for k in view.labels]
     chosen = ", ".join(f"output {i + 1} with {called[k]}" for i, k in enumerate(truth.labels))
     charts.chart(
-        maps.cost_matrix(truth, sources, weight, view.theme),
+        classes.cost_matrix(truth, sources, weight, view.theme),
         alt=f"Cost of each pairing; chosen: {chosen}",
         key="costs",
     )

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import describe_prediction
-from nmrclassify.plots import curves, maps
+from nmrclassify.plots import classes, curves, maps
 from nmrclassify.ui import charts, page, training_controls, uploads
 from nmrclassify.ui.session import training_box
 
@@ -71,7 +71,7 @@ def live_pictures() -> None:
         ),
         alt=(
             f"Masks and separated multiplets at step {snapshot.step}."
-            f" {maps.alt_text(snapshot.pinned, data.library.names)}"
+            f" {classes.alt_text(snapshot.pinned, data.library.names)}"
         ),
         key="pinned",
         follow=False,

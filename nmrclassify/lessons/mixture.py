@@ -7,7 +7,7 @@ from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.shown import STATE, shown
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import generator, mix_at
-from nmrclassify.plots.style import place
+from nmrclassify.plots.map_rows import position_label
 
 PAGE = "pages/mixtures.py"
 CUT = 7  # the position at 3.5 to 4 ppm
@@ -48,7 +48,7 @@ def compounds_and_sums(report: Report) -> Facts:
         "off": float(np.abs(seen.sources.sum(axis=0) - seen.areas).max()),
         "shared": shared,
         "filled": int(seen.areas.any(axis=0).sum()),
-        "places": [place(axis, position) for position in shared],
+        "places": [position_label(axis, position) for position in shared],
         "pairs": [
             listing(
                 [

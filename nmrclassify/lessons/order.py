@@ -14,8 +14,8 @@ from nmrclassify.lessons.trained import BATCH, EVERY, SEED, STEPS, over_steps, s
 from nmrclassify.lessons.wording import share
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.mixtures.presets import build
-from nmrclassify.plots.maps import area_scale
-from nmrclassify.plots.style import MapRow, Theme, stack
+from nmrclassify.plots.map_rows import MapRow, stack
+from nmrclassify.plots.style import Theme, area_scale
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     Faults,

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from nmrclassify.plots.style import GAP
+from nmrclassify.plots.map_rows import GAP
 
 _LISTEN = """
 export default function({ setTriggerValue }) {

@@ -22,7 +22,7 @@ from nmrclassify.mixtures.edits import (
     to_text,
 )
 from nmrclassify.nmr.multiplets import SYMBOLS
-from nmrclassify.plots.style import place
+from nmrclassify.plots.map_rows import position_label
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
 
@@ -129,7 +129,7 @@ def at_position(view: View) -> None:
     size = float(filled[position])
     there = size > LEAST * filled.max()
     st.markdown(
-        f"**{place(axis, position)}**: "
+        f"**{position_label(axis, position)}**: "
         + (f"peak areas {size:.3g} in all" if there else "nothing there")
     )
     st.button(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from nmrclassify.evaluation import interpretation
 from nmrclassify.plots import activations
-from nmrclassify.plots.style import place
+from nmrclassify.plots.map_rows import position_label
 from nmrclassify.ui import charts, url_state
 from nmrclassify.ui.clicks import Click
 from nmrclassify.ui.panels import View
@@ -99,10 +99,10 @@ def follow(view: View, key: str) -> None:
     of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
     edited = f", {len(view.edits)} edits" if view.edits else ""
     st.markdown(
-        f"**{place(axis, cell.position)} · filter {cell.filter} · mask of {of}** "
+        f"**{position_label(axis, cell.position)} · filter {cell.filter} · mask of {of}** "
         f" \n{view.title}{edited} · {view.model_name}"
     )
-    words = activations.trace_words(trace, names, model.kind, axis)
+    words = activations.describe_cell(trace, names, model.kind, axis)
     charts.chart(
         activations.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key
     )

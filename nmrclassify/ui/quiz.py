@@ -10,7 +10,7 @@ from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
-from nmrclassify.plots.style import place
+from nmrclassify.plots.map_rows import position_label
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
 
@@ -129,7 +129,7 @@ def in_words(areas: np.ndarray, axis: Axis) -> str:
     """Return the multiplets of a mixture in words, for a screen reader."""
     sizes = areas.sum(axis=0)
     return "; ".join(
-        f"area {sizes[p]:.2g} at {place(axis, p)}"
+        f"area {sizes[p]:.2g} at {position_label(axis, p)}"
         for p in np.flatnonzero(sizes > 0.02 * sizes.max())
     )
 

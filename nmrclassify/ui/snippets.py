@@ -106,7 +106,7 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "pages/masks.py": (
         (
-            "from nmrclassify.plots import maps",
+            "from nmrclassify.plots import classes, maps",
             "from nmrclassify.evaluation.prediction import predict",
             "from nmrclassify.plots.style import Theme",
         ),
@@ -117,14 +117,14 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
                 " data.library.axis, Theme(),"
             ),
             (
-                "                           headings=maps.headings(prediction, data.library.names,"
-                " None), indices=prediction.outputs)"
+                "                           headings=classes.headings(prediction,"
+                " data.library.names, None), indices=prediction.outputs)"
             ),
         ),
     ),
     "pages/separation.py": (
         (
-            "from nmrclassify.plots import maps",
+            "from nmrclassify.plots import classes, maps",
             "from nmrclassify.evaluation.prediction import predict",
             "from nmrclassify.plots.style import Theme",
         ),
@@ -135,8 +135,8 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
                 " data.library.axis, Theme(),"
             ),
             (
-                "                           headings=maps.headings(prediction, data.library.names,"
-                " None), indices=prediction.outputs)"
+                "                           headings=classes.headings(prediction,"
+                " data.library.names, None), indices=prediction.outputs)"
             ),
         ),
     ),
@@ -172,7 +172,7 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "pages/evaluate.py": (
         (
-            "from nmrclassify.plots import maps",
+            "from nmrclassify.plots import classes",
             "from nmrclassify.plots.style import Theme",
             "from nmrclassify.evaluation.metrics import evaluate",
         ),
@@ -181,7 +181,7 @@ _FIGURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
             "print(result.summary())",
             "counts = result.confusion()",
             'names = (*data.library.names, "nothing")[: len(counts)]',
-            "figure = maps.confusion(counts, names, Theme())",
+            "figure = classes.confusion(counts, names, Theme())",
         ),
     ),
     "pages/robustness.py": (

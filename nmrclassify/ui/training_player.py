@@ -12,7 +12,7 @@ from nmrclassify.evaluation.prediction import (
     percent,
     predict,
 )
-from nmrclassify.plots import activations, curves, maps
+from nmrclassify.plots import activations, classes, curves, maps
 from nmrclassify.training.history import first_decided
 from nmrclassify.ui import charts, model_picker, training_controls, url_state
 from nmrclassify.ui.panels import View
@@ -125,7 +125,7 @@ def _pictures(view: View, present: int) -> None:
         ),
         key="overview",
         alt=(
-            f"Masks and separated multiplets at step {present}. {maps.alt_text(view.prediction, names)}"
+            f"Masks and separated multiplets at step {present}. {classes.alt_text(view.prediction, names)}"
         ),
     )
     st.subheader("When did it decide?")
@@ -140,7 +140,7 @@ def _pictures(view: View, present: int) -> None:
         else view.truth.labels[slot : slot + 1]
     )
     charts.chart(
-        activations.strip(
+        activations.probability_history(
             view.chosen.training_history.steps, probabilities, called, there, view.theme, present
         ),
         key="strip",

@@ -13,7 +13,7 @@ from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.plots import activations
-from nmrclassify.plots.style import FRAME, Theme
+from nmrclassify.plots.style import HIGHLIGHT, Theme
 from nmrclassify.ui.clicks import decode
 
 THEMES = [Theme(), Theme(dark=True), Theme(large=True), Theme(dark=True, large=True)]
@@ -44,7 +44,7 @@ def frames(figure, yaxis="y"):
     return [
         shape
         for shape in figure.layout.shapes
-        if shape.line.color == FRAME and (shape.yref or "y") == yaxis
+        if shape.line.color == HIGHLIGHT and (shape.yref or "y") == yaxis
     ]
 
 
@@ -74,7 +74,9 @@ def test_every_figure_is_valid_on_every_page(followed, quick, theme):
                 activations.receptive_field(
                     interpretation.receptive_field(model, areas, 4), axis, look
                 ),
-                activations.strip(steps, probabilities, names, np.array([1]), look, 40),
+                activations.probability_history(
+                    steps, probabilities, names, np.array([1]), look, 40
+                ),
             ]
         )
     for figure, plain in zip(*drawn, strict=False):
@@ -106,8 +108,8 @@ def test_a_followed_cell_is_drawn_with_its_numbers(followed, quick):
         assert list(drawn.y) == list(range(1, 7))
         assert np.max(drawn.z) <= drawn.zmax + 1e-6
     masks, *changes = [drawn for drawn in figure.data if drawn.type == "bar"]
-    assert masks.marker.color.count(FRAME) == 1
-    chosen = masks.marker.color.index(FRAME)
+    assert masks.marker.color.count(HIGHLIGHT) == 1
+    chosen = masks.marker.color.index(HIGHLIGHT)
     assert masks.x[chosen] == trace.masks[2]
     assert set(masks.x) <= set(trace.masks)
     if model.kind == "slots":
@@ -166,17 +168,19 @@ def test_classes_of_alike_names_have_bars_of_their_own(learned, quick):
 def test_a_cell_in_words(followed, quick):
     model, _, trace = followed
     called = class_names(model.kind, quick.library.names)
-    words = activations.trace_words(trace, quick.library.names, model.kind, PPM_AXIS)
-    assert f"filter 5 answers the mixture with {trace.encoding:.3g}" in words
+    words = activations.describe_cell(trace, quick.library.names, model.kind, PPM_AXIS)
+    assert f"the encoding by filter 5 is {trace.encoding:.3g}." in words
     assert f"{trace.masks[2]:.1%} of it" in words
     assert (f"mask of {called[2]}" if model.kind == "queries" else "mask of output 3") in words
     for values in (trace.closed, trace.opened, trace.silenced):
         k = int(np.argmax(np.abs(values - trace.presence)))
         if abs(values[k] - trace.presence[k]) >= 0.001:
-            assert f"{called[k]} would go from {trace.presence[k]:.1%} to {values[k]:.1%}" in words
+            assert (
+                f"{called[k]} would change from {trace.presence[k]:.1%} to {values[k]:.1%}" in words
+            )
     same = replace(trace, closed=trace.presence, opened=trace.presence, silenced=trace.presence)
     assert (
-        activations.trace_words(same, quick.library.names, model.kind, PPM_AXIS).count(
+        activations.describe_cell(same, quick.library.names, model.kind, PPM_AXIS).count(
             "no class would change"
         )
         == 3
@@ -301,7 +305,7 @@ def test_the_reach_of_each_stage_is_framed(position):
 def test_the_strip_shows_every_class_at_every_step():
     rng, steps = np.random.default_rng(4), (0, 1, 2, 5, 11, 40, 300, 1000, 2500, 3000)
     probabilities, called = rng.random((10, 4)), ("a", "b", "c", "something unknown")
-    figure = activations.strip(steps, probabilities, called, np.array([2]), LIGHT, 40)
+    figure = activations.probability_history(steps, probabilities, called, np.array([2]), LIGHT, 40)
     (trace,) = figure.data
     assert np.array_equal(trace.z, probabilities.T)
     assert list(trace.y) == [
@@ -318,7 +322,9 @@ def test_the_strip_shows_every_class_at_every_step():
     (box,) = frames(figure)
     assert (box.x0, box.x1, box.y0, box.y1) == (4.5, 5.5, -0.5, 3.5)
     assert list(
-        activations.strip(steps[:1], probabilities[:1], called, None, LIGHT, 0).data[0].y
+        activations.probability_history(steps[:1], probabilities[:1], called, None, LIGHT, 0)
+        .data[0]
+        .y
     ) == list(called)
 
 

@@ -11,7 +11,7 @@ from nmrclassify.evaluation.masks import weak_cells
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.plots import comparison, curves
-from nmrclassify.plots.style import FRAME, Theme
+from nmrclassify.plots.style import HIGHLIGHT, Theme
 from nmrclassify.training.trainer import model_for
 from nmrclassify.ui.clicks import decode
 
@@ -46,7 +46,7 @@ def frames(figure, yaxis):
     return [
         ((shape.x0 + 0.5, shape.x1 + 0.5), (shape.y0 + 0.5, shape.y1 + 0.5))
         for shape in figure.layout.shapes
-        if shape.line.color == FRAME and shape.yref == yaxis
+        if shape.line.color == HIGHLIGHT and shape.yref == yaxis
     ]
 
 
@@ -74,7 +74,7 @@ def drawn(found, quick, theme):
         comparison.mask_change(found, names, axis, theme, ("A", "B"), difference=False),
         comparison.multiplet_change(found, names, axis, theme, cell=Cell(0, 7, 4)),
         comparison.presence_change(found, called, theme, present=np.array([2, 3])),
-        curves.two_curves((history, []), ("A", "B"), theme, (2, None)),
+        curves.compare_learning_curves((history, []), ("A", "B"), theme, (2, None)),
     ]
 
 
@@ -240,7 +240,7 @@ def test_two_trainings_are_drawn_with_their_steps():
         [{"step": s, "loss": loss / s, "test_compound_accuracy": s / 40} for s in range(1, last)]
         for loss, last in ((3.0, 9), (5.0, 30))
     )
-    figure = curves.two_curves(histories, ("A", "B"), LIGHT, (4, 7))
+    figure = curves.compare_learning_curves(histories, ("A", "B"), LIGHT, (4, 7))
     for i, history in enumerate(histories):
         loss, share = figure.data[2 * i : 2 * i + 2]
         assert list(loss.x) == list(share.x) == [row["step"] for row in history]
@@ -252,7 +252,9 @@ def test_two_trainings_are_drawn_with_their_steps():
     assert [shape.x0 for shape in figure.layout.shapes] == [4, 4, 7, 7]
     assert {shape.xref for shape in figure.layout.shapes} == {"x", "x2"}
     assert figure.data[0].line.dash != figure.data[2].line.dash  # told apart without colour
-    assert not curves.two_curves((histories[0], []), ("A", "B"), LIGHT, (None, 5)).layout.shapes
+    assert not curves.compare_learning_curves(
+        (histories[0], []), ("A", "B"), LIGHT, (None, 5)
+    ).layout.shapes
 
 
 def test_the_difference_of_equal_answers_is_drawn_as_none(either, quick):

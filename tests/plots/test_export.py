@@ -9,9 +9,10 @@ import pytest
 from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.prediction import match_truth, predict
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.plots import activations, curves, maps
+from nmrclassify.plots import activations, classes, curves, maps
 from nmrclassify.plots.export import as_table
-from nmrclassify.plots.style import ColourScale, MapRow, Theme, stack
+from nmrclassify.plots.map_rows import MapRow, stack
+from nmrclassify.plots.style import ColourScale, Theme
 
 THEME = Theme()
 
@@ -84,7 +85,7 @@ def test_every_map_of_the_overview_comes_back(shown):
 
 def test_names_of_rows_and_columns_are_kept(shown):
     library, _, given, truth = shown
-    table = as_table(maps.class_heatmap(given, library.names, THEME, truth))
+    table = as_table(classes.class_heatmap(given, library.names, THEME, truth))
     assert len(table) == 30
     for row in table.to_dict("records"):
         assert (
@@ -110,7 +111,7 @@ def test_a_cell_that_is_followed_comes_back_in_its_own_unit(trained, quick):
 
 def test_costs_come_back_as_costs(shown):
     _, _, _, truth = shown
-    table = as_table(maps.cost_matrix(truth, ["a", "b", "c"], 2.0, THEME))
+    table = as_table(classes.cost_matrix(truth, ["a", "b", "c"], 2.0, THEME))
     cost = truth.classification + 2.0 * truth.reconstruction
     assert table["value"].to_numpy() == pytest.approx(cost.ravel(), rel=1e-4)
 
@@ -182,8 +183,8 @@ def test_all_sorts_of_figures_become_tables(shown):
     library, areas, given, truth = shown
     for figure in (
         maps.line_spectrum(areas, library.axis, THEME, truth.sources, ("a", "b", "c")),
-        maps.ownership(given.multiplets, library.axis, THEME, ("a", "b", "c")),
-        maps.class_bars(given, library.names, THEME),
+        maps.area_shares(given.multiplets, library.axis, THEME, ("a", "b", "c")),
+        classes.class_bars(given, library.names, THEME),
         maps.library_map(library, THEME),
     ):
         table = as_table(figure)

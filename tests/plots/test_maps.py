@@ -11,8 +11,9 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.nmr.library import metabolite_library
-from nmrclassify.plots import curves, maps
-from nmrclassify.plots.style import FRAME, OUTPUT_COLOURS, ColourScale, MapRow, Theme, stack
+from nmrclassify.plots import classes, curves, maps
+from nmrclassify.plots.map_rows import MapRow, stack
+from nmrclassify.plots.style import HIGHLIGHT, OUTPUT_COLOURS, ColourScale, Theme
 from nmrclassify.training.trainer import model_for, recipe
 from nmrclassify.ui.clicks import decode
 
@@ -85,8 +86,8 @@ def test_sticks_stand_around_the_middle_of_their_position():
 def test_numbers_as_names_stay_names(shown):
     _, given, truth, _ = shown
     names = tuple(str(100 + i) for i in range(10))
-    assert maps.class_bars(given, names, LIGHT).layout.xaxis.type == "category"
-    assert maps.class_heatmap(given, names, LIGHT, truth).layout.xaxis.type == "category"
+    assert classes.class_bars(given, names, LIGHT).layout.xaxis.type == "category"
+    assert classes.class_heatmap(given, names, LIGHT, truth).layout.xaxis.type == "category"
 
 
 def test_ticks_stand_at_round_ppm_values():
@@ -129,7 +130,7 @@ def test_overview_shows_what_was_computed(shown, theme):
     bars = [trace for trace in figure.data if trace.type == "bar"]
     assert [list(bar.x) for bar in bars] == [list(row) for row in given.probabilities]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(maps.headings(given, library.names, truth))
+    assert headings == list(classes.headings(given, library.names, truth))
     assert all(h[-1] in "✓✗" for h in headings)
     without = maps.overview(areas, given, library.names, library.axis, theme)
     assert len(without.data) == len(figure.data) - 2
@@ -150,7 +151,7 @@ def test_overview_of_queries_shows_one_bar_a_compound(found, theme):
     (marks,) = [trace for trace in figure.data if trace.type == "scatter"]
     assert list(marks.y) == [library.names[k] for k in truth.present]
     headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(maps.headings(given, library.names, truth))
+    assert headings == list(classes.headings(given, library.names, truth))
     assert all(h[-1] in "✓✗" for h in headings)
     separated = np.asarray(figure.data[2].z, float)[:, :21][:, ::-1]
     assert np.sign(separated) * separated**2 == pytest.approx(given.multiplets[0], abs=1e-6)
@@ -170,14 +171,14 @@ def test_a_lone_compound_of_queries_can_be_drawn(learned, quick):
 
 def test_the_truth_is_framed_among_the_presences(found):
     _, given, truth, library = found
-    figure = maps.class_heatmap(given, library.names, LIGHT, truth)
+    figure = classes.class_heatmap(given, library.names, LIGHT, truth)
     assert list(figure.data[0].x) == [*library.names, "something unknown"]
-    assert list(figure.data[0].y) == ["presence"]
+    assert list(figure.data[0].y) == ["probability"]
     assert np.array_equal(figure.data[0].z, given.probabilities)
     assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in figure.layout.shapes] == [
         (0, k) for k in truth.present
     ]
-    bars = maps.class_bars(given, library.names, LIGHT).data
+    bars = classes.class_bars(given, library.names, LIGHT).data
     assert len(bars) == 1
     assert list(bars[0].x) == [*library.names, "something unknown"]
     assert list(bars[0].y) == list(given.probabilities[0])
@@ -186,7 +187,7 @@ def test_the_truth_is_framed_among_the_presences(found):
 def test_the_description_in_words_names_each_output(found, shown):
     for _, given, _, library in (found, shown):
         called = (*library.names, "something unknown" if given.kind == "queries" else "nothing")
-        parts = maps.alt_text(given, library.names).split("; ")
+        parts = classes.alt_text(given, library.names).split("; ")
         assert [p.split(" ", 2)[2] for p in parts] == [
             f"{called[k]} {percent(c)}" for k, c in zip(given.named, given.confidence, strict=False)
         ]
@@ -204,7 +205,7 @@ def test_nothing_is_drawn_where_the_number_varies():
     bars = [trace for trace in figure.data if trace.type == "bar"]
     assert len(bars) == 3
     assert all(list(bar.y) == [*data.library.names, "nothing"] for bar in bars)
-    framed = maps.class_heatmap(given, data.library.names, LIGHT, truth).layout.shapes
+    framed = classes.class_heatmap(given, data.library.names, LIGHT, truth).layout.shapes
     assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in framed] == list(enumerate(truth.labels))
 
 
@@ -216,7 +217,7 @@ def test_a_confusion_matrix_has_room_for_what_was_missed_or_made_up(learned, qui
     counts = result.confusion()
     assert counts.shape == (11, 11)
     names = (*quick.library.names, "nothing")
-    figure = maps.confusion(counts, names, LIGHT)
+    figure = classes.confusion(counts, names, LIGHT)
     assert np.array_equal(figure.data[0].z, counts)
     assert list(figure.data[0].x) == list(figure.data[0].y) == list(names)
     assert [[int(v or 0) for v in row] for row in figure.data[0].text] == counts.tolist()
@@ -243,13 +244,13 @@ def test_every_figure_has_titled_axes(shown, trained, quick):
         maps.mask_maps([("m", given.masks)], library.axis, LIGHT),
         maps.sum_and_overlap(given.masks, hidden, library.axis, LIGHT),
         maps.line_spectrum(areas, library.axis, LIGHT, truth.sources, ("a", "b", "c")),
-        maps.ownership(given.multiplets, library.axis, LIGHT, ("a", "b", "c")),
+        maps.area_shares(given.multiplets, library.axis, LIGHT, ("a", "b", "c")),
         maps.library_map(metabolite_library(), LIGHT),
-        maps.class_bars(given, library.names, LIGHT),
+        classes.class_bars(given, library.names, LIGHT),
         curves.learning_curves(history, LIGHT),
-        maps.class_heatmap(given, library.names, LIGHT, truth),
-        maps.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT),
-        maps.confusion(
+        classes.class_heatmap(given, library.names, LIGHT, truth),
+        classes.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT),
+        classes.confusion(
             evaluate(trained.model, quick.test_mixtures()).confusion(), library.names, LIGHT
         ),
     ]
@@ -262,7 +263,7 @@ def test_every_figure_has_titled_axes(shown, trained, quick):
 
 def test_frames_mark_the_chosen_assignment(shown):
     _, _, truth, _ = shown
-    shapes = maps.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT).layout.shapes
+    shapes = classes.cost_matrix(truth, ["a", "b", "c"], 1.0, LIGHT).layout.shapes
     assert [(round(s.y0 + 0.5), round(s.x0 + 0.5)) for s in shapes] == list(
         enumerate(truth.pairing)
     )
@@ -270,7 +271,7 @@ def test_frames_mark_the_chosen_assignment(shown):
 
 def test_stacked_shares_keep_the_total(shown):
     _, given, _, library = shown
-    figure = maps.ownership(given.multiplets, library.axis, LIGHT, ("a", "b", "c"))
+    figure = maps.area_shares(given.multiplets, library.axis, LIGHT, ("a", "b", "c"))
     total = np.sum([trace.y for trace in figure.data], axis=0)
     assert ((np.abs(total - 1) < 1e-5) | (total == 0)).all()
 
@@ -294,7 +295,7 @@ def frames(figure, yaxis):
     return [
         (shape.x0 + 0.5, shape.x1 + 0.5, shape.y0 + 0.5, shape.y1 + 0.5)
         for shape in figure.layout.shapes
-        if shape.line.color == FRAME and shape.yref == yaxis
+        if shape.line.color == HIGHLIGHT and shape.yref == yaxis
     ]
 
 
@@ -416,41 +417,31 @@ def test_the_frame_stands_around_the_cell(shown, cell, ordered):
     assert not frames(maps.overview(areas, given, library.names, library.axis, LIGHT, truth), "y2")
 
 
-def test_a_mark_without_a_row_or_a_position_frames_all_of_them():
-    maps = np.zeros((2, 4, 21))
-    for mark, expected in (
-        ((None, 3), [(17, 18, 0, 4), (39, 40, 0, 4)]),
-        ((2, None), [(0, 21, 2, 3), (22, 43, 2, 3)]),
-        ((None, None), [(0, 21, 0, 4), (22, 43, 0, 4)]),
+def row(mark, **more):
+    """Draw two maps of four rows with a mark."""
+    scale = ColourScale("", 0, 1, "Viridis")
+    return stack([MapRow("", np.zeros((2, 4, 21)), scale, mark=mark, **more)], PPM_AXIS, LIGHT)
+
+
+def test_a_mark_frames_the_cell_among_filters_and_the_column_elsewhere():
+    cell, ids, names = Cell(1, 9, 0), np.array([7, 5, 9, 2]), ("a", "b", "c", "d")
+    for figure, (top, bottom) in (
+        (row(cell, row_name="filter", ids=ids), (2, 3)),
+        (row(Cell(1, 2, 0), row_name="filter"), (2, 3)),
+        (row(cell, row_name="filter"), (0, 4)),  # there is no filter 9
+        (row(0, row_name="filter", ids=ids), (0, 4)),
+        (row(cell, row_name="compound", names=names), (0, 4)),
+        (row(cell), (1, 5)),  # peaks count from 1
+        (row(0), (1, 5)),
     ):
-        figure = stack(
-            [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "filter", mark=mark)],
-            PPM_AXIS,
-            LIGHT,
-        )
-        assert frames(figure, "y") == expected
-    ids, names = np.array([7, 5, 9, 2]), ("a", "b", "c", "d")
-    sorted_ = stack(
-        [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "filter", ids=ids, mark=(9, 0))],
-        PPM_AXIS,
-        LIGHT,
-    )
-    named = stack(
-        [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "compound", names=names, mark=(1, 0))],
-        PPM_AXIS,
-        LIGHT,
-    )
-    peaks = stack(
-        [MapRow("", maps, ColourScale("", 0, 1, "Viridis"), "peak", mark=(1, 0))], PPM_AXIS, LIGHT
-    )
-    assert frames(sorted_, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
-    assert frames(named, "y") == [(20, 21, 1, 2), (42, 43, 1, 2)]
-    assert frames(peaks, "y") == [(20, 21, 2, 3), (42, 43, 2, 3)]
-    # Seen on the darkest cell and on the brightest.
-    assert {shape.line.color for shape in peaks.layout.shapes if shape.line.width} == {
-        "#000000",
-        FRAME,
-    }
+        assert frames(figure, "y") == [(20, 21, top, bottom), (42, 43, top, bottom)]
+    assert frames(row(3), "y") == [(17, 18, 1, 5), (39, 40, 1, 5)]
+    assert not frames(row(None), "y")
+
+
+def test_a_frame_is_visible_on_the_darkest_and_the_brightest_cell():
+    lines = [shape.line for shape in row(0).layout.shapes if shape.line.width]
+    assert [(line.color, line.width) for line in lines] == 2 * [("#000000", 4), (HIGHLIGHT, 2)]
 
 
 def test_learning_curves_have_a_line_at_the_step_that_is_looked_at():

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.plots.style import GAP, ColourScale, MapRow, Theme, stack
+from nmrclassify.plots.map_rows import GAP, MapRow, stack
+from nmrclassify.plots.style import ColourScale, Theme
 from nmrclassify.ui.clicks import Click, decode
 
 META = {

@@ -35,7 +35,7 @@ from nmrclassify.mixtures.grid import (
 )
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.nmr.axis import PPM_AXIS
-from nmrclassify.plots import activations, comparison, curves, maps
+from nmrclassify.plots import activations, classes, comparison, curves, maps
 from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints, runs, trainer
 from nmrclassify.training.checkpoints import Checkpoint
@@ -113,7 +113,7 @@ def drawn(page, recipe, data, model, plain, sample):
         counts = evaluate(
             model, data.test_mixtures(), recipe.training.reconstruction_weight
         ).confusion()
-        return maps.confusion(
+        return classes.confusion(
             counts, names if len(counts) == len(names) else (*names, "nothing"), theme
         )
     if page == "pages/mixtures.py":
@@ -130,7 +130,7 @@ def drawn(page, recipe, data, model, plain, sample):
             compare_predictions((model, plain.areas), (model, sample.areas)), names, axis, theme
         )
     given = predict(model, sample.areas)
-    headings = maps.headings(given, names, None)
+    headings = classes.headings(given, names, None)
     if page == "pages/masks.py":
         return maps.mask_maps(
             [("Masks the network estimated", given.masks)],
