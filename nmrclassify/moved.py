@@ -34,8 +34,8 @@ MOVED = {
     },
     "figures": {
         "area_maps": "plots.maps.area_maps",
-        "confusion": "plots.maps.confusion",
-        "headings": "plots.maps.headings",
+        "confusion": "plots.classes.confusion",
+        "headings": "plots.classes.headings",
         "mask_maps": "plots.maps.mask_maps",
         "overview": "plots.maps.overview",
     },
