@@ -519,16 +519,16 @@ def scale_networks(seed: int) -> dict:
     for name, (compounds, count) in libraries.items():
         config = PeakMixtureConfig(n_low=count, n_high=count)
         mixture = draw_mixture(compounds, config, np.random.default_rng([seed, 7]))
-        evidence = find_hypotheses(Templates.of(compounds, FULL_AXIS), mixture.peaks)
-        findings = trained.network(evidence)
+        hypotheses = find_hypotheses(Templates.of(compounds, FULL_AXIS), mixture.peaks)
+        findings = trained.network(hypotheses)
         row: dict = {
-            "evidence": [[evidence.unit], [evidence.floor], [evidence.spread]],
-            "votes": summary(evidence.votes),
-            "bounds": summary(evidence.bounds),
+            "evidence": [[hypotheses.unit], [hypotheses.floor], [hypotheses.spread]],
+            "votes": summary(hypotheses.votes),
+            "bounds": summary(hypotheses.bounds),
             "presence": summary(findings.presence),
             "presence of the present": listed(findings.presence[mixture.present]),
             "log amounts": summary(findings.log_amounts),
-            "first look": summary(findings.first),
+            "first look": summary(findings.screening),
             "rounds": [summary(state["logit"]) for state in findings.rounds],
         }
         answered = Detector(compounds).identify(mixture.peaks)

@@ -162,8 +162,8 @@ class Pursuit:
     """Matching pursuit with shifts: again and again the compound that can explain most area, which is then taken away.
 
     Of each multiplet the best place within `window` counts, with the least that its lines allow
-    (see `evidence`); of a compound the least that its multiplets allow. What a compound can explain
-    only falls as area is taken away, so that only those at the top need another look.
+    (see `hypotheses`); of a compound the least that its multiplets allow. What a compound can explain
+    only falls as area is taken away, so that only those at the top need to be computed again.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ class Pursuit:
         half = round(window / axis.width / t.step)
         self.tried = np.arange(-half, half + 1) * t.step  # positions
         self.cost = np.abs(self.tried) * axis.width / max(window, axis.width)
-        self.centres, self.needs = t.centres.numpy(), t.needs.double().numpy()
+        self.centres, self.expected_areas = t.centres.numpy(), t.expected_areas.double().numpy()
         self.line_areas = t.line_areas.double().numpy()
         first = compounds.first_line
         self.protons = np.add.reduceat(compounds.protons, compounds.first_multiplet[:-1])
@@ -212,7 +212,9 @@ class Pursuit:
         """Return the most of a compound that each of its multiplets allows at each shift, shape (multiplets, shifts)."""
         lines, first = self._lines(compound)
         there = near[(self.centres[lines, None] + self.tried).clip(0, self.axis.n_positions - 1)]
-        return np.minimum.reduceat(there / self.needs[lines, None], first[:-1] - first[0], axis=0)
+        return np.minimum.reduceat(
+            there / self.expected_areas[lines, None], first[:-1] - first[0], axis=0
+        )
 
     def _lines(self, compound: int) -> tuple[slice, np.ndarray]:
         m0, m1 = self.compounds.first_multiplet[compound : compound + 2]
@@ -256,7 +258,7 @@ class Pursuit:
             lines, _ = self._lines(k)
             if (
                 amount * self.protons[k] < self.least * highest
-                or amount * self.needs[lines].max() < 2 * floor
+                or amount * self.expected_areas[lines].max() < 2 * floor
             ):
                 continue
             value = -amount * self.rank[k]

@@ -129,11 +129,11 @@ def rounds(plan: Plan) -> dict[str, list[float]]:
             )
             with torch.no_grad():
                 said = network(find_hypotheses(templates, mixture.peaks))
-            every = torch.arange(compounds.n_compounds).repeat_interleave(said.first.shape[1])
-            judged = [(every, said.first.flatten())]
+            every = torch.arange(compounds.n_compounds).repeat_interleave(said.screening.shape[1])
+            judged = [(every, said.screening.flatten())]
             judged += [
-                (look.compound, state["logit"])
-                for look, state in zip(said.looks, said.rounds, strict=False)
+                (candidates.compound, state["logit"])
+                for candidates, state in zip(said.round_candidates, said.rounds, strict=False)
             ]
             probabilities.append(
                 [-torch.expm1(compete(*one, compounds.n_compounds)[1]).numpy() for one in judged]

@@ -39,7 +39,7 @@ class Identification:
         Calibrated probability that each compound, or another of its group, is there.
     amounts : ndarray, shape (K,)
         Its concentration if it is there, in the unit of the peaks: the area of one proton; NaN
-        where it got no closer look.
+        where it got no closer candidates.
     shifts : ndarray, shape (M,)
         Where each multiplet was found, as a distance from its place in the library, in ppm; NaN
         where it was not looked for.
@@ -179,35 +179,39 @@ class Detector:
         started = time.perf_counter()
         network, t = self.trained.network, self.templates
         with torch.no_grad():
-            evidence = find_hypotheses(t, peaks, spread)
-            found = network(evidence)
+            hypotheses = find_hypotheses(t, peaks, spread)
+            found = network(hypotheses)
             probabilities = torch.sigmoid(found.presence / network.temperature)
             if not probabilities.isfinite().all():
                 raise ValueError(
                     "the network's answers are not finite numbers; train it again, or take the"
                     " shipped one"
                 )
-            look = found.look
+            candidates = found.candidates
             # Of each compound its likeliest hypothesis, of each multiplet its likeliest place.
-            chosen = found.best[look.compound] == torch.arange(len(look.compound))
+            chosen = found.best[candidates.compound] == torch.arange(len(candidates.compound))
             best = found.rounds[-1]["attention"].argmax(1)
-            rows = chosen[look.hypothesis]
-            multiplets = look.multiplet[rows]
+            rows = chosen[candidates.hypothesis]
+            multiplets = candidates.multiplet[rows]
             shifts = torch.full((len(t.protons),), float("nan"))
-            shifts[multiplets] = look.shift[rows].gather(1, best[rows, None])[:, 0]
-            unit, place = look.item // look.n_places, look.item % look.n_places
+            shifts[multiplets] = candidates.shift[rows].gather(1, best[rows, None])[:, 0]
+            unit, place = (
+                candidates.place // candidates.n_places,
+                candidates.place % candidates.n_places,
+            )
             lines = (
                 rows[unit]
                 & (place == best[unit])
-                & (probabilities[look.compound[look.hypothesis[unit]]] >= FAINT)
+                & (probabilities[candidates.compound[candidates.hypothesis[unit]]] >= FAINT)
             )
             amount = (
-                found.log_amounts[look.compound[look.hypothesis[unit[lines]]]].exp() * evidence.unit
+                found.log_amounts[candidates.compound[candidates.hypothesis[unit[lines]]]].exp()
+                * hypotheses.unit
             )
             claims = (
-                look.multiplet[unit[lines]],
-                look.position[lines],
-                amount * t.line_areas[look.line[lines]],
+                candidates.multiplet[unit[lines]],
+                candidates.position[lines],
+                amount * t.line_areas[candidates.line[lines]],
             )
         multiplet, position, claim = (value.numpy() for value in claims)
         probabilities = probabilities.numpy()[self.groups]
@@ -219,13 +223,13 @@ class Detector:
         there = np.bincount(masks[0], area, self.compounds.n_multiplets)
         shares = np.where(there > 0, own / np.maximum(there, 1e-30), np.nan)
         amounts = np.where(
-            found.best.numpy() >= 0, np.exp(found.log_amounts.numpy()) * evidence.unit, np.nan
+            found.best.numpy() >= 0, np.exp(found.log_amounts.numpy()) * hypotheses.unit, np.nan
         )
         moved = np.full(self.compounds.n_multiplets, np.nan)
         moved[self._rows] = shifts.numpy()
         return Identification(
             self.compounds, self.groups, peaks, probabilities, amounts[self.groups] * self._ratio, moved, shares, masks,
-            self.trained.threshold, evidence.spread, time.perf_counter() - started,
+            self.trained.threshold, hypotheses.spread, time.perf_counter() - started,
         )  # fmt: skip
 
 

@@ -1,16 +1,30 @@
-"""What a mixture says for each compound before any learning: how much of each multiplet could be there, and where.
+"""Which amounts of each compound a mixture allows: a Hough transform over amounts, before any learning.
 
-For a multiplet whose lines have areas n_i at offsets d_i, and a shift s, the most that can be there
-is ``E(s) = min_i A(ppm + s + d_i) / n_i``, with A the mixture's area within a tolerance: an upper
-bound on the amount that is close where nothing overlaps. A compound's amount is one number for all
-its multiplets, so each multiplet votes for amounts (on a logarithmic scale) with what it finds near
-its place, and the votes are added up: a Hough transform over amounts. The best few amounts of each
-compound are its hypotheses, which the network judges. Everything is linear in the number of lines,
-and the maps over shifts are held for a chunk of compounds only.
+For each compound of the library:
+
+1. Bound. A multiplet is moved by a shift s. Its lines then have offsets d_i, and at concentration 1
+   areas n_i. The mixture has area A(ppm + s + d_i) near line i, which is at least what this compound
+   brings. So its amount is at most ``E(s) = min_i A(ppm + s + d_i) / n_i``. Where nothing overlaps,
+   E(s) is the amount.
+2. Votes. A compound's amount is the same for all its multiplets. Each multiplet therefore votes for
+   amounts, on a logarithmic scale, by its bounds at all shifts within a window. Small shifts and
+   exact fits of many lines have a higher weight.
+3. Hypotheses. The votes of all multiplets are added. The highest maxima are the compound's
+   hypotheses "it is here with this amount". `peak_network` decides which are true.
+4. Places. The best shifts of each multiplet are kept for the network.
+
+The work is linear in the number of lines. Maps over shifts exist for a chunk of compounds at a time.
+Amounts and areas are relative to the mixture's unit.
+
+References
+----------
+.. [1] R. O. Duda and P. E. Hart, "Use of the Hough transformation to detect lines and curves in
+   pictures", Communications of the ACM 15(1), 1972.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -21,58 +35,34 @@ from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 
-TOLERANCE = 0.8  # Hz to either side of a line: the picking error and the resolution of a peak list
-WINDOW = (
-    0.1  # ppm to either side of a multiplet's place: three standard deviations of the widest jitter
-)
+TOLERANCE = 0.8  # Hz to either side of a line: error and resolution of a peak list
+WINDOW = 0.1  # ppm to either side of a multiplet: three standard deviations of the widest jitter
 STEP = 0.36  # Hz between the shifts that are tried: under half the tolerance
-N_HYPOTHESES = 8
-N_PLACES = 24
-CHUNK = 4096  # lines that are looked at together
-USUAL_SPREAD = 0.01  # ppm
-FLOORS = (1e-5, 0.02)  # of the unit
-MAX_TELLING = 2000  # multiplets that the spread of the shifts is estimated from
+N_HYPOTHESES = 8  # of each compound
+N_PLACES = 24  # of each multiplet
+CHUNK = 4096  # lines that are processed together
+USUAL_SPREAD = 0.01  # ppm, between two libraries
+FLOORS = (1e-5, 0.02)  # range of the smallest peak that training saw, in units of the mixture
+MAX_SPREAD_MULTIPLETS = 2000  # enough to estimate the spread of the shifts
+SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
+CLOSE = 0.08  # natural logarithm: how exactly a bound fits the amount where nothing overlaps
 
 _BIN = 0.06
-CLOSE = 0.08  # natural logarithm: how closely a bound fits the amount where nothing overlaps
-LOG_AMOUNT = torch.arange(
-    -9.5, 4.0, _BIN
-)  # natural logarithms of the amounts voted for, relative to the mixture's unit
-_MIDDLE = 0.04
-SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
-
-
-def likelihood(over: Tensor, width: float = CLOSE) -> Tensor:
-    """Return how likely a bound is that lies `over` (in logarithms) the amount: close where nothing overlaps, else above."""
-    return (
-        3.0 * CLOSE / width * torch.exp(-0.5 * (over / width) ** 2)
-        + 0.1 * (over > 0) * torch.exp(-over)
-        + 1e-4
-    )
-
-
-def _kernel() -> Tensor:
-    """Return the likelihood of every bound of the grid at every amount of the grid."""
-    return likelihood(
-        LOG_AMOUNT[:, None] - LOG_AMOUNT[None], (CLOSE**2 + _BIN**2 / 12) ** 0.5
-    )  # anywhere in its bin
-
-
-def _reach(axis: Axis) -> int:
-    return max(1, round(TOLERANCE / axis.hz_per_position - 0.5))
+LOG_AMOUNT = torch.arange(-9.5, 4.0, _BIN)  # natural logarithms of the amounts that get votes
+_MIDDLE = 0.04  # extra weight of the middle of the tolerance
 
 
 @dataclass(frozen=True)
 class Templates:
-    """A library made ready for one axis: where each line is looked for, and what should be there.
+    """A library prepared for one axis: the position and the area of each line.
 
     Attributes
     ----------
+    axis : Axis
     centres : Tensor, shape (lines,), int64
         Position of each line at shift 0.
-    needs : Tensor, shape (lines,)
-        Area that the multiplet itself brings within the tolerance of each of its lines, at
-        concentration 1.
+    expected_areas : Tensor, shape (lines,)
+        Area of the multiplet within the tolerance of each of its lines, at concentration 1.
     line_areas : Tensor, shape (lines,)
         Area of each line alone.
     first_line, first_multiplet : Tensor
@@ -82,7 +72,7 @@ class Templates:
 
     axis: Axis
     centres: Tensor
-    needs: Tensor
+    expected_areas: Tensor
     line_areas: Tensor
     first_line: Tensor
     first_multiplet: Tensor
@@ -95,7 +85,7 @@ class Templates:
 
     @property
     def reach(self) -> int:
-        """Positions to either side within which a peak counts as a line's."""
+        """Tolerance in positions: a peak at most so far from a line can belong to it."""
         return _reach(self.axis)
 
     @property
@@ -107,9 +97,8 @@ class Templates:
     def shifts(self) -> Tensor:
         """Shifts that are tried, in ppm, shape (S,)."""
         half = max(1, round(WINDOW / self.axis.width / self.step))
-        return (
-            torch.arange(-half, half + 1, device=self.centres.device) * self.step * self.axis.width
-        )
+        steps = torch.arange(-half, half + 1, device=self.centres.device)
+        return steps * self.step * self.axis.width
 
     @cached_property
     def n_lines(self) -> Tensor:
@@ -118,8 +107,8 @@ class Templates:
 
     @cached_property
     def total(self) -> Tensor:
-        """Sum of the needs of each multiplet, shape (M,)."""
-        return segment_sum(self.needs, self.n_lines)
+        """Sum of the expected areas of each multiplet, shape (M,)."""
+        return segment_sum(self.expected_areas, self.n_lines)
 
     @cached_property
     def owner(self) -> Tensor:
@@ -131,37 +120,32 @@ class Templates:
     @classmethod
     def of(cls, compounds: Compounds, axis: Axis = FULL_AXIS) -> "Templates":
         """Prepare a library for `axis`."""
-        rows, offsets, areas = compounds.line_multiplet, compounds.offsets, compounds.areas
+        offsets, areas = compounds.offsets, compounds.areas
         reach = (_reach(axis) + 0.5) * axis.hz_per_position
-        # Lines ascend within a multiplet, and one key orders all multiplets: the sums of neighbours
-        # are two searches.
-        key = rows * 1e5 + offsets
+        # Lines ascend within a multiplet, so this key ascends over all lines, and two searches find
+        # the neighbours of each line within its own multiplet.
+        key = compounds.line_multiplet * 1e5 + offsets
         sums = np.concatenate([[0.0], np.cumsum(areas)])
-        needs = (
-            sums[np.searchsorted(key, key + reach, "right")]
-            - sums[np.searchsorted(key, key - reach)]
-        )
+        high, low = np.searchsorted(key, key + reach, "right"), np.searchsorted(key, key - reach)
         centres = np.floor((compounds.line_ppm(axis.mhz) - axis.low) / axis.width)
         return cls(
-            axis, torch.as_tensor(np.clip(centres, 0, axis.n_positions - 1)).long(), torch.as_tensor(needs).float(),
-            torch.as_tensor(areas).float(), torch.tensor(compounds.first_line),
-            torch.tensor(compounds.first_multiplet), torch.tensor(compounds.protons, dtype=torch.float32),
-        )  # fmt: skip
+            axis,
+            centres=torch.as_tensor(np.clip(centres, 0, axis.n_positions - 1)).long(),
+            expected_areas=torch.as_tensor(sums[high] - sums[low]).float(),
+            line_areas=torch.as_tensor(areas).float(),
+            first_line=torch.tensor(compounds.first_line),
+            first_multiplet=torch.tensor(compounds.first_multiplet),
+            protons=torch.tensor(compounds.protons, dtype=torch.float32),
+        )
 
     def to(self, device: torch.device | str) -> "Templates":
         """Return a copy on a device."""
-        moved = (
-            getattr(self, name).to(device)
-            for name in (
-                "centres",
-                "needs",
-                "line_areas",
-                "first_line",
-                "first_multiplet",
-                "protons",
-            )
-        )
-        return Templates(self.axis, *moved)
+        names = (field.name for field in fields(self) if field.name != "axis")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def _reach(axis: Axis) -> int:
+    return max(1, round(TOLERANCE / axis.hz_per_position - 0.5))
 
 
 def segment_sum(values: Tensor, lengths: Tensor) -> Tensor:
@@ -170,138 +154,71 @@ def segment_sum(values: Tensor, lengths: Tensor) -> Tensor:
 
 
 def within(dense: Tensor, reach: int) -> Tensor:
-    """Sum an array along the axis within `reach` positions to either side of each, shape (L,)."""
+    """Return for each position the sum over `reach` positions to either side, shape (L,)."""
     sums = dense.double().cumsum(0)
     sums = torch.cat([sums.new_zeros(reach + 1), sums, sums[-1:].expand(reach)])
     return (sums[2 * reach + 1 :] - sums[: -2 * reach - 1]).clamp(min=0).float()
 
 
 def tolerant(dense: Tensor, reach: int) -> Tensor:
-    """Sum within the tolerance with a little more weight on its middle half, so that a line's best place is its centre."""
+    """Return the sum within `reach`, with slightly more weight on the middle half, shape (L,).
+
+    The weight makes the centre of a peak the best place for a line.
+    """
     return (within(dense, reach) + _MIDDLE * within(dense, reach // 2)) / (1 + _MIDDLE)
 
 
 @dataclass
 class AmountHypotheses:
-    """What the mixture says about each compound; every amount is relative to `unit`.
+    """Possible amounts of each compound, and possible places of each multiplet, in one mixture.
 
     Attributes
     ----------
     templates : Templates
-    areas, narrow : Tensors, shape (L,)
+    areas, narrow_areas : Tensors, shape (L,)
         Area within the tolerance of each position, and within a third of it.
-    unit, floor, spread : float
-        Largest possible amount in the mixture's unit of area; smallest picked area; estimated
-        shift, in ppm.
+    unit : float
+        A high peak of the mixture. All areas and amounts here are relative to it.
+    floor : float
+        Half the area of the smallest picked peak.
+    spread : float
+        Standard deviation of the shifts, in ppm.
     log_amounts, votes : Tensors, shape (K, H)
-        Hypotheses of each compound, the most voted for first, and their votes.
-    near : Tensor, shape (M, H, 2)
-        Log likelihood of each hypothesis at a multiplet: near its place, and anywhere in the
-        window.
+        Hypotheses of each compound, the most votes first, and their votes.
+    likelihoods : Tensor, shape (M, H, 2)
+        Log likelihood of each hypothesis at each multiplet: with small shifts preferred, and with
+        all shifts of the window alike.
     places : Tensor, shape (M, N), int64
-        The likeliest shifts of each multiplet, as indices into `templates.shifts`.
+        The best shifts of each multiplet, as indices into `templates.shifts`.
     bounds, fits, scores : Tensors, shape (M, N)
-        At each place: log of the most that can be there, log of the share of the area that this
-        explains, log weight.
+        At each place: log of the bound; log of the share of the area there that the bound explains;
+        log weight.
     """
 
     templates: Templates
     areas: Tensor
-    narrow: Tensor
+    narrow_areas: Tensor
     unit: float
     floor: float
     spread: float
     log_amounts: Tensor
     votes: Tensor
-    near: Tensor
+    likelihoods: Tensor
     places: Tensor
     bounds: Tensor
     fits: Tensor
     scores: Tensor
 
 
-def _chunks(templates: Templates):
-    """Yield ranges of compounds whose lines are looked at together."""
-    lines = templates.first_line[templates.first_multiplet]
-    low = 0
-    while low < templates.n_compounds:
-        high = int(torch.searchsorted(lines, lines[low] + CHUNK, right=True)) - 1
-        high = min(max(high, low + 1), templates.n_compounds)
-        yield low, high
-        low = high
-
-
-def _phases(templates: Templates, areas: Tensor) -> Tensor:
-    """Return a view of `areas` for `_bounds`: [phase, start] is what lies at every tried shift, contiguous; (step, n, S)."""
-    step, half = templates.step, (len(templates.shifts) - 1) // 2 * templates.step
-    padded = functional.pad(areas, (half, half + step))
-    padded = padded[: len(padded) // step * step]
-    return padded.view(-1, step).T.contiguous().unfold(1, len(templates.shifts), 1)
-
-
-def _bounds(
-    templates: Templates, phases: Tensor, floor: float, rows: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return log bounds and log fits of the multiplets `rows` at every shift, both (len(rows), S)."""
-    shape = (len(rows), phases.shape[2])
-    bound, total = phases.new_empty(shape), phases.new_empty(shape)
-    counts = templates.n_lines[rows]
-    # Multiplets of as many lines are one dense array: far faster than reducing segments.
-    for count in counts.unique().tolist():
-        chosen = (counts == count).nonzero()[:, 0]
-        lines = templates.first_line[rows[chosen], None] + torch.arange(count, device=rows.device)
-        centres = templates.centres[lines]
-        there = phases[centres % templates.step, centres // templates.step]  # (m, count, S)
-        total[chosen] = there.sum(1)
-        # A peak too small to be picked may have had up to the floor.
-        bound[chosen] = there.add_(floor).mul_((1 / templates.needs[lines])[:, :, None]).amin(1)
-    fit = (bound * templates.total[rows, None] / total.add_(floor)).clamp_(1e-2, 1.0)
-    return bound.log_(), fit.log_()
-
-
-def estimate_spread(templates: Templates, areas: Tensor, floor: float) -> float:
-    """Estimate the standard deviation of the shifts, in ppm, from where exact fits of several lines lie.
-
-    Fits by chance lie anywhere in the window, true ones around 0: a mixture of a uniform and a
-    normal distribution, fitted by expectation maximisation for each width of `SPREADS`.
-    """
-    histogram = torch.zeros(len(templates.shifts))
-    phases = _phases(templates, areas)
-    telling = ((templates.n_lines >= 3) & (templates.n_lines <= 6)).nonzero()[:, 0]
-    # Enough is enough: a larger library tells no more about the mixture.
-    telling = telling[:: max(1, len(telling) // MAX_TELLING)]
-    for rows in telling.split(CHUNK // 4):
-        bound, fit = _bounds(templates, phases, floor, rows)
-        strong = bound > (8 * floor / templates.total[rows, None]).log()
-        histogram += ((fit.exp() - 0.6).clamp(min=0) * strong).sum(0)
-    # A library of singlets tells nothing of the shifts: take what is usual between two libraries.
-    return spread_of(histogram, templates.shifts) if histogram.any() else USUAL_SPREAD
-
-
-def spread_of(histogram: Tensor, shifts: Tensor) -> float:
-    """Return the width of `SPREADS` whose mixture with a uniform background fits a histogram of shifts best."""
-    widths = torch.tensor(SPREADS)[:, None]
-    normal = torch.exp(-0.5 * (shifts / widths) ** 2)
-    normal = normal / normal.sum(1, keepdim=True)
-    uniform = 1.0 / len(shifts)
-    part = torch.full_like(widths, 0.1)
-    total = histogram.sum().clamp(min=1e-9)
-    for _ in range(40):
-        part = (histogram * part * normal / (part * normal + (1 - part) * uniform)).sum(
-            1, keepdim=True
-        ) / total
-        # Some of the fits are always true ones: a part of nothing would leave the width open.
-        part = part.clamp(min=0.02)
-    return SPREADS[int((histogram * (part * normal + (1 - part) * uniform).log()).sum(1).argmax())]
-
-
 def find_hypotheses(
     templates: Templates, peaks: Peaks, spread: float | None = None
 ) -> AmountHypotheses:
-    """Gather the evidence of a mixture for every compound of a library.
+    """Find the possible amounts of every compound of a library in a mixture.
 
     Parameters
     ----------
+    templates : Templates
+    peaks : Peaks
     spread : float, optional
         Standard deviation of the shifts in ppm, where it is known; estimated from the mixture
         otherwise.
@@ -309,7 +226,8 @@ def find_hypotheses(
     Raises
     ------
     ValueError
-        If the mixture has no peak, or lies on another axis than the library.
+        If the mixture has no peak, or lies on another axis than the library, or `spread` is not a
+        number between 0 and 1.
     """
     if peaks.axis != templates.axis:
         raise ValueError(
@@ -323,57 +241,151 @@ def find_hypotheses(
             f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0"
             " and below 1, or None"
         )
-    # Relative to a high peak rather than the highest, which a solvent may be.
+    # Not the highest peak, which may be a solvent.
     unit = float(np.quantile(peaks.areas, 0.98))
-    # Within what training saw: of a list of one peak, or with one tiny artefact, the smallest peak
-    # tells nothing.
+    # Within the range of training: the smallest of very few peaks, or an artefact, is no measure.
     floor = min(max(peaks.floor / unit / 2, FLOORS[0]), FLOORS[1])
     dense = torch.from_numpy(peaks.dense() / unit)
-    areas, narrow = tolerant(dense, templates.reach), within(dense, templates.reach // 3)
+    areas = tolerant(dense, templates.reach)
     spread = estimate_spread(templates, areas, floor) if spread is None else spread
-    shifts = templates.shifts
-    prior = torch.logaddexp(-0.5 * (shifts / (1.15 * spread)) ** 2, torch.tensor(-7.0)).log_softmax(
-        0
-    )
-    kernel, grid = _kernel(), LOG_AMOUNT
     phases = _phases(templates, areas)
-    parts = []
-    for low, high in _chunks(templates):
-        m0, m1 = int(templates.first_multiplet[low]), int(templates.first_multiplet[high])
-        bound, fit = _bounds(templates, phases, floor, torch.arange(m0, m1))
-        # An exact fit of many lines is rarer by chance than one of few; a singlet always fits.
-        weight = 0.5 * (templates.n_lines[m0:m1, None] - 1).clamp(max=4) * fit  # (m, S)
-        index = ((bound - (grid[0] - _BIN / 2)) / _BIN).clamp_(0, len(grid) - 1).long()
+    chunks = [_chunk(templates, phases, floor, spread, *ends) for ends in _chunks(templates)]
+    columns = [torch.cat(column) for column in zip(*chunks, strict=True)]
+    narrow_areas = within(dense, templates.reach // 3)
+    return AmountHypotheses(templates, areas, narrow_areas, unit, floor, spread, *columns)
 
-        def voted(mass: Tensor, index: Tensor = index) -> Tensor:
-            return (torch.zeros(len(index), len(grid)).scatter_add_(1, index, mass) @ kernel).log_()
 
-        near = voted((weight + prior).exp())
-        anywhere = voted(weight.exp() / len(shifts))
-        owner = templates.owner[m0:m1] - low
-        votes = torch.zeros(high - low, len(grid)).index_add_(0, owner, near - 0.4 * anywhere)
-        highest = functional.max_pool1d(votes[:, None], 9, 1, 4)[:, 0] == votes
-        best = torch.where(highest, votes, torch.tensor(-1e9)).topk(N_HYPOTHESES, 1)
-        columns = best.indices[owner]
-        score = weight + prior
-        # One place a local maximum: neighbours within the tolerance see the same peaks.
-        wide = functional.pad(bound, (2, 2), value=-99.0)
-        before, after = (
-            torch.maximum(wide[:, :-4], wide[:, 1:-3]),
-            torch.maximum(wide[:, 3:-1], wide[:, 4:]),
-        )
-        score.masked_fill_((bound <= before) | (bound < after), -1e4)
-        top = score.topk(min(N_PLACES, len(shifts)), 1)
-        parts.append((
-            grid[best.indices], best.values, torch.stack([near.gather(1, columns), anywhere.gather(1, columns)], 2),
-            top.indices, bound.gather(1, top.indices), fit.gather(1, top.indices), top.values,
-        ))  # fmt: skip
-    return AmountHypotheses(
-        templates,
-        areas,
-        narrow,
-        unit,
-        floor,
-        spread,
-        *(torch.cat(column) for column in zip(*parts, strict=False)),
-    )
+def _chunks(templates: Templates) -> Iterator[tuple[int, int]]:
+    """Yield ranges of compounds (low, high) that are processed together."""
+    lines = templates.first_line[templates.first_multiplet]
+    low = 0
+    while low < templates.n_compounds:
+        high = int(torch.searchsorted(lines, lines[low] + CHUNK, right=True)) - 1
+        high = min(max(high, low + 1), templates.n_compounds)
+        yield low, high
+        low = high
+
+
+def _chunk(
+    templates: Templates, phases: Tensor, floor: float, spread: float, low: int, high: int
+) -> tuple[Tensor, ...]:
+    """Return log_amounts, votes, likelihoods, places, bounds, fits and scores of some compounds."""
+    grid, shifts = LOG_AMOUNT, templates.shifts
+    m0, m1 = int(templates.first_multiplet[low]), int(templates.first_multiplet[high])
+    bound, fit = _bounds(templates, phases, floor, torch.arange(m0, m1))  # (m, S)
+    # Weight of each shift: small shifts are likelier, and an exact fit of many lines is rarer by
+    # chance than one of few. A singlet always fits.
+    small = torch.logaddexp(-0.5 * (shifts / (1.15 * spread)) ** 2, torch.tensor(-7.0))
+    prior = small.log_softmax(0)
+    weight = 0.5 * (templates.n_lines[m0:m1, None] - 1).clamp(max=4) * fit
+    score = weight + prior
+    # Votes: the weights, summed in bins of the bound, times the likelihood of each bound.
+    bins = ((bound - (grid[0] - _BIN / 2)) / _BIN).clamp_(0, len(grid) - 1).long()
+
+    def log_likelihood(mass: Tensor) -> Tensor:  # (m, amounts)
+        return (torch.zeros(len(bins), len(grid)).scatter_add_(1, bins, mass) @ _kernel()).log_()
+
+    near = log_likelihood(score.exp())
+    anywhere = log_likelihood(weight.exp() / len(shifts))
+    owner = templates.owner[m0:m1] - low
+    votes = torch.zeros(high - low, len(grid)).index_add_(0, owner, near - 0.4 * anywhere)
+    # Hypotheses: the highest local maxima of the votes.
+    highest = functional.max_pool1d(votes[:, None], 9, 1, 4)[:, 0] == votes
+    best = torch.where(highest, votes, torch.tensor(-1e9)).topk(N_HYPOTHESES, 1)
+    columns = best.indices[owner]
+    likelihoods = torch.stack([near.gather(1, columns), anywhere.gather(1, columns)], 2)
+    # Places: only local maxima of the bound, because neighbouring shifts count the same peaks.
+    wide = functional.pad(bound, (2, 2), value=-99.0)
+    before = torch.maximum(wide[:, :-4], wide[:, 1:-3])
+    after = torch.maximum(wide[:, 3:-1], wide[:, 4:])
+    score.masked_fill_((bound <= before) | (bound < after), -1e4)
+    top = score.topk(min(N_PLACES, len(shifts)), 1)
+    bounds, fits = bound.gather(1, top.indices), fit.gather(1, top.indices)
+    return grid[best.indices], best.values, likelihoods, top.indices, bounds, fits, top.values
+
+
+def _phases(templates: Templates, areas: Tensor) -> Tensor:
+    """Return a view of `areas` in which [p % step, p // step] are the areas at p + each shift.
+
+    The shape is (step, n, S); the areas of all shifts are contiguous, which makes `_bounds` fast.
+    """
+    step, half = templates.step, (len(templates.shifts) - 1) // 2 * templates.step
+    padded = functional.pad(areas, (half, half + step))
+    padded = padded[: len(padded) // step * step]
+    return padded.view(-1, step).T.contiguous().unfold(1, len(templates.shifts), 1)
+
+
+def _bounds(
+    templates: Templates, phases: Tensor, floor: float, rows: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return log bounds and log fits of the multiplets `rows` at every shift, both (rows, S)."""
+    shape = (len(rows), phases.shape[2])
+    bound, total = phases.new_empty(shape), phases.new_empty(shape)
+    counts = templates.n_lines[rows]
+    # Multiplets with the same number of lines form one dense array: faster than segments.
+    for count in counts.unique().tolist():
+        chosen = (counts == count).nonzero()[:, 0]
+        lines = templates.first_line[rows[chosen], None] + torch.arange(count, device=rows.device)
+        centres = templates.centres[lines]
+        there = phases[centres % templates.step, centres // templates.step]  # (m, count, S)
+        total[chosen] = there.sum(1)
+        # A peak that was too small to be picked can have an area up to the floor.
+        there = there.add_(floor).mul_((1 / templates.expected_areas[lines])[:, :, None])
+        bound[chosen] = there.amin(1)
+    fit = (bound * templates.total[rows, None] / total.add_(floor)).clamp_(1e-2, 1.0)
+    return bound.log_(), fit.log_()
+
+
+def likelihood(over: Tensor, width: float = CLOSE) -> Tensor:
+    """Return how likely a bound is whose logarithm lies `over` above that of the amount.
+
+    A normal distribution around 0 (nothing overlaps), an exponential one above 0 (other compounds
+    overlap), and a constant (the bound is of something else).
+    """
+    normal = 3.0 * CLOSE / width * torch.exp(-0.5 * (over / width) ** 2)
+    return normal + 0.1 * (over > 0) * torch.exp(-over) + 1e-4
+
+
+@cache
+def _kernel() -> Tensor:
+    """Return the likelihood of every bound of the grid for every amount of the grid."""
+    # The bound lies anywhere within its bin, which widens the normal distribution.
+    width = (CLOSE**2 + _BIN**2 / 12) ** 0.5
+    return likelihood(LOG_AMOUNT[:, None] - LOG_AMOUNT[None], width)
+
+
+def estimate_spread(templates: Templates, areas: Tensor, floor: float) -> float:
+    """Estimate the standard deviation of the shifts, in ppm, from the shifts of exact fits.
+
+    Fits by chance occur at all shifts alike, true ones around 0; see `spread_of`.
+    """
+    histogram = torch.zeros(len(templates.shifts))
+    phases = _phases(templates, areas)
+    # Fewer lines fit everywhere by chance, more are rarely free of overlap.
+    rows = ((templates.n_lines >= 3) & (templates.n_lines <= 6)).nonzero()[:, 0]
+    for part in rows[:: max(1, len(rows) // MAX_SPREAD_MULTIPLETS)].split(CHUNK // 4):
+        bound, fit = _bounds(templates, phases, floor, part)
+        strong = bound > (8 * floor / templates.total[part, None]).log()
+        histogram += ((fit.exp() - 0.6).clamp(min=0) * strong).sum(0)
+    # The histogram is empty for a library of singlets, for example.
+    return spread_of(histogram, templates.shifts) if histogram.any() else USUAL_SPREAD
+
+
+def spread_of(histogram: Tensor, shifts: Tensor) -> float:
+    """Return the standard deviation of `SPREADS` that fits a histogram of shifts best.
+
+    The model is a normal distribution and a uniform background. Their proportion is fitted by
+    expectation maximisation for each standard deviation.
+    """
+    widths = torch.tensor(SPREADS)[:, None]
+    normal = torch.exp(-0.5 * (shifts / widths) ** 2)
+    normal = normal / normal.sum(1, keepdim=True)
+    uniform = 1.0 / len(shifts)
+    part = torch.full_like(widths, 0.1)
+    total = histogram.sum().clamp(min=1e-9)
+    for _ in range(40):
+        both = part * normal + (1 - part) * uniform
+        part = (histogram * part * normal / both).sum(1, keepdim=True) / total
+        # With no true fits at all, each standard deviation would fit equally well.
+        part = part.clamp(min=0.02)
+    return SPREADS[int((histogram * (part * normal + (1 - part) * uniform).log()).sum(1).argmax())]

@@ -1,7 +1,7 @@
-"""A closer look at chosen hypotheses: their likeliest places, and every line there, laid out flat.
+"""Some hypotheses laid out as flat arrays, with every line of every likely place, for the network.
 
-Hypotheses hold multiplets, multiplets hold places, places hold lines; each level knows the index of
-the one above.
+A hypothesis has multiplets, a multiplet has places, a place has lines. There is one flat array for
+each of these levels, and each entry holds the index of its parent in the level above.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nmrclassify.networks.amount_hypotheses import CLOSE, AmountHypotheses, like
 
 @dataclass
 class Candidates:
-    """The chosen hypotheses, laid out flat: hypotheses hold multiplets, which hold places, which hold lines."""
+    """J hypotheses with U multiplets, N places of each multiplet, and V lines in all places."""
 
     compound: Tensor  # (J,) compound of each hypothesis
     column: Tensor  # (J,) which of the compound's hypotheses it is
@@ -23,77 +23,96 @@ class Candidates:
     multiplet: Tensor  # (U,) multiplet of the library
     hypothesis: Tensor  # (U,) index into J
     shift: Tensor  # (U, N) ppm
-    place: Tensor  # (U, N, 4) what the evidence says of each place
-    line: Tensor  # (V,) line of the library; V = lines of U x N places
-    item: Tensor  # (V,) index into the U x N places
-    lengths: Tensor  # (U * N,) lines of each place
+    place_features: Tensor  # (U, N, 4) score, fit, shift, 1 where there is no such place
+    line: Tensor  # (V,) line of the library
+    place: Tensor  # (V,) index into the U x N places
+    lines_per_place: Tensor  # (U * N,)
     position: Tensor  # (V,) on the axis
-    need: Tensor  # (V,) area of the multiplet within the tolerance of the line, at concentration 1
-    share: Tensor  # (V,) of the multiplet's needs
+    expected_area: Tensor  # (V,) of the multiplet near the line, at concentration 1
+    share: Tensor  # (V,) of the multiplet's expected areas
     order: Tensor  # (V,) lines sorted by compound and position
-    own: tuple[
-        Tensor, Tensor
-    ]  # (V,) range in that order that is the same compound's within the tolerance
+    same_compound: tuple[Tensor, Tensor]  # (V,) range of `order` near the line, in its compound
 
 
 def rows_of(first: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return all rows first[i] to first[i + 1] for every i of `index`, and which of `index` each belongs to."""
+    """Return the rows first[i] to first[i + 1] of every i of `index`, and whose row each is."""
     lengths = first[index + 1] - first[index]
     owner = torch.repeat_interleave(torch.arange(len(index), device=index.device), lengths)
     starts = lengths.cumsum(0) - lengths
     return (first[index] - starts)[owner] + torch.arange(len(owner), device=index.device), owner
 
 
-def gather_candidates(evidence: AmountHypotheses, chosen: Tensor, n_places: int) -> Candidates:
-    """Lay out the hypotheses `chosen` (indices into K x H, ascending) with their likeliest places and their lines."""
-    t = evidence.templates
-    n_columns = evidence.log_amounts.shape[1]
+def gather_candidates(hypotheses: AmountHypotheses, chosen: Tensor, n_places: int) -> Candidates:
+    """Lay out some hypotheses with their best places.
+
+    Parameters
+    ----------
+    hypotheses : AmountHypotheses
+    chosen : Tensor, shape (J,), int64
+        Indices into the K x H hypotheses, ascending.
+    n_places : int
+        Places of each multiplet.
+    """
+    t = hypotheses.templates
+    n_columns = hypotheses.log_amounts.shape[1]
     compound, column = chosen // n_columns, chosen % n_columns
-    x = evidence.log_amounts.flatten()[chosen]
+    log_amount = hypotheses.log_amounts.flatten()[chosen]
     multiplet, hypothesis = rows_of(t.first_multiplet, compound)
-    # The places that suit this amount: the bound is close to it, or above where others overlap.
-    over = evidence.bounds[multiplet] - x[hypothesis, None]  # (U, 24)
-    suits = evidence.scores[multiplet] + likelihood(over).log()
-    n_places = min(n_places, suits.shape[1])
-    top = suits.topk(n_places, 1)
+    # The best places for this amount: the bound is equal to it, or higher where others overlap.
+    over = hypotheses.bounds[multiplet] - log_amount[hypothesis, None]  # (U, places)
+    score = hypotheses.scores[multiplet] + likelihood(over).log()
+    n_places = min(n_places, score.shape[1])
+    top = score.topk(n_places, 1)
     over = over.gather(1, top.indices)
-    # Votes are counted in bins; the amount itself is what the places that fit closely agree on.
+    # The votes were counted in bins. The mean of the bounds that fit closely is more precise.
     weight = (-0.5 * (over[:, 0] / CLOSE) ** 2).exp()
-    sums = torch.zeros(2, len(x), device=x.device).index_add_(
+    sums = torch.zeros(2, len(log_amount), device=log_amount.device).index_add_(
         1, hypothesis, torch.stack([weight * over[:, 0], weight])
     )
-    x = x + sums[0] / (sums[1] + 0.3)
-    index = evidence.places[multiplet].gather(1, top.indices)
+    log_amount = log_amount + sums[0] / (sums[1] + 0.3)
+    index = hypotheses.places[multiplet].gather(1, top.indices)  # (U, N)
     shift = t.shifts[index]
-    # (U, N, 4): how well it suits, the share explained, how far, and whether there is such a place
-    # at all
-    missing = top.values < -1e3
-    place = torch.stack([
-        (top.values - top.values[:, :1]).clamp(min=-10) / 5, evidence.fits[multiplet].gather(1, top.indices),
-        shift / 0.03, missing.float(),
-    ], 2)  # fmt: skip
-    line, item = rows_of(t.first_line, multiplet.repeat_interleave(n_places))
-    offset = (index.flatten()[item] - (len(t.shifts) - 1) // 2) * t.step
+    features = [
+        (top.values - top.values[:, :1]).clamp(min=-10) / 5,
+        hypotheses.fits[multiplet].gather(1, top.indices),
+        shift / 0.03,
+        (top.values < -1e3).float(),
+    ]
+    line, place = rows_of(t.first_line, multiplet.repeat_interleave(n_places))
+    offset = (index.flatten()[place] - (len(t.shifts) - 1) // 2) * t.step
     position = (t.centres[line] + offset).clamp(0, t.axis.n_positions - 1)
-    need = t.needs[line]
-    owner = compound[hypothesis[item // n_places]]
-    key = owner * (2 * t.axis.n_positions) + position
+    expected_area = t.expected_areas[line]
+    # Compounds are further apart in this key than any tolerance.
+    key = compound[hypothesis[place // n_places]] * (2 * t.axis.n_positions) + position
     ordered, order = key.sort(stable=True)
-    # Asked in order, a search finds its numbers in the cache: three times faster.
-    own = tuple(
-        torch.empty_like(order).scatter_(
-            0, order, torch.searchsorted(ordered, ordered + d, right=d > 0)
-        )
-        for d in (-t.reach, t.reach)
-    )
+
+    def neighbours(distance: int, right: bool) -> Tensor:
+        # Searching for ascending numbers uses the cache: three times faster.
+        found = torch.searchsorted(ordered, ordered + distance, right=right)
+        return torch.empty_like(order).scatter_(0, order, found)
+
     return Candidates(
-        compound, column, x, n_places, multiplet, hypothesis, shift, place, line, item, t.n_lines[multiplet].repeat_interleave(n_places),
-        position, need, need / t.total[multiplet][item // n_places], order, own,
-    )  # fmt: skip
+        compound=compound,
+        column=column,
+        log_amount=log_amount,
+        n_places=n_places,
+        multiplet=multiplet,
+        hypothesis=hypothesis,
+        shift=shift,
+        place_features=torch.stack(features, 2),
+        line=line,
+        place=place,
+        lines_per_place=t.n_lines[multiplet].repeat_interleave(n_places),
+        position=position,
+        expected_area=expected_area,
+        share=expected_area / t.total[multiplet][place // n_places],
+        order=order,
+        same_compound=(neighbours(-t.reach, False), neighbours(t.reach, True)),
+    )
 
 
-def first_place_attention(look: Candidates) -> Tensor:
-    """Return an attention that is all on each multiplet's first place."""
-    attention = torch.zeros_like(look.shift)
+def first_place_attention(candidates: Candidates) -> Tensor:
+    """Return an attention of 1 for each multiplet's best place and 0 for the others, (U, N)."""
+    attention = torch.zeros_like(candidates.shift)
     attention[:, 0] = 1
     return attention

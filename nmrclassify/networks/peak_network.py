@@ -1,17 +1,26 @@
-"""The network at full scale: each compound of the library is asked for by its own multiplets.
+"""The network of full scale: which compounds of a library are in a mixture of peaks, and how much.
 
-```
-evidence (K compounds, H hypotheses) -> first look: which hypotheses are worth a second one
-   +--> every line of theirs: what is there, and what is left when the others' claims are taken away
-   |        -> places of a multiplet (attention) -> multiplets of a hypothesis -> its logit, its amount
-   +------- claims: probability x attention x amount, put on the axis (explaining away), three rounds
--> presence, amount and places of each compound, from which `identify.ratio_masks` makes its mask
-```
+Its input is the hypotheses of `amount_hypotheses`: "compound k is here with amount x". It estimates
+in two stages which of them are true.
 
-A hypothesis says "compound k is here with amount x". All sizes are relative (to the amount, to the
-shift's spread, to the smallest peak), and no weight belongs to a compound: one that training never
-saw is found by its table alone. Sets are pooled as in Zaheer et al., Deep Sets, 2017; masks share
-out the mixture as in Luo & Mesgarani, Conv-TasNet, 2019.
+1. `Screening` scores all K x H hypotheses by a few numbers of each. The likeliest go on.
+2. `Round` scores these again, by every line of every multiplet. At each line it compares the area
+   that the hypothesis expects with the area that is there, and with the area that is left when all
+   other compounds have taken theirs. For this it uses the probabilities and amounts of the round
+   before: one compound explains a peak away from another. Features of lines are pooled to those of
+   places, multiplets and hypotheses, and become a logit and a corrected amount.
+
+A compound's hypotheses and its absence exclude each other, as the classes of a softmax do.
+`identify.ratio_masks` computes masks from the amounts and places.
+
+No weight belongs to a compound, and all inputs are relative: to the amount, to the spread of the
+shifts, to the smallest peak. So the network takes any library, also one that training never saw.
+
+References
+----------
+.. [1] M. Zaheer et al., "Deep Sets", NeurIPS 2017: pooling over sets.
+.. [2] Y. Luo and N. Mesgarani, "Conv-TasNet", IEEE/ACM TASLP 27(8), 2019: masks that share out a
+   mixture.
 """
 
 from dataclasses import dataclass, field
@@ -28,39 +37,34 @@ from nmrclassify.networks.candidates import Candidates, first_place_attention, g
 
 @dataclass(frozen=True)
 class PeakNetworkConfig:
-    """Sizes of the network."""
+    """Sizes of the network. The names are stored in its files."""
 
     lines: int = bounded(16, 2, 256, "features of a line")
     places: int = bounded(24, 2, 256, "features of a place, and of a multiplet")
     hypotheses: int = bounded(48, 2, 512, "features of a hypothesis")
     rounds: int = bounded(3, 1, 8, "rounds of explaining away")
-    judged: int = bounded(
-        1536, 16, 16384, "hypotheses that get a second look, at `judged_places` of each multiplet"
-    )
-    judged_places: int = bounded(2, 1, 24, "places of each multiplet at the second look")
-    kept: int = bounded(384, 16, 16384, "hypotheses that later rounds go on with, at `kept_places`")
-    kept_places: int = bounded(5, 1, 24, "places of each multiplet in later rounds")
+    judged: int = bounded(1536, 16, 16384, "hypotheses of the first round")
+    judged_places: int = bounded(2, 1, 24, "places of each multiplet in the first round")
+    kept: int = bounded(384, 16, 16384, "hypotheses of the later rounds")
+    kept_places: int = bounded(5, 1, 24, "places of each multiplet in the later rounds")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the bounds."""
         check(self)
 
 
 @dataclass
 class PeakNetworkOutput:
-    """What the network says of one mixture; `rounds` holds what the loss needs of each round."""
+    """The output for one mixture, and what the loss needs of each round."""
 
     presence: Tensor  # (K,) logits
-    log_amounts: Tensor  # (K,) relative to the evidence's unit
-    look: Candidates
-    first: Tensor  # (K, H) logits of the first look
-    rounds: list[dict[str, Tensor]] = field(repr=False)
-    looks: list[Candidates] = field(repr=False)  # what each round looked at; the last is `look`
-    masks: Tensor | None = field(
-        repr=False
-    )  # (V,) logits, in training: share of the area near each line that is its multiplet's
-    best: Tensor = field(
-        repr=False
-    )  # (K,) the compound's likeliest hypothesis of J, -1 without one
+    log_amounts: Tensor  # (K,) relative to the unit of the hypotheses
+    candidates: Candidates  # of the last round
+    screening: Tensor  # (K, H) logits
+    rounds: list[dict[str, Tensor]] = field(repr=False)  # logit, log_amount, attention, score
+    round_candidates: list[Candidates] = field(repr=False)
+    masks: Tensor | None = field(repr=False)  # (V,) logits of each line's share; in training only
+    best: Tensor = field(repr=False)  # (K,) likeliest candidate of each compound, -1 without one
 
 
 def _mlp(*sizes: int) -> nn.Sequential:
@@ -71,23 +75,14 @@ def _mlp(*sizes: int) -> nn.Sequential:
 
 
 def _pool(values: Tensor, index: Tensor, size: int) -> Tensor:
-    """Mean, least and greatest of the rows of each group, shape (size, 3 F)."""
-    count = (
-        torch.zeros(size, 1, device=values.device)
-        .index_add_(0, index, torch.ones_like(values[:, :1]))
-        .clamp(min=1)
-    )
-    mean = (
-        torch.zeros(size, values.shape[1], device=values.device).index_add(0, index, values) / count
-    )
+    """Return mean, least and greatest of the rows of each group, shape (size, 3 F)."""
+    zeros = torch.zeros(size, values.shape[1], device=values.device)
+    count = zeros[:, :1].index_add(0, index, torch.ones_like(values[:, :1])).clamp(min=1)
+    mean = zeros.index_add(0, index, values) / count
     wide = index[:, None].expand_as(values)
-    edges = [
-        torch.zeros(size, values.shape[1], device=values.device).scatter_reduce(
-            0, wide, values, how, include_self=False
-        )
-        for how in ("amin", "amax")
-    ]
-    return torch.cat([mean, *edges], 1)
+    least = zeros.scatter_reduce(0, wide, values, "amin", include_self=False)
+    greatest = zeros.scatter_reduce(0, wide, values, "amax", include_self=False)
+    return torch.cat([mean, least, greatest], 1)
 
 
 def _likeliest(logits: Tensor, count: int) -> Tensor:
@@ -96,7 +91,7 @@ def _likeliest(logits: Tensor, count: int) -> Tensor:
 
 
 class Screening(nn.Module):
-    """Judge all K x H hypotheses by the evidence of their multiplets alone; cheap, to choose which to look at closely."""
+    """Score all K x H hypotheses without their single lines."""
 
     def __init__(self, config: PeakNetworkConfig):
         super().__init__()
@@ -104,40 +99,43 @@ class Screening(nn.Module):
         self.multiplets = _mlp(6, d, d)
         self.hypotheses = _mlp(3 * d + 6, config.hypotheses, 1)
 
-    def forward(self, evidence: AmountHypotheses) -> Tensor:
+    def forward(self, hypotheses: AmountHypotheses) -> Tensor:
         """Return logits, shape (K, H)."""
-        t = evidence.templates
-        n_compounds, n_columns = evidence.log_amounts.shape
-        x = evidence.log_amounts[t.owner]  # (M, H)
-        near, anywhere = evidence.near.unbind(2)
-        over = evidence.bounds[:, None, :8] - x[:, :, None]
-        suits = evidence.scores[:, None, :8] - 0.5 * (over.clamp(-0.8, 0.8) / 0.2) ** 2
-        best = suits.max(2)
-        facts = torch.stack([
-            (near - anywhere) / 3, anywhere / 3, best.values / 5,
+        t = hypotheses.templates
+        n_compounds, n_columns = hypotheses.log_amounts.shape
+        # Features of each multiplet for each hypothesis of its compound.
+        x = hypotheses.log_amounts[t.owner]  # (M, H)
+        near, anywhere = hypotheses.likelihoods.unbind(2)
+        over = hypotheses.bounds[:, None, :8] - x[:, :, None]  # (M, H, 8 places)
+        score = hypotheses.scores[:, None, :8] - 0.5 * (over.clamp(-0.8, 0.8) / 0.2) ** 2
+        best = score.max(2)
+        above_floor = x + (t.total[:, None] / t.n_lines[:, None] / hypotheses.floor).log()
+        features = [
+            (near - anywhere) / 3,
+            anywhere / 3,
+            best.values / 5,
             over.gather(2, best.indices[:, :, None])[:, :, 0].clamp(-2, 3),
-            (x + (t.total[:, None] / t.n_lines[:, None] / evidence.floor).log()).clamp(-2, 8) / 4,
+            above_floor.clamp(-2, 8) / 4,
             t.n_lines[:, None].expand_as(x).clamp(max=8) / 4,
-        ], 2)  # fmt: skip
-        embedded = self.multiplets(facts)  # (M, H, d)
-        pooled = (
-            _pool(embedded.flatten(1), t.owner, n_compounds)
-            .view(n_compounds, 3, n_columns, -1)
-            .transpose(1, 2)
-            .flatten(2)
-        )
-        votes = evidence.votes
-        lead = (votes - votes[:, :1]).clamp(min=-20) / 5
-        # Each is a number for every hypothesis.
-        facts = torch.stack([
-            votes.clamp(min=-60) / 20, lead, evidence.log_amounts / 4, (evidence.log_amounts - log(evidence.floor)) / 4,
-            t.first_multiplet.diff()[:, None].expand_as(votes).log(), torch.full_like(votes, log(evidence.spread / 0.01)),
-        ], 2)  # fmt: skip
-        return self.hypotheses(torch.cat([pooled, facts], 2))[..., 0]
+        ]
+        embedded = self.multiplets(torch.stack(features, 2))  # (M, H, d)
+        pooled = _pool(embedded.flatten(1), t.owner, n_compounds)  # (K, 3 H d)
+        pooled = pooled.view(n_compounds, 3, n_columns, -1).transpose(1, 2).flatten(2)
+        # Features of each hypothesis.
+        votes, amounts = hypotheses.votes, hypotheses.log_amounts
+        features = [
+            votes.clamp(min=-60) / 20,
+            (votes - votes[:, :1]).clamp(min=-20) / 5,
+            amounts / 4,
+            (amounts - log(hypotheses.floor)) / 4,
+            t.first_multiplet.diff()[:, None].expand_as(votes).log(),
+            torch.full_like(votes, log(hypotheses.spread / 0.01)),
+        ]
+        return self.hypotheses(torch.cat([pooled, torch.stack(features, 2)], 2))[..., 0]
 
 
 class Round(nn.Module):
-    """Judge the chosen hypotheses by their lines, knowing what all others claim."""
+    """Score candidates by their lines, beside what all other compounds take of the mixture."""
 
     def __init__(self, config: PeakNetworkConfig):
         super().__init__()
@@ -150,204 +148,246 @@ class Round(nn.Module):
         self.out = nn.Linear(h, 2)
 
     def forward(
-        self,
-        evidence: AmountHypotheses,
-        look: Candidates,
-        areas: tuple[Tensor, Tensor],
-        state: dict[str, Tensor],
+        self, hypotheses: AmountHypotheses, candidates: Candidates, state: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Return the next state: logits (J,), log amounts (J,), attention (U, N) and the features of lines, places, hypotheses."""
-        t = evidence.templates
-        x = state["log_amount"]
-        others = area_of_others(evidence, look, state)
-        amount = x.exp()[look.hypothesis[look.item // look.n_places]]
-        floor = evidence.floor
-        wide, narrow = areas
-        expected = amount * look.need + floor
-        left = ((wide - others) / expected).clamp(-1, 4)
-        ratio = ((wide + floor) / expected).log().clamp(-3, 3)
-        facts = torch.stack([
-            ratio, left, (others / (wide + floor)).clamp(0, 3), (expected / floor).log() / 4,
-            ((narrow + floor) / expected).log().clamp(-3, 3), look.share,
-        ], 1)  # fmt: skip
-        lines = self.lines(facts)  # (V, a)
-        pooled = segment_sum(lines * look.share[:, None], look.lengths)
-        least = torch.segment_reduce(
-            torch.stack([ratio, left], 1), "min", lengths=look.lengths, axis=0
+        """Return the next state.
+
+        Parameters
+        ----------
+        hypotheses : AmountHypotheses
+        candidates : Candidates
+        state : dict
+            Of the round before, with the numbers that `PeakNetwork` adds.
+
+        Returns
+        -------
+        dict
+            logit and log_amount (J,), attention and score (U, N), and the features of lines (V, a),
+            places (U, N, d) and hypotheses (J, h).
+        """
+        t, c, floor = hypotheses.templates, candidates, hypotheses.floor
+        log_amount, spread = state["log_amount"], state["spread"]
+        # Lines: the expected area beside the area that is there, with and without the others.
+        area, narrow_area = hypotheses.areas[c.position], hypotheses.narrow_areas[c.position]
+        others = area_of_others(hypotheses, c, state)
+        amount = log_amount.exp()[c.hypothesis[c.place // c.n_places]]
+        expected = amount * c.expected_area + floor
+        ratio = ((area + floor) / expected).log().clamp(-3, 3)
+        left = ((area - others) / expected).clamp(-1, 4)
+        features = [
+            ratio,
+            left,
+            (others / (area + floor)).clamp(0, 3),
+            (expected / floor).log() / 4,
+            ((narrow_area + floor) / expected).log().clamp(-3, 3),
+            c.share,
+        ]
+        lines = self.lines(torch.stack(features, 1))  # (V, a)
+
+        # Places: their lines, their fit, and their distance from the other multiplets' shifts.
+        pooled = segment_sum(lines * c.share[:, None], c.lines_per_place)
+        worst = torch.segment_reduce(
+            torch.stack([ratio, left], 1), "min", lengths=c.lines_per_place, axis=0
         )
-        spread = state["spread"]
-        far = look.shift / spread
-        count = look.shift.numel()
-        centred = (look.shift - state["common"][look.hypothesis, None]) / spread
-        places = self.places(torch.cat([
-            pooled, least, look.place.view(count, -1),
-            torch.stack([far.clamp(-4, 4), 0.3 * far.clamp(-4, 4) ** 2, 0.3 * centred.clamp(-4, 4) ** 2], 2).view(count, -1),
-        ], 1)).view(*look.shift.shape, -1).relu()  # fmt: skip
-        score = self.attention(places)[..., 0] - 1e3 * look.place[..., 3]
+        far = (c.shift / spread).clamp(-4, 4)
+        apart = ((c.shift - state["mean_shift"][c.hypothesis, None]) / spread).clamp(-4, 4)
+        distances = torch.stack([far, 0.3 * far**2, 0.3 * apart**2], 2)
+        count = c.shift.numel()
+        inputs = [pooled, worst, c.place_features.view(count, -1), distances.view(count, -1)]
+        places = self.places(torch.cat(inputs, 1)).view(*c.shift.shape, -1).relu()  # (U, N, d)
+        missing = c.place_features[..., 3]
+        score = self.attention(places)[..., 0] - 1e3 * missing
         attention = score.softmax(1)  # (U, N)
-        near = evidence.near[look.multiplet, :, :].gather(
-            1, look.column[look.hypothesis][:, None, None].expand(-1, 1, 2)
-        )[:, 0]
-        total = (x[look.hypothesis] + (t.total[look.multiplet] / floor).log()) / 4
-        multiplets = self.multiplets(torch.cat([
-            (attention[..., None] * places).sum(1), near / 3, total[:, None],
-            t.n_lines[look.multiplet, None].clamp(max=8) / 4, t.protons[look.multiplet, None].log(),
-            (score.logsumexp(1, keepdim=True)).clamp(-20, 20) / 5,
-        ], 1))  # fmt: skip
-        pooled = _pool(multiplets, look.hypothesis, len(x))
+
+        # Multiplets: the mean of their places.
+        column = c.column[c.hypothesis][:, None, None].expand(-1, 1, 2)
+        likelihoods = hypotheses.likelihoods[c.multiplet].gather(1, column)[:, 0]
+        total = (log_amount[c.hypothesis] + (t.total[c.multiplet] / floor).log()) / 4
+        inputs = [
+            (attention[..., None] * places).sum(1),
+            likelihoods / 3,
+            total[:, None],
+            t.n_lines[c.multiplet, None].clamp(max=8) / 4,
+            t.protons[c.multiplet, None].log(),
+            score.logsumexp(1, keepdim=True).clamp(-20, 20) / 5,
+        ]
+        multiplets = self.multiplets(torch.cat(inputs, 1))  # (U, d)
+
+        # Hypotheses: their multiplets, and the state before.
         probabilities = state["probabilities"]
-        sizes = t.first_multiplet.diff()[look.compound].log()
-        context = torch.stack([
-            state["logit"] / 5, probabilities, x / 4, (x - log(floor)) / 4, sizes,
-            torch.log(spread / 0.01).expand_as(x), (probabilities.sum() / 50).expand_as(x), state["rival"],
-        ], 1)  # fmt: skip
-        hypotheses = self.hypotheses(torch.cat([pooled, context], 1)).relu()
-        logit, correction = self.out(hypotheses).unbind(1)
+        features = [
+            state["logit"] / 5,
+            probabilities,
+            log_amount / 4,
+            (log_amount - log(floor)) / 4,
+            t.first_multiplet.diff()[c.compound].log(),
+            torch.log(spread / 0.01).expand_as(log_amount),
+            (probabilities.sum() / 50).expand_as(log_amount),
+            state["other_hypotheses"],
+        ]
+        pooled = _pool(multiplets, c.hypothesis, len(log_amount))
+        inputs = [pooled, torch.stack(features, 1)]
+        embedded = self.hypotheses(torch.cat(inputs, 1)).relu()  # (J, h)
+        logit, correction = self.out(embedded).unbind(1)
         return {
-            "logit": logit, "log_amount": look.log_amount + 0.3 * torch.tanh(correction), "attention": attention, "score": score,
-            "lines": lines, "places": places, "hypotheses": hypotheses,
-        }  # fmt: skip
+            "logit": logit,
+            "log_amount": c.log_amount + 0.3 * torch.tanh(correction),
+            "attention": attention,
+            "score": score,
+            "lines": lines,
+            "places": places,
+            "hypotheses": embedded,
+        }
 
 
 def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, Tensor]:
-    """Return each hypothesis' probability beside the compound's others and its absence, and the absences' log probability."""
-    wide = (
-        torch.zeros(n_compounds, device=logit.device)
-        .scatter_reduce(0, compound, logit.detach(), "amax")
-        .clamp(min=0)
-    )
-    sums = torch.zeros(n_compounds, device=logit.device).index_add(
-        0, compound, (logit - wide[compound]).exp()
-    )
-    norm = ((-wide).exp() + sums).log() + wide  # log(1 + sum of exp)
+    """Return a softmax over each compound's hypotheses and its absence, whose logit is 0.
+
+    Returns
+    -------
+    probabilities : Tensor, shape (J,)
+    log_absent : Tensor, shape (K,)
+        Log probability that the compound is absent.
+    """
+    zeros = torch.zeros(n_compounds, device=logit.device)
+    highest = zeros.scatter_reduce(0, compound, logit.detach(), "amax").clamp(min=0)
+    sums = zeros.index_add(0, compound, (logit - highest[compound]).exp())
+    norm = ((-highest).exp() + sums).log() + highest  # log(1 + sum of exp)
     return (logit - norm[compound]).exp(), -norm
 
 
 def area_of_others(
-    evidence: AmountHypotheses, look: Candidates, state: dict[str, Tensor]
+    hypotheses: AmountHypotheses, candidates: Candidates, state: dict[str, Tensor]
 ) -> Tensor:
-    """Area that other compounds claim within the tolerance of each line, shape (V,)."""
-    t = evidence.templates
-    weight = (state["probabilities"] * state["log_amount"].exp())[look.hypothesis, None] * state[
-        "attention"
-    ]  # (U, N)
-    claims = weight.flatten()[look.item] * t.line_areas[look.line]
-    total = within(
-        torch.zeros(t.axis.n_positions, device=claims.device).index_add_(0, look.position, claims),
-        t.reach,
-    )
-    sums = torch.cat(
-        [
-            torch.zeros(1, dtype=torch.float64, device=claims.device),
-            claims[look.order].double().cumsum(0),
-        ]
-    )
-    own = (sums[look.own[1]] - sums[look.own[0]]).float()
-    return (total[look.position] - own).clamp(min=0)
+    """Return the area near each line that other compounds are expected to bring, shape (V,).
+
+    The expected area of a hypothesis is its probability times its amount.
+    """
+    t, c = hypotheses.templates, candidates
+    mean_amount = state["probabilities"] * state["log_amount"].exp()
+    weight = mean_amount[c.hypothesis, None] * state["attention"]  # (U, N)
+    areas = weight.flatten()[c.place] * t.line_areas[c.line]
+    dense = torch.zeros(t.axis.n_positions, device=areas.device).index_add_(0, c.position, areas)
+    total = within(dense, t.reach)[c.position]
+    zero = torch.zeros(1, dtype=torch.float64, device=areas.device)
+    sums = torch.cat([zero, areas[c.order].double().cumsum(0)])
+    low, high = c.same_compound
+    return (total - (sums[high] - sums[low]).float()).clamp(min=0)
+
+
+def _spread(candidates: Candidates, probabilities: Tensor, attention: Tensor) -> Tensor:
+    """Return the standard deviation of the shifts of the likely candidates, in ppm."""
+    likely = probabilities * (probabilities > 0.3)
+    weight = likely[candidates.hypothesis, None] * attention
+    variance = (weight * candidates.shift**2).sum() / weight.sum().clamp(min=1e-6)
+    return variance.sqrt().clamp(0.002, 0.05)
+
+
+def _mean_shift(candidates: Candidates, attention: Tensor) -> Tensor:
+    """Return the mean shift of each candidate's multiplets, drawn towards 0, in ppm, (J,)."""
+    shift = candidates.shift
+    values = torch.stack([(attention * shift).sum(1), torch.ones_like(shift[:, 0])])
+    sums = torch.zeros(2, len(candidates.compound), device=shift.device)
+    sums.index_add_(1, candidates.hypothesis, values)
+    return sums[0] / (sums[1] + 2)
 
 
 class PeakNetwork(nn.Module):
     """Detect and separate the compounds of any library in a mixture of peaks."""
 
+    temperature: Tensor
+
     def __init__(self, config: PeakNetworkConfig | None = None):
         super().__init__()
-        self.config = config or PeakNetworkConfig()
-        self.first = Screening(self.config)
-        self.rounds = nn.ModuleList(Round(self.config) for _ in range(self.config.rounds))
-        c = self.config
+        # The names of these modules are the names of the tensors in its files.
+        self.config = c = config or PeakNetworkConfig()
+        self.first = Screening(c)
+        self.rounds = nn.ModuleList(Round(c) for _ in range(c.rounds))
         self.mask_lines = nn.Linear(c.lines, c.places)
         self.mask_places = nn.Linear(c.places, c.places, bias=False)
         self.mask_hypotheses = nn.Linear(c.hypotheses, c.places, bias=False)
         self.mask_out = nn.Linear(c.places + 2, 1)
         self.register_buffer("temperature", torch.ones(()))
 
-    def _shares(
-        self, evidence: AmountHypotheses, look: Candidates, state: dict[str, Tensor], there: Tensor
+    def _mask_logits(
+        self, hypotheses: AmountHypotheses, candidates: Candidates, state: dict[str, Tensor]
     ) -> Tensor:
-        """Return the logits of a second task of the training: the share of the area near each line that is its multiplet's.
+        """Return the logits of each multiplet's share of the area near its lines, shape (V,).
 
-        It shapes what the lines' features hold. The masks of an answer are ratios of the amounts
-        found, which were measured to err less (`identify.ratio_masks`): these speak of all that lies
-        near, and a peak belongs to one line or another.
+        A second task of the training: it improves the features of the lines. The masks of a
+        prediction are ratios of amounts (`identify.ratio_masks`), which had smaller errors: a peak
+        belongs to one line or another, but this share is one of all peaks near.
         """
-        item, hypothesis = look.item, look.hypothesis[look.item // look.n_places]
-        expected = state["log_amount"].detach().exp()[hypothesis] * look.need
-        ratio = (expected / (there + evidence.floor)).clamp(max=2)
-        hidden = (
-            self.mask_lines(state["lines"])
-            + self.mask_places(state["places"].view(len(look.lengths), -1))[item]
-        )
+        c = candidates
+        hypothesis = c.hypothesis[c.place // c.n_places]
+        expected = state["log_amount"].detach().exp()[hypothesis] * c.expected_area
+        ratio = (expected / (hypotheses.areas[c.position] + hypotheses.floor)).clamp(max=2)
+        places = state["places"].view(len(c.lines_per_place), -1)
+        hidden = self.mask_lines(state["lines"]) + self.mask_places(places)[c.place]
         hidden = (hidden + self.mask_hypotheses(state["hypotheses"])[hypothesis]).relu()
-        return self.mask_out(torch.cat([hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]], 1))[
-            :, 0
-        ]
+        inputs = [hidden, ratio[:, None], (ratio + 1e-3).log()[:, None]]
+        return self.mask_out(torch.cat(inputs, 1))[:, 0]
 
-    def forward(self, evidence: AmountHypotheses) -> PeakNetworkOutput:
-        """Judge every compound of the evidence's library."""
-        n_compounds = evidence.templates.n_compounds
-        first = self.first(evidence)
-        chosen = _likeliest(first.flatten(), self.config.judged)
-        look = gather_candidates(evidence, chosen, self.config.judged_places)
-        state = {
-            "logit": first.flatten()[chosen],
-            "log_amount": look.log_amount,
-            "attention": first_place_attention(look),
-        }
-        spread = torch.tensor(evidence.spread, device=first.device)
-        rounds, looks = [], []
-        for step in self.rounds:
-            # A round reads what the one before it claims; the loss reaches each round directly.
-            state = {name: state[name].detach() for name in ("logit", "log_amount", "attention")}
-            if len(rounds) == 1:
-                kept = _likeliest(state["logit"], self.config.kept)
-                look = gather_candidates(evidence, chosen[kept], self.config.kept_places)
-                state = {
-                    "logit": state["logit"][kept],
-                    "log_amount": state["log_amount"][kept],
-                    "attention": first_place_attention(look),
-                }
-            state["probabilities"], absent = compete(look.compound, state["logit"], n_compounds)
-            state["rival"] = (1 - absent.exp())[look.compound] - state["probabilities"]
-            if rounds:
-                # From the second round on the compounds found so far say how far shifts go in this
-                # mixture.
-                weight = (state["probabilities"] * (state["probabilities"] > 0.3))[
-                    look.hypothesis, None
-                ] * state["attention"]
-                spread = (
-                    ((weight * look.shift**2).sum() / weight.sum().clamp(min=1e-6))
-                    .sqrt()
-                    .clamp(0.002, 0.05)
-                )
-            state["spread"] = spread
-            sums = torch.zeros(2, len(look.compound), device=first.device).index_add_(
-                1,
-                look.hypothesis,
-                torch.stack(
-                    [(state["attention"] * look.shift).sum(1), torch.ones_like(look.shift[:, 0])]
-                ),
-            )
-            state["common"] = sums[0] / (sums[1] + 2)
-            areas = (evidence.areas[look.position], evidence.narrow[look.position])
-            state = step(evidence, look, areas, state)
-            looks.append(look)
-            rounds.append(
-                {name: state[name] for name in ("logit", "log_amount", "attention", "score")}
-            )
-        masks = self._shares(evidence, look, state, areas[0]) if self.training else None
-        probabilities, absent = compete(look.compound, state["logit"], n_compounds)
-        present = torch.log(-torch.expm1(absent).clamp(max=-1e-9)) - absent
-        best = torch.full((n_compounds,), -1, device=probabilities.device)
-        top = torch.full((n_compounds,), -1.0, device=probabilities.device).scatter_reduce(
-            0, look.compound, probabilities, "amax"
+    def forward(self, hypotheses: AmountHypotheses) -> PeakNetworkOutput:
+        """Return logits and amounts of every compound of the library."""
+        n_compounds, config = hypotheses.templates.n_compounds, self.config
+        screening = self.first(hypotheses)
+        chosen = _likeliest(screening.flatten(), config.judged)
+        candidates = gather_candidates(hypotheses, chosen, config.judged_places)
+        logit, log_amount = screening.flatten()[chosen], candidates.log_amount
+        attention = first_place_attention(candidates)
+        spread = torch.tensor(hypotheses.spread, device=screening.device)
+        rounds: list[dict[str, Tensor]] = []
+        round_candidates: list[Candidates] = []
+        for number, step in enumerate(self.rounds):
+            if number == 1:
+                kept = _likeliest(logit, config.kept)
+                candidates = gather_candidates(hypotheses, chosen[kept], config.kept_places)
+                logit, log_amount = logit[kept], log_amount[kept]
+                attention = first_place_attention(candidates)
+            # No gradient flows from round to round: the loss has a part for each.
+            logit, log_amount, attention = (v.detach() for v in (logit, log_amount, attention))
+            probabilities, log_absent = compete(candidates.compound, logit, n_compounds)
+            if number:
+                spread = _spread(candidates, probabilities, attention)
+            state = {
+                "logit": logit,
+                "log_amount": log_amount,
+                "attention": attention,
+                "probabilities": probabilities,
+                "other_hypotheses": (1 - log_absent.exp())[candidates.compound] - probabilities,
+                "spread": spread,
+                "mean_shift": _mean_shift(candidates, attention),
+            }
+            state = step(hypotheses, candidates, state)
+            logit, log_amount, attention = state["logit"], state["log_amount"], state["attention"]
+            names = ("logit", "log_amount", "attention", "score")
+            rounds.append({name: state[name] for name in names})
+            round_candidates.append(candidates)
+        masks = self._mask_logits(hypotheses, candidates, state) if self.training else None
+        probabilities, log_absent = compete(candidates.compound, logit, n_compounds)
+        present = torch.log(-torch.expm1(log_absent).clamp(max=-1e-9)) - log_absent
+        best = _likeliest_of_each(candidates.compound, probabilities, n_compounds)
+        unlikely = torch.tensor(-30.0, device=best.device)
+        amounts = torch.where(best >= 0, log_amount[best.clamp(min=0)], unlikely)
+        return PeakNetworkOutput(
+            presence=present,
+            log_amounts=amounts,
+            candidates=candidates,
+            screening=screening,
+            rounds=rounds,
+            round_candidates=round_candidates,
+            masks=masks,
+            best=best,
         )
-        leads = probabilities >= top[look.compound]
-        best[look.compound[leads]] = torch.arange(len(probabilities), device=probabilities.device)[
-            leads
-        ]
-        amounts = torch.where(
-            best >= 0,
-            state["log_amount"][best.clamp(min=0)],
-            torch.tensor(-30.0, device=probabilities.device),
-        )
-        return PeakNetworkOutput(present, amounts, look, first, rounds, looks, masks, best)
+
+
+def _likeliest_of_each(compound: Tensor, probabilities: Tensor, n_compounds: int) -> Tensor:
+    """Return the likeliest candidate of each compound, -1 without one, shape (K,)."""
+    device = probabilities.device
+    highest = torch.full((n_compounds,), -1.0, device=device)
+    highest = highest.scatter_reduce(0, compound, probabilities, "amax")
+    rows = (probabilities >= highest[compound]).nonzero()[:, 0]
+    best = torch.full((n_compounds,), -1, device=device)
+    best[compound[rows]] = rows
+    return best

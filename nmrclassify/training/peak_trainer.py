@@ -2,7 +2,7 @@
 
 Case i of a training depends on (seed, i) alone, so any number of processes sees the same batches:
 rank r of n takes the cases i with i % n == r of each batch, and the gradients are averaged.
-Mixtures and their evidence are prepared by workers ahead of the steps that use them.
+Mixtures and their hypotheses are prepared by workers ahead of the steps that use them.
 """
 
 import json
@@ -72,12 +72,12 @@ class PeakTrainConfig:
 class TrainingExample:
     """One mixture ready for the network."""
 
-    evidence: AmountHypotheses
+    hypotheses: AmountHypotheses
     truth: PeakTruth
 
     def to(self, device: torch.device) -> "TrainingExample":
         """Return the case on a device."""
-        return TrainingExample(_moved(self.evidence, device), _moved(self.truth, device))
+        return TrainingExample(_moved(self.hypotheses, device), _moved(self.truth, device))
 
 
 def _moved(record: Any, device: torch.device) -> Any:
@@ -123,8 +123,8 @@ def case(config: PeakTrainConfig, index: int) -> tuple[int, TrainingExample]:
     spread = (
         None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
     )
-    evidence = find_hypotheses(templates(config.compounds, number), mixture.peaks, spread)
-    return number, TrainingExample(evidence, peak_truth(mixture, evidence))
+    hypotheses = find_hypotheses(templates(config.compounds, number), mixture.peaks, spread)
+    return number, TrainingExample(hypotheses, peak_truth(mixture, hypotheses))
 
 
 class _Cases(Dataset):
@@ -144,12 +144,12 @@ class _Cases(Dataset):
     def __getitem__(self, k: int) -> tuple[int, dict, dict]:
         torch.set_num_threads(1)
         number, made = case(self.config, self.indices[k])
-        evidence = {
-            f.name: getattr(made.evidence, f.name)
+        hypotheses = {
+            f.name: getattr(made.hypotheses, f.name)
             for f in fields(AmountHypotheses)
             if f.name != "templates"
         }
-        return number, evidence, vars(made.truth)
+        return number, hypotheses, vars(made.truth)
 
 
 def _alone(batch: list) -> Any:
@@ -165,9 +165,9 @@ def cases(
         _Cases(config, start, rank, world), batch_size=1, collate_fn=_alone, num_workers=workers,
         prefetch_factor=8 if workers else None, multiprocessing_context="spawn" if workers else None,
     )  # fmt: skip
-    for number, evidence, truth in loader:
+    for number, hypotheses, truth in loader:
         yield TrainingExample(
-            AmountHypotheses(templates=templates(config.compounds, number), **evidence),
+            AmountHypotheses(templates=templates(config.compounds, number), **hypotheses),
             PeakTruth(**truth),
         )
 
@@ -182,7 +182,7 @@ class _Loss(nn.Module):
     def forward(self, batch: list[TrainingExample]) -> tuple[Tensor, dict[str, float]]:
         total, parts = 0.0, {}
         for item in batch:
-            loss, shares = objective(self.network(item.evidence), item.evidence, item.truth)
+            loss, shares = objective(self.network(item.hypotheses), item.hypotheses, item.truth)
             total = total + loss / len(batch)
             for name, value in shares.items():
                 parts[name] = parts.get(name, 0.0) + value / len(batch)

@@ -249,9 +249,9 @@ def test_the_network_can_still_be_trained_after_it_was_asked(library, mixtures):
     # What the templates derive on first use is kept: it must not be bound to inference.
     detector = Detector(library)
     detector.identify(mixtures[0].peaks)
-    evidence = find_hypotheses(detector.templates, mixtures[0].peaks)
+    hypotheses = find_hypotheses(detector.templates, mixtures[0].peaks)
     network = PeakNetwork(PeakNetworkConfig(lines=4, places=6, hypotheses=8))
-    objective(network(evidence), evidence, peak_truth(mixtures[0], evidence))[0].backward()
+    objective(network(hypotheses), hypotheses, peak_truth(mixtures[0], hypotheses))[0].backward()
     assert network.first.hypotheses[0].weight.grad.any()
 
 

@@ -42,10 +42,10 @@ def mixture(library):
 def same(one, other, exact=("log_amounts", "places")):
     for name in (
         "areas",
-        "narrow",
+        "narrow_areas",
         "log_amounts",
         "votes",
-        "near",
+        "likelihoods",
         "places",
         "bounds",
         "fits",
@@ -95,7 +95,7 @@ def test_the_tolerance_and_the_step_fit_the_axis(axis, library):
 
 
 @AXES
-def test_needs_are_those_of_a_double_loop(axis, library):
+def test_expected_areas_are_those_of_a_double_loop(axis, library):
     t = Templates.of(library, axis)
     reach = (t.reach + 0.5) * axis.hz_per_position
     for m in range(library.n_multiplets):
@@ -106,10 +106,10 @@ def test_needs_are_those_of_a_double_loop(axis, library):
                 for j in lines
                 if abs(library.offsets[j] - library.offsets[i]) <= reach
             )
-            assert float(t.needs[i]) == pytest.approx(need, rel=1e-5)
+            assert float(t.expected_areas[i]) == pytest.approx(need, rel=1e-5)
     assert t.total.numpy() == pytest.approx(
         [
-            float(t.needs[a:b].sum())
+            float(t.expected_areas[a:b].sum())
             for a, b in zip(t.first_line[:-1], t.first_line[1:], strict=False)
         ],
         rel=1e-5,
@@ -164,7 +164,7 @@ def test_the_bound_is_that_of_a_loop_over_shifts_and_lines(axis, library):
                         seen[off <= t.reach].sum() + 0.04 * seen[off <= t.reach // 2].sum()
                     ) / 1.04
                     there[k] *= 0 <= position < axis.n_positions
-            need = t.needs.numpy()[lines]
+            need = t.expected_areas.numpy()[lines]
             least = ((there + floor) / need).min()
             assert float(bounds[m, s].exp()) == pytest.approx(least, rel=1e-3)
             share = np.clip(least * need.sum() / (there.sum() + floor), 1e-2, 1)
@@ -202,12 +202,12 @@ def test_hypotheses_of_a_clean_mixture_hold_the_true_amounts(library):
     assert np.mean(hits) > 0.9
 
 
-def test_evidence_has_the_shapes_that_it_states(library, mixture):
+def test_hypotheses_have_the_stated_shapes(library, mixture):
     found = find_hypotheses(Templates.of(library), mixture.peaks)
     k, m = library.n_compounds, library.n_multiplets
-    assert found.areas.shape == found.narrow.shape == (65_536,)
+    assert found.areas.shape == found.narrow_areas.shape == (65_536,)
     assert found.log_amounts.shape == found.votes.shape == (k, 8)
-    assert found.near.shape == (m, 8, 2)
+    assert found.likelihoods.shape == (m, 8, 2)
     assert (
         found.places.shape
         == found.bounds.shape
@@ -219,7 +219,7 @@ def test_evidence_has_the_shapes_that_it_states(library, mixture):
     assert (found.scores.diff(dim=1) <= 0).all()
     assert found.floor == pytest.approx(mixture.peaks.areas.min() / found.unit / 2)
     assert found.spread in SPREADS
-    assert (found.narrow <= found.areas * 1.05 + 1e-6).all()
+    assert (found.narrow_areas <= found.areas * 1.05 + 1e-6).all()
 
 
 @AXES
@@ -227,7 +227,7 @@ def test_every_peak_is_within_the_narrow_tolerance_of_itself(axis, library):
     made = draw_mixture(library, CLEAN, rng(), axis)
     found = find_hypotheses(Templates.of(library, axis), made.peaks)
     assert (
-        found.narrow[made.peaks.positions].numpy() >= made.peaks.areas / found.unit * 0.999
+        found.narrow_areas[made.peaks.positions].numpy() >= made.peaks.areas / found.unit * 0.999
     ).all()
 
 
@@ -249,10 +249,10 @@ def test_the_unit_of_area_does_not_matter(library, mixture, factor):
     assert torch.allclose(other.votes, one.votes, atol=1e-3)
     if factor == 2.0**20:
         assert same(one, other)
-    # Where nothing votes for anything, hypotheses are alike up to rounding.
-    equivalent_compounds = other.log_amounts == one.log_amounts
-    assert equivalent_compounds[:, 0].all()
-    assert equivalent_compounds.float().mean() > 0.98
+    # Without any vote, the order of hypotheses depends on rounding.
+    equal = other.log_amounts == one.log_amounts
+    assert equal[:, 0].all()
+    assert equal.float().mean() > 0.98
 
 
 def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, monkeypatch):
@@ -270,7 +270,7 @@ def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, mo
             assert same(whole, find_hypotheses(t, mixture.peaks))
 
 
-def test_a_larger_library_is_looked_at_in_pieces(library, mixture, monkeypatch):
+def test_a_larger_library_is_processed_in_chunks(library, mixture, monkeypatch):
     t, seen, bounds = Templates.of(library), [], module._bounds
 
     def watched(templates, phases, floor, rows):
@@ -311,7 +311,7 @@ def test_the_spread_of_a_mixture_is_estimated(jitter):
     assert jitter / 1.6 < np.median(found) < jitter * 1.6
 
 
-def test_a_library_that_cannot_tell_the_spread_does_not_claim_the_least():
+def test_a_library_without_a_usable_multiplet_gets_the_usual_spread():
     # Singlets and doublets alone: no multiplet has the 3 to 6 lines that the estimate is made from.
     n = 12
     library = Compounds(
@@ -347,15 +347,15 @@ def test_mixtures_without_a_peak_or_on_another_axis_are_refused(library, mixture
         Templates.of(library, Axis(21, 0.0, 21.0))
 
 
-def test_one_peak_is_evidence_enough(library):
+def test_one_peak_is_enough(library):
     found = find_hypotheses(
         Templates.of(library), Peaks.from_lines(np.array([3.2]), np.array([5.0]))
     )
     assert found.unit == 5.0
-    for name in ("log_amounts", "votes", "near", "bounds", "fits", "scores"):
+    for name in ("log_amounts", "votes", "likelihoods", "bounds", "fits", "scores"):
         assert torch.isfinite(getattr(found, name)).all()
 
 
 def test_what_is_derived_lies_on_the_device_of_the_templates(library):
     moved = Templates.of(library).to("meta")
-    assert moved.shifts.device == moved.needs.device
+    assert moved.shifts.device == moved.expected_areas.device

@@ -33,27 +33,27 @@ def library():
 
 
 @pytest.fixture(scope="module")
-def case(library):
-    """A mixture, its evidence, and its truth."""
+def example(library):
+    """A mixture, its hypotheses, and its truth."""
     made = draw_mixture(
         library,
         PeakMixtureConfig(n_low=6, n_high=6, jitter=0.004, n_unknown=2),
         rng(1),
         unknown=library,
     )
-    evidence = find_hypotheses(Templates.of(library), made.peaks)
-    return made, evidence, peak_truth(made, evidence)
+    hypotheses = find_hypotheses(Templates.of(library), made.peaks)
+    return made, hypotheses, peak_truth(made, hypotheses)
 
 
 @pytest.fixture(scope="module")
-def findings(case):
+def output(example):
     torch.manual_seed(0)
     with torch.no_grad():
-        return PeakNetwork(WHOLE)(case[1])
+        return PeakNetwork(WHOLE)(example[1])
 
 
-def told(findings, evidence, truth, sure=20.0):
-    """The same findings with logits that know the truth, amounts, places and masks too."""
+def perfect_output(output, hypotheses, truth, logit=20.0):
+    """The same output with the true amounts, places and masks, and logits of the truth."""
     present = truth.log_amounts.isfinite()
 
     def logits(log_amount, compound):
@@ -61,27 +61,27 @@ def told(findings, evidence, truth, sure=20.0):
         best = torch.full(present.shape, float("inf")).scatter_reduce(
             0, compound, off.nan_to_num(1e9), "amin"
         )
-        return torch.where(present[compound] & (off == best[compound]), sure, -sure)
+        return torch.where(present[compound] & (off == best[compound]), logit, -logit)
 
-    flat = torch.arange(len(present)).repeat_interleave(evidence.log_amounts.shape[1])
-    first = logits(evidence.log_amounts.flatten(), flat).view_as(findings.first)
+    flat = torch.arange(len(present)).repeat_interleave(hypotheses.log_amounts.shape[1])
+    screening = logits(hypotheses.log_amounts.flatten(), flat).view_as(output.screening)
     rounds = []
-    for look, state in zip(findings.looks, findings.rounds, strict=False):
-        right = (look.shift - truth.shifts[look.multiplet, None]).abs() < CLOSE_PLACE
-        true = truth.log_amounts[look.compound]
+    for candidates, state in zip(output.round_candidates, output.rounds, strict=False):
+        right = (candidates.shift - truth.shifts[candidates.multiplet, None]).abs() < CLOSE_PLACE
+        true = truth.log_amounts[candidates.compound]
         rounds.append(state | {
-            "logit": logits(look.log_amount, look.compound),
-            "log_amount": torch.where(true.isfinite(), true, look.log_amount),
-            "score": torch.where(right, sure, -sure),
+            "logit": logits(candidates.log_amount, candidates.compound),
+            "log_amount": torch.where(true.isfinite(), true, candidates.log_amount),
+            "score": torch.where(right, logit, -logit),
         })  # fmt: skip
-    masks = torch.logit(true_shares(truth, evidence, findings).double(), eps=1e-9).float()
-    return replace(findings, first=first, rounds=rounds, masks=masks)
+    masks = torch.logit(true_shares(truth, hypotheses, output).double(), eps=1e-9).float()
+    return replace(output, screening=screening, rounds=rounds, masks=masks)
 
 
-def test_answers_that_know_the_truth_cost_nearly_nothing(findings, case):
-    _, evidence, truth = case
-    _, before = objective(findings, evidence, truth)
-    total, after = objective(told(findings, evidence, truth), evidence, truth)
+def test_a_perfect_output_has_a_loss_near_zero(output, example):
+    _, hypotheses, truth = example
+    _, before = objective(output, hypotheses, truth)
+    total, after = objective(perfect_output(output, hypotheses, truth), hypotheses, truth)
     assert set(after) == {
         "first",
         *(f"{name} {k}" for name in ("presence", "amount", "places") for k in (1, 2, 3)),
@@ -96,20 +96,20 @@ def test_answers_that_know_the_truth_cost_nearly_nothing(findings, case):
     assert after["masks"] < 0.35
 
 
-def test_sure_answers_that_are_wrong_cost_much(findings, case):
-    _, evidence, truth = case
-    _, right = objective(told(findings, evidence, truth), evidence, truth)
-    _, wrong = objective(told(findings, evidence, truth, sure=-20.0), evidence, truth)
+def test_sure_predictions_that_are_wrong_cost_much(output, example):
+    _, hypotheses, truth = example
+    _, right = objective(perfect_output(output, hypotheses, truth), hypotheses, truth)
+    _, wrong = objective(perfect_output(output, hypotheses, truth, logit=-20.0), hypotheses, truth)
     for name in ("first", "presence 1", "presence 2", "presence 3"):
         assert wrong[name] > 10 + right[name]
         assert np.isfinite(wrong[name])
 
 
-def test_the_truth_is_laid_out_beside_the_library(library, case):
-    made, evidence, truth = case
+def test_the_truth_is_laid_out_beside_the_library(library, example):
+    made, hypotheses, truth = example
     present = truth.log_amounts.isfinite().nonzero()[:, 0]
     assert present.tolist() == made.present.tolist()
-    assert truth.log_amounts[present].exp().numpy() * evidence.unit == pytest.approx(
+    assert truth.log_amounts[present].exp().numpy() * hypotheses.unit == pytest.approx(
         made.amounts, rel=1e-5
     )
     owned = truth.shifts.isfinite().numpy()
@@ -120,16 +120,16 @@ def test_the_truth_is_laid_out_beside_the_library(library, case):
     assert (truth.keys.diff() >= 0).all()
 
 
-def test_true_shares_are_those_of_a_loop_over_peaks(findings, case):
-    made, evidence, truth = case
-    look, reach = findings.look, evidence.templates.reach
-    found = true_shares(truth, evidence, findings).numpy()
+def test_true_shares_are_those_of_a_loop_over_peaks(output, example):
+    made, hypotheses, truth = example
+    candidates, reach = output.candidates, hypotheses.templates.reach
+    found = true_shares(truth, hypotheses, output).numpy()
     row, peak, area = made.parts
     lines = rng().choice(len(found), 250, replace=False)
     for v in lines:
         multiplet, position = (
-            int(look.multiplet[look.item[v] // look.n_places]),
-            int(look.position[v]),
+            int(candidates.multiplet[candidates.place[v] // candidates.n_places]),
+            int(candidates.position[v]),
         )
         own = sum(
             a
@@ -155,39 +155,44 @@ def test_a_compound_alone_has_the_whole_of_its_lines():
     made = draw_mixture(
         library.select([0]), PeakMixtureConfig(n_low=1, n_high=1, jitter=0.002), rng()
     )
-    evidence = find_hypotheses(Templates.of(library), made.peaks)
-    truth = peak_truth(made, evidence)
-    findings = PeakNetwork(WHOLE)(evidence)
-    look = findings.look
-    at = (look.shift - truth.shifts[look.multiplet, None]).abs().flatten()[
-        look.item
-    ] < evidence.templates.step * evidence.templates.axis.width
-    shares = true_shares(truth, evidence, findings)
+    hypotheses = find_hypotheses(Templates.of(library), made.peaks)
+    truth = peak_truth(made, hypotheses)
+    output = PeakNetwork(WHOLE)(hypotheses)
+    candidates = output.candidates
+    at = (candidates.shift - truth.shifts[candidates.multiplet, None]).abs().flatten()[
+        candidates.place
+    ] < hypotheses.templates.step * hypotheses.templates.axis.width
+    shares = true_shares(truth, hypotheses, output)
     assert at.any()
     assert shares[at].min() > 0.999
-    assert (shares[look.compound[look.hypothesis[look.item // look.n_places]] == 1] == 0).all()
+    assert (
+        shares[
+            candidates.compound[candidates.hypothesis[candidates.place // candidates.n_places]] == 1
+        ]
+        == 0
+    ).all()
 
 
-def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(findings, case):
-    _, evidence, truth = case
-    made = told(findings, evidence, truth)
+def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(output, example):
+    _, hypotheses, truth = example
+    made = perfect_output(output, hypotheses, truth)
     k = int(truth.log_amounts.isfinite().nonzero()[0, 0])
     far = replace(truth, log_amounts=truth.log_amounts.clone())
-    far.log_amounts[k] = evidence.log_amounts[k].max() + 40 * CLOSE_AMOUNT
-    assert objective(made, evidence, far)[1]["first"] < 1e-3
-    # Of a close hypothesis that is there, another one that is chosen instead is wrong.
-    other = made.first.clone()
+    far.log_amounts[k] = hypotheses.log_amounts[k].max() + 40 * CLOSE_AMOUNT
+    assert objective(made, hypotheses, far)[1]["first"] < 1e-3
+    # A sure hypothesis is wrong where another one is close to the truth.
+    other = made.screening.clone()
     other[k] = torch.where(
         other[k] > 0,
         -20.0,
-        torch.where((evidence.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0),
+        torch.where((hypotheses.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0),
     )
     assert (other[k] > 0).any()
-    assert objective(replace(made, first=other), evidence, truth)[1]["first"] > 1
+    assert objective(replace(made, screening=other), hypotheses, truth)[1]["first"] > 1
 
 
-def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
-    _, evidence, truth = case
+def test_loss_and_gradients_are_finite_where_nothing_is_right(library, example):
+    _, hypotheses, truth = example
     torch.manual_seed(1)
     net = PeakNetwork(SMALL)
     nothing = replace(
@@ -195,7 +200,7 @@ def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
         log_amounts=torch.full_like(truth.log_amounts, float("nan")),
         shifts=torch.full_like(truth.shifts, float("nan")),
     )
-    loss, parts = objective(net(evidence), evidence, nothing)
+    loss, parts = objective(net(hypotheses), hypotheses, nothing)
     loss.backward()
     assert np.isfinite(list(parts.values())).all()
     assert parts["masks"] == parts["places 1"] == parts["amount 1"] == 0
@@ -204,14 +209,14 @@ def test_loss_and_gradients_are_finite_where_nothing_is_right(library, case):
 
 def test_thirty_steps_lower_the_loss(library):
     made = draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.004), rng())
-    evidence = find_hypotheses(Templates.of(library), made.peaks)
-    truth = peak_truth(made, evidence)
+    hypotheses = find_hypotheses(Templates.of(library), made.peaks)
+    truth = peak_truth(made, hypotheses)
     torch.manual_seed(0)
     net = PeakNetwork(SMALL)
     optimiser = torch.optim.Adam(net.parameters(), 0.01)
     losses = []
     for _ in range(30):
-        loss, parts = objective(net(evidence), evidence, truth)
+        loss, parts = objective(net(hypotheses), hypotheses, truth)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -44,20 +44,20 @@ def mixture(library):
 
 
 @pytest.fixture(scope="module")
-def evidence(library, mixture):
+def hypotheses(library, mixture):
     return find_hypotheses(Templates.of(library), mixture.peaks)
 
 
-def test_answers_are_finite_and_of_the_stated_shapes(evidence, library):
-    found = network()(evidence)
+def test_answers_are_finite_and_of_the_stated_shapes(hypotheses, library):
+    found = network()(hypotheses)
     k = library.n_compounds
     assert found.presence.shape == found.log_amounts.shape == found.best.shape == (k,)
-    assert found.first.shape == (k, 8)
-    assert found.masks.shape == found.look.line.shape
+    assert found.screening.shape == (k, 8)
+    assert found.masks.shape == found.candidates.line.shape
     for value in (
         found.presence,
         found.log_amounts,
-        found.first,
+        found.screening,
         found.masks,
         *(v for state in found.rounds for v in state.values()),
     ):
@@ -69,9 +69,9 @@ def test_answers_are_finite_and_of_the_stated_shapes(evidence, library):
     [SMALL, replace(SMALL, rounds=1), PeakNetworkConfig()],
     ids=["small", "one round", "full size"],
 )
-def test_every_parameter_gets_a_gradient(evidence, mixture, config):
+def test_every_parameter_gets_a_gradient(hypotheses, mixture, config):
     net = network(config, seed=3)
-    objective(net(evidence), evidence, peak_truth(mixture, evidence))[0].backward()
+    objective(net(hypotheses), hypotheses, peak_truth(mixture, hypotheses))[0].backward()
     for name, parameter in net.named_parameters():
         assert (
             parameter.grad is not None
@@ -80,7 +80,7 @@ def test_every_parameter_gets_a_gradient(evidence, mixture, config):
         ), name
 
 
-def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(evidence):
+def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(hypotheses):
     net = PeakNetwork()
     count = sum(value.numel() for value in net.parameters())
     c = net.config
@@ -106,15 +106,15 @@ def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(eviden
     assert float(names["temperature"]) == 1
 
 
-def test_permuting_the_library_permutes_the_answers(library, mixture, evidence):
+def test_permuting_the_library_permutes_the_answers(library, mixture, hypotheses):
     net, order = network(WHOLE), rng(5).permutation(library.n_compounds)
-    one = net(evidence)
+    one = net(hypotheses)
     other = net(find_hypotheses(Templates.of(library.select(order)), mixture.peaks))
     assert other.presence.detach().numpy() == pytest.approx(
         one.presence.detach().numpy()[order], abs=2e-3
     )
-    assert other.first.detach().numpy() == pytest.approx(
-        one.first.detach().numpy()[order], abs=2e-3
+    assert other.screening.detach().numpy() == pytest.approx(
+        one.screening.detach().numpy()[order], abs=2e-3
     )
     close = np.isclose(
         other.log_amounts.detach().numpy(), one.log_amounts.detach().numpy()[order], atol=2e-3
@@ -124,7 +124,7 @@ def test_permuting_the_library_permutes_the_answers(library, mixture, evidence):
     )  # two hypotheses of an absent compound can be equally likely up to rounding
 
 
-def test_the_order_of_multiplets_within_a_compound_does_not_matter(library, mixture, evidence):
+def test_the_order_of_multiplets_within_a_compound_does_not_matter(library, mixture, hypotheses):
     order = np.lexsort((-library.ppm, library.compound))
     turned = Compounds(
         library.names, library.compound[order], library.ppm[order], library.protons[order],
@@ -133,7 +133,7 @@ def test_the_order_of_multiplets_within_a_compound_does_not_matter(library, mixt
     assert not np.array_equal(turned.ppm, library.ppm)
     one, other = (
         network(WHOLE)(e).presence.detach().numpy()
-        for e in (evidence, find_hypotheses(Templates.of(turned), mixture.peaks))
+        for e in (hypotheses, find_hypotheses(Templates.of(turned), mixture.peaks))
     )
     assert other == pytest.approx(one, abs=2e-3)
 
@@ -148,8 +148,8 @@ def test_a_compound_that_is_added_to_the_library_gets_an_answer(library, mixture
     assert one.presence.shape == (12,)
     assert more.presence.shape == (13,)
     assert torch.isfinite(more.presence).all()
-    # The first look judges each compound by itself.
-    assert torch.allclose(more.first[:12], one.first, atol=1e-4)
+    # The screening scores each compound by itself.
+    assert torch.allclose(more.screening[:12], one.screening, atol=1e-4)
 
 
 def test_competing_is_a_softmax_with_absence_as_one_more_choice():
@@ -170,10 +170,10 @@ def test_competing_is_a_softmax_with_absence_as_one_more_choice():
     assert absent[4] == 0
 
 
-def test_presence_is_the_log_odds_of_any_hypothesis(evidence, library):
+def test_presence_is_the_log_odds_of_any_hypothesis(hypotheses, library):
     with torch.no_grad():
-        found = network(WHOLE)(evidence)
-    logit, compound = found.rounds[-1]["logit"].double(), found.look.compound
+        found = network(WHOLE)(hypotheses)
+    logit, compound = found.rounds[-1]["logit"].double(), found.candidates.compound
     for k in range(library.n_compounds):
         assert float(found.presence[k]) == pytest.approx(
             float(logit[compound == k].logsumexp(0)), abs=1e-3
@@ -184,10 +184,10 @@ def test_presence_is_the_log_odds_of_any_hypothesis(evidence, library):
         assert found.log_amounts[k] == found.rounds[-1]["log_amount"][best]
 
 
-def test_a_compound_that_is_not_looked_at_is_absent(evidence, library):
-    found = network(replace(SMALL, judged=16, kept=16))(evidence)
+def test_a_compound_without_a_candidate_is_absent(hypotheses, library):
+    found = network(replace(SMALL, judged=16, kept=16))(hypotheses)
     unseen = torch.ones(library.n_compounds, dtype=torch.bool)
-    unseen[found.look.compound] = False
+    unseen[found.candidates.compound] = False
     assert unseen.any()
     assert not unseen.all()
     assert (found.presence[unseen] < -15).all()
@@ -197,48 +197,55 @@ def test_a_compound_that_is_not_looked_at_is_absent(evidence, library):
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 4])
-def test_each_round_has_its_look(evidence, rounds):
+def test_each_round_has_its_candidates(hypotheses, rounds):
     config = replace(SMALL, rounds=rounds)
-    found = network(config)(evidence)
-    assert len(found.rounds) == len(found.looks) == rounds
-    assert found.look is found.looks[-1]
-    assert [len(look.compound) for look in found.looks] == [64] + [24] * (rounds - 1)
-    assert [look.n_places for look in found.looks] == [config.judged_places] + [
-        config.kept_places
-    ] * (rounds - 1)
-    for look, state in zip(found.looks, found.rounds, strict=False):
-        assert state["logit"].shape == state["log_amount"].shape == look.log_amount.shape
-        assert state["attention"].shape == state["score"].shape == look.shift.shape
+    found = network(config)(hypotheses)
+    assert len(found.rounds) == len(found.round_candidates) == rounds
+    assert found.candidates is found.round_candidates[-1]
+    assert [len(candidates.compound) for candidates in found.round_candidates] == [64] + [24] * (
+        rounds - 1
+    )
+    assert [candidates.n_places for candidates in found.round_candidates] == [
+        config.judged_places
+    ] + [config.kept_places] * (rounds - 1)
+    for candidates, state in zip(found.round_candidates, found.rounds, strict=False):
+        assert state["logit"].shape == state["log_amount"].shape == candidates.log_amount.shape
+        assert state["attention"].shape == state["score"].shape == candidates.shift.shape
         assert state["attention"].sum(1).detach().numpy() == pytest.approx(1, abs=1e-5)
-    kept = {(int(k), int(c)) for k, c in zip(found.look.compound, found.look.column, strict=False)}
+    kept = {
+        (int(k), int(c))
+        for k, c in zip(found.candidates.compound, found.candidates.column, strict=False)
+    }
     assert kept <= {
         (int(k), int(c))
-        for k, c in zip(found.looks[0].compound, found.looks[0].column, strict=False)
+        for k, c in zip(
+            found.round_candidates[0].compound, found.round_candidates[0].column, strict=False
+        )
     }
-    assert len(kept) == len(found.look.compound)
+    assert len(kept) == len(found.candidates.compound)
 
 
-def test_later_rounds_go_on_with_the_likeliest(evidence):
+def test_later_rounds_go_on_with_the_likeliest(hypotheses):
     with torch.no_grad():
-        found = network(replace(SMALL, rounds=2))(evidence)
-    first, last = found.looks
+        found = network(replace(SMALL, rounds=2))(hypotheses)
+    first, last = found.round_candidates
     logits = {
         (int(k), int(c)): float(v)
         for k, c, v in zip(first.compound, first.column, found.rounds[0]["logit"], strict=False)
     }
     kept = {(int(k), int(c)) for k, c in zip(last.compound, last.column, strict=False)}
     assert min(logits[key] for key in kept) >= max(logits[key] for key in logits.keys() - kept)
-    judged = found.first.flatten().sort(descending=True).values[:64]
-    chosen = found.first[first.compound, first.column]
+    judged = found.screening.flatten().sort(descending=True).values[:64]
+    chosen = found.screening[first.compound, first.column]
     assert torch.equal(chosen.sort(descending=True).values, judged)
 
 
-def test_amounts_stay_close_to_their_hypotheses(evidence):
-    found = network(WHOLE)(evidence)
-    for look, state in zip(found.looks, found.rounds, strict=False):
-        assert (state["log_amount"] - look.log_amount).abs().max() <= 0.3
+def test_amounts_stay_close_to_their_hypotheses(hypotheses):
+    found = network(WHOLE)(hypotheses)
+    for candidates, state in zip(found.round_candidates, found.rounds, strict=False):
+        assert (state["log_amount"] - candidates.log_amount).abs().max() <= 0.3
         assert (
-            look.log_amount - evidence.log_amounts[look.compound, look.column]
+            candidates.log_amount - hypotheses.log_amounts[candidates.compound, candidates.column]
         ).abs().max() < 0.25
 
 
@@ -279,39 +286,48 @@ def test_runs_are_those_of_a_loop():
     assert list(zip(rows.tolist(), owner.tolist(), strict=False)) == expected
 
 
-def test_a_look_lays_out_every_line_of_every_place(evidence, library):
+def test_candidates_hold_every_line_of_every_place(hypotheses, library):
     chosen = torch.tensor([0, 3, 9, 40, 41, 100])
-    look, t = gather_candidates(evidence, chosen, 3), evidence.templates
-    assert (look.compound * 8 + look.column).tolist() == chosen.tolist()
+    candidates, t = gather_candidates(hypotheses, chosen, 3), hypotheses.templates
+    assert (candidates.compound * 8 + candidates.column).tolist() == chosen.tolist()
     row = 0
-    for j, k in enumerate(look.compound.tolist()):
+    for j, k in enumerate(candidates.compound.tolist()):
         for m in range(library.first_multiplet[k], library.first_multiplet[k + 1]):
-            u = int(((look.hypothesis == j) & (look.multiplet == m)).nonzero()[0, 0])
+            u = int(((candidates.hypothesis == j) & (candidates.multiplet == m)).nonzero()[0, 0])
             for place in range(3):
                 for line in range(library.first_line[m], library.first_line[m + 1]):
-                    assert (int(look.line[row]), int(look.item[row])) == (line, u * 3 + place)
-                    moved = int(t.centres[line]) + round(float(look.shift[u, place]) / t.axis.width)
-                    assert int(look.position[row]) == min(max(moved, 0), t.axis.n_positions - 1)
-                    assert float(look.need[row]) == float(t.needs[line])
+                    assert (int(candidates.line[row]), int(candidates.place[row])) == (
+                        line,
+                        u * 3 + place,
+                    )
+                    moved = int(t.centres[line]) + round(
+                        float(candidates.shift[u, place]) / t.axis.width
+                    )
+                    assert int(candidates.position[row]) == min(
+                        max(moved, 0), t.axis.n_positions - 1
+                    )
+                    assert float(candidates.expected_area[row]) == float(t.expected_areas[line])
                     row += 1
-    assert row == len(look.line)
-    assert int(look.lengths.sum()) == row
-    per_item = torch.zeros(len(look.lengths)).index_add_(0, look.item, look.share)
+    assert row == len(candidates.line)
+    assert int(candidates.lines_per_place.sum()) == row
+    per_item = torch.zeros(len(candidates.lines_per_place)).index_add_(
+        0, candidates.place, candidates.share
+    )
     assert per_item.numpy() == pytest.approx(1, abs=1e-5)
 
 
-def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
+def test_the_area_of_others_is_that_of_a_loop_over_lines(hypotheses):
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(evidence.log_amounts.numel(), generator=generator)[:30].sort().values
-    look, t = gather_candidates(evidence, chosen, 2), evidence.templates
+    chosen = torch.randperm(hypotheses.log_amounts.numel(), generator=generator)[:30].sort().values
+    candidates, t = gather_candidates(hypotheses, chosen, 2), hypotheses.templates
     state = {
         "probabilities": torch.rand(30, generator=generator), "log_amount": torch.randn(30, generator=generator),
-        "attention": torch.rand(look.shift.shape, generator=generator),
+        "attention": torch.rand(candidates.shift.shape, generator=generator),
     }  # fmt: skip
-    found = area_of_others(evidence, look, state).numpy()
-    unit, place = (look.item // 2).numpy(), (look.item % 2).numpy()
-    hypothesis = look.hypothesis.numpy()[unit]
-    owner, position = look.compound.numpy()[hypothesis], look.position.numpy()
+    found = area_of_others(hypotheses, candidates, state).numpy()
+    unit, place = (candidates.place // 2).numpy(), (candidates.place % 2).numpy()
+    hypothesis = candidates.hypothesis.numpy()[unit]
+    owner, position = candidates.compound.numpy()[hypothesis], candidates.position.numpy()
     probabilities, amounts, attention = (
         state[name].double().numpy() for name in ("probabilities", "log_amount", "attention")
     )
@@ -319,7 +335,7 @@ def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
         probabilities[hypothesis]
         * np.exp(amounts)[hypothesis]
         * attention[unit, place]
-        * t.line_areas.numpy()[look.line]
+        * t.line_areas.numpy()[candidates.line]
     )
     for v in rng().choice(len(position), 150, replace=False):
         near = np.abs(position - position[v]) <= t.reach
@@ -329,14 +345,14 @@ def test_what_others_claim_is_that_of_a_loop_over_lines(evidence):
     assert (found > 0).any()
 
 
-def test_a_compound_claims_nothing_from_itself(evidence):
-    look = gather_candidates(evidence, torch.arange(8), 2)
+def test_a_compound_takes_no_area_from_itself(hypotheses):
+    candidates = gather_candidates(hypotheses, torch.arange(8), 2)
     state = {
         "probabilities": torch.ones(8),
         "log_amount": torch.zeros(8),
-        "attention": torch.ones_like(look.shift),
+        "attention": torch.ones_like(candidates.shift),
     }
-    assert area_of_others(evidence, look, state).abs().max() < 1e-4
+    assert area_of_others(hypotheses, candidates, state).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ SHORT = replace(TINY, batch=2)
 
 def same(one, other):
     """Whether two cases are the same bytes."""
-    for a, b in ((one.evidence, other.evidence), (one.truth, other.truth)):
+    for a, b in ((one.hypotheses, other.hypotheses), (one.truth, other.truth)):
         for name, value in vars(a).items():
             if isinstance(value, torch.Tensor):
                 if not torch.equal(value.nan_to_num(-7.0), getattr(b, name).nan_to_num(-7.0)):
@@ -60,9 +60,9 @@ def test_cases_vary_within_what_was_asked_for():
     assert min(counts) >= 5
     assert max(counts) <= 10
     assert len(set(counts)) > 3
-    assert len({one.evidence.spread for _, one in made}) > 3
+    assert len({one.hypotheses.spread for _, one in made}) > 3
     assert all(
-        len(one.truth.log_amounts) == 40 and one.evidence.templates is templates(40, number)
+        len(one.truth.log_amounts) == 40 and one.hypotheses.templates is templates(40, number)
         for number, one in made
     )
 
@@ -96,7 +96,7 @@ def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
     for made, index in zip(stream, (5, 7), strict=False):
         number, expected = case(config, index)
         assert same(made, expected)
-        assert made.evidence.templates is templates(40, number)
+        assert made.hypotheses.templates is templates(40, number)
 
 
 def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
