@@ -412,7 +412,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.evaluation.identify import Detector
     from nmrclassify.mixtures import peak_files
     from nmrclassify.networks import peak_weights
-    from nmrclassify.nmr.compounds import common_metabolites, read_compounds
+    from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
 
     for path in (arguments.mixture, arguments.library):
         if path is not None and not path.is_file():

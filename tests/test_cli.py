@@ -20,7 +20,7 @@ from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixt
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
-from nmrclassify.nmr.compounds import common_metabolites, read_compounds
+from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
 from nmrclassify.training import checkpoints, peak_calibration, peak_trainer
 from nmrclassify.training.trainer import recipe
 

@@ -78,7 +78,7 @@ from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_weights import shipped as shipped_scale
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import common_metabolites
+from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.checkpoints import shipped

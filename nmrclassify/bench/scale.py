@@ -39,7 +39,8 @@ from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import compete
 from nmrclassify.networks.peak_weights import shipped
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import Compounds, read_compounds
+from nmrclassify.nmr.compound_files import read_compounds
+from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.peak_calibration import DEVELOPMENT, JITTERS, THRESHOLDS, f1

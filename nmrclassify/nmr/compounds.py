@@ -1,60 +1,23 @@
-"""Libraries at full scale: a table of multiplets, from which lines, and a dense array where one is asked for, follow.
+"""Libraries at full scale: tables of multiplets, with the lines that follow from them."""
 
-A table in a file has one multiplet a row and one of two sets of columns, told apart by the header:
-
-- ``compound, ppm, kind, j_hz, protons``: couplings in Hz with ";" or a space between them (the column may be left out);
-- ``gissmo_id, name, ppm, n_protons, multiplicity, J_hz`` and, optionally, ``J_multiplicity`` (the equivalent neighbours
-  of each coupling), as derived from the spin systems of GISSMO (Dashti et al., Anal. Chem. 2017,
-  89, 12201).
-
-Columns that are not named here are ignored.
-"""
-
-import csv
-import io
 import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from importlib import resources
-from math import prod
-from pathlib import Path
-from typing import IO
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array, csr_array
 
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.nmr.multiplets import (
-    MAX_COUPLING,
-    MAX_LINES,
-    PARTNERS,
-    SAME_LINE,
-    UNRESOLVED_WIDTH,
-    Lines,
-    check_couplings,
-    n_couplings,
-    normalised,
-    parse_tree,
-    split,
-)
+from nmrclassify.nmr.multiplets import Lines, check_couplings, normalised, split
 
-MAX_BYTES = 20 * 1024 * 1024
-MAX_ROWS = 100_000
 MAX_COMPOUNDS = 20_000
 MAX_OF_ONE = 64  # multiplets of one compound; the largest of two real libraries has 32
-MAX_COLUMNS = 64
 MAX_NAME = 120
 PPM_BOUNDS = (-5.0, 20.0)
 MAX_PROTONS = 1000.0
-DEFAULT_COUPLING = (
-    7.0  # Hz; the median of real libraries, for a d, t, q, ... that came without its own
-)
-
-SIMPLE = ("compound", "ppm", "kind", "j_hz", "protons")
-GISSMO = ("gissmo_id", "name", "ppm", "n_protons", "multiplicity", "j_hz")
 
 _LOOKALIKE = str.maketrans(
     {
@@ -73,15 +36,13 @@ _LOOKALIKE = str.maketrans(
 _UNSAFE = re.compile(r"[^\w \-+,.'()/:;&%=\"!?′″’‘“”·±→≥≤°‹›‒–]|_")
 # Streamlit turns :name: into a picture, and GitHub's Markdown turns addresses into links.
 _MARK = re.compile(r":(?=[\w+-]*:|//|material/)|(?<=www)\.", re.IGNORECASE)
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_SYMBOLS = {count: symbol for symbol, count in PARTNERS.items()}
 
 
 def safe_name(text: str) -> str:
-    """Return a name of 1 to `MAX_NAME` characters in which nothing is markup to Markdown, HTML, Plotly or a spreadsheet.
+    """Return a name of 1 to `MAX_NAME` characters that holds no markup.
 
-    Brackets become round, and what has no harmless look-alike becomes "-"; a safe name comes back
-    as it is.
+    No part of it has a meaning to Markdown, HTML, Plotly or a spreadsheet. Brackets become round,
+    and what has no harmless look-alike becomes "-"; a safe name comes back as it is.
     """
     text = unicodedata.normalize("NFC", str(text)[: 4 * MAX_NAME])
     text = "".join(
@@ -236,15 +197,17 @@ class Compounds:
         return self.ppm[self.line_multiplet] + self.offsets / mhz
 
     def frame(self) -> pd.DataFrame:
-        """Return the table with the columns compound, ppm, kind, j_hz, protons, which `read_compounds` takes back."""
-        values = (
-            [self.names[k] for k in self.compound],
-            self.ppm,
-            list(self.kinds),
-            [";".join(repr(float(value)) for value in couplings) for couplings in self.couplings],
-            self.protons,
+        """Return the table that `compound_files.read_compounds` reads back."""
+        couplings = [";".join(repr(float(value)) for value in row) for row in self.couplings]
+        return pd.DataFrame(
+            {
+                "compound": [self.names[k] for k in self.compound],
+                "ppm": self.ppm,
+                "kind": list(self.kinds),
+                "j_hz": couplings,
+                "protons": self.protons,
+            }
         )
-        return pd.DataFrame(dict(zip(SIMPLE, values, strict=False)))
 
     def select(self, indices: Sequence[int]) -> "Compounds":
         """Return the library of these compounds, in this order.
@@ -321,284 +284,3 @@ class Compounds:
     def dense(self, axis: Axis, indices: Sequence[int]) -> np.ndarray:
         """Return some compounds as sticks on an axis, shape (n, L), float32; see `sparse`."""
         return self.select(indices).sparse(axis).toarray().astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something about a row of a file that was not taken as it stands.
-
-    Attributes
-    ----------
-    row : int
-        As a spreadsheet counts; the header is row 1.
-    text : str
-        Plain text, which may quote the file: not to be shown as Markdown.
-    dropped : bool
-        Whether the row was left out.
-    """
-
-    row: int
-    text: str
-    dropped: bool
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What a file held: the compounds, and a problem for each thing that was left out or changed."""
-
-    compounds: Compounds
-    problems: tuple[Problem, ...]
-
-
-class _Refused(ValueError):
-    """A row that cannot be used."""
-
-
-def read_compounds(source: str | bytes | Path | IO) -> Reading:
-    """Read a library from CSV, in either of the layouts that this module describes.
-
-    Parameters
-    ----------
-    source : str, bytes, Path or file
-        A `Path` or an open file is read; a `str` is the text itself, never a path.
-
-    Returns
-    -------
-    Reading
-        Rows that cannot be used are left out, each with a problem that says why. A d, t, q, ...
-        without a coupling gets `DEFAULT_COUPLING`; a coupling's sign, which moves no first-order
-        line, is dropped; lines beyond `MAX_LINES` are merged; an m without couplings is a hump: all
-        are reported. A compound of more than `MAX_OF_ONE` multiplets is left out.
-
-    Raises
-    ------
-    ValueError
-        If the file is too large, is not CSV text, lacks a column, or has no usable row.
-    """
-    header, rows = _table(_text(source))
-    layout = next(
-        (names for names in (SIMPLE, GISSMO) if set(names) - {"j_hz"} <= set(header)), None
-    )
-    if layout is None:
-        shown = ", ".join(repr(name[:30]) for name in header[:12]) or "none"
-        raise ValueError(
-            f"columns are {shown}; expected {', '.join(SIMPLE)}, or {', '.join(GISSMO)}"
-        )
-    column = {name: header.index(name) for name in (*layout, "j_multiplicity") if name in header}
-    key, label = ("compound", "compound") if layout is SIMPLE else ("gissmo_id", "name")
-    keep: dict[str, list[tuple]] = {}
-    labels: dict[str, tuple[int, str]] = {}
-    seen: dict[tuple, int] = {}
-    problems: list[Problem] = []
-    for number, cells in rows:
-        row = {name: cells[k].strip() if k < len(cells) else "" for name, k in column.items()}
-        if not any(row.values()):
-            continue
-        try:
-            if not row[key]:
-                raise _Refused(f"{key} is empty; expected the compound's name")
-            labels.setdefault(row[key], (number, row[label] or row[key]))
-            multiplet, notes = _multiplet(row)
-        except ValueError as error:
-            problems.append(Problem(number, str(error), True))
-            continue
-        if (earlier := seen.setdefault((row[key], *multiplet), number)) != number:
-            problems.append(Problem(number, f"the same as row {earlier}", True))
-            continue
-        problems += [Problem(number, note, False) for note in notes]
-        keep.setdefault(row[key], []).append(multiplet)
-    for identity, (number, name) in labels.items():
-        if identity not in keep:
-            problems.append(
-                Problem(
-                    number, f"compound {name[:MAX_NAME]!r} has no usable row, and is left out", True
-                )
-            )
-        elif (count := len(keep[identity])) > MAX_OF_ONE:
-            text = (
-                f"compound {name[:MAX_NAME]!r} has {count:,} multiplets, more than {MAX_OF_ONE},"
-                " and is left out"
-            )
-            problems.append(Problem(number, text, True))
-            del keep[identity]
-    if not keep:
-        reason = f": row {problems[0].row}, {problems[0].text}" if problems else ""
-        raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
-    names = _unique(
-        {identity: labels[identity] for identity in labels if identity in keep}, problems
-    )
-    table = [(k, *multiplet) for k, identity in enumerate(names) for multiplet in keep[identity]]
-    compound, ppm, kinds, couplings, protons = zip(*table, strict=False)
-    compounds = Compounds(
-        tuple(names.values()),
-        np.array(compound),
-        np.array(ppm),
-        np.array(protons),
-        kinds,
-        couplings,
-    )
-    return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
-
-
-@lru_cache(maxsize=1)
-def common_metabolites() -> Compounds:
-    """Return the packaged table of common metabolites; each row of the file names its reference."""
-    with resources.as_file(
-        resources.files("nmrclassify").joinpath("data/common_metabolites.csv")
-    ) as path:
-        return read_compounds(path).compounds
-
-
-def _text(source: str | bytes | Path | IO) -> str:
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    else:
-        content = source if isinstance(source, (str, bytes)) else source.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise ValueError(
-            f"the file has more than {MAX_BYTES:,} bytes; expected a table of multiplets of at most"
-            " that: split it"
-        )
-    try:
-        text = (
-            content.decode("utf-8-sig")
-            if isinstance(content, bytes)
-            else content.removeprefix("\ufeff")
-        )
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8"
-        ) from None
-    if "\0" in text:
-        raise ValueError("the file holds binary data; expected a CSV table")
-    return text
-
-
-def _table(text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Return the column names in lower case, and each row with its number."""
-    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
-    try:
-        # Enumerated, as a cell may hold a line break and a spreadsheet counts it as one row.
-        separator = "\t" if "\t" in first else ","
-        reader = enumerate(
-            csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
-        )
-        above, header = next(
-            ((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, [])
-        )
-        if len(header) > MAX_COLUMNS:
-            expected = f"at most {MAX_COLUMNS}, of which {', '.join(SIMPLE)} are read"
-            raise ValueError(f"the table has {len(header):,} columns; expected {expected}")
-        rows = []
-        for number, cells in reader:
-            if number > above + MAX_ROWS:
-                raise ValueError(
-                    f"the table has more than {MAX_ROWS:,} rows; expected one multiplet a row, and"
-                    " no more: split it"
-                )
-            rows.append((number, cells[:MAX_COLUMNS]))
-    except csv.Error as error:
-        raise ValueError(
-            f"the file is not a CSV table ({error}); expected the columns {', '.join(SIMPLE)}"
-        ) from None
-    return [name.strip().lower() for name in header], rows
-
-
-def _number(text: str, name: str, low: float, high: float, expected: str) -> float:
-    value = float(text) if _NUMBER.fullmatch(text[:40]) else np.nan
-    if not low <= value <= high:
-        raise _Refused(f"{name} is {text[:40]!r}; expected {expected}")
-    return value
-
-
-def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
-    """Return (ppm, kind, couplings, protons) of a row, and what was changed about it."""
-    notes = []
-    ppm = _number(
-        row["ppm"], "ppm", *PPM_BOUNDS, "a chemical shift from {:g} to {:g}".format(*PPM_BOUNDS)
-    )
-    name = "protons" if "protons" in row else "n_protons"
-    protons = _number(
-        row[name], name, 1e-9, MAX_PROTONS, f"a number above 0, at most {MAX_PROTONS:g}"
-    )
-    expected = f"couplings of 0 to {MAX_COUPLING:g} Hz with ';' between them"
-    parts = re.split(r"[;\s]+", row.get("j_hz", "").strip("; "))
-    couplings = [
-        _number(part, "j_hz", -MAX_COUPLING, MAX_COUPLING, expected) for part in parts if part
-    ]
-    if any(value < 0 for value in couplings):
-        notes.append(f"j_hz is {row['j_hz'][:40]!r}; the sign moves no line, and is dropped")
-        couplings = [abs(value) for value in couplings]
-    counted, text = row.get("j_multiplicity"), row["kind"] if "kind" in row else row["multiplicity"]
-    # With the neighbours counted, an m among the letters ("dm") is a splitting that has no letter.
-    broad, symbols = parse_tree(text.replace("m", "d") if counted else text)
-    if counted and symbols != ("s",):
-        counts = counted.split(";")
-        symbols = tuple(
-            _SYMBOLS.get(int(count) if count.strip().isdecimal() else -1, "?") for count in counts
-        )
-    return (ppm, *_tree(broad, symbols, couplings, notes), protons), notes
-
-
-def _tree(
-    broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: list[str]
-) -> tuple[str, tuple[float, ...]]:
-    unresolved = "?" in symbols
-    if unresolved:
-        notes.append("a coupling to more than 8 equivalent neighbours; taken as m, unresolved")
-        symbols, couplings = ("m",), []
-    kind = "br " * broad + "".join(symbols)
-    needed = len(couplings) if symbols == ("m",) else n_couplings(kind)
-    if needed == 1 and not couplings:
-        notes.append(f"{kind} without a coupling; {DEFAULT_COUPLING:g} Hz is assumed")
-        couplings = [DEFAULT_COUPLING]
-    if len(couplings) < needed:
-        given = ", ".join(f"{value:g}" for value in couplings) or "none"
-        raise _Refused(f"couplings of {kind!r} are {given}; expected {needed}, in Hz")
-    if len(couplings) > needed:
-        notes.append(f"{kind} with {len(couplings)} couplings; only the first {needed} are used")
-    couplings = couplings[:needed]
-    check_couplings(kind, couplings)
-    if _crowded(symbols, couplings):
-        notes.append(f"{kind} has more than {MAX_LINES} lines; the closest are merged")
-    if symbols == ("m",) and not couplings and not unresolved:
-        notes.append(f"m without couplings is taken as a hump of {UNRESOLVED_WIDTH:g} Hz")
-    return kind, tuple(couplings)
-
-
-def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
-    """Return whether `first_order` would merge lines; without merging: 10 ms a row is too long for 100,000."""
-    steps = [
-        PARTNERS.get(symbol, 1) + 1
-        for symbol in (symbols if symbols != ("m",) else "d" * len(couplings))
-    ]
-    if prod(steps) <= MAX_LINES:
-        return False
-    places = np.zeros(1)
-    for count, coupling in zip(steps, couplings, strict=False):
-        places = (places[:, None] + coupling * np.arange(count)).ravel()
-    places.sort()
-    return int((places[1:] - places[:-1] > SAME_LINE).sum()) + 1 > MAX_LINES
-
-
-def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict[str, str]:
-    """Return a safe name for each compound, no two alike; each change is reported."""
-    names: dict[str, str] = {}
-    # A name that needs no change keeps it, wherever it stands.
-    taken = {name for _, name in labels.values() if safe_name(name) == name}
-    used: set[str] = set()
-    counts: dict[str, int] = {}
-    for identity, (row, label) in labels.items():
-        name = base = safe_name(label)
-        while name in used or (name in taken and name != label):
-            counts[base] = counts.get(base, 1) + 1
-            suffix = f" ({counts[base]})"
-            name = base[: MAX_NAME - len(suffix)].rstrip() + suffix
-        if name != label:
-            problems.append(
-                Problem(row, f"compound {label[:MAX_NAME]!r} is called {name!r} here", False)
-            )
-        used.add(name)
-        names[identity] = name
-    return names

@@ -14,6 +14,8 @@ from math import comb, prod
 
 import numpy as np
 
+from nmrclassify.files import decimal
+
 KINDS = ("singlet", "doublet", "triplet", "quartet", "quintet", "sextet")
 SYMBOLS = ("s", "d", "t", "q", "quint", "sext")
 UNRESOLVED = "multiplet"
@@ -202,6 +204,25 @@ def normalised(kind: str) -> str:
 def n_couplings(kind: str) -> int:
     """Return how many couplings a kind of multiplet needs: one a splitting, none for s and m."""
     return sum(symbol not in ("s", "m") for symbol in parse_tree(kind)[1])
+
+
+def parse_couplings(text: str) -> list[float]:
+    """Return couplings in Hz, signed, written with ";" or a space between them.
+
+    Raises
+    ------
+    ValueError
+        If one is not a number of at most `MAX_COUPLING` Hz.
+    """
+    parts = [part for part in re.split(r"[;\s]+", text.strip("; ")) if part]
+    values = list(map(decimal, parts))
+    for part, value in zip(parts, values, strict=True):
+        if not abs(value) <= MAX_COUPLING:
+            raise ValueError(
+                f"j_hz is {part[:40]!r}; expected couplings of 0 to {MAX_COUPLING:g} Hz with ';'"
+                " between them"
+            )
+    return values
 
 
 def check_couplings(kind: str, couplings: Sequence[float]) -> None:

@@ -16,7 +16,8 @@ from nmrclassify.evaluation.peak_threshold import Tally
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import Compounds, common_metabolites
+from nmrclassify.nmr.compound_files import common_metabolites
+from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
 from nmrclassify.ui import peak_uploads, url_state

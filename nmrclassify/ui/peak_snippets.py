@@ -10,7 +10,7 @@ LIBRARIES = {
         "compounds = synthetic_compounds(SyntheticConfig(), default_rng({seed}))",
     ),
     "metabolites": (
-        "from nmrclassify.nmr.compounds import common_metabolites",
+        "from nmrclassify.nmr.compound_files import common_metabolites",
         "compounds = common_metabolites()",
     ),
 }

@@ -6,9 +6,10 @@ import re
 import pandas as pd
 import streamlit as st
 
+from nmrclassify.files import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import Reading, read_compounds
+from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.ui import url_state
 from nmrclassify.ui.uploads import fresh
 
@@ -91,7 +92,7 @@ def _take_sample(file) -> None:
     try:
         with st.spinner("Reading the mixture …"):
             sample = peak_files.read_sample(file.getvalue(), FULL_AXIS)
-    except peak_files.SampleError as error:
+    except TableError as error:
         state["sample problem"] = f"{_named(file)}: {error}."
         return
     state["own sample"] = (_named(file), sample, hashlib.sha256(file.getvalue()).hexdigest())

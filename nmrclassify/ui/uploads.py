@@ -4,6 +4,7 @@ import re
 
 import streamlit as st
 
+from nmrclassify.files import TableError
 from nmrclassify.mixtures import grid_files
 from nmrclassify.nmr.library import PPM_AXIS
 from nmrclassify.training import checkpoints
@@ -42,7 +43,7 @@ def own_tables(view: View) -> None:
         if file is not None and fresh("mixture", file, axis, view.library.n_peaks):
             try:
                 areas = grid_files.read_mixture(file.getvalue(), axis, view.library.n_peaks)
-            except grid_files.TableError as error:
+            except TableError as error:
                 st.session_state["mixture problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own mixture"] = (
@@ -78,7 +79,7 @@ def own_tables(view: View) -> None:
                 library = grid_files.read_library(
                     file.getvalue(), PPM_AXIS if in_ppm else axis, view.library.n_peaks
                 )
-            except grid_files.TableError as error:
+            except TableError as error:
                 st.session_state["library problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own library"] = library

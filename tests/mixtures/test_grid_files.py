@@ -72,10 +72,18 @@ def test_rows_at_one_place_add_up_and_spreadsheet_habits_are_taken():
     assert areas[:, 2] == pytest.approx([1.5, 1.5, 0, 0, 0, 0])
 
 
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_columns_are_separated_by_a_comma_a_semicolon_or_a_tab(mark):
+    text = "compound,ppm,multiplicity,protons\nethanol,1.17,t,3\nethanol,3.64,q,2\n"
+    library = read_library(text.replace(",", mark), PPM_AXIS, 6)
+    assert library.areas[0] == pytest.approx(metabolite_library().areas[0])
+
+
 def test_one_of_several_mixtures_is_picked():
     text = "mixture,position,multiplicity,area\na,1,s,1\nb,2,s,5\n"
     assert read_mixture(text, TOY, 6)[0, 1] == 1
     assert read_mixture(text, TOY, 6, "b")[0, 2] == 5
+    assert read_mixture(text + "c,99,s,1\n", TOY, 6, "b")[0, 2] == 5
     with pytest.raises(TableError, match="mixture 'c' is not in the file; it has a, b"):
         read_mixture(text, TOY, 6, "c")
     with pytest.raises(TableError, match="no column 'mixture'"):
@@ -83,9 +91,12 @@ def test_one_of_several_mixtures_is_picked():
 
 
 BAD_MIXTURES = {
-    "empty": ("", "not a CSV table"),
+    "empty": ("", "the file is empty; expected a CSV table with the columns ppm"),
     "header only": ("ppm,multiplicity,area\n", "mixture is empty"),
-    "no area": ("ppm,multiplicity\n1,s\n", "'multiplicity' and 'area'"),
+    "no area": (
+        "ppm,multiplicity\n1,s\n",
+        "column 'area' is missing: the columns are 'ppm', 'mult",
+    ),
     "no place": ("multiplicity,area\ns,1\n", "column 'ppm' is missing"),
     "bad number": (
         "ppm,multiplicity,area\n1.3,s,1\nx,s,1\n",
@@ -105,8 +116,17 @@ BAD_MIXTURES = {
     "blank": ("ppm,multiplicity,area\n1,s,\n", "row 2, column 'area': ''"),
     "twice": ("ppm,ppm,multiplicity,area\n1,2,s,1\n", "column 'ppm' occurs twice"),
     "zero": ("ppm,multiplicity,area\n1,s,0\n", "mixture is empty"),
-    "too many values": ("ppm,multiplicity,area\n1,s,1,9,9\n", "row|not a CSV"),
-    "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "more than 64 columns"),
+    "too many values": (
+        "ppm,multiplicity,area\n1,s,1,9,9\n",
+        "row 2 has 5 cells; expected 3, one for each column",
+    ),
+    "underscore": ("ppm,multiplicity,area\n1,s,1_0\n", "row 2, column 'area': '1_0'"),
+    "long number": (
+        "ppm,multiplicity,area\n1,s," + "1" * 41 + "\n",
+        "row 2, column 'area': '1111",
+    ),
+    "decimal comma": ("ppm;multiplicity;area\n1,3;s;1\n", "row 2, column 'ppm': '1,3'"),
+    "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "70 columns, more than 64"),
     "long field": ("x" * 200_000 + "\n", "not a CSV table|missing"),
     "binary": ("ppm\0,x\n", "binary"),
     "fraction": (

@@ -9,7 +9,7 @@ import pytest
 
 import nmrclassify
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import read_compounds
+from nmrclassify.nmr.compound_files import read_compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 
 TABLE = Path(nmrclassify.__file__).parent / "data" / "common_metabolites.csv"

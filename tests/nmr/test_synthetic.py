@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import read_compounds
+from nmrclassify.nmr.compound_files import read_compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import AROMATIC, GISSMO, HMDB, SyntheticConfig, synthetic_compounds
 

@@ -6,7 +6,7 @@ import pytest
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compounds import common_metabolites
+from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.ui.peak_snippets import LIBRARIES, code
 

@@ -1,0 +1,313 @@
+"""Files in and out: one atomic writer, one checked reader of tensors, one hardened CSV reader.
+
+Files come from visitors. Nothing that can run code is read, sizes are limited before anything is
+parsed, and whatever cannot be used is refused in one plain sentence. That sentence may quote the
+file: it is not to be shown as Markdown.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+SUFFIX = ".safetensors"
+MAX_HEADER_BYTES = 256 * 1024
+MAX_COLUMNS = 64
+
+_DTYPES = {"float32": "F32", "int64": "I64"}
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+
+class TableError(ValueError):
+    """A CSV table that cannot be used; the message says where, what was expected and what to do."""
+
+
+class CheckpointError(ValueError):
+    """A file of tensors that cannot be used; the message says why and what to do."""
+
+
+def packaged(name: str) -> bytes:
+    """Return a file of the package's folder `data`."""
+    return resources.files("nmrclassify").joinpath("data", name).read_bytes()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it: a crash never leaves half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+def described(tensors: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return data type and shape of tensors or arrays, as `TensorFile.arrays` expects them."""
+    return {
+        name: (_DTYPES[str(value.dtype).removeprefix("torch.")], tuple(value.shape))
+        for name, value in tensors.items()
+    }
+
+
+def tensor_bytes(tensors: Mapping[str, Any], entry: str, header: Any) -> bytes:
+    """Serialise tensors (of the processor) or arrays, and a header that JSON can hold.
+
+    The header is one metadata entry: safetensors writes several in an order that changes from call
+    to call.
+    """
+    arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
+    return save_arrays(arrays, metadata={entry: json.dumps(header)})
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """A safetensors file of which only the header has been read.
+
+    Attributes
+    ----------
+    name : str
+        Stands at the start of each error.
+    header : Any
+        The metadata entry that was asked for, parsed from JSON; not checked.
+    described : dict of str to (str, tuple of int)
+        Data type and shape that the file states of each tensor.
+    content : bytes
+    """
+
+    name: str
+    header: Any
+    described: dict[str, tuple[str, tuple[int, ...]]]
+    content: bytes
+
+    @classmethod
+    def read(
+        cls,
+        source: Path | bytes,
+        entry: str,
+        max_bytes: int,
+        max_header: int = MAX_HEADER_BYTES,
+        name: str = "the file",
+    ) -> "TensorFile":
+        """Read the header of a file, or of its bytes, which `name` names in errors.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is missing, too large, of another format, or lacks the metadata `entry`.
+        """
+        if isinstance(source, Path):
+            name = source.name
+            if not source.is_file():
+                raise CheckpointError(f"no file at {source}; give the path of a {SUFFIX} file")
+            if source.suffix != SUFFIX:
+                raise CheckpointError(
+                    f"{name!r} is not a {SUFFIX} file; other formats can run code and are not read"
+                )
+            with source.open("rb") as file:
+                source = file.read(max_bytes + 1)
+        if len(source) > max_bytes:
+            raise CheckpointError(f"{name} is too large; expected at most {max_bytes:,} bytes")
+        size = int.from_bytes(source[:8], "little")
+        if len(source) < 8 or size > min(max_header, len(source) - 8):
+            raise CheckpointError(
+                f"{name} is not a {SUFFIX} file, or was cut off; download or train it again"
+            )
+        try:
+            tensors = json.loads(source[8 : 8 + size])
+            header = json.loads(tensors.pop("__metadata__")[entry])
+            stated = {
+                key: (value["dtype"], tuple(value["shape"])) for key, value in tensors.items()
+            }
+        except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
+            raise CheckpointError(
+                f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one"
+            ) from None
+        return cls(name, header, stated, source)
+
+    def arrays(self, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
+        """Return all tensors as arrays, if they are just those of `expected`, see `described`.
+
+        Raises
+        ------
+        CheckpointError
+            If one is missing, unknown, of another data type or shape, or holds an undefined number.
+        """
+        for key in sorted(expected.keys() | self.described.keys()):
+            if expected.get(key) != self.described.get(key):
+                stated, wanted = (
+                    "{} {}".format(*form[key]) if key in form else "no such tensor"
+                    for form in (self.described, expected)
+                )
+                raise CheckpointError(
+                    f"{self.name}: tensor {key!r} is {stated}; expected {wanted}: train it again"
+                )
+        try:
+            arrays = load_arrays(self.content)
+        except Exception as error:  # the library's own class of error, or what a bad offset raises
+            raise CheckpointError(f"{self.name} is damaged ({error}); train it again") from None
+        for key, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise CheckpointError(
+                    f"{self.name}: tensor {key!r} holds an undefined number; train it again"
+                )
+        return arrays
+
+
+def read_table(
+    source: str | bytes | Path | IO,
+    layouts: Sequence[Sequence[str]],
+    optional: Sequence[str] = (),
+    *,
+    max_bytes: int,
+    max_rows: int,
+) -> pd.DataFrame:
+    """Read a CSV table with a comma, a semicolon or a tab between its columns.
+
+    Parameters
+    ----------
+    source : str, bytes, Path or file
+        A `Path` or an open file is read; a `str` is the text itself, never a path.
+    layouts : sequence of sequences of str
+        Sets of columns in lower case, of which the table must have one; the usual set first.
+    optional : sequence of str
+        Further columns that are read. All others are ignored.
+    max_bytes, max_rows : int
+
+    Returns
+    -------
+    DataFrame
+        The columns of `layouts` and `optional` that the table has, as text without spaces around
+        it, so that a message can quote what was written. The index holds the row numbers that a
+        spreadsheet shows. Rows that hold nothing are left out.
+
+    Raises
+    ------
+    TableError
+        If the file is too large, is not such a table, has a column twice or lacks one, or has a row
+        with more cells than columns.
+    """
+    text = _text(source, max_bytes)
+    wanted = list(dict.fromkeys([name for layout in layouts for name in layout] + list(optional)))
+    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    separator = max(
+        ",;\t", key=lambda mark: len(set(wanted) & {_column(name) for name in first.split(mark)})
+    )
+    # Enumerated, because a cell may hold a line break and a spreadsheet counts it as one row.
+    reader = enumerate(
+        csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
+    )
+    numbers, cells_of = [], []
+    try:
+        above, header = next(
+            ((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, [])
+        )
+        used = _used(header, layouts, wanted)
+        for number, cells in reader:
+            if number > above + max_rows:
+                raise TableError(f"the table has more than {max_rows:,} rows; split it")
+            if any(map(str.strip, cells[len(header) :])):
+                raise TableError(
+                    f"row {number} has {len(cells):,} cells; expected {len(header)}, one for each"
+                    " column"
+                )
+            if any(map(str.strip, cells)):
+                numbers.append(number)
+                cells_of.append([cells[k].strip() if k < len(cells) else "" for k in used.values()])
+    except csv.Error as error:
+        raise TableError(
+            f"the file is not a CSV table ({error}); expected the columns {', '.join(layouts[0])}"
+        ) from None
+    return pd.DataFrame(cells_of, index=numbers, columns=list(used), dtype=object)
+
+
+def _text(source: str | bytes | Path | IO, max_bytes: int) -> str:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            source = file.read(max_bytes + 1)
+    content = source if isinstance(source, (str, bytes)) else source.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise TableError(f"the file has more than {max_bytes:,} bytes; expected at most that")
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TableError(
+            f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8"
+        ) from None
+    if "\0" in text:
+        raise TableError("the file holds binary data; expected a CSV table")
+    return text.removeprefix("\ufeff")  # the byte-order mark of a spreadsheet
+
+
+def _column(name: str) -> str:
+    return name.strip().strip('"').strip().lower()
+
+
+def _used(
+    header: list[str], layouts: Sequence[Sequence[str]], wanted: Sequence[str]
+) -> dict[str, int]:
+    """Return where each wanted column stands in a checked header."""
+    if not header:
+        raise TableError(
+            f"the file is empty; expected a CSV table with the columns {', '.join(layouts[0])}"
+        )
+    if len(header) > MAX_COLUMNS:
+        raise TableError(
+            f"the table has {len(header):,} columns, more than {MAX_COLUMNS}; keep those that are"
+            f" read: {', '.join(layouts[0])}"
+        )
+    names = [name.strip().lower() for name in header]
+    repeated = [name for name in names if name and names.count(name) > 1]
+    if repeated:
+        raise TableError(f"column {repeated[0][:30]!r} occurs twice; keep one of them")
+    nearest = min(layouts, key=lambda layout: (len(set(layout) - set(names)), -len(layout)))
+    missing = [name for name in nearest if name not in names]
+    if missing:
+        raise TableError(
+            f"column {missing[0]!r} is missing: the columns are"
+            f" {', '.join(repr(name[:30]) for name in names[:12])}; expected {', '.join(nearest)}"
+        )
+    return {name: names.index(name) for name in wanted if name in names}
+
+
+def decimal(text: str) -> float:
+    """Return the number that a plain decimal (point, perhaps an exponent) states; NaN otherwise."""
+    return float(text) if len(text) <= 40 and _DECIMAL.fullmatch(text) else float("nan")
+
+
+def decimals(
+    table: pd.DataFrame, column: str, low: float, high: float, expected: str
+) -> np.ndarray:
+    """Return a column of `read_table` as numbers from `low` to `high`, shape (rows,), float64.
+
+    Raises
+    ------
+    TableError
+        If a cell holds something else; names the row, the column and the cell, and says `expected`.
+    """
+    values = np.array([decimal(text) for text in table[column]], dtype=np.float64)
+    bad = ~((low <= values) & (values <= high))
+    if bad.any():
+        k = int(bad.argmax())
+        raise TableError(
+            f"row {table.index[k]}, column {column!r}: {table[column].iloc[k][:40]!r} is not"
+            f" {expected}"
+        )
+    return values

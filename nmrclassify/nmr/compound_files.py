@@ -1,0 +1,241 @@
+"""Libraries at full scale from CSV tables, and the packaged table of common metabolites.
+
+A table has one multiplet a row and one of two sets of columns, told apart by the header:
+
+- ``compound, ppm, kind, j_hz, protons``: couplings in Hz with ";" or a space between them (the
+  column may be left out);
+- ``gissmo_id, name, ppm, n_protons, multiplicity, J_hz`` and, optionally, ``J_multiplicity`` (the
+  equivalent neighbours of each coupling), as derived from the spin systems of GISSMO (Dashti et
+  al., Anal. Chem. 2017, 89, 12201).
+
+Columns that are not named here are ignored.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from nmrclassify.files import decimal, packaged, read_table
+from nmrclassify.nmr.compounds import (
+    MAX_NAME,
+    MAX_OF_ONE,
+    MAX_PROTONS,
+    PPM_BOUNDS,
+    Compounds,
+    safe_name,
+)
+from nmrclassify.nmr.multiplets import (
+    MAX_LINES,
+    PARTNERS,
+    SAME_LINE,
+    UNRESOLVED_WIDTH,
+    check_couplings,
+    n_couplings,
+    parse_couplings,
+    parse_tree,
+)
+
+MAX_BYTES = 20 * 1024 * 1024
+MAX_ROWS = 100_000
+DEFAULT_COUPLING = 7.0  # Hz; the median of real libraries
+
+SIMPLE = ("compound", "ppm", "kind", "protons")
+GISSMO = ("gissmo_id", "name", "ppm", "n_protons", "multiplicity")
+
+_SYMBOLS = {count: symbol for symbol, count in PARTNERS.items()}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row of a file that was left out or changed.
+
+    Attributes
+    ----------
+    row : int
+        As a spreadsheet counts; the header is row 1.
+    text : str
+        Plain text, which may quote the file: not to be shown as Markdown.
+    dropped : bool
+        Whether the row was left out.
+    """
+
+    row: int
+    text: str
+    dropped: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The compounds of a file, and a problem for each row that was left out or changed."""
+
+    compounds: Compounds
+    problems: tuple[Problem, ...]
+
+
+def read_compounds(source: str | bytes | Path | IO) -> Reading:
+    """Read a library from CSV, in either of the layouts that this module describes.
+
+    Parameters
+    ----------
+    source : str, bytes, Path or file
+        A `Path` or an open file is read; a `str` is the text itself, never a path.
+
+    Returns
+    -------
+    Reading
+        Rows that cannot be used are left out, each with a problem that says why. A d, t, q, ...
+        without a coupling gets `DEFAULT_COUPLING`; the sign of a coupling, which moves no
+        first-order line, is dropped; lines beyond `MAX_LINES` are merged; an m without couplings is
+        a hump: all are reported. A compound of more than `MAX_OF_ONE` multiplets is left out.
+
+    Raises
+    ------
+    ValueError
+        If the file is too large, is not CSV text, lacks a column, or has no usable row.
+    """
+    table = read_table(
+        source, (SIMPLE, GISSMO), ("j_hz", "j_multiplicity"), max_bytes=MAX_BYTES, max_rows=MAX_ROWS
+    )
+    key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
+    rows_of: dict[str, list[tuple]] = {}
+    labels: dict[str, tuple[int, str]] = {}  # row and label where each compound occurs first
+    seen: dict[tuple, int] = {}
+    problems: list[Problem] = []
+    for number, row in zip(table.index.tolist(), table.to_dict("records"), strict=True):
+        try:
+            if not row[key]:
+                raise ValueError(f"{key} is empty; expected the compound's name")
+            labels.setdefault(row[key], (number, row[label] or row[key]))
+            multiplet, notes = _multiplet(row)
+        except ValueError as error:
+            problems.append(Problem(number, str(error), True))
+            continue
+        if (earlier := seen.setdefault((row[key], *multiplet), number)) != number:
+            problems.append(Problem(number, f"the same as row {earlier}", True))
+            continue
+        problems += [Problem(number, note, False) for note in notes]
+        rows_of.setdefault(row[key], []).append(multiplet)
+    for identity, (number, name) in labels.items():
+        count = len(rows_of.get(identity, ()))
+        if 1 <= count <= MAX_OF_ONE:
+            continue
+        reason = f"{count:,} multiplets, more than {MAX_OF_ONE}," if count else "no usable row,"
+        text = f"compound {name[:MAX_NAME]!r} has {reason} and is left out"
+        problems.append(Problem(number, text, True))
+        rows_of.pop(identity, None)
+    if not rows_of:
+        reason = f": row {problems[0].row}, {problems[0].text}" if problems else ""
+        raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
+    names = _unique({key: labels[key] for key in labels if key in rows_of}, problems)
+    rows = [(k, *multiplet) for k, key in enumerate(names) for multiplet in rows_of[key]]
+    compound, ppm, kinds, couplings, protons = zip(*rows, strict=True)
+    compounds = Compounds(
+        tuple(names.values()),
+        np.array(compound),
+        np.array(ppm),
+        np.array(protons),
+        kinds,
+        couplings,
+    )
+    return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
+
+
+@lru_cache(maxsize=1)
+def common_metabolites() -> Compounds:
+    """Return the packaged table of common metabolites; each row of the file names its reference."""
+    return read_compounds(packaged("common_metabolites.csv")).compounds
+
+
+def _number(row: dict[str, str], name: str, low: float, high: float, expected: str) -> float:
+    value = decimal(row[name])
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {row[name][:40]!r}; expected {expected}")
+    return value
+
+
+def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
+    """Return (ppm, kind, couplings, protons) of a row, and what was changed about it."""
+    notes = []
+    expected = "a chemical shift from {:g} to {:g}".format(*PPM_BOUNDS)
+    ppm = _number(row, "ppm", *PPM_BOUNDS, expected)
+    expected = f"a number above 0, at most {MAX_PROTONS:g}"
+    protons = _number(
+        row, "protons" if "protons" in row else "n_protons", 1e-9, MAX_PROTONS, expected
+    )
+    couplings = parse_couplings(row.get("j_hz", ""))
+    if any(value < 0 for value in couplings):
+        notes.append(f"j_hz is {row['j_hz'][:40]!r}; the sign moves no line, and is dropped")
+        couplings = [abs(value) for value in couplings]
+    counted, text = row.get("j_multiplicity"), row["kind"] if "kind" in row else row["multiplicity"]
+    # With the neighbours counted, an m among the letters ("dm") is a splitting that has no letter.
+    broad, symbols = parse_tree(text.replace("m", "d") if counted else text)
+    if counted and symbols != ("s",):
+        counts = counted.split(";")
+        symbols = tuple(
+            _SYMBOLS.get(int(count) if count.strip().isdecimal() else -1, "?") for count in counts
+        )
+    return (ppm, *_tree(broad, symbols, couplings, notes), protons), notes
+
+
+def _tree(
+    broad: bool, symbols: tuple[str, ...], couplings: list[float], notes: list[str]
+) -> tuple[str, tuple[float, ...]]:
+    """Return kind and couplings as `Compounds` expects them; adds what was changed to `notes`."""
+    unresolved = "?" in symbols
+    if unresolved:
+        notes.append("a coupling to more than 8 equivalent neighbours; taken as m, unresolved")
+        symbols, couplings = ("m",), []
+    kind = "br " * broad + "".join(symbols)
+    needed = len(couplings) if symbols == ("m",) else n_couplings(kind)
+    if needed == 1 and not couplings:
+        notes.append(f"{kind} without a coupling; {DEFAULT_COUPLING:g} Hz is assumed")
+        couplings = [DEFAULT_COUPLING]
+    if len(couplings) > needed:
+        notes.append(f"{kind} with {len(couplings)} couplings; only the first {needed} are used")
+    couplings = couplings[:needed]
+    check_couplings(kind, couplings)
+    if _crowded(symbols, couplings):
+        notes.append(f"{kind} has more than {MAX_LINES} lines; the closest are merged")
+    if symbols == ("m",) and not couplings and not unresolved:
+        notes.append(f"m without couplings is taken as a hump of {UNRESOLVED_WIDTH:g} Hz")
+    return kind, tuple(couplings)
+
+
+def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
+    """Return whether `first_order` would merge lines, without the 10 ms that merging takes."""
+    steps = [
+        PARTNERS.get(symbol, 1) + 1
+        for symbol in (symbols if symbols != ("m",) else "d" * len(couplings))
+    ]
+    if prod(steps) <= MAX_LINES:
+        return False
+    offsets = np.zeros(1)
+    for count, coupling in zip(steps, couplings, strict=True):
+        offsets = (offsets[:, None] + coupling * np.arange(count)).ravel()
+    return int((np.diff(np.sort(offsets)) > SAME_LINE).sum()) + 1 > MAX_LINES
+
+
+def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict[str, str]:
+    """Return a safe name for each compound, no two the same; each change is reported."""
+    names: dict[str, str] = {}
+    # A name that needs no change keeps it, wherever it stands.
+    taken = {name for _, name in labels.values() if safe_name(name) == name}
+    used: set[str] = set()
+    counts: dict[str, int] = {}
+    for identity, (row, label) in labels.items():
+        name = base = safe_name(label)
+        while name in used or (name in taken and name != label):
+            counts[base] = counts.get(base, 1) + 1
+            suffix = f" ({counts[base]})"
+            name = base[: MAX_NAME - len(suffix)].rstrip() + suffix
+        if name != label:
+            problems.append(
+                Problem(row, f"compound {label[:MAX_NAME]!r} is called {name!r} here", False)
+            )
+        used.add(name)
+        names[identity] = name
+    return names

@@ -1,0 +1,245 @@
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compound_files import (
+    DEFAULT_COUPLING,
+    MAX_ROWS,
+    Problem,
+    read_compounds,
+)
+from nmrclassify.nmr.compounds import MAX_NAME
+from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
+from nmrclassify.nmr.library import metabolite_table
+from nmrclassify.nmr.multiplets import first_order, n_couplings
+
+REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
+ETHANOL = "ethanol,1.17,t,7.1,3\nethanol,3.64,q,7.1,2\n"
+HEADER = "compound,ppm,kind,j_hz,protons\n"
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def read(text):
+    return read_compounds(HEADER + text)
+
+
+@pytest.mark.parametrize(
+    "give",
+    [
+        "text",
+        "bytes",
+        "bom",
+        "file",
+        "binary file",
+        "path",
+        "tabs",
+        "semicolons",
+        "capitals",
+        "windows",
+    ],
+)
+def test_sources(give, tmp_path):
+    text = HEADER + ETHANOL
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    source = {
+        "text": text, "bytes": text.encode(), "bom": b"\xef\xbb\xbf" + text.encode(), "file": io.StringIO(text),
+        "binary file": io.BytesIO(text.encode()), "path": path, "tabs": text.replace(",", "\t"), "semicolons": text.replace(",", ";"), "windows": text.replace("\n", "\r\n"),
+        "capitals": text.replace(HEADER, HEADER.upper()),
+    }[give]  # fmt: skip
+    reading = read_compounds(source)
+    assert reading.problems == ()
+    assert reading.compounds.kinds == ("t", "q")
+    assert reading.compounds.couplings == ((7.1,), (7.1,))
+
+
+@pytest.mark.parametrize("start", ["\n", "\r\n\r\n", " \n,,\n"])
+def test_blank_lines_above_the_header_count_as_rows(start):
+    reading = read_compounds(start + HEADER + ETHANOL + "x,1,t,,1\n")
+    assert reading.compounds.names == ("ethanol", "x")
+    assert [p.row for p in reading.problems] == [4 + start.count("\n")]
+
+
+def test_text_is_never_a_path(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(HEADER + ETHANOL)
+    with pytest.raises(ValueError, match="expected compound, ppm, kind"):
+        read_compounds(str(path))
+
+
+@pytest.mark.parametrize(
+    ("row", "problem", "dropped"),
+    [
+        ("x,2.0,wiggle,,1", "unknown multiplicity 'wiggle'", True),
+        ("x,,s,,1", "ppm is ''; expected a chemical shift from -5 to 20", True),
+        ("x,nan,s,,1", "ppm is 'nan'", True),
+        ("x,inf,s,,1", "ppm is 'inf'", True),
+        ("x,20.1,s,,1", "ppm is '20.1'", True),
+        ("x,1_0,s,,1", "ppm is '1_0'", True),
+        ("x,2.0,s,,-1", "protons is '-1'; expected a number above 0", True),
+        ("x,2.0,s,,", "protons is ''", True),
+        ("x,2.0,s,,0", "protons is '0'", True),
+        ("x,2.0", "protons is ''", True),
+        (",2.0,s,,1", "compound is empty", True),
+        ("x,2.0,dd,7,1", "'dd' are 7; expected 2", True),
+        ("x,2.0,dd,,1", "'dd' are none; expected 2", True),
+        ("x,2.0,d,1e999,1", "j_hz is '1e999'", True),
+        ("x,2.0,d,seven,1", "j_hz is 'seven'; expected couplings of 0 to 50 Hz", True),
+        ("x,2.0,d,51,1", "j_hz is '51'", True),
+        ("x,2.0," + "d" * 10 + "," + ";".join("1234567891") + ",1", "1,024 lines", True),
+        ("x,2.0,t,,1", "7 Hz is assumed", False),
+        ("x,2.0,d,-12.5,1", "the sign moves no line", False),
+        ("x,2.0,s,7,1", "only the first 0 are used", False),
+        ("x,2.0,m,,1", "m without couplings is taken as a hump of 33 Hz", False),
+        (
+            "x,2.0,ddddd,13;11;7;5;2,1",
+            "ddddd has more than 18 lines; the closest are merged",
+            False,
+        ),
+        ("ethanol,1.17,t,7.1,3", "the same as row 2", True),
+        ("ethanol,1.17,Triplet,7.10,3.0", "the same as row 2", True),
+    ],
+)
+def test_rows_that_are_not_taken_as_they_stand_are_reported(row, problem, dropped):
+    reading = read(ETHANOL + "y,1,s,,1\n\n" + row + "\n")
+    found = [p for p in reading.problems if problem in p.text]
+    assert [(p.row, p.dropped) for p in found] == [(6, dropped)], reading.problems
+    left = reading.compounds.n_multiplets - 3
+    assert left == (not dropped)
+    # A compound without a usable row is named once more.
+    assert len(reading.problems) == 1 + (dropped and row.startswith("x"))
+    assert reading.compounds.names == ("ethanol", "y") + (() if dropped else ("x",))
+
+
+def test_merged_lines_are_reported_where_there_are_any():
+    r = rng(4)
+    kinds = ["d" * n for n in range(1, 8)] + ["tt", "qt", "dtq", "quintq", "octt", "m"]
+    rows = []
+    for kind in kinds * 20:
+        couplings = (r.integers(1, 16, len(kind)) * r.choice([0.5, 0.7, 1.0])).tolist()
+        rows.append((kind, tuple(couplings[: n_couplings(kind)] if kind != "m" else couplings * 6)))
+    text = "".join(
+        f"c{k},1,{kind},{';'.join(map(repr, js))},1\n" for k, (kind, js) in enumerate(rows)
+    )
+    found = {
+        p.row - 2
+        for p in read(text).problems
+        if p.text.endswith("has more than 18 lines; the closest are merged")
+    }
+    expected = {k for k, (kind, js) in enumerate(rows) if first_order(kind, js).merged}
+    assert found == expected
+    assert 20 < len(found) < len(rows) - 20
+
+
+def test_a_compound_of_too_many_multiplets_is_left_out():
+    crowd = "".join(f"x,{k / 20},s,,1\n" for k in range(65))
+    reading = read(ETHANOL + crowd + "".join(f"y,{k / 20},s,,1\n" for k in range(64)))
+    assert reading.compounds.names == ("ethanol", "y")
+    assert reading.compounds.n_multiplets == 66
+    assert reading.problems == (
+        Problem(4, "compound 'x' has 65 multiplets, more than 64, and is left out", True),
+    )
+
+
+def test_couplings_of_every_spelling():
+    reading = read(
+        "a,1,dd,8;4,1\na,2,dd,8 4,1\na,3,dd, 8 ; 4; ,1\na,4,t,,1\na,5,m,,1\na,6,m,13;9;7,1\na,7,br."
+        " s.,,1\n"
+    )
+    assert reading.compounds.couplings == ((8, 4),) * 3 + ((DEFAULT_COUPLING,), (), (13, 9, 7), ())
+    assert reading.compounds.kinds == ("dd", "dd", "dd", "t", "m", "m", "br s")
+    assert reading.problems == (
+        Problem(5, "t without a coupling; 7 Hz is assumed", False),
+        Problem(6, "m without couplings is taken as a hump of 33 Hz", False),
+    )
+
+
+def test_rows_of_a_compound_need_not_stand_together():
+    compounds = read("b,1,s,,1\na,2,s,,1\nb,3,s,,1\n").compounds
+    assert compounds.names == ("b", "a")
+    assert compounds.ppm.tolist() == [1, 3, 2]
+
+
+def test_the_packaged_table_is_read_with_its_own_column_name():
+    table = metabolite_table().rename(columns={"multiplicity": "kind"})
+    reading = read_compounds(table.to_csv(index=False))
+    assert reading.compounds.n_compounds == 10
+    assert all("7 Hz is assumed" in p.text or "as a hump" in p.text for p in reading.problems)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the file is empty; expected a CSV table with the columns compound, ppm"),
+        ("a,b\n1,2\n", "column 'compound' is missing: the columns are 'a', 'b'; expected compound"),
+        (HEADER, "no usable row; expected"),
+        (HEADER + "x,1,wiggle,,1\n", "no usable row: row 2, unknown multiplicity"),
+        (HEADER + "a,1,s,,1\n" * (MAX_ROWS + 1), "more than 100,000 rows"),
+        (HEADER + "x,1,s,,1,2\n", "row 2 has 6 cells; expected 5, one for each column"),
+        ("compound," + HEADER + "x,x,1,s,,1\n", "column 'compound' occurs twice"),
+        (HEADER + "a" * (20 * 1024 * 1024), "more than 20,971,520 bytes"),
+        (b"\xff\xfe\x00", "byte 0 is not UTF-8"),
+        ("PK\0\3", "binary data"),
+        (HEADER + '"' + "a" * 200_000, "not a CSV table"),
+        (
+            ",".join(["compound", "ppm", "kind", "protons"] + ["x"] * 70) + "\n",
+            "74 columns, more than 64",
+        ),
+        ('"\n"' + ",a" * 2_000_000 + "\n1\n", "2,000,001 columns"),
+        (HEADER + 'x,1,s,,1\n"y,1,s,,1\nz,2,s,,1\n', "not a CSV table"),
+        (
+            HEADER + "".join(f"x,{k / 10},s,,1\n" for k in range(65)),
+            "row 2, compound 'x' has 65 multiplets, more than 64",
+        ),
+    ],
+)
+def test_files_that_cannot_be_used_are_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        read_compounds(text)
+
+
+def test_the_columns_of_gissmo():
+    text = "gissmo_id,name,ppm,n_protons,multiplicity,J_hz,J_multiplicity,first_order_lines\n"
+    text += "i1,A,1.0,3,t,8.18,2,3\ni1,A,2.0,1,m,12;7;5;4,1;1;2;1,24\ni2,A,3.0,1,s,,,1\ni3,B[b],4.0,1,m,7.00,8,9\n"
+    text += "i3,B[b],5.0,1,dm,7.9;6.7,1;7,16\ni3,B[b],6.0,1,m,1.0,15,16\ni4,A (2),1.5,1,s,,,1\n"
+    reading = read_compounds(text)
+    assert reading.compounds.names == ("A", "A (3)", "B(b)", "A (2)")
+    assert reading.compounds.kinds == ("t", "ddtd", "s", "non", "doct", "m", "s")
+    assert reading.problems == (
+        Problem(3, "ddtd has more than 18 lines; the closest are merged", False),
+        Problem(4, "compound 'A' is called 'A (3)' here", False),
+        Problem(5, "compound 'B[b]' is called 'B(b)' here", False),
+        Problem(
+            7, "a coupling to more than 8 equivalent neighbours; taken as m, unresolved", False
+        ),
+    )
+
+
+@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference table is not on this machine")
+def test_the_reference_table_is_read_whole():
+    start = time.process_time()
+    reading = read_compounds(REFERENCE)
+    compounds = reading.compounds
+    assert (compounds.n_compounds, compounds.n_multiplets) == (1325, 6076)
+    assert not any(problem.dropped for problem in reading.problems)
+    assert len(reading.problems) < 300
+    many = np.array([lines.merged for lines in compounds.lines]).mean()
+    assert many == pytest.approx(0.017, abs=0.003)  # 98.3 % have at most 18 lines
+    groups = equivalent_compounds(compounds, FULL_AXIS)
+    assert 1200 < groups.max() + 1 < 1325
+    assert time.process_time() - start < 10
+
+
+def test_names_that_clash_are_numbered():
+    reading = read("a*b,1,s,,1\na-b,1,d,7,1\na_b,1,t,7,1\na-b (2),1,q,7,1\n")
+    assert reading.compounds.names == ("a-b (3)", "a-b", "a-b (4)", "a-b (2)")
+    long = read("".join(f"{'x' * 200}{k},1,s,,{k + 1}\n" for k in range(12))).compounds.names
+    assert len(set(long)) == 12
+    assert all(len(name) <= MAX_NAME for name in long)
