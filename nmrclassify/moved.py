@@ -23,7 +23,10 @@ MOVED = {
     "axis": {"Axis": "nmr.axis.Axis", "FULL_AXIS": "nmr.axis.FULL_AXIS"},
     "change_figures": {"multiplet_change": "plots.comparison.multiplet_change"},
     "checkpoints": {"load": "training.checkpoints.load", "shipped": "training.checkpoints.shipped"},
-    "compounds": {"common_metabolites": "nmr.compounds.common_metabolites"},
+    "compounds": {
+        "common_metabolites": "nmr.compound_files.common_metabolites",
+        "read_compounds": "nmr.compound_files.read_compounds",
+    },
     "contrast": {"contrast": "evaluation.compare_predictions.compare_predictions"},
     "curves": {"over_seeds": "plots.curves.over_seeds", "robustness": "plots.curves.robustness"},
     "drawing": {"Theme": "plots.style.Theme"},
