@@ -1,4 +1,4 @@
-"""Overview: a trained network takes a mixture apart, before any click. Start with `streamlit run app.py`."""
+"""Overview: a trained network separates a mixture. Start with `streamlit run app.py`."""
 
 import streamlit as st
 
@@ -7,18 +7,35 @@ from nmrclassify.ui import charts, page, panels
 
 ORDER = {
     "queries": (
-        "This network has one output for each compound of the library, and shows those that it"
-        " finds; it is not told how many there are."
+        "This network has one output for each compound of the library. The picture shows the"
+        " outputs of the compounds that it finds. It is not told how many there are."
     ),
     "slots": "The outputs of this network have no fixed order: output 1 may hold any compound.",
 }
+HOW_TO_READ = """
+1. **Mixture.** Each column is a position on the chemical shift axis (ppm, decreasing to the right).
+   Each row is one peak of the multiplet at that position: one bright cell is a singlet, two are a
+   doublet (1:1), three a triplet (1:2:1), and so on. A brighter cell is a larger peak area: more
+   protons, or a higher concentration.
+2. **Masks.** The network first encodes the mixture as {filters} learned features (filters) at each
+   position. For each filter and position, a mask says how much belongs to one output: 0 (dark)
+   blocks it, 1 (bright) passes it.
+3. **Separated.** The masked encoding of each output, decoded to multiplets. Compare it with the
+   row below. (Negative areas are not drawn here; the residual on the page *Separation* shows them.)
+4. **Truth.** The compounds that were mixed. The network does not get this row.
+5. **Which compounds?** The probability of each compound. ◇ marks the compounds in the mixture.
+
+{order} Press *Next* for another test mixture. Add noise or shift jitter in the sidebar (*How
+mixtures are made*) and see how the masks change. The page *Masks* shows more detail. Click any cell
+of a map to follow its value through the network.
+"""
 view = page.setup("app.py")
 names = view.library.names
 
-st.title("A network takes an NMR mixture apart")
+st.title("A network separates an NMR mixture")
 st.markdown(
-    "One spectrum, several compounds in it: the network estimates a **mask** for each compound that"
-    " it hears, and through each mask sees that compound alone."
+    "The spectrum of a mixture is the sum of the spectra of its compounds. The network estimates a"
+    " **mask** for each compound that it finds. Each mask separates one compound from the mixture."
 )
 panels.mixture_heading(view)
 panels.say_verdict(view)
@@ -35,35 +52,24 @@ charts.chart(
 )
 
 with st.expander("How to read this picture", icon=":material/help:"):
-    st.markdown(f"""
-1. **Mixture.** Each column is a place on the chemical shift axis (ppm, decreasing to the right, as chemists draw it). Each
-   row is one peak of the multiplet found there: one bright cell is a singlet, two are a doublet (1:1), three a triplet
-   (1:2:1), and so on. Brighter is a larger peak area: more protons, or more of the compound.
-2. **Masks.** The network first turns the mixture into {len(view.prediction.encoding)} learned features (filters) for each place. A mask says, for each
-   filter and place, how much belongs to one output: 0 (dark) blocks it, 1 (bright) lets it through.
-3. **Separated.** The mixture seen through each mask, turned back into multiplets. Compare with the row below. (What falls
-   below zero is drawn as nothing; the page *Separation and classes* shows it in the residual.)
-4. **Truth.** What was really mixed; the network never saw this row.
-5. **Which compounds?** The probability of each compound. ◇ marks those that are in the mixture.
-
-{ORDER[view.prediction.kind]} Press *Next* for another mixture that was
-kept out of training, add noise or shift jitter in the sidebar and watch the masks fray, or go to *Masks* and look closer. Click any cell of a map to follow its value through the network.
-""")
+    st.markdown(
+        HOW_TO_READ.format(filters=len(view.prediction.encoding), order=ORDER[view.prediction.kind])
+    )
 
 metrics = view.checkpoint.metrics
-same = (
+same_data = (
     view.dataset.config == view.checkpoint.dataset.config
     and view.dataset.seed == view.checkpoint.dataset.seed
 )
-if metrics and same:
+if metrics and same_data:
     low, high = metrics["compound_accuracy_ci95"]
     st.caption(
-        f"{view.model_name}: on all {metrics['n_mixtures']} unseen test mixtures"
-        f" {metrics['compound_accuracy']:.1%} of compounds are named right (95 % interval {low:.0%}"
-        f" to {high:.0%}), and {metrics['exact_match']:.1%} of mixtures wholly."
+        f"{view.model_name}: on the {metrics['n_mixtures']} test mixtures, it names"
+        f" {metrics['compound_accuracy']:.1%} of the compounds correctly (95 % interval {low:.0%}"
+        f" to {high:.0%}), and all compounds of {metrics['exact_match']:.1%} of the mixtures."
     )
 elif metrics:
     st.caption(
-        "These mixtures are made in another way than those the model was trained on. The page"
-        " *Evaluate* measures how it copes."
+        "These mixtures differ from the mixtures that the model was trained on. The page"
+        " *Evaluate* measures how accurate the model is on them."
     )

@@ -13,33 +13,33 @@ axis, names = view.library.axis, view.library.names
 
 st.title("Compare")
 st.markdown(
-    "**A** is what the sidebar says. **B** is another model, the same one at another step, or the"
-    " same mixture made with more noise or jitter."
+    "**A** is the model and the mixture that the sidebar shows. **B** is another model, the same"
+    " model at another step, or the same mixture with other noise or jitter."
 )
 panels.mixture_heading(view)
 other = comparison_picker.choose(view)
 
-for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=False):
+for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True):
     with column:
         st.markdown(f"**{letter}: {comparison_picker.words(side)}**")
         panels.say_verdict(side)
 
-found = compare_predictions(
+change = compare_predictions(
     (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas)
 )
-told, called = ("A", "B"), view.classes[: found.presence.shape[1]]
-if np.array_equal(found.first.probabilities, found.second.probabilities) and np.array_equal(
+letters, classes = ("A", "B"), view.classes[: change.presence.shape[1]]
+if np.array_equal(change.first.probabilities, change.second.probabilities) and np.array_equal(
     view.areas, other.areas
 ):
-    st.info("Both sides are the same here. Choose another model, step, noise or jitter for B.")
+    st.info("Both sides are the same. Choose another model, step, noise or jitter for B.")
 charts.chart(
     comparison.presence_change(
-        found, called, view.theme, told, None if view.truth is None else view.truth.present
+        change, classes, view.theme, letters, None if view.truth is None else view.truth.present
     ),
     key="classes",
     alt="Probability of each class, A and B: "
     + "; ".join(
-        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence, strict=False)
+        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(classes, *change.presence, strict=True)
     ),
 )
 if not np.array_equal(view.areas, other.areas):
@@ -49,55 +49,55 @@ if not np.array_equal(view.areas, other.areas):
             other.areas,
             axis,
             view.theme,
-            told,
+            letters,
             None if view.cell is None else view.cell.position,
         ),
         key="mixture",
-        alt="The mixture as A and as B get it, and the difference",
+        alt="The mixture of A, the mixture of B, and the difference",
     )
 comparable = same_filters(view.checkpoint, other.checkpoint)
 st.subheader("Masks")
-if found.masks is None:
+if change.masks is None:
     st.info(
-        "The two networks have different numbers of filters, so their masks cannot stand in one"
-        " picture."
+        "The two networks have different numbers of filters, so one picture cannot show the masks"
+        " of both."
     )
 else:
     charts.chart(
-        comparison.mask_change(found, names, axis, view.theme, told, view.cell, comparable),
+        comparison.mask_change(change, names, axis, view.theme, letters, view.cell, comparable),
         key="masks",
-        alt=f"Masks of {len(found.labels)} outputs in A and in B"
+        alt=f"Masks of {len(change.labels)} outputs in A and in B"
         + (", and the difference" if comparable else ""),
     )
     st.caption(
-        "Filters stand in the same order above each other. Click a cell: it is framed in all maps."
+        "The filters are in the same order in all maps. Click a cell to frame it in all of them."
         if comparable
         else (
-            "These two networks started from other weights, or learnt from other data: filter 5 of"
-            " A is not filter 5 of B. So no difference is drawn; compare what the masks let"
-            " through, below."
+            "These two networks started from different weights or learned from different data, so"
+            " filter 5 of A does not correspond to filter 5 of B. No difference is drawn. Compare"
+            " the separated multiplets below instead."
         )
     )
 st.subheader("Separated multiplets")
 charts.chart(
-    comparison.multiplet_change(found, names, axis, view.theme, told, view.cell),
+    comparison.multiplet_change(change, names, axis, view.theme, letters, view.cell),
     key="separated",
-    alt=f"Separated multiplets of {len(found.labels)} outputs in A and in B, and the difference",
+    alt=f"Separated multiplets of {len(change.labels)} outputs in A and in B, and the difference",
 )
 st.subheader("How they were trained")
 histories = (view.chosen.history, other.chosen.history)
 if any(histories):
     charts.chart(
         curves.compare_learning_curves(
-            histories, told, view.theme, (view.checkpoint.step, other.checkpoint.step)
+            histories, letters, view.theme, (view.checkpoint.step, other.checkpoint.step)
         ),
         key="curves",
         alt="Loss and share of unseen compounds right over the steps of both trainings",
     )
-without = [letter for letter, history in zip("AB", histories, strict=False) if not history]
+without = [letter for letter, history in zip("AB", histories, strict=True) if not history]
 if without:
     st.caption(
-        f"No curves were kept of {' and '.join(without)}: only trainings of this visit and runs"
-        " have them."
+        f"There are no curves of {' and '.join(without)}: only trainings of this visit and saved"
+        " runs have curves."
     )
 export_panel.program(compared(view.recipe, other.recipe))

@@ -1,4 +1,4 @@
-"""Evaluate: every unseen test mixture, right or wrong and how sure, the confusions, and the figures with intervals."""
+"""Evaluate: accuracy on the test mixtures with intervals, mixtures, confusions, calibration."""
 
 import streamlit as st
 
@@ -12,55 +12,46 @@ names = view.library.names
 
 st.title("Evaluate")
 st.markdown(
-    f"**{view.model_name}** on all {len(view.dataset.test)} compositions kept for the test. No"
-    " figure is averaged over training; the grey ranges are 95 % intervals."
+    f"**{view.model_name}** on the {len(view.dataset.test)} test compositions. The grey ranges are"
+    " 95 % intervals."
 )
 if not view.checkpoint.step:
-    st.info(
-        "This network is untrained, so these are the figures of guessing. Train it on the page"
-        " *Train or load*."
-    )
+    st.info("This network is untrained, so it guesses. Train it on the page *Train or load*.")
 mixtures = view.dataset.test_mixtures()
 seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
 if seen:
     st.warning(
-        f"{seen} of these compositions were, or may have come up, in this model's training: it was"
-        " made with another split. Choose its seed."
+        f"{seen} of these compositions were, or may have been, in this model's training, because"
+        " it was trained with another split. Choose the seed of its training."
     )
 result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
 summary = result.summary()
 
 tiles = st.columns(4)
+grey = {"delta_color": "off", "delta_arrow": "off"}
 tiles[0].metric("Test mixtures", summary["n_mixtures"])
 for tile, label, key in (
     (tiles[1], "Compounds right", "compound_accuracy"),
     (tiles[2], "Mixtures wholly right", "exact_match"),
 ):
     low, high = summary[f"{key}_ci95"]
-    tile.metric(
-        label,
-        f"{summary[key]:.1%}",
-        f"{low:.0%} to {high:.0%}",
-        delta_color="off",
-        delta_arrow="off",
-    )
+    tile.metric(label, f"{summary[key]:.1%}", f"{low:.0%} to {high:.0%}", **grey)
 gain, (low, high) = summary["si_sdr_improvement_db"], summary["si_sdr_improvement_db_ci95"]
 tiles[3].metric(
     "SI-SDR improvement",
     "none" if gain is None else f"{gain:.1f} dB",
     None if low is None else f"{low:.1f} to {high:.1f} dB",
-    delta_color="off",
-    delta_arrow="off",
-    help="How much closer the separated multiplets are to their source than the mixture is.",
+    help="How much closer to the true source the separated multiplets are than the mixture is.",
+    **grey,
 )
 
 st.subheader("Mixture by mixture")
-only_wrong = url_state.widget(st.toggle, "Only those with a mistake", "wrong", False)
+only_wrong = url_state.widget(st.toggle, "Only mixtures with a mistake", "wrong", False)
 table = result.table(names)
 if only_wrong:
     table = table[~table["wholly right"]]
 if table.empty:
-    st.success("No mistake on any test mixture.")
+    st.success("The network makes no mistake on the test mixtures.")
 else:
     st.caption("Select a row to open its mixture on the page *Masks*.")
     event = st.dataframe(
@@ -71,7 +62,7 @@ else:
         key=f"test table {only_wrong}",
         column_config={
             "confidence": st.column_config.ProgressColumn(
-                min_value=0.0, max_value=1.0, format="percent", help="Of the least sure output"
+                min_value=0.0, max_value=1.0, format="percent", help="Of the output with the lowest"
             ),
             "SI-SDR improvement (dB)": st.column_config.NumberColumn(format="%.1f"),
         },
@@ -82,23 +73,23 @@ else:
         st.switch_page("pages/masks.py", query_params=url_state.query())
 charts.download("Table as CSV", table, "test_mixtures.csv")
 
-st.subheader("What is mistaken for what")
+st.subheader("Which compounds are confused?")
 counts = result.confusion()
 wrong = int(counts.sum() - counts.trace())
 labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
     classes.confusion(counts, labels, view.theme),
     alt=(
-        f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named right,"
-        f" {wrong} mistaken"
+        f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named"
+        f" correctly, {wrong} not"
     ),
     key="confusion",
 )
 
-st.subheader("Can its probabilities be trusted?")
+st.subheader("Can the probabilities be trusted?")
 left, right = st.columns(2)
 with left:
-    # Every composition several times: where amounts, shifts or noise vary, each tells more.
+    # Several mixtures of each composition: amounts, shifts and noise may differ between them.
     several = view.dataset.test_mixtures(draws=max(1, 720 // len(mixtures)))
     bins = calibration.reliability(
         *evaluate(
@@ -110,33 +101,37 @@ with left:
         key="reliability",
         alt=(
             f"Reliability diagram: expected calibration error {bins.expected_calibration_error:.3f}"
-            f" over {bins.n.sum()} statements"
+            f" over {bins.n.sum()} predictions"
         ),
     )
     st.caption(
-        "Of all it calls 80 % likely, 80 % should be true: on the diagonal. **Expected calibration"
-        f" error {bins.expected_calibration_error:.3f}** over {bins.n.sum()} statements. The"
-        f" temperature that divides the logits, {float(view.checkpoint.model.temperature):.2f}, was"
-        f" fitted on {len(view.checkpoint.dataset.validation)} compositions kept for validation."
-        " Raise noise or shift jitter in the sidebar to see it tested where mistakes happen."
+        "Of the predictions with a probability of 80 %, 80 % should be true; then the curve is on"
+        f" the diagonal. **Expected calibration error {bins.expected_calibration_error:.3f}** over"
+        f" {bins.n.sum()} predictions. The logits are divided by a temperature,"
+        f" {float(view.checkpoint.model.temperature):.2f}, that was fitted on"
+        f" {len(view.checkpoint.dataset.validation)} validation compositions. Raise noise or shift"
+        " jitter in the sidebar to test the probabilities on mixtures that cause mistakes."
     )
 with right:
     if result.unknown is None:
         st.info(
-            "Slots have no output for what is not in the library: a foreign compound is always"
-            " called by a name that it has not."
+            "Slots have no output for an unknown compound: they always give it the name of a"
+            " compound of the library."
         )
     else:
-        scores, foreign = unknown.unknown_scores(view.checkpoint.model, view.dataset)
-        found = {name: calibration.roc(values, foreign) for name, values in scores.items()}
+        scores, has_unknown = unknown.unknown_scores(view.checkpoint.model, view.dataset)
+        curves_by_score = {
+            name: calibration.roc(values, has_unknown) for name, values in scores.items()
+        }
         charts.chart(
-            curves.roc_curves(found, view.theme),
+            curves.roc_curves(curves_by_score, view.theme),
             key="roc",
             alt="Receiver operating characteristic for unknown compounds: "
-            + ", ".join(f"{k} {v.area:.3f}" for k, v in found.items()),
+            + ", ".join(f"{k} {v.area:.3f}" for k, v in curves_by_score.items()),
         )
         st.caption(
-            f"{len(foreign)} mixtures of the test compositions, every other one with a compound"
-            " that is not in the library. *Something unknown* is the network's own output for it;"
-            " *residual* is the share of the mixture that its compounds do not explain."
+            f"{len(has_unknown)} mixtures of the test compositions; half of them contain an unknown"
+            " compound, which is not in the library. *Something unknown* is the probability that"
+            " the network gives for it. *Residual* is the share of the mixture that the separated"
+            " compounds do not explain."
         )

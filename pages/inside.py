@@ -1,4 +1,4 @@
-"""Look inside: one cell followed from mixture to class, every block, the filters, the receptive field, the weights."""
+"""Look inside: one cell from mixture to class, filters, blocks, weights and the receptive field."""
 
 import streamlit as st
 
@@ -11,8 +11,8 @@ model, axis, cell = view.checkpoint.model, view.library.axis, view.some_cell
 
 st.title("Look inside")
 st.markdown(
-    "Everything between the mixture and the name of a compound, as numbers that you can follow."
-    " **Click any cell of any map**, on this page or another, or choose it here."
+    "This page shows every number between the mixture and the name of a compound. **Click any cell"
+    " of any map**, on this page or another, or choose a cell here."
 )
 panels.mixture_heading(view)
 inspector.choose(view)
@@ -20,7 +20,7 @@ inspector.choose(view)
 st.subheader("One cell, from mixture to class")
 inspector.follow(view, "inspector")
 
-st.subheader("What every filter looks for, and what it writes")
+st.subheader("The filters of encoder and decoder")
 encoder, decoder = interpretation.filters(model)
 charts.chart(
     activations.filter_grid(encoder, decoder, view.theme, cell.filter),
@@ -31,24 +31,24 @@ charts.chart(
     ),
 )
 st.caption(
-    f"Each little picture is one of {len(encoder)} filters: its rows are the {encoder.shape[1]}"
-    " peaks of a multiplet, its columns three positions, the larger shift left. Blue answers to"
-    " area, orange against it. "
+    f"Each small picture is one of {len(encoder)} filters. Its rows are the {encoder.shape[1]}"
+    " peaks of a multiplet. Its columns are three positions, with the larger shift on the left."
+    " Blue weights are positive, orange weights are negative. "
     + ("" if view.checkpoint.step else "They are random: this network is untrained. ")
     + "Click a filter to follow it."
 )
 
-st.subheader("What every block gives on")
+st.subheader("The output of every block")
 which = url_state.widget(
     st.radio,
-    "Blocks give on",
+    "Output",
     "blocks",
     "skip",
     options=["skip", "residual"][: len(model.config.dilations)],
     horizontal=True,
     format_func={
-        "skip": "Skip: what goes to the masks",
-        "residual": "Residual: what goes to the next block",
+        "skip": "Skip: goes to the masks",
+        "residual": "Residual: goes to the next block",
     }.get,
 )
 found = interpretation.activations(model, view.areas)
@@ -61,11 +61,11 @@ charts.chart(
     ),
 )
 st.caption(
-    "Each map is a block, channels x positions. A block mixes a position with two others, as far"
-    " away as its dilation says, and with all positions a little, through its norms."
+    "Each map is one block, channels by positions. A block combines each position with two others,"
+    " at the distance of its dilation. Through its norms, all positions have a small influence too."
 )
 
-st.subheader("All its weights")
+st.subheader("All weights")
 table = interpretation.parameter_table(model)
 parts = ", ".join(
     f"{part} {values:,}"
@@ -83,7 +83,7 @@ st.dataframe(
 )
 charts.download("Parameters as CSV", table, "parameters.csv")
 
-st.subheader("What a place can see, and what it does see")
+st.subheader("Receptive field: which positions influence this one?")
 if problem := interpretation.too_large(model.config):
     st.info(f"{problem}.")
     st.stop()
@@ -101,8 +101,9 @@ charts.chart(
     ),
 )
 st.caption(
-    f"Colour: the gradient of each stage at position {cell.position} with respect to the mixture at"
-    " each position, measured here. Orange frame: what the convolutions alone can bring in, up to"
-    f" {model.config.receptive_field + 2} positions by count of kernels and dilations. What lies"
-    f" outside of it, {leaks}, comes through the norms, which average over the whole axis."
+    f"Colour: the gradient of each stage at position {cell.position} with respect to each position"
+    " of the mixture, for this mixture. Orange frame: the positions that the convolutions can"
+    f" reach, at most {model.config.receptive_field + 2}, as computed from kernel sizes and"
+    f" dilations. The gradient outside the frame, {leaks}, comes through the norms, which average"
+    " over the whole axis."
 )

@@ -1,4 +1,4 @@
-"""Masks: what each output lets through, beside the ideal; where masks agree, quarrel, and who owns which position."""
+"""Masks: the mask of each output, the ideal masks, where masks overlap, the area of each output."""
 
 import numpy as np
 import streamlit as st
@@ -8,14 +8,14 @@ from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, panels, url_state
 
 view = page.setup("pages/masks.py")
-given, truth, axis = view.prediction, view.truth, view.library.axis
+prediction, truth, axis = view.prediction, view.truth, view.library.axis
 
 st.title("Masks")
 st.markdown(
     "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the"
-    " same shape, from 0 (blocks) to 1 (lets through). Beside it stands the **ideal ratio mask**:"
-    " how the true sources would share each cell of the encoding. **Click any cell** to follow it"
-    " from the mixture to the class."
+    " same shape, from 0 (blocks) to 1 (passes). Below it is the **ideal ratio mask**: the share of"
+    " the true source in each cell of the encoding. **Click any cell** to follow it from the"
+    " mixture to the class."
 )
 panels.mixture_heading(view)
 left, right = st.columns(2)
@@ -25,24 +25,24 @@ with left:
         "Sort filters by similarity",
         "sort",
         True,
-        help="Filters with alike masks stand together; the same order in all maps.",
+        help="Filters with similar masks are next to each other, in the same order in all maps.",
     )
 with right:
-    everywhere = url_state.widget(
+    show_weak = url_state.widget(
         st.toggle,
-        "Show masks where the mixture is silent",
+        "Show masks where the encoding is weak",
         "silent",
         False,
-        help="A mask there masks nothing, so it is left blank.",
+        help="A mask has no effect there, so these cells are normally blank.",
     )
 
-order = masks.similarity_order(given.masks) if sort else np.arange(len(given.encoding))
-hidden = masks.weak_cells(given.encoding)[order] & (not everywhere)
-largest = max(float(np.abs(given.encoding).max()), 1e-9)
-headings = classes.headings(given, view.library.names, truth)
-rows = [("Masks the network estimated", np.where(hidden, np.nan, given.masks[:, order]))]
+order = masks.similarity_order(prediction.masks) if sort else np.arange(len(prediction.encoding))
+hidden = masks.weak_cells(prediction.encoding)[order] & (not show_weak)
+largest = max(float(np.abs(prediction.encoding).max()), 1e-9)
+headings = classes.headings(prediction, view.library.names, truth)
+rows = [("Masks estimated by the network", np.where(hidden, np.nan, prediction.masks[:, order]))]
 if truth is not None:
-    # What no shown output stands for has its share in each cell all the same.
+    # Sources without a shown output have a share in each cell, too.
     rest = view.parts.sum(axis=0) - truth.sources.sum(axis=0)
     ideal = masks.ideal_ratio_masks(
         view.checkpoint.model, np.concatenate([truth.sources, rest[None]])
@@ -50,27 +50,33 @@ if truth is not None:
     rows.append(
         ("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order]))
     )
-strength = np.abs(given.separated_encodings[:, order]) / largest
+strength = np.abs(prediction.separated_encodings[:, order]) / largest
 rows.append(("Masked encodings, relative strength", np.where(hidden, np.nan, strength)))
 charts.chart(
     maps.mask_maps(
-        rows, axis, view.theme, headings=headings, indices=given.outputs, ids=order, cell=view.cell
+        rows,
+        axis,
+        view.theme,
+        headings=headings,
+        indices=prediction.outputs,
+        ids=order,
+        cell=view.cell,
     ),
     alt=(
         "Masks, ideal ratio masks and masked encodings of each output."
-        f" {classes.alt_text(given, view.library.names)}"
+        f" {classes.alt_text(prediction, view.library.names)}"
     ),
     key="masks",
 )
 if truth is not None:
-    loud = ~masks.weak_cells(given.encoding)
-    error = np.abs(given.masks - ideal)[:, loud].mean(axis=1)
+    strong = ~masks.weak_cells(prediction.encoding)
+    error = np.abs(prediction.masks - ideal)[:, strong].mean(axis=1)
     words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
     st.caption(
-        f"Mean distance from the ideal mask where the encoding is not silent: {words} (0 is the"
-        " same, 1 the opposite). The network is never shown the ideal masks. Its decoder learns"
-        " along with it, so quite different masks can separate well: what counts is on the page"
-        " *Separation and classes*."
+        f"Mean distance from the ideal mask where the encoding is not weak: {words} (0: equal, 1:"
+        " opposite). The network never gets the ideal masks. Its decoder is trained together with"
+        " its masks, so very different masks can separate well, too. The page *Separation* shows"
+        " the result."
     )
 
 left, right = st.columns([1, 2])
@@ -81,7 +87,7 @@ with left:
             [
                 (
                     "Strength, relative",
-                    np.where(hidden, np.nan, np.abs(given.encoding[order]) / largest)[None],
+                    np.where(hidden, np.nan, np.abs(prediction.encoding[order]) / largest)[None],
                 )
             ],
             axis,
@@ -94,22 +100,24 @@ with left:
         key="encoding",
     )
 with right:
-    st.subheader("Do the masks share out, or quarrel?")
+    st.subheader("Do the masks overlap?")
     charts.chart(
-        maps.sum_and_overlap(given.masks[:, order], hidden, axis, view.theme, order, view.cell),
+        maps.sum_and_overlap(
+            prediction.masks[:, order], hidden, axis, view.theme, order, view.cell
+        ),
         alt="Sum of the masks, and second-highest mask, filters by positions",
         key="sum",
     )
 st.caption(
-    "Sum of the masks: ideal masks add up to 1 in each cell. The network's need not, because its"
-    " decoder learns the scale as well; above 1 a cell is used more than once. Second-highest mask:"
-    " near 1 where at least two outputs claim the same cell."
+    "Sum of the masks: ideal masks add up to 1 in each cell. The masks of the network need not,"
+    " because its decoder learns the scale, too. Above 1, a cell is used more than once."
+    " Second-highest mask: it is near 1 where at least two outputs use the same cell."
 )
 
-st.subheader("Who owns which position?")
+st.subheader("Which output has the most area at each position?")
 charts.chart(
     maps.area_shares(
-        given.multiplets,
+        prediction.multiplets,
         axis,
         view.theme,
         tuple(f"output {i + 1}: {h}" for i, h in enumerate(headings)),
@@ -117,8 +125,11 @@ charts.chart(
     alt="Share of the separated area at each position, by output",
     key="owners",
 )
-owner = masks.dominant_outputs(given.multiplets)
+dominant = masks.dominant_outputs(prediction.multiplets)
 counts = ", ".join(
-    f"output {i + 1} owns {int((owner == i).sum())}" for i in range(len(given.masks))
+    f"output {i + 1} at {int((dominant == i).sum())}" for i in range(len(prediction.masks))
 )
-st.caption(f"By the larger share of area: {counts} of {int((owner >= 0).sum())} filled positions.")
+st.caption(
+    f"Output with the largest share of the area: {counts} of {int((dominant >= 0).sum())} positions"
+    " that are not empty."
+)

@@ -1,4 +1,4 @@
-"""Mixtures: the library, a mixture made from it, its true sources; tables in and out."""
+"""Mixtures: the library, a mixture of its compounds, the true sources; tables in and out."""
 
 import streamlit as st
 
@@ -14,8 +14,8 @@ library, dataset, axis = view.library, view.dataset, view.library.axis
 st.title("Mixtures")
 st.markdown(
     "A **pure compound** is a pattern of multiplets along the axis. A **mixture** is the sum of"
-    " several, so where two compounds meet their areas add up. Choose the compounds in the sidebar"
-    " under *Mixture*."
+    " several compounds: where two compounds overlap, their areas add up. Choose the compounds in"
+    " the sidebar under *Mixture*."
 )
 panels.mixture_heading(view)
 
@@ -31,19 +31,19 @@ charts.chart(
     key="spectrum",
 )
 st.caption(
-    "Each multiplet stands in the middle of its position as up to six sticks; their spacing is for"
-    " reading, not a coupling. Colours tell which compound an area comes from. The network gets the"
-    " heights only, not the colours."
+    f"Each multiplet is drawn at the centre of its position as up to {library.n_peaks} lines. Their"
+    " spacing makes them easy to read; it is not a coupling constant. The colours show which"
+    " compound an area comes from. The network gets the areas, not the colours."
     + (
-        " Noise is in the map below, not in the sticks."
+        " The map below shows the noise; the lines do not."
         if dataset.config.noise or any(edit.word == "noise" for edit in view.edits)
         else ""
     )
 )
-st.subheader("The same mixture as the network sees it")
+st.subheader("The same mixture as the input of the network")
 charts.chart(
     maps.area_maps(
-        [("Mixture: 6 peaks x positions", view.areas[None])],
+        [(f"Mixture: {library.n_peaks} peaks x positions", view.areas[None])],
         axis,
         view.theme,
         outputs=False,
@@ -56,16 +56,16 @@ charts.chart(
     key="mixture map",
 )
 if view.parts is not None and len(view.parts):
-    st.subheader("Its true sources")
+    st.subheader("The true sources")
     plain = tuple(
         name.split(" (")[0]
-        .replace("a compound from outside the library", "foreign")
+        .replace("a compound from outside the library", "unknown")
         .replace("added by hand", "by hand")
         for name in names
-    )  # amounts would overlap
+    )  # short headings: long ones would overlap
     charts.chart(
         maps.area_maps(
-            [("What was mixed", view.parts)],
+            [("True sources", view.parts)],
             axis,
             view.theme,
             outputs=False,
@@ -83,9 +83,9 @@ charts.chart(
     key="library",
 )
 st.caption(
-    f"{library.n_compounds} compounds. A compound fills {library.occupancy.mean():.0%} of the"
-    f" positions on average. {len(dataset.train)} compositions are for training,"
-    f" {len(dataset.test)} are kept for the test; none is in both."
+    f"{library.n_compounds} compounds. On average, a compound has multiplets at"
+    f" {library.occupancy.mean():.0%} of the positions. {len(dataset.train)} compositions are for"
+    f" training and {len(dataset.test)} for the test; no composition is in both."
 )
 if dataset.preset == "metabolites":
     with st.expander("Chemical shifts and their references", icon=":material/menu_book:"):
@@ -98,14 +98,14 @@ with one:
         "Mixture as CSV",
         grid_files.areas_table(view.areas, axis),
         "mixture.csv",
-        "Opens again here and in `separate`.",
+        "This page and the command `separate` read it.",
     )
 with two:
     charts.download(
         "Library as CSV",
         grid_files.areas_table(library.areas, axis, "compound", library.names),
         "library.csv",
-        "Opens again here.",
+        "This page reads it.",
     )
 with three:
     if view.parts is not None:

@@ -1,4 +1,4 @@
-"""Robustness: the network beside classical methods, on the mixtures of the sidebar, and over sweeps of trouble."""
+"""Robustness: a network and classical methods, on the mixtures of the sidebar and over sweeps."""
 
 import streamlit as st
 
@@ -11,12 +11,12 @@ view = page.setup("pages/robustness.py")
 
 st.title("Robustness")
 st.markdown(
-    "Taking clean mixtures apart is no feat: on aligned, noiseless mixtures **least squares is"
-    " exact**. What is a network good for, then? It learns what shifts and noise do to multiplets,"
-    " and classical methods have to be told."
+    "Mixtures without shifts and noise are easy: **least squares is exact**. A network is useful"
+    " where shifts and noise change the multiplets. It learns these changes from examples;"
+    " classical methods need a description of them."
 )
 
-st.subheader("On the mixtures of the sidebar")
+st.subheader("Accuracy on the mixtures of the sidebar")
 kind = view.checkpoint.model.kind
 config = view.dataset.config
 mixtures = view.dataset.test_mixtures(draws=max(1, 300 // len(view.dataset.test)))
@@ -35,16 +35,16 @@ st.dataframe(
         for column in table.columns[1:]
     },
 )
-told = (
-    "told only what a threshold tuned on training mixtures says"
+number = (
+    "They get a threshold, tuned on training mixtures, instead of the number of compounds."
     if config.number_varies
-    else f"told that there are {config.n_sources}"
+    else f"They also get the number of compounds, {config.n_sources}."
 )
 st.caption(
     f"{len(mixtures)} mixtures of the {len(view.dataset.test)} test compositions; shift jitter"
     f" {config.shift_jitter:g} positions, noise {config.noise:g}, concentrations"
     f" {config.concentration_low:.2g} to {config.concentration_high:.2g}. The classical methods"
-    f" know the library and are {told} compounds. " + comparison.METHODS["exhaustive"]
+    f" get the library. {number}"
 )
 network, best = (
     table.iloc[0],
@@ -53,27 +53,27 @@ network, best = (
 gap = network["mixtures wholly right"] - best["mixtures wholly right"]
 if abs(gap) < 0.01:
     st.info(
-        f"Here the network and {best['method']} are even: the network brings nothing that a method"
-        " without training would not."
+        f"On these mixtures, the network and {best['method']} are equally accurate, so a method"
+        " without training is enough."
     )
 elif gap > 0:
     st.success(
-        f"Here the network is ahead of {best['method']}, the better simple method, by"
-        f" {100 * gap:.0f} points."
+        f"On these mixtures, the network is {100 * gap:.0f} points ahead of {best['method']}, the"
+        " better of the two simple methods."
     )
 else:
     st.warning(
-        f"Here {best['method']} is ahead of the network by {-100 * gap:.0f} points: take least"
-        " squares, or train on such mixtures."
+        f"On these mixtures, {best['method']} is {-100 * gap:.0f} points ahead of the network. Use"
+        f" {best['method']}, or train a network on such mixtures."
     )
-with st.expander("The classical methods in a sentence each", icon=":material/help:"):
+with st.expander("The classical methods, one sentence each", icon=":material/help:"):
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in comparison.METHODS.items()))
 
-st.subheader("As trouble grows")
+st.subheader("Accuracy as mixtures get harder")
 results = measured()
 sweep = url_state.widget(
     st.selectbox,
-    "Trouble",
+    "What changes",
     "sweep",
     "shift_jitter",
     options=list(SWEEPS),
@@ -81,18 +81,21 @@ sweep = url_state.widget(
 )
 rows = curves.over_seeds(results[results["sweep"] == sweep])
 last = rows[rows["value"] == (rows["value"].min() if sweep == "training" else rows["value"].max())]
-words = ", ".join(
+hardest = ", ".join(
     f"{row.method} {row.mean_:.0%}" for row in last.rename(columns={"mean": "mean_"}).itertuples()
 )
 charts.chart(
     curves.robustness(rows, SWEEPS[sweep].title, view.theme),
     key="sweep",
-    alt=f"Share of mixtures wholly right over {SWEEPS[sweep].title}; at the hardest point: {words}",
+    alt=(
+        f"Share of mixtures wholly right over {SWEEPS[sweep].title}; at the hardest point:"
+        f" {hardest}"
+    ),
 )
 st.caption(
-    "Random compounds, unseen compositions, mean of seeds"
-    f" {', '.join(map(str, sorted(results['seed'].unique())))} with 95 % intervals; one network a"
-    f" seed for the whole curve. {SWEEPS[sweep].reading} Made by `python -m nmrclassify bench"
-    " robustness --out robustness.csv`."
+    "Random compounds and test compositions. The curves are means of the seeds"
+    f" {', '.join(map(str, sorted(results['seed'].unique())))} with 95 % intervals. Each seed has"
+    f" one network for the whole curve. {SWEEPS[sweep].reading} The command `python -m nmrclassify"
+    " bench robustness --out robustness.csv` computes this table."
 )
 charts.download("All sweeps as CSV", results, "robustness.csv", "Every method, value and seed.")

@@ -1,4 +1,4 @@
-"""Separation and classes: separated multiplets beside the truth, class probabilities, the matching, the verdict."""
+"""Separation: separated multiplets and the truth, class probabilities, amounts or matching."""
 
 import numpy as np
 import pandas as pd
@@ -10,26 +10,26 @@ from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, panels
 
 view = page.setup("pages/separation.py")
-given, truth, axis, names = view.prediction, view.truth, view.library.axis, view.library.names
+prediction, truth, axis, names = view.prediction, view.truth, view.library.axis, view.library.names
 
-st.title("Separation and classes")
+st.title("Separation")
 panels.mixture_heading(view)
 panels.say_verdict(view)
 
 st.subheader("Separated multiplets")
-headings = classes.headings(given, names, truth)
-rows = [("Separated by the network", given.multiplets)] + (
+headings = classes.headings(prediction, names, truth)
+rows = [("Separated by the network", prediction.multiplets)] + (
     [("Truth", truth.sources)] if truth is not None else []
 )
 charts.chart(
     maps.area_maps(
-        rows, axis, view.theme, headings=headings, indices=given.outputs, cell=view.cell
+        rows, axis, view.theme, headings=headings, indices=prediction.outputs, cell=view.cell
     ),
-    alt=f"Separated multiplets of each output beside the truth. {classes.alt_text(given, names)}",
+    alt=f"Separated multiplets of each output above the truth. {classes.alt_text(prediction, names)}",
     key="separated",
 )
 if truth is not None:
-    residual = given.multiplets - truth.sources
+    residual = prediction.multiplets - truth.sources
     high = float(max(np.abs(truth.sources).max(), 1e-6))
     charts.chart(
         maps.difference_maps(
@@ -38,43 +38,42 @@ if truth is not None:
             high,
             axis,
             view.theme,
-            given.outputs,
+            prediction.outputs,
             view.cell,
         ),
         alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}",
         key="residual",
     )
     gains = ", ".join(
-        (
-            f"output {i + 1} {gain:+.1f} dB"
-            if np.isfinite(gain)
-            else (
-                f"output {i + 1} none, it was alone in the mixture"
-                if truth.sources[i].any()
-                else f"output {i + 1} none, its compound is not in the mixture"
-            )
-        )
+        f"output {i + 1} {gain:+.1f} dB"
+        if np.isfinite(gain)
+        else f"output {i + 1} none (it is the only compound of the mixture)"
+        if truth.sources[i].any()
+        else f"output {i + 1} none (its compound is not in the mixture)"
         for i, gain in enumerate(truth.si_sdr_improvement)
     )
     st.caption(
-        f"Scale-invariant signal-to-distortion ratio, improvement over the mixture: {gains}."
+        "Improvement of the scale-invariant signal-to-distortion ratio (SI-SDR) over the mixture:"
+        f" {gains}."
     )
 
 st.subheader(
-    "Which compounds are there?" if given.kind == "queries" else "Which compound is each output?"
+    "Which compounds are there?"
+    if prediction.kind == "queries"
+    else "Which compound is each output?"
 )
 charts.chart(
-    classes.class_heatmap(given, names, view.theme, truth),
-    alt=classes.alt_text(given, names),
+    classes.class_heatmap(prediction, names, view.theme, truth),
+    alt=classes.alt_text(prediction, names),
     key="classes",
 )
 charts.chart(
-    classes.class_bars(given, names, view.theme),
-    alt=f"The same as bars. {classes.alt_text(given, names)}",
+    classes.class_bars(prediction, names, view.theme),
+    alt=f"The same as bars. {classes.alt_text(prediction, names)}",
     key="bars",
 )
 
-if given.kind == "queries":
+if prediction.kind == "queries":
     st.subheader("How much of each?")
     st.dataframe(
         panels.amounts_table(view),
@@ -88,23 +87,23 @@ if given.kind == "queries":
         },
     )
     st.caption(
-        "Each compound of the library has its own output, so nothing has to be matched. Amounts are"
-        " concentrations, 1 as in the library; a count tells portions of one compound apart only"
+        "Each compound of the library has its own output, so outputs need no matching. Amounts are"
+        " concentrations; 1 is the concentration in the library. Counts above 1 are possible only"
         " where the data allow the same compound twice."
     )
 elif truth is not None:
     weight = view.checkpoint.training.reconstruction_weight
     st.subheader("How outputs are matched to sources")
     st.markdown(
-        "The outputs have no order of their own. Each pairing of an output with a source has a"
-        f" **cost**: cross entropy of the class (first number of the sum) plus {weight:g} times the"
-        " relative squared error of the multiplets (second). The frames mark the pairing that"
-        " counts, with as many right names as can be and then the lowest sum; training takes the"
-        " lowest sum."
+        "The outputs have no fixed order. Each pairing of an output with a source has a **cost**:"
+        f" the cross entropy of the class (first number) plus {weight:g} times the relative squared"
+        " error of the multiplets (second number). The frames mark the chosen pairing: the pairing"
+        " with the most correct names and, among those, the lowest sum of costs. Training chooses"
+        " the lowest sum."
     )
-    called = class_names(given.kind, names)
-    sources = [called[k] for k in view.labels]
-    chosen = ", ".join(f"output {i + 1} with {called[k]}" for i, k in enumerate(truth.labels))
+    class_labels = class_names(prediction.kind, names)
+    sources = [class_labels[k] for k in view.labels]
+    chosen = ", ".join(f"output {i + 1} with {class_labels[k]}" for i, k in enumerate(truth.labels))
     charts.chart(
         classes.cost_matrix(truth, sources, weight, view.theme),
         alt=f"Cost of each pairing; chosen: {chosen}",
@@ -114,16 +113,16 @@ elif truth is not None:
 st.subheader("Tables")
 one, two = st.columns(2)
 with one:
-    outputs = tuple(f"output {i + 1}" for i in range(len(given.multiplets)))
+    outputs = tuple(f"output {i + 1}" for i in range(len(prediction.multiplets)))
     charts.download(
         "Separated multiplets as CSV",
-        grid_files.areas_table(given.multiplets, axis, "output", outputs),
+        grid_files.areas_table(prediction.multiplets, axis, "output", outputs),
         "separated.csv",
     )
 with two:
     probabilities = pd.DataFrame(
-        given.probabilities,
-        columns=list(class_names(given.kind, names)[: given.probabilities.shape[1]]),
+        prediction.probabilities,
+        columns=list(class_names(prediction.kind, names)[: prediction.probabilities.shape[1]]),
     )
-    probabilities.insert(0, "output", "all" if given.kind == "queries" else outputs)
+    probabilities.insert(0, "output", "all" if prediction.kind == "queries" else outputs)
     charts.download("Probabilities as CSV", probabilities, "probabilities.csv")

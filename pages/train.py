@@ -1,4 +1,4 @@
-"""Train or load: settings, a stoppable training with live curves and masks, checkpoints in and out."""
+"""Train or load: settings, a training with live curves and masks, checkpoints in and out."""
 
 import streamlit as st
 
@@ -12,23 +12,23 @@ names, axis = view.library.names, view.library.axis
 
 st.title("Train or load")
 st.markdown(
-    f"Training shows the network mixtures of **{len(view.dataset.train)} compositions** of the data"
-    " chosen in the sidebar and, where the recipe remixes, of compounds drawn anew. The curves on"
-    f" the right of the pair are measured on **{len(view.dataset.test)} others** that it never"
-    " trains on."
+    f"Training uses mixtures of **{len(view.dataset.train)} compositions** of the data in the"
+    " sidebar. Recipes with *Remix* also combine compounds at random. The accuracy curves are"
+    f" measured on **{len(view.dataset.test)} test compositions**, which are never used for"
+    " training."
 )
 training_controls.training_settings(view)
 box = training_box()
 
 
 def live_figures() -> None:
-    """Progress and figures in words; looked at each second while the job is active."""
+    """Progress and accuracy; drawn again every second while the job is active."""
     job = box.job
     training_controls.progress(job)
     snapshot, test = job.latest, job.latest.test
     for column, label, value in zip(
         st.columns(4),
-        ("Step", "Loss", "Compounds right (unseen)", "Mixtures wholly right (unseen)"),
+        ("Step", "Loss", "Compounds right (test)", "Mixtures wholly right (test)"),
         (
             f"{snapshot.step:,} of {snapshot.steps:,}",
             f"{snapshot.loss:.3g}" if snapshot.step else "not yet",
@@ -46,19 +46,17 @@ def live_figures() -> None:
 
 
 def live_pictures() -> None:
-    """Curves and the pinned mixture; drawn anew each four seconds, since a new chart flashes and costs the browser."""
+    """Curves and one test mixture; drawn every four seconds, since new charts flicker."""
     job, data = box.job, box.job.dataset
     snapshot, truth = job.latest, job.pinned_truth
     if snapshot.step:
-        share = (
-            f"{snapshot.test['compound_accuracy']:.1%} of compounds right on unseen compositions"
-        )
+        share = f"{snapshot.test['compound_accuracy']:.1%} of compounds right on test compositions"
         charts.chart(
             curves.learning_curves(job.history, view.theme),
             alt=f"Loss {snapshot.loss:.3g}, {share}",
             key="curves",
         )
-    st.subheader(f"One unseen mixture at step {snapshot.step:,}")
+    st.subheader(f"One test mixture at step {snapshot.step:,}")
     st.caption(describe_prediction(snapshot.pinned, data.library.names, truth))
     charts.chart(
         maps.overview(
@@ -79,10 +77,7 @@ def live_pictures() -> None:
 
 
 if box.job is None:
-    st.info(
-        "Nothing is being trained in this visit. Press *Start*; the curves and the masks appear"
-        " here."
-    )
+    st.info("No training runs in this visit. Press *Start*: the curves and the masks appear here.")
 else:
     active = box.job.active
     st.fragment(live_figures, run_every=1.0 if active else None)()

@@ -1,4 +1,4 @@
-"""Time travel: every view of the network, moved through its training by a slider or a player."""
+"""Time travel: the network at any saved step of its training, by a slider or a player."""
 
 import streamlit as st
 
@@ -9,9 +9,9 @@ view = page.setup("pages/travel.py", slider=False)
 
 st.title("Time travel")
 st.markdown(
-    "A training keeps its weights at some of its steps, close together at first, when most is"
-    " learnt. Move through them: masks, separated multiplets and classes are computed anew from the"
-    " weights of each step. The step stays when you go to another page."
+    "A training saves its weights at some of its steps, more often at the beginning, when the"
+    " network learns most. Choose a step: masks, separated multiplets and classes are computed from"
+    " the weights of that step. Other pages then use the same step."
 )
 panels.mixture_heading(view)
 job = training_box().job

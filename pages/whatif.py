@@ -1,4 +1,4 @@
-"""What if: edit the mixture and see what follows, beside what was; and what each multiplet is worth."""
+"""What if: edit the mixture and compare predictions; the influence of each multiplet."""
 
 import numpy as np
 import streamlit as st
@@ -12,10 +12,10 @@ view = page.setup("pages/whatif.py")
 model, axis, names = view.checkpoint.model, view.library.axis, view.library.names
 chosen = min(url_state.get("position", editor.usual_position(view)), axis.n_positions - 1)
 
-st.title("What if?")
+st.title("What if")
 st.markdown(
-    "Change the mixture, and everything after it follows: the masks, the separated multiplets, the"
-    " classes. What was stays beside it."
+    "Edit the mixture. This page shows the masks, the separated multiplets and the classes before"
+    " and after the edits."
 )
 panels.mixture_heading(view)
 editor.history(view)
@@ -44,59 +44,59 @@ with st.expander("Edit in tables, or add noise", icon=":material/table_edit:", e
         st.markdown("**Noise**")
         editor.noise(view)
 
-found = compare_predictions((model, view.plain.areas), (model, view.areas))
-called = view.classes[: found.presence.shape[1]]
-st.subheader("What it hears")
+change = compare_predictions((model, view.plain.areas), (model, view.areas))
+classes = view.classes[: change.presence.shape[1]]
+st.subheader("Predicted compounds")
+summary = describe_prediction(view.prediction, names, view.truth)
 if view.edits:
-    change = found.presence[1] - found.presence[0]
-    k = int(np.abs(change).argmax())
-    st.markdown(
-        f"{describe_prediction(view.prediction, names, view.truth)} The largest change: **{called[k]}**, from"
-        f" {found.presence[0, k]:.1%} to {found.presence[1, k]:.1%}."
+    difference = change.presence[1] - change.presence[0]
+    k = int(np.abs(difference).argmax())
+    summary += (
+        f" The largest change: **{classes[k]}**, from {change.presence[0, k]:.1%} to"
+        f" {change.presence[1, k]:.1%}."
     )
-else:
-    st.markdown(describe_prediction(view.prediction, names, view.truth))
+st.markdown(summary)
 present = None if view.truth is None else view.truth.present
 charts.chart(
-    comparison.presence_change(found, called, view.theme, present=present),
+    comparison.presence_change(change, classes, view.theme, present=present),
     key="classes",
     alt="Probability of each class before and after: "
     + "; ".join(
-        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(called, *found.presence, strict=False)
+        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(classes, *change.presence, strict=True)
     ),
 )
 
-st.subheader("What each multiplet is worth")
-worth = occlude(model, view.areas)
+st.subheader("The influence of each multiplet")
+occlusion = occlude(model, view.areas)
 charts.chart(
-    comparison.occlusion_map(worth, called, axis, view.theme, chosen),
+    comparison.occlusion_map(occlusion, classes, axis, view.theme, chosen),
     key="occlusion",
     alt=(
-        f"Fall of each class's probability when one of {len(worth.positions)} filled positions is"
-        f" emptied; the largest is {np.nanmax(worth.fall):.0%}"
+        f"Decrease of each class's probability when one of {len(occlusion.positions)} filled"
+        f" positions is emptied; the largest is {np.nanmax(occlusion.fall):.0%}"
     ),
 )
 st.caption(
-    f"Each of the {len(worth.positions)} filled positions is emptied by itself, and the network"
-    " asked again. Blue: without it, this compound would be less likely. Orange: it is in the way,"
-    " and without it the compound would be more likely. Click a column, and *Remove it* takes that"
-    " multiplet away for good."
+    f"Each of the {len(occlusion.positions)} filled positions is emptied in turn, and the network"
+    " predicts again. Blue: without this multiplet, the compound is less probable. Orange: without"
+    " it, the compound is more probable. Click a column and press *Remove it* to remove that"
+    " multiplet from the mixture."
 )
 
 st.subheader("Masks and separated multiplets, before and after")
 if not view.edits:
     st.info(
-        "Nothing is edited yet. After the first edit, the masks and multiplets before and after it"
-        " stand here, with their difference."
+        "There are no edits yet. After the first edit, this section shows masks and multiplets"
+        " before and after it, and their difference."
     )
     st.stop()
 charts.chart(
-    comparison.mask_change(found, names, axis, view.theme, cell=view.cell),
+    comparison.mask_change(change, names, axis, view.theme, cell=view.cell),
     key="masks",
-    alt=f"Masks of {len(found.labels)} outputs before and after, and the difference",
+    alt=f"Masks of {len(change.labels)} outputs before and after, and the difference",
 )
 charts.chart(
-    comparison.multiplet_change(found, names, axis, view.theme, cell=view.cell),
+    comparison.multiplet_change(change, names, axis, view.theme, cell=view.cell),
     key="separated",
-    alt=f"Separated multiplets of {len(found.labels)} outputs before and after, and the difference",
+    alt=f"Separated multiplets of {len(change.labels)} outputs before and after, and difference",
 )

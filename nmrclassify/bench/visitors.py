@@ -9,7 +9,7 @@ PAGES = (
     ("Masks", "Masks"),
     ("Evaluate", "Evaluate"),
     ("Mixtures", "Mixtures"),
-    ("Separation", "Separation and classes"),
+    ("Separation", "Separation"),
 )
 STEPS = 400
 

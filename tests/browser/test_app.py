@@ -97,7 +97,7 @@ def test_make_train_masks_separation(visit, address):
     assert "model=2" in page.url
     assert "preset=quick" in page.url
     assert not page.get_by_text("This network is untrained").is_visible()
-    go(page, "Separation", "Separation and classes")
+    go(page, "Separation", "Separation")
     wait_for_figure(page)
     assert page.get_by_text("How outputs are matched to sources").is_visible()
 
@@ -122,7 +122,7 @@ def test_back_brings_the_page_before(visit, address):
     go(page, "Masks", "Masks")
     page.get_by_text("Test mixture 13 of").wait_for()
     page.go_back()
-    page.get_by_role("heading", name="A network takes an NMR mixture apart").wait_for()
+    page.get_by_role("heading", name="A network separates an NMR mixture").wait_for()
     page.get_by_text("Test mixture 13 of").wait_for()
 
 
@@ -131,7 +131,7 @@ def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
     other = visit(f"{address}/train?preset=quick&steps=5000")
     first.get_by_role("button", name="Start").click()
     first.get_by_text("Training:").first.wait_for(timeout=30_000)
-    assert other.get_by_text("Nothing is being trained in this visit").is_visible()
+    assert other.get_by_text("No training runs in this visit").is_visible()
     go(other, "Masks", "Masks")
     wait_for_figure(other)
     assert other.get_by_text("This network is untrained").is_visible()

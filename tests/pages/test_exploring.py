@@ -284,7 +284,7 @@ def test_compare_sets_two_steps_side_by_side(run_id):
 def test_compare_refuses_a_difference_of_masks_of_two_trainings():
     app = open_page(COMPARE)
     assert "Difference" not in str(chart(app, "masks")["layout"]["annotations"])
-    assert "started from other weights" in words(app)
+    assert "started from different weights" in words(app)
 
 
 def test_compare_takes_other_settings_of_the_same_mixture():
@@ -292,7 +292,7 @@ def test_compare_takes_other_settings_of_the_same_mixture():
     assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
     assert len(chart(app, "mixture")["data"]) == 3
     same = open_page(COMPARE, other="shipped")
-    assert any("the same here" in info.value for info in same.info)
+    assert any("Both sides are the same" in info.value for info in same.info)
     edited = open_page(COMPARE, other="shipped", edit="cut_7", otherplain="yes")
     assert len(chart(edited, "mixture")["data"]) == 3
 
