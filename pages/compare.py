@@ -27,19 +27,24 @@ for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True)
 change = compare_predictions(
     (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas)
 )
-letters, classes = ("A", "B"), view.classes[: change.presence.shape[1]]
+letters, class_labels = ("A", "B"), view.classes[: change.presence.shape[1]]
 if np.array_equal(change.first.probabilities, change.second.probabilities) and np.array_equal(
     view.areas, other.areas
 ):
     st.info("Both sides are the same. Choose another model, step, noise or jitter for B.")
 charts.chart(
     comparison.presence_change(
-        change, classes, view.theme, letters, None if view.truth is None else view.truth.present
+        change,
+        class_labels,
+        view.theme,
+        letters,
+        None if view.truth is None else view.truth.present,
     ),
     key="classes",
     alt="Probability of each class, A and B: "
     + "; ".join(
-        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(classes, *change.presence, strict=True)
+        f"{name} {a:.0%}, {b:.0%}"
+        for name, a, b in zip(class_labels, *change.presence, strict=True)
     ),
 )
 if not np.array_equal(view.areas, other.areas):

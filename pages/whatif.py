@@ -45,31 +45,32 @@ with st.expander("Edit in tables, or add noise", icon=":material/table_edit:", e
         editor.noise(view)
 
 change = compare_predictions((model, view.plain.areas), (model, view.areas))
-classes = view.classes[: change.presence.shape[1]]
+class_labels = view.classes[: change.presence.shape[1]]
 st.subheader("Predicted compounds")
 summary = describe_prediction(view.prediction, names, view.truth)
 if view.edits:
     difference = change.presence[1] - change.presence[0]
     k = int(np.abs(difference).argmax())
     summary += (
-        f" The largest change: **{classes[k]}**, from {change.presence[0, k]:.1%} to"
+        f" The largest change: **{class_labels[k]}**, from {change.presence[0, k]:.1%} to"
         f" {change.presence[1, k]:.1%}."
     )
 st.markdown(summary)
 present = None if view.truth is None else view.truth.present
 charts.chart(
-    comparison.presence_change(change, classes, view.theme, present=present),
+    comparison.presence_change(change, class_labels, view.theme, present=present),
     key="classes",
     alt="Probability of each class before and after: "
     + "; ".join(
-        f"{name} {a:.0%}, {b:.0%}" for name, a, b in zip(classes, *change.presence, strict=True)
+        f"{name} {a:.0%}, {b:.0%}"
+        for name, a, b in zip(class_labels, *change.presence, strict=True)
     ),
 )
 
 st.subheader("The influence of each multiplet")
 occlusion = occlude(model, view.areas)
 charts.chart(
-    comparison.occlusion_map(occlusion, classes, axis, view.theme, chosen),
+    comparison.occlusion_map(occlusion, class_labels, axis, view.theme, chosen),
     key="occlusion",
     alt=(
         f"Decrease of each class's probability when one of {len(occlusion.positions)} filled"
