@@ -1,4 +1,7 @@
-"""From a mixture of peaks to an answer: which compounds, how much of each, and which share of every peak is theirs."""
+"""Identify the compounds in a mixture of peaks: which, how much of each, and its part of each peak.
+
+`Detector` joins the library, the hypotheses of `networks.amount_hypotheses` and a trained network.
+"""
 
 import time
 from dataclasses import dataclass
@@ -7,54 +10,51 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.mixtures.peaks import Peaks, expand_ranges
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses, Templates, find_hypotheses
+from nmrclassify.networks.peak_network import PeakNetworkOutput
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 
-CLAIM_REACH = (
-    1.6  # Hz: twice the tolerance, because a merged peak lies at the centre of all its lines
-)
-MOSTLY = (
-    0.5  # of a peak's area: claims from there on share it wholly, for a peak has to be somebody's
-)
-FAINT = 0.02  # compounds below this probability are given no share of a peak
+PEAK_REACH = 1.6  # Hz between a line and its peak: lines that merge move to their common centre
+WHOLLY_EXPLAINED = 0.5  # of a peak's area: from here on the expected areas share the whole peak
+MIN_PROBABILITY = 0.02  # less likely compounds get no masks
+
+Masks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
 class Identification:
-    """The answer for one mixture.
+    """The prediction for one mixture.
 
     Attributes
     ----------
     compounds : Compounds
-        The library that was asked for.
+        The library.
     groups : ndarray, shape (K,)
-        Compounds of one group cannot be told apart and count as one answer; the first of each group
-        stands for it.
+        Group of each compound. Compounds of one group are equivalent: they have the same spectrum
+        and count as one. The first of each group stands for it.
     peaks : Peaks
-    chances : ndarray, shape (K,)
-        Calibrated probability that each compound, or another of its group, is there.
+    probabilities : ndarray, shape (K,)
+        Calibrated probability that the compound, or another of its group, is in the mixture.
     amounts : ndarray, shape (K,)
-        Its concentration if it is there, in the unit of the peaks: the area of one proton; NaN
-        where it got no closer candidates.
+        Its concentration if it is there, in the unit of the peaks: the area of one proton. NaN for
+        a compound without a candidate in the network's last round.
     shifts : ndarray, shape (M,)
-        Where each multiplet was found, as a distance from its place in the library, in ppm; NaN
-        where it was not looked for.
+        Distance of each multiplet from its place in the library, in ppm; NaN without a candidate.
     shares : ndarray, shape (M,)
-        Share of the area at each multiplet's peaks that is its own; NaN where it was not looked
-        for.
+        Share of each multiplet in the area of its peaks; NaN without a mask.
     masks : tuple of ndarrays, each of shape (n,)
-        Sparse masks: (multiplet of the library, peak, share in 0..1). Shares of one peak add to 1
-        at most over the compounds, each weighed by its probability.
+        Sparse masks: multiplet of the library, index of the peak, share in 0..1. The shares of a
+        peak, each times the probability of its compound, add to 1 at most.
     threshold : float
         Probability from which a compound is named.
     spread : float
         Estimated standard deviation of the shifts in this mixture, in ppm.
     seconds : float
-        From the peaks to the answer.
+        Time from the peaks to the prediction.
     """
 
     compounds: Compounds
@@ -64,7 +64,7 @@ class Identification:
     amounts: np.ndarray
     shifts: np.ndarray
     shares: np.ndarray
-    masks: tuple[np.ndarray, np.ndarray, np.ndarray]
+    masks: Masks
     threshold: float
     spread: float
     seconds: float
@@ -81,63 +81,76 @@ class Identification:
         order = order[self.first_of_group[order] == order]
         return order[self.probabilities[order] >= self.threshold]
 
+    def _share_of(self, masks: np.ndarray) -> np.ndarray:
+        """Return the sum of some of the masks for each peak, at most 1, shape (n_peaks,)."""
+        _, peak, share = self.masks
+        sums = np.bincount(peak[masks], share[masks], len(self.peaks.areas))
+        return np.minimum(sums, 1.0)
+
     def separated(self, compound: int) -> np.ndarray:
-        """Return masks times mixture: the area of every peak that is `compound`'s, shape (n_peaks,)."""
-        row, peak, share = self.masks
-        own = self.compounds.compound[row] == self.first_of_group[compound]
-        # Two multiplets of one compound may claim a peak together.
-        return (
-            np.minimum(np.bincount(peak[own], share[own], len(self.peaks.areas)), 1.0)
-            * self.peaks.areas
-        )
+        """Return masks times mixture: the compound's part of every peak's area, (n_peaks,)."""
+        of_compound = self.compounds.compound[self.masks[0]] == self.first_of_group[compound]
+        return self._share_of(of_compound) * self.peaks.areas
 
     @cached_property
     def explained(self) -> np.ndarray:
-        """Share of each peak that the named compounds account for, shape (n_peaks,), at most 1."""
+        """Share of the named compounds in each peak, shape (n_peaks,), at most 1."""
+        owner = self.compounds.compound[self.masks[0]]
+        return self._share_of(self.probabilities[owner] >= self.threshold)
+
+    @cached_property
+    def multiplet_areas(self) -> np.ndarray:
+        """Area that the masks give to each multiplet, shape (M,)."""
         row, peak, share = self.masks
-        named = self.probabilities[self.compounds.compound[row]] >= self.threshold
-        return np.minimum(np.bincount(peak[named], share[named], len(self.peaks.areas)), 1.0)
+        return np.bincount(row, share * self.peaks.areas[peak], self.compounds.n_multiplets)
+
+    def multiplets_of(self, compound: int) -> np.ndarray:
+        """Return a compound's multiplets, the one with the largest separated area first."""
+        first = self.compounds.first_multiplet
+        index = np.arange(first[compound], first[compound + 1])
+        return index[np.lexsort((-self.compounds.protons[index], -self.multiplet_areas[index]))]
+
+    def places(self, multiplets: np.ndarray) -> np.ndarray:
+        """Return the ppm of multiplets in the mixture; without a shift, that of the library."""
+        return self.compounds.ppm[multiplets] + np.nan_to_num(self.shifts[multiplets])
 
     def neighbours(self, compound: int) -> list[tuple[int, float]]:
-        """Return other compounds with a share of this one's peaks, and how much of their area, largest first."""
+        """Return the other named compounds in this one's peaks, and their share of the area.
+
+        The largest share comes first.
+        """
         row, peak, share = self.masks
         owner, compound = self.compounds.compound[row], self.first_of_group[compound]
-        mine = np.unique(peak[owner == compound])
-        total = self.peaks.areas[mine].sum()
-        inside = (
-            np.isin(peak, mine)
-            & (owner != compound)
-            & (self.probabilities[owner] >= self.threshold)
-        )
-        area = np.bincount(
-            owner[inside],
-            share[inside] * self.peaks.areas[peak[inside]],
-            self.compounds.n_compounds,
-        )
+        own_peaks = np.unique(peak[owner == compound])
+        inside = np.isin(peak, own_peaks) & (owner != compound)
+        inside &= self.probabilities[owner] >= self.threshold
+        areas = share[inside] * self.peaks.areas[peak[inside]]
+        area = np.bincount(owner[inside], areas, self.compounds.n_compounds)
+        total = self.peaks.areas[own_peaks].sum()
         order = np.argsort(-area, kind="stable")
         return [(int(k), float(area[k] / total)) for k in order if area[k] > 0]
 
 
 class Detector:
-    """A trained network with a library, ready to be asked about mixtures; nothing in it changes.
+    """A trained network with a library, ready for mixtures. It does not change.
 
-    Of compounds that nothing tells apart one is asked for, so that twins do not explain each other
-    away. Multiplets beyond the axis are not looked for: they would speak against their compound.
+    The network sees one compound of each group of equivalent compounds: two of them would explain
+    each other away. It does not see multiplets beyond the axis: they would seem to be missing.
 
     Parameters
     ----------
     compounds : Compounds
-        Any library: training need not have seen it.
+        Any library, also one that training never saw.
     trained : Trained, optional
-        The shipped network by default.
+        The packaged network by default.
     axis : Axis
 
     Attributes
     ----------
     groups : ndarray, shape (K,)
-        Which compounds count as one answer.
+        Group of equivalent compounds of each compound.
     problem : str
-        Why such groups could not be looked for, or nothing.
+        Why no groups could be found, or "".
     """
 
     def __init__(
@@ -149,20 +162,19 @@ class Detector:
             self.groups, self.problem = equivalent_compounds(compounds, axis), ""
         except ValueError as error:
             self.groups, self.problem = np.arange(compounds.n_compounds), str(error)
-        asked = np.unique(self.groups, return_index=True)[1]
+        first = np.unique(self.groups, return_index=True)[1]
         inside = axis.positions(compounds.ppm) >= 0
-        # A compound that is wholly beyond the axis keeps its multiplets, and is never found.
-        lost = np.bincount(compounds.compound, inside, compounds.n_compounds) == 0
+        # A compound that lies wholly beyond the axis keeps its multiplets: it is never found.
+        beyond = np.bincount(compounds.compound, inside, compounds.n_compounds) == 0
         self._rows = np.flatnonzero(
-            np.isin(compounds.compound, asked) & (inside | lost[compounds.compound])
+            np.isin(compounds.compound, first) & (inside | beyond[compounds.compound])
         )
         self.templates = Templates.of(compounds.rows(self._rows), axis)
-        protons = np.add.reduceat(compounds.protons, compounds.first_multiplet[:-1])
-        # The amount of a twin whose protons are counted differently gives the same area.
-        self._ratio = protons[asked][self.groups] / protons
+        # Equivalent compounds can differ in protons; the same area is then another amount.
+        self._ratio = compounds.total_protons[first][self.groups] / compounds.total_protons
 
     def identify(self, peaks: Peaks, spread: float | None = None) -> Identification:
-        """Take a mixture apart.
+        """Identify and separate the compounds of a mixture.
 
         Parameters
         ----------
@@ -173,64 +185,75 @@ class Detector:
         Raises
         ------
         ValueError
-            If the mixture is empty, lies on another axis, or `spread` is not a usable number; if
-            the network is broken.
+            If the mixture is empty or lies on another axis, if `spread` is not a usable number, or
+            if the network's output is not finite.
         """
         started = time.perf_counter()
-        network, t = self.trained.network, self.templates
+        network, compounds = self.trained.network, self.compounds
         with torch.no_grad():
-            hypotheses = find_hypotheses(t, peaks, spread)
-            found = network(hypotheses)
-            probabilities = torch.sigmoid(found.presence / network.temperature)
-            if not probabilities.isfinite().all():
+            hypotheses = find_hypotheses(self.templates, peaks, spread)
+            output = network(hypotheses)
+            probability = torch.sigmoid(output.presence / network.temperature)
+            if not probability.isfinite().all():
                 raise ValueError(
-                    "the network's answers are not finite numbers; train it again, or take the"
-                    " shipped one"
+                    "the network's output is not finite; train it again, or use the packaged one"
                 )
-            candidates = found.candidates
-            # Of each compound its likeliest hypothesis, of each multiplet its likeliest place.
-            chosen = found.best[candidates.compound] == torch.arange(len(candidates.compound))
-            best = found.rounds[-1]["attention"].argmax(1)
-            rows = chosen[candidates.hypothesis]
-            multiplets = candidates.multiplet[rows]
-            shifts = torch.full((len(t.protons),), float("nan"))
-            shifts[multiplets] = candidates.shift[rows].gather(1, best[rows, None])[:, 0]
-            unit, place = (
-                candidates.place // candidates.n_places,
-                candidates.place % candidates.n_places,
-            )
-            lines = (
-                rows[unit]
-                & (place == best[unit])
-                & (probabilities[candidates.compound[candidates.hypothesis[unit]]] >= FAINT)
-            )
-            amount = (
-                found.log_amounts[candidates.compound[candidates.hypothesis[unit[lines]]]].exp()
-                * hypotheses.unit
-            )
-            claims = (
-                candidates.multiplet[unit[lines]],
-                candidates.position[lines],
-                amount * t.line_areas[candidates.line[lines]],
-            )
-        multiplet, position, claim = (value.numpy() for value in claims)
-        probabilities = probabilities.numpy()[self.groups]
-        masks = ratio_masks(
-            self.compounds, peaks, probabilities, self._rows[multiplet], position, claim
-        )
-        area = peaks.areas[masks[1]]
-        own = np.bincount(masks[0], masks[2] * area, self.compounds.n_multiplets)
-        there = np.bincount(masks[0], area, self.compounds.n_multiplets)
-        shares = np.where(there > 0, own / np.maximum(there, 1e-30), np.nan)
-        amounts = np.where(
-            found.best.numpy() >= 0, np.exp(found.log_amounts.numpy()) * hypotheses.unit, np.nan
-        )
-        moved = np.full(self.compounds.n_multiplets, np.nan)
-        moved[self._rows] = shifts.numpy()
+            shifts, lines = _best_places(hypotheses, output, probability >= MIN_PROBABILITY)
+        probabilities = probability.numpy()[self.groups]
+        multiplet, position, area = lines
+        masks = ratio_masks(compounds, peaks, probabilities, self._rows[multiplet], position, area)
+        peak_areas = peaks.areas[masks[1]]
+        part = np.bincount(masks[0], masks[2] * peak_areas, compounds.n_multiplets)
+        total = np.bincount(masks[0], peak_areas, compounds.n_multiplets)
+        amounts = np.exp(output.log_amounts.numpy()) * hypotheses.unit
+        amounts = np.where(output.best.numpy() >= 0, amounts, np.nan)
+        all_shifts = np.full(compounds.n_multiplets, np.nan)
+        all_shifts[self._rows] = shifts
         return Identification(
-            self.compounds, self.groups, peaks, probabilities, amounts[self.groups] * self._ratio, moved, shares, masks,
-            self.trained.threshold, hypotheses.spread, time.perf_counter() - started,
-        )  # fmt: skip
+            compounds=compounds,
+            groups=self.groups,
+            peaks=peaks,
+            probabilities=probabilities,
+            amounts=amounts[self.groups] * self._ratio,
+            shifts=all_shifts,
+            shares=np.where(total > 0, part / np.maximum(total, 1e-30), np.nan),
+            masks=masks,
+            threshold=self.trained.threshold,
+            spread=hypotheses.spread,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def _best_places(
+    hypotheses: AmountHypotheses, output: PeakNetworkOutput, likely: torch.Tensor
+) -> tuple[np.ndarray, Masks]:
+    """Return the shift of each multiplet, and the lines of the likely compounds.
+
+    Each compound has the amount of its best hypothesis, each multiplet its best place.
+
+    Returns
+    -------
+    shifts : ndarray, shape (M,)
+        In ppm; NaN without a candidate.
+    lines : tuple of ndarrays, each of shape (n,)
+        Multiplet, position and expected area of each line.
+    """
+    t, c = hypotheses.templates, output.candidates
+    chosen = output.best[c.compound] == torch.arange(len(c.compound))  # (J,)
+    rows = chosen[c.hypothesis]  # (U,)
+    best = output.rounds[-1]["attention"].argmax(1)
+    shifts = torch.full((len(t.protons),), float("nan"))
+    shifts[c.multiplet[rows]] = c.shift[rows].gather(1, best[rows, None])[:, 0]
+    unit, place = c.place // c.n_places, c.place % c.n_places  # (V,)
+    compound = c.compound[c.hypothesis[unit]]
+    lines = rows[unit] & (place == best[unit]) & likely[compound]
+    amount = output.log_amounts[compound[lines]].exp() * hypotheses.unit
+    area = amount * t.line_areas[c.line[lines]]
+    return shifts.numpy(), (
+        c.multiplet[unit[lines]].numpy(),
+        c.position[lines].numpy(),
+        area.numpy(),
+    )
 
 
 def ratio_masks(
@@ -239,21 +262,23 @@ def ratio_masks(
     probabilities: np.ndarray,
     multiplet: np.ndarray,
     position: np.ndarray,
-    claim: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Share out the peaks among the lines that claim them.
+    area: np.ndarray,
+) -> Masks:
+    """Divide the peaks among the lines that are expected there.
 
-    Each line claims the peak that suits it best: near, and with enough area. The ratio of its claim
-    to all claims is its mask there, an ideal ratio mask of the amounts found; where all claims come
-    to less than `MOSTLY` of the peak's area, it is the ratio to that area, and the rest stays
-    unexplained.
+    Each line belongs to one peak: a near one with enough area. The mask of a line is its expected
+    area divided by the sum of the expected areas at its peak: an ideal ratio mask of the estimated
+    amounts. If that sum is below `WHOLLY_EXPLAINED` of the peak's area, the divisor is the peak's
+    area, and the rest of the peak remains unexplained.
 
     Parameters
     ----------
-    chances : ndarray, shape (K,)
-        Weights of the compounds' claims.
-    multiplet, position, claim : ndarrays, each of shape (n,)
-        Of each line: its multiplet, where it is, and the area that it should have.
+    compounds : Compounds
+    peaks : Peaks
+    probabilities : ndarray, shape (K,)
+        Weights of the compounds' expected areas.
+    multiplet, position, area : ndarrays, each of shape (n,)
+        Multiplet of the library, position and expected area of each line.
 
     Returns
     -------
@@ -261,23 +286,24 @@ def ratio_masks(
         As `Identification.masks`.
     """
     n, hz = len(peaks.areas), peaks.axis.hz_per_position
-    reach = max(2, round(CLAIM_REACH / hz))
+    reach = max(2, round(PEAK_REACH / hz))
     low = np.searchsorted(peaks.positions, position - reach)
     count = np.searchsorted(peaks.positions, position + reach, "right") - low
-    line = np.repeat(np.arange(len(position)), count)
-    peak = low[line] + np.arange(count.sum()) - (np.cumsum(count) - count)[line]
+    peak, line = expand_ranges(low, count)  # all pairs of a line and a near peak
     far = (peaks.positions[peak] - position[line]) * hz
-    lacking = np.log(np.maximum(claim[line] / peaks.areas[peak], 1.0))
-    suits = -(far**2) - 8 * lacking**2
-    order = np.lexsort((suits, line))
+    lacking = np.log(np.maximum(area[line] / peaks.areas[peak], 1.0))
+    order = np.lexsort((-(far**2) - 8 * lacking**2, line))
     last = order[np.append(np.diff(line[order]) > 0, True)] if len(order) else order
+    # The lines of one multiplet in one peak have one mask.
     key = multiplet[line[last]] * n + peak[last]
     unique, inverse = np.unique(key, return_inverse=True)
-    area = np.bincount(inverse, claim[line[last]], len(unique))
+    expected = np.bincount(inverse, area[line[last]], len(unique))
     row, peak = unique // n, unique % n
-    weighed = area * probabilities[compounds.compound[row]]
-    total = np.bincount(peak, weighed, n)[peak] - weighed + area
+    probability = probabilities[compounds.compound[row]]
+    # The mask assumes that its own compound is there: its expected area has the weight 1.
+    weighted = expected * probability
+    total = np.bincount(peak, weighted, n)[peak] - weighted + expected
     there = peaks.areas[peak]
-    mask = area / np.where(total >= MOSTLY * there, total, there)
-    claimed = np.bincount(peak, mask * probabilities[compounds.compound[row]], n)
-    return row, peak, np.minimum(mask / np.maximum(claimed, 1.0)[peak], 1.0)
+    mask = expected / np.where(total >= WHOLLY_EXPLAINED * there, total, there)
+    sums = np.bincount(peak, mask * probability, n)
+    return row, peak, np.minimum(mask / np.maximum(sums, 1.0)[peak], 1.0)

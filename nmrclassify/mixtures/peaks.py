@@ -1,12 +1,13 @@
-"""Mixtures at full scale: 50 to 100 of hundreds of compounds, as the peaks that one would pick from their spectrum.
+"""Mixtures at full scale: 50 to 100 of hundreds of compounds, as a list of picked peaks.
 
-A mixture stays a sparse list of peaks (position, area). Each multiplet is moved by a shift of its
-own and by one that its whole compound shares, split into its first-order lines, and lines in one
-cell of the resolution are one peak.
+A peak is a position and an area. To make a mixture, each multiplet is shifted: by a random shift of
+its own, and by one that all multiplets of the compound share. Then it is split into its first-order
+lines. Lines closer than the resolution become one peak.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +18,12 @@ from nmrclassify.nmr.compounds import Compounds
 
 @dataclass(frozen=True)
 class PeakMixtureConfig:
-    """What a mixture at full scale is drawn with."""
+    """Distributions from which a mixture is drawn."""
 
     n_low: int = bounded(50, 1, 2000, "fewest compounds in a mixture")
     n_high: int = bounded(100, 1, 2000, "most compounds in a mixture")
     jitter: float = bounded(
-        0.01, 0.0, 0.05, "standard deviation of each multiplet's own shift, in ppm"
+        0.01, 0.0, 0.05, "standard deviation of the shift of each multiplet, in ppm"
     )
     common: float = bounded(
         0.5, 0.0, 2.0, "shift that a compound's multiplets share, as a multiple of the jitter"
@@ -45,7 +46,8 @@ class PeakMixtureConfig:
     )
     n_unknown: int = bounded(0, 0, 100, "compounds that the library does not hold")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the bounds."""
         check(self)
         if self.n_low > self.n_high:
             raise ValueError(
@@ -55,7 +57,7 @@ class PeakMixtureConfig:
 
 @dataclass(frozen=True)
 class Peaks:
-    """A mixture as it is measured: the picked peaks of its spectrum.
+    """A measured mixture: the picked peaks of its spectrum.
 
     Attributes
     ----------
@@ -70,14 +72,15 @@ class Peaks:
     positions: np.ndarray
     areas: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check positions and areas."""
         if self.positions.shape != self.areas.shape or self.positions.ndim != 1:
             raise ValueError(
-                f"peaks hold {self.positions.shape} positions and {self.areas.shape} areas;"
-                " expected one of each a peak"
+                f"positions have shape {self.positions.shape} and areas {self.areas.shape};"
+                " expected the same length"
             )
         if not np.isfinite(self.areas).all() or (self.areas <= 0).any():
-            raise ValueError("a peak has an area that is not a number above 0; leave it out")
+            raise ValueError("a peak has an area that is not a number above 0; remove it")
         inside = (self.positions >= 0) & (self.positions < self.axis.n_positions)
         if not inside.all() or (np.diff(self.positions) <= 0).any():
             raise ValueError(
@@ -92,7 +95,7 @@ class Peaks:
 
     @property
     def floor(self) -> float:
-        """The smallest area that was picked: what a missing peak may have had at most."""
+        """The smallest area that was picked; a peak that was not picked may have as much."""
         return float(self.areas.min()) if len(self.areas) else 1.0
 
     def dense(self) -> np.ndarray:
@@ -103,7 +106,10 @@ class Peaks:
 
     @classmethod
     def from_lines(cls, ppm: np.ndarray, areas: np.ndarray, axis: Axis = FULL_AXIS) -> "Peaks":
-        """Bin lines (ppm, area) on `axis`; lines of one position are added, lines outside or without area are left out."""
+        """Bin lines on `axis`.
+
+        Lines at one position are added. Lines beyond the axis or without an area are dropped.
+        """
         positions = axis.positions(ppm)
         areas = np.asarray(areas, dtype=np.float32)
         keep = (positions >= 0) & np.isfinite(areas) & (areas > 0)
@@ -113,24 +119,24 @@ class Peaks:
 
 @dataclass(frozen=True)
 class PeakMixture:
-    """A synthetic mixture with the truth about it.
+    """A synthetic mixture with its truth.
 
     Attributes
     ----------
     peaks : Peaks
     present : ndarray, shape (n,), int64
-        The compounds in it, as indices into the library.
+        Its compounds, as indices into the library.
     amounts : ndarray, shape (n,)
         Their concentrations.
     multiplets : ndarray, shape (m,), int64
-        The library's multiplets that they bring, in the order of `present`.
+        Their multiplets, as indices into the library's, in the order of `present`.
     owners : ndarray, shape (m,), int64
         Index into `present` of each multiplet's compound.
     shifts : ndarray, shape (m,)
-        How far each multiplet lies from its place in the library, in ppm.
+        Distance of each multiplet from its place in the library, in ppm.
     parts : tuple of ndarrays, each of shape (p,)
-        Sparse truth of the masks: (multiplet as an index into `multiplets`, peak, area that it
-        brings there before noise).
+        The true parts of each peak, sparse: index into `multiplets`, index of the peak, and area
+        before noise.
     totals : ndarray, shape (n_peaks,)
         Area of each peak before noise, unknown compounds included.
     """
@@ -146,13 +152,13 @@ class PeakMixture:
 
     @cached_property
     def shares(self) -> np.ndarray:
-        """Share of the area at each multiplet's peaks that is its own, shape (m,); NaN where no peak of it was picked."""
+        """Share of each multiplet in the area of its peaks, shape (m,); NaN without a peak."""
         row, peak, area = self.parts
-        own = np.bincount(row, area, len(self.multiplets))
-        # A peak counts once for a multiplet, however many of its lines fell into it.
+        part = np.bincount(row, area, len(self.multiplets))
+        # Several lines of a multiplet can be one peak, which counts once.
         pairs = np.unique(np.stack([row, peak]), axis=1)
         total = np.bincount(pairs[0], self.totals[pairs[1]], len(self.multiplets))
-        return np.where(total > 0, own / np.maximum(total, 1e-30), np.nan)
+        return np.where(total > 0, part / np.maximum(total, 1e-30), np.nan)
 
     def areas_of(self, compound: int) -> np.ndarray:
         """Return the area that a compound brings to each peak before noise, shape (n_peaks,)."""
@@ -161,12 +167,23 @@ class PeakMixture:
         return np.bincount(peak[of_compound], area[of_compound], len(self.peaks.areas))
 
 
-def _spread(first: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return all rows first[i] to first[i + 1] for every i of `index`, and which of `index` each belongs to."""
-    lengths = first[index + 1] - first[index]
-    owner = np.repeat(np.arange(len(index)), lengths)
+def expand_ranges(first: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first[i], first[i] + 1, ... of all ranges in one array, and the range i of each."""
+    owner = np.repeat(np.arange(len(first)), lengths)
     starts = np.cumsum(lengths) - lengths
-    return np.repeat(first[index] - starts, lengths) + np.arange(lengths.sum()), owner
+    return (first - starts)[owner] + np.arange(len(owner)), owner
+
+
+class _Lines(NamedTuple):
+    """The lines of some compounds in one mixture."""
+
+    amounts: np.ndarray  # (n,)
+    multiplets: np.ndarray  # (m,) of the library
+    owners: np.ndarray  # (m,) index into the compounds
+    shifts: np.ndarray  # (m,) ppm
+    rows: np.ndarray  # (lines,) index into the multiplets
+    hz: np.ndarray  # (lines,)
+    areas: np.ndarray  # (lines,)
 
 
 def _lines(
@@ -175,23 +192,19 @@ def _lines(
     config: PeakMixtureConfig,
     axis: Axis,
     rng: np.random.Generator,
-):
+) -> _Lines:
+    """Draw amounts and shifts of the compounds `index`, and return their lines."""
     amounts = 10.0 ** (-config.decades * rng.random(len(index)))
-    multiplets, owners = _spread(compounds.first_multiplet, index)
+    first, end = compounds.first_multiplet[index], compounds.first_multiplet[index + 1]
+    multiplets, owners = expand_ranges(first, end - first)
     shared = config.common * config.jitter * rng.standard_normal(len(index))
     shifts = shared[owners] + config.jitter * rng.standard_normal(len(multiplets))
-    lines, rows = _spread(compounds.first_line, multiplets)
+    first, end = compounds.first_line[multiplets], compounds.first_line[multiplets + 1]
+    lines, rows = expand_ranges(first, end - first)
     hz = (compounds.ppm[multiplets] + shifts)[rows] * axis.mhz + compounds.offsets[lines]
     hz = hz + config.line_error * rng.standard_normal(len(lines))
-    return (
-        amounts,
-        multiplets,
-        owners,
-        shifts,
-        rows,
-        hz,
-        amounts[owners][rows] * compounds.areas[lines],
-    )
+    areas = amounts[owners][rows] * compounds.areas[lines]
+    return _Lines(amounts, multiplets, owners, shifts, rows, hz, areas)
 
 
 def draw_mixture(
@@ -205,13 +218,18 @@ def draw_mixture(
 
     Parameters
     ----------
+    compounds : Compounds
+        The library.
+    config : PeakMixtureConfig
+    rng : Generator
+    axis : Axis
     unknown : Compounds, optional
-        Where `config.n_unknown` compounds are drawn from that the library does not hold.
+        A table from which `config.n_unknown` compounds are drawn that the library does not hold.
 
     Raises
     ------
     ValueError
-        If the library (or `unknown`) holds fewer compounds than the mixture asks for.
+        If the library (or `unknown`) holds fewer compounds than the mixture needs.
     """
     count = int(rng.integers(config.n_low, config.n_high + 1))
     if count > compounds.n_compounds:
@@ -220,44 +238,39 @@ def draw_mixture(
             f" {compounds.n_compounds}: lower n_high"
         )
     present = np.sort(rng.choice(compounds.n_compounds, count, replace=False))
-    amounts, multiplets, owners, shifts, rows, hz, areas = _lines(
-        compounds, present, config, axis, rng
-    )
+    known = _lines(compounds, present, config, axis, rng)
+    rows, hz, areas = known.rows, known.hz, known.areas
     if config.n_unknown:
         if unknown is None or unknown.n_compounds < config.n_unknown:
             raise ValueError(
                 f"{config.n_unknown} unknown compounds were asked for; give a table `unknown` that"
                 " holds as many"
             )
-        other = _lines(
-            unknown,
-            rng.choice(unknown.n_compounds, config.n_unknown, replace=False),
-            config,
-            axis,
-            rng,
-        )
-        rows, hz, areas = (
-            np.r_[rows, np.full(len(other[4]), -1)],
-            np.r_[hz, other[5]],
-            np.r_[areas, other[6]],
-        )
-    # Lines of one resolution cell are one peak at their centre of area.
-    cells, peak = np.unique(np.floor(hz / config.resolution), return_inverse=True)
-    totals = np.bincount(peak, areas, len(cells))
-    positions = axis.positions(
-        np.bincount(peak, areas * hz, len(cells)) / np.maximum(totals, 1e-30) / axis.mhz
-    )
-    seen = totals * (
-        1 + config.gain * rng.standard_normal(len(cells))
-    ) + config.noise * rng.standard_normal(len(cells))
-    picked = (positions >= 0) & (seen > max(2 * config.noise, 1e-9))
-    # Two cells can share a position on a coarse axis; they are one peak there.
-    unique, place = np.unique(positions[picked], return_inverse=True)
-    index = np.full(len(cells), -1)
-    index[picked] = place
-    peaks = Peaks(axis, unique, np.bincount(place, seen[picked], len(unique)).astype(np.float32))
-    own = (rows >= 0) & (index[peak] >= 0)
+        chosen = rng.choice(unknown.n_compounds, config.n_unknown, replace=False)
+        other = _lines(unknown, chosen, config, axis, rng)
+        rows = np.r_[rows, np.full(len(other.rows), -1)]
+        hz, areas = np.r_[hz, other.hz], np.r_[areas, other.areas]
+    # The lines in one cell of the resolution are one peak, at their centre of area.
+    cells, cell = np.unique(np.floor(hz / config.resolution), return_inverse=True)
+    totals = np.bincount(cell, areas, len(cells))
+    centres = np.bincount(cell, areas * hz, len(cells)) / np.maximum(totals, 1e-30)
+    positions = axis.positions(centres / axis.mhz)
+    gain = 1 + config.gain * rng.standard_normal(len(cells))
+    measured = totals * gain + config.noise * rng.standard_normal(len(cells))
+    picked = (positions >= 0) & (measured > max(2 * config.noise, 1e-9))
+    # On a coarse axis two cells can have the same position; they are one peak there.
+    unique, peak = np.unique(positions[picked], return_inverse=True)
+    peak_areas = np.bincount(peak, measured[picked], len(unique)).astype(np.float32)
+    peak_of_cell = np.full(len(cells), -1)
+    peak_of_cell[picked] = peak
+    kept = (rows >= 0) & (peak_of_cell[cell] >= 0)
     return PeakMixture(
-        peaks, present, amounts, multiplets, owners, shifts, (rows[own], index[peak][own], areas[own]),
-        np.bincount(place, totals[picked], len(unique)),
-    )  # fmt: skip
+        Peaks(axis, unique, peak_areas),
+        present,
+        known.amounts,
+        known.multiplets,
+        known.owners,
+        known.shifts,
+        parts=(rows[kept], peak_of_cell[cell][kept], areas[kept]),
+        totals=np.bincount(peak, totals[picked], len(unique)),
+    )

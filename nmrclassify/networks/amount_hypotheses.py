@@ -1,11 +1,11 @@
-"""Which amounts of each compound a mixture allows: a Hough transform over amounts, before any learning.
+"""Which amounts of each compound a mixture allows: a Hough transform, before any learning.
 
 For each compound of the library:
 
-1. Bound. A multiplet is moved by a shift s. Its lines then have offsets d_i, and at concentration 1
-   areas n_i. The mixture has area A(ppm + s + d_i) near line i, which is at least what this compound
-   brings. So its amount is at most ``E(s) = min_i A(ppm + s + d_i) / n_i``. Where nothing overlaps,
-   E(s) is the amount.
+1. Bound. A multiplet has lines at offsets d_i, with areas n_i at concentration 1. When it is moved
+   by a shift s, the mixture has the area A(ppm + s + d_i) near line i, and the compound can bring
+   no more than that. So its amount is at most ``E(s) = min_i A(ppm + s + d_i) / n_i``. Where
+   nothing overlaps, E(s) is the amount.
 2. Votes. A compound's amount is the same for all its multiplets. Each multiplet therefore votes for
    amounts, on a logarithmic scale, by its bounds at all shifts within a window. Small shifts and
    exact fits of many lines have a higher weight.
@@ -13,7 +13,7 @@ For each compound of the library:
    hypotheses "it is here with this amount". `peak_network` decides which are true.
 4. Places. The best shifts of each multiplet are kept for the network.
 
-The work is linear in the number of lines. Maps over shifts exist for a chunk of compounds at a time.
+The work is linear in the number of lines. Maps over shifts exist only for a chunk of compounds.
 Amounts and areas are relative to the mixture's unit.
 
 References

@@ -1,4 +1,4 @@
-"""The loss of full scale, for the screening and for every round: presence, amounts, places, masks."""
+"""The loss of full scale: presence, amounts, places and masks, for each stage of the network."""
 
 from dataclasses import dataclass
 

@@ -163,6 +163,11 @@ class Compounds:
         return np.searchsorted(self.compound, np.arange(self.n_compounds + 1)).astype(np.int64)
 
     @cached_property
+    def total_protons(self) -> np.ndarray:
+        """Protons of each compound, its area at concentration 1, shape (K,)."""
+        return np.add.reduceat(self.protons, self.first_multiplet[:-1])
+
+    @cached_property
     def lines(self) -> tuple[Lines, ...]:
         """The lines of each multiplet, of unit area, length M."""
         return tuple(map(split, self.kinds, self.couplings))

@@ -51,11 +51,7 @@ def equivalent_compounds(
     )  # (M, 64), in tolerances
     first = compounds.first_multiplet
     sizes = np.diff(first)
-    shares = (
-        compounds.protons
-        / np.add.reduceat(compounds.protons, first[:-1])[compounds.compound]
-        / 1e-6
-    )
+    shares = compounds.protons / compounds.total_protons[compounds.compound] / 1e-6
     shifts = compounds.ppm / near
     pairs = []
     for size in np.unique(sizes):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.evaluation.identify import FAINT, Detector
+from nmrclassify.evaluation.identify import MIN_PROBABILITY, Detector
 from nmrclassify.evaluation.peak_metrics import mask_shares
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks.amount_hypotheses import find_hypotheses
@@ -32,7 +32,7 @@ def library():
 @pytest.fixture(scope="module")
 def untrained():
     torch.manual_seed(0)
-    # With a high temperature every chance is near one half: everything is given its share.
+    # With a high temperature every probability is near one half: every compound gets masks.
     network = PeakNetwork(
         PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024)
     )
@@ -42,7 +42,7 @@ def untrained():
 
 @pytest.fixture(scope="module", params=["shipped", "untrained"])
 def detector(request, library, untrained):
-    """Whatever a network has learned, its answer has the properties below."""
+    """Whatever a network has learned, its prediction has the properties below."""
     return Detector(library, shipped() if request.param == "shipped" else untrained)
 
 
@@ -56,12 +56,12 @@ def mixtures(library):
 
 
 @pytest.fixture(scope="module")
-def answers(detector, mixtures):
+def predictions(detector, mixtures):
     return [detector.identify(made.peaks) for made in mixtures]
 
 
 def same(one, other):
-    """Whether two answers are bit for bit alike, but for the time they took."""
+    """Whether two predictions are bit for bit alike, but for the time they took."""
     for name in ("probabilities", "amounts", "shifts", "shares"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
     return (
@@ -70,8 +70,8 @@ def same(one, other):
     )
 
 
-def test_an_answer_has_the_shapes_that_it_states(answers, library, mixtures):
-    for found, made in zip(answers, mixtures, strict=False):
+def test_a_prediction_has_the_stated_shapes(predictions, library, mixtures):
+    for found, made in zip(predictions, mixtures, strict=False):
         assert found.probabilities.shape == found.amounts.shape == (40,)
         assert found.shifts.shape == found.shares.shape == (library.n_multiplets,)
         assert (found.probabilities >= 0).all()
@@ -89,14 +89,14 @@ def test_an_answer_has_the_shapes_that_it_states(answers, library, mixtures):
         assert found.compounds is library
 
 
-def test_compounds_are_named_from_the_threshold_on_likeliest_first(answers):
-    for found in answers:
+def test_compounds_are_named_from_the_threshold_on_likeliest_first(predictions):
+    for found in predictions:
         assert set(found.named) == set(np.flatnonzero(found.probabilities >= found.threshold))
         assert (np.diff(found.probabilities[found.named]) <= 0).all()
 
 
-def test_masks_share_out_each_peak_once_at_most(answers, library):
-    for found in answers:
+def test_masks_share_out_each_peak_once_at_most(predictions, library):
+    for found in predictions:
         row, peak, share = found.masks
         n = len(found.peaks.areas)
         assert len(row)
@@ -107,12 +107,12 @@ def test_masks_share_out_each_peak_once_at_most(answers, library):
         assert peak.max() < n
         weighed = np.bincount(peak, share * found.probabilities[library.compound[row]], n)
         assert weighed.max() <= 1 + 1e-6
-        assert (found.probabilities[library.compound[row]] >= FAINT).all()
+        assert (found.probabilities[library.compound[row]] >= MIN_PROBABILITY).all()
 
 
-def test_masks_lie_on_the_peaks_of_their_multiplet(answers, library):
+def test_masks_lie_on_the_peaks_of_their_multiplet(predictions, library):
     reach = 2.0 / FULL_AXIS.mhz  # Hz: a merged peak lies at the centre of all its lines
-    for found in answers:
+    for found in predictions:
         row, peak, _ = found.masks
         for k in rng().choice(len(row), 60):
             lines = slice(library.first_line[row[k]], library.first_line[row[k] + 1])
@@ -122,8 +122,8 @@ def test_masks_lie_on_the_peaks_of_their_multiplet(answers, library):
             assert np.abs(places - found.peaks.ppm[peak[k]]).min() <= reach
 
 
-def test_what_is_separated_is_never_above_the_mixture(answers):
-    for found in answers:
+def test_what_is_separated_is_never_above_the_mixture(predictions):
+    for found in predictions:
         total = np.zeros(len(found.peaks.areas))
         for k in range(40):
             own = found.separated(k)
@@ -152,8 +152,8 @@ def test_a_compound_alone_gets_its_peaks(library):
     assert found.separated(0).sum() == pytest.approx(made.peaks.areas.sum(), rel=0.15)
 
 
-def test_named_compounds_explain_at_most_the_whole_of_a_peak(answers, library):
-    for found in answers:
+def test_named_compounds_explain_at_most_the_whole_of_a_peak(predictions, library):
+    for found in predictions:
         assert found.explained.shape == found.peaks.areas.shape
         assert found.explained.min() >= 0
         assert found.explained.max() <= 1
@@ -167,9 +167,9 @@ def test_named_compounds_explain_at_most_the_whole_of_a_peak(answers, library):
             assert found.explained[p] == pytest.approx(min(1.0, sum(own)), abs=1e-9)
 
 
-def test_named_neighbours_name_each_other(answers):
+def test_named_neighbours_name_each_other(predictions):
     pairs = 0
-    for found in answers:
+    for found in predictions:
         near = {int(k): dict(found.neighbours(int(k))) for k in found.named}
         for k, others in near.items():
             assert k not in others
@@ -181,8 +181,8 @@ def test_named_neighbours_name_each_other(answers):
     assert pairs
 
 
-def test_a_neighbours_area_is_that_of_a_loop(answers, library):
-    found = answers[0]
+def test_a_neighbours_area_is_that_of_a_loop(predictions, library):
+    found = predictions[0]
     k = int(next(k for k in found.named if found.neighbours(int(k))))
     row, peak, share = found.masks
     mine = {int(p) for m, p in zip(row, peak, strict=False) if library.compound[m] == k}
@@ -196,24 +196,24 @@ def test_a_neighbours_area_is_that_of_a_loop(answers, library):
         assert part == pytest.approx(own / total, rel=1e-5)
 
 
-def test_a_compound_that_was_not_looked_at_has_no_neighbour(answers):
-    found = answers[0]
+def test_a_compound_that_was_not_looked_at_has_no_neighbour(predictions):
+    found = predictions[0]
     nobody = replace(found, masks=tuple(part[:0] for part in found.masks))
     assert nobody.neighbours(3) == []
     assert not nobody.separated(3).any()
     assert not nobody.explained.any()
 
 
-def test_a_detector_keeps_nothing_of_what_it_was_asked(detector, answers, mixtures):
+def test_a_detector_keeps_nothing_of_what_it_was_asked(detector, predictions, mixtures):
     fresh = Detector(detector.compounds, detector.trained)
-    for found, made in reversed(list(zip(answers, mixtures, strict=False))):
+    for found, made in reversed(list(zip(predictions, mixtures, strict=False))):
         assert same(fresh.identify(made.peaks), found)
         assert same(detector.identify(made.peaks), found)
 
 
 @pytest.mark.parametrize("factor", [1000.0, 2.0**-20])
-def test_the_unit_of_area_only_scales_the_amounts(detector, answers, mixtures, factor):
-    for found, made in zip(answers[:2], mixtures, strict=False):
+def test_the_unit_of_area_only_scales_the_amounts(detector, predictions, mixtures, factor):
+    for found, made in zip(predictions[:2], mixtures, strict=False):
         other = detector.identify(
             replace(made.peaks, areas=(made.peaks.areas * factor).astype(np.float32))
         )

@@ -297,8 +297,8 @@ def test_recipes_out_of_bounds_are_refused(values, message):
 @pytest.mark.parametrize(
     ("positions", "areas", "message"),
     [
-        ([1, 2], [1.0], r"\(2,\) positions and \(1,\) areas; expected one of each"),
-        ([[1]], [[1.0]], "expected one of each"),
+        ([1, 2], [1.0], r"shape \(2,\) and areas \(1,\); expected the same length"),
+        ([[1]], [[1.0]], "expected the same length"),
         ([1, 2], [1.0, 0.0], "not a number above 0"),
         ([1, 2], [1.0, -1.0], "not a number above 0"),
         ([1, 2], [1.0, float("nan")], "not a number above 0"),
