@@ -58,7 +58,7 @@ def _round(page, turn: int):
     yield lambda: _press(page, "Undo")
     yield lambda: _go(page, "Time travel")
     yield lambda: _click(page, "strip", 0.15 + share, 0.5)
-    yield lambda: _press(page, "Step on")
+    yield lambda: _press(page, "Step forward")
     yield lambda: _click(page, "strip", 0.55 + share, 0.5)
     yield lambda: _go(page, "Compare")
     yield lambda: _click(page, "separated", share, 0.5)

@@ -165,7 +165,7 @@ def _time_slider(page, wire: _Wire, address: str) -> list[dict]:
     page.get_by_role("heading", name="Time travel", level=1).wait_for()
     wait_for_figure(page)
     settled(page)
-    names = ["Step back"] * (TURNS // 2 + 1) + ["Step on"] * (TURNS // 2)
+    names = ["Step back"] * (TURNS // 2 + 1) + ["Step forward"] * (TURNS // 2)
     return [_timed(page, wire, "overview", _button(page, name)) for name in names]
 
 

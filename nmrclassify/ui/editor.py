@@ -26,45 +26,45 @@ from nmrclassify.plots.map_rows import position_label
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
 
-LEAST = 0.01  # of the largest multiplet: what is smaller stands in no table
+LEAST = 0.01  # smaller multiplets, relative to the largest one, are in no table
 
 
 def edits() -> tuple[Edit, ...]:
-    """Return the edits that the link holds, whether or not they can be made."""
+    """Return the edits in the link, whether or not they are possible."""
     return from_text(url_state.get("edit", ""))
 
 
 def do(view: View, *new: Edit) -> None:
-    """Make edits, if they can be made; what was undone before cannot be redone then."""
+    """Make edits, if they are possible. Edits that were undone cannot be redone afterwards."""
     try:
         wanted = from_text(to_text((*edits(), *new)))  # to the digits that a link carries
         if len(wanted) > MAX_EDITS:
             raise EditError(
-                f"{len(wanted)} edits; expected at most {MAX_EDITS}: undo some, or start over"
+                f"{len(wanted)} edits; expected at most {MAX_EDITS}; undo some, or start over"
             )
         if is_empty(apply(view.plain, wanted, view.library), view.plain):
             raise EditError("nothing would be left in the mixture")
     except EditError as error:
-        st.session_state["edit problem"] = f"Not done: {error}."
+        st.session_state["edit problem"] = f"This edit is not possible: {error}."
         return
     st.session_state["undone"] = []
     url_state.put("edit", to_text(wanted))
 
 
 def undo() -> None:
-    """Take the last edit back."""
+    """Undo the last edit."""
     *kept, last = edits()
     st.session_state["undone"] = [*st.session_state.get("undone", []), last]
     url_state.put("edit", to_text(tuple(kept)) or None)
 
 
 def redo() -> None:
-    """Make the edit again that was taken back last."""
+    """Make the edit again that was undone last."""
     *waiting, again = st.session_state.get("undone", [])
     if len(edits()) >= MAX_EDITS:
         st.session_state["edit problem"] = (
-            f"Not done: there are {MAX_EDITS} edits already, the most there can be; undo some, or"
-            " start over."
+            f"This edit is not possible: there are already {MAX_EDITS} edits, the limit; undo some,"
+            " or start over."
         )
         return
     st.session_state["undone"] = waiting
@@ -72,7 +72,7 @@ def redo() -> None:
 
 
 def start_over() -> None:
-    """Take all edits back, the last one first, so that redo brings them again."""
+    """Undo all edits, the last one first, so that they can be redone in order."""
     st.session_state["undone"] = [*st.session_state.get("undone", []), *reversed(edits())]
     url_state.put("edit", None)
 
@@ -109,12 +109,12 @@ def history(view: View) -> None:
 
 
 def usual_position(view: View) -> int:
-    """Return the position of the largest multiplet before any edit, which is offered first."""
+    """Return the position of the largest multiplet before any edit: the default position."""
     return int(np.abs(view.plain.areas).sum(axis=0).argmax())
 
 
 def at_position(view: View) -> None:
-    """Draw what can be done at the chosen position."""
+    """Draw the edits of the chosen position."""
     axis, filled = view.library.axis, np.abs(view.areas).sum(axis=0)
     position = url_state.widget(
         st.number_input,
@@ -124,13 +124,13 @@ def at_position(view: View) -> None:
         min_value=0,
         max_value=axis.n_positions - 1,
         step=1,
-        help="Or click the mixture.",
+        help="You can also click a position of the mixture.",
     )
     size = float(filled[position])
     there = size > LEAST * filled.max()
     st.markdown(
         f"**{position_label(axis, position)}**: "
-        + (f"peak areas {size:.3g} in all" if there else "nothing there")
+        + (f"peak areas {size:.3g} in all" if there else "no multiplet")
     )
     st.button(
         "Remove it",
@@ -147,7 +147,7 @@ def at_position(view: View) -> None:
         1.0,
         0.1,
         key="move by",
-        help="Broken numbers share the area between two positions.",
+        help="With a fraction, two positions share the area.",
     )
     st.button(
         "Move it",
@@ -168,8 +168,7 @@ def at_position(view: View) -> None:
     )
 
 
-# What stands in the fields is read when a button is pressed: a click can come together with a
-# change of them.
+# These read the fields when a button is pressed: a click and a change of a field can come together.
 def _move(view: View, position: int) -> None:
     do(view, Move(position, float(st.session_state["move by"])))
 
@@ -184,7 +183,7 @@ def _add_noise(view: View) -> None:
 
 
 def compounds(view: View) -> None:
-    """Draw the table of compounds and amounts; a changed number is an edit."""
+    """Draw the table of compounds and amounts; each changed number becomes an edit."""
     names, own = view.library.names, view.sample
     known = own.labels is not None
     amounts = np.zeros(len(names))
@@ -225,7 +224,7 @@ def _amounts_changed(view: View, key: str, column: str) -> None:
 
 
 def multiplets(view: View) -> None:
-    """Draw the table of multiplets; changing, removing and adding rows are edits."""
+    """Draw the table of multiplets; each changed, removed or added row becomes an edit."""
     axis, sizes = view.library.axis, view.areas.sum(axis=0)
     positions = np.flatnonzero(sizes > LEAST * np.abs(sizes).max())
     table = pd.DataFrame(
@@ -251,7 +250,7 @@ def multiplets(view: View) -> None:
                 max_value=float(axis.n_positions - 1),
                 step=0.1,
                 required=True,
-                help="Change it to move the multiplet",
+                help="Change this number to move the multiplet",
             ),
             "area": st.column_config.NumberColumn(
                 min_value=0.001, max_value=MAX_AREA, format="%.3g", required=True, default=1.0
@@ -259,7 +258,7 @@ def multiplets(view: View) -> None:
             "kind": st.column_config.SelectboxColumn(
                 options=list(SYMBOLS[: view.library.n_peaks]),
                 default="s",
-                help="Of a multiplet that you add",
+                help="Only for multiplets that you add",
             ),
         },
     )

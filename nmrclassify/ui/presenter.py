@@ -6,9 +6,11 @@ from nmrclassify.ui import url_state
 
 _LARGE = """
 <style>
-[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"], [data-testid="stSidebarCollapsedControl"] { display: none; }
+[data-testid="stSidebar"], [data-testid="stExpandSidebarButton"],
+[data-testid="stSidebarCollapsedControl"] { display: none; }
 .stMainBlockContainer { max-width: 1500px; padding-left: 2.5rem; padding-right: 2.5rem; }
-.stMainBlockContainer [data-testid="stMarkdownContainer"] p, .stMainBlockContainer [data-testid="stMarkdownContainer"] li,
+.stMainBlockContainer [data-testid="stMarkdownContainer"] p,
+.stMainBlockContainer [data-testid="stMarkdownContainer"] li,
 .stMainBlockContainer label p { font-size: 1.35rem; line-height: 1.5; }
 .stMainBlockContainer [data-testid="stCaptionContainer"] p { font-size: 1.15rem; }
 .stMainBlockContainer button p { font-size: 1.2rem; }
@@ -24,12 +26,12 @@ def switch() -> None:
         args=("present", True),
         icon=":material/present_to_all:",
         width="stretch",
-        help="Large type, no controls; Alt+P",
+        help="Large text without controls (Alt+P)",
     )
 
 
 def dress() -> None:
-    """Make the page large and hide the controls, if that was chosen, and offer the way back."""
+    """In presenter mode, enlarge the text, hide the controls and draw the button that leaves it."""
     if url_state.get("present"):
         st.html(_LARGE)
         st.button(

@@ -24,17 +24,17 @@ NETWORK_TITLES = {
     "slots": "Slots: the reference design",
 }
 RECIPE_TITLES = {
-    "queries": "Queries: compounds drawn anew, jitter, noise",
-    "thorough": "Thorough: made the shipped model, minutes",
+    "queries": "Queries: random compounds, jitter, noise",
+    "thorough": "Thorough: trained the packaged model, minutes",
     "modern": "Modern: for slots",
-    "long": "Long: for slots, some minutes",
+    "long": "Long: for slots, minutes",
     "sgd": "Original: SGD, learning rate 0.01",
     "momentum": "Original: SGD, 0.0001, momentum 0.99",
     "adam": "Original: Adam, 0.0001",
 }
 
 MORE = (
-    ("batch", "Mixtures a step", "batch_size", 8),
+    ("batch", "Mixtures per step", "batch_size", 8),
     ("decay", "Weight decay", "weight_decay", None),
     ("balance", "Reconstruction weight", "reconstruction_weight", None),
     ("widen", "Concentration spread", "concentration_spread", None),
@@ -47,7 +47,7 @@ MORE = (
 
 
 def training_settings(view: View) -> None:
-    """Draw the settings and the buttons that act on the visit's training."""
+    """Draw the settings and the buttons that control this visit's training."""
     job = training_box().job
     busy = job is not None and job.active
     zero, one = st.columns(2)
@@ -61,8 +61,8 @@ def training_settings(view: View) -> None:
             format_func=NETWORK_TITLES.get,
             disabled=busy,
             help=(
-                "Queries need not be told how many compounds there are; slots have one output for"
-                " each of them."
+                "Queries estimate how many compounds there are. Slots have one output for each"
+                " compound in the mixture, so their number is fixed."
             ),
         )
     two, three, four, five = st.columns(4)
@@ -76,8 +76,8 @@ def training_settings(view: View) -> None:
             format_func=RECIPE_TITLES.get,
             disabled=busy,
             help=(
-                "The originals take 1,000 epochs over ten mixtures, one at a time: choose the data"
-                " *Original* with them."
+                "The original recipes train for 1,000 epochs on ten mixtures, one at a time."
+                " Choose the data *Original* with them."
             ),
         )
     usual = recipe(name)
@@ -117,7 +117,7 @@ def training_settings(view: View) -> None:
                 chosen[field] = _number(busy, label, key, field, usual, step=step)
         chosen["own_levels"] = url_state.widget(
             st.checkbox,
-            "Each training mixture has its own share of spread, jitter and noise",
+            "Each training mixture has its own level of spread, jitter and noise",
             "levels",
             usual.own_levels,
             disabled=busy,
@@ -173,13 +173,13 @@ def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
 
 
 def start_usual(view: View) -> None:
-    """Start a training on the data that are shown, with the usual recipe of the usual network."""
+    """Start a training on the present data, with the default recipe of the chosen network."""
     kind = url_state.get("network", "queries")
     _start(view, recipe(DEFAULT_RECIPES[kind]), view.dataset.seed, kind)
 
 
 def watched_progress() -> None:
-    """Show how far the visit's training is; the page is drawn anew now and then, and at the end."""
+    """Show the progress of this visit's training; draw the page again at times, and at the end."""
     job = training_box().job
     progress(job)
     steps, seen = len(job.training_history), st.session_state.get("steps seen", 0)
@@ -206,10 +206,10 @@ def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
     state = job.state if job is not None else "none"
     same = job is not None and job.matches(view.dataset, config, seed, kind)
     start, pause, step, stop, reset, fresh = st.columns(6)
-    label = "Go on" if state == "paused" and same else "Start"
+    label = "Continue" if state == "paused" and same else "Start"
     active = state in ("waiting", "running")
     start.button(
-        # White on the dark theme's light blue would be too faint to read.
+        # On the dark theme, white on light blue is too faint to read.
         label,
         on_click=_start,
         args=what,
@@ -248,7 +248,7 @@ def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
         disabled=active or job is None,
         icon=":material/restart_alt:",
         width="stretch",
-        help="Back to the same initial weights.",
+        help="Goes back to the initial weights.",
     )
     fresh.button(
         "New seed",
@@ -257,18 +257,18 @@ def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
         disabled=active,
         icon=":material/casino:",
         width="stretch",
-        help=f"Other initial weights; the seed is {seed} now.",
+        help=f"Starts from other initial weights. The present seed is {seed}.",
     )
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
 
 
 def progress(job: Job) -> None:
-    """Say how far a job is, how long it will take, and what it waits for."""
+    """Show how far a job is, how long it will take, and what it waits for."""
     latest = job.latest
     share = latest.step / latest.steps
     if job.state == "waiting":
-        text = f"Waiting for a free place: {job.n_ahead} before you. It starts by itself."
+        text = f"Waiting for a free place: {job.n_ahead} ahead of you. It starts automatically."
     elif job.state == "running":
         left = job.remaining_seconds
         text = f"Training: {share:.0%}" + (
@@ -293,7 +293,7 @@ def progress(job: Job) -> None:
         )
     if job.run_id and not job.active:
         st.success(
-            f"Kept as run `{job.run_id}`: the link of this page opens it again.",
+            f"Saved as run `{job.run_id}`. The link of this page opens it again.",
             icon=":material/save:",
         )
 
@@ -303,7 +303,7 @@ def _duration(seconds: float) -> str:
 
 
 def show_result(job: Job) -> None:
-    """Point the link at the run that a training left, so that it can be opened again."""
+    """Make the link open the run that a training saved."""
     if job.run_id and url_state.get("model") == "training":
         url_state.put("model", job.run_id)
 
@@ -314,8 +314,7 @@ def earlier_runs() -> None:
     st.markdown("**Earlier runs**")
     if not listed:
         st.markdown(
-            "None yet. A training that finishes or is stopped here, or `python -m nmrclassify"
-            " train`, makes one."
+            "None yet. Finish or stop a training here, or use `python -m nmrclassify train`."
         )
         return
     titles = {run.id: run.title for run in listed}
@@ -333,7 +332,7 @@ def _open(run_id: str) -> None:
 
 
 def download_model(view: View) -> None:
-    """Offer the shown model as a checkpoint."""
+    """Offer the present model as a checkpoint."""
     st.download_button(
         f"Download: {view.model_name}",
         lambda: checkpoints.to_bytes(view.checkpoint),
@@ -343,6 +342,6 @@ def download_model(view: View) -> None:
         on_click="ignore",
     )
     st.markdown(
-        f"Runs live in `{runs.home().name}` below the folder that NMRCLASSIFY_HOME names"
-        " (`~/.nmrclassify` if unset)."
+        f"Runs are saved in `{runs.home().name}` in the folder NMRCLASSIFY_HOME (`~/.nmrclassify` if"
+        " this variable is not set)."
     )

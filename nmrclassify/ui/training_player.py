@@ -1,4 +1,4 @@
-"""Time travel through a training: the step that is looked at, and a player that goes from step to step."""
+"""The page *Time travel*: choose a saved step of a training, or play all of them."""
 
 import numpy as np
 import streamlit as st
@@ -22,7 +22,7 @@ SECONDS = 0.8  # a frame
 
 
 def player(view: View) -> None:
-    """Draw slider, buttons and all pictures; while it plays in a fragment, so that nothing else is drawn anew."""
+    """Draw slider, buttons and pictures; in a fragment while it plays, so that nothing else is."""
     if st.session_state.get("playing", False):
         st.fragment(_playing, run_every=SECONDS)(view)
     else:
@@ -32,7 +32,7 @@ def player(view: View) -> None:
 def _playing(view: View) -> None:
     _tick(view.chosen.training_history.steps)
     if not st.session_state["playing"]:
-        st.rerun()  # ends the fragment's clock
+        st.rerun()  # ends the fragment
     _stand(view, playing=True)
     url_state.write_from_fragment()
 
@@ -98,7 +98,7 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
             shortcut="Alt+J",
         )
         st.button(
-            "Step on",
+            "Step forward",
             on_click=_go,
             args=(steps, 1),
             disabled=present == steps[-1],
@@ -125,10 +125,11 @@ def _pictures(view: View, present: int) -> None:
         ),
         key="overview",
         alt=(
-            f"Masks and separated multiplets at step {present}. {classes.alt_text(view.prediction, names)}"
+            f"Masks and separated multiplets at step {present}."
+            f" {classes.alt_text(view.prediction, names)}"
         ),
     )
-    st.subheader("When did it decide?")
+    st.subheader("Probability of each class during training")
     slot = _slot(view)
     probabilities = _strip(view, slot)
     called = class_names(view.checkpoint.model.kind, names)[: probabilities.shape[1]]
@@ -144,26 +145,26 @@ def _pictures(view: View, present: int) -> None:
             view.chosen.training_history.steps, probabilities, called, there, view.theme, present
         ),
         key="strip",
-        alt="Probability of every class at every kept step. "
+        alt="Probability of every class at every saved step. "
         + _decided(view, probabilities, called, there),
     )
-    st.caption(f"{_decided(view, probabilities, called, there)} Click a column to go to its step.")
+    st.caption(f"{_decided(view, probabilities, called, there)} Click a column to go to that step.")
     if view.chosen.history:
         last = view.chosen.history[-1]
-        st.subheader("Its curves")
+        st.subheader("Learning curves")
         charts.chart(
             curves.learning_curves(view.chosen.history, view.theme, present),
             key="curves",
             alt=(
                 f"Learning curves with a line at step {present}; at the end loss"
-                f" {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of unseen compounds"
-                " right"
+                f" {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of compounds right on"
+                " test compositions"
             ),
         )
 
 
 def _in_one_order(view: View) -> Prediction:
-    """Return the answer with the outputs of all steps in one order, so that the eye can follow one from step to step."""
+    """Return the prediction with its outputs in the same order at all steps."""
     if view.prediction.kind == "slots":
         return view.prediction
     end = predict(
@@ -174,7 +175,7 @@ def _in_one_order(view: View) -> Prediction:
 
 
 def _slot(view: View) -> int | None:
-    """Ask which output of slots is looked at; None for any of them, and with queries, whose outputs are the classes."""
+    """Ask which output of slots is looked at; None for any of them, or where outputs are classes."""
     if view.prediction.kind == "queries":
         return None
     options = list(range(len(view.prediction.named) + 1))
@@ -185,13 +186,13 @@ def _slot(view: View) -> int | None:
         0,
         options=options,
         horizontal=True,
-        format_func=lambda i: f"output {i}" if i else "any of them",
+        format_func=lambda i: f"output {i}" if i else "any output",
     )
     return chosen - 1 if chosen else None
 
 
 def _strip(view: View, slot: int | None) -> np.ndarray:
-    """Return the presences at every step; kept for this mixture until another one is looked at."""
+    """Return the probabilities at every step; they are computed once for each mixture."""
     training_history = view.chosen.training_history
     key = (training_history.origin, training_history.steps, view.areas.tobytes(), slot)
     known = st.session_state.get("strip")
@@ -203,7 +204,10 @@ def _strip(view: View, slot: int | None) -> np.ndarray:
 def _decided(
     view: View, probabilities: np.ndarray, called: tuple[str, ...], there: np.ndarray | None
 ) -> str:
-    """Say from which step on each class that is in the mixture, or is named in the end, stays above one half."""
+    """Say from which step on the probability of each class of interest stays above one half.
+
+    These are the classes in the mixture and those that the last step names.
+    """
     steps = view.chosen.training_history.steps
     asked = set(np.flatnonzero(probabilities[-1] > 0.5).tolist()) | (
         set() if there is None else set(there.tolist())
@@ -212,27 +216,27 @@ def _decided(
     for k in sorted(asked):
         first = first_decided(steps, probabilities[:, k])
         told.append(
-            f"{called[k]} by step {first:,}"
+            f"{called[k]} from step {first:,}"
             if first is not None
-            else f"{called[k]} never for good ({percent(float(probabilities[-1, k]))} at the end)"
+            else f"{called[k]} never ({percent(float(probabilities[-1, k]))} at the end)"
         )
     return (
-        f"Above one half for good, at the kept steps: {listing(told)}."
+        f"The probability stays above one half: {listing(told)}."
         if told
-        else "No class is above one half."
+        else "No probability is above one half."
     )
 
 
 def nothing_to_travel(view: View) -> None:
-    """Say that this model has no steps, and offer a training that has."""
+    """Say that this model has no saved steps, and offer a training."""
     job = training_box().job
     if job is not None and job.active:
         st.info(
-            "A training of this visit is going on; its steps are there to travel through.",
+            "A training of this visit is running. You can look at its steps.",
             icon=":material/history:",
         )
         st.button(
-            "Show this visit's training",
+            "Show this training",
             on_click=url_state.put,
             args=("model", "training"),
             icon=":material/model_training:",
@@ -241,9 +245,8 @@ def nothing_to_travel(view: View) -> None:
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
     st.info(
-        f"**{view.model_name}** keeps no steps of its training, so there is nothing to travel"
-        " through. Start one here, about a minute, or open a run of yours on the page *Train or"
-        " load*.",
+        f"**{view.model_name}** has no saved steps of its training. Train a network here (about one"
+        " minute), or open one of your runs on the page *Train or load*.",
         icon=":material/history:",
     )
     st.button(

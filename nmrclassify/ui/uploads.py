@@ -1,4 +1,4 @@
-"""Files from visitors: parsed by the domain code, which refuses what it does not understand in plain words."""
+"""Upload mixtures, libraries and checkpoints; the readers of these files report what is wrong."""
 
 import re
 
@@ -13,7 +13,7 @@ from nmrclassify.ui.panels import View
 
 
 def fresh(kind: str, file, *circumstances) -> bool:
-    """Return whether this upload was not handled in these circumstances: an uploader returns its file again on every run."""
+    """Return whether this upload is new: an uploader returns the same file on every run."""
     present = (file.file_id, *circumstances)
     known = st.session_state.get(f"handled {kind}") == present
     st.session_state[f"handled {kind}"] = present
@@ -28,8 +28,8 @@ def own_tables(view: View) -> None:
         st.markdown("**Your own mixture**")
         place = "`ppm`" if axis.unit == "ppm" else "`position` (from 0)"
         st.markdown(
-            f"Columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and `area`; or {place}"
-            " and `peak_1` to `peak_6`."
+            f"The file has the columns {place}, `multiplicity` (s, d, t, q, quint, sext, m) and"
+            f" `area`; or {place} and `peak_1` to `peak_6`."
         )
         template = grid_files.mixture_template(axis)
         st.download_button(
@@ -60,7 +60,7 @@ def own_tables(view: View) -> None:
     with right:
         st.markdown("**Your own library**")
         st.markdown(
-            f"The same columns, and `compound`. Compounds on this axis: {axis.low:g} to"
+            f"The file has the same columns, and `compound`. Positions are from {axis.low:g} to"
             f" {axis.high:g} {axis.unit}."
         )
         template = grid_files.library_template(axis)
@@ -74,7 +74,7 @@ def own_tables(view: View) -> None:
         file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)
         if file is not None and fresh("library", file):
             try:
-                # A table in ppm goes on the ppm axis, whatever is shown now.
+                # A table in ppm always goes on the ppm axis.
                 in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
                 library = grid_files.read_library(
                     file.getvalue(), PPM_AXIS if in_ppm else axis, view.library.n_peaks
@@ -105,15 +105,15 @@ def checkpoint_file() -> None:
         key="checkpoint file",
         max_upload_size=8,
         help=(
-            "As downloaded here or written by `python -m nmrclassify train`. Formats that can run"
-            " code are refused."
+            "A file that you downloaded here, or that `python -m nmrclassify train` wrote. Other"
+            " formats can run code and are refused."
         ),
     )
     if file is None:
         return
     if not file.name.endswith(checkpoints.SUFFIX):
         st.error(
-            f"{file.name} is not a .safetensors file; other formats can run code and are not read."
+            f"{file.name} is not a .safetensors file; other formats can run code and are refused."
         )
     elif fresh("checkpoint", file):
         try:

@@ -243,7 +243,7 @@ def test_time_travel_moves_every_view(run_id):
     assert params(app)["at"] == "0"
     assert "Step 0" in words(app)
     assert chart(app, "overview") != at_end
-    button(app, "Step on").click().run()
+    button(app, "Step forward").click().run()
     assert params(app)["at"] == str(steps[1])
     masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, at=steps[1])
     assert next(s for s in masks.select_slider).value == steps[1]
@@ -265,7 +265,7 @@ def test_playing_goes_from_step_to_step_and_stops_at_the_end(run_id):
 
 def test_a_model_without_steps_says_so_and_offers_a_training():
     app = open_page(TRAVEL)
-    assert "keeps no steps" in words(app)
+    assert "has no saved steps" in words(app)
     assert button(app, "Train a network on these data")
 
 

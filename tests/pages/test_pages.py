@@ -276,7 +276,7 @@ def test_step_reset_new_seed_pause_and_stop():
     press(app, "One step")
     assert figures(app)[-1]["data"][1]["z"] != first
     assert params(app)["weights"] == "3"
-    press(app, "Start" if any(b.label == "Start" for b in app.button) else "Go on")
+    press(app, "Start" if any(b.label == "Start" for b in app.button) else "Continue")
     app = until(app, lambda: any(b.label == "Pause" and not b.disabled for b in app.button))
     press(app, "Pause")
     assert "Paused" in progress_text(app)
