@@ -105,4 +105,4 @@ if without:
         f"There are no curves of {' and '.join(without)}: only trainings of this visit and saved"
         " runs have curves."
     )
-export_panel.program(compared(view.recipe, other.recipe))
+export_panel.show_program(compared(view.recipe, other.recipe))

@@ -15,10 +15,10 @@ st.markdown(
     " of any map**, on this page or another, or choose a cell here."
 )
 panels.mixture_heading(view)
-inspector.choose(view)
+inspector.cell_fields(view)
 
 st.subheader("One cell, from mixture to class")
-inspector.follow(view, "inspector")
+inspector.show_cell(view, "inspector")
 
 st.subheader("The filters of encoder and decoder")
 encoder, decoder = interpretation.filters(model)

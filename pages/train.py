@@ -72,7 +72,7 @@ def live_pictures() -> None:
             f" {classes.alt_text(snapshot.pinned, data.library.names)}"
         ),
         key="pinned",
-        follow=False,
+        clickable=False,
     )
 
 

@@ -1,4 +1,6 @@
-"""Showing figures and tables: one way for all pages."""
+"""Figures and tables on a page, in the same way for all pages."""
+
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -15,38 +17,47 @@ _CONFIG = {
 
 
 def theme() -> Theme:
-    """Return the colours of the visitor's present theme."""
+    """Return the theme that the visitor has chosen."""
     return Theme(dark=st.context.theme.type == "dark", large=url_state.get("present", False))
 
 
-def begin() -> None:
-    """Start the list of what a page shows; the list of the run before stays until the next."""
+def start_page() -> None:
+    """Start the list of the page's figures; that of the previous run stays until the next run."""
     st.session_state["charts before"] = list(st.session_state.get("charts shown", {}))
     st.session_state["charts shown"] = {}
 
 
 def shown() -> dict[str, go.Figure]:
-    """Return the figures that this run of the page has shown so far, by their keys; it fills as the page goes on."""
+    """Return the figures of this run of the page so far, by their keys."""
     return st.session_state.setdefault("charts shown", {})
 
 
 def shown_before() -> list[str]:
-    """Return the keys of the figures that the run before has shown."""
+    """Return the keys of the figures of the previous run."""
     return st.session_state.get("charts before", [])
 
 
-def chart(figure: go.Figure, alt: str, key: str, follow: bool = True, **options) -> None:
-    """Show a figure with a description for screen readers; `options` are those of `st.plotly_chart`.
+def chart(figure: go.Figure, alt: str, key: str, clickable: bool = True, **options: Any) -> None:
+    """Show a figure.
 
-    A click on its maps is followed, unless they are of another mixture or model than the page's:
-    `follow` is False then.
+    Parameters
+    ----------
+    figure : Figure
+    alt : str
+        Description for screen readers.
+    key : str
+    clickable : bool
+        Whether a click on a map chooses a cell. False for maps of another mixture or model than the
+        page's.
+    **options
+        Of `st.plotly_chart`.
     """
     shown()[key] = figure
-    if not follow:
+    if not clickable:
         for trace in figure.data:
             if trace.meta:
                 trace.meta = trace.meta | {"rows": None}
-    # Streamlit's own theming walks the whole figure in the browser; ours is in the figure already.
+    # No theme of Streamlit: the figure has its colours, and Streamlit would search all of it.
     st.plotly_chart(
         figure, theme=None, width="stretch", config=_CONFIG, key=key, alt=alt, **options
     )

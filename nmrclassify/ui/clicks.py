@@ -1,9 +1,10 @@
-"""Clicks on maps: one listener for a page tells which cell of which figure was clicked.
+"""Clicks on maps: one listener for a page reports which cell of which figure was clicked.
 
-Streamlit hears of no click on a heatmap (streamlit#8760), and Plotly of none on a blank cell, so
-the place is looked up on the axes of the figure, in the browser.
+Streamlit reports no click on a heatmap (streamlit#8760), and Plotly none on a blank cell. So the
+browser computes the cell from the axes of the figure.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +21,20 @@ export default function({ setTriggerValue }) {
       if (trace.type !== 'heatmap' || !trace.meta?.rows) continue;
       const axis = (name) => layout[name.replace(/^(.)/, '$1axis')];
       const xaxis = axis(trace.xaxis), yaxis = axis(trace.yaxis);
-      const x = event.clientX - box.left - xaxis._offset, y = event.clientY - box.top - yaxis._offset;
+      const x = event.clientX - box.left - xaxis._offset;
+      const y = event.clientY - box.top - yaxis._offset;
       if (x < 0 || y < 0 || x >= xaxis._length || y >= yaxis._length) continue;
       const column = Math.round(xaxis.p2c(x)), height = yaxis.p2c(y);
-      // Rows with names are numbered; others stand where their numbers are.
-      const row = Math.round(yaxis.type === 'category' || !trace.y ? height : height - trace.y[0]);
+      // A category axis counts rows from 0; on other axes the first row has its number.
+      const first = yaxis.type === 'category' || !trace.y ? 0 : trace.y[0];
+      const row = Math.round(height - first);
       return { meta: trace.meta, row, column };
     }
   };
   const pressed = (event) => {
     const plot = event.target.closest?.('.js-plotly-plot');
-    down = plot && !event.target.closest('.modebar, .legend') ? { plot, x: event.clientX, y: event.clientY } : null;
+    const inside = plot && !event.target.closest('.modebar, .legend');
+    down = inside ? { plot, x: event.clientX, y: event.clientY } : null;
   };
   const released = (event) => {
     const { plot, x, y } = down ?? {};
@@ -49,10 +53,19 @@ _KEY = "clicks on maps"
 
 @dataclass(frozen=True)
 class Click:
-    """A clicked cell: what its rows are, which row, which position of the axis, which of the network's outputs, where it has them.
+    """A clicked cell.
 
-    `rows` is the row name of a `MapRow`, or "grid" (filters as small patterns), "steps" (`row` is
-    then the step) or "classes".
+    Attributes
+    ----------
+    rows : str
+        What the rows of its map are: the row name of a `MapRow`, "grid" (filters as small
+        patterns), "steps" or "classes".
+    row : int
+        The filter, peak, compound, class or training step.
+    position : int or None
+        On the axis.
+    output : int or None
+        Of the network.
     """
 
     rows: str
@@ -62,7 +75,7 @@ class Click:
 
 
 def decode(value: Any) -> Click | None:
-    """Return what a message of the browser stands for; None where it is none that a figure of ours could send."""
+    """Return the clicked cell of a browser's message; None where no figure could have sent it."""
     try:
         meta, row, column = value["meta"], int(value["row"]), int(value["column"])
         rows = str(meta["rows"] or "")
@@ -73,27 +86,20 @@ def decode(value: Any) -> Click | None:
         if rows == "window":
             at = int(meta["at"][column])
             return Click("peak", row, at, None) if at >= 0 else None
-        if (
-            rows == "classes"
-        ):  # with queries each class is an output of its own; with slots each row is one
+        if rows == "classes":  # with queries each class is an output, with slots each row
             return Click(rows, row, None, column if meta["kind"] == "queries" else row)
         if rows == "grid":
             columns = int(meta["columns"])
-            at = row // int(meta["height"]) * columns + min(
-                column // int(meta["width"]), columns - 1
-            )
+            across = min(column // int(meta["width"]), columns - 1)
+            at = row // int(meta["height"]) * columns + across
             return Click(rows, at, None, None) if 0 <= at < int(meta["filters"]) else None
         n = int(meta["positions"])
-        which, place = divmod(column, n + GAP)
+        number, place = divmod(column, n + GAP)
         if not 0 <= place < n:  # between two maps
             return None
         outputs = meta.get("outputs")
-        return Click(
-            rows,
-            int(meta["ids"][row]),
-            n - 1 - place,
-            None if outputs is None else int(outputs[which]),
-        )
+        output = None if outputs is None else int(outputs[number])
+        return Click(rows, int(meta["ids"][row]), n - 1 - place, output)
     except (
         KeyError,
         IndexError,
@@ -107,16 +113,16 @@ def decode(value: Any) -> Click | None:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _component():
+def _component() -> Callable[..., Any]:
     return st.components.v2.component("nmrclassify_clicks", js=_LISTEN)
 
 
-def listen(act) -> None:
-    """Call `act` with a `Click` for each cell that is clicked on this page; once a page."""
+def listen(act: Callable[[Click], None]) -> None:
+    """Call `act` for each cell that is clicked on this page; call this once for a page."""
 
     def clicked() -> None:
-        found = decode(st.session_state[_KEY].cell)
-        if found is not None:
-            act(found)
+        click = decode(st.session_state[_KEY].cell)
+        if click is not None:
+            act(click)
 
     _component()(key=_KEY, on_cell_change=clicked, height=1)

@@ -1,5 +1,10 @@
-"""Take it with you: the link, the program, and every picture and its data of the page that is shown."""
+"""The panel Take it with you: the page's link, pictures, data, model and program."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import plotly.graph_objects as go
 import streamlit as st
 
 from nmrclassify.plots.export import as_table
@@ -8,8 +13,7 @@ from nmrclassify.ui import charts, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.snippets import code, pages
 
-# Plotly's own camera button makes the file; it is told the format and pressed, since it cannot be
-# reached by keyboard.
+# These buttons press Plotly's camera button, which the keyboard does not reach.
 _PICTURES = """
 export default function({ data, parentElement }) {
   const root = parentElement.querySelector('div');
@@ -22,10 +26,12 @@ export default function({ data, parentElement }) {
       button.textContent = format.toUpperCase();
       button.setAttribute('aria-label', `${key} as ${format.toUpperCase()}`);
       button.onclick = () => {
-        const plot = document.querySelector(`.st-key-${key.replace(/[^\\w-]/g, '-')} .js-plotly-plot`);
-        const camera = plot?.querySelector('.modebar-btn[data-title*="Download"], .modebar-btn[aria-label*="Download"]');
+        const name = key.replace(/[^\\w-]/g, '-');
+        const plot = document.querySelector(`.st-key-${name} .js-plotly-plot`);
+        const camera = plot?.querySelector(
+          '.modebar-btn[data-title*="Download"], .modebar-btn[aria-label*="Download"]');
         if (!camera) return;
-        plot._context.toImageButtonOptions = { format, filename: `nmrclassify-${key.replace(/[^\\w-]/g, '-')}`, scale: 2 };
+        plot._context.toImageButtonOptions = { format, filename: `nmrclassify-${name}`, scale: 2 };
         camera.click();
       };
       row.append(button, ' ');
@@ -35,22 +41,32 @@ export default function({ data, parentElement }) {
 }
 """
 _CSS = """
-p { margin: 0 0 .35rem; font-size: .875rem; color: var(--st-text-color); font-family: var(--st-font); }
-button { font: inherit; color: var(--st-text-color); background: var(--st-background-color); cursor: pointer;
+p { margin: 0 0 .35rem; font-size: .875rem;
+  color: var(--st-text-color); font-family: var(--st-font); }
+button { font: inherit; cursor: pointer;
+  color: var(--st-text-color); background: var(--st-background-color);
   border: 1px solid var(--st-border-color); border-radius: .4rem; padding: .1rem .5rem; }
-button:hover, button:focus-visible { border-color: var(--st-primary-color); outline: 2px solid var(--st-primary-color); }
+button:hover, button:focus-visible {
+  border-color: var(--st-primary-color); outline: 2px solid var(--st-primary-color); }
 """
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def _pictures():
+def _pictures() -> Callable[..., Any]:
     return st.components.v2.component(
         "nmrclassify_pictures", html="<div></div>", css=_CSS, js=_PICTURES
     )
 
 
-def place(page: str, container, view: View | None) -> None:
-    """Draw the panel into `container`; what it offers is made when it is asked for."""
+def _csv(key: str, figures: dict[str, go.Figure]) -> str:
+    """Return the table of a figure of the page."""
+    if key not in figures:
+        return "not on the page any more\n"
+    return as_table(figures[key]).to_csv(index=False)
+
+
+def show(page: str, container: Any, view: View | None) -> None:
+    """Draw the panel into `container`; its files are made when a button is pressed."""
     with container:
         panel = st.expander(
             "Take it with you", icon=":material/download:", key="take it", on_change="rerun"
@@ -60,24 +76,19 @@ def place(page: str, container, view: View | None) -> None:
     with panel:
         address = st.context.url or ""
         query = "&".join(f"{key}={value}" for key, value in url_state.query().items())
-        st.markdown("**Link** to just this")
+        st.markdown("**Link** to this page as it is now")
         st.code(
             address.split("?")[0] + (f"?{query}" if query else ""), language=None, wrap_lines=True
         )
-        keys, shown = charts.shown_before(), charts.shown()
+        keys = charts.shown_before()
         if keys:
             st.markdown("**Pictures** on this page")
             _pictures()(data=keys, key="pictures")
             st.markdown("**Their data**")
             for key in keys:
-                # Asked for after the page is drawn, so that the table is of what is seen now.
                 st.download_button(
                     f"{key} (CSV)",
-                    lambda key=key: (
-                        as_table(shown[key]).to_csv(index=False)
-                        if key in shown
-                        else "not on the page any more\n"
-                    ),
+                    partial(_csv, key, charts.shown()),
                     f"nmrclassify-{key.replace(' ', '-')}.csv",
                     "text/csv",
                     key=f"take {key}",
@@ -101,7 +112,7 @@ def place(page: str, container, view: View | None) -> None:
             st.code(code(page, view.recipe), language="python", wrap_lines=True)
 
 
-def program(text: str) -> None:
-    """Offer a program that reproduces what a page shows, where the page knows more than the panel in the sidebar."""
+def show_program(text: str) -> None:
+    """Show a program that draws the page, where the panel in the sidebar cannot write it."""
     with st.expander("The same as a Python program", icon=":material/code:"):
         st.code(text, language="python", wrap_lines=True)

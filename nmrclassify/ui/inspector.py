@@ -1,4 +1,4 @@
-"""The inspector: a clicked cell of any map, followed from the mixture to the class."""
+"""The inspector: what one cell of the masks does, from the mixture to the classes."""
 
 import streamlit as st
 
@@ -10,25 +10,25 @@ from nmrclassify.ui.clicks import Click
 from nmrclassify.ui.panels import View
 
 _PARTS = ("output", "filter", "position")
-HOW = (
-    "**1** is the mixture around the position. **2** are the weights of the filter: their products"
-    " with 1 add up to the encoding. **3** shows how much of it each mask lets through (orange: the"
-    " output that you clicked). **4** is what the decoder writes for what is let through, **5** all"
-    " that it writes there, with every filter. **6** asks: how would the evidence for each class"
-    " change (logarithm of the odds; 1 more is 2.7 times the odds), were the mask another one?"
+EXPLANATION = (
+    "**1** is the mixture around the position. **2** are the weights of the filter: the encoding is"
+    " the sum of their products with **1**. **3** shows how much of the encoding each mask lets"
+    " through (orange: the output that you clicked). **4** is what this one cell adds to the"
+    " separated multiplets of that output. **5** is the sum of all cells there, from every filter."
+    " **6** shows how the log odds of each class would change if the mask were 0 or 1. A change of"
+    " 1 multiplies the odds by 2.7."
 )
 
 
-def act(click: Click) -> None:
-    """Note what was clicked; pages show it, and the inspector opens."""
+def choose_clicked(click: Click) -> None:
+    """Choose the clicked cell, or training step, and ask for the inspector."""
     if click.rows == "steps":
         url_state.put("at", click.row)
         return
     if click.rows == "grid" or click.rows == "filter":
         url_state.put("filter", click.row)
     elif click.position is not None:
-        # A map of peaks, channels or compounds has no filters: the loudest at that place is
-        # followed.
+        # Maps of peaks, channels or compounds have no filters: the strongest there is chosen.
         url_state.put("filter", None)
     if click.rows == "compound" and st.session_state.get("network kind") == "queries":
         url_state.put("output", click.row + 1)
@@ -36,15 +36,17 @@ def act(click: Click) -> None:
         url_state.put("output", click.output + 1)
     if click.position is not None:
         url_state.put("position", click.position)
-    # On the page What if a click on peaks chooses what to edit; the quiz's mixture is another one,
-    # and not to be given away.
+    # On the page What if a click on peaks chooses what to edit.
     st.session_state["inspector asked"] = (
         click.rows == "filter" or st.session_state.get("link page") != "pages/whatif.py"
     )
 
 
-def show_if_asked(view: View) -> None:
-    """Open the inspector over the page, if a cell was clicked just now."""
+def show_clicked(view: View) -> None:
+    """Open the inspector over the page if a cell was clicked just now.
+
+    Not on Look inside, which shows it anyway, nor in the quiz, where it would give the answer away.
+    """
     if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") not in (
         "pages/inside.py",
         "pages/quiz.py",
@@ -54,21 +56,21 @@ def show_if_asked(view: View) -> None:
 
 @st.dialog("One cell, from mixture to class", width="large")
 def _over_the_page(view: View) -> None:
-    follow(view, "inspector")
+    show_cell(view, "inspector")
     if st.button("Open on the page Look inside", icon=":material/search:"):
         st.switch_page("pages/inside.py", query_params=url_state.query())
 
 
-def choose(view: View) -> None:
-    """Draw the fields of the cell; what is chosen in one holds the other two as they are."""
+def cell_fields(view: View) -> None:
+    """Draw the fields that choose a cell; a change of one keeps the other two."""
     cell, model = view.some_cell, view.checkpoint.model
 
     def chosen() -> None:
         for part in _PARTS:
             url_state.put(part, int(st.session_state[f"cell {part}"]))
 
-    for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position), strict=False):
-        st.session_state[f"cell {part}"] = value  # a click may have moved it
+    for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position), strict=True):
+        st.session_state[f"cell {part}"] = value  # a click may have changed it
     one, two, three = st.columns(3)
     one.selectbox(
         "Mask of",
@@ -87,19 +89,15 @@ def choose(view: View) -> None:
     )
 
 
-def follow(view: View, key: str) -> None:
-    """Show what the chosen cell does, in words and as a figure."""
-    model, cell, names, axis = (
-        view.checkpoint.model,
-        view.some_cell,
-        view.library.names,
-        view.library.axis,
-    )
+def show_cell(view: View, key: str) -> None:
+    """Show what the chosen cell does, as a figure and in words."""
+    model, cell = view.checkpoint.model, view.some_cell
+    names, axis = view.library.names, view.library.axis
     trace = interpretation.trace_cell(model, view.areas, cell)
-    of = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
+    output = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
     edited = f", {len(view.edits)} edits" if view.edits else ""
     st.markdown(
-        f"**{position_label(axis, cell.position)} · filter {cell.filter} · mask of {of}** "
+        f"**{position_label(axis, cell.position)} · filter {cell.filter} · mask of {output}** "
         f" \n{view.title}{edited} · {view.model_name}"
     )
     words = activations.describe_cell(trace, names, model.kind, axis)
@@ -107,4 +105,4 @@ def follow(view: View, key: str) -> None:
         activations.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key
     )
     st.caption(words)
-    st.caption(HOW)
+    st.caption(EXPLANATION)

@@ -75,7 +75,7 @@ def show(page: str) -> None:
                 step.figure(facts, charts.theme()),
                 alt=step.alt(facts),
                 key="lesson figure",
-                follow=False,
+                clickable=False,
             )
         options = step.options(facts)
         here = f"{name} {part}"

@@ -104,7 +104,7 @@ def frame(page: str) -> Iterator[Page]:
     opened = Page(url_state.read(page))
     if page != "pages/travel.py":
         st.session_state.pop("playing", None)
-    charts.begin()
+    charts.start_page()
     with st.sidebar:
         st.markdown("### nmrclassify")
         pages = st.container(key="pages")
@@ -115,11 +115,11 @@ def frame(page: str) -> Iterator[Page]:
         # Here, since what takes no place takes a gap all the same. Streamlit leaves a sixth of a
         # small screen empty above the title.
         st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
-        clicks.listen(inspector.act)
+        clicks.listen(inspector.choose_clicked)
     url_state.write()
     # Last, so that the links between pages carry the state as it is now.
     _page_links(pages)
-    export_panel.place(page, taking, opened.view)
+    export_panel.show(page, taking, opened.view)
     presenter.dress()
     for problem in opened.problems:
         st.warning(problem, icon=":material/link_off:")
@@ -144,7 +144,7 @@ def setup(page: str, slider: bool = True) -> View:
         chosen = model_picker.choose(dataset, opened.problems, slider)
         opened.view = _choose_mixture(dataset, chosen, opened.problems)
     st.session_state["network kind"] = opened.view.checkpoint.model.kind
-    inspector.show_if_asked(opened.view)
+    inspector.show_clicked(opened.view)
     return opened.view
 
 

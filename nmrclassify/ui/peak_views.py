@@ -438,7 +438,7 @@ def tables(case: PeakResult) -> None:
 def program(wish: PeakSelection, compound: int) -> None:
     """Offer the program that reproduces a drawn mixture; of an upload there is none."""
     if wish.own is None and wish.library in LIBRARIES:
-        export_panel.program(
+        export_panel.show_program(
             code(wish.library, LIBRARY_SEED, UNKNOWN_SEED, wish.config, wish.seed, compound)
         )
 

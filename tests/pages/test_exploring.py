@@ -149,7 +149,7 @@ def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypa
     put = {}
     monkeypatch.setattr(inspector.url_state, "put", put.__setitem__)
     monkeypatch.setattr(inspector.st, "session_state", state := {"network kind": "queries"})
-    inspector.act(click)
+    inspector.choose_clicked(click)
     assert put == expected
     assert state.get("inspector asked", False) == (click.rows != "steps")
 
@@ -465,6 +465,6 @@ def test_a_figure_of_another_mixture_is_not_followed(monkeypatch):
     monkeypatch.setattr(charts.st, "session_state", {})
     monkeypatch.setattr(charts.st, "plotly_chart", lambda *_, **__: None)
     figure = library_map(build("metabolites", 7).library, Theme())
-    charts.chart(figure, "", "map", follow=False)
+    charts.chart(figure, "", "map", clickable=False)
     assert figure.data[0].meta["rows"] is None
     assert clicks.decode({"meta": figure.data[0].meta, "row": 0, "column": 0}) is None
