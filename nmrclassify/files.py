@@ -77,6 +77,19 @@ def tensor_bytes(tensors: Mapping[str, Any], entry: str, header: Any) -> bytes:
     return save_arrays(arrays, metadata={entry: json.dumps(header)})
 
 
+def write_tensors(path: Path, content: bytes) -> None:
+    """Write what `tensor_bytes` returned atomically.
+
+    Raises
+    ------
+    ValueError
+        If the path does not end in `.safetensors`.
+    """
+    if path.suffix != SUFFIX:
+        raise ValueError(f"{path.name!r} is no name for this file; expected one ending in {SUFFIX}")
+    write_atomically(path, content)
+
+
 @dataclass(frozen=True)
 class TensorFile:
     """A safetensors file of which only the header has been read.

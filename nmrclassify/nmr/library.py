@@ -1,16 +1,17 @@
 """Compound libraries: K pure compounds, each a map of multiplets along one axis."""
 
+import io
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 
 import numpy as np
 import pandas as pd
 
 from nmrclassify.config import bounded, check
+from nmrclassify.files import packaged
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
-from nmrclassify.nmr.multiplets import all_patterns, pattern
+from nmrclassify.nmr.multiplets import SYMBOLS, all_patterns, pattern
 
 _NAME = re.compile(r"(?!_)[\w \-+,.'()/]{1,80}(?<!_)")
 
@@ -46,7 +47,7 @@ class Library:
                 "library areas hold a negative or undefined number; expected areas of 0 or more"
             )
         empty = [
-            name for name, areas in zip(self.names, self.areas, strict=False) if not areas.any()
+            name for name, areas in zip(self.names, self.areas, strict=True) if not areas.any()
         ]
         if empty:
             raise ValueError(
@@ -129,25 +130,38 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
     )
 
 
-def library_from_multiplets(table: pd.DataFrame, axis: Axis, n_peaks: int = 6) -> Library:
-    """Bin a table of multiplets (columns compound, ppm, multiplicity, protons) on `axis`; areas are proton counts."""
-    names = tuple(dict.fromkeys(table["compound"]))
-    areas = np.zeros((len(names), n_peaks, axis.n_positions), dtype=np.float32)
-    for row in table.itertuples():
-        areas[names.index(row.compound), :, axis.position(row.ppm)] += row.protons * pattern(
-            row.multiplicity, n_peaks
-        )
-    return Library(names, areas, axis)
+# Ten common metabolites with few multiplets, the compounds of the toy.
+METABOLITES = (
+    "ethanol",
+    "lactate",
+    "alanine",
+    "acetate",
+    "glycine",
+    "valine",
+    "succinate",
+    "citrate",
+    "creatinine",
+    "formate",
+)
 
 
 @lru_cache(maxsize=1)
 def metabolite_table() -> pd.DataFrame:
-    """Return the packaged table of common metabolites, one multiplet a row, each with its reference."""
-    with resources.files("nmrclassify").joinpath("data/metabolites.csv").open() as file:
-        return pd.read_csv(file)
+    """Return the multiplets of `METABOLITES`, each with its reference.
+
+    A kind that has no pattern of its own here, such as "dsept", is an unresolved multiplet, "m".
+    """
+    table = pd.read_csv(io.BytesIO(packaged("common_metabolites.csv"))).set_index("compound")
+    table = table.loc[list(METABOLITES)].reset_index()
+    table["multiplicity"] = table["kind"].where(table["kind"].isin(SYMBOLS), "m")
+    return table[["compound", "ppm", "multiplicity", "protons", "reference"]]
 
 
 @lru_cache(maxsize=1)
 def metabolite_library() -> Library:
-    """Return the packaged metabolites on 21 positions of 0.5 ppm from 0 to 10.5."""
-    return library_from_multiplets(metabolite_table(), PPM_AXIS)
+    """Return `METABOLITES` on 21 positions of 0.5 ppm from 0 to 10.5; areas are proton counts."""
+    areas = np.zeros((len(METABOLITES), 6, PPM_AXIS.n_positions), dtype=np.float32)
+    for row in metabolite_table().itertuples():
+        peaks = row.protons * pattern(row.multiplicity)  # (P,)
+        areas[METABOLITES.index(row.compound), :, PPM_AXIS.position(row.ppm)] += peaks
+    return Library(METABOLITES, areas, PPM_AXIS)

@@ -1,39 +1,35 @@
-"""Checkpoints: one `.safetensors` file with the weights, the library, the split, and how they came about.
+"""Checkpoints: one `.safetensors` file with the weights, the library, the split and the training.
 
 Nothing that can run code is read: names, shapes and types are compared with what the stated sizes
 require before a value is used.
 """
 
-import json
-import os
 import re
-import tempfile
 from dataclasses import asdict, dataclass
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load as load_arrays
-from safetensors.torch import save as save_tensors
 
 from nmrclassify import __version__
 from nmrclassify.evaluation.metrics import METRICS, evaluate
+from nmrclassify.files import (
+    CheckpointError,
+    TensorFile,
+    described,
+    packaged,
+    tensor_bytes,
+    write_tensors,
+)
 from nmrclassify.mixtures.grid import MAX_COMPOSITIONS, MAX_TEST, Dataset, MixtureConfig
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.trainer import MODELS, TrainConfig, Trainer
 
-SUFFIX = ".safetensors"
 MAX_BYTES = 8 * 1024 * 1024
-MAX_HEADER_BYTES = 256 * 1024
 FORMAT = "nmrclassify-2"
 PARTS = {"train": (1, MAX_COMPOSITIONS), "validation": (0, MAX_TEST), "test": (1, MAX_TEST)}
-
-
-class CheckpointError(ValueError):
-    """A file that is not a usable checkpoint; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -117,32 +113,10 @@ def to_bytes(checkpoint: Checkpoint) -> bytes:
         "names": dataset.library.names,
         "axis": asdict(dataset.library.axis),
     }
-    tensors = {
-        f"model.{name}": value.contiguous() for name, value in checkpoint.model.state_dict().items()
-    }
-    arrays = {"library.areas": dataset.library.areas} | {
-        f"split.{part}": getattr(dataset, part) for part in PARTS
-    }
-    for name, array in arrays.items():
-        tensors[name] = torch.from_numpy(np.ascontiguousarray(array))
-    # One entry, because safetensors writes several in an order that changes from call to call.
-    return save_tensors(tensors, metadata={"nmrclassify": json.dumps(header)})
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it into place, so that a crash never leaves half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    tensors: dict = {f"model.{n}": value for n, value in checkpoint.model.state_dict().items()}
+    tensors |= {f"split.{part}": getattr(dataset, part) for part in PARTS}
+    tensors["library.areas"] = dataset.library.areas
+    return tensor_bytes(tensors, "nmrclassify", header)
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:
@@ -153,11 +127,7 @@ def save(checkpoint: Checkpoint, path: Path) -> None:
     ValueError
         If the path does not end in `.safetensors`.
     """
-    if path.suffix != SUFFIX:
-        raise ValueError(
-            f"checkpoint is to be written to {path.name!r}; expected a name ending in {SUFFIX}"
-        )
-    write_atomically(path, to_bytes(checkpoint))
+    write_tensors(path, to_bytes(checkpoint))
 
 
 def load(path: Path) -> Checkpoint:
@@ -168,40 +138,12 @@ def load(path: Path) -> Checkpoint:
     CheckpointError
         If the file is missing, too large, of another format, or does not fit its own stated sizes.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"no checkpoint at {path}; give the path of a {SUFFIX} file")
-    if path.suffix != SUFFIX:
-        raise CheckpointError(
-            f"{path.name!r} is not a {SUFFIX} file; other formats can run code and are not read"
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise CheckpointError(
-            f"{path.name} has {path.stat().st_size:,} bytes; expected at most {MAX_BYTES:,}"
-        )
-    return from_bytes(path.read_bytes(), path.name)
+    return _checkpoint(TensorFile.read(Path(path), "nmrclassify", MAX_BYTES))
 
 
-def _read_header(content: bytes, name: str) -> tuple[dict, dict]:
-    """Return the metadata and the tensor descriptions of a safetensors file, without reading a tensor."""
-    size = int.from_bytes(content[:8], "little")
-    if len(content) < 8 or size > min(MAX_HEADER_BYTES, len(content) - 8):
-        raise CheckpointError(
-            f"{name} is not a {SUFFIX} file, or was cut off; download or train it again"
-        )
-    try:
-        tensors = json.loads(content[8 : 8 + size])
-        header = dict(json.loads(tensors.pop("__metadata__")["nmrclassify"]))
-    except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
-        raise CheckpointError(
-            f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one"
-        ) from None
-    if header.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{name} has format {header.get('format')!r}; expected {FORMAT!r}, as nmrclassify"
-            " writes it"
-        )
-    return header, tensors
+def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
+    """Read a checkpoint from bytes, which `name` names in errors; raises as `load` does."""
+    return _checkpoint(TensorFile.read(content, "nmrclassify", MAX_BYTES, name=name))
 
 
 def _checked_metrics(metrics: dict, name: str) -> dict:
@@ -228,12 +170,15 @@ def _checked_metrics(metrics: dict, name: str) -> dict:
     return metrics
 
 
-def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
-    """Read a checkpoint from bytes, believing nothing in it; raises as `load` does."""
-    if len(content) > MAX_BYTES:
-        raise CheckpointError(f"{name} has {len(content):,} bytes; expected at most {MAX_BYTES:,}")
-    header, described = _read_header(content, name)
+def _checkpoint(file: TensorFile) -> Checkpoint:
+    """Return what a file holds; each part is compared with what the header and the others say."""
+    name, header = file.name, file.header
     try:
+        if header["format"] != FORMAT:
+            raise CheckpointError(
+                f"{name} has format {header['format']!r}; expected {FORMAT!r}, as nmrclassify"
+                " writes it"
+            )
         kind = header["model"]
         if kind not in MODELS:
             raise CheckpointError(f"{name} holds a model {kind!r}; expected {' or '.join(MODELS)}")
@@ -245,40 +190,22 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
             TrainConfig(**header["training"]),
             Axis(**header["axis"]),
         )
-        expected = {f"model.{n}": ("F32", list(v.shape)) for n, v in model.state_dict().items()}
         if config.nothing != (kind == "slots" and mixture.number_varies):
             raise CheckpointError(
                 f"{name}: the network's classes do not fit its mixtures; train the model again"
             )
-        expected["library.areas"] = (
-            "F32",
-            [config.n_compounds, config.n_peaks, config.n_positions],
-        )
-        found = {key: (value["dtype"], value["shape"]) for key, value in described.items()}
+        expected = described({f"model.{n}": value for n, value in model.state_dict().items()})
+        expected["library.areas"] = "F32", (config.n_compounds, config.n_peaks, config.n_positions)
         for part, (least, most) in PARTS.items():
-            dtype, shape = found.get(f"split.{part}", (None, []))
-            if (
-                dtype != "I64"
-                or len(shape) != 2
-                or shape[1] != mixture.n_sources
-                or not least <= shape[0] <= most
-            ):
+            dtype, shape = file.described.get(f"split.{part}", (None, ()))
+            length = shape[0] if len(shape) == 2 else -1
+            if dtype != "I64" or not least <= length <= most or shape[1] != mixture.n_sources:
                 raise CheckpointError(
-                    f"{name}: split.{part} is {dtype} {shape}; expected I64 [{least}..{most},"
-                    f" {mixture.n_sources}]"
+                    f"{name}: split.{part} is {dtype} {shape}; expected I64 ({least} to {most},"
+                    f" {mixture.n_sources})"
                 )
-            expected[f"split.{part}"] = (dtype, shape)
-        for key in sorted(expected.keys() | found.keys()):
-            if expected.get(key) != found.get(key):
-                raise CheckpointError(
-                    f"{name}: tensor {key!r} is {found.get(key)}; expected {expected.get(key)}"
-                )
-        arrays = load_arrays(content)
-        for key, array in arrays.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise CheckpointError(
-                    f"{name}: tensor {key!r} holds an undefined number; train the model again"
-                )
+            expected[f"split.{part}"] = dtype, shape
+        arrays = file.arrays(expected)
         for part in PARTS:
             rows, highest = (
                 arrays[f"split.{part}"],
@@ -316,16 +243,13 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
             raise CheckpointError(
                 f"{name}: the model's answers are not finite numbers; train the model again"
             )
+        version = str(header["version"])[:20]
     except CheckpointError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever a forged header makes the constructors raise is one plain sentence
+    except Exception as error:  # what a forged header makes a constructor raise: one sentence
         raise CheckpointError(f"{name} does not describe a usable model: {error}") from error
     model.requires_grad_(False).eval()
-    return Checkpoint(
-        model, dataset, training, seeds[0], seeds[2], metrics, str(header["version"])[:20]
-    )
+    return Checkpoint(model, dataset, training, seeds[0], seeds[2], metrics, version)
 
 
 def shipped() -> Checkpoint:
@@ -334,7 +258,4 @@ def shipped() -> Checkpoint:
     Made by `python -m nmrclassify train --preset metabolites --model queries --recipe thorough
     --seed 7`; `bench shipped` measures it.
     """
-    with resources.as_file(
-        resources.files("nmrclassify").joinpath("data/metabolites.safetensors")
-    ) as path:
-        return load(path)
+    return from_bytes(packaged("metabolites.safetensors"))

@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from nmrclassify.config import bounded, check
+from nmrclassify.files import write_atomically
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import (
     SPREADS,
@@ -36,7 +37,6 @@ from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-from nmrclassify.training.checkpoints import write_atomically
 
 LIBRARY_SEED = (
     1_000  # of the training's libraries; seeds below 1,000 are for development and reports

@@ -17,6 +17,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 
+from nmrclassify.files import write_atomically
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
@@ -85,12 +86,10 @@ def save(
     model = folder / "model.safetensors"
     checkpoints.save(checkpoint, model)
     if steps is not None:
-        checkpoints.write_atomically(folder / STEPS_FILE, steps.to_bytes())
-    checkpoints.write_atomically(
-        folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode()
-    )
+        write_atomically(folder / STEPS_FILE, steps.to_bytes())
+    write_atomically(folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode())
     # Last, because a folder counts as a run once it has its configuration.
-    checkpoints.write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
+    write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
     return model
 
 
@@ -101,11 +100,9 @@ def save_state(trainer: Trainer, folder: Path) -> None:
     header = {
         "state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})
     }
-    checkpoints.write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
-    checkpoints.write_atomically(folder / STEPS_FILE, trainer.training_history.to_bytes())
-    checkpoints.write_atomically(
-        folder / "state.safetensors", save_tensors(state["tensors"], metadata=header)
-    )
+    write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
+    write_atomically(folder / STEPS_FILE, trainer.training_history.to_bytes())
+    write_atomically(folder / "state.safetensors", save_tensors(state["tensors"], metadata=header))
 
 
 def resume(folder: Path) -> Trainer:

@@ -4,7 +4,7 @@ import re
 
 import streamlit as st
 
-from nmrclassify.files import TableError
+from nmrclassify.files import SUFFIX, TableError
 from nmrclassify.mixtures import grid_files
 from nmrclassify.nmr.library import PPM_AXIS
 from nmrclassify.training import checkpoints
@@ -111,7 +111,7 @@ def checkpoint_file() -> None:
     )
     if file is None:
         return
-    if not file.name.endswith(checkpoints.SUFFIX):
+    if not file.name.endswith(SUFFIX):
         st.error(
             f"{file.name} is not a .safetensors file; other formats can run code and are refused."
         )

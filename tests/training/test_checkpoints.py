@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save as save_tensors
 
+from nmrclassify import files
 from nmrclassify.evaluation.metrics import METRICS, evaluate
 from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures.grid import MixtureConfig
@@ -116,7 +117,7 @@ def test_a_crash_leaves_the_old_file_whole(trained, tmp_path, monkeypatch):
     def crash(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoints.os, "replace", crash)
+    monkeypatch.setattr(files.os, "replace", crash)
     with pytest.raises(OSError, match="disk full"):
         save(replace(trained, step=999), path)
     assert path.read_bytes() == before
@@ -129,9 +130,9 @@ def test_other_formats_are_refused(trained, tmp_path, name):
     path.write_bytes(b"anything")
     with pytest.raises(CheckpointError, match="other formats can run code"):
         load(path)
-    with pytest.raises(ValueError, match="expected a name ending in"):
+    with pytest.raises(ValueError, match="expected one ending in"):
         save(trained, path)
-    with pytest.raises(CheckpointError, match="no checkpoint at"):
+    with pytest.raises(CheckpointError, match="no file at"):
         load(tmp_path / "missing.safetensors")
 
 
