@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nmrclassify.mixtures.grid import Dataset
+from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.trainer import Trainer, recipe

@@ -12,7 +12,8 @@ from nmrclassify.baselines.grid import (
     tune_threshold,
 )
 from nmrclassify.evaluation.metrics import evaluate, wilson
-from nmrclassify.mixtures.grid import Dataset, MixtureConfig, Mixtures, counts_of, generator, mix
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, counts_of, generator, mix
 from nmrclassify.networks.conv_tasnet import Network
 
 TUNING_MIXTURES = 600

@@ -36,7 +36,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from tqdm import tqdm
 
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.mixtures.grid import Dataset, generator, mix
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import conv_tasnet as networks
 from nmrclassify.networks.conv_tasnet import Network, Slots

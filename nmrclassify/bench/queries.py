@@ -9,7 +9,8 @@ from tqdm import tqdm
 from nmrclassify.evaluation.calibration import reliability, roc
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.unknown import unknown_scores
-from nmrclassify.mixtures.grid import Dataset, MixtureConfig, generator, mix
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import MixtureConfig, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.training.trainer import Trainer, recipe

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from nmrclassify.baselines.comparison import classical_counts, network_counts, shares_right
 from nmrclassify.evaluation.robustness import MIXTURES, NETWORKS, SEEDS, SWEEPS
-from nmrclassify.mixtures.grid import Dataset, MixtureConfig, Mixtures, generator, mix
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.moved import moved_name
 from nmrclassify.training.trainer import TrainConfig, Trainer, recipe

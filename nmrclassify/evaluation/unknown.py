@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import (
-    Dataset,
     MixtureConfig,
     Mixtures,
     generator,

@@ -10,7 +10,8 @@ from nmrclassify.lessons.figures import lines
 from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.shown import STATE
 from nmrclassify.lessons.trained import SEED
-from nmrclassify.mixtures.grid import MixtureConfig, generator, split
+from nmrclassify.mixtures.dataset import split
+from nmrclassify.mixtures.grid import MixtureConfig, generator
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.layers import GlobalNorm
 from nmrclassify.nmr.library import LibraryConfig, random_library

@@ -10,7 +10,8 @@ from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.progress import counted, part
 from nmrclassify.lessons.trained import EVERY, SEED, over_steps, short
 from nmrclassify.lessons.wording import share
-from nmrclassify.mixtures.grid import Dataset, Mixtures, compositions, generator, mix
+from nmrclassify.mixtures.dataset import Dataset, compositions
+from nmrclassify.mixtures.grid import Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training.original_model_2022 import naming_the_commonest
 from nmrclassify.training.trainer import Trainer

@@ -11,7 +11,8 @@ from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.progress import counted, part
 from nmrclassify.lessons.trained import SEED, STEPS, short
 from nmrclassify.lessons.wording import several, share
-from nmrclassify.mixtures.grid import compositions, counts_of, generator, mix
+from nmrclassify.mixtures.dataset import compositions
+from nmrclassify.mixtures.grid import counts_of, generator, mix
 from nmrclassify.plots.classes import class_heatmap
 from nmrclassify.training.checkpoints import shipped
 from nmrclassify.training.original_model_2022 import NO_FAULTS, train

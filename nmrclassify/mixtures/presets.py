@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from nmrclassify.mixtures.grid import Dataset, MixtureConfig, generator, split
+from nmrclassify.mixtures.dataset import Dataset, split
+from nmrclassify.mixtures.grid import MixtureConfig, generator
 from nmrclassify.nmr.library import Library, LibraryConfig, metabolite_library, random_library
 
 

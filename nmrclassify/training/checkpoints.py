@@ -21,7 +21,8 @@ from nmrclassify.files import (
     tensor_bytes,
     write_tensors,
 )
-from nmrclassify.mixtures.grid import MAX_COMPOSITIONS, MAX_TEST, Dataset, MixtureConfig
+from nmrclassify.mixtures.dataset import MAX_COMPOSITIONS, MAX_TEST, Dataset
+from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library

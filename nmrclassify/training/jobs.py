@@ -13,7 +13,8 @@ from collections.abc import Callable
 import numpy as np
 
 from nmrclassify.evaluation.prediction import Truth, match_truth
-from nmrclassify.mixtures.grid import Dataset, Mixtures
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.trainer import Snapshot, TrainConfig, Trainer

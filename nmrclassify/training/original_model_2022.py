@@ -10,7 +10,8 @@ from torch import Tensor
 
 from nmrclassify.baselines.comparison import shares_right
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.mixtures.grid import Dataset, Mixtures, counts_of, generator
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import Mixtures, counts_of, generator
 from nmrclassify.networks.conv_tasnet import Slots
 from nmrclassify.networks.losses import Costs, pairwise_costs
 from nmrclassify.networks.matching import assign

@@ -14,7 +14,8 @@ from nmrclassify.config import bounded, bounds, check
 from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.prediction import Prediction, predict
-from nmrclassify.mixtures.grid import Augmentation, Dataset, MixtureConfig, generator
+from nmrclassify.mixtures.dataset import Augmentation, Dataset
+from nmrclassify.mixtures.grid import MixtureConfig, generator
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig, Queries, Slots, rms
 from nmrclassify.networks.losses import OBJECTIVES
 from nmrclassify.training.history import TrainingHistory

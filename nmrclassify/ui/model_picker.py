@@ -7,7 +7,8 @@ from functools import cached_property, partial
 import numpy as np
 import streamlit as st
 
-from nmrclassify.mixtures.grid import Dataset, MixtureConfig
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.checkpoints import Checkpoint

@@ -9,9 +9,9 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.config import bounds
+from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.edits import EditError, Mixture, apply, from_text, is_empty
 from nmrclassify.mixtures.grid import (
-    Dataset,
     MixtureConfig,
     generator,
     mix_at,

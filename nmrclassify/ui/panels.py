@@ -18,8 +18,8 @@ from nmrclassify.evaluation.prediction import (
     match_truth,
     predict,
 )
+from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.edits import Edit, Mixture, to_text
-from nmrclassify.mixtures.grid import Dataset
 from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.style import Theme

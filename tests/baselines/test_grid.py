@@ -14,14 +14,8 @@ from nmrclassify.baselines.grid import (
     shift_moments,
     tune_threshold,
 )
-from nmrclassify.mixtures.grid import (
-    MixtureConfig,
-    compositions,
-    counts_of,
-    mix,
-    mix_at,
-    shift_multiplets,
-)
+from nmrclassify.mixtures.dataset import compositions
+from nmrclassify.mixtures.grid import MixtureConfig, counts_of, mix, mix_at, shift_multiplets
 from nmrclassify.mixtures.presets import build
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library

@@ -14,7 +14,8 @@ from nmrclassify.lessons import dilation, figures, overlap
 from nmrclassify.lessons.lesson import nothing
 from nmrclassify.lessons.progress import part
 from nmrclassify.lessons.shown import shown
-from nmrclassify.mixtures.grid import MixtureConfig, generator, split
+from nmrclassify.mixtures.dataset import split
+from nmrclassify.mixtures.grid import MixtureConfig, generator
 from nmrclassify.nmr.library import LibraryConfig, random_library
 from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints

@@ -4,17 +4,14 @@ from itertools import combinations, combinations_with_replacement
 import numpy as np
 import pytest
 
+from nmrclassify.mixtures.dataset import Augmentation, Dataset, compositions, split
 from nmrclassify.mixtures.grid import (
-    Augmentation,
-    Dataset,
     MixtureConfig,
-    compositions,
     counts_of,
     generator,
     mix,
     mix_at,
     shift_multiplets,
-    split,
     unknown_compounds,
     with_unknown,
 )

@@ -8,7 +8,8 @@ import torch
 from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.prediction import predict
-from nmrclassify.mixtures.grid import Dataset, MixtureConfig
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.losses import OBJECTIVES
 from nmrclassify.nmr.library import Library, LibraryConfig, random_library
