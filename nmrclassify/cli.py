@@ -354,7 +354,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
 
 def _train_scale(arguments: argparse.Namespace) -> dict:
     from nmrclassify.networks import peak_weights
-    from nmrclassify.training.peak_calibration import finish
+    from nmrclassify.training.peak_calibration import calibrate_network
     from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 
     given = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate", "seed")}
@@ -402,7 +402,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
         )
     if trainer.rank:
         return {}
-    trained = finish(trainer)
+    trained = calibrate_network(trainer)
     path = arguments.out / "scale.safetensors"
     peak_weights.save(trained, path)
     return {"network": str(path), "threshold": trained.threshold} | trained.made

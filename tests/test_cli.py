@@ -373,8 +373,8 @@ def small(monkeypatch):
     recipe = PeakMixtureConfig(n_low=3, n_high=6)
     monkeypatch.setattr(
         peak_calibration,
-        "finish",
-        partial(peak_calibration.finish, mixtures=1, n_compounds=30, recipe=recipe),
+        "calibrate_network",
+        partial(peak_calibration.calibrate_network, mixtures=1, n_compounds=30, recipe=recipe),
     )
 
 

@@ -63,7 +63,7 @@ def f1(positions: int, library: int, mixture: int) -> float:
     axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
     compounds, made = _drawn(axis, library, mixture)
     detector, score = Detector(compounds, axis=axis), Score()
-    score.add_prediction(made, detector.identify(made.peaks), detector.groups)
+    score.add_prediction(made, detector.identify(made.peaks))
     return score.summary()["f1"]
 
 

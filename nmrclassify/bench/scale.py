@@ -1,12 +1,13 @@
-"""The network at full scale beside classical methods: F1, amounts, masks, seconds and memory (about 12 minutes).
+"""The network of full scale beside classical methods: F1, amounts, masks, seconds, memory (12 min).
 
-Mixtures of 50 to 100 of 877 compounds, at three shift jitters, from libraries that neither training
-nor development used: synthetic ones, and real ones drawn from GISSMO's table where it is there. The
-network has its one threshold. Least squares and pursuit are tuned on development mixtures, once for
-all jitters together, and once for each, as if it were told; they are measured on some of the same
-mixtures (the network on just those has a row as well). Optimal transport (magnetstein, where it is
-installed) takes about a minute a mixture: it keeps its authors' settings, and gets the best
-threshold for each jitter chosen afterwards on the very mixtures that are reported.
+Mixtures of 50 to 100 of 877 compounds, at three shift jitters. The libraries were used neither in
+training nor in development: synthetic ones, and real ones from GISSMO's table if it is there.
+
+The network has one threshold. Least squares and matching pursuit are tuned on development mixtures,
+once for all jitters together and once for each, as if the jitter were known. They get some of the
+mixtures; a row of its own gives the network on the same ones. Optimal transport (magnetstein, if it
+is installed) takes about a minute for each mixture. It has the settings of its authors, and the best
+threshold for each jitter, chosen afterwards on the mixtures of the report.
 """
 
 import multiprocessing
@@ -22,18 +23,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nmrclassify.baselines.peaks import (
-    HEIGHTS,
-    LeastSquares,
-    Pursuit,
-    Transport,
-    Tuned,
-    named,
-    tune,
-)
+from nmrclassify.baselines.peak_tuning import THRESHOLDS as AREA_THRESHOLDS
+from nmrclassify.baselines.peak_tuning import Tuned, named, tune
+from nmrclassify.baselines.peaks import LeastSquares, Pursuit, Transport
 from nmrclassify.bench._cost import cost, unsplit
 from nmrclassify.evaluation.identify import Detector
-from nmrclassify.evaluation.peak_metrics import Score
+from nmrclassify.evaluation.peak_metrics import Score, Tally
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import compete
@@ -43,7 +38,7 @@ from nmrclassify.nmr.compound_files import read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-from nmrclassify.training.peak_calibration import DEVELOPMENT, JITTERS, THRESHOLDS, f1
+from nmrclassify.training.peak_calibration import DEVELOPMENT, JITTERS, THRESHOLDS
 from nmrclassify.training.trainer import set_threads
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
@@ -68,25 +63,24 @@ class Plan:
     mixtures: int = 20
     compounds: int = 877
     recipe: PeakMixtureConfig = field(default_factory=PeakMixtureConfig)
-    peers: int = 5  # mixtures of each library that the classical methods get
-    transport: int = 2  # mixtures of the first library that optimal transport gets
-    development: int = 6  # mixtures of each jitter that the classical methods are tuned on
-    rounds: int = 8  # mixtures of each jitter that show what a round of explaining away adds
+    peers: int = 5  # mixtures of each library for the classical methods
+    transport: int = 2  # mixtures of the first library for optimal transport
+    development: int = 6  # mixtures of each jitter for the tuning of the classical methods
+    rounds: int = 8  # mixtures of each jitter for the gain of each round of explaining away
     repeats: int = 9
 
 
 @cache
 def library(kind: str, seed: int, compounds: int) -> tuple[Compounds, np.ndarray]:
-    """Return a library, "synthetic" or "real", and which of its compounds are alike."""
+    """Return a "synthetic" or "real" library, and its groups of equivalent compounds."""
     rng = np.random.default_rng(seed)
     if kind == "synthetic":
-        made = synthetic_compounds(SyntheticConfig(n_compounds=compounds), rng)
+        chosen = synthetic_compounds(SyntheticConfig(n_compounds=compounds), rng)
     else:
-        everything = read_compounds(REAL).compounds
-        made = everything.select(
-            np.sort(rng.choice(everything.n_compounds, compounds, replace=False))
-        )
-    return made, equivalent_compounds(made, FULL_AXIS)
+        table = read_compounds(REAL).compounds
+        index = np.sort(rng.choice(table.n_compounds, compounds, replace=False))
+        chosen = table.select(index.tolist())
+    return chosen, equivalent_compounds(chosen, FULL_AXIS)
 
 
 def mixture_of(kind: str, seed: int, number: int, jitter: float, plan: Plan) -> PeakMixture:
@@ -100,54 +94,47 @@ def mixture_of(kind: str, seed: int, number: int, jitter: float, plan: Plan) -> 
 def _network(kind: str, seed: int, jitter: float, plan: Plan) -> list[Score]:
     """Score the network on each mixture of a library."""
     set_threads()
-    compounds, groups = library(kind, seed, plan.compounds)
-    detector, scores = Detector(compounds), []
+    detector, scores = Detector(library(kind, seed, plan.compounds)[0]), []
     for number in range(plan.mixtures):
         mixture = mixture_of(kind, seed, number, jitter, plan)
         score = Score()
-        score.add_prediction(mixture, detector.identify(mixture.peaks), groups)
+        score.add_prediction(mixture, detector.identify(mixture.peaks))
         scores.append(score)
     return scores
 
 
 def rounds(plan: Plan) -> dict[str, list[float]]:
-    """Return for each jitter the F1 after the first look and after each round, on a development library.
+    """Return for each jitter the F1 after the screening and after each round.
 
-    The best threshold of each: what a round adds, not how it is calibrated.
+    On a development library, with the best threshold of each: this is the gain of a round, however
+    well its probabilities are calibrated.
     """
     set_threads()
     seed = DEVELOPMENT[1]
     compounds, _ = library("synthetic", seed, plan.compounds)
-    network, templates, found = shipped().network, Templates.of(compounds), {}
+    n = compounds.n_compounds
+    network, templates, scores = shipped().network, Templates.of(compounds), {}
     for jitter in JITTERS:
-        probabilities: list[list[np.ndarray]] = []
+        probabilities: list[list[np.ndarray]] = []  # of each mixture and step
         truths = []
         for number in range(plan.rounds):
-            mixture = draw_mixture(
-                compounds,
-                replace(plan.recipe, jitter=jitter),
-                np.random.default_rng([seed, 2, number]),
-            )
+            rng = np.random.default_rng([seed, 2, number])
+            mixture = draw_mixture(compounds, replace(plan.recipe, jitter=jitter), rng)
             with torch.no_grad():
-                said = network(find_hypotheses(templates, mixture.peaks))
-            every = torch.arange(compounds.n_compounds).repeat_interleave(said.screening.shape[1])
-            judged = [(every, said.screening.flatten())]
-            judged += [
-                (candidates.compound, state["logit"])
-                for candidates, state in zip(said.round_candidates, said.rounds, strict=False)
-            ]
-            probabilities.append(
-                [-torch.expm1(compete(*one, compounds.n_compounds)[1]).numpy() for one in judged]
-            )
-            truths.append(np.isin(np.arange(compounds.n_compounds), mixture.present))
-        truth, steps = (
-            np.concatenate(truths),
-            [np.concatenate(step) for step in zip(*probabilities, strict=False)],
-        )
-        found[f"{jitter:g}"] = [
-            round(max(f1(step >= level, truth) for level in THRESHOLDS), 3) for step in steps
+                output = network(find_hypotheses(templates, mixture.peaks))
+            every = torch.arange(n).repeat_interleave(output.screening.shape[1])
+            steps = [(every, output.screening.flatten())]
+            for candidates, state in zip(output.round_candidates, output.rounds, strict=True):
+                steps.append((candidates.compound, state["logit"]))
+            probabilities.append([-torch.expm1(compete(*step, n)[1]).numpy() for step in steps])
+            truths.append(np.isin(np.arange(n), mixture.present))
+        truth = np.concatenate(truths)
+        joined = [np.concatenate(step) for step in zip(*probabilities, strict=True)]
+        scores[f"{jitter:g}"] = [
+            round(max(Tally.of(step >= level, truth).f1 for level in THRESHOLDS), 3)
+            for step in joined
         ]
-    return found
+    return scores
 
 
 def _tuned(method: str, plan: Plan) -> tuple[Tuned, dict[float, Tuned]]:
@@ -182,7 +169,7 @@ def _transport(kind: str, number: int, jitter: float, plan: Plan) -> list[Score]
     compounds, groups = library(kind, plan.seeds[0], plan.compounds)
     mixture, scores = mixture_of(kind, plan.seeds[0], number, jitter, plan), []
     amounts = Transport(compounds)(mixture.peaks)
-    for height in HEIGHTS:
+    for height in AREA_THRESHOLDS:
         scores.append(Score())
         scores[-1].add(mixture, compounds, groups, named(compounds, amounts, height), amounts)
     return scores

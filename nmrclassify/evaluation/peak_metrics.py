@@ -1,93 +1,162 @@
-"""How well answers at full scale fit the truth: compounds, amounts, probabilities and masks, over many mixtures.
+"""Metrics at full scale over many mixtures: of compounds, amounts, probabilities and masks.
 
-Compounds that nothing tells apart (`compounds.alike`) are one answer: named if one of them is, and
-there if one is.
+Equivalent compounds (`nmr.equivalent_compounds`) count as one: it is named if one of them is named,
+and present if one of them is present.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from nmrclassify.evaluation.calibration import Reliability
-from nmrclassify.evaluation.identify import Identification
+from nmrclassify.evaluation.identify import Identification, Masks
 from nmrclassify.mixtures.peaks import PeakMixture
 from nmrclassify.nmr.compounds import Compounds
 
-STRONG = 0.1  # of the strongest concentration in the mixture
-SHARED = 0.95  # a multiplet with a smaller share of its peaks shares them
+STRONG = 0.1  # of the highest concentration in the mixture
+SHARED = 0.95  # a multiplet with a smaller share of the area of its peaks is overlapped
 BINS = 10
-REPEATS = 2000
+REPEATS = 2000  # of the bootstrap
 
 
-def mask_shares(
-    mixture: PeakMixture, masks: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> np.ndarray:
-    """Return the share that masks give each multiplet of a mixture of the area at its true peaks, shape (m,).
+def f1_score(
+    right: np.ndarray | float, named: np.ndarray | float, present: np.ndarray | float
+) -> np.ndarray | float:
+    """Return the harmonic mean of precision and recall from counts; 0 where nothing is right."""
+    return 2 * right / np.maximum(named + present, 1)
 
-    0 where the masks do not hold the multiplet; NaN where no peak of it was picked, as in
-    `PeakMixture.shares`.
+
+class Tally(NamedTuple):
+    """Counts of named and present compounds."""
+
+    right: int
+    named: int
+    present: int
+
+    @classmethod
+    def of(cls, named: np.ndarray, present: np.ndarray) -> "Tally":
+        """Count two arrays of bool."""
+        return cls(int((named & present).sum()), int(named.sum()), int(present.sum()))
+
+    @property
+    def missed(self) -> int:
+        """Present, but not named."""
+        return self.present - self.right
+
+    @property
+    def false_alarms(self) -> int:
+        """Named, but not present."""
+        return self.named - self.right
+
+    @property
+    def precision(self) -> float:
+        """Right ones of the named; 1 where nothing is named."""
+        return self.right / self.named if self.named else 1.0
+
+    @property
+    def recall(self) -> float:
+        """Right ones of the present."""
+        return self.right / max(self.present, 1)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 where nothing is right."""
+        return float(f1_score(*self))
+
+
+def in_groups(groups: np.ndarray, compounds: np.ndarray) -> np.ndarray:
+    """Return which groups have one of `compounds` (indices or bool), shape (groups,), bool."""
+    found = np.zeros(int(groups.max()) + 1, dtype=bool)
+    found[groups[compounds]] = True
+    return found
+
+
+def highest_of_group(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return the highest value of each group, shape (groups,)."""
+    highest = np.full(int(groups.max()) + 1, -np.inf)
+    np.maximum.at(highest, groups, values)
+    return highest
+
+
+def mask_shares(mixture: PeakMixture, masks: Masks) -> np.ndarray:
+    """Return the share of each multiplet in the area of its true peaks, according to masks.
 
     Parameters
     ----------
     mixture : PeakMixture
     masks : tuple of ndarrays
         As in Identification: (multiplet of the library, peak, share), each pair once.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+        0 for a multiplet without a mask; NaN for one without a peak, as in `PeakMixture.shares`.
     """
     areas, n = mixture.peaks.areas.astype(float), len(mixture.peaks.areas)
-    # A peak counts once for a multiplet, however many of its lines fell into it. By row: of two
-    # twins that are both in the mixture, one multiplet of the library may stand for both.
+    # Several lines of a multiplet can be one peak, which counts once. The pairs are by index into
+    # `mixture.multiplets`: two equivalent compounds can have the same multiplet of the library.
     pairs = np.unique(mixture.parts[0] * n + mixture.parts[1])
     row = pairs // n
     true = mixture.multiplets[row] * n + pairs % n
     key = masks[0] * n + masks[1]
     by_key = np.argsort(key)
     place = np.searchsorted(key[by_key], true).clip(max=max(0, len(key) - 1))
-    given = np.zeros(len(true))
+    shares = np.zeros(len(true))
     if len(key):
         match = key[by_key][place] == true
-        given[match] = masks[2][by_key][place[match]]
+        shares[match] = masks[2][by_key][place[match]]
     area = areas[true % n]
     total = np.bincount(row, area, len(mixture.multiplets))
-    own = np.bincount(row, given * area, len(mixture.multiplets))
-    return np.where(total > 0, own / np.maximum(total, 1e-30), np.nan)
+    part = np.bincount(row, shares * area, len(mixture.multiplets))
+    return np.where(total > 0, part / np.maximum(total, 1e-30), np.nan)
 
 
-def _stand_ins(compounds: Compounds, first: np.ndarray) -> np.ndarray:
-    """Return for each multiplet the one of the compound `first[k]` that stands for it, in the order of their shifts, shape (M,)."""
+def _first_of_group_multiplets(compounds: Compounds, first: np.ndarray) -> np.ndarray:
+    """Return for each multiplet the equivalent one of the first compound of its group, (M,).
+
+    The multiplets of two equivalent compounds correspond in the order of their shifts.
+    """
     stand_in, start = np.arange(compounds.n_multiplets), compounds.first_multiplet
     for k in np.flatnonzero(first != np.arange(len(first))):
-        own, other = (np.arange(start[i], start[i + 1]) for i in (k, first[k]))
-        stand_in[own[np.argsort(compounds.ppm[own], kind="stable")]] = other[
-            np.argsort(compounds.ppm[other], kind="stable")
-        ]
+        these, others = (np.arange(start[i], start[i + 1]) for i in (k, first[k]))
+        order = np.argsort(compounds.ppm[others], kind="stable")
+        stand_in[these[np.argsort(compounds.ppm[these], kind="stable")]] = others[order]
     return stand_in
+
+
+class _MaskErrors(NamedTuple):
+    """Sums over the overlapped multiplets of a mixture."""
+
+    error: float  # of the shares by the masks
+    n: int
+    error_named: float  # of those of named compounds
+    n_named: int
+    error_of_none: float  # of masks that are 0
 
 
 @dataclass
 class Score:
-    """Sums over mixtures; a row a mixture, so that intervals can be drawn from them.
+    """Sums over mixtures, with an entry for each mixture.
 
     Attributes
     ----------
-    counts : list of (int, int, int)
-        Answers that are named and there, named, there.
+    counts : list of Tally
     strong : list of (int, int)
-        Strong compounds that are named, and all; strong is above `STRONG` of the strongest.
+        Strong compounds that are named, and all strong compounds; see `STRONG`.
     errors : list of ndarrays
         Relative errors of the amounts of strong compounds that are named.
-    masks : list of (float, int, float, int, float)
-        Sum of the errors of the shares of shared multiplets, their number; the same for named
-        compounds only; and the sum of the true shares, which is the error of masks that hold
-        nothing.
+    masks : list of tuple
+        Errors of the masks.
     bins : ndarray, shape (2, 3, BINS)
-        Of all answers, and of the named: sum of stated probabilities, how often they came true,
-        number.
+        For all compounds, and for the named ones: sum of probabilities, number of present
+        compounds, number of all, in bins of the probability.
     """
 
-    counts: list[tuple[int, int, int]] = field(default_factory=list)
+    counts: list[Tally] = field(default_factory=list)
     strong: list[tuple[int, int]] = field(default_factory=list)
     errors: list[np.ndarray] = field(default_factory=list)
-    masks: list[tuple[float, int, float, int, float]] = field(default_factory=list)
+    masks: list[_MaskErrors] = field(default_factory=list)
     bins: np.ndarray = field(default_factory=lambda: np.zeros((2, 3, BINS)))
 
     def add(
@@ -98,90 +167,65 @@ class Score:
         named: np.ndarray,
         amounts: np.ndarray,
         probabilities: np.ndarray | None = None,
-        masks: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
+        masks: Masks | None = None,
     ) -> None:
-        """Add the answer to one mixture.
+        """Add the prediction for one mixture.
 
         Parameters
         ----------
         mixture : PeakMixture
         compounds : Compounds
         groups : ndarray, shape (K,)
-            As `compounds.alike` returns them.
+            As `equivalent_compounds` returns them.
         named : ndarray, shape (K,), bool
         amounts : ndarray, shape (K,)
-        chances : ndarray, shape (K,), optional
-            Probabilities, of a method that states them.
+        probabilities : ndarray, shape (K,), optional
+            If the method has them.
         masks : tuple of ndarrays, optional
-            As in Identification, of a method that separates.
+            As in Identification, if the method has them.
 
         Raises
         ------
         ValueError
-            If an array does not have an entry for each compound.
+            If an array does not have one entry for each compound.
         """
-        for name, values in (
-            ("groups", groups),
-            ("named", named),
-            ("amounts", amounts),
-            ("probabilities", probabilities),
-        ):
-            if values is not None and np.shape(values) != (compounds.n_compounds,):
+        arrays = {"groups": groups, "named": named, "amounts": amounts}
+        if probabilities is not None:
+            arrays["probabilities"] = probabilities
+        for name, values in arrays.items():
+            if np.shape(values) != (compounds.n_compounds,):
                 expected = f"expected one for each of the {compounds.n_compounds} compounds"
                 raise ValueError(f"{name} have shape {np.shape(values)}; {expected}")
-        n = int(groups.max()) + 1
-        protons = np.add.reduceat(compounds.protons, compounds.first_multiplet[:-1])
-        found, there, strong = (np.zeros(n, dtype=bool) for _ in range(3))
-        found[groups[named]] = True
-        there[groups[mixture.present]] = True
-        self.counts.append((int((found & there).sum()), int(found.sum()), int(there.sum())))
-        strong[
-            groups[mixture.present[mixture.amounts > STRONG * mixture.amounts.max(initial=0)]]
-        ] = True
+        found, there = in_groups(groups, named), in_groups(groups, mixture.present)
+        self.counts.append(Tally.of(found, there))
+        is_strong = mixture.amounts > STRONG * mixture.amounts.max(initial=0)
+        strong = in_groups(groups, mixture.present[is_strong])
         self.strong.append((int((strong & found).sum()), int(strong.sum())))
-        # Areas, because compounds that are alike may differ in protons.
-        given = np.bincount(groups, np.where(named, amounts * protons, 0.0), n)
+        # Errors of areas: equivalent compounds can differ in protons, and so in amounts.
+        n, protons = len(there), compounds.total_protons
+        predicted = np.bincount(groups, np.where(named, amounts * protons, 0.0), n)
         true = np.bincount(groups[mixture.present], mixture.amounts * protons[mixture.present], n)
-        self.errors.append(np.abs(given / np.where(there, true, 1.0) - 1)[strong & found])
+        self.errors.append(np.abs(predicted / np.where(there, true, 1.0) - 1)[strong & found])
         if probabilities is not None:
-            stated = np.zeros(n)
-            np.maximum.at(stated, groups, probabilities)
+            stated = highest_of_group(groups, probabilities)
             index = np.minimum((stated * BINS).astype(int), BINS - 1)
-            for bins, which in zip(self.bins, (np.ones(n, dtype=bool), found), strict=False):
+            for bins, chosen in zip(self.bins, (np.ones(n, dtype=bool), found), strict=True):
                 for k, values in enumerate((stated, there, np.ones(n))):
-                    bins[k] += np.bincount(index[which], values[which], BINS)
+                    bins[k] += np.bincount(index[chosen], values[chosen], BINS)
         if masks is not None:
-            shared = mixture.shares < SHARED  # NaN is not
-            of_named = named[mixture.present[mixture.owners]]
-            error = np.abs(np.where(of_named, mask_shares(mixture, masks), 0.0) - mixture.shares)
-            both = shared & of_named
-            self.masks.append(
-                (
-                    float(error[shared].sum()),
-                    int(shared.sum()),
-                    float(error[both].sum()),
-                    int(both.sum()),
-                    float(mixture.shares[shared].sum()),
-                )
-            )
+            self.masks.append(_mask_errors(mixture, named, masks))
 
-    def add_prediction(
-        self, mixture: PeakMixture, prediction: Identification, groups: np.ndarray
-    ) -> None:
+    def add_prediction(self, mixture: PeakMixture, prediction: Identification) -> None:
         """Add what `Detector.identify` returned for a mixture."""
-        named = prediction.probabilities >= prediction.threshold
         first = prediction.first_of_group
-        # One of a group stands for it: its area counts once, and its masks are those of the twin
-        # that is in the mixture.
+        # The first compound of a group stands for it: with the amount, and with the masks.
         amounts = np.where(first == np.arange(len(first)), np.nan_to_num(prediction.amounts), 0.0)
-        mixture = replace(
-            mixture, multiplets=_stand_ins(prediction.compounds, first)[mixture.multiplets]
-        )
+        stand_in = _first_of_group_multiplets(prediction.compounds, first)
         self.add(
-            mixture,
+            replace(mixture, multiplets=stand_in[mixture.multiplets]),
             prediction.compounds,
-            groups,
-            named,
+            prediction.groups,
+            prediction.probabilities >= prediction.threshold,
             amounts,
             prediction.probabilities,
             prediction.masks,
@@ -189,20 +233,24 @@ class Score:
 
     def __add__(self, other: "Score") -> "Score":
         """Return the sums of both."""
-        lists = (
-            getattr(self, name) + getattr(other, name)
-            for name in ("counts", "strong", "errors", "masks")
+        return Score(
+            self.counts + other.counts,
+            self.strong + other.strong,
+            self.errors + other.errors,
+            self.masks + other.masks,
+            self.bins + other.bins,
         )
-        return Score(*lists, self.bins + other.bins)
 
     def reliability(self, named: bool = False) -> Reliability:
-        """Return stated probabilities against what came true, of all answers or of the named."""
+        """Return probabilities beside what is true, of all compounds or of the named ones."""
         stated, true, n = self.bins[int(named)]
         with np.errstate(invalid="ignore"):
             return Reliability(stated / n, true / n, n)
 
     def summary(self, seed: int = 0) -> dict:
-        """Return the figures, with 95 % bootstrap intervals over mixtures; what does not apply is left out.
+        """Return the metrics, with 95 % bootstrap intervals over mixtures.
+
+        Metrics that do not apply are missing.
 
         Raises
         ------
@@ -212,36 +260,46 @@ class Score:
         if not self.counts:
             raise ValueError("no mixture was added; add at least one before asking for figures")
         n = len(self.counts)
-        drawn = np.random.default_rng(seed).multinomial(
-            n, np.full(n, 1 / n), REPEATS
-        )  # how often each mixture counts
-        hits, named, there = np.array(self.counts, dtype=float).T
+        # How often each mixture occurs in each resample.
+        resamples = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), REPEATS)
         figures: dict = {"n_mixtures": n}
 
-        def state(name: str, above: np.ndarray, below: np.ndarray) -> None:
+        def ratio(name: str, above: np.ndarray, below: np.ndarray) -> None:
             if below.sum():
-                many = drawn @ above / np.maximum(drawn @ below, 1e-9)
-                low, high = np.quantile(many, (0.025, 0.975))
+                resampled = resamples @ above / np.maximum(resamples @ below, 1e-9)
+                low, high = np.quantile(resampled, (0.025, 0.975))
                 figures[name] = round(float(above.sum() / below.sum()), 4)
                 figures[f"{name}_interval"] = [round(float(low), 4), round(float(high), 4)]
 
-        state("precision", hits, named)
-        state("recall", hits, there)
-        state("f1", 2 * hits, named + there)
-        state("strong_recall", *np.array(self.strong, dtype=float).T)
+        right, named, present = np.array(self.counts, dtype=float).T
+        ratio("precision", right, named)
+        ratio("recall", right, present)
+        ratio("f1", 2 * right, named + present)
+        ratio("strong_recall", *np.array(self.strong, dtype=float).T)
         errors = np.concatenate(self.errors)
         if len(errors):
             figures["strong_amount_error"] = round(float(np.median(errors)), 4)
-        if self.bins.any():
-            figures["calibration_error"] = round(self.reliability().expected_calibration_error, 4)
-            if self.bins[1].any():
-                figures["calibration_error_named"] = round(
-                    self.reliability(named=True).expected_calibration_error, 4
-                )
+        for name, bins in zip(("", "_named"), self.bins, strict=True):
+            if bins.any():
+                error = self.reliability(bool(name)).expected_calibration_error
+                figures[f"calibration_error{name}"] = round(error, 4)
         if self.masks:
-            every, n_every, those, n_those, nothing = np.array(self.masks, dtype=float).T
-            state("mask_error", every, n_every)
-            state("mask_error_named", those, n_those)
-            state("mask_error_of_none", nothing, n_every)
-            figures["shared_multiplets"] = int(n_every.sum())
+            error, n_all, error_named, n_named, of_none = np.array(self.masks, dtype=float).T
+            ratio("mask_error", error, n_all)
+            ratio("mask_error_named", error_named, n_named)
+            ratio("mask_error_of_none", of_none, n_all)
+            figures["shared_multiplets"] = int(n_all.sum())
         return figures
+
+
+def _mask_errors(mixture: PeakMixture, named: np.ndarray, masks: Masks) -> _MaskErrors:
+    shared = mixture.shares < SHARED  # false for NaN
+    of_named = named[mixture.present[mixture.owners]]
+    error = np.abs(np.where(of_named, mask_shares(mixture, masks), 0.0) - mixture.shares)
+    return _MaskErrors(
+        float(error[shared].sum()),
+        int(shared.sum()),
+        float(error[shared & of_named].sum()),
+        int((shared & of_named).sum()),
+        float(mixture.shares[shared].sum()),
+    )

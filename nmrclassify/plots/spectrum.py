@@ -9,7 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nmrclassify.evaluation.identify import Identification
-from nmrclassify.evaluation.peak_threshold import Curve
+from nmrclassify.evaluation.peak_metrics import Tally
+from nmrclassify.evaluation.peak_threshold import PrecisionRecallCurve
 from nmrclassify.plots.spectrum_layers import SampledCurve, SpectrumLayers, sample_range
 from nmrclassify.plots.style import Theme, finish
 
@@ -294,7 +295,7 @@ def neighbourhoods(
 
 
 def precision_recall(
-    curve: Curve, threshold: float, precision: float, recall: float, theme: Theme
+    curve: PrecisionRecallCurve, threshold: float, tally: Tally, theme: Theme
 ) -> go.Figure:
     """Draw precision over recall as the threshold falls, and the point of the present threshold."""
     traces = [
@@ -312,10 +313,10 @@ def precision_recall(
         {
             "type": "scatter",
             "mode": "markers+text",
-            "x": [recall],
-            "y": [precision],
+            "x": [tally.recall],
+            "y": [tally.precision],
             "text": [f" {threshold:.2f} "],
-            "textposition": "bottom left" if recall > 0.5 else "bottom right",
+            "textposition": "bottom left" if tally.recall > 0.5 else "bottom right",
             "textfont": {"size": 13},
             "marker": {
                 "size": 13,

@@ -1,16 +1,20 @@
-"""After training: make the probabilities fit, choose the one threshold, and note how good the network is.
+"""After a training: fit the temperature, choose the threshold, and note the scores.
 
-All on development mixtures, of libraries that neither training nor any report uses.
+All three use development mixtures, from libraries that neither training nor any report uses.
+
+References
+----------
+.. [1] C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch.nn import functional
 
-from nmrclassify.evaluation.calibration import TEMPERATURES
+from nmrclassify.evaluation.calibration import best_temperature
+from nmrclassify.evaluation.peak_metrics import Tally, highest_of_group, in_groups
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import PeakNetwork
@@ -32,82 +36,83 @@ def development_predictions(
     n_compounds: int = 877,
     recipe: PeakMixtureConfig | None = None,
 ) -> dict[float, tuple[np.ndarray, np.ndarray]]:
-    """Return logits and truth of all answers for each jitter, both (answers,): alike compounds are one answer.
+    """Return logits and truth of the development mixtures, for each jitter.
+
+    Both arrays have one entry for each mixture and group of equivalent compounds.
 
     Parameters
     ----------
+    network : PeakNetwork
     mixtures : int
         Mixtures of each development library and jitter.
+    n_compounds : int
+        Compounds of each library.
+    recipe : PeakMixtureConfig, optional
+        Its jitter is replaced.
     """
-    recipe = asdict(recipe or PeakMixtureConfig())
-    found: dict[float, tuple[list, list]] = {jitter: ([], []) for jitter in JITTERS}
+    logits: dict[float, list[np.ndarray]] = {jitter: [] for jitter in JITTERS}
+    truths: dict[float, list[np.ndarray]] = {jitter: [] for jitter in JITTERS}
     for seed in DEVELOPMENT:
         compounds = synthetic_compounds(SyntheticConfig(n_compounds), np.random.default_rng(seed))
-        templates, groups = (
-            Templates.of(compounds, FULL_AXIS),
-            equivalent_compounds(compounds, FULL_AXIS),
-        )
-        for jitter, (logits, truths) in found.items():
+        templates = Templates.of(compounds, FULL_AXIS)
+        groups = equivalent_compounds(compounds, FULL_AXIS)
+        for jitter in JITTERS:
+            config = replace(recipe or PeakMixtureConfig(), jitter=jitter)
             for number in range(mixtures):
-                mixture = draw_mixture(
-                    compounds,
-                    PeakMixtureConfig(**(recipe | {"jitter": jitter})),
-                    np.random.default_rng([seed, 1, number]),
-                )
+                rng = np.random.default_rng([seed, 1, number])
+                mixture = draw_mixture(compounds, config, rng)
                 presence = network(find_hypotheses(templates, mixture.peaks)).presence.numpy()
-                best = np.full(groups.max() + 1, -np.inf)
-                np.maximum.at(best, groups, presence)
-                logits.append(best)
-                truths.append(np.isin(np.arange(len(best)), groups[mixture.present]))
-    return {
-        jitter: (np.concatenate(logits), np.concatenate(truths))
-        for jitter, (logits, truths) in found.items()
-    }
+                logits[jitter].append(highest_of_group(groups, presence))
+                truths[jitter].append(in_groups(groups, mixture.present))
+    return {j: (np.concatenate(logits[j]), np.concatenate(truths[j])) for j in JITTERS}
 
 
-def f1(named: np.ndarray, truth: np.ndarray) -> float:
-    """Return the micro F1 of answers."""
-    return float(2 * (named & truth).sum() / max(1, named.sum() + truth.sum()))
-
-
-def finish(
+def calibrate_network(
     trainer: PeakTrainer,
     mixtures: int = 8,
     n_compounds: int = 877,
     recipe: PeakMixtureConfig | None = None,
 ) -> Trained:
-    """Fit the temperature (Guo et al. 2017, section 4.2) and the threshold, and note the scores on the development mixtures.
+    """Fit the temperature and choose the threshold of a trained network.
 
-    The threshold is the one with the best mean F1 over the three jitters: one for all.
+    There is one threshold for all jitters: the one with the best mean F1.
+
+    Parameters
+    ----------
+    trainer : PeakTrainer
+    mixtures, n_compounds, recipe
+        As in `development_predictions`.
     """
     network = trainer.network.cpu().eval()
     network.temperature.fill_(1.0)
-    answers = development_predictions(network, mixtures, n_compounds, recipe)
+    predictions = development_predictions(network, mixtures, n_compounds, recipe)
     logits, truth = (
         torch.from_numpy(np.concatenate(column).astype(np.float32))
-        for column in zip(*answers.values(), strict=False)
+        for column in zip(*predictions.values(), strict=True)
     )
-
-    def cost(logarithm: float) -> float:
-        return float(
-            functional.binary_cross_entropy_with_logits(logits / float(np.exp(logarithm)), truth)
-        )
-
-    best = minimize_scalar(
-        cost, bounds=tuple(np.log(TEMPERATURES)), method="bounded", options={"xatol": 0.02}
+    temperature = best_temperature(
+        lambda value: float(functional.binary_cross_entropy_with_logits(logits / value, truth))
     )
-    network.temperature.fill_(float(np.exp(best.x)))
-    probabilities = {
-        jitter: (1 / (1 + np.exp(-(values / float(network.temperature)).clip(-60, 60))), there)
-        for jitter, (values, there) in answers.items()
-    }
-    means = [
-        np.mean([f1(values >= level, there) for values, there in probabilities.values()])
-        for level in THRESHOLDS
+    network.temperature.fill_(temperature)
+
+    temperature = float(network.temperature)  # in single precision
+    calibrated = [
+        (1 / (1 + np.exp(-(values / temperature).clip(-60, 60))), present)
+        for values, present in predictions.values()
     ]
-    threshold = float(THRESHOLDS[int(np.argmax(means))])
+
+    def f1(threshold: float) -> list[float]:  # of each jitter
+        return [Tally.of(values >= threshold, present).f1 for values, present in calibrated]
+
+    threshold = float(THRESHOLDS[int(np.argmax([np.mean(f1(level)) for level in THRESHOLDS]))])
+    scores = zip(predictions, f1(threshold), strict=True)
     made = {
-        "config": asdict(trainer.config), "steps": trainer.step, "seconds": round(trainer.seconds), "waited": round(trainer.waited), "device": trainer.device.type,
-        "processes": trainer.world, "development_f1": {f"{j:g}": round(f1(v >= threshold, there), 4) for j, (v, there) in probabilities.items()},
-    }  # fmt: skip
+        "config": asdict(trainer.config),
+        "steps": trainer.step,
+        "seconds": round(trainer.seconds),
+        "waited": round(trainer.waited),
+        "device": trainer.device.type,
+        "processes": trainer.world,
+        "development_f1": {f"{jitter:g}": round(score, 4) for jitter, score in scores},
+    }
     return Trained(network.requires_grad_(False), threshold, made)

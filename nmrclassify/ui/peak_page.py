@@ -12,7 +12,7 @@ import streamlit as st
 from nmrclassify.config import bounds
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector, Identification
-from nmrclassify.evaluation.peak_threshold import Tally
+from nmrclassify.evaluation.peak_metrics import Tally
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
@@ -294,12 +294,14 @@ def peak_result(wish: PeakSelection) -> PeakResult:
     # The slider shows two decimals of the network's own threshold; it counts in full.
     chosen = url_state.get("sure", usual)
     found = found if chosen == usual else replace(found, threshold=chosen)
-    present = None if mixture is None else mixture.present
-    score = None if mixture is None else peak_threshold.tally(found, present, library.groups)
-    rows = peak_threshold.listed(found, np.zeros(0, dtype=int) if present is None else present)
-    table = peak_threshold.table(
-        found, rows, library.groups, present, None if mixture is None else mixture.amounts
-    )
+    truth = score = None
+    present = np.zeros(0, dtype=int)
+    if mixture is not None:
+        present = mixture.present
+        score = peak_threshold.tally(found, present)
+        truth = dict(zip(present.tolist(), mixture.amounts.tolist(), strict=True))
+    rows = peak_threshold.listed_compounds(found, present)
+    table = peak_threshold.outcome_table(found, rows, truth)
     return PeakResult(
         library,
         found,

@@ -79,7 +79,7 @@ def _choose_compound(case: PeakResult) -> int:
         for k in {usual, url_state.get("compound", usual)}
         if k not in options and k <= compounds.n_compounds
     ]
-    said = dict(zip(options, case.table["verdict"], strict=False))
+    said = dict(zip(options, case.table["outcome"], strict=False))
     return (
         url_state.widget(
             st.selectbox,
@@ -265,7 +265,7 @@ def ranked(case: PeakResult) -> None:
             "truth": st.column_config.TextColumn(help="The true amount."),
         },
         placeholder="",
-        alt="Compounds, likeliest first, with verdict, probability and amount",
+        alt="Compounds, likeliest first, with outcome, probability and amount",
     )
     st.caption(
         "Select a row to see it in orange; click a heading to sort."
@@ -313,17 +313,13 @@ def threshold(case: PeakResult) -> None:
             " for it."
         )
         return
-    curve = peak_threshold.precision_recall(found, case.mixture.present, case.library.groups)
-    precision, recall = (
-        score.right / score.named if score.named else 1.0,
-        score.right / max(score.present, 1),
-    )
+    curve = peak_threshold.precision_recall(found, case.mixture.present)
     charts.chart(
-        spectrum.precision_recall(curve, found.threshold, precision, recall, charts.theme()),
+        spectrum.precision_recall(curve, found.threshold, score, charts.theme()),
         key="curve",
         alt=(
             f"Precision over recall of this mixture; at threshold {found.threshold:.2f}: precision"
-            f" {precision:.0%}, recall {recall:.0%}"
+            f" {score.precision:.0%}, recall {score.recall:.0%}"
         ),
     )
     said = f"{score.right} of {score.named} named are right" if score.named else "nothing is named"

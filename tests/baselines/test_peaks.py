@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from nmrclassify.baselines.peaks import (
-    HEIGHTS,
-    LeastSquares,
-    Pursuit,
-    Transport,
-    named,
-    nonnegative,
-    tune,
-)
+from nmrclassify.baselines.peak_tuning import THRESHOLDS, named, tune
+from nmrclassify.baselines.peaks import LeastSquares, Pursuit, Transport, nonnegative
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
@@ -193,7 +186,7 @@ def test_tuning_finds_the_best_setting_of_each_and_of_all(library):
     for tuned, jitters in ((one, mixtures), (each[0.0], [0.0]), (each[0.02], [0.02])):
         assert tuned.f1 == pytest.approx(f1(jitters, tuned.setting, tuned.threshold))
         for setting in settings:
-            assert all(f1(jitters, setting, height) <= tuned.f1 + 1e-9 for height in HEIGHTS[::8])
+            assert all(f1(jitters, setting, value) <= tuned.f1 + 1e-9 for value in THRESHOLDS[::8])
     with pytest.raises(ValueError, match="0 settings and 6 mixtures"):
         tune(LeastSquares, [], library, mixtures)
 

@@ -485,7 +485,7 @@ def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
     assert shown["In the mixture"] == "75"
     assert int(shown["Right"]) + int(shown["Missed"]) == 75
     assert int(shown["Named"]) == int(shown["Right"]) + int(shown["False alarms"])
-    assert set(table.columns) == {"compound", "verdict", "probability", "amount", "truth"}
+    assert set(table.columns) == {"compound", "outcome", "probability", "amount", "truth"}
     assert (table["truth"] != "not in it").sum() == 75
     assert not app.get("selectbox")[0].label.startswith("Data")
     assert params(app) == {}

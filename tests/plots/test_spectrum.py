@@ -5,6 +5,7 @@ import pytest
 
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector
+from nmrclassify.evaluation.peak_metrics import Tally
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots import spectrum
@@ -132,10 +133,9 @@ def test_the_coloured_part_of_a_stick_is_no_longer_than_the_stick(case):
 
 def test_the_curve_and_its_point(case):
     found, mixture, _ = case
-    groups = np.arange(60)
-    curve = peak_threshold.precision_recall(found, mixture.present, groups)
-    figure = spectrum.precision_recall(curve, 0.5, 0.9, 0.7, DARK)
+    curve = peak_threshold.precision_recall(found, mixture.present)
+    figure = spectrum.precision_recall(curve, 0.5, Tally(7, 8, 10), DARK)
     assert figure.data[1].x == (0.7,)
-    assert figure.data[1].y == (0.9,)
+    assert figure.data[1].y == (0.875,)
     assert figure.data[1].text == (" 0.50 ",)
     assert points(figure) <= MAX_POINTS
