@@ -17,7 +17,4 @@ panels.mixture_heading(view)
 job = training_box().job
 if job is not None and job.active and view.chosen.key == "training":
     st.fragment(training_controls.watched_progress, run_every=2.0)()
-if view.chosen.can_travel:
-    training_player.player(view)
-else:
-    training_player.nothing_to_travel(view)
+training_player.player(view)

@@ -184,17 +184,17 @@ def _add_noise(view: View) -> None:
 
 def compounds(view: View) -> None:
     """Draw the table of compounds and amounts; each changed number becomes an edit."""
-    names, own = view.library.names, view.sample
-    known = own.labels is not None
-    amounts = np.zeros(len(names))
-    if known:
-        np.add.at(
-            amounts,
-            own.labels[own.labels < len(names)],
-            own.concentrations[own.labels < len(names)],
-        )
-    table = pd.DataFrame({"compound": names, "amount" if known else "add amount": amounts.round(4)})
-    column = table.columns[1]
+    names, labels, concentrations = (
+        view.library.names,
+        view.sample.labels,
+        view.sample.concentrations,
+    )
+    amounts, column = np.zeros(len(names)), "add amount"
+    if labels is not None and concentrations is not None:
+        column = "amount"
+        in_library = labels < len(names)
+        np.add.at(amounts, labels[in_library], concentrations[in_library])
+    table = pd.DataFrame({"compound": names, column: amounts.round(4)})
     key = f"amounts {to_text(edits())} {view.title} {view.dataset.seed}"
     st.data_editor(
         table,
@@ -265,7 +265,8 @@ def multiplets(view: View) -> None:
 
 
 def _multiplets_changed(view: View, key: str, positions: np.ndarray) -> None:
-    state, new, sizes = st.session_state[key], [], view.areas.sum(axis=0)
+    state, sizes = st.session_state[key], view.areas.sum(axis=0)
+    new: list[Edit] = []
     for row, values in state["edited_rows"].items():
         position = int(positions[int(row)])
         if values.get("area"):

@@ -11,7 +11,7 @@ from nmrclassify.mixtures import peak_files
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.ui import url_state
-from nmrclassify.ui.uploads import fresh
+from nmrclassify.ui.uploads import is_new
 
 MAX_MULTIPLETS = (
     30_000  # of an uploaded library: with `link.MAX_COMPOUNDS`, what is answered within seconds
@@ -45,7 +45,7 @@ def own_files() -> None:
             on_click="ignore",
         )
         file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
-        if file is not None and fresh("sample", file):
+        if file is not None and is_new("sample", file):
             _take_sample(file)
         _say("sample", file)
     with right:
@@ -64,7 +64,7 @@ def own_files() -> None:
         file = st.file_uploader(
             "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
         )
-        if file is not None and fresh("compounds", file):
+        if file is not None and is_new("compounds", file):
             _take_library(file)
         _say("compounds", file)
         reading: Reading | None = st.session_state.get("own reading")

@@ -1,6 +1,8 @@
 """Controls of the page *Train or load*."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -130,7 +132,9 @@ def training_settings(view: View) -> None:
     _buttons((view, config, seed, kind), job)
 
 
-def _number(busy: bool, label: str, key: str, field: str, usual: TrainConfig, **options):
+def _number(
+    busy: bool, label: str, key: str, field: str, usual: TrainConfig, **options: Any
+) -> Any:
     limit = bounds(TrainConfig, field)
     kind = type(getattr(usual, field))
     return url_state.widget(
@@ -181,6 +185,8 @@ def start_usual(view: View) -> None:
 def watched_progress() -> None:
     """Show the progress of this visit's training; draw the page again at times, and at the end."""
     job = training_box().job
+    if job is None:
+        return
     progress(job)
     steps, seen = len(job.training_history), st.session_state.get("steps seen", 0)
     if not job.active or steps < seen or steps >= seen + 6:
@@ -201,64 +207,63 @@ def _new_seed(view: View, config: TrainConfig, seed: int, kind: str) -> None:
     _prepare(view, config, seed + 1, kind)
 
 
-def _buttons(what: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
-    view, config, seed, kind = what
+def _stop(job: Job) -> None:
+    job.stop()
+    show_result(job)
+
+
+def _reset(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+    _prepare(view, config, seed, kind)
+
+
+def _pause(job: Job) -> None:
+    job.pause()
+
+
+def _buttons(wanted: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
+    view, config, seed, kind = wanted
     state = job.state if job is not None else "none"
     same = job is not None and job.matches(view.dataset, config, seed, kind)
-    start, pause, step, stop, reset, fresh = st.columns(6)
-    label = "Continue" if state == "paused" and same else "Start"
     active = state in ("waiting", "running")
-    start.button(
-        # On the dark theme, white on light blue is too faint to read.
-        label,
-        on_click=_start,
-        args=what,
-        type="secondary" if view.theme.dark else "primary",
-        disabled=active,
-        icon=":material/play_arrow:",
-        width="stretch",
-    )
-    pause.button(
-        "Pause",
-        on_click=lambda: job.pause(),
-        disabled=not active,
-        icon=":material/pause:",
-        width="stretch",
-    )
-    step.button(
-        "One step",
-        on_click=_one_step,
-        args=what,
-        disabled=active,
-        icon=":material/skip_next:",
-        width="stretch",
-    )
-    stop.button(
-        "Stop",
-        on_click=lambda: (job.stop(), show_result(job)),
-        disabled=not active and state != "paused",
-        icon=":material/stop:",
-        width="stretch",
-        help="Ends the training and keeps the model as a run.",
-    )
-    reset.button(
-        "Reset",
-        on_click=_prepare,
-        args=what,
-        disabled=active or job is None,
-        icon=":material/restart_alt:",
-        width="stretch",
-        help="Goes back to the initial weights.",
-    )
-    fresh.button(
-        "New seed",
-        on_click=_new_seed,
-        args=what,
-        disabled=active,
-        icon=":material/casino:",
-        width="stretch",
-        help=f"Starts from other initial weights. The present seed is {seed}.",
-    )
+    halted = not active and state != "paused"
+    start = "Continue" if state == "paused" and same else "Start"
+    # On the dark theme, white on light blue is too faint to read.
+    start_type: Literal["primary", "secondary"] = "secondary" if view.theme.dark else "primary"
+    buttons: list[tuple[str, str, Callable[..., None], tuple, bool, str | None]] = [
+        (start, "play_arrow", _start, wanted, active, None),
+        ("Pause", "pause", _pause, (job,), not active, None),
+        ("One step", "skip_next", _one_step, wanted, active, None),
+        ("Stop", "stop", _stop, (job,), halted, "Ends the training and saves the model as a run."),
+        (
+            "Reset",
+            "restart_alt",
+            _reset,
+            wanted,
+            active or job is None,
+            "Restores the initial weights.",
+        ),
+        (
+            "New seed",
+            "casino",
+            _new_seed,
+            wanted,
+            active,
+            f"Draws other initial weights; the seed is {seed} now.",
+        ),
+    ]
+    for column, (label, icon, action, args, disabled, help_text) in zip(
+        st.columns(6), buttons, strict=True
+    ):
+        column.button(
+            label,
+            on_click=action,
+            args=args,
+            type=start_type if label == start else "secondary",
+            disabled=disabled,
+            icon=f":material/{icon}:",
+            width="stretch",
+            help=help_text,
+        )
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
 
@@ -318,7 +323,9 @@ def earlier_runs() -> None:
         )
         return
     titles = {run.id: run.title for run in listed}
-    chosen = st.selectbox("Run", list(titles), format_func=titles.get, key="run to open")
+    chosen = st.selectbox(
+        "Run", list(titles), format_func=lambda run_id: titles[run_id], key="run to open"
+    )
     st.button("Open this run", on_click=_open, args=(chosen,), icon=":material/folder_open:")
     if problem := st.session_state.pop("run problem", None):
         st.error(problem)
@@ -342,6 +349,6 @@ def download_model(view: View) -> None:
         on_click="ignore",
     )
     st.markdown(
-        f"Runs are saved in `{runs.home().name}` in the folder NMRCLASSIFY_HOME (`~/.nmrclassify` if"
-        " this variable is not set)."
+        f"Runs are saved in `{runs.home().name}` in the folder NMRCLASSIFY_HOME"
+        " (`~/.nmrclassify` if this variable is not set)."
     )

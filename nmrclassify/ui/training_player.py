@@ -13,7 +13,7 @@ from nmrclassify.evaluation.prediction import (
     predict,
 )
 from nmrclassify.plots import activations, classes, curves, maps
-from nmrclassify.training.history import first_decided
+from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.ui import charts, model_picker, training_controls, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import training_box
@@ -23,30 +23,29 @@ SECONDS = 0.8  # a frame
 
 def player(view: View) -> None:
     """Draw slider, buttons and pictures; in a fragment while it plays, so that nothing else is."""
-    if st.session_state.get("playing", False):
-        st.fragment(_playing, run_every=SECONDS)(view)
+    history = view.chosen.training_history
+    if history is None or not view.chosen.can_travel:
+        _offer_training(view)
+    elif st.session_state.get("playing", False):
+        st.fragment(_playing, run_every=SECONDS)(view, history)
     else:
-        _stand(view, playing=False)
+        _present_step(view, history, playing=False)
 
 
-def _playing(view: View) -> None:
-    _tick(view.chosen.training_history.steps)
+def _playing(view: View, history: TrainingHistory) -> None:
+    _tick(history.steps)
     if not st.session_state["playing"]:
         st.rerun()  # ends the fragment
-    _stand(view, playing=True)
+    _present_step(view, history, playing=True)
     url_state.write_from_fragment()
 
 
-def _stand(view: View, playing: bool) -> None:
+def _present_step(view: View, history: TrainingHistory, playing: bool) -> None:
     model_picker.step_slider(view.chosen)
-    present = _present(view, view.chosen.training_history.steps)
-    _controls(view, view.chosen.training_history.steps, present, playing)
-    _pictures(view.at(present), present)
-
-
-def _present(view: View, steps: tuple[int, ...]) -> int:
     at = url_state.get("at")
-    return steps[-1] if at is None else view.chosen.training_history.nearest(at)
+    step = history.steps[-1] if at is None else history.nearest(at)
+    _controls(history.steps, step, playing)
+    _pictures(view.at(step), history, step)
 
 
 def _tick(steps: tuple[int, ...]) -> None:
@@ -73,7 +72,7 @@ def _go(steps: tuple[int, ...], change: int) -> None:
     url_state.put("at", None if place == len(steps) - 1 else steps[place])
 
 
-def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -> None:
+def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
     with st.container(horizontal=True):
         if playing:
             if st.button("Pause", icon=":material/pause:", shortcut="Alt+K"):
@@ -86,14 +85,14 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
             "Start",
             on_click=url_state.put,
             args=("at", steps[0]),
-            disabled=present == steps[0],
+            disabled=step == steps[0],
             icon=":material/first_page:",
         )
         st.button(
             "Step back",
             on_click=_go,
             args=(steps, -1),
-            disabled=present == steps[0],
+            disabled=step == steps[0],
             icon=":material/chevron_left:",
             shortcut="Alt+J",
         )
@@ -101,7 +100,7 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
             "Step forward",
             on_click=_go,
             args=(steps, 1),
-            disabled=present == steps[-1],
+            disabled=step == steps[-1],
             icon=":material/chevron_right:",
             shortcut="Alt+L",
         )
@@ -109,73 +108,71 @@ def _controls(view: View, steps: tuple[int, ...], present: int, playing: bool) -
             "End",
             on_click=url_state.put,
             args=("at", None),
-            disabled=present == steps[-1],
+            disabled=step == steps[-1],
             icon=":material/last_page:",
         )
 
 
-def _pictures(view: View, present: int) -> None:
+def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     names, axis = view.library.names, view.library.axis
-    st.subheader(f"Step {present:,}")
+    st.subheader(f"Step {step:,}")
     st.markdown(describe_prediction(view.prediction, names, view.truth))
-    given = _in_one_order(view)
+    prediction = _in_one_order(view, history)
     charts.chart(
         maps.overview(
-            view.areas, given, names, axis, view.theme, view.peak_truth(given), view.cell
+            view.areas, prediction, names, axis, view.theme, view.peak_truth(prediction), view.cell
         ),
         key="overview",
         alt=(
-            f"Masks and separated multiplets at step {present}."
+            f"Masks and separated multiplets at step {step}."
             f" {classes.alt_text(view.prediction, names)}"
         ),
     )
     st.subheader("Probability of each class during training")
     slot = _slot(view)
-    probabilities = _strip(view, slot)
-    called = class_names(view.checkpoint.model.kind, names)[: probabilities.shape[1]]
-    there = (
+    probabilities = _strip(view, history, slot)
+    class_labels = class_names(view.checkpoint.model.kind, names)[: probabilities.shape[1]]
+    present = (
         None
         if view.truth is None
         else view.truth.present
         if slot is None
         else view.truth.labels[slot : slot + 1]
     )
+    summary = _summary(history.steps, probabilities, class_labels, present)
     charts.chart(
         activations.probability_history(
-            view.chosen.training_history.steps, probabilities, called, there, view.theme, present
+            history.steps, probabilities, class_labels, present, view.theme, step
         ),
         key="strip",
-        alt="Probability of every class at every saved step. "
-        + _decided(view, probabilities, called, there),
+        alt=f"Probability of every class at every saved step. {summary}",
     )
-    st.caption(f"{_decided(view, probabilities, called, there)} Click a column to go to that step.")
+    st.caption(f"{summary} Click a column to go to that step.")
     if view.chosen.history:
         last = view.chosen.history[-1]
         st.subheader("Learning curves")
         charts.chart(
-            curves.learning_curves(view.chosen.history, view.theme, present),
+            curves.learning_curves(view.chosen.history, view.theme, step),
             key="curves",
             alt=(
-                f"Learning curves with a line at step {present}; at the end loss"
+                f"Learning curves with a line at step {step}; at the end loss"
                 f" {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of compounds right on"
                 " test compositions"
             ),
         )
 
 
-def _in_one_order(view: View) -> Prediction:
+def _in_one_order(view: View, history: TrainingHistory) -> Prediction:
     """Return the prediction with its outputs in the same order at all steps."""
     if view.prediction.kind == "slots":
         return view.prediction
-    end = predict(
-        view.chosen.training_history.network(view.chosen.training_history.steps[-1]), view.areas
-    )
-    found = [*sorted(end.named), *(k for k in view.prediction.named if k not in end.named)]
-    return predict(view.checkpoint.model, view.areas, np.array(found[:MAX_SHOWN]))
+    end = predict(history.network(history.steps[-1]), view.areas)
+    outputs = [*sorted(end.named), *(k for k in view.prediction.named if k not in end.named)]
+    return predict(view.checkpoint.model, view.areas, np.array(outputs[:MAX_SHOWN]))
 
 
 def _slot(view: View) -> int | None:
-    """Ask which output of slots is looked at; None for any of them, or where outputs are classes."""
+    """Ask for one output of slots; None for any output, or where outputs are classes."""
     if view.prediction.kind == "queries":
         return None
     options = list(range(len(view.prediction.named) + 1))
@@ -191,43 +188,44 @@ def _slot(view: View) -> int | None:
     return chosen - 1 if chosen else None
 
 
-def _strip(view: View, slot: int | None) -> np.ndarray:
+def _strip(view: View, history: TrainingHistory, slot: int | None) -> np.ndarray:
     """Return the probabilities at every step; they are computed once for each mixture."""
-    training_history = view.chosen.training_history
-    key = (training_history.origin, training_history.steps, view.areas.tobytes(), slot)
-    known = st.session_state.get("strip")
-    if known is None or known[0] != key:
-        known = st.session_state["strip"] = (key, training_history.presences(view.areas, slot))
-    return known[1]
+    key = (history.origin, history.steps, view.areas.tobytes(), slot)
+    cached = st.session_state.get("strip")
+    if cached is None or cached[0] != key:
+        cached = st.session_state["strip"] = (key, history.presences(view.areas, slot))
+    return cached[1]
 
 
-def _decided(
-    view: View, probabilities: np.ndarray, called: tuple[str, ...], there: np.ndarray | None
+def _summary(
+    steps: tuple[int, ...],
+    probabilities: np.ndarray,
+    class_labels: tuple[str, ...],
+    present: np.ndarray | None,
 ) -> str:
     """Say from which step on the probability of each class of interest stays above one half.
 
     These are the classes in the mixture and those that the last step names.
     """
-    steps = view.chosen.training_history.steps
-    asked = set(np.flatnonzero(probabilities[-1] > 0.5).tolist()) | (
-        set() if there is None else set(there.tolist())
+    shown = set(np.flatnonzero(probabilities[-1] > 0.5).tolist()) | (
+        set() if present is None else set(present.tolist())
     )
-    told = []
-    for k in sorted(asked):
+    parts = []
+    for k in sorted(shown):
         first = first_decided(steps, probabilities[:, k])
-        told.append(
-            f"{called[k]} from step {first:,}"
+        parts.append(
+            f"{class_labels[k]} from step {first:,}"
             if first is not None
-            else f"{called[k]} never ({percent(float(probabilities[-1, k]))} at the end)"
+            else f"{class_labels[k]} never ({percent(float(probabilities[-1, k]))} at the end)"
         )
     return (
-        f"The probability stays above one half: {listing(told)}."
-        if told
+        f"The probability stays above one half: {listing(parts)}."
+        if parts
         else "No probability is above one half."
     )
 
 
-def nothing_to_travel(view: View) -> None:
+def _offer_training(view: View) -> None:
     """Say that this model has no saved steps, and offer a training."""
     job = training_box().job
     if job is not None and job.active:

@@ -1,8 +1,10 @@
 """Upload mixtures, libraries and checkpoints; the readers of these files report what is wrong."""
 
 import re
+from typing import Any
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from nmrclassify.files import SUFFIX, TableError
 from nmrclassify.mixtures import grid_files
@@ -12,8 +14,11 @@ from nmrclassify.ui import page, panels, url_state
 from nmrclassify.ui.panels import View
 
 
-def fresh(kind: str, file, *circumstances) -> bool:
-    """Return whether this upload is new: an uploader returns the same file on every run."""
+def is_new(kind: str, file: UploadedFile, *circumstances: Any) -> bool:
+    """Return whether this upload is new or was last handled in other circumstances.
+
+    An uploader returns the same file on every run of a page.
+    """
     present = (file.file_id, *circumstances)
     known = st.session_state.get(f"handled {kind}") == present
     st.session_state[f"handled {kind}"] = present
@@ -40,7 +45,7 @@ def own_tables(view: View) -> None:
             on_click="ignore",
         )
         file = st.file_uploader("Mixture (CSV)", type="csv", key="mixture file", max_upload_size=2)
-        if file is not None and fresh("mixture", file, axis, view.library.n_peaks):
+        if file is not None and is_new("mixture", file, axis, view.library.n_peaks):
             try:
                 areas = grid_files.read_mixture(file.getvalue(), axis, view.library.n_peaks)
             except TableError as error:
@@ -72,7 +77,7 @@ def own_tables(view: View) -> None:
             on_click="ignore",
         )
         file = st.file_uploader("Library (CSV)", type="csv", key="library file", max_upload_size=2)
-        if file is not None and fresh("library", file):
+        if file is not None and is_new("library", file):
             try:
                 # A table in ppm always goes on the ppm axis.
                 in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
@@ -115,7 +120,7 @@ def checkpoint_file() -> None:
         st.error(
             f"{file.name} is not a .safetensors file; other formats can run code and are refused."
         )
-    elif fresh("checkpoint", file):
+    elif is_new("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
             page.adopt(checkpoint, "upload")

@@ -564,7 +564,7 @@ def test_an_own_mixture_has_no_truth():
         "[a](b).csv",
     )
     assert any(
-        "row 4, column 'kind'" in e.value.replace("\\", "") and "](" not in e.value
+        "row 4: unknown multiplicity 'x'" in e.value.replace("\\", "") and "](" not in e.value
         for e in app.error
     )
     upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
