@@ -1,5 +1,3 @@
-"""The table of a figure holds what the figure shows, in its own unit."""
-
 from dataclasses import replace
 
 import numpy as np
@@ -7,7 +5,7 @@ import plotly.graph_objects as go
 import pytest
 
 from nmrclassify.evaluation import interpretation
-from nmrclassify.evaluation.prediction import match_truth, predict
+from nmrclassify.evaluation.robustness import measured
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots import activations, classes, curves, maps
 from nmrclassify.plots.export import as_table
@@ -17,26 +15,13 @@ from nmrclassify.plots.style import ColourScale, Theme
 THEME = Theme()
 
 
-@pytest.fixture
-def shown(trained, quick):
-    """Return the library, a mixture, what slots make of it, and the truth."""
-    made = quick.test_mixtures()
-    given = predict(trained.model, made.areas[0])
-    return (
-        quick.library,
-        made.areas[0],
-        given,
-        match_truth(given, made.areas[0], made.sources[0], made.labels[0]),
-    )
-
-
 def part(table, i):
     """Return the rows of trace number `i`, from 1."""
     return table[table["part"].map(lambda name: name.split(":")[0]) == str(i)]
 
 
 @pytest.mark.parametrize("root", [False, True])
-def test_a_map_comes_back_in_its_own_unit_with_blanks_and_gaps_left_out(root):
+def test_the_table_of_a_map_has_its_unit_and_no_blanks_or_gaps(root):
     rng, axis = np.random.default_rng(0), Axis(7, 0.0, 7.0)
     maps = rng.normal(0, 3, (2, 4, 7))
     maps[rng.random(maps.shape) < 0.3] = np.nan
@@ -59,9 +44,9 @@ def test_a_map_comes_back_in_its_own_unit_with_blanks_and_gaps_left_out(root):
     assert not table["column"].str.contains("gap").any()
 
 
-def test_every_map_of_the_overview_comes_back(shown):
-    library, areas, given, truth = shown
-    figure = maps.overview(areas, given, library.names, library.axis, THEME, truth)
+def test_the_table_of_the_overview_has_every_map(slots):
+    areas, prediction, truth, library = slots
+    figure = maps.overview(areas, prediction, library.names, library.axis, THEME, truth)
     table = as_table(figure)
     assert [name.split(":")[0] for name in dict.fromkeys(table["part"])] == [
         str(i + 1) for i in range(len(figure.data))
@@ -69,34 +54,36 @@ def test_every_map_of_the_overview_comes_back(shown):
     mixture, masks, separated = (part(table, i) for i in (1, 2, 3))
     assert mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5)
     assert len(mixture) == areas.size
-    assert separated["value"].sum() == pytest.approx(given.multiplets.sum(), rel=1e-4)
+    assert separated["value"].sum() == pytest.approx(prediction.multiplets.sum(), rel=1e-4)
     assert (separated["value"] < 0).any()
-    loud = ~(np.abs(given.encoding) < 0.02 * np.abs(given.encoding).max())
-    assert len(masks) == 3 * loud.sum()
-    assert masks["value"].sum() == pytest.approx(given.masks[:, loud].sum(), rel=1e-5)
-    # Filters stand sorted in the picture, and are named in the table.
+    strong = ~(np.abs(prediction.encoding) < 0.02 * np.abs(prediction.encoding).max())
+    assert len(masks) == 3 * strong.sum()
+    assert masks["value"].sum() == pytest.approx(prediction.masks[:, strong].sum(), rel=1e-5)
+    # Filters are sorted in the figure; the table has their numbers.
     for row in masks.sample(40, random_state=0).to_dict("records"):
         output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
-        assert row["value"] == pytest.approx(given.masks[output - 1, int(row["row"]), position])
+        assert row["value"] == pytest.approx(
+            prediction.masks[output - 1, int(row["row"]), position]
+        )
     bars = table[table["part"].str.match(r"[567]")]
-    assert bars["x"].to_numpy() == pytest.approx(given.probabilities.ravel())
+    assert bars["x"].to_numpy() == pytest.approx(prediction.probabilities.ravel())
     assert bars["y"].tolist() == 3 * list(library.names)
 
 
-def test_names_of_rows_and_columns_are_kept(shown):
-    library, _, given, truth = shown
-    table = as_table(classes.class_heatmap(given, library.names, THEME, truth))
+def test_names_of_rows_and_columns_are_kept(slots):
+    _, prediction, truth, library = slots
+    table = as_table(classes.class_heatmap(prediction, library.names, THEME, truth))
     assert len(table) == 30
     for row in table.to_dict("records"):
         assert (
             row["value"]
-            == given.probabilities[
+            == prediction.probabilities[
                 int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])
             ]
         )
 
 
-def test_a_cell_that_is_followed_comes_back_in_its_own_unit(trained, quick):
+def test_the_table_of_a_traced_cell_has_its_units(trained, quick):
     areas = quick.test_mixtures().areas[0]
     cell = interpretation.Cell(0, 3, int(areas.sum(axis=0).argmax()))
     trace = interpretation.trace_cell(trained.model, areas, cell)
@@ -109,10 +96,9 @@ def test_a_cell_that_is_followed_comes_back_in_its_own_unit(trained, quick):
         assert panel["value"].to_numpy() == pytest.approx(values[:, ::-1].ravel(), abs=1e-6)
 
 
-def test_costs_come_back_as_costs(shown):
-    _, _, _, truth = shown
-    table = as_table(classes.cost_matrix(truth, ["a", "b", "c"], 2.0, THEME))
-    cost = truth.classification + 2.0 * truth.reconstruction
+def test_the_table_of_costs_has_costs_and_not_logarithms(slots):
+    table = as_table(classes.cost_matrix(slots.truth, ["a", "b", "c"], 2.0, THEME))
+    cost = slots.truth.classification + 2.0 * slots.truth.reconstruction
     assert table["value"].to_numpy() == pytest.approx(cost.ravel(), rel=1e-4)
 
 
@@ -140,7 +126,7 @@ def test_a_line_may_start_at_zero():
     assert table["x"].tolist() == [0, -0.5, -1]
 
 
-def test_error_bars_come_along_to_either_side():
+def test_the_table_has_both_sides_of_error_bars():
     data = [
         {
             "type": "scatter",
@@ -162,29 +148,28 @@ def test_error_bars_come_along_to_either_side():
     assert "error_low" not in as_table(go.Figure({"data": data[2:]}))
 
 
-def test_the_curves_of_robustness_come_with_their_intervals():
-    from nmrclassify.evaluation.robustness import measured
-
+def test_the_table_of_robustness_has_the_intervals():
     rows = curves.over_seeds(measured().query("sweep == 'noise'"))
     table = as_table(curves.robustness(rows, "noise", THEME))
     assert len(table) == len(rows)
     for row in table.to_dict("records"):
-        (own,) = rows[
-            (rows["method"] == row["part"].split(": ")[1]) & (rows["value"] == row["x"])
-        ].to_dict("records")
+        method = row["part"].split(": ")[1]
+        (expected,) = rows[(rows["method"] == method) & (rows["value"] == row["x"])].to_dict(
+            "records"
+        )
         assert (
             row["y"],
             row["y"] - row["error_low"],
             row["y"] + row["error_high"],
-        ) == pytest.approx((own["mean"], own["low"], own["high"]))
+        ) == pytest.approx((expected["mean"], expected["low"], expected["high"]))
 
 
-def test_all_sorts_of_figures_become_tables(shown):
-    library, areas, given, truth = shown
+def test_the_table_has_a_row_for_every_value_drawn(slots):
+    areas, prediction, truth, library = slots
     for figure in (
         maps.line_spectrum(areas, library.axis, THEME, truth.sources, ("a", "b", "c")),
-        maps.area_shares(given.multiplets, library.axis, THEME, ("a", "b", "c")),
-        classes.class_bars(given, library.names, THEME),
+        maps.area_shares(prediction.multiplets, library.axis, THEME, ("a", "b", "c")),
+        classes.class_bars(prediction, library.names, THEME),
         maps.library_map(library, THEME),
     ):
         table = as_table(figure)
@@ -194,11 +179,10 @@ def test_all_sorts_of_figures_become_tables(shown):
         )
         assert len(table) == drawn
         assert not table["part"].isna().any()
-        assert table.to_csv(index=False)
     assert as_table(go.Figure()).empty
 
 
-def test_a_blank_map_is_an_empty_table(shown):
-    library, _, given, _ = shown
-    blank = replace(given, masks=np.full_like(given.masks, np.nan))
+def test_a_blank_map_is_an_empty_table(slots):
+    _, prediction, _, library = slots
+    blank = replace(prediction, masks=np.full_like(prediction.masks, np.nan))
     assert as_table(maps.mask_maps([("m", blank.masks)], library.axis, THEME)).empty

@@ -1,4 +1,4 @@
-"""Clicks: what the browser says of a clicked cell is the cell that was drawn, and what nobody drew is nothing."""
+"""The browser's message for each cell is read as that cell; any other message as no click."""
 
 import itertools
 import json
@@ -24,11 +24,11 @@ STEPS = {"rows": "steps", "steps": [0, 1, 5]}
 
 
 def message(meta, row, column):
-    """What a click sends, after the way through the browser."""
+    """Return what a click sends, as JSON would carry it."""
     return json.loads(json.dumps({"chart": "masks", "meta": meta, "row": row, "column": column}))
 
 
-def test_every_cell_of_a_row_of_maps_is_told():
+def test_a_click_on_every_cell_of_a_row_names_it():
     maps = np.arange(2 * 3 * 5).reshape(2, 3, 5)  # each value occurs once
     ids = np.array([2, 0, 1])
     row = MapRow(
@@ -40,7 +40,7 @@ def test_every_cell_of_a_row_of_maps_is_told():
         ids=ids,
     )
     (trace,) = stack([row], Axis(5, 0.0, 5.0), Theme()).data
-    told = set()
+    clicked = set()
     for i, j in np.ndindex(*trace.z.shape):
         click = decode(message(trace.meta, i, j))
         if np.isnan(trace.z[i, j]):
@@ -49,12 +49,12 @@ def test_every_cell_of_a_row_of_maps_is_told():
         assert maps[[7, 3].index(click.output), click.row, click.position] == trace.z[i, j], (
             f"row {i}, column {j}"
         )
-        told.add(click)
-    assert len(told) == maps.size
-    assert {click.rows for click in told} == {"filter"}
+        clicked.add(click)
+    assert len(clicked) == maps.size
+    assert {click.rows for click in clicked} == {"filter"}
 
 
-def test_maps_that_are_no_outputs_tell_none():
+def test_maps_of_no_output_give_none():
     click = decode(message(META | {"outputs": None}, 0, 0))
     assert click == Click("filter", 2, 4, None)
     assert decode(message({k: v for k, v in META.items() if k != "outputs"}, 1, 4)) == Click(
@@ -67,9 +67,9 @@ def test_between_two_maps_there_is_no_cell():
         assert decode(message(META, 0, 5 + step)) is None
 
 
-def test_a_grid_tells_the_filter_and_a_strip_the_step():
-    found = [decode(message(GRID, 4 * (i // 3), 4 * (i % 3) + 1)) for i in range(9)]
-    assert found == [Click("grid", i, None, None) for i in range(7)] + [None, None]
+def test_a_grid_gives_the_filter_and_a_history_the_step():
+    filters = [decode(message(GRID, 4 * (i // 3), 4 * (i % 3) + 1)) for i in range(9)]
+    assert filters == [Click("grid", i, None, None) for i in range(7)] + [None, None]
     assert [decode(message(STEPS, 0, i)) for i in range(3)] == [
         Click("steps", s, None, None) for s in (0, 1, 5)
     ]
@@ -110,11 +110,8 @@ def test_forged_messages_give_a_click_or_nothing(base):
     keys = (*base, "rows", "ids", "positions", "outputs")
     for key, odd in itertools.product(keys, ODD):
         for row, column in ((0, 0), (2, 10), (-1, -2)):
-            assert decode(
-                {"meta": base | {key: odd}, "row": row, "column": column}
-            ) is None or isinstance(
-                decode({"meta": base | {key: odd}, "row": row, "column": column}), Click
-            )
+            click = decode({"meta": base | {key: odd}, "row": row, "column": column})
+            assert click is None or isinstance(click, Click)
 
 
 @pytest.mark.parametrize("odd", ODD, ids=lambda odd: repr(odd)[:12])
@@ -126,20 +123,20 @@ def test_forged_places_give_a_click_or_nothing(odd):
             {"meta": odd, "row": 0, "column": 0},
             odd,
         ):
-            found = decode(value)
-            assert found is None or isinstance(found, Click)
+            click = decode(value)
+            assert click is None or isinstance(click, Click)
 
 
-def test_what_json_can_carry_is_survived():
-    # The standard reader of JSON takes a number that is too large for infinite.
+def test_numbers_beyond_json_give_a_click_or_nothing():
+    # The standard reader of JSON makes infinity of a number that is too large.
     for text in (
         '{"meta": %s, "row": 1e999, "column": 0}',
         '{"meta": %s, "row": 0, "column": -1e999}',
         '{"meta": %s, "row": 0, "column": NaN}',
     ):
         for base in (META, GRID, STEPS):
-            found = decode(json.loads(text % json.dumps(base)))
-            assert found is None or isinstance(found, Click)
+            click = decode(json.loads(text % json.dumps(base)))
+            assert click is None or isinstance(click, Click)
 
 
 def test_a_click_holds_whole_numbers_only():
