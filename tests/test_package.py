@@ -73,9 +73,29 @@ def test_requirements_are_pinned_and_short():
 
 
 def test_ci_runs_the_readmes_test_line():
-    lines = (ROOT / "README.md").read_text().splitlines()
-    line = next(line for line in lines if line.endswith("python -m pytest"))
-    assert any(text.startswith(line) for text in (ROOT / ".ci" / "run").read_text().splitlines())
+    readme = (ROOT / "README.md").read_text().splitlines()
+    line = next(line for line in readme if line.startswith("pip install -r tests/requirements.txt"))
+    script = (ROOT / ".ci" / "run").read_text().replace(" --durations=10", "").splitlines()
+    install, tests = line.split(" && ", 1)
+    assert install in script
+    assert tests in script
+
+
+@pytest.mark.parametrize("gate", ["ruff check .", "ruff format --check .", "mypy"])
+def test_ci_runs_the_gates(gate):
+    assert gate in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/design.md"]
+)
+def test_the_documents_name_files_that_are_there(name):
+    text = (ROOT / name).read_text()
+    paths = re.findall(r"`((?:nmrclassify|tests|docs|pages)/[\w/.]+)`|\]\(([\w/.]+)\)", text)
+    paths = [first or second for first, second in paths]
+    assert paths
+    missing = [path for path in paths if "NAME" not in path and not (ROOT / path).exists()]
+    assert missing == []
 
 
 def test_the_readmes_python_example_runs():
