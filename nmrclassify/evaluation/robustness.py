@@ -38,16 +38,16 @@ SWEEPS = {
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0),
         MixtureConfig(),
         {"added_jitter": 1.2},
-        "Least squares and pursuit compare with unshifted templates. The likelihood knows how"
-        " shifts are distributed, and so, from examples, does the network.",
+        "Least squares and pursuit use templates without shifts. The likelihood gets the"
+        " distribution of the shifts; the network learns it from examples.",
     ),
     "noise": Sweep(
         "noise (peak area)",
         (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
         MixtureConfig(),
         {"added_noise": 0.55},
-        "Against white noise on every peak least squares is nearly the best there is; the network"
-        " can only come as close.",
+        "Against white noise on every peak, least squares is nearly optimal. A network can only be"
+        " about as good.",
         queries={"remix": 1.0, "steps": 1600, "batch_size": 96, "learning_rate": 7e-3},
     ),
     "concentration": Sweep(
@@ -55,15 +55,15 @@ SWEEPS = {
         (1.0, 1.5, 2.0, 3.0, 5.0, 10.0),
         MixtureConfig(noise=0.05),
         {"concentration_spread": 10.0},
-        "A weak compound drowns in the noise for every method alike.",
+        "Noise hides a weak compound from every method.",
     ),
     "number": Sweep(
-        "compounds in the mixture, number not told (shift jitter 0.2, noise 0.05)",
+        "compounds in the mixture, number not given (shift jitter 0.2, noise 0.05)",
         (1, 2, 3, 4, 5),
         MixtureConfig(n_sources=5, number_varies=True, noise=0.05, shift_jitter=0.2),
         {"added_noise": 0.05, "added_jitter": 0.2},
-        "Nobody is told how many compounds there are: the classical methods get a threshold tuned"
-        " on training mixtures.",
+        "No method gets the number of compounds. The classical methods get a threshold that was"
+        " tuned on training mixtures.",
         known=False,
     ),
     "training": Sweep(
@@ -71,8 +71,8 @@ SWEEPS = {
         (10, 30, 76),
         MixtureConfig(shift_jitter=0.4),
         {"added_jitter": 0.4, "steps": 500},
-        "Slots see only their own mixtures. Queries may mix the library's compounds anew, and with"
-        " that their number hardly matters.",
+        "Slots train on these mixtures only. Queries also train on random mixtures of the library,"
+        " so the number of training mixtures has little influence.",
     ),
 }
 # Without remixing, training sees no compositions but its own; only there does their number matter.
