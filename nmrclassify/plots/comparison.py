@@ -9,7 +9,7 @@ from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.classes import marked, short
-from nmrclassify.plots.map_rows import MapRow, stack
+from nmrclassify.plots.map_rows import MapRow, stack, titled_rows
 from nmrclassify.plots.style import (
     LEGEND,
     OUTPUT_COLOURS,
@@ -42,13 +42,12 @@ def mixture_change(
             "<b>Mixture</b>", before[None], scale, height=110, outputs=False, mark=position
         )
         return stack([row], axis, theme)
-    titles = (*(f"<b>Mixture, {label}</b>" for label in labels), DIFFERENCE)
-    scales = (scale, scale, _change_scale(theme, change, scale.high))
-    rows = [
-        MapRow(title, maps[None], colours, height=84, outputs=False, mark=position)
-        for title, maps, colours in zip(titles, (before, after, change), scales, strict=True)
-    ]
-    return stack(rows, axis, theme)
+    rows = (
+        (f"<b>Mixture, {labels[0]}</b>", before[None], scale),
+        (f"<b>Mixture, {labels[1]}</b>", after[None], scale),
+        (DIFFERENCE, change[None], _change_scale(theme, change, scale.high)),
+    )
+    return stack(titled_rows(rows, height=84, outputs=False, mark=position), axis, theme)
 
 
 def mask_change(
@@ -94,24 +93,16 @@ def mask_change(
     if difference:
         title = f"<b>Difference, {labels[1]} minus {labels[0]}</b>"
         rows.append((title, second - first, difference_scale(theme, 1.0)))
-    return stack(
-        [
-            MapRow(
-                title,
-                maps,
-                colours,
-                "filter",
-                150,
-                () if i else _headings(comparison, names),
-                indices=comparison.outputs,
-                ids=order,
-                mark=cell,
-            )
-            for i, (title, maps, colours) in enumerate(rows)
-        ],
-        axis,
-        theme,
+    maps = titled_rows(
+        rows,
+        _headings(comparison, names),
+        row_name="filter",
+        height=150,
+        indices=comparison.outputs,
+        ids=order,
+        mark=cell,
     )
+    return stack(maps, axis, theme)
 
 
 def multiplet_change(
@@ -130,22 +121,9 @@ def multiplet_change(
         (f"<b>Separated, {labels[1]}</b>", second, scale),
         (DIFFERENCE, change, _change_scale(theme, np.nan_to_num(change), scale.high)),
     )
-    return stack(
-        [
-            MapRow(
-                title,
-                maps,
-                colours,
-                height=84,
-                headings=() if i else _headings(comparison, names),
-                indices=comparison.outputs,
-                mark=cell,
-            )
-            for i, (title, maps, colours) in enumerate(rows)
-        ],
-        axis,
-        theme,
-    )
+    headings, outputs = _headings(comparison, names), comparison.outputs
+    maps = titled_rows(rows, headings, height=84, indices=outputs, mark=cell)
+    return stack(maps, axis, theme)
 
 
 def _change_scale(theme: Theme, change: np.ndarray, high: float) -> ColourScale:

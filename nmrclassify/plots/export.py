@@ -1,4 +1,6 @@
-"""The data of any figure as one long table, so that every picture can be taken along as CSV."""
+"""The data of any figure as one long table, to be saved as CSV."""
+
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -6,11 +8,11 @@ import plotly.graph_objects as go
 
 
 def as_table(figure: go.Figure) -> pd.DataFrame:
-    """Return the values that a figure draws, one row each: which part of it, x, y and the value.
+    """Return the values in a figure, one in each row.
 
-    Heatmaps give ``part, row, column, value`` with blank cells left out and values in their own
-    unit, whatever the colour scale does; all other traces ``part, x, y`` (and ``error_low,
-    error_high`` where they are drawn).
+    Heatmaps have the columns ``part, row, column, value``, without their blank cells; values have
+    their unit even where colours follow the square root or the logarithm. Other traces have
+    ``part, x, y``, and ``error_low, error_high`` where they have error bars.
     """
     tables = [
         _heatmap(trace, i) if trace.type == "heatmap" else _trace(trace, i)
@@ -19,19 +21,23 @@ def as_table(figure: go.Figure) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _name(trace: go.Figure, i: int) -> str:
-    title = str((trace.meta or {}).get("title", "")) if isinstance(trace.meta, dict) else ""
-    words = title.replace("<b>", "").replace("</b>", "") or str(trace.name or "")
+def _meta(trace: Any) -> dict:
+    return trace.meta if isinstance(trace.meta, dict) else {}
+
+
+def _name(trace: Any, i: int) -> str:
+    title = str(_meta(trace).get("title", "")).replace("<b>", "").replace("</b>", "")
+    words = title or str(trace.name or "")
     return f"{i + 1}: {words}" if words else str(i + 1)
 
 
-def _heatmap(trace: go.Heatmap, i: int) -> pd.DataFrame:
+def _heatmap(trace: Any, i: int) -> pd.DataFrame:
     z = np.asarray(trace.z)
     z = z if z.dtype.kind == "f" else z.astype(float)
-    if isinstance(trace.meta, dict) and trace.meta.get("root"):
-        z = np.sign(z) * z**2  # the colour scale's square root is taken back
-    if isinstance(trace.meta, dict) and "log_offset" in trace.meta:
-        z = 10**z - trace.meta["log_offset"]
+    if _meta(trace).get("root"):
+        z = np.sign(z) * z**2
+    if "log_offset" in _meta(trace):
+        z = 10**z - _meta(trace)["log_offset"]
     x = np.asarray(trace.x if trace.x is not None else np.arange(z.shape[1]))
     y = np.asarray(trace.y if trace.y is not None else np.arange(z.shape[0]))
     row, column = np.nonzero(np.isfinite(z))
@@ -40,7 +46,7 @@ def _heatmap(trace: go.Heatmap, i: int) -> pd.DataFrame:
     )
 
 
-def _trace(trace: go.Figure, i: int) -> pd.DataFrame:
+def _trace(trace: Any, i: int) -> pd.DataFrame:
     x, y = (np.asarray(v) if v is not None else None for v in (trace.x, trace.y))
     n = len(y) if y is not None else len(x) if x is not None else 0
     if x is None:

@@ -4,6 +4,7 @@ The maps of a row share one heatmap with a gap between them, and a whole figure 
 a single trace draws several times faster than one subplot for each output.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,6 +81,18 @@ class MapRow:
         if self.row_name == "peak":
             y |= {"dtick": 1 if n < 4 else 5, "tick0": 1}
         return np.arange(self.first, self.first + n), y, hover
+
+
+def titled_rows(
+    rows: Iterable[tuple[str, np.ndarray, ColourScale]],
+    headings: tuple[str, ...] = (),
+    **options: Any,
+) -> list[MapRow]:
+    """Return rows of (title, maps, scale) that share all options; only the first has headings."""
+    return [
+        MapRow(title, maps, scale, headings=() if i else headings, **options)
+        for i, (title, maps, scale) in enumerate(rows)
+    ]
 
 
 @dataclass

@@ -20,6 +20,7 @@ from nmrclassify.plots.map_rows import (
     add_rows,
     position_label,
     stack,
+    titled_rows,
 )
 from nmrclassify.plots.style import (
     LEGEND,
@@ -82,13 +83,10 @@ def overview(
             mark=cell,
         ),
     ]
-    multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets)]
+    multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets, scale)]
     if truth is not None:
-        multiplets.append(("<b>Truth</b>: the sources in the mixture", truth.sources))
-    rows += [
-        MapRow(title, maps, scale, height=84, indices=outputs, mark=cell)
-        for title, maps in multiplets
-    ]
+        multiplets.append(("<b>Truth</b>: the sources in the mixture", truth.sources, scale))
+    rows += titled_rows(multiplets, height=84, indices=outputs, mark=cell)
     bars = round(theme.points(16)) * prediction.probabilities.shape[1] + 8
     above = 68 + 21 * (len(prediction.named) > MAX_LEVEL_HEADINGS)
     sheet = Sheet(
@@ -113,19 +111,14 @@ def area_maps(
 ) -> go.Figure:
     """Draw titled rows of area maps (C, P, L) on one scale; `indices` as in `MapRow`."""
     scale = area_scale(theme, *(maps for _, maps in stacks))
-    rows = [
-        MapRow(
-            f"<b>{title}</b>",
-            maps,
-            scale,
-            height=110,
-            headings=() if i else headings,
-            outputs=outputs,
-            indices=indices,
-            mark=cell,
-        )
-        for i, (title, maps) in enumerate(stacks)
-    ]
+    rows = titled_rows(
+        [(f"<b>{title}</b>", maps, scale) for title, maps in stacks],
+        headings,
+        height=110,
+        outputs=outputs,
+        indices=indices,
+        mark=cell,
+    )
     return stack(rows, axis, theme)
 
 
@@ -156,21 +149,16 @@ def mask_maps(
 ) -> go.Figure:
     """Draw titled rows of maps (C, N, L) from 0 to 1; `indices` and `ids` as in `MapRow`."""
     scale = mask_scale()
-    rows = [
-        MapRow(
-            f"<b>{title}</b>",
-            maps,
-            scale,
-            "filter",
-            190,
-            () if i else headings,
-            outputs=outputs,
-            indices=indices,
-            ids=ids,
-            mark=cell,
-        )
-        for i, (title, maps) in enumerate(stacks)
-    ]
+    rows = titled_rows(
+        [(f"<b>{title}</b>", maps, scale) for title, maps in stacks],
+        headings,
+        row_name="filter",
+        height=190,
+        outputs=outputs,
+        indices=indices,
+        ids=ids,
+        mark=cell,
+    )
     return stack(rows, axis, theme)
 
 
