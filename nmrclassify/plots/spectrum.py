@@ -1,9 +1,10 @@
-"""Mixtures at full scale as Plotly figures: the spectrum with one compound coloured in it, its multiplets, the curve.
+"""Figures of full scale: a spectrum with one compound coloured in it, its multiplets, and a curve.
 
-Pure functions, as in `nmrclassify.figures`; no trace has more than `MAX_POINTS` points.
+Pure functions of arrays. No trace has more than `spectrum_layers.MAX_POINTS` points.
 """
 
 from html import escape
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,23 +13,15 @@ from nmrclassify.evaluation.identify import Identification
 from nmrclassify.evaluation.peak_metrics import Tally
 from nmrclassify.evaluation.peak_threshold import PrecisionRecallCurve
 from nmrclassify.plots.spectrum_layers import SampledCurve, SpectrumLayers, sample_range
-from nmrclassify.plots.style import Theme, finish
+from nmrclassify.plots.style import LEGEND, Theme, finish, note, share_axis
 
 N_POINTS = 2_400  # of each trace: two for each pixel of a wide screen
 N_PANELS = 8
-LEGEND = {
-    "orientation": "h",
-    "y": 1.02,
-    "yanchor": "bottom",
-    "x": 0,
-    "traceorder": "normal",
-    "itemclick": False,
-    "itemdoubleclick": False,
-}
+FIXED_LEGEND = LEGEND | {"itemclick": False, "itemdoubleclick": False}
 
 
 def colours(theme: Theme) -> dict[str, str]:
-    """Return the colours of the mixture and its body, of what is explained, of the chosen compound and of the truth."""
+    """Return the colours of each layer of a spectrum; "body" is below the mixture's line."""
     if theme.dark:
         return {
             "mixture": "#8b95a8",
@@ -46,23 +39,22 @@ def colours(theme: Theme) -> dict[str, str]:
     }
 
 
-def _outline(
-    drawing: SampledCurve, name: str, colour: str, fill: str | None = None, **line
-) -> dict:
+def _outline(curve: SampledCurve, name: str, colour: str, fill: str = "", **line: Any) -> dict:
+    """Return a curve as a trace, filled down to 0 if it has a colour for that."""
     filled = {"fill": "tozeroy", "fillcolor": fill} if fill else {}
     return {
         "type": "scatter",
         "mode": "lines",
         "name": escape(name),
-        "x0": drawing.start,
-        "dx": drawing.step,
-        "y": drawing.heights.astype(np.float32),
+        "x0": curve.start,
+        "dx": curve.step,
+        "y": curve.heights.astype(np.float32),
         "line": {"color": colour, "width": 1} | line,
         "hoverinfo": "skip",
     } | filled
 
 
-def _ppm_axis(low: float, high: float, **more) -> dict:
+def _ppm_axis(low: float, high: float, **more: Any) -> dict:
     return {
         "range": [high, low],
         "showgrid": False,
@@ -74,26 +66,26 @@ def _ppm_axis(low: float, high: float, **more) -> dict:
 def overview(
     layers: SpectrumLayers, places: np.ndarray, low: float, high: float, theme: Theme
 ) -> go.Figure:
-    """Draw the whole axis, a frame around the range that is looked at, and a mark at each place of the chosen compound.
+    """Draw the whole axis, with the visible range and the places of the chosen compound.
 
     Parameters
     ----------
     layers : SpectrumLayers
     places : ndarray
-        Where the chosen compound's multiplets were found, in ppm.
+        Places of the chosen compound's multiplets, in ppm.
     low, high : float
-        The range that is looked at, in ppm.
+        The range in the figure above, in ppm.
     theme : Theme
     """
     axis, colour = layers.axis, colours(theme)
-    drawings = [
-        sample_range(axis, heights, axis.low, axis.high, N_POINTS)
-        for heights in (layers.mixture, layers.chosen)
-    ]
-    # By the square root, so that the small peaks of a mixture over two decades show beside the
-    # large ones.
-    drawings = [SampledCurve(d.start, d.step, np.sqrt(d.heights)) for d in drawings]
-    top = max(float(drawings[0].heights.max()), 1e-9)
+
+    def whole_axis(heights: np.ndarray) -> SampledCurve:
+        # Square roots: amounts differ by a factor of 100, and small peaks are visible, too.
+        curve = sample_range(axis, heights, axis.low, axis.high, N_POINTS)
+        return SampledCurve(curve.start, curve.step, np.sqrt(curve.heights))
+
+    mixture, chosen = whole_axis(layers.mixture), whole_axis(layers.chosen)
+    top = max(float(mixture.heights.max()), 1e-9)
     marks = {
         "type": "scatter",
         "mode": "markers",
@@ -103,7 +95,7 @@ def overview(
         "marker": {"symbol": "triangle-up", "size": 9, "color": colour["chosen"]},
         "hovertemplate": "a multiplet at %{x:.3f} ppm<extra></extra>",
     }
-    # A narrow range would be a hairline: the frame is drawn wide enough to be seen.
+    # The frame of a narrow range is drawn wider, so that it is visible.
     middle, half = (low + high) / 2, max(high - low, 0.006 * (axis.high - axis.low)) / 2
     frame = {
         "type": "rect",
@@ -118,8 +110,8 @@ def overview(
     }
     return finish(
         [
-            _outline(drawings[0], "mixture", colour["mixture"], colour["body"]),
-            _outline(drawings[1], "chosen", colour["chosen"], colour["chosen"]),
+            _outline(mixture, "mixture", colour["mixture"], colour["body"]),
+            _outline(chosen, "chosen", colour["chosen"], colour["chosen"]),
             marks,
         ],
         theme,
@@ -135,19 +127,30 @@ def overview(
 
 
 def detail(layers: SpectrumLayers, low: float, high: float, name: str, theme: Theme) -> go.Figure:
-    """Draw a range of the spectrum: the mixture, what the named compounds explain, and one compound coloured inside."""
+    """Draw a range of the spectrum with one compound coloured in it.
+
+    Parameters
+    ----------
+    layers : SpectrumLayers
+    low, high : float
+        In ppm.
+    name : str
+        Of the chosen compound.
+    theme : Theme
+    """
     colour = colours(theme)
-    parts = [
-        ("the mixture", layers.mixture, "mixture", {"fill": colour["body"]}),
-        (name, layers.chosen, "chosen", {"fill": colour["chosen"]}),
-        ("all named compounds", layers.explained, "explained", {}),
-        ("what it truly brings", layers.truth, "truth", {"width": 1.5, "dash": "dot"}),
-    ]
+
+    def outline(heights: np.ndarray, name: str, key: str, fill: str = "", **line: Any) -> dict:
+        curve = sample_range(layers.axis, heights, low, high, N_POINTS)
+        return _outline(curve, name, colour[key], fill, **line)
+
     traces = [
-        _outline(sample_range(layers.axis, heights, low, high, N_POINTS), label, colour[key], **how)
-        for label, heights, key, how in parts
-        if heights is not None
+        outline(layers.mixture, "the mixture", "mixture", colour["body"]),
+        outline(layers.chosen, name, "chosen", colour["chosen"]),
+        outline(layers.explained, "all named compounds", "explained"),
     ]
+    if layers.truth is not None:
+        traces.append(outline(layers.truth, "its true spectrum", "truth", width=1.5, dash="dot"))
     traces[0] |= {"hoverinfo": "all", "hovertemplate": "%{x:.4f} ppm<extra></extra>"}
     top = max(float(traces[0]["y"].max()), 1e-9)
     return finish(
@@ -155,14 +158,14 @@ def detail(layers: SpectrumLayers, low: float, high: float, name: str, theme: Th
         theme,
         350,
         showlegend=True,
-        legend=LEGEND,
+        legend=FIXED_LEGEND,
         margin={"l": 12, "r": 12, "t": 44, "b": 44},
         xaxis=_ppm_axis(low, high, fixedrange=True, nticks=8),
         yaxis={"visible": False, "range": [-0.02 * top, 1.05 * top], "fixedrange": True},
     )
 
 
-def _sticks(ppm: np.ndarray, areas: np.ndarray, colour: str, width: float, **more) -> dict:
+def _sticks(ppm: np.ndarray, areas: np.ndarray, colour: str, width: float, **more: Any) -> dict:
     """Return vertical lines from 0 as one trace."""
     gap = np.full(len(ppm), np.nan)
     return {
@@ -176,128 +179,120 @@ def _sticks(ppm: np.ndarray, areas: np.ndarray, colour: str, width: float, **mor
 
 
 def neighbourhoods(
-    found: Identification, compound: int, multiplets: np.ndarray, theme: Theme
+    prediction: Identification, compound: int, multiplets: np.ndarray, theme: Theme
 ) -> go.Figure:
-    """Draw the neighbourhood of each of some multiplets, at most `N_PANELS`, two beside each other.
+    """Draw the peaks around each of some multiplets, at most `N_PANELS`, in two columns.
 
-    A grey stick is a peak of the mixture, its coloured part is what the mask lets through, and a
-    ring is where, and how large, the library's line would be at the place and the amount that were
-    found.
+    A grey stick is a peak of the mixture, and its coloured part is the compound's by the mask. A
+    ring is the position and the area of a line of the library, with the estimated shift and amount.
+
+    Parameters
+    ----------
+    prediction : Identification
+    compound : int
+    multiplets : ndarray
+        Of that compound, as indices into the library's.
+    theme : Theme
     """
-    compounds, peaks, colour = found.compounds, found.peaks, colours(theme)
-    own = found.separated(compound)
+    compounds = prediction.compounds
     shown = multiplets[:N_PANELS]
-    rows = -(-len(shown) // 2)
+    n_rows, separated = -(-len(shown) // 2), prediction.separated(compound)
     height, gap, top_margin = 130, 62, 96
-    total = rows * (height + gap)
-    traces, layout, titles = [], {}, []
-    first_line = compounds.first_line
+    total = n_rows * (height + gap)
+    traces: list[dict] = []
+    layout: dict[str, dict] = {}
+    titles = []
     for i, m in enumerate(shown):
-        lines = slice(first_line[m], first_line[m + 1])
-        shift = 0.0 if np.isnan(found.shifts[m]) else float(found.shifts[m])
-        centre = float(compounds.ppm[m]) + shift
-        at = centre + compounds.offsets[lines] / peaks.axis.mhz
-        reach = max(at.max() - centre, centre - at.min()) + 12 / peaks.axis.mhz
-        near = np.flatnonzero(np.abs(peaks.ppm - centre) <= reach)
-        # The strongest are enough where there are more than can be told apart.
-        near = np.sort(near[np.argsort(-peaks.areas[near], kind="stable")][:600])
-        there = own[near] > 0
-        expected = found.amounts[compound] * compounds.areas[lines]
-        suffix = str(i + 1) if i else ""
-        on = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": i == 0}
-        rings = {
-            "type": "scatter",
-            "mode": "markers",
-            "x": at,
-            "y": expected,
-            "name": "line of the library, moved there",
-            "marker": {
-                "symbol": "circle-open",
-                "size": 8,
-                "color": theme.text,
-                "line": {"width": 1.5},
-            },
-            "hovertemplate": "%{x:.4f} ppm, expected area %{y:.3g}<extra></extra>",
-        }
-        traces += [
-            _sticks(
-                peaks.ppm[near], peaks.areas[near], colour["mixture"], 3, name="peak of the mixture"
-            )
-            | on,
-            _sticks(
-                peaks.ppm[near][there],
-                own[near][there],
-                colour["chosen"],
-                3,
-                name="its own part, by the mask",
-            )
-            | on,
-            rings | on,
-        ]
         row, column = divmod(i, 2)
         top = 1 - row * (height + gap) / total
-        domain = [0.0, 0.47] if column == 0 else [0.53, 1.0]
-        if len(shown) == 1:
-            domain = [0.0, 1.0]
-        y = [max(0.0, top - height / total), top]
-        # A neighbour can be a hundred times as large: what is looked at sets the height, and what
-        # is higher is cut.
-        scale = max(float(own[near].max(initial=0.0)), float(expected.max()))
-        highest = min(float(peaks.areas[near].max(initial=scale)), 4 * scale)
-        grid = {
-            "gridcolor": theme.grid,
-            "linecolor": theme.grid,
-            "showgrid": False,
-            "zeroline": False,
-        }
-        layout[f"xaxis{suffix}"] = grid | {
-            "anchor": f"y{suffix}",
-            "domain": domain,
-            "range": [centre + reach, centre - reach],
-            "nticks": 4,
-            "tickformat": ".2f",
-            "tickangle": 0,
-            "fixedrange": True,
-        }
-        layout[f"yaxis{suffix}"] = {
+        domain = [0.0, 1.0] if len(shown) == 1 else [[0.0, 0.47], [0.53, 1.0]][column]
+        suffix = str(i + 1) if i else ""
+        panel_traces, x, y = _neighbourhood(prediction, compound, separated, m, theme)
+        on = {"xaxis": f"x{suffix}", "yaxis": f"y{suffix}", "showlegend": i == 0}
+        traces += [trace | on for trace in panel_traces]
+        layout[f"xaxis{suffix}"] = x | {"anchor": f"y{suffix}", "domain": domain}
+        layout[f"yaxis{suffix}"] = y | {
             "anchor": f"x{suffix}",
-            "domain": y,
-            "range": [0, 1.12 * max(highest, scale, 1e-9)],
-            "visible": False,
-            "fixedrange": True,
+            "domain": [max(0.0, top - height / total), top],
         }
-        titles.append(
-            {
-                "text": f"<b>{escape(compounds.kinds[m])}</b> at {centre:.3f} ppm",
-                "x": domain[0],
-                "xref": "paper",
-                "xanchor": "left",
-                "y": top,
-                "yref": "paper",
-                "yanchor": "bottom",
-                "yshift": 2,
-                "showarrow": False,
-                "font": {"size": 12},
-            }
-        )
-    settings = {name: layout.pop(name) for name in ("xaxis", "yaxis")}
+        place = prediction.places(shown[i : i + 1])[0]
+        text = f"<b>{escape(compounds.kinds[m])}</b> at {place:.3f} ppm"
+        titles.append(note(text, domain[0], top, yshift=2, font={"size": 12}))
     return finish(
         traces,
         theme,
         total + top_margin,
         showlegend=True,
-        legend=LEGEND | {"y": 1, "yref": "container", "yanchor": "top"},
+        legend=FIXED_LEGEND | {"y": 1, "yref": "container", "yanchor": "top"},
         margin={"l": 12, "r": 12, "t": top_margin, "b": 0},
         annotations=titles,
-        **settings,
         **layout,
     )
+
+
+def _neighbourhood(
+    prediction: Identification, compound: int, separated: np.ndarray, multiplet: int, theme: Theme
+) -> tuple[list[dict], dict, dict]:
+    """Return the traces of one multiplet's panel, and its axes."""
+    compounds, peaks, colour = prediction.compounds, prediction.peaks, colours(theme)
+    lines = slice(compounds.first_line[multiplet], compounds.first_line[multiplet + 1])
+    centre = float(prediction.places(np.array([multiplet]))[0])
+    at = centre + compounds.offsets[lines] / peaks.axis.mhz
+    reach = max(at.max() - centre, centre - at.min()) + 12 / peaks.axis.mhz
+    near = np.flatnonzero(np.abs(peaks.ppm - centre) <= reach)
+    # The 600 strongest: more cannot be told apart on the screen.
+    near = np.sort(near[np.argsort(-peaks.areas[near], kind="stable")][:600])
+    coloured = near[separated[near] > 0]
+    expected = prediction.amounts[compound] * compounds.areas[lines]
+    rings = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": at,
+        "y": expected,
+        "name": "line of the library, shifted",
+        "marker": {
+            "symbol": "circle-open",
+            "size": 8,
+            "color": theme.text,
+            "line": {"width": 1.5},
+        },
+        "hovertemplate": "%{x:.4f} ppm, expected area %{y:.3g}<extra></extra>",
+    }
+    traces = [
+        _sticks(
+            peaks.ppm[near], peaks.areas[near], colour["mixture"], 3, name="peak of the mixture"
+        ),
+        _sticks(
+            peaks.ppm[coloured],
+            separated[coloured],
+            colour["chosen"],
+            3,
+            name="its part of this compound, by the mask",
+        ),
+        rings,
+    ]
+    # Peaks of other compounds can be a hundred times as high; they are cut at four times.
+    scale = max(float(separated[near].max(initial=0.0)), float(expected.max()))
+    highest = min(float(peaks.areas[near].max(initial=scale)), 4 * scale)
+    x = {
+        "gridcolor": theme.grid,
+        "linecolor": theme.grid,
+        "showgrid": False,
+        "zeroline": False,
+        "range": [centre + reach, centre - reach],
+        "nticks": 4,
+        "tickformat": ".2f",
+        "tickangle": 0,
+        "fixedrange": True,
+    }
+    y = {"range": [0, 1.12 * max(highest, scale, 1e-9)], "visible": False, "fixedrange": True}
+    return traces, x, y
 
 
 def precision_recall(
     curve: PrecisionRecallCurve, threshold: float, tally: Tally, theme: Theme
 ) -> go.Figure:
-    """Draw precision over recall as the threshold falls, and the point of the present threshold."""
+    """Draw precision over recall for all thresholds, and the point of the present one."""
     traces = [
         {
             "type": "scatter",
@@ -307,7 +302,7 @@ def precision_recall(
             "customdata": curve.threshold,
             "line": {"color": colours(theme)["explained"], "width": 2, "shape": "hv"},
             "hovertemplate": (
-                "threshold %{customdata:.2f}: found %{x:.0%}, right %{y:.0%}<extra></extra>"
+                "threshold %{customdata:.2f}: recall %{x:.0%}, precision %{y:.0%}<extra></extra>"
             ),
         },
         {
@@ -323,7 +318,7 @@ def precision_recall(
                 "color": colours(theme)["chosen"],
                 "line": {"color": theme.text, "width": 1.5},
             },
-            "hovertemplate": "here: found %{x:.0%}, right %{y:.0%}<extra></extra>",
+            "hovertemplate": "here: recall %{x:.0%}, precision %{y:.0%}<extra></extra>",
         },
     ]
     return finish(
@@ -331,16 +326,6 @@ def precision_recall(
         theme,
         300,
         margin={"t": 12, "r": 12},
-        xaxis={
-            "title": {"text": "recall: found, of those in it"},
-            "range": [-0.03, 1.05],
-            "tickformat": ".0%",
-            "fixedrange": True,
-        },
-        yaxis={
-            "title": {"text": "precision: right, of those named"},
-            "range": [-0.03, 1.05],
-            "tickformat": ".0%",
-            "fixedrange": True,
-        },
+        xaxis=share_axis("recall: right, of those in it", -0.03, 1.05) | {"fixedrange": True},
+        yaxis=share_axis("precision: right, of those named", -0.03, 1.05) | {"fixedrange": True},
     )

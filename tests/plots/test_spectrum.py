@@ -64,7 +64,7 @@ def test_the_spectrum_decreases_to_the_right_and_stays_small(case, theme, low, h
         "the mixture",
         "a compound",
         "all named compounds",
-        "what it truly brings",
+        "its true spectrum",
     ]
     whole = spectrum.overview(shown, np.array([3.0, 4.0]), low, high, theme)
     assert whole.layout.xaxis.range == (12.0, -1.0)
