@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify.plots import classes, maps
+from nmrclassify.plots import classes, page_figures
 from nmrclassify.ui import charts, page, panels
 
 ORDER = {
@@ -38,11 +38,11 @@ st.markdown(
     " **mask** for each compound that it finds. Each mask separates one compound from the mixture."
 )
 panels.mixture_heading(view)
-panels.say_verdict(view)
+panels.show_verdict(view)
 
 charts.chart(
-    maps.overview(
-        view.areas, view.prediction, names, view.library.axis, view.theme, view.truth, view.cell
+    page_figures.overview(
+        view.sample, view.prediction, view.truth, view.library, view.theme, view.cell
     ),
     alt=(
         "The mixture, a mask for each output, separated multiplets, truth and class bars."

@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions, same_filters
-from nmrclassify.plots import comparison, curves
+from nmrclassify.plots import comparison, curves, page_figures
 from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels
 from nmrclassify.ui.snippets import compared
 
@@ -22,7 +22,7 @@ other = comparison_picker.choose(view)
 for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True):
     with column:
         st.markdown(f"**{letter}: {comparison_picker.words(side)}**")
-        panels.say_verdict(side)
+        panels.show_verdict(side)
 
 change = compare_predictions(
     (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas)
@@ -85,7 +85,7 @@ else:
     )
 st.subheader("Separated multiplets")
 charts.chart(
-    comparison.multiplet_change(change, names, axis, view.theme, letters, view.cell),
+    page_figures.change(change, view.library, view.theme, view.cell, letters),
     key="separated",
     alt=f"Separated multiplets of {len(change.labels)} outputs in A and in B, and the difference",
 )
@@ -105,4 +105,4 @@ if without:
         f"There are no curves of {' and '.join(without)}: only trainings of this visit and saved"
         " runs have curves."
     )
-export_panel.show_program(compared(view.recipe, other.recipe))
+export_panel.show_program(compared(view, other))

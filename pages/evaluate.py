@@ -4,7 +4,7 @@ import streamlit as st
 
 from nmrclassify.evaluation import calibration, unknown
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.plots import classes, curves
+from nmrclassify.plots import curves, page_figures
 from nmrclassify.ui import charts, page, panels, url_state
 
 view = page.setup("pages/evaluate.py")
@@ -46,7 +46,7 @@ tiles[3].metric(
 )
 
 st.subheader("Mixture by mixture")
-only_wrong = url_state.widget(st.toggle, "Only mixtures with a mistake", "wrong", False)
+only_wrong = url_state.widget(st.toggle, "Only mixtures with a mistake", "only_wrong")
 table = result.table(names)
 if only_wrong:
     table = table[~table["wholly right"]]
@@ -68,17 +68,16 @@ else:
         },
     )
     if event.selection.rows:
-        panels.forget_edits("mixture")
-        url_state.put("n", int(table.iloc[event.selection.rows[0]]["number"]))
+        panels.drop_edits("mixture")
+        url_state.put("number", int(table.iloc[event.selection.rows[0]]["number"]))
         st.switch_page("pages/masks.py", query_params=url_state.query())
 charts.download("Table as CSV", table, "test_mixtures.csv")
 
 st.subheader("Which compounds are confused?")
 counts = result.confusion()
 wrong = int(counts.sum() - counts.trace())
-labels = names if len(counts) == len(names) else (*names, "nothing")
 charts.chart(
-    classes.confusion(counts, labels, view.theme),
+    page_figures.confusion(result, view.library, view.theme),
     alt=(
         f"Confusion matrix: {int(counts.trace())} of {int(counts.sum())} compounds named"
         f" correctly, {wrong} not"

@@ -7,7 +7,7 @@ from nmrclassify.plots import activations
 from nmrclassify.ui import charts, inspector, page, panels, url_state
 
 view = page.setup("pages/inside.py")
-model, axis, cell = view.checkpoint.model, view.library.axis, view.some_cell
+model, axis, cell = view.checkpoint.model, view.library.axis, view.followed_cell
 
 st.title("Look inside")
 st.markdown(
@@ -43,7 +43,6 @@ which = url_state.widget(
     st.radio,
     "Output",
     "blocks",
-    "skip",
     options=["skip", "residual"][: len(model.config.dilations)],
     horizontal=True,
     format_func={

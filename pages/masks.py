@@ -4,7 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation import masks
-from nmrclassify.plots import classes, maps
+from nmrclassify.plots import classes, maps, page_figures
 from nmrclassify.ui import charts, page, panels, url_state
 
 view = page.setup("pages/masks.py")
@@ -23,44 +23,24 @@ with left:
     sort = url_state.widget(
         st.toggle,
         "Sort filters by similarity",
-        "sort",
-        True,
+        "sort_filters",
         help="Filters with similar masks are next to each other, in the same order in all maps.",
     )
 with right:
     show_weak = url_state.widget(
         st.toggle,
         "Show masks where the encoding is weak",
-        "silent",
-        False,
+        "weak_cells",
         help="A mask has no effect there, so these cells are normally blank.",
     )
 
-order = masks.similarity_order(prediction.masks) if sort else np.arange(len(prediction.encoding))
-hidden = masks.weak_cells(prediction.encoding)[order] & (not show_weak)
+order, hidden = page_figures.shown_cells(prediction, sort, show_weak)
 largest = max(float(np.abs(prediction.encoding).max()), 1e-9)
 headings = classes.headings(prediction, view.library.names, truth)
-rows = [("Masks estimated by the network", np.where(hidden, np.nan, prediction.masks[:, order]))]
-if truth is not None:
-    # Sources without a shown output have a share in each cell, too.
-    rest = view.parts.sum(axis=0) - truth.sources.sum(axis=0)
-    ideal = masks.ideal_ratio_masks(
-        view.checkpoint.model, np.concatenate([truth.sources, rest[None]])
-    )[:-1]
-    rows.append(
-        ("Ideal ratio masks, from the true sources", np.where(hidden, np.nan, ideal[:, order]))
-    )
-strength = np.abs(prediction.separated_encodings[:, order]) / largest
-rows.append(("Masked encodings, relative strength", np.where(hidden, np.nan, strength)))
+ideal = masks.ideal_masks_of_outputs(view.checkpoint.model, view.sample, truth)
 charts.chart(
-    maps.mask_maps(
-        rows,
-        axis,
-        view.theme,
-        headings=headings,
-        indices=prediction.outputs,
-        ids=order,
-        cell=view.cell,
+    page_figures.masks(
+        prediction, truth, ideal, view.library, view.theme, view.cell, sort, show_weak
     ),
     alt=(
         "Masks, ideal ratio masks and masked encodings of each output."
@@ -68,7 +48,7 @@ charts.chart(
     ),
     key="masks",
 )
-if truth is not None:
+if ideal is not None:
     strong = ~masks.weak_cells(prediction.encoding)
     error = np.abs(prediction.masks - ideal)[:, strong].mean(axis=1)
     words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))

@@ -5,7 +5,7 @@ import streamlit as st
 from nmrclassify.evaluation.prediction import listing
 from nmrclassify.mixtures import grid_files
 from nmrclassify.nmr.library import metabolite_table
-from nmrclassify.plots import maps
+from nmrclassify.plots import maps, page_figures
 from nmrclassify.ui import charts, page, panels, uploads
 
 view = page.setup("pages/mixtures.py")
@@ -42,13 +42,7 @@ st.caption(
 )
 st.subheader("The same mixture as the input of the network")
 charts.chart(
-    maps.area_maps(
-        [(f"Mixture: {library.n_peaks} peaks x positions", view.areas[None])],
-        axis,
-        view.theme,
-        outputs=False,
-        cell=view.cell,
-    ),
+    page_figures.mixture(view.sample, library, view.theme, view.cell),
     alt=(
         f"Heatmap of the mixture, {library.n_peaks} peaks by {axis.n_positions} positions, total"
         f" area {total}"

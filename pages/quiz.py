@@ -57,7 +57,7 @@ if given is not None:
     st.button(
         "Next mixture",
         on_click=url_state.put,
-        args=("round", number + 1),
+        args=("quiz_round", number + 1),
         icon=":material/chevron_right:",
         icon_position="right",
         shortcut="Alt+N",

@@ -4,7 +4,7 @@ import streamlit as st
 
 from nmrclassify.baselines import comparison
 from nmrclassify.evaluation.robustness import SWEEPS, measured
-from nmrclassify.plots import curves
+from nmrclassify.plots import curves, page_figures
 from nmrclassify.ui import charts, page, url_state
 
 view = page.setup("pages/robustness.py")
@@ -75,8 +75,6 @@ sweep = url_state.widget(
     st.selectbox,
     "What changes",
     "sweep",
-    "shift_jitter",
-    options=list(SWEEPS),
     format_func=lambda name: SWEEPS[name].title.capitalize(),
 )
 rows = curves.over_seeds(results[results["sweep"] == sweep])
@@ -85,7 +83,7 @@ hardest = ", ".join(
     f"{row.method} {row.mean_:.0%}" for row in last.rename(columns={"mean": "mean_"}).itertuples()
 )
 charts.chart(
-    curves.robustness(rows, SWEEPS[sweep].title, view.theme),
+    page_figures.robustness(sweep, view.theme),
     key="sweep",
     alt=(
         f"Share of mixtures wholly right over {SWEEPS[sweep].title}; at the hardest point:"

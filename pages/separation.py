@@ -6,7 +6,7 @@ import streamlit as st
 
 from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.mixtures import grid_files
-from nmrclassify.plots import classes, maps
+from nmrclassify.plots import classes, maps, page_figures
 from nmrclassify.ui import charts, page, panels
 
 view = page.setup("pages/separation.py")
@@ -14,17 +14,11 @@ prediction, truth, axis, names = view.prediction, view.truth, view.library.axis,
 
 st.title("Separation")
 panels.mixture_heading(view)
-panels.say_verdict(view)
+panels.show_verdict(view)
 
 st.subheader("Separated multiplets")
-headings = classes.headings(prediction, names, truth)
-rows = [("Separated by the network", prediction.multiplets)] + (
-    [("Truth", truth.sources)] if truth is not None else []
-)
 charts.chart(
-    maps.area_maps(
-        rows, axis, view.theme, headings=headings, indices=prediction.outputs, cell=view.cell
-    ),
+    page_figures.separation(prediction, truth, view.library, view.theme, view.cell),
     alt=f"Separated multiplets of each output above the truth. {classes.alt_text(prediction, names)}",
     key="separated",
 )

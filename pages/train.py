@@ -3,12 +3,12 @@
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import describe_prediction
-from nmrclassify.plots import classes, curves, maps
+from nmrclassify.mixtures.edits import Mixture
+from nmrclassify.plots import classes, curves, page_figures
 from nmrclassify.ui import charts, page, training_controls, uploads
 from nmrclassify.ui.session import training_box
 
 view = page.setup("pages/train.py")
-names, axis = view.library.names, view.library.axis
 
 st.title("Train or load")
 st.markdown(
@@ -59,13 +59,8 @@ def live_pictures() -> None:
     st.subheader(f"One test mixture at step {snapshot.step:,}")
     st.caption(describe_prediction(snapshot.pinned, data.library.names, truth))
     charts.chart(
-        maps.overview(
-            job.pinned.areas[0],
-            snapshot.pinned,
-            data.library.names,
-            data.library.axis,
-            view.theme,
-            truth,
+        page_figures.overview(
+            Mixture.of(job.pinned, 0), snapshot.pinned, truth, data.library, view.theme
         ),
         alt=(
             f"Masks and separated multiplets at step {snapshot.step}."

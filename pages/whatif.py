@@ -5,7 +5,7 @@ import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions, occlude
 from nmrclassify.evaluation.prediction import describe_prediction
-from nmrclassify.plots import comparison
+from nmrclassify.plots import comparison, page_figures
 from nmrclassify.ui import charts, editor, page, panels, url_state
 
 view = page.setup("pages/whatif.py")
@@ -97,7 +97,7 @@ charts.chart(
     alt=f"Masks of {len(change.labels)} outputs before and after, and the difference",
 )
 charts.chart(
-    comparison.multiplet_change(change, names, axis, view.theme, cell=view.cell),
+    page_figures.change(change, view.library, view.theme, view.cell),
     key="separated",
     alt=f"Separated multiplets of {len(change.labels)} outputs before and after, and difference",
 )

@@ -7,7 +7,7 @@ import time
 from nmrclassify.bench._browser import PAINTED, chromium, server, wait_for_figure
 
 MIXTURES, ZOOMS, BOXES, LOADS = 9, ("In", "Left", "Out") * 5, 5, 5
-VIEW = "low=2&high=4"
+VIEW = "ppm_low=2&ppm_high=4"
 TIMED = "() => window.painted"
 
 
@@ -83,7 +83,7 @@ def run() -> dict:
             took = _click(page, "New mixture", prediction=True)
             answered.append(took["painted"])
             finished.append(took["finished"])
-            page.wait_for_url(re.compile(f"draw={turn + 2}"))
+            page.wait_for_url(re.compile(f"scale_seed={turn + 2}"))
             _settle(page)
         seconds = float(page.get_by_test_id("stMetricValue").last.inner_text())
         page.goto(f"{address}/scale?{VIEW}")

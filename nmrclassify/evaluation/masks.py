@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from nmrclassify.evaluation.prediction import Truth
+from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.networks.conv_tasnet import Network
 
 
@@ -32,6 +34,20 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     return np.divide(
         encoded, total, out=np.zeros_like(encoded), where=total > 1e-6 * total.max(initial=1e-30)
     )
+
+
+def ideal_masks_of_outputs(
+    model: Network, mixture: Mixture, truth: Truth | None
+) -> np.ndarray | None:
+    """Return the ideal ratio mask of each output, shape (M, N, L); None where the truth is unknown."""
+    if truth is None or mixture.sources is None:
+        return None
+    total = mixture.sources.sum(axis=0)
+    if mixture.unknown is not None:
+        total = total + mixture.unknown
+    # Sources that no shown output stands for have their share of each cell, too.
+    rest = total - truth.sources.sum(axis=0)
+    return ideal_ratio_masks(model, np.concatenate([truth.sources, rest[None]]))[:-1]
 
 
 def weak_cells(encoding: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from nmrclassify.evaluation.metrics import pair_for_scoring, si_sdr_improvement
+from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.losses import Costs, counts_found, pairwise_costs
 
@@ -244,6 +245,30 @@ def match_truth(
         pairing,
         costs.classification[0].numpy(),
         costs.reconstruction[0].numpy(),
+    )
+
+
+def match_mixture(prediction: Prediction, mixture: Mixture, weight: float = 1.0) -> Truth | None:
+    """Match a prediction to the sources of its mixture, as `match_truth` does.
+
+    None where the sources are not known, and where slots have no output or no class for one of
+    them.
+    """
+    if mixture.sources is None or mixture.labels is None:
+        return None
+    n_classes = prediction.probabilities.shape[1]
+    if prediction.kind == "slots" and (
+        len(mixture.labels) != len(prediction.named) or (mixture.labels >= n_classes).any()
+    ):
+        return None
+    return match_truth(
+        prediction,
+        mixture.areas,
+        mixture.sources,
+        mixture.labels,
+        weight,
+        mixture.unknown,
+        mixture.concentrations,
     )
 
 

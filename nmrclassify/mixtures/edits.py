@@ -47,6 +47,18 @@ class Mixture:
             unknown,
         )
 
+    def parts(self, n_compounds: int) -> np.ndarray | None:
+        """Return the compounds in it, those from outside the library last, shape (n, P, L).
+
+        None where they are not known; `n_compounds` is the size of the library.
+        """
+        if self.sources is None or self.labels is None:
+            return None
+        real = self.sources[self.labels < n_compounds]
+        if self.unknown is None or not self.unknown.any():
+            return real
+        return np.concatenate([real, self.unknown[None]])
+
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Mixture":
         """Do the same to the mixture and to all that it is made of; `change` has to be linear, over the last two axes."""
         parts = {name: getattr(self, name) for name in ("areas", "sources", "unknown")}
@@ -264,7 +276,7 @@ class Noise:
 
 
 Edit = Add | Cut | Move | Scale | Amount | Noise
-_KINDS = {kind.word: kind for kind in (Add, Cut, Move, Scale, Amount, Noise)}
+KINDS = {kind.word: kind for kind in (Add, Cut, Move, Scale, Amount, Noise)}
 
 
 def _without_empty(sample: Mixture, library: Library) -> Mixture:
@@ -338,7 +350,7 @@ def _plain(text: str) -> str:
 
 def _parsed(text: str) -> Edit:
     word, *values = text.split("_")
-    kind = _KINDS.get(word)
+    kind = KINDS.get(word)
     if kind is None or len(values) != len(fields(kind)):
         raise EditError(
             "expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not"

@@ -18,7 +18,7 @@ _CONFIG = {
 
 def theme() -> Theme:
     """Return the theme that the visitor has chosen."""
-    return Theme(dark=st.context.theme.type == "dark", large=url_state.get("present", False))
+    return Theme(dark=st.context.theme.type == "dark", large=url_state.get("presenter"))
 
 
 def start_page() -> None:

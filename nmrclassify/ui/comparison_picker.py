@@ -1,29 +1,27 @@
-"""The other side of the page *Compare*: another model, another step, or another way to make the same mixture."""
+"""Side B of the page *Compare*: another model or step, or the same mixture made in another way."""
 
 from dataclasses import replace
 
 import streamlit as st
 
-from nmrclassify.config import bounds
-from nmrclassify.mixtures.grid import MixtureConfig
-from nmrclassify.ui import model_picker, page, url_state
+from nmrclassify.ui import model_picker, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs
 
-MOST_RUNS = 8
+MAX_RUNS = 8
 
 
 def choose(view: View) -> View:
     """Draw the controls of B, and return B's view of the same mixture."""
-    wanted = url_state.get("other")
+    wanted = url_state.get("model_b")
     problems: list[str] = []
-    recent = [run.id for run in own_runs() if run.preset == view.dataset.preset][:MOST_RUNS]
+    recent = [run.id for run in own_runs() if run.preset == view.dataset.preset][:MAX_RUNS]
     found = model_picker.candidates(
         view.dataset, [wanted, url_state.get("model"), *recent], problems
     )
     for problem in problems:
         st.warning(problem, icon=":material/link_off:")
-    # By default what teaches most: the same training at its start, or no training at all.
+    # The default is the same training at its start, or the untrained network.
     default = (
         view.chosen.key
         if view.chosen.can_travel
@@ -43,7 +41,7 @@ def choose(view: View) -> View:
         key = url_state.widget(
             st.selectbox,
             "B: model",
-            "other",
+            "model_b",
             default,
             options=list(found),
             format_func=lambda key: found[key].title,
@@ -53,14 +51,14 @@ def choose(view: View) -> View:
         if chosen.can_travel:
             steps = list(chosen.training_history.steps)
             usual = steps[0] if key == view.chosen.key else steps[-1]
-            if url_state.get("otherat") not in (None, *steps):
+            if url_state.get("step_b") not in (None, *steps):
                 url_state.correct(
-                    "otherat", chosen.training_history.nearest(url_state.get("otherat"))
+                    "step_b", chosen.training_history.nearest(url_state.get("step_b"))
                 )
             at = url_state.widget(
                 st.select_slider,
                 "B: training step",
-                "otherat",
+                "step_b",
                 usual,
                 options=steps,
                 format_func=lambda step: f"{step:,}",
@@ -78,29 +76,28 @@ def choose(view: View) -> View:
         noise = url_state.widget(
             st.number_input,
             "B: noise (peak area)",
-            "othernoise",
+            "noise_b",
             config.noise,
-            min_value=0.0,
-            max_value=bounds(MixtureConfig, "noise").high,
             step=0.05,
-            disabled=not view.made,
+            disabled=view.spec.from_file,
         )
     with four:
         jitter = url_state.widget(
             st.number_input,
             "B: shift jitter (positions)",
-            "otherjitter",
+            "jitter_b",
             config.shift_jitter,
-            min_value=0.0,
-            max_value=bounds(MixtureConfig, "shift_jitter").high,
             step=0.1,
-            disabled=not view.made,
+            disabled=view.spec.from_file,
         )
     other = replace(view, chosen=chosen)
-    if (noise, jitter) != (config.noise, config.shift_jitter):
-        other = page.with_settings(other, replace(config, noise=noise, shift_jitter=jitter))
-    if view.edits and url_state.widget(st.checkbox, "B: without the edits", "otherplain", False):
-        other = replace(other, sample=other.plain, edits=())
+    if view.edits and url_state.widget(st.checkbox, "B: without the edits", "unedited_b"):
+        other = other.of_mixture(replace(view.spec, edits=()))
+    if not view.spec.from_file and (noise, jitter) != (config.noise, config.shift_jitter):
+        config = replace(config, noise=noise, shift_jitter=jitter)
+        other = other.of_mixture(
+            replace(other.spec, config=config), replace(view.dataset, config=config)
+        )
     return other
 
 

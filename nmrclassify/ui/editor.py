@@ -31,7 +31,7 @@ LEAST = 0.01  # smaller multiplets, relative to the largest one, are in no table
 
 def edits() -> tuple[Edit, ...]:
     """Return the edits in the link, whether or not they are possible."""
-    return from_text(url_state.get("edit", ""))
+    return from_text(url_state.get("edits"))
 
 
 def do(view: View, *new: Edit) -> None:
@@ -48,14 +48,14 @@ def do(view: View, *new: Edit) -> None:
         st.session_state["edit problem"] = f"This edit is not possible: {error}."
         return
     st.session_state["undone"] = []
-    url_state.put("edit", to_text(wanted))
+    url_state.put("edits", to_text(wanted))
 
 
 def undo() -> None:
     """Undo the last edit."""
     *kept, last = edits()
     st.session_state["undone"] = [*st.session_state.get("undone", []), last]
-    url_state.put("edit", to_text(tuple(kept)) or None)
+    url_state.put("edits", to_text(tuple(kept)) or None)
 
 
 def redo() -> None:
@@ -68,13 +68,13 @@ def redo() -> None:
         )
         return
     st.session_state["undone"] = waiting
-    url_state.put("edit", to_text((*edits(), again)))
+    url_state.put("edits", to_text((*edits(), again)))
 
 
 def start_over() -> None:
     """Undo all edits, the last one first, so that they can be redone in order."""
     st.session_state["undone"] = [*st.session_state.get("undone", []), *reversed(edits())]
-    url_state.put("edit", None)
+    url_state.put("edits", None)
 
 
 def history(view: View) -> None:

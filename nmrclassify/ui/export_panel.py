@@ -109,7 +109,7 @@ def show(page: str, container: Any, view: View | None) -> None:
         )
         if page in pages():
             st.markdown("**Program** that draws this page's main picture")
-            st.code(code(page, view.recipe), language="python", wrap_lines=True)
+            st.code(code(page, view), language="python", wrap_lines=True)
 
 
 def show_program(text: str) -> None:

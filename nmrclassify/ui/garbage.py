@@ -1,4 +1,4 @@
-"""Memory of the server: what is loaded once and stays is taken out of the garbage collector's rounds."""
+"""Garbage collection on the server: objects that stay for good are not looked at again."""
 
 import gc
 from itertools import count
@@ -6,12 +6,12 @@ from itertools import count
 _runs = count(1)
 
 
-def settle() -> None:
-    """Call at the start of each page; on the second one of the process, what lives by then is set aside for good.
+def freeze_loaded_objects() -> None:
+    """Exclude all present objects from garbage collection, at the second run of any page.
 
     Streamlit collects garbage after every run of a page and, with torch, scipy and Plotly loaded,
-    walks some 300,000 objects that never go: a quarter of a second in which nothing is sent. By the
-    second run all of them are loaded.
+    visits some 300,000 objects that are never freed: a quarter of a second in which nothing is
+    sent. All of them are loaded by the second run.
     """
     if next(_runs) == 2:
         gc.collect()

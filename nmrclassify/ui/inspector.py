@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify.evaluation import interpretation
-from nmrclassify.plots import activations
+from nmrclassify.plots import activations, page_figures
 from nmrclassify.plots.map_rows import position_label
 from nmrclassify.ui import charts, url_state
 from nmrclassify.ui.clicks import Click
@@ -23,7 +23,7 @@ EXPLANATION = (
 def choose_clicked(click: Click) -> None:
     """Choose the clicked cell, or training step, and ask for the inspector."""
     if click.rows == "steps":
-        url_state.put("at", click.row)
+        url_state.put("step", click.row)
         return
     if click.rows == "grid" or click.rows == "filter":
         url_state.put("filter", click.row)
@@ -63,7 +63,7 @@ def _over_the_page(view: View) -> None:
 
 def cell_fields(view: View) -> None:
     """Draw the fields that choose a cell; a change of one keeps the other two."""
-    cell, model = view.some_cell, view.checkpoint.model
+    cell, model = view.followed_cell, view.checkpoint.model
 
     def chosen() -> None:
         for part in _PARTS:
@@ -91,7 +91,7 @@ def cell_fields(view: View) -> None:
 
 def show_cell(view: View, key: str) -> None:
     """Show what the chosen cell does, as a figure and in words."""
-    model, cell = view.checkpoint.model, view.some_cell
+    model, cell = view.checkpoint.model, view.followed_cell
     names, axis = view.library.names, view.library.axis
     trace = interpretation.trace_cell(model, view.areas, cell)
     output = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
@@ -102,7 +102,7 @@ def show_cell(view: View, key: str) -> None:
     )
     words = activations.describe_cell(trace, names, model.kind, axis)
     charts.chart(
-        activations.cell_trace(trace, names, model.kind, axis, view.theme), alt=words, key=key
+        page_figures.cell_trace(trace, model.kind, view.library, view.theme), alt=words, key=key
     )
     st.caption(words)
     st.caption(EXPLANATION)

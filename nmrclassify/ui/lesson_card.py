@@ -29,8 +29,8 @@ def open_step(lesson: str, part: int) -> None:
             st.session_state.get("link page"),
             url_state.query(),
         )
-    large = {"present": "yes"} if url_state.get("present") else {}
-    url_state.replace_all(step.state | {"lesson": lesson, "part": str(part)} | large)
+    large = {"presenter": "yes"} if url_state.get("presenter") else {}
+    url_state.replace_all(step.state | {"lesson": lesson, "lesson_step": str(part)} | large)
     st.switch_page(step.page, query_params=url_state.query())
 
 
@@ -50,7 +50,7 @@ def leave() -> None:
 
 def show(page: str) -> None:
     """Draw the card of the lesson that the link names, if any."""
-    name, part = url_state.get("lesson"), url_state.get("part", 1)
+    name, part = url_state.get("lesson"), url_state.get("lesson_step")
     if name is None:
         return
     if name not in LESSONS or part > len(LESSONS[name].steps):

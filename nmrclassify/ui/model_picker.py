@@ -176,7 +176,7 @@ def candidates(
         else:
             found[key] = Chosen(key, title, checkpoint)
     # An own library has no recipe to rebuild it from, so its untrained network is not cached.
-    kind = url_state.get("network", "queries")
+    kind = url_state.get("network")
     if dataset.preset in PRESETS:
         untrained = _untrained(dataset.preset, dataset.seed, dataset.config, kind)
     else:
@@ -206,10 +206,10 @@ def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen
     chosen = found[key]
     if chosen.can_travel and slider:
         step_slider(chosen)
-    return chosen.at(url_state.get("at"))
+    return chosen.at(url_state.get("step"))
 
 
-def step_slider(chosen: Chosen, label: str = "Training step", key: str = "at") -> None:
+def step_slider(chosen: Chosen, label: str = "Training step", key: str = "step") -> None:
     """Draw the slider over the kept steps of a training."""
     steps = list(chosen.training_history.steps)
     if url_state.get(key) is not None and url_state.get(key) not in steps:

@@ -8,17 +8,11 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from nmrclassify.config import bounds
 from nmrclassify.mixtures.dataset import Dataset
-from nmrclassify.mixtures.edits import EditError, Mixture, apply, from_text, is_empty
-from nmrclassify.mixtures.grid import (
-    MixtureConfig,
-    generator,
-    mix_at,
-    unknown_compounds,
-    with_unknown,
-)
-from nmrclassify.mixtures.presets import PRESETS, build, preset
+from nmrclassify.mixtures.edits import EditError, apply, from_text, is_empty
+from nmrclassify.mixtures.grid import MixtureConfig
+from nmrclassify.mixtures.presets import PRESETS, build
+from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, usual_config
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.jobs import yield_to_visitors
@@ -34,9 +28,9 @@ from nmrclassify.ui import (
     url_state,
 )
 from nmrclassify.ui.model_picker import Chosen
-from nmrclassify.ui.panels import View, first, forget_edits
+from nmrclassify.ui.panels import View, drop_edits, first
 
-# Page, label in the sidebar, and the group that it stands in.
+# Page, its label in the sidebar, and its symbol.
 PAGES = {
     "app.py": ("Overview", ":material/visibility:"),
     "pages/mixtures.py": ("Mixtures", ":material/science:"),
@@ -53,43 +47,26 @@ PAGES = {
     "pages/lessons.py": ("Lessons", ":material/school:"),
     "pages/quiz.py": ("Quiz", ":material/quiz:"),
 }
-SEED = 7
 
 
-def adopt(checkpoint: Checkpoint, model: str) -> None:
-    """Make a checkpoint's own data set, and the checkpoint, what the pages show."""
-    own = checkpoint.dataset
-    name = own.preset if own.preset in PRESETS else "own"
-    if name != "own" and not np.array_equal(
-        model_picker.dataset_of(name, own.seed, own.config).library.areas, own.library.areas
+def show_checkpoint(checkpoint: Checkpoint, model: str) -> None:
+    """Show a checkpoint, called `model` in links, and the data that it was trained on."""
+    data = checkpoint.dataset
+    name = data.preset if data.preset in PRESETS else OWN
+    if name != OWN and not np.array_equal(
+        model_picker.dataset_of(name, data.seed, data.config).library.areas, data.library.areas
     ):
-        name = "own"
-    if name == "own":
-        st.session_state["own library"] = own.library
-    usual = PRESETS[name].mixture if name != "own" else MixtureConfig()
-    spread = round(float(own.config.concentration_high), 4)
-    for key, value, default in (
-        ("preset", name, "metabolites"),
-        ("seed", own.seed, SEED),
-        ("model", model, None),
-        ("sources", own.config.n_sources, usual.n_sources),
-        ("repeat", own.config.repetition, usual.repetition),
-        ("varies", own.config.number_varies, usual.number_varies),
-        ("spread", spread, usual.concentration_high),
-        ("jitter", own.config.shift_jitter, usual.shift_jitter),
-        ("noise", own.config.noise, usual.noise),
-        ("mixture", None, None),
-        ("n", None, None),
-        ("foreign", None, None),
-        ("edit", None, None),
-        ("at", None, None),
-    ):
-        url_state.put(key, None if value == default else value)
+        name = OWN
+    if name == OWN:
+        st.session_state["own library"] = data.library
+    url_state.put_mixture(MixtureSpec(name, data.seed, data.config, first(data)))
+    url_state.put("model", model)
+    url_state.put("step", None)
 
 
 @dataclass
 class Page:
-    """A page that is being set up: sentences about what a link got wrong, and the view once there is one."""
+    """A page that is set up: sentences on bad values of a link, and the view once there is one."""
 
     problems: list[str]
     view: View | None = None
@@ -99,7 +76,7 @@ class Page:
 def frame(page: str) -> Iterator[Page]:
     """Start a page: configuration, sidebar with what the body draws into it, link."""
     yield_to_visitors()
-    garbage.settle()
+    garbage.freeze_loaded_objects()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     opened = Page(url_state.read(page))
     if page != "pages/travel.py":
@@ -111,15 +88,15 @@ def frame(page: str) -> Iterator[Page]:
         st.divider()
         yield opened
         presenter.switch()
-        taking = st.container()
-        # Here, since what takes no place takes a gap all the same. Streamlit leaves a sixth of a
-        # small screen empty above the title.
+        export = st.container()
+        # In the sidebar, because an element without a size still gets a gap. Streamlit leaves a
+        # sixth of a small screen empty above the title.
         st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
         clicks.listen(inspector.choose_clicked)
     url_state.write()
     # Last, so that the links between pages carry the state as it is now.
     _page_links(pages)
-    export_panel.show(page, taking, opened.view)
+    export_panel.show(page, export, opened.view)
     presenter.dress()
     for problem in opened.problems:
         st.warning(problem, icon=":material/link_off:")
@@ -138,7 +115,7 @@ def _page_links(pages: Any) -> None:
 
 
 def setup(page: str, slider: bool = True) -> View:
-    """Start a page about the toy's data, model and mixture. Call first on every such page; `slider`: as in `models.choose`."""
+    """Start a page about a grid mixture and a model; `slider` is that of `model_picker.choose`."""
     with frame(page) as opened:
         dataset = _choose_data(opened.problems)
         chosen = model_picker.choose(dataset, opened.problems, slider)
@@ -149,10 +126,10 @@ def setup(page: str, slider: bool = True) -> View:
 
 
 def _choose_data(problems: list[str]) -> Dataset:
-    own = _library_of_linked_run() or st.session_state.get("own library")
-    names = [*PRESETS, "own"] if own is not None else list(PRESETS)
-    titles = {name: recipe.title for name, recipe in PRESETS.items()} | {"own": "Own library"}
-    if url_state.get("preset") == "own" and own is None:
+    library = _library_of_linked_run() or st.session_state.get("own library")
+    names = [*PRESETS, OWN] if library is not None else list(PRESETS)
+    titles = {name: recipe.title for name, recipe in PRESETS.items()} | {OWN: "Own library"}
+    if url_state.get("preset") == OWN and library is None:
         problems.append(
             "The link asks for an uploaded library, which a link cannot carry; upload it on the"
             " page Mixtures."
@@ -161,127 +138,98 @@ def _choose_data(problems: list[str]) -> Dataset:
         st.selectbox,
         "Data",
         "preset",
-        "metabolites",
         options=names,
         format_func=titles.get,
-        on_change=forget_edits,
-        args=("n", "at", "output", "filter", "position"),
+        on_change=drop_edits,
+        args=("number", "step", "output", "filter", "position"),
     )
-    usual = preset(name).mixture if name != "own" else MixtureConfig()
-    seed, sources, repeat = (
-        url_state.get("seed", SEED),
-        url_state.get("sources", usual.n_sources),
-        url_state.get("repeat", usual.repetition),
-    )
-    varies = url_state.get("varies", usual.number_varies)
-    spread, jitter, noise = (
-        url_state.get(key, default)
-        for key, default in (
-            ("spread", usual.concentration_high),
-            ("jitter", usual.shift_jitter),
-            ("noise", usual.noise),
-        )
-    )
+    usual = usual_config(name)
+    defaults = {
+        "seed": SEED,
+        "sources": usual.n_sources,
+        "number_varies": usual.number_varies,
+        "repetition": usual.repetition,
+        "spread": usual.concentration_high,
+        "jitter": usual.shift_jitter,
+        "noise": usual.noise,
+    }
+    values = {key: url_state.get(key, default) for key, default in defaults.items()}
     # Drawn when opened: a first visit need not load the code of controls that it does not see.
     details = st.expander(
         "How mixtures are made", icon=":material/tune:", key="mixing", on_change="rerun"
     )
     if details.open:
-        with details:
-            seed = url_state.widget(
+        in_ppm = " of 0.5 ppm" if name == "metabolites" else ""
+        controls: dict[str, tuple[Any, str, dict[str, Any]]] = {
+            "seed": (
                 st.number_input,
                 "Seed",
-                "seed",
-                SEED,
-                min_value=0,
-                max_value=url_state.MAX_SEED,
-                step=1,
-                help=(
-                    "The same seed gives the same compounds, the same split and the same mixtures."
-                ),
-            )
-            limit = bounds(MixtureConfig, "n_sources")
-            sources = url_state.widget(
-                st.number_input,
-                "Compounds in a mixture",
-                "sources",
-                usual.n_sources,
-                min_value=int(limit.low),
-                max_value=int(limit.high),
-                step=1,
-            )
-            varies = url_state.widget(
+                {
+                    "step": 1,
+                    "help": "The same seed gives the same compounds, the same split and the same"
+                    " mixtures.",
+                },
+            ),
+            "sources": (st.number_input, "Compounds in a mixture", {"step": 1}),
+            "number_varies": (
                 st.checkbox,
                 "Their number varies, from 1 up",
-                "varies",
-                usual.number_varies,
-                help=(
-                    "Mixtures hold any number of compounds up to the one above, and the network is"
-                    " not told how many."
-                ),
-            )
-            repeat = url_state.widget(
-                st.checkbox, "The same compound may occur twice", "repeat", usual.repetition
-            )
-            spread = url_state.widget(
+                {
+                    "help": "Mixtures hold any number of compounds up to the one above, and the"
+                    " network is not told how many."
+                },
+            ),
+            "repetition": (st.checkbox, "The same compound may occur twice", {}),
+            "spread": (
                 st.slider,
                 "Concentrations, up to this many times lower or higher",
-                "spread",
-                usual.concentration_high,
-                min_value=1.0,
-                max_value=10.0,
-                step=0.1,
-            )
-            jitter = url_state.widget(
+                {"step": 0.1},
+            ),
+            "jitter": (
                 st.slider,
-                f"Shift jitter (positions{_in_ppm(name)})",
-                "jitter",
-                usual.shift_jitter,
-                min_value=0.0,
-                max_value=3.0,
-                step=0.02,
-                help=(
-                    "Standard deviation by which each multiplet moves from its place in the"
-                    " library."
-                ),
-            )
-            noise = url_state.widget(
+                f"Shift jitter (positions{in_ppm})",
+                {
+                    "step": 0.02,
+                    "help": "Standard deviation by which each multiplet moves from its place in the"
+                    " library.",
+                },
+            ),
+            "noise": (
                 st.slider,
                 "Noise (peak area)",
-                "noise",
-                usual.noise,
-                min_value=0.0,
-                max_value=1.0,
-                step=0.01,
-                help="Standard deviation of the noise on each peak area.",
-            )
-    mixture = MixtureConfig(sources, repeat, 1.0 / spread, spread, jitter, noise, varies)
+                {"step": 0.01, "help": "Standard deviation of the noise on each peak area."},
+            ),
+        }
+        with details:
+            for key, (control, label, options) in controls.items():
+                values[key] = url_state.widget(control, label, key, defaults[key], **options)
+    config = MixtureConfig(
+        values["sources"],
+        values["repetition"],
+        1.0 / values["spread"],
+        values["spread"],
+        values["jitter"],
+        values["noise"],
+        values["number_varies"],
+    )
     try:
-        return (
-            build("quick", seed, mixture, own)
-            if name == "own"
-            else model_picker.dataset_of(name, seed, mixture)
-        )
+        return _dataset(name, values["seed"], config, library)
     except ValueError as error:
         problems.append(f"{error}. The preset's own settings are used.")
-        return (
-            build("quick", seed, library=own)
-            if name == "own"
-            else model_picker.dataset_of(name, seed, usual)
-        )
+        return _dataset(name, values["seed"], usual, library)
 
 
-def _in_ppm(name: str) -> str:
-    return " of 0.5 ppm" if name == "metabolites" else ""
+def _dataset(name: str, seed: int, config: MixtureConfig, library: Library | None) -> Dataset:
+    if name == OWN:
+        return build("quick", seed, config, library)
+    return model_picker.dataset_of(name, seed, config)
 
 
 def _library_of_linked_run() -> Library | None:
+    if url_state.get("preset") != OWN:
+        return None
     try:
-        return (
-            model_picker.run_checkpoint(url_state.get("model", "")).dataset.library
-            if url_state.get("preset") == "own"
-            else None
-        )
+        return model_picker.run_checkpoint(url_state.get("model", "")).dataset.library
     except ValueError:
         return None
 
@@ -300,82 +248,56 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         st.radio,
         "Mixture",
         "mixture",
-        "unseen",
         options=list(kinds),
         format_func=kinds.get,
         horizontal=True,
         help="Test set: compositions kept out of training. Choose: any compounds you like.",
-        on_change=forget_edits,
+        on_change=drop_edits,
     )
+    preset = dataset.preset if dataset.preset in PRESETS else OWN
+    spec = MixtureSpec(preset, dataset.seed, dataset.config)
     if kind == "file":
-        return _view(dataset, chosen, Mixture(own[1]), f"File {own[0]}", {}, problems)
+        return _view(dataset, chosen, spec, f"File {own[0]}", problems, own[1])
     if kind == "choose":
-        labels, concentrations = _choose_compounds(dataset)
-        if (labels == dataset.library.n_compounds).all():
+        compounds, concentrations = _choose_compounds(dataset)
+        if not any(compounds):
             problems.append("No compound is chosen; the first one is used.")
-            labels[0], concentrations = 0, np.ones_like(concentrations)
-        title, how = "Mixture of your choice", {"labels": labels, "concentrations": concentrations}
+            compounds, concentrations = (1, *compounds[1:]), (1.0,) * len(compounds)
+        spec = replace(spec, compounds=compounds, concentrations=concentrations)
+        title = "Mixture of your choice"
     else:
         count = len(dataset.test)
-        n = url_state.widget(
+        number = url_state.widget(
             st.number_input,
             f"Number, 1 to {count}",
-            "n",
+            "number",
             first(dataset),
-            min_value=1,
             max_value=count,
             step=1,
-            on_change=forget_edits,
+            on_change=drop_edits,
         )
-        title, how = f"Test mixture {n} of {count}", {"number": n}
-    if url_state.widget(
+        spec, title = replace(spec, number=number), f"Test mixture {number} of {count}"
+    unknown = url_state.widget(
         st.checkbox,
         "Add a compound from outside the library",
-        "foreign",
-        False,
+        "unknown_compound",
         help="Real samples hold compounds that nobody listed. A network of queries should say so.",
-    ):
-        how["foreign"] = how.get("number", 1) - 1
-    return _view(dataset, chosen, make(dataset, how), title, how, problems)
-
-
-def make(dataset: Dataset, made: dict[str, Any]) -> Mixture:
-    """Make the mixture that `View.made` describes, of these data: a test mixture, or one of one's choice, and a stranger if any."""
-    if "labels" in made:
-        rng = generator(dataset.seed, "view")
-        mixtures = mix_at(
-            dataset.library, made["labels"][None], made["concentrations"][None], dataset.config, rng
-        )
-    else:
-        mixtures = dataset.test_mixtures()[made["number"] - 1 : made["number"]]
-    if "foreign" in made:
-        stranger = unknown_compounds(
-            dataset.library, 1, generator(dataset.seed, "unknown", made["foreign"])
-        )
-        mixtures = with_unknown(mixtures, stranger, np.ones(1))
-    return Mixture.of(mixtures, 0)
-
-
-def with_settings(view: View, config: MixtureConfig) -> View:
-    """Return the same view with its mixture made in another way, with the same compounds, amounts and edits; a file stays as it is."""
-    if not view.made:
-        return view
-    data = replace(view.dataset, config=config)
-    plain = make(data, view.made)
-    return replace(view, dataset=data, plain=plain, sample=apply(plain, view.edits, data.library))
+    )
+    return _view(dataset, chosen, replace(spec, unknown=unknown), title, problems)
 
 
 def _view(
     dataset: Dataset,
     chosen: Chosen,
-    plain: Mixture,
+    spec: MixtureSpec,
     title: str,
-    made: dict[str, Any],
     problems: list[str],
+    areas: np.ndarray | None = None,
 ) -> View:
-    edits, sample = (), plain
+    _, plain, sample = spec.realise(dataset, areas=areas)
+    view = View(dataset, chosen, spec, plain, sample, title, charts.theme())
     try:
-        edits = from_text(url_state.get("edit", ""))
+        edits = from_text(url_state.get("edits"))
         sample = apply(plain, edits, dataset.library)
         if is_empty(sample, plain):
             raise EditError("nothing is left in the mixture: add a compound or a multiplet")
@@ -384,37 +306,27 @@ def _view(
             f"The edits cannot be made here: {error}. The mixture is shown without them; undo them"
             " on the page What if."
         )
-        edits, sample = (), plain
-    return View(dataset, chosen, plain, sample, edits, title, charts.theme(), made)
+        return view
+    return replace(view, spec=replace(spec, edits=edits), sample=sample)
 
 
-def _choose_compounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _choose_compounds(dataset: Dataset) -> tuple[tuple[int, ...], tuple[float, ...]]:
     names, size = dataset.library.names, dataset.config.n_sources
     numbers = list(range(1, len(names) + 1)) + ([0] if dataset.config.number_varies else [])
-    limit = bounds(MixtureConfig, "concentration_low")
-    labels, concentrations = [], []
+    compounds, concentrations = [], []
     for i in range(1, size + 1):
         left, right = st.columns([3, 2])
         with left:
-            chosen = url_state.widget(
+            compound = url_state.widget(
                 st.selectbox,
                 f"Compound {i}",
-                f"c{i}",
+                f"compound_{i}",
                 numbers[(i - 1) % len(names)],
                 options=numbers,
                 format_func=lambda number: names[number - 1] if number else "nothing",
             )
         with right:
-            amount = url_state.widget(
-                st.number_input,
-                "Amount",
-                f"a{i}",
-                1.0,
-                min_value=limit.low,
-                max_value=limit.high,
-                step=0.25,
-            )
-        labels.append(chosen - 1 if chosen else len(names))
+            amount = url_state.widget(st.number_input, "Amount", f"amount_{i}", 1.0, step=0.25)
+        compounds.append(compound)
         concentrations.append(amount)
-    order = np.argsort(labels, kind="stable")
-    return np.array(labels)[order], np.array(concentrations, dtype=np.float32)[order]
+    return tuple(compounds), tuple(concentrations)

@@ -1,8 +1,7 @@
 """What a page of the toy looks at, and what all of them say about it: the mixture, the verdict, the amounts."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,36 +14,46 @@ from nmrclassify.evaluation.prediction import (
     all_right,
     class_names,
     describe_prediction,
-    match_truth,
+    match_mixture,
     predict,
 )
 from nmrclassify.mixtures.dataset import Dataset
-from nmrclassify.mixtures.edits import Edit, Mixture, to_text
+from nmrclassify.mixtures.edits import Edit, Mixture
 from nmrclassify.mixtures.presets import PRESETS
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import url_state
 from nmrclassify.ui.model_picker import Chosen
-from nmrclassify.ui.snippets import Recipe
 
 
 @dataclass(frozen=True)
 class View:
-    """What a page shows: a model, and a mixture as it is after the edits; `plain` is the mixture before them.
+    """What a page shows: a model, and a mixture before (`plain`) and after its edits (`sample`).
 
-    `made` says how the mixture came about, as `Recipe` has it. The truth is None for a mixture from
-    a file, and where slots are fewer than the compounds that edits have put in.
+    The truth is None for a mixture from a file, and where edits have put more compounds into the
+    mixture than a network of slots has outputs.
     """
 
     dataset: Dataset
     chosen: Chosen
+    spec: MixtureSpec
     plain: Mixture
     sample: Mixture
-    edits: tuple[Edit, ...]
     title: str
     theme: Theme
-    made: dict[str, Any] = field(default_factory=dict)
+
+    def of_mixture(self, spec: MixtureSpec, dataset: Dataset | None = None) -> "View":
+        """Return the same view with another mixture; `dataset` if that is of other data."""
+        areas = self.plain.areas if spec.from_file else None
+        data, plain, sample = spec.realise(dataset or self.dataset, areas=areas)
+        return replace(self, dataset=data, spec=spec, plain=plain, sample=sample)
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """The edits of the mixture."""
+        return self.spec.edits
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -84,30 +93,20 @@ class View:
     @cached_property
     def truth(self) -> Truth | None:
         """The sources matched to the outputs."""
-        return self.peak_truth(self.prediction)
+        return self.truth_of(self.prediction)
 
-    def peak_truth(self, given: Prediction) -> Truth | None:
-        """Return the sources matched to the outputs of an answer to this mixture."""
-        own, checkpoint = self.sample, self.checkpoint
-        if own.labels is None:
-            return None
-        n_classes = given.probabilities.shape[1]
-        if given.kind == "slots" and (
-            len(own.labels) != len(given.named) or (own.labels >= n_classes).any()
-        ):
-            return None
-        weight = checkpoint.training.reconstruction_weight
-        return match_truth(
-            given, own.areas, own.sources, own.labels, weight, own.unknown, own.concentrations
-        )
+    def truth_of(self, prediction: Prediction) -> Truth | None:
+        """Return the sources matched to the outputs of a prediction of this mixture."""
+        weight = self.checkpoint.training.reconstruction_weight
+        return match_mixture(prediction, self.sample, weight)
 
     @cached_property
     def cell(self) -> Cell | None:
         """The chosen cell of the maps; None while none is chosen."""
-        return None if url_state.get("position") is None else self.some_cell
+        return None if url_state.get("position") is None else self.followed_cell
 
     @cached_property
-    def some_cell(self) -> Cell:
+    def followed_cell(self) -> Cell:
         """The chosen cell; what was not chosen is where there is most to see."""
         given, model = self.prediction, self.checkpoint.model
         output = url_state.get("output", int(given.outputs[0]) + 1) - 1
@@ -128,7 +127,7 @@ class View:
         ).within(model.config, n_outputs(model))
 
     @property
-    def seen(self) -> bool:
+    def in_training(self) -> bool:
         """Whether the model was trained on this composition."""
         return self.labels is not None and bool(self.checkpoint.trained_on(self.labels[None])[0])
 
@@ -158,47 +157,13 @@ class View:
     @property
     def parts(self) -> np.ndarray | None:
         """The sources that `source_names` names, shape (n, P, L); None where they are not known."""
-        own = self.sample
-        if own.sources is None:
-            return None
-        real = own.sources[own.labels < self.library.n_compounds]
-        return (
-            real
-            if own.unknown is None or not own.unknown.any()
-            else np.concatenate([real, own.unknown[None]])
-        )
+        return self.sample.parts(self.library.n_compounds)
 
     @property
     def contents(self) -> str:
         """The true compounds in words."""
         return " + ".join(self.source_names) or (
             "contents not known" if self.labels is None else "no compound"
-        )
-
-    @property
-    def recipe(self) -> Recipe:
-        """How all this came about, for a program that does it again."""
-        own, checkpoint, cell = self.dataset, self.checkpoint, self.some_cell
-        return Recipe(
-            own.preset if own.preset in PRESETS else "own",
-            own.seed,
-            own.config,
-            self.chosen.key,
-            checkpoint.model.kind,
-            checkpoint.training,
-            checkpoint.seed,
-            checkpoint.step,
-            self.chosen.last,
-            edits=to_text(self.edits),
-            axis=own.library.axis,
-            n_peaks=own.library.n_peaks,
-            output=cell.output,
-            filter=cell.filter,
-            position=cell.position,
-            truth=self.truth is not None,
-            own_seed=checkpoint.dataset.seed,
-            own_mixture=checkpoint.dataset.config,
-            **({"number": None} | self.made),
         )
 
     def at(self, step: int | None) -> "View":
@@ -211,17 +176,18 @@ def first(dataset: Dataset) -> int:
     return min(PRESETS[dataset.preset].first if dataset.preset in PRESETS else 1, len(dataset.test))
 
 
-def forget_edits(*also: str) -> None:
-    """Drop the edits, and those that could be redone, because another mixture is chosen; and `also` these values of the link."""
-    url_state.forget("edit", *also)
+def drop_edits(*keys: str) -> None:
+    """Drop the edits and what could be redone, as they belong to one mixture; and the values of `keys`."""
+    url_state.forget("edits", *keys)
     st.session_state.pop("undone", None)
 
 
-def turn(change: int, dataset: Dataset) -> None:
-    """Go to the next or previous test mixture, round and round; edits belong to the mixture that they were made in."""
-    forget_edits()
+def go_to_neighbour(change: int, dataset: Dataset) -> None:
+    """Show the next (1) or previous (-1) test mixture; the first follows the last."""
+    drop_edits()
     url_state.put("mixture", None)
-    url_state.put("n", (url_state.get("n", first(dataset)) - 1 + change) % len(dataset.test) + 1)
+    number = url_state.get("number", first(dataset))
+    url_state.put("number", (number - 1 + change) % len(dataset.test) + 1)
 
 
 def mixture_heading(view: View) -> None:
@@ -231,7 +197,7 @@ def mixture_heading(view: View) -> None:
         if view.checkpoint.training.remix
         else "the model was trained on this composition"
     )
-    note = may if view.seen else "never seen in training"
+    note = may if view.in_training else "never seen in training"
     known = view.labels is not None and view.checkpoint.step
     edited = f" · *{len(view.edits)} edit{'s' * (len(view.edits) > 1)}*" if view.edits else ""
     words, buttons = st.columns([5, 2], vertical_alignment="center")
@@ -240,11 +206,14 @@ def mixture_heading(view: View) -> None:
     )
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         st.button(
-            "Previous", on_click=turn, args=(-1, view.dataset), icon=":material/chevron_left:"
+            "Previous",
+            on_click=go_to_neighbour,
+            args=(-1, view.dataset),
+            icon=":material/chevron_left:",
         )
         st.button(
             "Next",
-            on_click=turn,
+            on_click=go_to_neighbour,
             args=(1, view.dataset),
             icon=":material/chevron_right:",
             icon_position="right",
@@ -256,7 +225,7 @@ def mixture_heading(view: View) -> None:
         )
 
 
-def say_verdict(view: View) -> None:
+def show_verdict(view: View) -> None:
     """Say in words what the network found, coloured by whether it is right, where that is known."""
     known = view.truth is not None
     right = known and all_right(view.prediction, view.truth)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from nmrclassify.config import bounds
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector, Identification
 from nmrclassify.evaluation.peak_metrics import Tally
@@ -141,7 +140,7 @@ def layers_of(case: PeakResult, compound: int) -> SpectrumLayers:
 
 def start_afresh() -> None:
     """Forget what belongs to the mixture that was shown."""
-    url_state.forget("compound", "low", "high")
+    url_state.forget("compound", "ppm_low", "ppm_high")
 
 
 def _size_of(library: str, own: tuple | None) -> int:
@@ -152,7 +151,7 @@ def choose(problems: list[str]) -> PeakSelection:
     """Draw the controls of the sidebar."""
     own, sample = st.session_state.get("own compounds"), st.session_state.get("own sample")
     titles = TITLES | ({"own": f"Own: {own[0]}"} if own else {})
-    for key, value, there in (("library", "own", own), ("sample", "file", sample)):
+    for key, value, there in (("scale_library", "own", own), ("scale_mixture", "file", sample)):
         if url_state.get(key) == value and not there:
             problems.append(
                 f"The link asks for an uploaded {'library' if value == 'own' else 'mixture'}, which"
@@ -161,8 +160,7 @@ def choose(problems: list[str]) -> PeakSelection:
     library = url_state.widget(
         st.selectbox,
         "Library",
-        "library",
-        "synthetic",
+        "scale_library",
         options=list(titles),
         format_func=titles.get,
         on_change=start_afresh,
@@ -175,15 +173,13 @@ def choose(problems: list[str]) -> PeakSelection:
         kind = url_state.widget(
             st.radio,
             "Mixture",
-            "sample",
-            "drawn",
-            options=["drawn", "file"],
+            "scale_mixture",
             format_func={"drawn": "Drawn", "file": "File"}.get,
             horizontal=True,
             on_change=start_afresh,
         )
-    held = min(_size_of(library, own), url_state.LARGEST)
-    size, shift, hiss, unknown_test_compounds, seed = (
+    held = min(_size_of(library, own), int(url_state.PARAMETERS["scale_compounds"].high))
+    size, shift, noise, unknown_test_compounds, seed = (
         min(SIZE, held),
         PeakMixtureConfig.jitter,
         PeakMixtureConfig.noise,
@@ -195,7 +191,7 @@ def choose(problems: list[str]) -> PeakSelection:
             size = url_state.widget(
                 st.slider,
                 "Compounds in the mixture",
-                "size",
+                "scale_compounds",
                 size,
                 min_value=min(5, held - 1),
                 max_value=held,
@@ -205,10 +201,8 @@ def choose(problems: list[str]) -> PeakSelection:
         shift = url_state.widget(
             st.slider,
             "Shift jitter (ppm)",
-            "shift",
+            "scale_jitter",
             shift,
-            min_value=0.0,
-            max_value=bounds(PeakMixtureConfig, "jitter").high,
             step=0.001,
             format="%.3f",
             on_change=start_afresh,
@@ -218,13 +212,11 @@ def choose(problems: list[str]) -> PeakSelection:
             ),
         )
         with st.expander("More about the mixture", icon=":material/tune:"):
-            hiss = url_state.widget(
+            noise = url_state.widget(
                 st.number_input,
                 "Noise (peak area)",
-                "hiss",
-                hiss,
-                min_value=0.0,
-                max_value=bounds(PeakMixtureConfig, "noise").high,
+                "scale_noise",
+                noise,
                 step=1e-4,
                 format="%.4f",
                 on_change=start_afresh,
@@ -233,26 +225,20 @@ def choose(problems: list[str]) -> PeakSelection:
             unknown_test_compounds = url_state.widget(
                 st.slider,
                 "Compounds from outside the library",
-                "strangers",
-                0,
-                min_value=0,
-                max_value=url_state.MOST_STRANGERS,
+                "scale_unknown",
                 step=1,
                 on_change=start_afresh,
             )
             seed = url_state.widget(
                 st.number_input,
                 "Seed",
-                "draw",
-                SEED,
-                min_value=0,
-                max_value=url_state.MAX_SEED,
+                "scale_seed",
                 step=1,
                 on_change=start_afresh,
                 help="The same seed gives the same mixture.",
             )
     config = PeakMixtureConfig(
-        n_low=size, n_high=size, jitter=shift, noise=hiss, n_unknown=unknown_test_compounds
+        n_low=size, n_high=size, jitter=shift, noise=noise, n_unknown=unknown_test_compounds
     )
     return PeakSelection(library, config, seed, sample if kind == "file" else None)
 
@@ -292,7 +278,7 @@ def peak_result(wish: PeakSelection) -> PeakResult:
         st.stop()
     usual = round(found.threshold, 2)
     # The slider shows two decimals of the network's own threshold; it counts in full.
-    chosen = url_state.get("sure", usual)
+    chosen = url_state.get("threshold", usual)
     found = found if chosen == usual else replace(found, threshold=chosen)
     truth = score = None
     present = np.zeros(0, dtype=int)

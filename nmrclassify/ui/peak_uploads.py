@@ -13,9 +13,8 @@ from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.ui import url_state
 from nmrclassify.ui.uploads import is_new
 
-MAX_MULTIPLETS = (
-    30_000  # of an uploaded library: with `link.MAX_COMPOUNDS`, what is answered within seconds
-)
+# Of an uploaded library: what is answered within seconds.
+MAX_COMPOUNDS, MAX_MULTIPLETS = int(url_state.PARAMETERS["compound"].high), 30_000
 SHOWN_PROBLEMS = 200
 
 
@@ -97,8 +96,8 @@ def _take_sample(file) -> None:
         return
     state["own sample"] = (_named(file), sample, hashlib.sha256(file.getvalue()).hexdigest())
     state["sample note"] = sample.note
-    url_state.forget("compound", "low", "high")
-    url_state.put("sample", "file")
+    url_state.forget("compound", "ppm_low", "ppm_high")
+    url_state.put("scale_mixture", "file")
     st.rerun()
 
 
@@ -109,10 +108,10 @@ def _take_library(file) -> None:
         with st.spinner("Reading the library …"):
             reading = read_compounds(file.getvalue())
         count, multiplets = reading.compounds.n_compounds, reading.compounds.n_multiplets
-        if count > url_state.MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
+        if count > MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
             raise ValueError(
                 f"the library has {count:,} compounds with {multiplets:,} multiplets; this page"
-                f" takes at most {url_state.MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
+                f" takes at most {MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
             )
     except ValueError as error:
         state["compounds problem"] = f"{_named(file)}: {error}."
@@ -127,6 +126,6 @@ def _take_library(file) -> None:
     state["compounds note"] = f"{count:,} compounds are read" + (
         f"; {left:,} rows are left out, see below." if left else "."
     )
-    url_state.forget("compound", "low", "high", "size")
-    url_state.put("library", "own")
+    url_state.forget("compound", "ppm_low", "ppm_high", "scale_compounds")
+    url_state.put("scale_library", "own")
     st.rerun()

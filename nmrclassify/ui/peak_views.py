@@ -26,8 +26,8 @@ VIEW = 0.08  # ppm to either side of a multiplet at first
 
 
 def _new_mixture(seed: int) -> None:
-    url_state.put("draw", (seed + 1) % url_state.MAX_SEED)
-    url_state.put("sample", None)
+    url_state.put("scale_seed", (seed + 1) % url_state.MAX_SEED)
+    url_state.put("scale_mixture", None)
     start_afresh()
 
 
@@ -113,7 +113,7 @@ def telling(case: PeakResult) -> int:
 
 
 def _look_at_it() -> None:
-    url_state.forget("low", "high")
+    url_state.forget("ppm_low", "ppm_high")
 
 
 def _areas(found: Identification) -> np.ndarray:
@@ -141,8 +141,8 @@ def places(found: Identification, multiplets: np.ndarray) -> np.ndarray:
 
 def _zoom(axis, low: float, high: float) -> None:
     low, high = drawable_range(axis, low, high)
-    url_state.put("low", round(low, 4))
-    url_state.put("high", round(high, 4))
+    url_state.put("ppm_low", round(low, 4))
+    url_state.put("ppm_high", round(high, 4))
 
 
 def _boxed(axis, key: str) -> None:
@@ -157,7 +157,7 @@ def picture(case: PeakResult, compound: int, shown: SpectrumLayers) -> None:
     where = places(found, multiplets_of(found, compound))
     usual = [round(value, 3) for value in drawable_range(axis, where[0] - VIEW, where[0] + VIEW)]
     low, high = drawable_range(
-        axis, url_state.get("low", usual[0]), url_state.get("high", usual[1])
+        axis, url_state.get("ppm_low", usual[0]), url_state.get("ppm_high", usual[1])
     )
     name = found.compounds.names[compound]
     inside = np.flatnonzero((found.peaks.ppm >= low) & (found.peaks.ppm <= high))
@@ -186,8 +186,8 @@ def picture(case: PeakResult, compound: int, shown: SpectrumLayers) -> None:
                 args=(axis, *ends),
             )
         for label, key, default in (
-            ("From (ppm)", "high", usual[1]),
-            ("To (ppm)", "low", usual[0]),
+            ("From (ppm)", "ppm_high", usual[1]),
+            ("To (ppm)", "ppm_low", usual[0]),
         ):
             url_state.widget(
                 st.number_input,
@@ -299,10 +299,8 @@ def threshold(case: PeakResult) -> None:
     url_state.widget(
         st.slider,
         "Name compounds from this probability",
-        "sure",
+        "threshold",
         usual,
-        min_value=url_state.SURE[0],
-        max_value=url_state.SURE[1],
         step=0.01,
         help=f"The network's own threshold is {usual:.2f}.",
     )

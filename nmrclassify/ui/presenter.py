@@ -23,7 +23,7 @@ def switch() -> None:
     st.button(
         "Presenter mode",
         on_click=url_state.put,
-        args=("present", True),
+        args=("presenter", True),
         icon=":material/present_to_all:",
         width="stretch",
         help="Large text without controls (Alt+P)",
@@ -32,12 +32,12 @@ def switch() -> None:
 
 def dress() -> None:
     """In presenter mode, enlarge the text, hide the controls and draw the button that leaves it."""
-    if url_state.get("present"):
+    if url_state.get("presenter"):
         st.html(_LARGE)
         st.button(
             "Leave presenter mode",
             on_click=url_state.put,
-            args=("present", None),
+            args=("presenter", None),
             icon=":material/close_fullscreen:",
             shortcut="Alt+P",
             type="tertiary",

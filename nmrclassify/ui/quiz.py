@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import all_right, listing
-from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.mixtures.grid import generator
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.map_rows import position_label
@@ -47,25 +47,15 @@ class Asked:
 
 def round_number() -> int:
     """Return the round that is played, from 1; a link names it."""
-    return url_state.get("round", 1)
+    return url_state.get("quiz_round")
 
 
 def asked(view: View, number: int) -> Asked:
     """Return the mixture of a round: a test mixture, drawn by the round's number."""
-    mixtures = view.dataset.test_mixtures()
-    i = int(generator(number, "view", 2).integers(len(mixtures)))
-    plain = Mixture.of(mixtures, i)
-    return Asked(
-        replace(
-            view,
-            plain=plain,
-            sample=plain,
-            edits=(),
-            title=f"Round {number}",
-            made={"number": i + 1},
-        ),
-        number,
-    )
+    i = int(generator(number, "view", 2).integers(len(view.dataset.test)))
+    data = view.spec
+    spec = MixtureSpec(data.preset, data.seed, data.config, i + 1)
+    return Asked(replace(view.of_mixture(spec), title=f"Round {number}"), number)
 
 
 def ask(round_: Asked) -> list[str] | None:

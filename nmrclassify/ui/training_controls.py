@@ -11,8 +11,6 @@ from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.jobs import Job, QueueFull
 from nmrclassify.training.trainer import (
     DEFAULT_RECIPES,
-    OPTIMISERS,
-    RECIPES,
     TrainConfig,
     Trainer,
     recipe,
@@ -36,15 +34,15 @@ RECIPE_TITLES = {
 }
 
 MORE = (
-    ("batch", "Mixtures per step", "batch_size", 8),
-    ("decay", "Weight decay", "weight_decay", None),
-    ("balance", "Reconstruction weight", "reconstruction_weight", None),
-    ("widen", "Concentration spread", "concentration_spread", None),
-    ("twice", "Repeats", "repeats", None),
-    ("grain", "Added noise", "added_noise", None),
-    ("wobble", "Added jitter", "added_jitter", None),
-    ("remix", "Remix", "remix", None),
-    ("strange", "Unknown compounds", "unknown", None),
+    ("batch_size", "Mixtures per step", 8),
+    ("weight_decay", "Weight decay", None),
+    ("reconstruction_weight", "Reconstruction weight", None),
+    ("concentration_spread", "Concentration spread", None),
+    ("repeats", "Repeats", None),
+    ("added_noise", "Added noise", None),
+    ("added_jitter", "Added jitter", None),
+    ("remix", "Remix", None),
+    ("unknown", "Unknown compounds", None),
 )
 
 
@@ -58,8 +56,6 @@ def training_settings(view: View) -> None:
             st.selectbox,
             "Network",
             "network",
-            "queries",
-            options=list(NETWORK_TITLES),
             format_func=NETWORK_TITLES.get,
             disabled=busy,
             help=(
@@ -74,7 +70,6 @@ def training_settings(view: View) -> None:
             "Recipe",
             "recipe",
             DEFAULT_RECIPES[kind],
-            options=list(RECIPES),
             format_func=RECIPE_TITLES.get,
             disabled=busy,
             help=(
@@ -89,24 +84,19 @@ def training_settings(view: View) -> None:
             "Optimiser",
             "optimiser",
             usual.optimiser,
-            options=list(OPTIMISERS),
             disabled=busy,
             format_func=str.upper,
         )
     with three:
-        rate = _number(
-            busy, "Learning rate", "rate", "learning_rate", usual, step=None, format="%.5f"
-        )
+        rate = _number(busy, "Learning rate", "learning_rate", usual, step=None, format="%.5f")
     with four:
-        steps = _number(busy, "Steps", "steps", "steps", usual, step=100)
+        steps = _number(busy, "Steps", "steps", usual, step=100)
     with five:
         seed = url_state.widget(
             st.number_input,
             "Weights seed",
-            "weights",
+            "weights_seed",
             view.dataset.seed,
-            min_value=0,
-            max_value=url_state.MAX_SEED,
             step=1,
             disabled=busy,
             help="The same seed gives the same initial weights.",
@@ -114,13 +104,13 @@ def training_settings(view: View) -> None:
     chosen = {"optimiser": optimiser, "learning_rate": rate, "steps": steps}
     with st.expander("More settings", icon=":material/tune:"):
         columns = st.columns(3)
-        for i, (key, label, field, step) in enumerate(MORE):
+        for i, (field, label, step) in enumerate(MORE):
             with columns[i % 3]:
-                chosen[field] = _number(busy, label, key, field, usual, step=step)
+                chosen[field] = _number(busy, label, field, usual, step=step)
         chosen["own_levels"] = url_state.widget(
             st.checkbox,
             "Each training mixture has its own level of spread, jitter and noise",
-            "levels",
+            "own_levels",
             usual.own_levels,
             disabled=busy,
         )
@@ -132,18 +122,13 @@ def training_settings(view: View) -> None:
     _buttons((view, config, seed, kind), job)
 
 
-def _number(
-    busy: bool, label: str, key: str, field: str, usual: TrainConfig, **options: Any
-) -> Any:
+def _number(busy: bool, label: str, field: str, usual: TrainConfig, **options: Any) -> Any:
     limit = bounds(TrainConfig, field)
-    kind = type(getattr(usual, field))
     return url_state.widget(
         st.number_input,
         label,
-        key,
+        field,
         getattr(usual, field),
-        min_value=kind(limit.low),
-        max_value=kind(limit.high),
         disabled=busy,
         help=f"{limit.help}; from {limit.low:g} to {limit.high:g}",
         **options,
@@ -203,7 +188,7 @@ def _one_step(view: View, config: TrainConfig, seed: int, kind: str) -> None:
 
 
 def _new_seed(view: View, config: TrainConfig, seed: int, kind: str) -> None:
-    url_state.put("weights", seed + 1)
+    url_state.put("weights_seed", seed + 1)
     _prepare(view, config, seed + 1, kind)
 
 
@@ -333,7 +318,7 @@ def earlier_runs() -> None:
 
 def _open(run_id: str) -> None:
     try:
-        page.adopt(model_picker.run_checkpoint(run_id), run_id)
+        page.show_checkpoint(model_picker.run_checkpoint(run_id), run_id)
     except ValueError as error:
         st.session_state["run problem"] = f"{error}."
 

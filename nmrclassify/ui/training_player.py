@@ -12,7 +12,7 @@ from nmrclassify.evaluation.prediction import (
     percent,
     predict,
 )
-from nmrclassify.plots import activations, classes, curves, maps
+from nmrclassify.plots import activations, classes, curves
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.ui import charts, model_picker, training_controls, url_state
 from nmrclassify.ui.panels import View
@@ -42,34 +42,34 @@ def _playing(view: View, history: TrainingHistory) -> None:
 
 def _present_step(view: View, history: TrainingHistory, playing: bool) -> None:
     model_picker.step_slider(view.chosen)
-    at = url_state.get("at")
+    at = url_state.get("step")
     step = history.steps[-1] if at is None else history.nearest(at)
     _controls(history.steps, step, playing)
     _pictures(view.at(step), history, step)
 
 
 def _tick(steps: tuple[int, ...]) -> None:
-    at = url_state.get("at")
+    at = url_state.get("step")
     later = [step for step in steps if at is not None and step > at]
     if not later:
         st.session_state["playing"] = False
         return
-    url_state.put("at", later[0] if later[0] != steps[-1] else None)
+    url_state.put("step", later[0] if later[0] != steps[-1] else None)
     if later[0] == steps[-1]:
         st.session_state["playing"] = False
 
 
 def _play(steps: tuple[int, ...]) -> None:
-    if url_state.get("at") is None:
-        url_state.put("at", steps[0])
+    if url_state.get("step") is None:
+        url_state.put("step", steps[0])
     st.session_state["playing"] = True
 
 
 def _go(steps: tuple[int, ...], change: int) -> None:
-    at = url_state.get("at", steps[-1])
+    at = url_state.get("step", steps[-1])
     place = min(range(len(steps)), key=lambda i: abs(steps[i] - at))
     place = min(max(place + change, 0), len(steps) - 1)
-    url_state.put("at", None if place == len(steps) - 1 else steps[place])
+    url_state.put("step", None if place == len(steps) - 1 else steps[place])
 
 
 def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
@@ -84,7 +84,7 @@ def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
         st.button(
             "Start",
             on_click=url_state.put,
-            args=("at", steps[0]),
+            args=("step", steps[0]),
             disabled=step == steps[0],
             icon=":material/first_page:",
         )
@@ -107,7 +107,7 @@ def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
         st.button(
             "End",
             on_click=url_state.put,
-            args=("at", None),
+            args=("step", None),
             disabled=step == steps[-1],
             icon=":material/last_page:",
         )

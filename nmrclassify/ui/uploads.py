@@ -57,7 +57,7 @@ def own_tables(view: View) -> None:
                     axis,
                 )
                 st.session_state.pop("mixture problem", None)
-                panels.forget_edits()
+                panels.drop_edits()
                 url_state.put("mixture", "file")
                 st.rerun()
         if file is not None and "mixture problem" in st.session_state:
@@ -88,13 +88,13 @@ def own_tables(view: View) -> None:
                 st.session_state["library problem"] = f"{file.name}: {error}."
             else:
                 st.session_state["own library"] = library
-                panels.forget_edits("at", "output", "filter", "position")
+                panels.drop_edits("step", "output", "filter", "position")
                 st.session_state.pop("library problem", None)
                 for key, value in (
                     ("preset", "own"),
                     ("model", None),
                     ("mixture", None),
-                    ("n", None),
+                    ("number", None),
                 ):
                     url_state.put(key, value)
                 st.rerun()
@@ -123,7 +123,7 @@ def checkpoint_file() -> None:
     elif is_new("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
-            page.adopt(checkpoint, "upload")
+            page.show_checkpoint(checkpoint, "upload")
         except ValueError as error:
             st.session_state["checkpoint problem"] = f"{error}."
         else:

@@ -1,163 +1,268 @@
-"""The state that a link carries: every control's value lives in the URL where it differs from its default.
+"""The state that a link carries: the table of its parameters, and their present values.
 
 Streamlit forgets a widget's value when the page changes, so the values are kept in one dictionary
 of the session; a widget starts from it and writes back to it. A value that comes with a link is
 checked here, whatever a widget would do.
 """
 
-import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from nmrclassify.config import bounds
+from nmrclassify.evaluation.robustness import SWEEPS
 from nmrclassify.mixtures.edits import from_text
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.mixtures.presets import PRESETS
+from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, link_text
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.library import LibraryConfig
 from nmrclassify.training.trainer import MODELS, OPTIMISERS, RECIPES, TrainConfig
 
 MAX_SEED = 2**31 - 1
-LARGEST, MOST_STRANGERS, MAX_COMPOUNDS = 100, 10, 5_000  # of the page Full scale
-SURE = (0.01, 0.99)
 
 
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}")
-        return int(text)
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a link.
 
-    return parse
+    Attributes
+    ----------
+    name : str
+    kind : type
+        int, float, bool ("yes" or "no" in a link) or str.
+    meaning : str
+    default : object
+        The value that is left out of a link; None where it depends on other values.
+    low, high : float or None
+        The bounds of a number.
+    options : tuple of str
+        The texts that are allowed; if empty, those that `pattern` matches.
+    pattern : str
+    old : str
+        Its name in links of version 0.1, which is read and never written.
+    check : callable
+        Replaces `pattern`; raises ValueError for a text that is not allowed.
+    """
 
+    name: str
+    kind: type
+    meaning: str
+    default: Any = None
+    low: float | None = None
+    high: float | None = None
+    options: tuple[str, ...] = ()
+    pattern: str = r"[a-z0-9-]{1,100}"
+    old: str = ""
+    check: Callable[[str], object] | None = None
 
-def _real(low: float, high: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
+    def parse(self, text: str) -> Any:
+        """Return the value that a text of a link stands for.
+
+        Raises
+        ------
+        ValueError
+            If it stands for none; the message says what is expected.
+        """
+        if self.low is not None and self.high is not None:
+            return self._number(text, self.low, self.high)
+        options = ("yes", "no") if self.kind is bool else self.options
+        if options and text not in options:
+            raise ValueError(f"expected one of {', '.join(options)}")
+        if self.check is not None:
+            self.check(text)
+        elif not options and not re.fullmatch(self.pattern, text):
+            raise ValueError(f"expected a name like {self.pattern}")
+        return text == "yes" if self.kind is bool else text
+
+    def _number(self, text: str, low: float, high: float) -> float:
         try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise ValueError(f"expected a number from {low:g} to {high:g}")
+            value = self.kind(text if self.kind is float else re.fullmatch(r"\d{1,10}", text)[0])
+        except (ValueError, TypeError):
+            value = None
+        if value is None or not low <= value <= high:
+            number = "a whole number" if self.kind is int else "a number"
+            raise ValueError(f"expected {number} from {low:g} to {high:g}")
         return value
 
-    return parse
+
+def _field(name: str, config: type, field: str = "", old: str = "", meaning: str = "") -> Parameter:
+    """Return the parameter of a bounded field; presets and recipes determine its default."""
+    limit = bounds(config, field or name)
+    kind = type(config.__dataclass_fields__[field or name].default)
+    return Parameter(
+        name, kind, meaning or limit.help, None, kind(limit.low), kind(limit.high), old=old
+    )
 
 
-def _choice(*options: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in options:
-            raise ValueError(f"expected one of {', '.join(options)}")
-        return text
+_MOST_STEPS = int(bounds(TrainConfig, "steps").high)
+_MOST_SOURCES = int(bounds(MixtureConfig, "n_sources").high)
+_MOST_COMPOUNDS = int(bounds(LibraryConfig, "n_compounds").high)
+# Cells of the maps: outputs are counted from 1, filters and positions from 0, as in the figures.
+_MOST_OUTPUTS = int(bounds(NetworkConfig, "n_compounds").high) + 1
+_LAST_FILTER = int(bounds(NetworkConfig, "n_filters").high) - 1
+_LAST_POSITION = int(bounds(NetworkConfig, "n_positions").high) - 1
 
-    return parse
-
-
-def _flag(text: str) -> bool:
-    return _choice("yes", "no")(text) == "yes"
-
-
-def _model(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9-]{1,100}", text):
-        raise ValueError("expected the name of a model")
-    return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[a-z]{1,20}", text):
-        raise ValueError("expected the name of a lesson")
-    return text
-
-
-def _edits(text: str) -> str:
-    from_text(text)
-    return text
-
-
-def _within(config: type, name: str) -> Callable[[str], Any]:
-    limit = bounds(config, name)
-    whole = isinstance(config.__dataclass_fields__[name].default, int)
-    return _whole(int(limit.low), int(limit.high)) if whole else _real(limit.low, limit.high)
-
-
-PARAMETERS: dict[str, Callable[[str], Any]] = {
-    "preset": _choice(*PRESETS, "own"),
-    "seed": _whole(0, MAX_SEED),
-    "model": _model,
-    "mixture": _choice("unseen", "choose", "file"),
-    "n": _whole(1, 20_000),
-    "sources": _within(MixtureConfig, "n_sources"),
-    "repeat": _flag,
-    "varies": _flag,
-    "foreign": _flag,
-    "spread": _real(1.0, 10.0),
-    "jitter": _within(MixtureConfig, "shift_jitter"),
-    "noise": _within(MixtureConfig, "noise"),
-    **{f"c{i}": _whole(0, int(bounds(LibraryConfig, "n_compounds").high)) for i in range(1, 9)},
-    **{f"a{i}": _within(MixtureConfig, "concentration_low") for i in range(1, 9)},
-    "network": _choice(*MODELS),
-    "recipe": _choice(*RECIPES),
-    "optimiser": _choice(*OPTIMISERS),
-    "rate": _within(TrainConfig, "learning_rate"),
-    "steps": _within(TrainConfig, "steps"),
-    "batch": _within(TrainConfig, "batch_size"),
-    "weights": _whole(0, MAX_SEED),
-    "decay": _within(TrainConfig, "weight_decay"),
-    "balance": _within(TrainConfig, "reconstruction_weight"),
-    "widen": _within(TrainConfig, "concentration_spread"),
-    "twice": _within(TrainConfig, "repeats"),
-    "grain": _within(TrainConfig, "added_noise"),
-    "wobble": _within(TrainConfig, "added_jitter"),
-    "remix": _within(TrainConfig, "remix"),
-    "strange": _within(TrainConfig, "unknown"),
-    "levels": _flag,
-    "sweep": _choice("shift_jitter", "noise", "concentration", "number", "training"),
-    "sort": _flag,
-    "silent": _flag,
-    "wrong": _flag,
-    # A cell of the maps: outputs are counted from 1, filters and positions from 0, as the figures
-    # have them.
-    "output": _whole(1, int(bounds(NetworkConfig, "n_compounds").high) + 1),
-    "filter": _whole(0, int(bounds(NetworkConfig, "n_filters").high) - 1),
-    "position": _whole(0, int(bounds(NetworkConfig, "n_positions").high) - 1),
-    "at": _whole(0, int(bounds(TrainConfig, "steps").high)),
-    "edit": _edits,
-    "slot": _within(NetworkConfig, "n_sources"),
-    "blocks": _choice("skip", "residual"),
-    # The other side of the page Compare.
-    "other": _model,
-    "otherat": _whole(0, int(bounds(TrainConfig, "steps").high)),
-    "othernoise": _within(MixtureConfig, "noise"),
-    "otherjitter": _within(MixtureConfig, "shift_jitter"),
-    "otherplain": _flag,
-    "lesson": _name,
-    "part": _whole(1, 9),
-    "round": _whole(1, MAX_SEED),
-    "present": _flag,
+# What `MixtureSpec.link` writes.
+_MIXTURE = (
+    Parameter("preset", str, "the data", "metabolites", options=(*PRESETS, OWN)),
+    Parameter("seed", int, "seed of compounds, split and mixtures", SEED, 0, MAX_SEED),
+    _field("sources", MixtureConfig, "n_sources"),
+    Parameter("repetition", bool, "whether a compound may occur twice in a mixture", old="repeat"),
+    Parameter(
+        "number_varies", bool, "whether mixtures hold 1 to `sources` compounds", old="varies"
+    ),
+    Parameter("spread", float, "highest concentration; the lowest is its inverse", None, 1.0, 10.0),
+    _field("jitter", MixtureConfig, "shift_jitter"),
+    _field("noise", MixtureConfig),
+    Parameter(
+        "mixture",
+        str,
+        "a test mixture, a composition of one's choice, or a file",
+        "unseen",
+        options=("unseen", "choose", "file"),
+    ),
+    Parameter("number", int, "of the test mixture, from 1", None, 1, 20_000, old="n"),
+    *(
+        Parameter(
+            f"compound_{i}",
+            int,
+            f"compound {i} of a composition, from 1; 0 is none",
+            None,
+            0,
+            _MOST_COMPOUNDS,
+            old=f"c{i}",
+        )
+        for i in range(1, _MOST_SOURCES + 1)
+    ),
+    *(
+        _field(f"amount_{i}", MixtureConfig, "concentration_low", f"a{i}", "its concentration")
+        for i in range(1, _MOST_SOURCES + 1)
+    ),
+    Parameter(
+        "unknown_compound",
+        bool,
+        "whether a compound from outside the library is added",
+        False,
+        old="foreign",
+    ),
+    Parameter(
+        "edits",
+        str,
+        "changes of the mixture, such as cut_5~move_3_0.5",
+        "",
+        old="edit",
+        check=from_text,
+    ),
+)
+_OTHERS = (
+    # The model.
+    Parameter("model", str, "shipped, untrained, upload, training, or the name of a run"),
+    Parameter("step", int, "of the training that is looked at", None, 0, _MOST_STEPS, old="at"),
+    Parameter("network", str, "queries or slots", "queries", options=tuple(MODELS)),
+    # Training.
+    Parameter("recipe", str, "settings of the training", options=tuple(RECIPES)),
+    Parameter("optimiser", str, "of the training", options=tuple(OPTIMISERS)),
+    _field("learning_rate", TrainConfig, old="rate"),
+    _field("steps", TrainConfig),
+    _field("batch_size", TrainConfig, old="batch"),
+    Parameter("weights_seed", int, "seed of the initial weights", None, 0, MAX_SEED, old="weights"),
+    _field("weight_decay", TrainConfig, old="decay"),
+    _field("reconstruction_weight", TrainConfig, old="balance"),
+    _field("concentration_spread", TrainConfig, old="widen"),
+    _field("repeats", TrainConfig, old="twice"),
+    _field("added_noise", TrainConfig, old="grain"),
+    _field("added_jitter", TrainConfig, old="wobble"),
+    _field("remix", TrainConfig),
+    _field("unknown", TrainConfig, old="strange"),
+    Parameter(
+        "own_levels",
+        bool,
+        "whether each training mixture has its own share of spread, jitter and noise",
+        old="levels",
+    ),
+    # What the pages show.
+    Parameter("output", int, "of the chosen cell, from 1", None, 1, _MOST_OUTPUTS),
+    Parameter("filter", int, "of the chosen cell, from 0", None, 0, _LAST_FILTER),
+    Parameter("position", int, "of the chosen cell, from 0", None, 0, _LAST_POSITION),
+    Parameter("sort_filters", bool, "whether filters stand by similarity", True, old="sort"),
+    Parameter(
+        "weak_cells",
+        bool,
+        "whether masks are drawn where the encoding is weak",
+        False,
+        old="silent",
+    ),
+    Parameter("only_wrong", bool, "whether the table lists mistakes only", False, old="wrong"),
+    Parameter(
+        "sweep",
+        str,
+        "what gets worse on the page Robustness",
+        "shift_jitter",
+        options=tuple(SWEEPS),
+    ),
+    Parameter("slot", int, "the output whose classes are followed", None, 1, _MOST_SOURCES),
+    Parameter("blocks", str, "the output of the blocks", "skip", options=("skip", "residual")),
+    # Side B of the page Compare.
+    Parameter("model_b", str, "the model of side B", old="other"),
+    Parameter("step_b", int, "of its training", None, 0, _MOST_STEPS, old="otherat"),
+    _field("noise_b", MixtureConfig, "noise", "othernoise"),
+    _field("jitter_b", MixtureConfig, "shift_jitter", "otherjitter"),
+    Parameter("unedited_b", bool, "whether side B is without the edits", False, old="otherplain"),
+    # Lessons, quiz, presenter mode.
+    Parameter("lesson", str, "the lesson that is open", pattern=r"[a-z]{1,20}"),
+    Parameter("lesson_step", int, "of the lesson", 1, 1, 9, old="part"),
+    Parameter("quiz_round", int, "of the quiz", 1, 1, MAX_SEED, old="round"),
+    Parameter("presenter", bool, "whether type is large and controls hidden", False, old="present"),
     # The page Full scale.
-    "library": _choice("synthetic", "metabolites", "own"),
-    "sample": _choice("drawn", "file"),
-    "size": _whole(1, LARGEST),
-    "shift": _within(PeakMixtureConfig, "jitter"),
-    "hiss": _within(PeakMixtureConfig, "noise"),
-    "strangers": _whole(0, MOST_STRANGERS),
-    "draw": _whole(0, MAX_SEED),
-    "compound": _whole(1, MAX_COMPOUNDS),
-    "sure": _real(*SURE),
-    "low": _real(FULL_AXIS.low, FULL_AXIS.high),
-    "high": _real(FULL_AXIS.low, FULL_AXIS.high),
-}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    Parameter(
+        "scale_library",
+        str,
+        "the library of the page Full scale",
+        "synthetic",
+        options=("synthetic", "metabolites", OWN),
+        old="library",
+    ),
+    Parameter(
+        "scale_mixture",
+        str,
+        "a mixture that is drawn, or a file",
+        "drawn",
+        options=("drawn", "file"),
+        old="sample",
+    ),
+    Parameter("scale_compounds", int, "how many are in the mixture", 75, 1, 100, old="size"),
+    _field("scale_jitter", PeakMixtureConfig, "jitter", "shift"),
+    _field("scale_noise", PeakMixtureConfig, "noise", "hiss"),
+    Parameter(
+        "scale_unknown",
+        int,
+        "how many compounds are from outside the library",
+        0,
+        0,
+        10,
+        old="strangers",
+    ),
+    Parameter("scale_seed", int, "seed of the mixture", 1, 0, MAX_SEED, old="draw"),
+    Parameter("compound", int, "the coloured compound, from 1", None, 1, 5_000),
+    Parameter(
+        "threshold", float, "the least probability that counts", None, 0.01, 0.99, old="sure"
+    ),
+    Parameter(
+        "ppm_low", float, "right end of the axis", None, FULL_AXIS.low, FULL_AXIS.high, old="low"
+    ),
+    Parameter(
+        "ppm_high", float, "left end of the axis", None, FULL_AXIS.low, FULL_AXIS.high, old="high"
+    ),
+)
+MIXTURE = tuple(parameter.name for parameter in _MIXTURE)
+PARAMETERS = {parameter.name: parameter for parameter in (*_MIXTURE, *_OTHERS)}
+OLD_NAMES = {parameter.old: name for name, parameter in PARAMETERS.items() if parameter.old}
 
 
 def _values() -> dict[str, Any]:
@@ -165,34 +270,38 @@ def _values() -> dict[str, Any]:
 
 
 def read(page: str) -> list[str]:
-    """Bring the state up to date, from the widgets or from the URL; return a sentence for each bad value of a link.
+    """Bring the state up to date, from the widgets or from the URL.
 
     The links between pages carry the state, so a URL that this session did not write is somebody's
     link, or a step back in the browser's history, and replaces the state as a whole.
+
+    Returns
+    -------
+    list of str
+        A sentence for each bad value of a link.
     """
     state, url = st.session_state, st.query_params.to_dict()
     switched = state.get("link page", page) != page
     state["link page"] = page
-    # the same element on another page is another one to Streamlit: let all start from the values
-    # again
+    # To Streamlit the same element on another page is another one: all start from the values again.
     if switched:
         _forget_widgets()
-    # A click can overtake the URL of the click before: what came by a control of this page is no
-    # link of somebody's.
+    # A click can overtake the URL of the click before: what was set by a control of this page is
+    # not a link that somebody opened.
     if _take_over_widgets() or state.pop("link put", False) or url == state.get("link written"):
         return []
     _values().clear()
     _forget_widgets()
     problems = []
     for key, text in url.items():
-        if key not in PARAMETERS:
+        name = OLD_NAMES.get(key, key)
+        if name not in PARAMETERS or (name != key and name in url):
             continue
         try:
-            _values()[key] = PARAMETERS[key](text)
+            _values()[name] = PARAMETERS[name].parse(text)
         except ValueError as error:
-            shown = re.sub(
-                r"[^\w.,+-]", "?", text[:30]
-            )  # nothing that Markdown could take for a link
+            # nothing that Markdown could take for a link
+            shown = re.sub(r"[^\w.,+-]", "?", text[:30])
             problems.append(f"The link says `{key}={shown}`; {error}. The default is used.")
     return problems
 
@@ -214,7 +323,7 @@ def _forget_widgets() -> None:
 
 def query() -> dict[str, str]:
     """Return the parameters that reproduce the present state."""
-    return {key: _text(value) for key, value in sorted(_values().items()) if value is not None}
+    return {key: link_text(value) for key, value in sorted(_values().items()) if value is not None}
 
 
 def write() -> None:
@@ -226,7 +335,7 @@ def write() -> None:
 
 
 def write_from_fragment() -> None:
-    """Put the present state into the URL where no `read` came before; what was put is then nothing new to the next one."""
+    """Put the present state into the URL without a `read` before; the next `read` ignores it."""
     write()
     st.session_state["link put"] = False
 
@@ -236,21 +345,22 @@ def _widget(key: str) -> str:
 
 
 def get(key: str, default: Any = None) -> Any:
-    """Return a value of the state."""
+    """Return a value of the state; where it has none, `default` or the default of the table."""
     value = _values().get(key)
-    return default if value is None else value
+    if value is not None:
+        return value
+    return PARAMETERS[key].default if default is None else default
 
 
 def put(key: str, value: Any) -> None:
     """Set a value from a callback or before its widget is drawn; None stands for the default."""
-    _values()[key] = value
+    correct(key, value)
     st.session_state["link put"] = True
-    st.session_state.pop(_widget(key), None)
 
 
 def correct(key: str, value: Any) -> None:
-    """Set a value while a page is drawn, before its widget: to one that there is. Unlike `put`, it is no act of the visitor."""
-    _values()[key] = value
+    """Replace a value that does not fit, while a page is drawn and before its widget is."""
+    _values()[PARAMETERS[key].name] = value
     st.session_state.pop(_widget(key), None)
 
 
@@ -262,11 +372,19 @@ def replace_all(texts: dict[str, str]) -> None:
     ValueError
         If one is not.
     """
-    values = {key: PARAMETERS[key](text) for key, text in texts.items()}
+    present = {OLD_NAMES.get(key, key): text for key, text in texts.items()}
+    values = {key: PARAMETERS[key].parse(text) for key, text in present.items()}
     _values().clear()
     _values().update(values)
     st.session_state["link put"] = True
     _forget_widgets()
+
+
+def put_mixture(spec: MixtureSpec) -> None:
+    """Set everything in the state that says which mixture is looked at."""
+    values = spec.link_values()
+    for name in MIXTURE:
+        put(name, values.get(name))
 
 
 def forget(*keys: str) -> None:
@@ -275,13 +393,19 @@ def forget(*keys: str) -> None:
         put(key, None)
 
 
-def widget(make: Callable, label: str, key: str, default: Any, **options) -> Any:
+def widget(make: Callable, label: str, key: str, default: Any = None, **options: Any) -> Any:
     """Draw an input element bound to a value of the state, and return its value.
 
-    A value outside the element's present bounds or options gives way to the nearest bound or the
-    default.
+    Default, bounds and options are those of the table where they are not passed. A value outside
+    the element's bounds or options gives way to the nearest bound or the default.
     """
-    name, state = _widget(key), st.session_state
+    parameter, name, state = PARAMETERS[key], _widget(key), st.session_state
+    default = parameter.default if default is None else default
+    if "options" not in options:
+        if parameter.options:
+            options["options"] = list(parameter.options)
+        elif parameter.low is not None:
+            options = {"min_value": parameter.low, "max_value": parameter.high} | options
     defaults = state.setdefault("link defaults", {})
     follows = _values().get(key) is None and defaults.get(key) != default
     defaults[key] = default

@@ -104,13 +104,14 @@ def test_make_train_masks_separation(visit, address):
 
 def test_a_deep_link_on_a_fresh_server(visit):
     with _browser.server() as fresh:
-        page = visit(f"{fresh}/masks?preset=original&seed=9&n=4&sort=no")
+        page = visit(f"{fresh}/masks?preset=original&seed=9&number=4&sort_filters=no")
         wait_for_figure(page)
         assert page.get_by_text("Test mixture 4 of 10").is_visible()
         settled(page)
         assert not page.get_by_text("Page not found").is_visible()
         assert all(
-            part in page.url for part in ("/masks?", "preset=original", "seed=9", "n=4", "sort=no")
+            part in page.url
+            for part in ("/masks?", "preset=original", "seed=9", "number=4", "sort_filters=no")
         )
 
 
@@ -195,7 +196,7 @@ def shown_range(page, figure: int) -> list[float]:
 
 
 def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address):
-    page = visit(f"{address}/scale?low=2&high=4")
+    page = visit(f"{address}/scale?ppm_low=2&ppm_high=4")
     wait_for_figure(page)
     settled(page)
     assert shown_range(page, 0) == [4.0, 2.0]
@@ -206,7 +207,7 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     )
     assert max(points) <= 5000
     page.get_by_role("button", name="In", exact=True).click()
-    page.wait_for_url(re.compile("high=3.5&low=2.5"))
+    page.wait_for_url(re.compile("ppm_high=3.5&ppm_low=2.5"))
     settled(page)
     assert shown_range(page, 0) == [3.5, 2.5]
     box = page.locator(".js-plotly-plot .nsewdrag").nth(1).bounding_box()

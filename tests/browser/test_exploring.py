@@ -110,7 +110,7 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     wait_for_figure(page)
     end = content(page, "overview")
     button(page, "Play").click()
-    page.wait_for_url(re.compile(r"[?&]at=\d"))
+    page.wait_for_url(re.compile(r"[?&]step=\d"))
     button(page, "Pause").wait_for()
     first = page.url
     page.wait_for_function(f"location.href !== {first!r}")
@@ -121,13 +121,13 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     click_cell(page, "strip", 0.3, 0.5)
     page.wait_for_function(f"location.href !== {page.url!r}")
     settled(page)
-    step = int(re.search(r"at=(\d+)", page.url)[1])
+    step = int(re.search(r"step=(\d+)", page.url)[1])
     page.get_by_role("heading", name=f"Step {step}").wait_for()
     assert not serious(page)
     page.get_by_test_id("stSidebar").get_by_role("link", name="Masks").click()
     page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
     settled(page)
-    assert f"at={step}" in page.url
+    assert f"step={step}" in page.url
     assert page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
 
 
@@ -144,7 +144,7 @@ def test_what_if_by_click_with_undo_and_difference(visit, scheme):
     settled(page)
     assert not page.get_by_role("dialog").is_visible()
     button(page, "Remove it").click()
-    page.wait_for_url(re.compile("edit=cut_7"))
+    page.wait_for_url(re.compile("edits=cut_7"))
     settled(page)
     assert content(page, "classes") != before
     titles = page.locator(".st-key-masks .annotation-text").all_text_contents()
@@ -155,7 +155,7 @@ def test_what_if_by_click_with_undo_and_difference(visit, scheme):
     settled(page)
     assert content(page, "classes") == before
     page.keyboard.press("Alt+y")
-    page.wait_for_url(re.compile("edit=cut_7"))
+    page.wait_for_url(re.compile("edits=cut_7"))
 
 
 # C. Look inside
@@ -188,7 +188,7 @@ def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
         "masks",
         "separation",
         "inside",
-        "whatif?edit=cut_7",
+        "whatif?edits=cut_7",
         f"compare?model={RUN}",
         f"travel?model={RUN}",
         "quiz",
@@ -230,7 +230,7 @@ def test_no_map_is_dead(visit, path):
 
 @both_schemes
 def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
-    page = visit(f"compare?model={RUN}&otherat=20", scheme)
+    page = visit(f"compare?model={RUN}&step_b=20", scheme)
     wait_for_figure(page)
     assert all(page.get_by_text(f"{side}: run 20260101").first.is_visible() for side in "AB")
     click_cell(page, "masks", 0.1, 0.4)
@@ -244,7 +244,7 @@ def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
     assert maps[0] == 3
     assert maps[2] == 3 * maps[1]
     assert f"model={RUN}" in page.url
-    assert re.search(r"otherat=\d", page.url)
+    assert re.search(r"step_b=\d", page.url)
     assert not serious(page)
 
 
@@ -285,7 +285,7 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
             assert not serious(page)
         page.keyboard.press("Alt+n")
     following = list(LESSONS)[1]
-    page.wait_for_url(re.compile(f"lesson={following}&.*part=1"))
+    page.wait_for_url(re.compile(f"lesson={following}&.*lesson_step=1"))
     page.keyboard.press("Alt+b")  # there is none before
     settled(page)
     press_until(page, "Tab", "Leave the lesson")
@@ -295,7 +295,7 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
 
 
 def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
-    page = visit("masks?lesson=mask&part=1")
+    page = visit("masks?lesson=mask&lesson_step=1")
     page.get_by_role("radio").first.wait_for(state="attached")
     press_until_radio = [
         page.keyboard.press("Tab") or page.evaluate("document.activeElement?.type")
@@ -318,7 +318,7 @@ def test_a_lesson_that_trains_shows_progress_and_ends(visit):
     )
     step = LESSONS[name].steps[part - 1]
     page = visit(
-        f"{step.page.removeprefix('pages/').removesuffix('.py')}?lesson={name}&part={part}"
+        f"{step.page.removeprefix('pages/').removesuffix('.py')}?lesson={name}&lesson_step={part}"
     )
     button(page, "Reveal the answer").wait_for(timeout=90_000)
     page.keyboard.press("Alt+a")
@@ -328,7 +328,7 @@ def test_a_lesson_that_trains_shows_progress_and_ends(visit):
 
 @both_schemes
 def test_the_quiz_keeps_the_score(visit, scheme):
-    page = visit("quiz?round=3", scheme)
+    page = visit("quiz?quiz_round=3", scheme)
     wait_for_figure(page)
     page.get_by_role("button", name="glycine", exact=True).click()
     button(page, "Check").click()
@@ -336,7 +336,7 @@ def test_the_quiz_keeps_the_score(visit, scheme):
     settled(page)
     assert not serious(page)
     page.keyboard.press("Alt+n")
-    page.wait_for_url(re.compile("round=4"))
+    page.wait_for_url(re.compile("quiz_round=4"))
 
 
 # F. Take it with you
@@ -344,7 +344,7 @@ def test_the_quiz_keeps_the_score(visit, scheme):
 
 @both_schemes
 def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
-    page = visit("whatif?edit=cut_7&n=3", scheme)
+    page = visit("whatif?edits=cut_7&number=3", scheme)
     wait_for_figure(page)
     page.get_by_test_id("stSidebar").get_by_text("Take it with you").click()
     page.get_by_role("button", name="classes as PNG").wait_for()
@@ -383,7 +383,7 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     page = visit("", scheme)
     wait_for_figure(page)
     page.get_by_test_id("stSidebar").get_by_role("button", name="Presenter mode").click()
-    page.wait_for_url(re.compile("present=yes"))
+    page.wait_for_url(re.compile("presenter=yes"))
     settled(page)
     assert not page.get_by_test_id("stSidebar").is_visible()
     assert not serious(page)
@@ -395,8 +395,8 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     "path",
     [
         f"travel?model={RUN}",
-        "masks?lesson=mask&part=1",
-        "whatif?edit=cut_7~amount_4_2",
+        "masks?lesson=mask&lesson_step=1",
+        "whatif?edits=cut_7~amount_4_2",
         f"compare?model={RUN}",
     ],
 )

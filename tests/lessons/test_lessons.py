@@ -44,7 +44,6 @@ NEW_PAGES = {
     "pages/inside.py",
     "pages/compare.py",
 }
-LOOK_INSIDE = {"output", "filter", "position"}
 STEPS = [(lesson.name, i) for lesson in lessons.LESSONS.values() for i in range(len(lesson.steps))]
 FACTS = {
     step.facts.__name__: step.facts for lesson in lessons.LESSONS.values() for step in lesson.steps
@@ -101,9 +100,7 @@ def test_an_unknown_lesson_is_refused_with_the_names():
 def test_a_step_opens_a_page_in_a_state_that_a_link_can_carry(step):
     assert step.page in set(PAGES) | NEW_PAGES
     for key, text in step.state.items():
-        if key in LOOK_INSIDE and key not in url_state.PARAMETERS:
-            continue
-        url_state.PARAMETERS[key](text)
+        url_state.PARAMETERS[url_state.OLD_NAMES.get(key, key)].parse(text)
     assert (step.page == "pages/lessons.py") <= (not step.state)
 
 

@@ -141,7 +141,7 @@ def test_a_cell_beyond_the_network_gives_way_to_the_nearest(query):
         (clicks.Click("compound", 6, 4, None), {"filter": None, "output": 7, "position": 4}),
         (clicks.Click("channel", 6, 4, None), {"filter": None, "position": 4}),
         (clicks.Click("grid", 31, None, None), {"filter": 31}),
-        (clicks.Click("steps", 120, None, None), {"at": 120}),
+        (clicks.Click("steps", 120, None, None), {"step": 120}),
         (clicks.Click("classes", 0, None, 8), {"output": 9}),
     ],
 )
@@ -158,60 +158,68 @@ def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypa
 
 
 def test_edits_come_by_link_and_can_be_undone_and_redone():
-    app = open_page(WHATIF, edit="move_8_1~amount_4_2")
+    app = open_page(WHATIF, edits="move_8_1~amount_4_2")
     assert "2 edits" in words(app)
     assert "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app)
     assert "2 x acetate" in words(app)
     assert len(app.get("plotly_chart")) == 5
     button(app, "Undo").click().run()
-    assert params(app)["edit"] == "move_8_1"
+    assert params(app)["edits"] == "move_8_1"
     button(app, "Redo").click().run()
-    assert params(app)["edit"] == "move_8_1~amount_4_2"
+    assert params(app)["edits"] == "move_8_1~amount_4_2"
     button(app, "Start over").click().run()
-    assert "edit" not in params(app)
+    assert "edits" not in params(app)
     assert len(app.get("plotly_chart")) == 3
     button(app, "Redo").click().run()
-    assert params(app)["edit"] == "move_8_1"
+    assert params(app)["edits"] == "move_8_1"
 
 
 def test_buttons_edit_at_the_chosen_position_and_the_answer_follows():
     app = open_page(WHATIF, position=7)
     button(app, "Remove it").click().run()
-    assert params(app)["edit"] == "cut_7"
+    assert params(app)["edits"] == "cut_7"
     bars = chart(app, "classes")["data"]
     before, after = values(bars[0]), values(bars[1])
     assert before[4] > 0.9
     assert after[4] < 0.1
     app.selectbox(key="add kind").set_value("t")
     button(app, "Add a multiplet here").click().run()
-    assert params(app)["edit"] == "cut_7~add_7_t_1"
+    assert params(app)["edits"] == "cut_7~add_7_t_1"
     assert "added by hand" in words(app)
 
 
 def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy():
-    app = open_page(WHATIF, mixture="choose", c1=5, c2=5, c3=5, repeat="yes", position=7)
+    app = open_page(
+        WHATIF,
+        mixture="choose",
+        compound_1=5,
+        compound_2=5,
+        compound_3=5,
+        repetition="yes",
+        position=7,
+    )
     button(app, "Remove it").click().run()
-    assert "edit" not in params(app)
+    assert "edits" not in params(app)
     assert any("nothing would be left" in w.value for w in app.warning)
 
 
 def test_edits_reach_every_other_page_and_end_with_their_mixture():
-    app = open_page("pages/masks.py", edit="amount_10_1")
+    app = open_page("pages/masks.py", edits="amount_10_1")
     assert "formate" in words(app)
     assert "1 edit" in words(app)
     button(app, "Next").click().run()
-    assert "edit" not in params(app)
+    assert "edits" not in params(app)
     assert "1 edit" not in words(app)
 
 
 def test_edits_of_other_data_are_left_out_and_said_so():
-    app = open_page(WHATIF, edit="cut_99")
+    app = open_page(WHATIF, edits="cut_99")
     assert any(
         "cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning
     )
     button(app, "Undo").click().run()
     assert not app.warning
-    assert "edit" not in params(app)
+    assert "edits" not in params(app)
 
 
 def test_the_tables_of_the_editor_make_edits(monkeypatch):
@@ -240,15 +248,15 @@ def test_time_travel_moves_every_view(run_id):
     assert steps[-1] == 30
     at_end = chart(app, "overview")
     button(app, "Start").click().run()
-    assert params(app)["at"] == "0"
+    assert params(app)["step"] == "0"
     assert "Step 0" in words(app)
     assert chart(app, "overview") != at_end
     button(app, "Step forward").click().run()
-    assert params(app)["at"] == str(steps[1])
-    masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, at=steps[1])
+    assert params(app)["step"] == str(steps[1])
+    masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, step=steps[1])
     assert next(s for s in masks.select_slider).value == steps[1]
     assert f"Step {steps[-2]}" in words(
-        open_page(TRAVEL, preset="quick", seed=3, model=run_id, at=steps[-2])
+        open_page(TRAVEL, preset="quick", seed=3, model=run_id, step=steps[-2])
     )
 
 
@@ -288,17 +296,17 @@ def test_compare_refuses_a_difference_of_masks_of_two_trainings():
 
 
 def test_compare_takes_other_settings_of_the_same_mixture():
-    app = open_page(COMPARE, other="shipped", othernoise=0.3)
+    app = open_page(COMPARE, model_b="shipped", noise_b=0.3)
     assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
     assert len(chart(app, "mixture")["data"]) == 3
-    same = open_page(COMPARE, other="shipped")
+    same = open_page(COMPARE, model_b="shipped")
     assert any("Both sides are the same" in info.value for info in same.info)
-    edited = open_page(COMPARE, other="shipped", edit="cut_7", otherplain="yes")
+    edited = open_page(COMPARE, model_b="shipped", edits="cut_7", unedited_b="yes")
     assert len(chart(edited, "mixture")["data"]) == 3
 
 
 def test_an_unknown_other_model_is_said():
-    app = open_page(COMPARE, other="20200101-nothing")
+    app = open_page(COMPARE, model_b="20200101-nothing")
     assert any("side B" in w.value for w in app.warning)
 
 
@@ -308,7 +316,7 @@ def test_an_unknown_other_model_is_said():
 @pytest.mark.parametrize("name", LESSONS)
 def test_the_first_step_of_every_lesson_opens_its_page(name):
     step = LESSONS[name].steps[0]
-    app = open_page(step.page, **step.state, lesson=name, part=1)
+    app = open_page(step.page, **step.state, lesson=name, lesson_step=1)
     assert LESSONS[name].title in words(app)
     if not step.seconds > 2:
         button(app, "Reveal the answer").click().run()
@@ -317,13 +325,13 @@ def test_the_first_step_of_every_lesson_opens_its_page(name):
 
 
 def test_a_lesson_elsewhere_offers_the_way_back():
-    app = open_page("pages/masks.py", lesson="mixture", part=2)
+    app = open_page("pages/masks.py", lesson="mixture", lesson_step=2)
     assert LESSONS["mixture"].steps[1].page != "pages/masks.py"
     assert "You are away from the lesson" in words(app)
     assert button(app, "Back to it")
 
 
-@pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "part": 9}])
+@pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "lesson_step": 9}])
 def test_a_lesson_that_is_not_there_is_said(query):
     assert any(
         "There is no step" in w.value for w in open_page("pages/lessons.py", **query).warning
@@ -336,7 +344,7 @@ def test_the_lesson_list_has_them_all():
 
 
 def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score():
-    app = open_page(QUIZ, round=4)
+    app = open_page(QUIZ, quiz_round=4)
     data = build("metabolites", 7)
     (pills,) = app.get("button_group")
     pills.set_value([data.library.names[0]])
@@ -344,7 +352,7 @@ def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score():
     assert "The network: " in words(app)
     assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
     button(app, "Next mixture").click().run()
-    assert params(app)["round"] == "5"
+    assert params(app)["quiz_round"] == "5"
     assert "The network: " not in words(app)
     assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
 
@@ -353,23 +361,23 @@ def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score():
 
 
 def test_what_is_taken_along_is_offered_when_asked_for():
-    app = open_page("pages/masks.py", n=3, edit="cut_7")
+    app = open_page("pages/masks.py", number=3, edits="cut_7")
     assert not any("Program" in m.value for m in app.markdown)
     app.session_state["take it"] = True
     app.run()
     codes = [block.value for block in app.code]
-    assert any("edit=cut_7" in block and "n=3" in block for block in codes)
-    assert any("from_text('cut_7')" in block and "figure.show()" in block for block in codes)
+    assert any("edits=cut_7" in block and "number=3" in block for block in codes)
+    assert any("Cut(position=7)" in block and "figure.show()" in block for block in codes)
 
 
 def test_presenter_mode_hides_controls_and_enlarges_type():
-    small, large = open_page("app.py"), open_page("app.py", present="yes")
+    small, large = open_page("app.py"), open_page("app.py", presenter="yes")
     assert (
         chart(large, "overview")["layout"]["font"]["size"]
         > chart(small, "overview")["layout"]["font"]["size"]
     )
     button(large, "Leave presenter mode").click().run()
-    assert "present" not in params(large)
+    assert "presenter" not in params(large)
 
 
 def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick):
@@ -379,7 +387,7 @@ def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick
         "amount_1_0~amount_2_0~amount_3_0~add_3_d_1",
     ):
         for page in ("app.py", "pages/masks.py", "pages/separation.py", WHATIF, INSIDE):
-            app = open_page(page, **query, edit=edit)
+            app = open_page(page, **query, edits=edit)
             assert not app.exception
 
 
@@ -413,13 +421,13 @@ def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(run_id):
     steps = chart(app, "strip")["data"][0]["meta"]["steps"]
     app.select_slider[0].set_value(steps[3]).run()
     assert f"Step {steps[3]}" in words(app)
-    assert params(app)["at"] == str(steps[3])
+    assert params(app)["step"] == str(steps[3])
     links = [link.proto.query_string for link in app.get("page_link")]
-    assert all(f"at={steps[3]}" in query for query in links)
+    assert all(f"step={steps[3]}" in query for query in links)
 
 
 def test_the_quiz_goes_on_with_other_data():
-    app = open_page(QUIZ, round=4)
+    app = open_page(QUIZ, quiz_round=4)
     (pills,) = app.get("button_group")
     pills.set_value(["ethanol"])
     button(app, "Check").click().run()
@@ -429,31 +437,31 @@ def test_the_quiz_goes_on_with_other_data():
 
 
 def test_a_mixture_without_a_compound_says_so():
-    app = open_page("pages/mixtures.py", edit="noise_0.1_1~amount_1_0~amount_2_0~amount_5_0")
+    app = open_page("pages/mixtures.py", edits="noise_0.1_1~amount_1_0~amount_2_0~amount_5_0")
     assert "no compound" in words(app)
-    app = open_page("pages/mixtures.py", n=27, edit="amount_5_0~amount_6_0~amount_8_0")
+    app = open_page("pages/mixtures.py", number=27, edits="amount_5_0~amount_6_0~amount_8_0")
     assert any("nothing is left" in w.value for w in app.warning)
 
 
 def test_what_a_link_says_is_not_markdown():
-    app = open_page("app.py", edit="[Log in](//evil.com/a)")
+    app = open_page("app.py", edits="[Log in](//evil.com/a)")
     assert not any("](" in w.value for w in app.warning)
     assert any("expected edits" in w.value for w in app.warning)
 
 
 def test_presenter_mode_outlives_the_steps_of_a_lesson():
-    app = open_page("pages/masks.py", lesson="mask", part=1, present="yes")
+    app = open_page("pages/masks.py", lesson="mask", lesson_step=1, presenter="yes")
     button(app, "Next step").click().run()
-    assert params(app)["present"] == "yes"
-    assert params(app)["part"] == "2"
+    assert params(app)["presenter"] == "yes"
+    assert params(app)["lesson_step"] == "2"
 
 
 def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away():
     assert not any(
         "line" in s and s["line"].get("color") == "#E69F00"
-        for s in chart(open_page(QUIZ, round=4), "mixture")["layout"]["shapes"]
+        for s in chart(open_page(QUIZ, quiz_round=4), "mixture")["layout"]["shapes"]
     )
-    shapes = chart(open_page(QUIZ, round=4, position=3), "mixture")["layout"]["shapes"]
+    shapes = chart(open_page(QUIZ, quiz_round=4, position=3), "mixture")["layout"]["shapes"]
     assert [s["x0"] for s in shapes if s["line"].get("color") == "#E69F00"] == [16.5, 16.5]
 
 

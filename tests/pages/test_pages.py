@@ -96,16 +96,16 @@ def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
 
 
 def test_next_shows_another_mixture_and_the_link_follows():
-    app = open_page(n=1)
+    app = open_page(number=1)
     before = figures(app)[0]["data"][0]["z"]
     next(b for b in app.button if b.label == "Next").click().run()
-    assert params(app)["n"] == "2"
+    assert params(app)["number"] == "2"
     assert figures(app)[0]["data"][0]["z"] != before
-    again = open_page(n=2)
+    again = open_page(number=2)
     assert figures(again)[0]["data"][0]["z"] == figures(app)[0]["data"][0]["z"]
     next(b for b in app.button if b.label == "Previous").click().run()
     next(b for b in app.button if b.label == "Previous").click().run()
-    assert params(app)["n"] == "36"
+    assert params(app)["number"] == "36"
 
 
 def test_a_link_reproduces_all_controls():
@@ -113,12 +113,12 @@ def test_a_link_reproduces_all_controls():
         "preset": "quick",
         "seed": "11",
         "mixture": "choose",
-        "c1": "4",
-        "c2": "4",
-        "c3": "9",
-        "a2": "2.5",
+        "compound_1": "4",
+        "compound_2": "4",
+        "compound_3": "9",
+        "amount_2": "2.5",
         "noise": "0.05",
-        "sort": "no",
+        "sort_filters": "no",
     }
     app = open_page("pages/masks.py", **query)
     assert params(app) == query
@@ -127,23 +127,26 @@ def test_a_link_reproduces_all_controls():
 
 
 def test_values_stay_when_the_page_changes():
-    app = open_page(preset="quick", n=5)
+    app = open_page(preset="quick", number=5)
     app.switch_page("pages/masks.py").run()  # the links in the sidebar carry the parameters
-    assert params(app) == {"preset": "quick", "n": "5"}
+    assert params(app) == {"preset": "quick", "number": "5"}
     assert "Test mixture 5 of 36" in texts(app)
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({"n": "99999"}, "expected a whole number"),
+        ({"number": "99999"}, "expected a whole number"),
         ({"jitter": "nan"}, "expected a number from 0 to 3"),
         ({"preset": "fast"}, "expected one of"),
         ({"preset": "own"}, "upload it on the page Mixtures"),
         ({"mixture": "file"}, "upload it on the page Mixtures"),
         ({"model": "20260101-000000-quick-s7-000000000000"}, "no run is called"),
         ({"model": "training"}, "is not there for these data"),
-        ({"preset": "quick", "sources": "8", "seed": "1", "c1": "99"}, "expected a whole number"),
+        (
+            {"preset": "quick", "sources": "8", "seed": "1", "compound_1": "99"},
+            "expected a whole number",
+        ),
     ],
 )
 def test_bad_links_are_explained_and_the_page_still_works(query, message):
@@ -153,7 +156,7 @@ def test_bad_links_are_explained_and_the_page_still_works(query, message):
 
 
 def test_a_number_beyond_the_test_set_is_brought_back():
-    assert "Test mixture 10 of 10" in texts(open_page(preset="original", n=36))
+    assert "Test mixture 10 of 10" in texts(open_page(preset="original", number=36))
 
 
 def test_a_step_back_in_the_history_restores_what_it_showed():
@@ -172,7 +175,7 @@ def test_a_quick_second_click_keeps_the_first():
     app.query_params.clear()  # the browser had not yet heard of n=13 when the second click left it
     press(app, "Next")
     assert "Test mixture 14 of" in texts(app)
-    assert params(app) == {"n": "14"}
+    assert params(app) == {"number": "14"}
 
 
 def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
@@ -187,7 +190,7 @@ def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
 
 
 def test_markup_in_a_link_stays_text():
-    app = open_page(n="[Click](//evil.example)")
+    app = open_page(number="[Click](//evil.example)")
     assert any("?Click" in w.value for w in app.warning)
     assert not any("](" in w.value for w in app.warning)
 
@@ -195,7 +198,7 @@ def test_markup_in_a_link_stays_text():
 def test_a_control_of_the_page_reaches_the_link_at_once():
     app = open_page("pages/masks.py")
     app.toggle[0].set_value(False).run()
-    assert params(app) == {"sort": "no"}
+    assert params(app) == {"sort_filters": "no"}
 
 
 def test_changing_the_preset_brings_its_own_mixing():
@@ -275,7 +278,7 @@ def test_step_reset_new_seed_pause_and_stop():
     press(app, "New seed")
     press(app, "One step")
     assert figures(app)[-1]["data"][1]["z"] != first
-    assert params(app)["weights"] == "3"
+    assert params(app)["weights_seed"] == "3"
     press(app, "Start" if any(b.label == "Start" for b in app.button) else "Continue")
     app = until(app, lambda: any(b.label == "Pause" and not b.disabled for b in app.button))
     press(app, "Pause")
@@ -375,7 +378,7 @@ def test_evaluate_measures_trust_and_strangers():
 
 
 def test_a_stranger_in_the_mixture_is_heard():
-    app = open_page(foreign="yes")
+    app = open_page(unknown_compound="yes")
     assert "a compound from outside the library" in texts(app)
     assert "something unknown" in texts(app).lower()
     assert not app.exception
@@ -383,7 +386,7 @@ def test_a_stranger_in_the_mixture_is_heard():
 
 def test_a_compound_that_is_not_there_is_not_called_alone():
     app = open_page(
-        "pages/separation.py", foreign="yes"
+        "pages/separation.py", unknown_compound="yes"
     )  # the shipped model takes the stranger for succinate as well
     assert "succinate is not in it" in texts(app)
     assert "its compound is not in the mixture" in texts(app)
@@ -397,17 +400,23 @@ def test_a_mixture_of_a_number_nobody_tells():
         preset="quick",
         seed=3,
         sources=4,
-        varies="yes",
+        number_varies="yes",
         mixture="choose",
-        c1=2,
-        c2=5,
-        c3=0,
-        c4=0,
+        compound_1=2,
+        compound_2=5,
+        compound_3=0,
+        compound_4=0,
     )
     assert "compound 1 + compound 4" in texts(app)
     assert not app.exception
     empty = open_page(
-        "app.py", preset="quick", sources=2, varies="yes", mixture="choose", c1=0, c2=0
+        "app.py",
+        preset="quick",
+        sources=2,
+        number_varies="yes",
+        mixture="choose",
+        compound_1=0,
+        compound_2=0,
     )
     assert any("No compound is chosen" in w.value for w in empty.warning)
 
@@ -416,7 +425,13 @@ def test_a_mixture_of_a_number_nobody_tells():
 @pytest.mark.parametrize("page", PATHS)
 def test_every_page_takes_either_network(page, network):
     app = open_page(
-        page, preset="quick", seed=3, network=network, varies="yes", sources=2, foreign="yes"
+        page,
+        preset="quick",
+        seed=3,
+        network=network,
+        number_varies="yes",
+        sources=2,
+        unknown_compound="yes",
     )
     assert not app.exception
 
@@ -494,15 +509,15 @@ def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
 
 def test_full_scale_comes_back_by_its_link():
     query = {
-        "library": "metabolites",
-        "size": "40",
-        "shift": "0.003",
-        "strangers": "2",
-        "draw": "5",
+        "scale_library": "metabolites",
+        "scale_compounds": "40",
+        "scale_jitter": "0.003",
+        "scale_unknown": "2",
+        "scale_seed": "5",
         "compound": "7",
-        "low": "2",
-        "high": "3.5",
-        "sure": "0.3",
+        "ppm_low": "2",
+        "ppm_high": "3.5",
+        "threshold": "0.3",
     }
     app = open_page(SCALE, **query)
     assert params(app) == query
@@ -519,7 +534,7 @@ def test_full_scale_comes_back_by_its_link():
 
 
 def test_the_threshold_moves_the_point_and_the_verdicts():
-    app = open_page(SCALE, size=20)
+    app = open_page(SCALE, scale_compounds=20)
     named = {}
     for value in (0.05, 0.5, 0.95):
         next(s for s in app.slider if s.label.startswith("Name compounds")).set_value(value).run()
@@ -527,15 +542,15 @@ def test_the_threshold_moves_the_point_and_the_verdicts():
         curve = figures(app)[2]["data"]
         assert curve[1]["text"] == [f" {value:.2f} "]
         named[value] = int(metrics(app)["Named"])
-        assert params(app).get("sure", "0.5") == f"{value:g}" or value == 0.5
+        assert params(app).get("threshold", "0.5") == f"{value:g}" or value == 0.5
     assert named[0.05] >= named[0.5] >= named[0.95]
 
 
 def test_buttons_zoom_and_another_compound_moves_the_view():
-    app = open_page(SCALE, size=20, low=2, high=4)
+    app = open_page(SCALE, scale_compounds=20, ppm_low=2, ppm_high=4)
     press(app, "In")
     assert figures(app)[0]["layout"]["xaxis"]["range"] == [3.5, 2.5]
-    assert params(app)["high"] == "3.5"
+    assert params(app)["ppm_high"] == "3.5"
     press(app, "Left")
     assert figures(app)[0]["layout"]["xaxis"]["range"] == [4.0, 3.0]
     press(app, "Whole")
@@ -545,18 +560,18 @@ def test_buttons_zoom_and_another_compound_moves_the_view():
     assert not app.exception
     name = app.dataframe[0].value["compound"][3]
     assert figures(app)[0]["data"][1]["name"] == name
-    assert "low" not in params(app)
-    assert "high" not in params(app)
+    assert "ppm_low" not in params(app)
+    assert "ppm_high" not in params(app)
     assert params(app)["compound"]
     high, low = figures(app)[0]["layout"]["xaxis"]["range"]
     found = app.dataframe[1].value["found (ppm)"][0]
     assert low < found < high < low + 0.5
     press(app, "New mixture")
-    assert params(app) == {"draw": "2", "size": "20"}
+    assert params(app) == {"scale_seed": "2", "scale_compounds": "20"}
 
 
 def test_an_own_mixture_has_no_truth():
-    app = open_page(SCALE, library="metabolites")
+    app = open_page(SCALE, scale_library="metabolites")
     upload(
         app,
         "Mixture (CSV)",
@@ -568,7 +583,7 @@ def test_an_own_mixture_has_no_truth():
         for e in app.error
     )
     upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
-    assert params(app)["sample"] == "file"
+    assert params(app)["scale_mixture"] == "file"
     assert "File mine" in texts(app).replace("\\", "")
     assert any("no precision-recall curve" in info.value for info in app.info)
     assert set(metrics(app)) == {"Peaks", "Named", "Area explained", "Seconds"}
@@ -576,7 +591,7 @@ def test_an_own_mixture_has_no_truth():
     assert "truth" not in app.dataframe[0].value
     assert len(figures(app)[0]["data"]) == 3
     press(app, "New mixture")
-    assert "sample" not in params(app)
+    assert "scale_mixture" not in params(app)
     assert "F1" in metrics(app)
 
 
@@ -588,7 +603,7 @@ def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
         "Library (CSV)",
         f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n",
     )
-    assert params(app) == {"library": "own"}
+    assert params(app) == {"scale_library": "own"}
     assert metrics(app)["In the mixture"] == "13"
     problems = next(d.value for d in app.dataframe if "problem" in d.value)
     assert problems["what was done"].tolist() == ["left out", "left out", "changed"]
@@ -600,7 +615,7 @@ def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
     }
     upload(app, "Library (CSV)", "compound,ppm\na,1\n")
     assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
-    assert params(app) == {"library": "own"}  # the one before stays
+    assert params(app) == {"scale_library": "own"}  # the one before stays
 
 
 def test_a_library_beside_the_axis_leaves_nothing_to_separate():
@@ -610,7 +625,7 @@ def test_a_library_beside_the_axis_leaves_nothing_to_separate():
     assert len(app.file_uploader) == 2  # a better one can be given
 
 
-@pytest.mark.parametrize("query", [{"library": "own"}, {"sample": "file"}])
+@pytest.mark.parametrize("query", [{"scale_library": "own"}, {"scale_mixture": "file"}])
 def test_a_link_to_an_uploaded_file_is_explained(query):
     app = open_page(SCALE, **query)
     assert any("which a link cannot carry" in w.value for w in app.warning)
@@ -693,7 +708,7 @@ def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once()
 
 
 def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():
-    app = open_page(SCALE, library="metabolites", sure=0.99)
+    app = open_page(SCALE, scale_library="metabolites", threshold=0.99)
     upload(app, "Mixture (CSV)", "ppm,area\n11.5,1\n")
     assert metrics(app)["Named"] == "0"
     assert any("Nothing is named" in info.value for info in app.info)

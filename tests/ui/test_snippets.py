@@ -9,42 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.compare_predictions import compare_predictions
+from nmrclassify.evaluation.interpretation import Cell, trace_cell
+from nmrclassify.evaluation.masks import ideal_masks_of_outputs
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import match_truth, predict
-from nmrclassify.evaluation.robustness import SWEEPS, measured
+from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import grid_files
-from nmrclassify.mixtures.edits import (
-    Add,
-    Amount,
-    Cut,
-    Mixture,
-    Move,
-    Noise,
-    apply,
-    from_text,
-    to_text,
-)
-from nmrclassify.mixtures.grid import (
-    MixtureConfig,
-    generator,
-    mix_at,
-    unknown_compounds,
-    with_unknown,
-)
+from nmrclassify.mixtures.edits import Add, Amount, Cut, Move, Noise
+from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import PRESETS, build
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.nmr.axis import PPM_AXIS
-from nmrclassify.plots import activations, classes, comparison, curves, maps
+from nmrclassify.plots import page_figures
 from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints, runs, trainer
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.trainer import TrainConfig, Trainer, model_for
 from nmrclassify.ui.model_picker import Chosen
 from nmrclassify.ui.panels import View
-from nmrclassify.ui.snippets import Recipe, code, compared, pages
+from nmrclassify.ui.snippets import code, compared, pages
 
-EDITS = to_text((Add(5, "d", 2.0), Move(3, 0.5), Amount(4, 1.5), Cut(9), Noise(0.05, 3)))
+EDITS = (Add(5, "d", 2.0), Move(3, 0.5), Amount(4, 1.5), Cut(9), Noise(0.05, 3))
 FEW = TrainConfig(steps=3, batch_size=8)
 
 
@@ -59,106 +44,40 @@ def shipped():
     return checkpoints.shipped()
 
 
-def recipe(checkpoint, model="shipped", number=1, last=True, **more):
-    """Return the recipe of a model on the data that it was trained on."""
-    own = checkpoint.dataset
-    cell = {"output": 2, "filter": 5, "position": 6}
-    return Recipe(
-        own.preset,
-        own.seed,
-        own.config,
-        model,
-        checkpoint.model.kind,
-        checkpoint.training,
-        checkpoint.seed,
-        checkpoint.step,
-        last,
-        number,
-        **(cell | more),
-    )
+def view_of(checkpoint, model="shipped", last=True, dataset=None, areas=None, **mixture):
+    """Return the view of a model and a mixture of `dataset`, or of the data it was trained on."""
+    data = dataset or checkpoint.dataset
+    spec = MixtureSpec(data.preset, data.seed, data.config, **mixture)
+    _, plain, sample = spec.realise(data, areas=areas)
+    chosen = Chosen(model, "", checkpoint, last=last)
+    view = View(data, chosen, spec, plain, sample, "", Theme())
+    vars(view)["followed_cell"] = Cell(2, 5, 6)  # as if it had been clicked
+    return view
 
 
-def sample_of(data, recipe):
-    """Return a recipe's mixture before and after its edits."""
-    if recipe.labels is not None:
-        mixtures = mix_at(
-            data.library,
-            recipe.labels[None],
-            recipe.concentrations[None],
-            data.config,
-            generator(data.seed, "view"),
-        )
-    else:
-        mixtures = data.test_mixtures()[recipe.number - 1 : recipe.number]
-    if recipe.foreign is not None:
-        stranger = unknown_compounds(
-            data.library, 1, generator(data.seed, "unknown", recipe.foreign)
-        )
-        mixtures = with_unknown(mixtures, stranger, np.ones(1))
-    plain = Mixture.of(mixtures, 0)
-    return plain, apply(plain, from_text(recipe.edits), data.library)
-
-
-def drawn(page, recipe, data, model, plain, sample):
-    """Return a page's main figure, drawn by the package from a state."""
-    names, axis, theme = data.library.names, data.library.axis, Theme()
+def drawn(page, view):
+    """Return a page's main figure, by the function that the page calls."""
+    model, library, theme = view.checkpoint.model, view.library, view.theme
     if page == "pages/robustness.py":
-        results = measured()
-        return curves.robustness(
-            curves.over_seeds(results[results["sweep"] == "shift_jitter"]),
-            SWEEPS["shift_jitter"].title,
-            theme,
-        )
+        return page_figures.robustness("shift_jitter", theme)
     if page == "pages/evaluate.py":
-        counts = evaluate(
-            model, data.test_mixtures(), recipe.training.reconstruction_weight
-        ).confusion()
-        return classes.confusion(
-            counts, names if len(counts) == len(names) else (*names, "nothing"), theme
-        )
+        weight = view.checkpoint.training.reconstruction_weight
+        result = evaluate(model, view.dataset.test_mixtures(), weight)
+        return page_figures.confusion(result, library, theme)
     if page == "pages/mixtures.py":
-        return maps.area_maps(
-            [("Mixture: 6 peaks x positions", sample.areas[None])], axis, theme, outputs=False
-        )
+        return page_figures.mixture(view.sample, library, theme)
     if page == "pages/inside.py":
-        trace = interpretation.trace_cell(
-            model, sample.areas, interpretation.Cell(recipe.output, recipe.filter, recipe.position)
-        )
-        return activations.cell_trace(trace, names, model.kind, axis, theme)
+        trace = trace_cell(model, view.areas, view.followed_cell)
+        return page_figures.cell_trace(trace, model.kind, library, theme)
     if page == "pages/whatif.py":
-        return comparison.multiplet_change(
-            compare_predictions((model, plain.areas), (model, sample.areas)), names, axis, theme
-        )
-    given = predict(model, sample.areas)
-    headings = classes.headings(given, names, None)
+        change = compare_predictions((model, view.plain.areas), (model, view.areas))
+        return page_figures.change(change, library, theme)
     if page == "pages/masks.py":
-        return maps.mask_maps(
-            [("Masks the network estimated", given.masks)],
-            axis,
-            theme,
-            headings,
-            indices=given.outputs,
-        )
+        ideal = ideal_masks_of_outputs(model, view.sample, view.truth)
+        return page_figures.masks(view.prediction, view.truth, ideal, library, theme)
     if page == "pages/separation.py":
-        return maps.area_maps(
-            [("Separated by the network", given.multiplets)],
-            axis,
-            theme,
-            headings,
-            indices=given.outputs,
-        )
-    truth = None
-    if sample.labels is not None:
-        truth = match_truth(
-            given,
-            sample.areas,
-            sample.sources,
-            sample.labels,
-            recipe.training.reconstruction_weight,
-            sample.unknown,
-            sample.concentrations,
-        )
-    return maps.overview(sample.areas, given, names, axis, theme, truth)
+        return page_figures.separation(view.prediction, view.truth, library, theme)
+    return page_figures.overview(view.sample, view.prediction, view.truth, library, theme)
 
 
 def run(program, monkeypatch):
@@ -189,33 +108,27 @@ def tidy(program):
     assert "streamlit" not in program and "{" not in program.replace("{}", ""), program
 
 
-def check(page, recipe, data, model, monkeypatch):
+def check(page, view, monkeypatch):
     """Compare what a page's program draws with the figure of the same state."""
-    program = code(page, recipe)
+    program = code(page, view)
     tidy(program)
-    plain, sample = sample_of(data, recipe)
-    found = run(program, monkeypatch)["figure"]
-    assert found.to_json() == drawn(page, recipe, data, model, plain, sample).to_json(), program
+    figure = run(program, monkeypatch)["figure"]
+    assert figure.to_json() == drawn(page, view).to_json(), program
 
 
-# The shipped model does not train when its recipe is run, so all of its states can be tried.
+# The shipped model does not train when its program is run, so all of its states can be tried.
 STATES = {
-    "first": {},
+    "first": {"number": 1},
     "another": {"number": 12},
-    "edited": {"edits": EDITS},
-    "foreign": {"foreign": 4, "number": 5},
-    "foreign and edited": {"foreign": 0, "edits": EDITS},
-    "chosen": {
-        "number": None,
-        "labels": np.array([0, 3, 7]),
-        "concentrations": np.array([0.75, 1.0, 1.333333], np.float32),
-    },
-    "chosen, foreign and edited": {
-        "number": None,
-        "labels": np.array([0, 3, 7]),
-        "concentrations": np.array([0.75, 1.0, 2.5], np.float32),
-        "foreign": 0,
-        "edits": "cut_3",
+    "edited": {"number": 1, "edits": EDITS},
+    "unknown": {"number": 5, "unknown": True},
+    "unknown and edited": {"number": 1, "unknown": True, "edits": EDITS},
+    "chosen": {"compounds": (1, 4, 8), "concentrations": (0.75, 1.0, 1.333333)},
+    "chosen, unknown and edited": {
+        "compounds": (8, 1, 4),
+        "concentrations": (2.5, 0.75, 1.0),
+        "unknown": True,
+        "edits": (Cut(3),),
     },
 }
 
@@ -223,15 +136,14 @@ STATES = {
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("page", pages())
 def test_every_page_of_the_shipped_model_is_drawn_again(page, state, shipped, monkeypatch):
-    check(page, recipe(shipped, **STATES[state]), shipped.dataset, shipped.model, monkeypatch)
+    check(page, view_of(shipped, **STATES[state]), monkeypatch)
 
 
 @pytest.mark.parametrize("page", pages())
 @pytest.mark.parametrize("kind", ["slots", "queries"])
 def test_an_untrained_network_is_drawn_again(page, kind, quick, monkeypatch):
-    model = model_for(quick, 5, kind)
-    own = recipe(Checkpoint(model, quick, TrainConfig(), 5, 0, {}), "untrained", 4)
-    check(page, own, quick, model, monkeypatch)
+    untrained = Checkpoint(model_for(quick, 5, kind), quick, TrainConfig(), 5, 0, {})
+    check(page, view_of(untrained, "untrained", number=4), monkeypatch)
 
 
 @pytest.mark.parametrize("kind", ["slots", "queries"])
@@ -241,17 +153,12 @@ def test_a_step_of_a_training_is_drawn_again(kind, quick, monkeypatch):
         trainer.advance()
     for step in (0, 2, 3):
         model = trainer.training_history.network(step)
-        own = recipe(
-            Checkpoint(model, quick, trainer.config, 9, step, {}),
-            "training",
-            2,
-            step == 3,
-            edits="cut_3",
-        )
+        past = Checkpoint(model, quick, trainer.config, 9, step, {})
+        view = view_of(past, "training", step == 3, number=2, edits=(Cut(3),))
         for page in (
             ("app.py", "pages/masks.py", "pages/evaluate.py") if step == 3 else ("pages/inside.py",)
         ):
-            check(page, own, quick, model, monkeypatch)
+            check(page, view, monkeypatch)
 
 
 def test_a_run_on_disk_is_opened_or_trained_again(quick, monkeypatch, home):
@@ -265,12 +172,14 @@ def test_a_run_on_disk_is_opened_or_trained_again(quick, monkeypatch, home):
         trainer.training_history,
     )
     name, kept = path.parent.name, checkpoints.load(path)
-    assert name in code("app.py", recipe(kept, name))
-    assert "Trainer" not in code("app.py", recipe(kept, name))
-    check("app.py", recipe(kept, name), quick, kept.model, monkeypatch)
+    view = view_of(kept, name, number=1)
+    assert name in code("app.py", view)
+    assert "Trainer" not in code("app.py", view)
+    check("app.py", view, monkeypatch)
     past = Checkpoint(trainer.training_history.network(1), quick, FEW, 4, 1, {})
-    assert name not in code("app.py", recipe(past, name, last=False))
-    check("app.py", recipe(past, name, last=False), quick, past.model, monkeypatch)
+    view = view_of(past, name, last=False, number=1)
+    assert name not in code("app.py", view)
+    check("app.py", view, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -287,46 +196,36 @@ def test_a_run_on_disk_is_opened_or_trained_again(quick, monkeypatch, home):
 )
 def test_other_ways_to_mix_are_drawn_again(preset, config, monkeypatch):
     data = build(preset, 6, config)
-    model = model_for(data, 6, "slots")
-    own = recipe(Checkpoint(model, data, TrainConfig(), 6, 0, {}), "untrained", 3)
-    assert ("MixtureConfig(" in code("app.py", own)) == (config != PRESETS[preset].mixture)
+    untrained = Checkpoint(model_for(data, 6, "slots"), data, TrainConfig(), 6, 0, {})
+    view = view_of(untrained, "untrained", number=3)
+    assert ("MixtureConfig(" in code("app.py", view)) == (config != PRESETS[preset].mixture)
     for page in ("app.py", "pages/evaluate.py"):
-        check(page, own, data, model, monkeypatch)
+        check(page, view, monkeypatch)
 
 
-def test_an_uploaded_model_is_opened_from_its_file(shipped, quick, trained, tmp_path, monkeypatch):
+def test_an_uploaded_model_is_opened_from_its_file(trained, tmp_path, monkeypatch):
     checkpoints.save(trained, tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
-    check(
-        "app.py",
-        recipe(trained, "upload", 3),
-        quick,
-        checkpoints.load(Path("model.safetensors")).model,
-        monkeypatch,
-    )
+    kept = checkpoints.load(Path("model.safetensors"))
+    check("app.py", view_of(kept, "upload", number=3), monkeypatch)
 
 
-def test_outputs_are_matched_by_the_weight_of_the_training(quick, trained, tmp_path, monkeypatch):
+def test_outputs_are_matched_by_the_weight_of_the_training(trained, tmp_path, monkeypatch):
     own = replace(trained, training=replace(trained.training, reconstruction_weight=0.0))
     checkpoints.save(own, tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     for page in ("app.py", "pages/evaluate.py"):
-        check(page, recipe(own, "upload", 3), quick, trained.model, monkeypatch)
+        check(page, view_of(own, "upload", number=3), monkeypatch)
 
 
 @pytest.mark.parametrize("page", pages())
 def test_an_uploaded_mixture_is_read_from_its_file(page, shipped, tmp_path, monkeypatch):
-    data, own = shipped.dataset, recipe(shipped, number=None, edits="cut_3~add_5_t_1")
-    text = grid_files.areas_table(data.test_mixtures().areas[2], PPM_AXIS).to_csv(index=False)
+    areas = shipped.dataset.test_mixtures().areas[2]
+    text = grid_files.areas_table(areas, PPM_AXIS).to_csv(index=False)
     (tmp_path / "mixture.csv").write_text(text)
     monkeypatch.chdir(tmp_path)
-    plain = Mixture(grid_files.read_mixture(text, PPM_AXIS, 6))
-    found = run(code(page, own), monkeypatch)["figure"]
-    expected = drawn(
-        page, own, data, shipped.model, plain, apply(plain, from_text(own.edits), data.library)
-    )
-    assert found.to_json() == expected.to_json()
-    tidy(code(page, own))
+    areas = grid_files.read_mixture(text, PPM_AXIS, 6)
+    check(page, view_of(shipped, areas=areas, edits=(Cut(3), Add(5, "t", 1.0))), monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -342,64 +241,47 @@ def test_an_uploaded_library_is_read_from_its_file(preset, axis, tmp_path, monke
     data = build("quick", 5, library=grid_files.read_library(text, axis, 6))
     for config in (data.config, MixtureConfig(noise=0.1)):
         data = build("quick", 5, config, data.library)
-        model = model_for(data, 5, "queries")
-        own = recipe(Checkpoint(model, data, TrainConfig(), 5, 0, {}), "untrained", 2, axis=axis)
-        assert own.preset == "own"
+        untrained = Checkpoint(model_for(data, 5, "queries"), data, TrainConfig(), 5, 0, {})
+        view = view_of(untrained, "untrained", number=2)
+        assert view.spec.preset == "own"
         for page in ("app.py", "pages/mixtures.py"):
-            check(page, own, data, model, monkeypatch)
+            check(page, view, monkeypatch)
 
 
 def test_a_model_is_trained_on_its_own_mixtures_whatever_is_looked_at(quick, monkeypatch):
-
     trainer = Trainer(quick, FEW, 9, "queries")
     while not trainer.finished:
         trainer.advance()
     checkpoint = Checkpoint.from_trainer(trainer, {})
-    noisy = build(
-        "quick", quick.seed, MixtureConfig(noise=0.3)
-    )  # by the sliders under "How mixtures are made"
-    plain = Mixture.of(noisy.test_mixtures(), 1)
-    view = View(
-        noisy, Chosen("training", "", checkpoint), plain, plain, (), "", Theme(), {"number": 2}
-    )
-    own = view.recipe
-    model = run(code("app.py", own), monkeypatch)["model"]
-    assert predict(model, plain.areas).probabilities == pytest.approx(
-        predict(checkpoint.model, plain.areas).probabilities, abs=1e-6
+    # by the sliders under "How mixtures are made"
+    noisy = build("quick", quick.seed, MixtureConfig(noise=0.3))
+    view = view_of(checkpoint, "training", dataset=noisy, number=2)
+    model = run(code("app.py", view), monkeypatch)["model"]
+    assert predict(model, view.areas).probabilities == pytest.approx(
+        view.prediction.probabilities, abs=1e-6
     )
 
 
 @pytest.mark.parametrize(
-    "edits", ["amount_{more}_1", "amount_{there}_0"], ids=["one more than outputs", "one less"]
+    "one_more", [True, False], ids=["one more than outputs", "one less than outputs"]
 )
 def test_a_mixture_that_slots_cannot_be_matched_to_is_drawn_without_the_truth(
-    edits, trained, quick, monkeypatch
+    one_more, quick, monkeypatch
 ):
     labels = quick.test_mixtures().labels[0]
-    more = int(np.setdiff1d(np.arange(10), labels)[0]) + 1
-    model = model_for(quick, 5, "slots")
-    own = recipe(
-        Checkpoint(model, quick, TrainConfig(), 5, 0, {}),
-        "untrained",
-        1,
-        edits=edits.format(more=more, there=int(labels[0]) + 1),
-    )
-    plain, sample = sample_of(quick, own)
+    absent = int(np.setdiff1d(np.arange(10), labels)[0]) + 1
+    edit = Amount(absent, 1.0) if one_more else Amount(int(labels[0]) + 1, 0.0)
+    untrained = Checkpoint(model_for(quick, 5, "slots"), quick, TrainConfig(), 5, 0, {})
+    view = view_of(untrained, "untrained", number=1, edits=(edit,))
     # The pages show no truth then: it has no place among the outputs, or among their classes.
-    assert len(sample.labels) != 3 or (sample.labels >= 10).any()
-    checkpoint = Checkpoint(model, quick, TrainConfig(), 5, 0, {})
-    view = View(
-        quick, Chosen("untrained", "", checkpoint), plain, sample, (), "", Theme(), {"number": 1}
-    )
-    own = replace(own, truth=view.recipe.truth)
-    given = predict(model, sample.areas)
-    expected = maps.overview(sample.areas, given, quick.library.names, quick.library.axis, Theme())
-    assert run(code("app.py", own), monkeypatch)["figure"].to_json() == expected.to_json()
+    assert len(view.labels) != 3 or (view.labels >= 10).any()
+    assert view.truth is None
+    check("app.py", view, monkeypatch)
 
 
 def test_a_program_runs_by_itself(shipped):
     """In a fresh interpreter, where any import of Streamlit on the way would fail."""
-    program = code("pages/inside.py", recipe(shipped, edits=EDITS)).replace(
+    program = code("pages/inside.py", view_of(shipped, number=1, edits=EDITS)).replace(
         "figure.show()", "print(len(figure.data))"
     )
     done = subprocess.run(
@@ -414,22 +296,24 @@ def test_a_program_runs_by_itself(shipped):
 
 def test_pages_without_a_program_are_refused(shipped):
     with pytest.raises(ValueError, match="page is 'pages/quiz.py'; expected one of app.py"):
-        code("pages/quiz.py", recipe(shipped))
+        code("pages/quiz.py", view_of(shipped, number=1))
     assert all((Path(__file__).parents[2] / page).is_file() for page in pages())
 
 
-def test_two_states_side_by_side(shipped, quick, monkeypatch):
+def test_two_states_side_by_side(shipped, monkeypatch):
     """The program of the page Compare: two models, and the same compounds and edits with another noise."""
-    plain = recipe(shipped, edits=EDITS)
-    noisy = replace(plain, mixture=replace(plain.mixture, noise=0.2), model="untrained", step=0)
-    made = run(compared(plain, noisy), monkeypatch)
-    assert not np.array_equal(made["sample_a"].areas, made["sample_b"].areas)
-    assert np.array_equal(made["sample_a"].labels, made["sample_b"].labels)
-    found = compare_predictions(
-        (made["model_a"], made["sample_a"].areas), (made["model_b"], made["sample_b"].areas)
-    )
-    assert made["change"].presence == pytest.approx(found.presence)
-    titles = [note.text for note in made["figure"].layout.annotations]
-    assert "<b>Separated, A</b>" in titles
-    assert "<b>Separated, B</b>" in titles
-    assert len(made["figure"].data) == 3
+    plain = view_of(shipped, number=1, edits=EDITS)
+    noisy = build("metabolites", shipped.dataset.seed, replace(plain.spec.mixing, noise=0.2))
+    untrained = Checkpoint(model_for(noisy, 3, "queries"), noisy, TrainConfig(), 3, 0, {})
+    other = view_of(untrained, "untrained", number=1, edits=EDITS)
+    program = compared(plain, other)
+    tidy(program)
+    result = run(program, monkeypatch)
+    assert np.array_equal(result["sample_a"].areas, plain.areas)
+    assert np.array_equal(result["sample_b"].areas, other.areas)
+    assert not np.array_equal(plain.areas, other.areas)
+    assert np.array_equal(plain.labels, other.labels)
+    change = compare_predictions((shipped.model, plain.areas), (untrained.model, other.areas))
+    assert np.array_equal(result["change"].presence, change.presence)
+    expected = page_figures.change(change, plain.library, sides=("A", "B"))
+    assert result["figure"].to_json() == expected.to_json()
