@@ -114,13 +114,18 @@ def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
 
 
 def _pictures(view: View, history: TrainingHistory, step: int) -> None:
-    names, axis = view.library.names, view.library.axis
+    names = view.library.names
     st.subheader(f"Step {step:,}")
     st.markdown(describe_prediction(view.prediction, names, view.truth))
     prediction = _in_one_order(view, history)
     charts.chart(
-        maps.overview(
-            view.areas, prediction, names, axis, view.theme, view.peak_truth(prediction), view.cell
+        page_figures.overview(
+            view.sample,
+            prediction,
+            view.truth_of(prediction),
+            view.library,
+            view.theme,
+            view.cell,
         ),
         key="overview",
         alt=(
