@@ -12,7 +12,7 @@ from nmrclassify.evaluation.prediction import (
     percent,
     predict,
 )
-from nmrclassify.plots import activations, classes, curves
+from nmrclassify.plots import activations, classes, curves, page_figures
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.ui import charts, model_picker, training_controls, url_state
 from nmrclassify.ui.panels import View
