@@ -1,4 +1,4 @@
-"""What one explores with, in Chromium: time travel, what if, the inspector, compare, lessons by keyboard, taking along."""
+"""Pages for exploring, in Chromium: time travel, what if, inspector, compare, lessons, export."""
 
 import os
 import re
@@ -69,7 +69,7 @@ def visit(browser, address):
 
 
 def button(page, name: str):
-    """Return the main area's button of this name; a button's name begins with that of its symbol."""
+    """Return the main area's button of this name; its accessible name begins with its icon."""
     return (
         page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
     )
@@ -201,8 +201,11 @@ def test_no_map_is_dead(visit, path):
     maps = page.evaluate(
         """() => [...document.querySelectorAll('.stMain .js-plotly-plot')].flatMap(plot => {
             const key = plot.closest('[class*="st-key-"]').className.match(/st-key-([\\w-]+)/)[1];
-            const axes = [...new Set(plot.data.map(t => t.yaxis ?? 'y'))].sort((a, b) => (a.slice(1) || 1) - (b.slice(1) || 1));
-            return plot.data.filter(t => t.meta?.rows).map(t => [key, axes.indexOf(t.yaxis ?? 'y'), t.meta.rows]);
+            const number = axis => axis.slice(1) || 1;
+            const axes = [...new Set(plot.data.map(t => t.yaxis ?? 'y'))]
+                .sort((a, b) => number(a) - number(b));
+            return plot.data.filter(t => t.meta?.rows)
+                .map(t => [key, axes.indexOf(t.yaxis ?? 'y'), t.meta.rows]);
         })"""
     )
     assert maps
@@ -238,11 +241,15 @@ def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
     page.keyboard.press("Escape")
     settled(page)
     maps = page.evaluate(
-        """() => { const { data, layout } = document.querySelector('.st-key-masks .js-plotly-plot');
-        return [data.length, data[0].meta.outputs.length, layout.shapes.filter(s => s.line?.color === '#E69F00').length]; }"""
+        """() => {
+            const { data, layout } = document.querySelector('.st-key-masks .js-plotly-plot');
+            const frames = layout.shapes.filter(s => s.line?.color === '#E69F00');
+            return [data.length, data[0].meta.outputs.length, frames.length];
+        }"""
     )
-    assert maps[0] == 3
-    assert maps[2] == 3 * maps[1]
+    n_maps, n_outputs, n_frames = maps
+    assert n_maps == 3
+    assert n_frames == 3 * n_outputs > 0
     assert f"model={RUN}" in page.url
     assert re.search(r"step_b=\d", page.url)
     assert not serious(page)
@@ -251,20 +258,20 @@ def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
 # E. Lessons
 
 
-def press_until(page, key: str, done: str, most: int = 120) -> None:
-    """Press a key until the focused element's text matches."""
+FOCUSED = """() => {
+    const focused = document.activeElement;
+    const place = focused?.closest('.st-key-lesson') ? ' of the lesson' : '';
+    return focused?.tagName === 'BUTTON' ? focused.innerText : `${focused?.type}${place}`;
+}"""
+
+
+def press_until(page, key: str, focused: str, most: int = 120) -> None:
+    """Press a key until the focused button's text, or the type of the focused input, matches."""
     for _ in range(most):
         page.keyboard.press(key)
-        # At first all of the page has the focus.
-        if re.search(
-            done,
-            page.evaluate(
-                "document.activeElement?.tagName === 'BUTTON' ? document.activeElement.innerText"
-                " : ''"
-            ),
-        ):
+        if re.search(focused, page.evaluate(FOCUSED)):
             return
-    raise AssertionError(f"{done} is not reached by {key}")
+    raise AssertionError(f"{focused} is not reached by {key}")
 
 
 @both_schemes
@@ -297,12 +304,8 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
 def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
     page = visit("masks?lesson=mask&lesson_step=1")
     page.get_by_role("radio").first.wait_for(state="attached")
-    press_until_radio = [
-        page.keyboard.press("Tab") or page.evaluate("document.activeElement?.type")
-        for _ in range(60)
-    ]
-    assert "radio" in press_until_radio
-    page.locator(".st-key-lesson input[type=radio]").first.focus()
+    page.locator(".st-key-lesson input[type=radio]").first.wait_for(state="attached")
+    press_until(page, "Tab", "^radio of the lesson$")
     page.keyboard.press("ArrowDown")
     settled(page)
     page.keyboard.press("Alt+a")
