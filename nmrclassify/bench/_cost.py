@@ -1,4 +1,4 @@
-"""Seconds and memory of one call, each in a fresh process: what ran before leaves no trace in either."""
+"""Seconds and memory of one call in a fresh process, so that earlier calls have no effect."""
 
 import ctypes
 import gc
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nmrclassify.nmr import multiplets
 from nmrclassify.nmr.compounds import Compounds
@@ -20,13 +21,13 @@ MIB = 2**20
 
 
 def unsplit(compounds: Compounds) -> Compounds:
-    """Return the same table with no multiplet split into lines yet, and none remembered from before."""
+    """Return the same table with no multiplet split into lines, and an empty cache of lines."""
     multiplets.split.cache_clear()
     return replace(compounds)
 
 
 def _status(name: str, process: int | str = "self") -> int:
-    """Return a size of a process in bytes, as Linux counts it; 0 where that is not to be had."""
+    """Return a size of a process in bytes, as Linux states it; 0 on other systems."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
     except OSError:
@@ -35,7 +36,7 @@ def _status(name: str, process: int | str = "self") -> int:
 
 
 def _watch(stop: threading.Event, seen: list[int]) -> None:
-    """Note the highest memory of this process' children, which solvers run in."""
+    """Record the memory of this process' children, in which solvers run, until `stop`."""
     while not stop.wait(0.05):
         try:
             children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
@@ -47,7 +48,7 @@ def _watch(stop: threading.Event, seen: list[int]) -> None:
 def _here(prepare: Callable, arguments: tuple, repeats: int) -> dict:
     set_threads()
     call = prepare(*arguments)
-    # What was freed but kept, and the highest so far, would hide what comes.
+    # Memory that was freed but kept, and the highest so far, would hide the rise.
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)
@@ -72,16 +73,16 @@ def _here(prepare: Callable, arguments: tuple, repeats: int) -> dict:
     }
 
 
-def cost(prepare: Callable, *arguments, repeats: int = 9) -> dict:
-    """Return the median seconds of a call, and how far its first one raises the memory, in a fresh process.
+def cost(prepare: Callable, *arguments: Any, repeats: int = 9) -> dict:
+    """Return the median seconds of a call and the rise in memory by its first, in a fresh process.
 
     Parameters
     ----------
     prepare : callable
-        Of a module, so that another process finds it; called with `arguments`, it returns the call
-        to measure.
+        A function of a module, so that another process can import it. Called with `arguments`, it
+        returns the call to measure.
     repeats : int
-        Calls that the median is of; one more goes before them, unless there is to be only one.
+        Calls for the median. One more precedes them, unless this is 1.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:

@@ -1,8 +1,9 @@
-"""The page Full scale in Chromium: opening it, a new mixture, and a zoom, each from the click to the painted answer."""
+"""The page Full scale in Chromium: opening it, a new mixture, and a zoom, until it is painted."""
 
 import re
 import statistics
 import time
+from typing import Any
 
 from nmrclassify.bench._browser import PAINTED, chromium, server, wait_for_figure
 
@@ -11,7 +12,7 @@ VIEW = "ppm_low=2&ppm_high=4"
 TIMED = "() => window.painted"
 
 
-def _figures(page) -> None:
+def _figures(page: Any) -> None:
     wait_for_figure(page)
     page.wait_for_function(
         "document.querySelectorAll('.js-plotly-plot .scatterlayer path.js-line').length > 2"
@@ -21,15 +22,15 @@ def _figures(page) -> None:
     )
 
 
-def _settle(page) -> None:
+def _settle(page: Any) -> None:
     page.wait_for_function(
         "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
     )
     page.wait_for_timeout(700)
 
 
-def _click(page, name: str, prediction: bool = False) -> dict:
-    # A button's name begins with that of its symbol.
+def _click(page: Any, name: str, prediction: bool = False) -> dict:
+    # The accessible name of a button begins with that of its symbol.
     button = (
         page.get_by_test_id("stMain")
         .get_by_role("button", name=re.compile(rf"\b{name}$"))
@@ -40,8 +41,8 @@ def _click(page, name: str, prediction: bool = False) -> dict:
     return page.evaluate(TIMED)
 
 
-def _box(page, turn: int) -> dict:
-    """Select a range in the lower figure; the time is from letting the mouse go."""
+def _box(page: Any, turn: int) -> dict:
+    """Select a range in the lower figure; the time starts when the mouse button is released."""
     box = page.locator(".js-plotly-plot .nsewdrag").nth(1).bounding_box()
     place, height = (lambda share: box["x"] + share * box["width"]), box["y"] + box["height"] / 2
     left = 0.35 + 0.07 * turn
@@ -62,10 +63,10 @@ def _measured(name: str, values: list[float]) -> dict:
 
 
 def run() -> dict:
-    """Return milliseconds to the first figure, to the answer for a new mixture, and to the range that was zoomed to.
+    """Return milliseconds to the first figure, to a new mixture, and to a new range.
 
-    The answer is there when both figures and all metrics are of the new mixture; the whole page is
-    there when the tables and figures below are, too.
+    A new mixture is painted when both figures and all metrics show it. The whole page is painted
+    when the tables and figures below show it, too.
     """
     opened, answered, finished = [], [], []
     with server() as address, chromium() as browser:
@@ -74,7 +75,7 @@ def run() -> dict:
             began = time.perf_counter()
             page.goto(f"{address}/scale")
             _figures(page)
-            if turn:  # the first visitor warms the server
+            if turn:  # the first visitor fills the caches of the server
                 opened.append(1000 * (time.perf_counter() - began))
             _settle(page)
             if turn < LOADS:

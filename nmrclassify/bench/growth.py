@@ -1,15 +1,17 @@
-"""Seconds and memory of one identification over positions, compounds in the library and in the mixture (about 6 minutes).
+"""Seconds and memory of one identification, over its three sizes (about 6 minutes).
 
-Each point is a fresh process: from the library's table, its multiplets not yet split, and the
-mixture's peaks to the answer. F1 is that of one mixture: the network has one size, and looks
-closely at as many hypotheses however large the library. Seconds are medians of 5; memory is how far
-the first call raises the process' highest, after a tiny case for what is loaded only once. A slope
-is that of a line through the logarithms: 1 is linear growth. The "last" is that of the two largest
-points, where fixed costs hide least.
+The sizes are the positions of the axis, the compounds of the library, and those of the mixture.
+Each point is a fresh process, from the library's table, with multiplets not yet split, to the
+prediction. Seconds are medians of 5. Memory is the rise of the process' highest by the first call,
+after a tiny call for what is loaded only once. F1 is that of one mixture: the network scores as
+many hypotheses closely however large the library is. A slope is that of a line through the
+logarithms, where 1 is linear growth; "last" is the slope of the two largest points, where fixed
+costs hide least.
 """
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from nmrclassify.bench._cost import cost, unsplit
 from nmrclassify.evaluation.identify import Detector
-from nmrclassify.evaluation.peak_metrics import Score
+from nmrclassify.evaluation.peak_threshold import tally
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
@@ -35,36 +37,28 @@ POINTS = {
 }
 
 
-def ask(positions: int, library: int, mixture: int) -> Callable[[], object]:
+def call(positions: int, library: int, mixture: int) -> Callable[[], object]:
     """Return the identification of a mixture of that size, ready to be called."""
     if library > SMALL:
-        ask(
-            FULL_AXIS.n_positions, SMALL, 5
-        )()  # for what is loaded only once, and costs the same for all
-    axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
-    compounds, made = _drawn(axis, library, mixture)
-    return lambda: Detector(unsplit(compounds), axis=axis).identify(made.peaks)
+        # For what is loaded only once, and costs the same at each point.
+        call(FULL_AXIS.n_positions, SMALL, 5)()
+    axis, compounds, peak_mixture = _drawn(positions, library, mixture)
+    return lambda: Detector(unsplit(compounds), axis=axis).identify(peak_mixture.peaks)
 
 
-def _drawn(axis: Axis, library: int, mixture: int) -> tuple[Compounds, PeakMixture]:
-    compounds = synthetic_compounds(
-        SyntheticConfig(n_compounds=library), np.random.default_rng(SEED)
-    )
-    return compounds, draw_mixture(
-        compounds,
-        PeakMixtureConfig(n_low=mixture, n_high=mixture),
-        np.random.default_rng([SEED, 1]),
-        axis,
-    )
+def _drawn(positions: int, library: int, mixture: int) -> tuple[Axis, Compounds, PeakMixture]:
+    axis = replace(FULL_AXIS, n_positions=positions)
+    rng = np.random.default_rng(SEED)
+    compounds = synthetic_compounds(SyntheticConfig(n_compounds=library), rng)
+    config = PeakMixtureConfig(n_low=mixture, n_high=mixture)
+    return axis, compounds, draw_mixture(compounds, config, np.random.default_rng([SEED, 1]), axis)
 
 
 def f1(positions: int, library: int, mixture: int) -> float:
     """Return the F1 of that mixture."""
-    axis = Axis(positions, FULL_AXIS.low, FULL_AXIS.high, FULL_AXIS.unit, FULL_AXIS.mhz)
-    compounds, made = _drawn(axis, library, mixture)
-    detector, score = Detector(compounds, axis=axis), Score()
-    score.add_prediction(made, detector.identify(made.peaks))
-    return score.summary()["f1"]
+    axis, compounds, peak_mixture = _drawn(positions, library, mixture)
+    prediction = Detector(compounds, axis=axis).identify(peak_mixture.peaks)
+    return round(tally(prediction, peak_mixture.present).f1, 4)
 
 
 def measure(points: dict[str, tuple[int, ...]], repeats: int = REPEATS) -> dict:
@@ -75,12 +69,13 @@ def measure(points: dict[str, tuple[int, ...]], repeats: int = REPEATS) -> dict:
         sizes = USUAL | {sweep: value}
         rows.append(
             {"sweep": sweep, "value": value}
-            | cost(ask, *sizes.values(), repeats=repeats)
+            | cost(call, *sizes.values(), repeats=repeats)
             | {"f1": f1(*sizes.values())}
         )
     table = pd.DataFrame(rows)
     slopes = {}
-    for sweep, part in table.groupby("sweep", sort=False):
+    for sweep in points:
+        part = table[table["sweep"] == sweep]
         x = part["value"].to_numpy()
         for name in MEASURES:
             y = part[name].to_numpy(dtype=float)

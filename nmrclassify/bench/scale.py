@@ -3,21 +3,22 @@
 Mixtures of 50 to 100 of 877 compounds, at three shift jitters. The libraries were used neither in
 training nor in development: synthetic ones, and real ones from GISSMO's table if it is there.
 
-The network has one threshold. Least squares and matching pursuit are tuned on development mixtures,
-once for all jitters together and once for each, as if the jitter were known. They get some of the
-mixtures; a row of its own gives the network on the same ones. Optimal transport (magnetstein, if it
-is installed) takes about a minute for each mixture. It has the settings of its authors, and the best
-threshold for each jitter, chosen afterwards on the mixtures of the report.
+The network has one threshold. Least squares and matching pursuit are tuned on development
+mixtures, once for all jitters together and once for each, as if the jitter were known. They get
+some of the mixtures; a row of its own gives the network on the same ones. Optimal transport
+(magnetstein, if it is installed) takes about a minute for each mixture. It has the settings of its
+authors, and the best threshold for each jitter, chosen afterwards on the mixtures of the report.
 """
 
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -175,49 +176,49 @@ def _transport(kind: str, number: int, jitter: float, plan: Plan) -> list[Score]
     return scores
 
 
-def _ask_network(plan: Plan) -> Callable[[], object]:
-    compounds, _ = library("synthetic", plan.seeds[0], plan.compounds)
-    mixture = mixture_of("synthetic", plan.seeds[0], 0, JITTERS[1], plan)
+def _first_mixture(plan: Plan) -> tuple[Compounds, PeakMixture]:
+    """Return the library and the mixture whose seconds and memory are measured."""
+    seed = plan.seeds[0]
+    compounds, _ = library("synthetic", seed, plan.compounds)
+    return compounds, mixture_of("synthetic", seed, 0, JITTERS[1], plan)
+
+
+def _call_network(plan: Plan) -> Callable[[], object]:
+    compounds, mixture = _first_mixture(plan)
     detector = Detector(compounds)
     return lambda: detector.identify(mixture.peaks)
 
 
-def _ask_table(plan: Plan) -> Callable[[], object]:
-    compounds, _ = library("synthetic", plan.seeds[0], plan.compounds)
-    mixture = mixture_of("synthetic", plan.seeds[0], 0, JITTERS[1], plan)
+def _call_table(plan: Plan) -> Callable[[], object]:
+    compounds, mixture = _first_mixture(plan)
     return lambda: Detector(unsplit(compounds)).identify(mixture.peaks)
 
 
-def _ask_file(plan: Plan) -> Callable[[], object]:
-    compounds, _ = library("synthetic", plan.seeds[0], plan.compounds)
-    mixture = mixture_of("synthetic", plan.seeds[0], 0, JITTERS[1], plan)
+def _call_file(plan: Plan) -> Callable[[], object]:
+    compounds, mixture = _first_mixture(plan)
     text = compounds.frame().to_csv(index=False)
     return lambda: Detector(read_compounds(text).compounds).identify(mixture.peaks)
 
 
-def _ask_peer(method: str, setting: dict, plan: Plan) -> Callable[[], object]:
-    compounds, _ = library("synthetic", plan.seeds[0], plan.compounds)
-    mixture = mixture_of("synthetic", plan.seeds[0], 0, JITTERS[1], plan)
-    solve = (
-        Transport(compounds)
-        if method == "optimal transport"
-        else SETTINGS[method][0](compounds, **setting)
-    )
+def _call_classical(method: str, setting: dict, plan: Plan) -> Callable[[], object]:
+    compounds, mixture = _first_mixture(plan)
+    make = Transport if method == "optimal transport" else SETTINGS[method][0]
+    solve = make(compounds, **setting)
     return lambda: solve(mixture.peaks)
 
 
-def _row(kind: str, jitter: float, method: str, decided: str, figures: dict) -> dict:
-    row = {"library": kind, "jitter": jitter, "method": method, "threshold_for": decided}
-    for name, value in figures.items():
-        row |= (
-            {f"{name[:-9]}_low": value[0], f"{name[:-9]}_high": value[1]}
-            if name.endswith("_interval")
-            else {name: value}
-        )
+def _row(cell: tuple[str, float], method: str, decided: str, score: Score) -> dict:
+    """Return a row of the table; `decided` says for which jitters the threshold was chosen."""
+    row = {"library": cell[0], "jitter": cell[1], "method": method, "threshold_for": decided}
+    for name, value in score.summary().items():
+        if name.endswith("_interval"):
+            row[name.replace("_interval", "_low")], row[name.replace("_interval", "_high")] = value
+        else:
+            row[name] = value
     return row
 
 
-def _sum(scores: list[Score]) -> Score:
+def _sum(scores: Iterable[Score]) -> Score:
     return sum(scores, Score())
 
 
@@ -225,86 +226,68 @@ def measure(plan: Plan) -> dict:
     """Measure as much as the plan says; see `run`."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     kinds = ["synthetic"] + ["real"] * REAL.is_file()
-    rows, notes = [], {} if REAL.is_file() else {"real": NO_TABLE}
+    notes = {} if REAL.is_file() else {"real": NO_TABLE}
     try:
         Transport(library("synthetic", plan.seeds[0], plan.compounds)[0].select([0]))
-        transport = plan.transport
+        n_transport = plan.transport
     except ValueError as error:
-        transport, notes["optimal transport"] = 0, f"not measured: {error}"
+        n_transport, notes["optimal transport"] = 0, f"not measured: {error}"
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
         bar = tqdm(unit="task", file=sys.stderr)
 
-        def submit(function: Callable, *arguments):
+        def submit(function: Callable, *arguments: Any) -> Future:
             bar.total = (bar.total or 0) + 1
             job = pool.submit(function, *arguments)
             job.add_done_callback(lambda _: bar.update())
             return job
 
+        cells = [(kind, jitter) for kind in kinds for jitter in JITTERS]
         tuning = {method: submit(_tuned, method, plan) for method in SETTINGS}
-        transported = {
-            (kind, jitter): [submit(_transport, kind, number, jitter, plan) for number in range(transport)]
-            for kind in kinds for jitter in JITTERS
-        }  # fmt: skip
-        networks = {
-            (kind, jitter): [submit(_network, kind, seed, jitter, plan) for seed in plan.seeds]
-            for kind in kinds for jitter in JITTERS
-        }  # fmt: skip
+        transport, network, classical = {}, {}, {}
+        for kind, jitter in cells:
+            numbers = range(n_transport)
+            transport[kind, jitter] = [submit(_transport, kind, n, jitter, plan) for n in numbers]
+        for kind, jitter in cells:
+            network[kind, jitter] = [submit(_network, kind, s, jitter, plan) for s in plan.seeds]
         tuned = {method: job.result() for method, job in tuning.items()}
-        classical = {
-            (kind, jitter, method, decided): [
-                submit(_classical, method, one if decided == "all jitters" else each[jitter], kind, seed, jitter, plan)
-                for seed in plan.seeds
-            ]
-            for kind in kinds for jitter in JITTERS
-            for method, (one, each) in tuned.items() for decided in ("all jitters", "each jitter")
-        }  # fmt: skip
-        for (kind, jitter), jobs in networks.items():
-            scores = [job.result() for job in jobs]
-            rows.append(
-                _row(
-                    kind,
-                    jitter,
-                    "network",
-                    "all jitters",
-                    _sum([_sum(of_seed) for of_seed in scores]).summary(),
-                )
-            )
-            some = _sum([_sum(of_seed[: plan.peers]) for of_seed in scores]).summary()
-            rows.append(_row(kind, jitter, "network, same mixtures as peers", "all jitters", some))
+        for kind, jitter in cells:
+            for method, (one, each) in tuned.items():
+                for decided, setting in (("all jitters", one), ("each jitter", each[jitter])):
+                    classical[kind, jitter, method, decided] = [
+                        submit(_classical, method, setting, kind, seed, jitter, plan)
+                        for seed in plan.seeds
+                    ]
+        rows = []
+        for cell in cells:
+            scores = [job.result() for job in network[cell]]  # of each seed and mixture
+            whole = _sum(score for of_seed in scores for score in of_seed)
+            some = _sum(score for of_seed in scores for score in of_seed[: plan.peers])
+            rows.append(_row(cell, "network", "all jitters", whole))
+            rows.append(_row(cell, "network, same mixtures as peers", "all jitters", some))
             for decided in ("all jitters", "each jitter"):
                 for method in SETTINGS:
-                    score = _sum([job.result() for job in classical[kind, jitter, method, decided]])
-                    rows.append(_row(kind, jitter, method, decided, score.summary()))
-            if transport:
-                at_each = [
-                    _sum(list(scores))
-                    for scores in zip(
-                        *(job.result() for job in transported[kind, jitter]), strict=False
-                    )
-                ]
-                best = max(
-                    (score.summary() for score in at_each), key=lambda figures: figures["f1"]
-                )
-                rows.append(
-                    _row(kind, jitter, "optimal transport", "each jitter, afterwards", best)
-                )
-                same = _sum(scores[0][:transport]).summary()
-                rows.append(
-                    _row(kind, jitter, "network, same mixtures as transport", "all jitters", same)
-                )
+                    score = _sum(job.result() for job in classical[(*cell, method, decided)])
+                    rows.append(_row(cell, method, decided, score))
+            if n_transport:
+                of_mixtures = (job.result() for job in transport[cell])
+                at_each = [_sum(at_one) for at_one in zip(*of_mixtures, strict=True)]
+                best = max(at_each, key=lambda score: score.summary()["f1"])
+                rows.append(_row(cell, "optimal transport", "each jitter, afterwards", best))
+                same = _sum(scores[0][:n_transport])
+                rows.append(_row(cell, "network, same mixtures as transport", "all jitters", same))
         bar.close()
     # One after the other, with nothing else running.
     costs = {
-        "network": cost(_ask_network, plan, repeats=plan.repeats),
-        "network, from the library's table": cost(_ask_table, plan, repeats=plan.repeats),
-        "network, from the library's CSV": cost(_ask_file, plan, repeats=plan.repeats),
+        "network": cost(_call_network, plan, repeats=plan.repeats),
+        "network, from the library's table": cost(_call_table, plan, repeats=plan.repeats),
+        "network, from the library's CSV": cost(_call_file, plan, repeats=plan.repeats),
     }
     for method, (one, _) in tuned.items():
-        costs[method] = cost(_ask_peer, method, one.setting, plan, repeats=plan.repeats)
-    if transport:
-        costs["optimal transport"] = cost(_ask_peer, "optimal transport", {}, plan, repeats=1)
+        costs[method] = cost(_call_classical, method, one.setting, plan, repeats=plan.repeats)
+    if n_transport:
+        costs["optimal transport"] = cost(_call_classical, "optimal transport", {}, plan, repeats=1)
     settings = {
-        method: {str(jitter): vars(found) for jitter, found in {"all": one, **each}.items()}
+        method: {str(jitter): vars(best) for jitter, best in {"all": one, **each}.items()}
         for method, (one, each) in tuned.items()
     }
     return {
@@ -318,5 +301,8 @@ def measure(plan: Plan) -> dict:
 
 
 def run() -> dict:
-    """Return a row for each library, jitter and method as `table`; seconds and memory of one mixture; the tuned settings."""
+    """Return the table with a row for each library, jitter and method, and what `measure` adds.
+
+    That is seconds and memory of one mixture, F1 after each round, and the tuned settings.
+    """
     return measure(Plan())
