@@ -25,14 +25,8 @@ from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import (
-    DEFAULT_RECIPES,
-    MODELS,
-    RECIPES,
-    Trainer,
-    recipe,
-    set_threads,
-)
+from nmrclassify.training.recipes import DEFAULT_RECIPES, RECIPES, recipe
+from nmrclassify.training.trainer import MODELS, Trainer, set_threads
 
 if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification

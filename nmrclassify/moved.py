@@ -74,10 +74,10 @@ MOVED = {
         "read_mixture": "mixtures.grid_files.read_mixture",
     },
     "training": {
-        "TrainConfig": "training.trainer.TrainConfig",
+        "TrainConfig": "training.recipes.TrainConfig",
         "Trainer": "training.trainer.Trainer",
         "model_for": "training.trainer.model_for",
-        "recipe": "training.trainer.recipe",
+        "recipe": "training.recipes.recipe",
     },
     "bench.robustness": {"measured": "evaluation.robustness.measured"},
 }

@@ -14,7 +14,8 @@ import torch
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 torch.set_num_threads(1)
 

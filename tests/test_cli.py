@@ -22,7 +22,7 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
 from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
 from nmrclassify.training import checkpoints, peak_calibration, peak_trainer
-from nmrclassify.training.trainer import recipe
+from nmrclassify.training.recipes import recipe
 
 ROOT = Path(__file__).parents[1]
 

@@ -4,7 +4,7 @@ from nmrclassify.config import bounds
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.nmr.library import LibraryConfig
-from nmrclassify.training.trainer import TrainConfig
+from nmrclassify.training.recipes import TrainConfig
 
 
 @pytest.mark.parametrize("config", [LibraryConfig, MixtureConfig, NetworkConfig, TrainConfig])

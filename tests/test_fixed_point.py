@@ -88,7 +88,8 @@ from nmrclassify.training.checkpoints import shipped
 from nmrclassify.training.original_model_2022 import NO_FAULTS, Faults
 from nmrclassify.training.original_model_2022 import train as train_with_faults
 from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
-from nmrclassify.training.trainer import MODELS, RECIPES, Trainer, model_for
+from nmrclassify.training.recipes import RECIPES
+from nmrclassify.training.trainer import MODELS, Trainer, model_for
 
 RECORD = Path(__file__).with_suffix(".json").with_name("fixed_point.json")
 SEEDS = (1, 2, 3)

@@ -41,6 +41,7 @@ from nmrclassify.mixtures.grid import generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import conv_tasnet as networks
 from nmrclassify.networks.conv_tasnet import Network, Slots
+from nmrclassify.training.optimiser import OPTIMISERS
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     REPORTED,
@@ -50,7 +51,8 @@ from nmrclassify.training.original_model_2022 import (
     printed,
     reshaped,
 )
-from nmrclassify.training.trainer import OPTIMISERS, TrainConfig, Trainer, model_for, recipe
+from nmrclassify.training.recipes import TrainConfig, recipe
+from nmrclassify.training.trainer import Trainer, model_for
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

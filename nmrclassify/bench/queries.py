@@ -13,7 +13,8 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import Network
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

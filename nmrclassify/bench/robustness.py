@@ -17,7 +17,8 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.moved import moved_name
-from nmrclassify.training.trainer import TrainConfig, Trainer, recipe
+from nmrclassify.training.recipes import TrainConfig, recipe
+from nmrclassify.training.trainer import Trainer
 
 
 def _conditions(sweep: str, value: float) -> MixtureConfig:

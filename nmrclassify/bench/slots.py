@@ -4,7 +4,8 @@ import statistics
 
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.presets import build
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 # Development used seeds 100 to 102; nothing was tuned on these.
 SEEDS = (1, 2, 3, 4, 5)

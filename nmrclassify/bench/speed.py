@@ -26,7 +26,8 @@ from nmrclassify.bench import generation
 from nmrclassify.bench._peers import available, copy_weights
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Separator
-from nmrclassify.training.trainer import DEFAULT_RECIPES, Trainer, recipe
+from nmrclassify.training.recipes import DEFAULT_RECIPES, recipe
+from nmrclassify.training.trainer import Trainer
 
 THREADS = (1, 2)
 REPEATS = {1: 61, 32: 21, 256: 15}  # by batch

@@ -83,11 +83,10 @@ def best_temperature(cost: Callable[[float], float]) -> float:
 
 @torch.no_grad()
 def fit_temperature(model: Network, mixtures: Mixtures) -> float:
-    """Set the model's temperature to the one that makes its probabilities fit `mixtures` best, and return it.
+    """Set the model's temperature to the one that fits `mixtures` best, and return it.
 
-    Temperature scaling (Guo et al., section 4.2): one number that divides all logits, so no answer
-    changes. `mixtures` must not hold a composition of the training, which would only tell how sure
-    the model is of what it knows by heart.
+    `mixtures` must not hold a composition of the training: those would only tell how well the model
+    has learnt them by heart.
     """
     model.eval()
     objective = OBJECTIVES[model.kind]

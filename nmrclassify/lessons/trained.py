@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nmrclassify.training.trainer import TrainConfig, recipe
+from nmrclassify.training.recipes import TrainConfig, recipe
 
 SEED = 7  # of data, weights and lists, where a lesson names no other
 STEPS, EVERY = 120, 10

@@ -26,7 +26,8 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
-from nmrclassify.training.trainer import MODELS, TrainConfig, Trainer
+from nmrclassify.training.recipes import TrainConfig
+from nmrclassify.training.trainer import MODELS, Trainer
 
 MAX_BYTES = 8 * 1024 * 1024
 FORMAT = "nmrclassify-2"

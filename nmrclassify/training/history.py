@@ -1,17 +1,15 @@
 """Time travel: the weights of a network at steps of its training, thinned as they grow, so that memory stays bounded."""
 
 import copy
-import json
 import math
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from nmrclassify.evaluation.metrics import presence_of
+from nmrclassify.files import MAX_HEADER_BYTES, TensorFile, tensor_bytes
 from nmrclassify.networks.conv_tasnet import Network
 
 MAX_BYTES = 24 * 1024 * 1024
@@ -120,7 +118,7 @@ class TrainingHistory:
         frames = (
             torch.stack([frame for _, frame in self._frames]) if self._frames else torch.empty(0, 0)
         )
-        return save_tensors({"frames": frames}, metadata={"steps": json.dumps(self.steps)})
+        return tensor_bytes({"frames": frames}, "steps", self.steps)
 
 
 def load(path: Path, model: Network) -> TrainingHistory:
@@ -132,34 +130,25 @@ def load(path: Path, model: Network) -> TrainingHistory:
         If there are none, or they do not fit the network.
     """
     training_history = TrainingHistory(model)
-    try:
-        with safe_open(path, "pt") as file:
-            steps, frames = json.loads(file.metadata()["steps"]), file.get_tensor("frames")
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"this run keeps no steps to travel back to ({error}); train again"
-        ) from error
     size = len(_changing(model))
-    rising = (
-        isinstance(steps, list)
-        and all(type(step) is int for step in steps)
-        and all(a < b for a, b in zip([-1, *steps], steps, strict=False))
-    )
-    if not rising or not 1 <= len(steps) <= MAX_FRAMES:
-        raise ValueError(
-            f"the steps of this run are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole"
-            " numbers: train again"
+    try:
+        file = TensorFile.read(path, "steps", MAX_FRAMES * 4 * size + MAX_HEADER_BYTES)
+        steps = file.header
+        rising = (
+            isinstance(steps, list)
+            and all(type(step) is int for step in steps)
+            and all(a < b for a, b in zip([-1, *steps], steps, strict=False))
         )
-    if (
-        frames.dtype != torch.float32
-        or tuple(frames.shape) != (len(steps), size)
-        or not frames.isfinite().all()
-    ):
+        if not rising or not 1 <= len(steps) <= MAX_FRAMES:
+            raise ValueError(
+                f"the steps are {str(steps)[:60]}; expected 1 to {MAX_FRAMES} rising whole numbers"
+            )
+        frames = file.arrays({"frames": ("F32", (len(steps), size))})["frames"]
+    except (OSError, ValueError) as error:
         raise ValueError(
-            f"the weights of this run's steps have shape {tuple(frames.shape)}; expected"
-            f" ({len(steps)}, {size}) numbers: train again"
-        )
-    training_history._frames = tuple(zip(steps, frames, strict=False))
+            f"the training history of this run cannot be read ({error}); train again"
+        ) from error
+    training_history._frames = tuple(zip(steps, torch.from_numpy(frames), strict=True))
     return training_history
 
 

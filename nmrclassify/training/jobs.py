@@ -17,7 +17,8 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory
-from nmrclassify.training.trainer import Snapshot, TrainConfig, Trainer
+from nmrclassify.training.recipes import TrainConfig
+from nmrclassify.training.trainer import Snapshot, Trainer
 
 MAX_RUNNING = 2
 MAX_WAITING = 16

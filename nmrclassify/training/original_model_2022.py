@@ -16,7 +16,9 @@ from nmrclassify.networks.conv_tasnet import Slots
 from nmrclassify.networks.losses import Costs, pairwise_costs
 from nmrclassify.networks.matching import assign
 from nmrclassify.nmr.library import Library
-from nmrclassify.training.trainer import OPTIMISERS, TrainConfig, model_for
+from nmrclassify.training.optimiser import OPTIMISERS, take_step
+from nmrclassify.training.recipes import TrainConfig
+from nmrclassify.training.trainer import model_for
 
 # What the first version printed as test accuracy for its three optimisers: see `printed`.
 REPORTED = {"sgd": 0.8286, "momentum": 0.4416, "adam": 0.6298}
@@ -154,12 +156,8 @@ def train(
             faults.softmaxed,
             faults.unmatched,
         )
-        for group in optimiser.param_groups:
-            group["lr"] = config.rate(step)
-        optimiser.zero_grad()
-        costs.total(weight).mean().backward()
-        length = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
-        optimiser.step()
+        loss = costs.total(weight).mean()
+        length = take_step(optimiser, loss, config.rate(step), config.clip_norm)
         since.append((costs.classification.mean().item(), length.item()))
         if (step + 1) % every == 0 or step + 1 == config.steps:
             summary = evaluate(model, test, weight).summary()

@@ -5,7 +5,6 @@ rank r of n takes the cases i with i % n == r of each batch, and the gradients a
 Mixtures and their hypotheses are prepared by workers ahead of the steps that use them.
 """
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,14 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from nmrclassify.config import bounded, check
-from nmrclassify.files import write_atomically
+from nmrclassify.files import TensorFile, tensor_bytes, write_tensors
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import (
     SPREADS,
@@ -37,10 +34,16 @@ from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-
-LIBRARY_SEED = (
-    1_000  # of the training's libraries; seeds below 1,000 are for development and reports
+from nmrclassify.training.optimiser import (
+    expected_tensors,
+    load_training_tensors,
+    take_step,
+    training_tensors,
 )
+
+# Of the training's libraries; seeds below 1,000 are for development and reports.
+LIBRARY_SEED = 1_000
+MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -253,21 +256,10 @@ class PeakTrainer:
     def train_step(self, batch: list[TrainingExample]) -> dict[str, float]:
         """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
         self.network.train()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
-        self.optimiser.zero_grad()
         loss, parts = self._loss(
             [item.to(self.device) if self.device.type != "cpu" else item for item in batch]
         )
-        loss.backward()
-        # One mixture that the network has no idea of must not undo what it learned from the others.
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        if not norm.isfinite():
-            raise ValueError(
-                f"the loss is {loss.item()} at step {self.step + 1}; go on with a lower rate from"
-                " the state kept last"
-            )
-        self.optimiser.step()
+        take_step(self.optimiser, loss, self._rate(), 1.0, finite=True)
         self.step += 1
         return {"loss": loss.item()} | parts
 
@@ -295,15 +287,13 @@ class PeakTrainer:
             return
         header = {"config": asdict(self.config), "network": asdict(self.network.config)}
         header |= {"step": self.step, "seconds": self.seconds, "waited": self.waited}
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{index}.{name}": value for name, value in moments.items()}
-        tensors = {name: value.cpu().contiguous() for name, value in tensors.items()}
-        write_atomically(path, save_tensors(tensors, metadata={"state": json.dumps(header)}))
+        tensors = training_tensors(self.network, self.optimiser, "network")
+        tensors = {name: value.cpu() for name, value in tensors.items()}
+        write_tensors(path, tensor_bytes(tensors, "state", header))
 
     @classmethod
     def resume(cls, path: Path, workers: int = 1) -> "PeakTrainer":
-        """Go on from a file that `save` wrote, to the same numbers as a training that was never interrupted.
+        """Go on from a file that `save` wrote, as if the training had never been interrupted.
 
         Raises
         ------
@@ -313,50 +303,20 @@ class PeakTrainer:
         if not path.is_file():
             raise ValueError(f"no interrupted training at {path}; start one without --resume")
         try:
-            with safe_open(path, "pt") as file:
-                header = json.loads(file.metadata()["state"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not iterable
+            file = TensorFile.read(path, "state", MAX_STATE_BYTES)
             trainer = cls(
-                PeakTrainConfig(**header["config"]),
-                PeakNetworkConfig(**header["network"]),
+                PeakTrainConfig(**file.header["config"]),
+                PeakNetworkConfig(**file.header["network"]),
                 workers,
             )
-            trainer.network.load_state_dict(
-                {
-                    n.removeprefix("network."): v
-                    for n, v in tensors.items()
-                    if n.startswith("network.")
-                }
-            )
-            moments: dict[int, dict[str, Tensor]] = {}
-            for name, value in tensors.items():
-                if name.startswith("optimiser."):
-                    _, index, moment = name.split(".")
-                    moments.setdefault(int(index), {})[moment] = value
-            # The optimiser itself would find out at the next step only.
-            for index, parameter in enumerate(trainer.network.parameters()):
-                shapes = {name: value.shape for name, value in moments.get(index, {}).items()}
-                if moments and shapes != {
-                    "step": torch.Size(),
-                    "exp_avg": parameter.shape,
-                    "exp_avg_sq": parameter.shape,
-                }:
-                    raise ValueError(f"moments of weight {index} do not fit")
-            groups = trainer.optimiser.state_dict()["param_groups"]
-            trainer.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            parts = trainer.network, trainer.optimiser, "network"
+            arrays = file.arrays(expected_tensors(file.described, *parts))
+            tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+            load_training_tensors(tensors, *parts)
             trainer.step, trainer.seconds, trainer.waited = (
-                header["step"],
-                header["seconds"],
-                header["waited"],
+                file.header[name] for name in ("step", "seconds", "waited")
             )
-        except (
-            SafetensorError,
-            KeyError,
-            TypeError,
-            RuntimeError,
-            AttributeError,
-            ValueError,
-        ) as error:
+        except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
             raise ValueError(
                 f"the state at {path} is damaged ({error}); start again without --resume"
             ) from error

@@ -14,19 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as save_tensors
+import torch
 
-from nmrclassify.files import write_atomically
+from nmrclassify.files import TensorFile, tensor_bytes, write_atomically
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.history import load as load_steps
+from nmrclassify.training.optimiser import expected_tensors
 from nmrclassify.training.trainer import Trainer
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_APP_RUNS = 200
+MAX_STATE_BYTES = 64 * 1024 * 1024
 MAX_APP_TIMELINES = 40  # up to 24 MB each
 
 
@@ -96,17 +97,15 @@ def save(
 def save_state(trainer: Trainer, folder: Path) -> None:
     """Write what `resume` needs to go on with an unfinished training."""
     state = trainer.state()
-    checkpoint = Checkpoint.from_trainer(trainer, {})
-    header = {
-        "state": json.dumps({key: state[key] for key in ("step", "seconds", "history", "since")})
-    }
-    write_atomically(folder / "start.safetensors", checkpoints.to_bytes(checkpoint))
+    tensors = state.pop("tensors")
+    start = checkpoints.to_bytes(Checkpoint.from_trainer(trainer, {}))
+    write_atomically(folder / "start.safetensors", start)
     write_atomically(folder / STEPS_FILE, trainer.training_history.to_bytes())
-    write_atomically(folder / "state.safetensors", save_tensors(state["tensors"], metadata=header))
+    write_atomically(folder / "state.safetensors", tensor_bytes(tensors, "state", state))
 
 
 def resume(folder: Path) -> Trainer:
-    """Return the training whose state `save_state` wrote; it goes on to the same numbers as one never interrupted.
+    """Return the training whose state `save_state` wrote, as if it had never been interrupted.
 
     Raises
     ------
@@ -120,14 +119,16 @@ def resume(folder: Path) -> Trainer:
         checkpoint.dataset, checkpoint.training, checkpoint.seed, checkpoint.model.kind
     )
     try:
-        with safe_open(folder / "state.safetensors", "pt") as file:
-            state = json.loads(file.metadata()["state"])
-            trainer.load_state(
-                state | {"tensors": {name: file.get_tensor(name) for name in file.keys()}}
-            )  # noqa: SIM118 - not iterable
+        file = TensorFile.read(
+            folder / "state.safetensors", "state", MAX_STATE_BYTES, MAX_STATE_BYTES
+        )
+        parts = trainer.model, trainer.optimiser, "model"
+        arrays = file.arrays(expected_tensors(file.described, *parts))
+        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        trainer.load_state(file.header | {"tensors": tensors})
         if (folder / STEPS_FILE).is_file():
             trainer.training_history = load_steps(folder / STEPS_FILE, trainer.model)
-    except (SafetensorError, KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"the state in {folder} is damaged ({error}); leave out --resume to start again"
         ) from error

@@ -1,178 +1,32 @@
 """Training as a stream of immutable snapshots, which the command line and the app both consume."""
 
-import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from nmrclassify.config import bounded, bounds, check
 from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.prediction import Prediction, predict
-from nmrclassify.mixtures.dataset import Augmentation, Dataset
-from nmrclassify.mixtures.grid import MixtureConfig, generator
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import generator
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig, Queries, Slots, rms
 from nmrclassify.networks.losses import OBJECTIVES
 from nmrclassify.training.history import TrainingHistory
-
-OPTIMISERS = {
-    "adamw": lambda parameters, c: torch.optim.AdamW(
-        parameters, lr=c.learning_rate, weight_decay=c.weight_decay
-    ),
-    "adam": lambda parameters, c: torch.optim.Adam(
-        parameters, lr=c.learning_rate, weight_decay=c.weight_decay
-    ),
-    "sgd": lambda parameters, c: torch.optim.SGD(
-        parameters, lr=c.learning_rate, momentum=c.momentum, weight_decay=c.weight_decay
-    ),
-}
-MODELS = {"queries": Queries, "slots": Slots}
-SCHEDULES = ("one cycle", "constant")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How the network is trained; the defaults learn within about a minute."""
-
-    optimiser: str = "adamw"
-    learning_rate: float = bounded(3e-3, 1e-6, 1.0, "step size of the optimiser")
-    momentum: float = bounded(0.0, 0.0, 0.999, "momentum of SGD")
-    weight_decay: float = bounded(1e-2, 0.0, 1.0, "weight decay")
-    schedule: str = "one cycle"
-    batch_size: int = bounded(64, 1, 512, "mixtures a step")
-    steps: int = bounded(700, 1, 50_000, "optimiser steps")
-    reconstruction_weight: float = bounded(
-        1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss"
-    )
-    clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
-    # Augmentation widens the training mixtures only: with their few compositions alone the network
-    # learns them by heart.
-    concentration_spread: float = bounded(
-        1.5, 1.0, 10.0, "training concentrations are drawn this many times lower or higher"
-    )
-    repeats: float = bounded(
-        0.4,
-        0.0,
-        1.0,
-        "share of training mixtures in which a compound gives way to a repeat of another",
-    )
-    added_noise: float = bounded(
-        0.05, 0.0, 1.0, "noise added in training, relative to the library's mean multiplet area"
-    )
-    added_jitter: float = bounded(0.0, 0.0, 3.0, "shift jitter added in training, in positions")
-    remix: float = bounded(
-        0.0,
-        0.0,
-        1.0,
-        "share of training mixtures whose compounds are drawn anew; never a kept composition",
-    )
-    unknown: float = bounded(
-        0.0, 0.0, 1.0, "share of training mixtures with a compound from outside the library"
-    )
-    own_levels: bool = False  # each training mixture weakens spread, jitter and noise on its own
-
-    def __post_init__(self):
-        check(self)
-        for name, value, known in (
-            ("optimiser", self.optimiser, OPTIMISERS),
-            ("schedule", self.schedule, SCHEDULES),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
-
-    def augmented(self, dataset: Dataset, any_number: bool = False) -> Augmentation:
-        """Return how training mixtures are made: the data set's own way, widened; `any_number` frees their number of compounds."""
-        areas = dataset.library.areas.sum(axis=1)
-        # Where queries count portions of one compound, its amount is what tells them: it has to
-        # stay what it is.
-        counts_portions = any_number and dataset.config.repetition
-        own, spread = dataset.config, 1.0 if counts_portions else self.concentration_spread
-        mixing = replace(
-            own,
-            concentration_low=max(
-                own.concentration_low / spread, bounds(MixtureConfig, "concentration_low").low
-            ),
-            concentration_high=min(
-                own.concentration_high * spread, bounds(MixtureConfig, "concentration_high").high
-            ),
-            noise=min(float(np.hypot(own.noise, self.added_noise * areas[areas > 0].mean())), 1.0),
-            shift_jitter=min(float(np.hypot(own.shift_jitter, self.added_jitter)), 3.0),
-        )
-        return Augmentation(
-            mixing, self.repeats, self.remix, any_number, self.unknown, self.own_levels
-        )
-
-    def rate(self, step: int) -> float:
-        """Return the learning rate of a step: constant, or 5 % linear warm-up and a half cosine down to zero."""
-        if self.schedule == "constant":
-            return self.learning_rate
-        done, warm = (step + 1) / self.steps, 0.05
-        if done < warm:
-            return self.learning_rate * done / warm
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
-
-
-# 1,000 epochs over the original preset's 10 mixtures, one a step: the design document's three
-# optimisers.
-_ORIGINAL = TrainConfig(
-    "sgd",
-    1e-2,
-    0.0,
-    1e-5,
-    "constant",
-    batch_size=1,
-    steps=10_000,
-    clip_norm=1e6,
-    concentration_spread=1.0,
-    repeats=0.0,
-    added_noise=0.0,
+from nmrclassify.training.optimiser import (
+    OPTIMISERS,
+    load_training_tensors,
+    take_step,
+    training_tensors,
 )
-_QUERIES = TrainConfig(
-    learning_rate=5e-3,
-    steps=1000,
-    concentration_spread=2.0,
-    repeats=0.0,
-    added_noise=0.15,
-    added_jitter=0.5,
-    remix=0.7,
-    unknown=0.3,
-    own_levels=True,
-)
-DEFAULT_RECIPES = {"queries": "queries", "slots": "modern"}
+from nmrclassify.training.recipes import TrainConfig
+
 VALIDATION_MIXTURES = 500
-RECIPES = {
-    "modern": TrainConfig(),
-    # For mixtures that vary in concentration already: they need less noise, and more steps.
-    "long": TrainConfig(
-        learning_rate=1e-2, steps=3000, concentration_spread=1.0, repeats=0.4, added_noise=0.02
-    ),
-    # Queries need no few compositions to be stretched: theirs are drawn anew. Each mixture has its
-    # own share of trouble.
-    "queries": _QUERIES,
-    # Made the shipped model.
-    "thorough": replace(_QUERIES, steps=3000),
-    "sgd": _ORIGINAL,
-    "momentum": replace(_ORIGINAL, learning_rate=1e-4, momentum=0.99),
-    "adam": replace(_ORIGINAL, optimiser="adam", learning_rate=1e-4),
-}
-
-
-def recipe(name: str) -> TrainConfig:
-    """Return the training recipe called `name`.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"recipe is {name!r}; expected one of {', '.join(RECIPES)}")
-    return RECIPES[name]
+MODELS = {"queries": Queries, "slots": Slots}
 
 
 @dataclass(frozen=True)
@@ -294,12 +148,7 @@ class Trainer:
             self.model, batch, config.reconstruction_weight
         )
         loss = classification + config.reconstruction_weight * reconstruction
-        for group in self.optimiser.param_groups:
-            group["lr"] = config.rate(self.step)
-        self.optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
-        self.optimiser.step()
+        take_step(self.optimiser, loss, config.rate(self.step), config.clip_norm)
         self._since.append((classification.item(), reconstruction.item(), right.item()))
         self.step += 1
         if self.finished and len(self.dataset.validation):
@@ -342,14 +191,7 @@ class Trainer:
 
     def state(self) -> dict:
         """Return what a resumed training needs besides the data set and the configuration."""
-        optimiser = self.optimiser.state_dict()["state"]
-        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for index, moments in optimiser.items():
-            tensors |= {
-                f"optimiser.{index}.{name}": torch.as_tensor(v)
-                for name, v in moments.items()
-                if v is not None
-            }
+        tensors = training_tensors(self.model, self.optimiser, "model")
         return {
             "tensors": {name: value.detach().clone() for name, value in tensors.items()},
             "step": self.step,
@@ -360,17 +202,6 @@ class Trainer:
 
     def load_state(self, state: dict) -> None:
         """Continue from what `state` returned."""
-        tensors = state["tensors"]
-        self.model.load_state_dict(
-            {n.removeprefix("model."): v for n, v in tensors.items() if n.startswith("model.")}
-        )
-        moments: dict[int, dict] = {}
-        for name, value in tensors.items():
-            if name.startswith("optimiser."):
-                _, index, key = name.split(".")
-                moments.setdefault(int(index), {})[key] = value.clone()
-        self.optimiser.load_state_dict(
-            {"state": moments, "param_groups": self.optimiser.state_dict()["param_groups"]}
-        )
+        load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
         self.step, self.seconds = state["step"], state["seconds"]
         self.history, self._since = list(state["history"]), [tuple(row) for row in state["since"]]

@@ -15,7 +15,8 @@ from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.history import load as load_steps
-from nmrclassify.training.trainer import TrainConfig, model_for, set_threads
+from nmrclassify.training.recipes import TrainConfig
+from nmrclassify.training.trainer import model_for, set_threads
 from nmrclassify.ui import url_state
 from nmrclassify.ui.session import training_box
 

@@ -7,7 +7,7 @@ from typing import Any
 from nmrclassify.mixtures import edits
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.spec import OWN, usual_config
-from nmrclassify.training.trainer import TrainConfig
+from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
 
@@ -27,7 +27,8 @@ _MODULES = {
     "nmrclassify.plots": "page_figures",
     "nmrclassify.training.checkpoints": "load shipped",
     "nmrclassify.training.runs": "find",
-    "nmrclassify.training.trainer": "TrainConfig Trainer model_for",
+    "nmrclassify.training.recipes": "TrainConfig",
+    "nmrclassify.training.trainer": "Trainer model_for",
     "pathlib": "Path",
 }
 _PREDICTION = (

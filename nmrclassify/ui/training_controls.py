@@ -9,12 +9,8 @@ import streamlit as st
 from nmrclassify.config import bounds
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.jobs import Job, QueueFull
-from nmrclassify.training.trainer import (
-    DEFAULT_RECIPES,
-    TrainConfig,
-    Trainer,
-    recipe,
-)
+from nmrclassify.training.recipes import DEFAULT_RECIPES, TrainConfig, recipe
+from nmrclassify.training.trainer import Trainer
 from nmrclassify.ui import model_picker, page, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs, training_box

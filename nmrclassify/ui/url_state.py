@@ -22,7 +22,9 @@ from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, link_text
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.library import LibraryConfig
-from nmrclassify.training.trainer import MODELS, OPTIMISERS, RECIPES, TrainConfig
+from nmrclassify.training.optimiser import OPTIMISERS
+from nmrclassify.training.recipes import RECIPES, TrainConfig
+from nmrclassify.training.trainer import MODELS
 
 MAX_SEED = 2**31 - 1
 

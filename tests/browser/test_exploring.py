@@ -12,7 +12,8 @@ from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":

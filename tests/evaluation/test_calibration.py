@@ -11,7 +11,7 @@ from nmrclassify.mixtures.grid import MixtureConfig, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, QueryOutput, Separation
 from nmrclassify.networks.losses import OBJECTIVES, counts_found
-from nmrclassify.training.trainer import recipe
+from nmrclassify.training.recipes import recipe
 
 
 def test_what_comes_true_as_often_as_stated_has_a_small_error():

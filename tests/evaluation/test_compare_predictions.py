@@ -18,7 +18,8 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import Trainer, model_for, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer, model_for
 
 
 def said(model, areas):

@@ -17,7 +17,7 @@ from nmrclassify.mixtures.grid import (
 )
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.nmr.library import LibraryConfig, metabolite_library, random_library
-from nmrclassify.training.trainer import RECIPES, recipe
+from nmrclassify.training.recipes import RECIPES, recipe
 
 
 def rng(seed=0):

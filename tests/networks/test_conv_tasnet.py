@@ -10,7 +10,8 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Queries, Separator, Slots, rms
 from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
 from nmrclassify.networks.losses import queries_objective
-from nmrclassify.training.trainer import RECIPES, model_for
+from nmrclassify.training.recipes import RECIPES
+from nmrclassify.training.trainer import model_for
 
 # Small ones: a wide kernel, dilations longer than the axis (8 on 5 positions), the least sizes.
 SIZES = {

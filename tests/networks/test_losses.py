@@ -16,7 +16,8 @@ from nmrclassify.networks.losses import (
     queries_objective,
     slots_objective,
 )
-from nmrclassify.training.trainer import model_for, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import model_for
 
 
 def example(seed=0):

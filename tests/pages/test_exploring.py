@@ -13,7 +13,8 @@ from nmrclassify.mixtures.edits import Amount
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 from nmrclassify.ui import clicks, inspector
 
 INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (

@@ -7,7 +7,8 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.plots import classes, maps
 from nmrclassify.plots.style import Theme
-from nmrclassify.training.trainer import model_for, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import model_for
 
 THEME = Theme()
 

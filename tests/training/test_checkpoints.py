@@ -22,7 +22,8 @@ from nmrclassify.training.checkpoints import (
     save,
     to_bytes,
 )
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 
 @pytest.fixture

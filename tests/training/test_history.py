@@ -15,7 +15,8 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
 from nmrclassify.training import history, runs, trainer
 from nmrclassify.training.history import TrainingHistory, first_decided
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 
 @pytest.fixture(autouse=True)

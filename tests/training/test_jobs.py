@@ -5,7 +5,8 @@ import pytest
 
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training.jobs import YIELD_SECONDS, Job, JobQueue, QueueFull
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 ENDLESS = 50_000
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import nmrclassify
+from nmrclassify import files
 from nmrclassify.networks.peak_network import PeakNetworkConfig
-from nmrclassify.training import checkpoints, peak_trainer
+from nmrclassify.training import peak_trainer
 from nmrclassify.training.peak_trainer import (
     PeakTrainConfig,
     PeakTrainer,
@@ -107,7 +108,7 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
     part.run(lambda step, parts: again.append((step, parts["loss"])), halt=lambda: part.step == 3)
     assert part.step == 3
     assert not part.finished
-    path = tmp_path / "training" / "state.pt"
+    path = tmp_path / "training" / "state.safetensors"
     part.save(path)
     rest = PeakTrainer.resume(path, workers=0)
     assert (rest.step, rest.seconds, rest.config, rest.network.config) == (
@@ -133,7 +134,7 @@ def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
     assert [loss for _, loss in again] == pytest.approx([loss for _, loss in seen], abs=1e-6)
     assert (weights(rest) - weights(whole)).abs().max() <= 1e-6
     assert rest.seconds > part.seconds > 0
-    assert sorted(p.name for p in path.parent.iterdir()) == ["state.pt"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["state.safetensors"]
     rest.run(lambda *_: pytest.fail("a training that is finished took a step"))
 
 
@@ -165,14 +166,14 @@ def test_the_learning_rate_warms_up_and_falls():
 
 def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
     trainer = PeakTrainer(SHORT, NET, workers=0)
-    path = tmp_path / "state.pt"
+    path = tmp_path / "state.safetensors"
     trainer.save(path)
     before = path.read_bytes()
 
     def crash(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoints.os, "replace", crash)
+    monkeypatch.setattr(files.os, "replace", crash)
     trainer.step = 5
     with pytest.raises(OSError, match="disk full"):
         trainer.save(path)
@@ -184,13 +185,13 @@ def test_a_crash_while_saving_leaves_the_old_file_whole(tmp_path, monkeypatch):
 def test_only_the_first_process_writes(tmp_path):
     trainer = PeakTrainer(SHORT, NET, workers=0)
     trainer.rank = 1
-    trainer.save(tmp_path / "state.pt")
+    trainer.save(tmp_path / "state.safetensors")
     assert not list(tmp_path.iterdir())
 
 
 def test_there_must_be_something_to_go_on_from(tmp_path):
     with pytest.raises(ValueError, match="no interrupted training at .*start one without --resume"):
-        PeakTrainer.resume(tmp_path / "state.pt")
+        PeakTrainer.resume(tmp_path / "state.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -252,7 +253,7 @@ losses = []
 trainer.run(lambda step, parts: losses.append(parts["loss"]))
 values = torch.cat([value.flatten() for value in trainer.network.state_dict().values()]).tolist()
 (folder / f"rank{trainer.rank}.json").write_text(json.dumps({"world": trainer.world, "losses": losses, "weights": values}))
-trainer.save(folder / "state.pt")
+trainer.save(folder / "state.safetensors")
 distributed.destroy_process_group()
 """
 
@@ -288,7 +289,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert one["losses"] != two["losses"]
     assert (np.array(one["losses"]) + two["losses"]) / 2 == pytest.approx(losses, rel=1e-5)
     assert np.abs(np.array(one["weights"]) - weights(alone).numpy()).max() <= 1e-5
-    again = PeakTrainer.resume(tmp_path / "state.pt", workers=0)
+    again = PeakTrainer.resume(tmp_path / "state.safetensors", workers=0)
     assert again.step == 4
     assert weights(again).tolist() == pytest.approx(one["weights"])
 

@@ -8,7 +8,8 @@ import torch
 
 from nmrclassify.training import checkpoints, history, runs
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import Trainer, recipe
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 
 
 def test_a_run_is_a_folder_with_all_that_made_it(either, home):

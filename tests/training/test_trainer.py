@@ -14,15 +14,8 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.losses import OBJECTIVES
 from nmrclassify.nmr.library import Library, LibraryConfig, random_library
 from nmrclassify.training import trainer
-from nmrclassify.training.trainer import (
-    DEFAULT_RECIPES,
-    MODELS,
-    RECIPES,
-    TrainConfig,
-    Trainer,
-    model_for,
-    recipe,
-)
+from nmrclassify.training.recipes import DEFAULT_RECIPES, RECIPES, TrainConfig, recipe
+from nmrclassify.training.trainer import MODELS, Trainer, model_for
 
 SHORT = replace(recipe("modern"), steps=12, batch_size=16)
 QUERIES = replace(recipe("queries"), steps=12, batch_size=16)

@@ -24,7 +24,8 @@ from nmrclassify.plots import page_figures
 from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints, runs, trainer
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.trainer import TrainConfig, Trainer, model_for
+from nmrclassify.training.recipes import TrainConfig
+from nmrclassify.training.trainer import Trainer, model_for
 from nmrclassify.ui.model_picker import Chosen
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.snippets import code, compared, pages
