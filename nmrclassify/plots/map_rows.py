@@ -66,6 +66,11 @@ class MapRow:
         """Number of the first row: peaks count from 1, everything else from 0."""
         return int(self.row_name == "peak" and not self.names and self.ids is None)
 
+    @property
+    def row_ids(self) -> list[int]:
+        """What each row shows: its filter, or its number from 0."""
+        return list(range(self.maps.shape[1])) if self.ids is None else self.ids.tolist()
+
     def rows(self) -> tuple[list[str] | np.ndarray, dict, str]:
         """Return the labels of the rows, their axis, and the start of a hover text."""
         n, hover = self.maps.shape[1], f"{self.row_name} %{{y}}"
@@ -81,6 +86,44 @@ class MapRow:
         if self.row_name == "peak":
             y |= {"dtick": 1 if n < 4 else 5, "tick0": 1}
         return np.arange(self.first, self.first + n), y, hover
+
+    def heatmap(self, axis: Axis) -> dict:
+        """Return the maps as one trace, without its axes and colours."""
+        n_maps, n_rows, n = self.maps.shape
+        padding = ((0, 0), (0, 0), (0, GAP))
+        padded = np.pad(
+            self.maps[..., ::-1].astype(np.float32), padding, constant_values=np.nan
+        )  # (C, rows, L + GAP)
+        wide = padded.transpose(1, 0, 2).reshape(n_rows, -1)[:, :-GAP]
+        # Each column's hover text is its category, which costs nothing for each cell.
+        source = "output" if self.outputs else "map"
+        columns = []
+        for m in range(n_maps):
+            prefix = f"{source} {m + 1}, " if n_maps > 1 else ""
+            columns += [prefix + position_label(axis, p) for p in reversed(range(n))]
+            columns += [f"gap {len(columns) + g}" for g in range(GAP)]
+        labels, _, hover = self.rows()
+        value = "%{text}" if self.scale.root else "%{z:.3g}"
+        trace: dict[str, Any] = {
+            "type": "heatmap",
+            "z": self.scale.place(wide),
+            "x": columns[:-GAP],
+            "y": labels,
+            "hoverongaps": False,
+            "hovertemplate": f"{hover}, %{{x}}<br>{self.scale.title} {value}<extra></extra>",
+            # For clicks on a cell, and for the table of the figure.
+            "meta": {
+                "rows": self.row_name,
+                "ids": self.row_ids,
+                "positions": n,
+                "root": self.scale.root,
+                "title": self.title,
+                "outputs": None if self.indices is None else [int(i) for i in self.indices],
+            },
+        }
+        if self.scale.root:
+            trace["text"] = [[f"{v:.3g}" if np.isfinite(v) else "" for v in line] for line in wide]
+        return trace
 
 
 def titled_rows(
@@ -148,76 +191,28 @@ class Sheet:
 
     def add_maps(self, row: int, content: MapRow, axis: Axis, coloraxis: str, last: bool) -> None:
         """Draw a row of maps."""
-        scale = content.scale
-        n_maps, n_rows, n = content.maps.shape
-        padding = ((0, 0), (0, 0), (0, GAP))
-        padded = np.pad(
-            content.maps[..., ::-1].astype(np.float32), padding, constant_values=np.nan
-        )  # (C, rows, L + GAP)
-        wide = padded.transpose(1, 0, 2).reshape(n_rows, -1)[:, :-GAP]
-        # Each column's hover text is its category, which costs nothing for each cell.
-        source = "output" if content.outputs else "map"
-        columns = []
-        for m in range(n_maps):
-            prefix = f"{source} {m + 1}, " if n_maps > 1 else ""
-            columns += [prefix + position_label(axis, p) for p in reversed(range(n))]
-            columns += [f"gap {len(columns) + g}" for g in range(GAP)]
-        labels, y, hover = content.rows()
-        ids = np.arange(n_rows) if content.ids is None else content.ids
-        trace: dict[str, Any] = {
-            "type": "heatmap",
-            "z": scale.place(wide),
-            "x": columns[:-GAP],
-            "y": labels,
-            "coloraxis": coloraxis,
-            "hoverongaps": False,
-            # For clicks on a cell, and for the table of the figure.
-            "meta": {
-                "rows": content.row_name,
-                "ids": ids.tolist(),
-                "positions": n,
-                "root": scale.root,
-                "title": content.title,
-                "outputs": None if content.indices is None else [int(i) for i in content.indices],
-            },
-        }
-        value = "%{z:.3g}"
-        if scale.root:
-            trace["text"] = [[f"{v:.3g}" if np.isfinite(v) else "" for v in line] for line in wide]
-            value = "%{text}"
-        trace["hovertemplate"] = f"{hover}, %{{x}}<br>{scale.title} {value}<extra></extra>"
+        n_maps, _, n = content.maps.shape
         at, text = ticks(axis, n_maps)
         # A fixed range, since a frame at an edge would widen it.
         x: dict[str, Any] = {
             "type": "category",
             "tickvals": at,
             "ticktext": text,
-            "range": [-0.5, wide.shape[1] - 0.5],
+            "range": [-0.5, n_maps * (n + GAP) - GAP - 0.5],
         }
         if last:
             x["title"] = {"text": axis.title, "standoff": 4}
-        on = self.axes(row, x, y)
+        on = self.axes(row, x, content.rows()[1])
         refs = {"xref": on["xaxis"], "yref": on["yaxis"]}
-        domain = refs | {"yref": f"{on['yaxis']} domain"}
-        self.traces.append(trace | on)
+        self.traces.append(content.heatmap(axis) | {"coloraxis": coloraxis} | on)
         for m in range(n_maps):
             left = m * (n + GAP) - 0.5
             # The colour of blank cells, below the heatmap.
-            self.shapes.append(
-                {
-                    "type": "rect",
-                    "layer": "below",
-                    "y0": 0,
-                    "y1": 1,
-                    "x0": left,
-                    "x1": left + n,
-                    "line": {"width": 0},
-                    "fillcolor": self.theme.empty,
-                }
-                | domain
-            )
+            blank = {"type": "rect", "layer": "below", "line": {"width": 0}, **refs}
+            blank |= {"x0": left, "x1": left + n, "fillcolor": self.theme.empty}
+            self.shapes.append(blank | {"y0": 0, "y1": 1, "yref": f"{refs['yref']} domain"})
         if content.mark is not None:
-            self._frame(content, content.mark, ids, refs)
+            self._frame(content, content.mark, refs)
         # Every other heading stands higher, since neighbours would overlap on a narrow screen.
         two_levels = len(content.headings) > MAX_LEVEL_HEADINGS
         for i, heading in enumerate(content.headings):
@@ -225,7 +220,9 @@ class Sheet:
                 {
                     "text": heading,
                     "x": i * (n + GAP) + (n - 1) / 2,
+                    "xref": refs["xref"],
                     "y": 1,
+                    "yref": f"{refs['yref']} domain",
                     "yanchor": "bottom",
                     "yshift": 3 + self.theme.points(21) * (two_levels and i % 2),
                     "showarrow": False,
@@ -233,20 +230,19 @@ class Sheet:
                     "bgcolor": OUTPUT_COLOURS[i % 8],
                     "borderpad": 2,
                 }
-                | domain
             )
         if content.title:
             shift = self.theme.points(26 + 21 * two_levels) if content.headings else 4
             self.title(row, content.title, shift)
 
-    def _frame(self, content: MapRow, mark: Cell | int, ids: np.ndarray, refs: dict) -> None:
+    def _frame(self, content: MapRow, mark: Cell | int, refs: dict) -> None:
         """Frame the marked cell or column in every map of a row."""
         n_maps, n_rows, n = content.maps.shape
         position, top, bottom = mark, 0, n_rows
         if isinstance(mark, Cell):
             position = mark.position
-            if content.row_name == "filter" and mark.filter in ids:
-                top = ids.tolist().index(mark.filter)
+            if content.row_name == "filter" and mark.filter in content.row_ids:
+                top = content.row_ids.index(mark.filter)
                 bottom = top + 1
         edges = (content.first + top - 0.5, content.first + bottom - 0.5)
         for m in range(n_maps):
