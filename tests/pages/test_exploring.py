@@ -1,12 +1,9 @@
 """The pages that let one explore: look inside, what if, time travel, compare, lessons, quiz, and what one takes along."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.edits import Amount
@@ -20,53 +17,6 @@ from nmrclassify.ui import clicks, inspector
 INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (
     f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz")
 )
-
-
-@pytest.fixture(autouse=True)
-def clean_caches():
-    """Session-scoped caches leak from one AppTest to the next."""
-    yield
-    st.cache_resource.clear()
-
-
-def open_page(page: str, **query) -> AppTest:
-    """Open a page as a link would."""
-    app = AppTest.from_file("../../app.py", default_timeout=60)
-    for key, value in query.items():
-        app.query_params[key] = str(value)
-    app.switch_page(page)
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def chart(app: AppTest, key: str) -> dict:
-    """Return the figure that a page shows under a key."""
-    found = [c for c in app.get("plotly_chart") if c.proto.id.endswith(f"-{key}")]
-    assert len(found) == 1, [c.proto.id for c in app.get("plotly_chart")]
-    return json.loads(found[0].proto.spec)
-
-
-def words(app: AppTest) -> str:
-    """Return all words of a page."""
-    return "\n".join(
-        element.value
-        for kind in (app.markdown, app.caption, app.info, app.success, app.warning, app.subheader)
-        for element in kind
-    )
-
-
-def button(app: AppTest, label: str):
-    """Return the button of this label."""
-    return next(b for b in app.button if b.label == label)
-
-
-def params(app: AppTest) -> dict[str, str]:
-    """Return the URL's parameters."""
-    return {
-        key: value if isinstance(value, str) else value[0]
-        for key, value in dict(app.query_params).items()
-    }
 
 
 def values(trace: dict) -> np.ndarray:
@@ -100,26 +50,26 @@ def run_id(home) -> str:
 # Look inside
 
 
-def test_the_inspector_follows_the_cell_that_the_link_names():
+def test_the_inspector_follows_the_cell_that_the_link_names(open_page):
     app = open_page(INSIDE, output=3, filter=7, position=2)
-    text = words(app)
+    text = app.texts
     assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
     assert len(app.get("plotly_chart")) == 4
-    assert params(app) == {
+    assert app.link == {
         "output": "3",
         "filter": "7",
         "position": "2",
     }
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
-    assert "filter 8 · mask of alanine" in words(app)
-    assert params(app) == {
+    assert "filter 8 · mask of alanine" in app.texts
+    assert app.link == {
         "output": "3",
         "filter": "8",
         "position": "2",
     }
     app.radio(key="widget blocks").set_value("residual").run()
-    assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in words(app)
-    assert params(app)["filter"] == "8"
+    assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in app.texts
+    assert app.link["filter"] == "8"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +79,7 @@ def test_the_inspector_follows_the_cell_that_the_link_names():
         {"network": "slots", "model": "untrained", "output": 9},
     ],
 )
-def test_a_cell_beyond_the_network_gives_way_to_the_nearest(query):
+def test_a_cell_beyond_the_network_gives_way_to_the_nearest(open_page, query):
     app = open_page(INSIDE, **query)
     assert len(app.get("plotly_chart")) == 4
 
@@ -158,38 +108,38 @@ def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypa
 # What if
 
 
-def test_edits_come_by_link_and_can_be_undone_and_redone():
+def test_edits_come_by_link_and_can_be_undone_and_redone(open_page):
     app = open_page(WHATIF, edits="move_8_1~amount_4_2")
-    assert "2 edits" in words(app)
-    assert "move the multiplet at 4.25 ppm by +0.50 ppm" in words(app)
-    assert "2 x acetate" in words(app)
+    assert "2 edits" in app.texts
+    assert "move the multiplet at 4.25 ppm by +0.50 ppm" in app.texts
+    assert "2 x acetate" in app.texts
     assert len(app.get("plotly_chart")) == 5
-    button(app, "Undo").click().run()
-    assert params(app)["edits"] == "move_8_1"
-    button(app, "Redo").click().run()
-    assert params(app)["edits"] == "move_8_1~amount_4_2"
-    button(app, "Start over").click().run()
-    assert "edits" not in params(app)
+    app.press("Undo")
+    assert app.link["edits"] == "move_8_1"
+    app.press("Redo")
+    assert app.link["edits"] == "move_8_1~amount_4_2"
+    app.press("Start over")
+    assert "edits" not in app.link
     assert len(app.get("plotly_chart")) == 3
-    button(app, "Redo").click().run()
-    assert params(app)["edits"] == "move_8_1"
+    app.press("Redo")
+    assert app.link["edits"] == "move_8_1"
 
 
-def test_buttons_edit_at_the_chosen_position_and_the_answer_follows():
+def test_buttons_edit_at_the_chosen_position_and_the_answer_follows(open_page):
     app = open_page(WHATIF, position=7)
-    button(app, "Remove it").click().run()
-    assert params(app)["edits"] == "cut_7"
-    bars = chart(app, "classes")["data"]
+    app.press("Remove it")
+    assert app.link["edits"] == "cut_7"
+    bars = app.figure("classes")["data"]
     before, after = values(bars[0]), values(bars[1])
     assert before[4] > 0.9
     assert after[4] < 0.1
     app.selectbox(key="add kind").set_value("t")
-    button(app, "Add a multiplet here").click().run()
-    assert params(app)["edits"] == "cut_7~add_7_t_1"
-    assert "added by hand" in words(app)
+    app.press("Add a multiplet here")
+    assert app.link["edits"] == "cut_7~add_7_t_1"
+    assert "added by hand" in app.texts
 
 
-def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy():
+def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy(open_page):
     app = open_page(
         WHATIF,
         mixture="choose",
@@ -199,31 +149,31 @@ def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy():
         repetition="yes",
         position=7,
     )
-    button(app, "Remove it").click().run()
-    assert "edits" not in params(app)
+    app.press("Remove it")
+    assert "edits" not in app.link
     assert any("nothing would be left" in w.value for w in app.warning)
 
 
-def test_edits_reach_every_other_page_and_end_with_their_mixture():
+def test_edits_reach_every_other_page_and_end_with_their_mixture(open_page):
     app = open_page("pages/masks.py", edits="amount_10_1")
-    assert "formate" in words(app)
-    assert "1 edit" in words(app)
-    button(app, "Next").click().run()
-    assert "edits" not in params(app)
-    assert "1 edit" not in words(app)
+    assert "formate" in app.texts
+    assert "1 edit" in app.texts
+    app.press("Next")
+    assert "edits" not in app.link
+    assert "1 edit" not in app.texts
 
 
-def test_edits_of_other_data_are_left_out_and_said_so():
+def test_edits_of_other_data_are_left_out_and_said_so(open_page):
     app = open_page(WHATIF, edits="cut_99")
     assert any(
         "cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning
     )
-    button(app, "Undo").click().run()
+    app.press("Undo")
     assert not app.warning
-    assert "edits" not in params(app)
+    assert "edits" not in app.link
 
 
-def test_the_tables_of_the_editor_make_edits(monkeypatch):
+def test_the_tables_of_the_editor_make_edits(open_page, monkeypatch):
     from nmrclassify.ui import editor
 
     app = open_page(WHATIF)
@@ -240,73 +190,74 @@ def test_the_tables_of_the_editor_make_edits(monkeypatch):
 # Time travel
 
 
-def test_time_travel_moves_every_view(run_id):
+def test_time_travel_moves_every_view(open_page, run_id):
     app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
-    assert "Step 30" in words(app)
+    assert "Step 30" in app.texts
     assert len(app.get("plotly_chart")) == 3
-    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
+    steps = app.figure("strip")["data"][0]["meta"]["steps"]
     assert steps[0] == 0
     assert steps[-1] == 30
-    at_end = chart(app, "overview")
-    button(app, "Start").click().run()
-    assert params(app)["step"] == "0"
-    assert "Step 0" in words(app)
-    assert chart(app, "overview") != at_end
-    button(app, "Step forward").click().run()
-    assert params(app)["step"] == str(steps[1])
+    at_end = app.figure("overview")
+    app.press("Start")
+    assert app.link["step"] == "0"
+    assert "Step 0" in app.texts
+    assert app.figure("overview") != at_end
+    app.press("Step forward")
+    assert app.link["step"] == str(steps[1])
     masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, step=steps[1])
     assert next(s for s in masks.select_slider).value == steps[1]
-    assert f"Step {steps[-2]}" in words(
-        open_page(TRAVEL, preset="quick", seed=3, model=run_id, step=steps[-2])
+    assert (
+        f"Step {steps[-2]}"
+        in open_page(TRAVEL, preset="quick", seed=3, model=run_id, step=steps[-2]).texts
     )
 
 
-def test_playing_goes_from_step_to_step_and_stops_at_the_end(run_id):
+def test_playing_goes_from_step_to_step_and_stops_at_the_end(open_page, run_id):
     app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
-    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
-    button(app, "Play").click().run()
+    steps = app.figure("strip")["data"][0]["meta"]["steps"]
+    app.press("Play")
     assert app.session_state["playing"]
     for _ in range(len(steps) + 2):
         app.run()
     assert not app.session_state["playing"]
-    assert "Step 30" in words(app)
+    assert "Step 30" in app.texts
 
 
-def test_a_model_without_steps_says_so_and_offers_a_training():
+def test_a_model_without_steps_says_so_and_offers_a_training(open_page):
     app = open_page(TRAVEL)
-    assert "has no saved steps" in words(app)
-    assert button(app, "Train a network on these data")
+    assert "has no saved steps" in app.texts
+    assert app.has_button("Train a network on these data")
 
 
 # Compare
 
 
-def test_compare_sets_two_steps_side_by_side(run_id):
+def test_compare_sets_two_steps_side_by_side(open_page, run_id):
     app = open_page(COMPARE, preset="quick", seed=3, model=run_id)
     assert {"masks", "separated", "classes", "curves"} <= {
         c.proto.id.split("-")[-1] for c in app.get("plotly_chart")
     }
-    assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
-    assert sum("step" in line and "run 2026" in line for line in words(app).splitlines()) == 2
+    assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
+    assert sum("step" in line and "run 2026" in line for line in app.texts.splitlines()) == 2
 
 
-def test_compare_refuses_a_difference_of_masks_of_two_trainings():
+def test_compare_refuses_a_difference_of_masks_of_two_trainings(open_page):
     app = open_page(COMPARE)
-    assert "Difference" not in str(chart(app, "masks")["layout"]["annotations"])
-    assert "started from different weights" in words(app)
+    assert "Difference" not in str(app.figure("masks")["layout"]["annotations"])
+    assert "started from different weights" in app.texts
 
 
-def test_compare_takes_other_settings_of_the_same_mixture():
+def test_compare_takes_other_settings_of_the_same_mixture(open_page):
     app = open_page(COMPARE, model_b="shipped", noise_b=0.3)
-    assert "Difference, B minus A" in str(chart(app, "masks")["layout"]["annotations"])
-    assert len(chart(app, "mixture")["data"]) == 3
+    assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
+    assert len(app.figure("mixture")["data"]) == 3
     same = open_page(COMPARE, model_b="shipped")
     assert any("Both sides are the same" in info.value for info in same.info)
     edited = open_page(COMPARE, model_b="shipped", edits="cut_7", unedited_b="yes")
-    assert len(chart(edited, "mixture")["data"]) == 3
+    assert len(edited.figure("mixture")["data"]) == 3
 
 
-def test_an_unknown_other_model_is_said():
+def test_an_unknown_other_model_is_said(open_page):
     app = open_page(COMPARE, model_b="20200101-nothing")
     assert any("side B" in w.value for w in app.warning)
 
@@ -315,53 +266,53 @@ def test_an_unknown_other_model_is_said():
 
 
 @pytest.mark.parametrize("name", LESSONS)
-def test_the_first_step_of_every_lesson_opens_its_page(name):
+def test_the_first_step_of_every_lesson_opens_its_page(open_page, name):
     step = LESSONS[name].steps[0]
     app = open_page(step.page, **step.state, lesson=name, lesson_step=1)
-    assert LESSONS[name].title in words(app)
+    assert LESSONS[name].title in app.texts
     if not step.seconds > 2:
-        button(app, "Reveal the answer").click().run()
-        assert "The answer: " in words(app)
-        assert "✗" not in words(app)
+        app.press("Reveal the answer")
+        assert "The answer: " in app.texts
+        assert "✗" not in app.texts
 
 
-def test_a_lesson_elsewhere_offers_the_way_back():
+def test_a_lesson_elsewhere_offers_the_way_back(open_page):
     app = open_page("pages/masks.py", lesson="mixture", lesson_step=2)
     assert LESSONS["mixture"].steps[1].page != "pages/masks.py"
-    assert "You are away from the lesson" in words(app)
-    assert button(app, "Back to it")
+    assert "You are away from the lesson" in app.texts
+    assert app.has_button("Back to it")
 
 
 @pytest.mark.parametrize("query", [{"lesson": "alchemy"}, {"lesson": "mask", "lesson_step": 9}])
-def test_a_lesson_that_is_not_there_is_said(query):
+def test_a_lesson_that_is_not_there_is_said(open_page, query):
     assert any(
         "There is no step" in w.value for w in open_page("pages/lessons.py", **query).warning
     )
 
 
-def test_the_lesson_list_has_them_all():
+def test_the_lesson_list_has_them_all(open_page):
     app = open_page("pages/lessons.py")
     assert sum(b.label == "Begin" for b in app.button) == len(LESSONS) >= 10
 
 
-def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score():
+def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score(open_page):
     app = open_page(QUIZ, quiz_round=4)
     data = build("metabolites", 7)
     (pills,) = app.get("button_group")
     pills.set_value([data.library.names[0]])
-    button(app, "Check").click().run()
-    assert "The network: " in words(app)
+    app.press("Check")
+    assert "The network: " in app.texts
     assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
-    button(app, "Next mixture").click().run()
-    assert params(app)["quiz_round"] == "5"
-    assert "The network: " not in words(app)
+    app.press("Next mixture")
+    assert app.link["quiz_round"] == "5"
+    assert "The network: " not in app.texts
     assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
 
 
 # Taking along
 
 
-def test_what_is_taken_along_is_offered_when_asked_for():
+def test_what_is_taken_along_is_offered_when_asked_for(open_page):
     app = open_page("pages/masks.py", number=3, edits="cut_7")
     assert not any("Program" in m.value for m in app.markdown)
     app.session_state["take it"] = True
@@ -371,17 +322,17 @@ def test_what_is_taken_along_is_offered_when_asked_for():
     assert any("Cut(position=7)" in block and "figure.show()" in block for block in codes)
 
 
-def test_presenter_mode_hides_controls_and_enlarges_type():
+def test_presenter_mode_hides_controls_and_enlarges_type(open_page):
     small, large = open_page("app.py"), open_page("app.py", presenter="yes")
     assert (
-        chart(large, "overview")["layout"]["font"]["size"]
-        > chart(small, "overview")["layout"]["font"]["size"]
+        large.figure("overview")["layout"]["font"]["size"]
+        > small.figure("overview")["layout"]["font"]["size"]
     )
-    button(large, "Leave presenter mode").click().run()
-    assert "presenter" not in params(large)
+    large.press("Leave presenter mode")
+    assert "presenter" not in large.link
 
 
-def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick):
+def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(open_page, quick):
     query = {"preset": "quick", "seed": 3, "model": "untrained", "network": "slots"}
     for edit in (
         "amount_1_1~amount_2_1~amount_3_1~amount_4_1~amount_5_1",
@@ -392,7 +343,7 @@ def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(quick
             assert not app.exception
 
 
-def test_when_one_output_of_slots_decided(home):
+def test_when_one_output_of_slots_decided(open_page, home):
     trainer = Trainer(
         build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots"
     )
@@ -406,10 +357,10 @@ def test_when_one_output_of_slots_decided(home):
         trainer.training_history,
     )
     app = open_page(TRAVEL, preset="quick", seed=3, model=name)
-    any_output = values(chart(app, "strip")["data"][0])
+    any_output = values(app.figure("strip")["data"][0])
     next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
-    second = values(chart(app, "strip")["data"][0])
-    assert params(app)["slot"] == "2"
+    second = values(app.figure("strip")["data"][0])
+    assert app.link["slot"] == "2"
     assert second.sum(axis=0) == pytest.approx(1, abs=1e-5)
     assert (second <= any_output + 1e-6).all()
     assert second.shape == any_output.shape
@@ -417,52 +368,52 @@ def test_when_one_output_of_slots_decided(home):
     assert not app.exception
 
 
-def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(run_id):
+def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(open_page, run_id):
     app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
-    steps = chart(app, "strip")["data"][0]["meta"]["steps"]
+    steps = app.figure("strip")["data"][0]["meta"]["steps"]
     app.select_slider[0].set_value(steps[3]).run()
-    assert f"Step {steps[3]}" in words(app)
-    assert params(app)["step"] == str(steps[3])
+    assert f"Step {steps[3]}" in app.texts
+    assert app.link["step"] == str(steps[3])
     links = [link.proto.query_string for link in app.get("page_link")]
     assert all(f"step={steps[3]}" in query for query in links)
 
 
-def test_the_quiz_goes_on_with_other_data():
+def test_the_quiz_goes_on_with_other_data(open_page):
     app = open_page(QUIZ, quiz_round=4)
     (pills,) = app.get("button_group")
     pills.set_value(["ethanol"])
-    button(app, "Check").click().run()
+    app.press("Check")
     next(s for s in app.selectbox if s.label == "Data").set_value("quick").run()
     assert not app.exception
-    assert "The network: " not in words(app)
+    assert "The network: " not in app.texts
 
 
-def test_a_mixture_without_a_compound_says_so():
+def test_a_mixture_without_a_compound_says_so(open_page):
     app = open_page("pages/mixtures.py", edits="noise_0.1_1~amount_1_0~amount_2_0~amount_5_0")
-    assert "no compound" in words(app)
+    assert "no compound" in app.texts
     app = open_page("pages/mixtures.py", number=27, edits="amount_5_0~amount_6_0~amount_8_0")
     assert any("nothing is left" in w.value for w in app.warning)
 
 
-def test_what_a_link_says_is_not_markdown():
+def test_what_a_link_says_is_not_markdown(open_page):
     app = open_page("app.py", edits="[Log in](//evil.com/a)")
     assert not any("](" in w.value for w in app.warning)
     assert any("expected edits" in w.value for w in app.warning)
 
 
-def test_presenter_mode_outlives_the_steps_of_a_lesson():
+def test_presenter_mode_outlives_the_steps_of_a_lesson(open_page):
     app = open_page("pages/masks.py", lesson="mask", lesson_step=1, presenter="yes")
-    button(app, "Next step").click().run()
-    assert params(app)["presenter"] == "yes"
-    assert params(app)["lesson_step"] == "2"
+    app.press("Next step")
+    assert app.link["presenter"] == "yes"
+    assert app.link["lesson_step"] == "2"
 
 
-def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away():
+def test_a_click_in_the_quiz_frames_a_column_and_gives_nothing_away(open_page):
     assert not any(
         "line" in s and s["line"].get("color") == "#E69F00"
-        for s in chart(open_page(QUIZ, quiz_round=4), "mixture")["layout"]["shapes"]
+        for s in open_page(QUIZ, quiz_round=4).figure("mixture")["layout"]["shapes"]
     )
-    shapes = chart(open_page(QUIZ, quiz_round=4, position=3), "mixture")["layout"]["shapes"]
+    shapes = open_page(QUIZ, quiz_round=4, position=3).figure("mixture")["layout"]["shapes"]
     assert [s["x0"] for s in shapes if s["line"].get("color") == "#E69F00"] == [16.5, 16.5]
 
 

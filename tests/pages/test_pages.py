@@ -6,8 +6,6 @@ import time
 
 import numpy as np
 import pytest
-import streamlit as st
-from streamlit.testing.v1 import AppTest
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.training import checkpoints, runs
@@ -15,53 +13,6 @@ from nmrclassify.ui import peak_page
 from nmrclassify.ui.page import PAGES
 
 PATHS = list(PAGES)
-
-
-@pytest.fixture(autouse=True)
-def clean_caches():
-    """Session-scoped caches leak from one AppTest to the next."""
-    yield
-    st.cache_resource.clear()
-
-
-def open_page(page: str = "app.py", **query) -> AppTest:
-    """Open a page as a link would."""
-    app = AppTest.from_file("../../app.py", default_timeout=60)
-    for key, value in query.items():
-        app.query_params[key] = str(value)
-    if page != "app.py":
-        app.switch_page(page)
-    app.run()
-    assert not app.exception, app.exception
-    return app
-
-
-def figures(app: AppTest) -> list[dict]:
-    """Return the Plotly figures of a page."""
-    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-
-
-def params(app: AppTest) -> dict[str, str]:
-    """Return the URL's parameters; AppTest gives back lists where it set them and strings where the app did."""
-    return {
-        key: value if isinstance(value, str) else value[0]
-        for key, value in dict(app.query_params).items()
-    }
-
-
-def texts(app: AppTest) -> str:
-    """Return all words of a page."""
-    kinds = (
-        app.title,
-        app.markdown,
-        app.caption,
-        app.success,
-        app.info,
-        app.warning,
-        app.error,
-        app.subheader,
-    )
-    return "\n".join(element.value for kind in kinds for element in kind)
 
 
 @pytest.mark.parametrize("page", PATHS)
@@ -73,7 +24,7 @@ def texts(app: AppTest) -> str:
         {"preset": "original", "mixture": "choose", "jitter": 0.4, "noise": 0.1},
     ],
 )
-def test_every_page_opens_with_described_charts(page, query):
+def test_every_page_opens_with_described_charts(open_page, page, query):
     app = open_page(page, **query)
     assert len(app.title) == 1
     charts = app.get("plotly_chart")
@@ -81,34 +32,34 @@ def test_every_page_opens_with_described_charts(page, query):
     assert all(chart.proto.alt for chart in charts)
 
 
-def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click():
+def test_the_first_page_shows_a_trained_model_and_the_truth_before_any_click(open_page):
     app = open_page()
-    words = texts(app)
+    words = app.texts
     assert "Test mixture 12 of 36" in words
     assert "ethanol" in words
     assert "glycine" in words
     assert "lactate" in words
     assert "never seen in training" in words
     assert app.success[0].value.startswith("All 3 right")
-    kinds = [trace["type"] for trace in figures(app)[0]["data"]]
+    kinds = [trace["type"] for trace in app.figures[0]["data"]]
     assert kinds == ["heatmap"] * 4 + ["bar", "scatter"]
     assert "95 % interval" in words
 
 
-def test_next_shows_another_mixture_and_the_link_follows():
+def test_next_shows_another_mixture_and_the_link_follows(open_page):
     app = open_page(number=1)
-    before = figures(app)[0]["data"][0]["z"]
+    before = app.figures[0]["data"][0]["z"]
     next(b for b in app.button if b.label == "Next").click().run()
-    assert params(app)["number"] == "2"
-    assert figures(app)[0]["data"][0]["z"] != before
+    assert app.link["number"] == "2"
+    assert app.figures[0]["data"][0]["z"] != before
     again = open_page(number=2)
-    assert figures(again)[0]["data"][0]["z"] == figures(app)[0]["data"][0]["z"]
+    assert again.figures[0]["data"][0]["z"] == app.figures[0]["data"][0]["z"]
     next(b for b in app.button if b.label == "Previous").click().run()
     next(b for b in app.button if b.label == "Previous").click().run()
-    assert params(app)["number"] == "36"
+    assert app.link["number"] == "36"
 
 
-def test_a_link_reproduces_all_controls():
+def test_a_link_reproduces_all_controls(open_page):
     query = {
         "preset": "quick",
         "seed": "11",
@@ -121,16 +72,16 @@ def test_a_link_reproduces_all_controls():
         "sort_filters": "no",
     }
     app = open_page("pages/masks.py", **query)
-    assert params(app) == query
-    assert "compound 3 + compound 3 (2.5x) + compound 8" in texts(app)
+    assert app.link == query
+    assert "compound 3 + compound 3 (2.5x) + compound 8" in app.texts
     assert not next(t for t in app.toggle if t.label.startswith("Sort")).value
 
 
-def test_values_stay_when_the_page_changes():
+def test_values_stay_when_the_page_changes(open_page):
     app = open_page(preset="quick", number=5)
     app.switch_page("pages/masks.py").run()  # the links in the sidebar carry the parameters
-    assert params(app) == {"preset": "quick", "number": "5"}
-    assert "Test mixture 5 of 36" in texts(app)
+    assert app.link == {"preset": "quick", "number": "5"}
+    assert "Test mixture 5 of 36" in app.texts
 
 
 @pytest.mark.parametrize(
@@ -149,73 +100,73 @@ def test_values_stay_when_the_page_changes():
         ),
     ],
 )
-def test_bad_links_are_explained_and_the_page_still_works(query, message):
+def test_bad_links_are_explained_and_the_page_still_works(open_page, query, message):
     app = open_page("app.py", **query)
     assert any(message in warning.value for warning in app.warning), [w.value for w in app.warning]
-    assert figures(app)
+    assert app.figures
 
 
-def test_a_number_beyond_the_test_set_is_brought_back():
-    assert "Test mixture 10 of 10" in texts(open_page(preset="original", number=36))
+def test_a_number_beyond_the_test_set_is_brought_back(open_page):
+    assert "Test mixture 10 of 10" in open_page(preset="original", number=36).texts
 
 
-def test_a_step_back_in_the_history_restores_what_it_showed():
+def test_a_step_back_in_the_history_restores_what_it_showed(open_page):
     app = open_page()
-    press(app, "Next")
-    assert "Test mixture 13 of" in texts(app)
+    app.press("Next")
+    assert "Test mixture 13 of" in app.texts
     app.query_params.clear()
     app.run()
-    assert "Test mixture 12 of" in texts(app)
-    assert params(app) == {}
+    assert "Test mixture 12 of" in app.texts
+    assert app.link == {}
 
 
-def test_a_quick_second_click_keeps_the_first():
+def test_a_quick_second_click_keeps_the_first(open_page):
     app = open_page()
-    press(app, "Next")
+    app.press("Next")
     app.query_params.clear()  # the browser had not yet heard of n=13 when the second click left it
-    press(app, "Next")
-    assert "Test mixture 14 of" in texts(app)
-    assert params(app) == {"number": "14"}
+    app.press("Next")
+    assert "Test mixture 14 of" in app.texts
+    assert app.link == {"number": "14"}
 
 
-def test_a_mixture_of_another_axis_is_not_shown_as_this_ones():
+def test_a_mixture_of_another_axis_is_not_shown_as_this_ones(open_page):
     app = open_page("pages/mixtures.py")
     next(u for u in app.file_uploader if u.label == "Mixture (CSV)").upload(
         "mine.csv", b"ppm,multiplicity,area\n1,s,1\n"
     ).run()
-    assert "File mine.csv" in texts(app)
+    assert "File mine.csv" in app.texts
     next(s for s in app.selectbox if s.label == "Data").select("quick").run()
-    assert "File mine.csv" not in texts(app)
+    assert "File mine.csv" not in app.texts
     assert not app.exception
 
 
-def test_markup_in_a_link_stays_text():
+def test_markup_in_a_link_stays_text(open_page):
     app = open_page(number="[Click](//evil.example)")
     assert any("?Click" in w.value for w in app.warning)
     assert not any("](" in w.value for w in app.warning)
 
 
-def test_a_control_of_the_page_reaches_the_link_at_once():
+def test_a_control_of_the_page_reaches_the_link_at_once(open_page):
     app = open_page("pages/masks.py")
     app.toggle[0].set_value(False).run()
-    assert params(app) == {"sort_filters": "no"}
+    assert app.link == {"sort_filters": "no"}
 
 
-def test_changing_the_preset_brings_its_own_mixing():
+def test_changing_the_preset_brings_its_own_mixing(open_page):
     app = open_page()
     next(s for s in app.selectbox if s.label == "Data").select("quick").run()
-    assert params(app)["preset"] == "quick"
+    assert app.link["preset"] == "quick"
     assert "spread" not in app.query_params
-    assert "untrained" in texts(app)
+    assert "untrained" in app.texts
     app.session_state["mixing"] = True  # open the expander
     app.run()
     assert next(s for s in app.slider if s.label.startswith("Concentrations")).value == 1.0
 
 
-def test_controls_in_a_closed_expander_keep_their_values():
+def test_controls_in_a_closed_expander_keep_their_values(open_page):
     app = open_page("pages/mixtures.py", noise=0.3, sources=2)
     assert not app.slider
-    assert params(app) == {"noise": "0.3", "sources": "2"}
+    assert app.link == {"noise": "0.3", "sources": "2"}
     app.session_state["mixing"] = True
     app.run()
     noise = next(s for s in app.slider if s.label.startswith("Noise"))
@@ -223,72 +174,51 @@ def test_controls_in_a_closed_expander_keep_their_values():
     noise.set_value(0.1).run()
     app.session_state["mixing"] = False
     app.run()
-    assert params(app) == {"noise": "0.1", "sources": "2"}
+    assert app.link == {"noise": "0.1", "sources": "2"}
     assert not app.slider
 
 
-def test_more_sources_make_more_outputs():
+def test_more_sources_make_more_outputs(open_page):
     app = open_page("pages/separation.py", preset="quick", sources=4, network="slots")
-    assert figures(app)[0]["data"][0]["z"]["shape"] == "6, 87"
+    assert app.figures[0]["data"][0]["z"]["shape"] == "6, 87"
 
 
-def test_training_from_start_to_run_and_back():
+def test_training_from_start_to_run_and_back(wait_until, open_page):
     app = open_page("pages/train.py", preset="quick", steps=8)
-    press(app, "Start")
-    app = until(app, lambda: "Finished" in progress_text(app))
+    app.press("Start")
+    wait_until(lambda: "Finished" in app.progress_text, app.run)
     run = runs.listed()[0]
-    assert params(app)["model"] == run.id
+    assert app.link["model"] == run.id
     assert run.steps == 8
-    assert len(figures(app)) == 2
+    assert len(app.figures) == 2
     again = open_page("pages/masks.py", preset="quick", model=run.id)
     assert not again.warning
-    assert "untrained" not in texts(again)
+    assert "untrained" not in again.texts
 
 
-def press(app: AppTest, label: str) -> None:
-    """Press a button, and insist on no exception."""
-    next(b for b in app.button if b.label == label).click().run()
-    assert not app.exception, app.exception
-
-
-def progress_text(app: AppTest) -> str:
-    """Return the words on the progress bar."""
-    return "".join(bar.proto.text for bar in app.get("progress"))
-
-
-def until(app: AppTest, condition) -> AppTest:
-    """Look again, as the page does each second, until something holds."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, texts(app)
-        time.sleep(0.2)
-        app.run()
-    return app
-
-
-def test_step_reset_new_seed_pause_and_stop():
+def test_step_reset_new_seed_pause_and_stop(wait_until, open_page):
     app = open_page("pages/train.py", preset="quick", steps=5000, seed=2)
-    press(app, "One step")
-    assert "Paused at step 1 of 5,000" in progress_text(app)
-    first = figures(app)[-1]["data"][1]["z"]
-    press(app, "Reset")
-    assert "Ready" in progress_text(app)
-    press(app, "One step")
-    assert figures(app)[-1]["data"][1]["z"] == first
-    press(app, "New seed")
-    press(app, "One step")
-    assert figures(app)[-1]["data"][1]["z"] != first
-    assert params(app)["weights_seed"] == "3"
-    press(app, "Start" if any(b.label == "Start" for b in app.button) else "Continue")
-    app = until(app, lambda: any(b.label == "Pause" and not b.disabled for b in app.button))
-    press(app, "Pause")
-    assert "Paused" in progress_text(app)
-    press(app, "Stop")
-    assert "Stopped" in progress_text(app)
+    app.press("One step")
+    assert "Paused at step 1 of 5,000" in app.progress_text
+    first = app.figures[-1]["data"][1]["z"]
+    app.press("Reset")
+    assert "Ready" in app.progress_text
+    app.press("One step")
+    assert app.figures[-1]["data"][1]["z"] == first
+    app.press("New seed")
+    app.press("One step")
+    assert app.figures[-1]["data"][1]["z"] != first
+    assert app.link["weights_seed"] == "3"
+    app.press("Start" if any(b.label == "Start" for b in app.button) else "Continue")
+    wait_until(lambda: any(b.label == "Pause" and not b.disabled for b in app.button), app.run)
+    app.press("Pause")
+    assert "Paused" in app.progress_text
+    app.press("Stop")
+    assert "Stopped" in app.progress_text
     assert len(runs.listed()) == 1
 
 
-def test_uploads(trained):
+def test_uploads(open_page, trained):
     app = open_page("pages/mixtures.py")
     uploader = {u.label: u for u in app.file_uploader}
     uploader["Mixture (CSV)"].upload(
@@ -300,14 +230,14 @@ def test_uploads(trained):
         "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv"
     ).run()
     assert not app.exception
-    assert "File mine.csv" in texts(app)
-    assert "contents not known" in texts(app)
+    assert "File mine.csv" in app.texts
+    assert "contents not known" in app.texts
     for page in PATHS:
         app.switch_page(page).run()
         assert not app.exception, (page, app.exception)
 
 
-def test_an_own_library_replaces_the_compounds():
+def test_an_own_library_replaces_the_compounds(open_page):
     app = open_page("pages/mixtures.py")
     table = "compound,ppm,multiplicity,protons\n" + "".join(
         f"mine{i},{i + 0.3},d,3\n" for i in range(6)
@@ -316,12 +246,12 @@ def test_an_own_library_replaces_the_compounds():
         "library.csv", table.encode(), "text/csv"
     ).run()
     assert not app.exception, app.exception
-    assert params(app)["preset"] == "own"
-    assert "6 compounds" in texts(app)
+    assert app.link["preset"] == "own"
+    assert "6 compounds" in app.texts
     assert next(s for s in app.selectbox if s.label == "Model").value == "untrained"
 
 
-def test_a_checkpoint_can_be_uploaded(trained):
+def test_a_checkpoint_can_be_uploaded(open_page, trained):
     app = open_page("pages/train.py")
 
     def upload():
@@ -335,36 +265,36 @@ def test_a_checkpoint_can_be_uploaded(trained):
         "good.safetensors", checkpoints.to_bytes(trained), "application/octet-stream"
     ).run()
     assert not app.exception, app.exception
-    assert params(app)["model"] == "upload"
-    assert params(app)["preset"] == "quick"
+    assert app.link["model"] == "upload"
+    assert app.link["preset"] == "quick"
     assert next(s for s in app.selectbox if s.label == "Model").value == "upload"
 
 
-def test_earlier_runs_are_offered_and_opened(trained):
+def test_earlier_runs_are_offered_and_opened(open_page, trained):
     runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-0123456789ab", "cli")
     app = open_page("pages/train.py")
-    press(app, "Open this run")
-    assert params(app)["model"] == "20260101-000000-quick-s3-0123456789ab"
-    assert params(app)["preset"] == "quick"
-    assert params(app)["seed"] == "3"
+    app.press("Open this run")
+    assert app.link["model"] == "20260101-000000-quick-s3-0123456789ab"
+    assert app.link["preset"] == "quick"
+    assert app.link["seed"] == "3"
 
 
-def test_evaluate_shows_the_figures_of_the_test_set():
+def test_evaluate_shows_the_figures_of_the_test_set(open_page):
     app = open_page("pages/evaluate.py")
     model = checkpoints.shipped()
     shown = {m.label: m.value for m in app.metric}
     assert shown["Test mixtures"] == str(len(model.dataset.test))
     assert shown["Compounds right"] == f"{model.metrics['compound_accuracy']:.1%}"
-    counts = np.array(figures(app)[0]["data"][0]["text"])
+    counts = np.array(app.figures[0]["data"][0]["text"])
     assert sum(int(v) for v in counts.ravel() if v) == 3 * len(model.dataset.test)
 
 
-def test_evaluate_measures_trust_and_strangers():
+def test_evaluate_measures_trust_and_strangers(open_page):
     app = open_page("pages/evaluate.py")
-    words = texts(app)
+    words = app.texts
     assert "Expected calibration error" in words
     assert "half of them contain an unknown compound" in words
-    reliability, roc = figures(app)[-2:]
+    reliability, roc = app.figures[-2:]
     assert [trace["name"] for trace in reliability["data"]] == [
         "perfectly calibrated",
         "this model",
@@ -377,24 +307,24 @@ def test_evaluate_measures_trust_and_strangers():
     assert any("Slots have no output" in info.value for info in slots.info)
 
 
-def test_a_stranger_in_the_mixture_is_heard():
+def test_a_stranger_in_the_mixture_is_heard(open_page):
     app = open_page(unknown_compound="yes")
-    assert "a compound from outside the library" in texts(app)
-    assert "something unknown" in texts(app).lower()
+    assert "a compound from outside the library" in app.texts
+    assert "something unknown" in app.texts.lower()
     assert not app.exception
 
 
-def test_a_compound_that_is_not_there_is_not_called_alone():
+def test_a_compound_that_is_not_there_is_not_called_alone(open_page):
     app = open_page(
         "pages/separation.py", unknown_compound="yes"
     )  # the shipped model takes the stranger for succinate as well
-    assert "succinate is not in it" in texts(app)
-    assert "its compound is not in the mixture" in texts(app)
-    assert "only compound of the mixture" not in texts(app)
-    assert "something unknown" not in json.dumps(figures(app)[0]["layout"]["annotations"])
+    assert "succinate is not in it" in app.texts
+    assert "its compound is not in the mixture" in app.texts
+    assert "only compound of the mixture" not in app.texts
+    assert "something unknown" not in json.dumps(app.figures[0]["layout"]["annotations"])
 
 
-def test_a_mixture_of_a_number_nobody_tells():
+def test_a_mixture_of_a_number_nobody_tells(open_page):
     app = open_page(
         "pages/separation.py",
         preset="quick",
@@ -407,7 +337,7 @@ def test_a_mixture_of_a_number_nobody_tells():
         compound_3=0,
         compound_4=0,
     )
-    assert "compound 1 + compound 4" in texts(app)
+    assert "compound 1 + compound 4" in app.texts
     assert not app.exception
     empty = open_page(
         "app.py",
@@ -423,7 +353,7 @@ def test_a_mixture_of_a_number_nobody_tells():
 
 @pytest.mark.parametrize("network", ["queries", "slots"])
 @pytest.mark.parametrize("page", PATHS)
-def test_every_page_takes_either_network(page, network):
+def test_every_page_takes_either_network(open_page, page, network):
     app = open_page(
         page,
         preset="quick",
@@ -436,7 +366,7 @@ def test_every_page_takes_either_network(page, network):
     assert not app.exception
 
 
-def test_robustness_compares_on_the_present_mixtures():
+def test_robustness_compares_on_the_present_mixtures(open_page):
     app = open_page("pages/robustness.py")
     table = app.dataframe[0].value
     assert list(table["method"])[1:] == ["least squares", "matching pursuit", "exhaustive"]
@@ -446,10 +376,10 @@ def test_robustness_compares_on_the_present_mixtures():
     table = shifted.dataframe[0].value
     assert table["mixtures wholly right"].iloc[0] > table["mixtures wholly right"].iloc[1]
     assert any("ahead of" in success.value for success in shifted.success)
-    assert params(open_page("pages/robustness.py", sweep="noise"))["sweep"] == "noise"
+    assert open_page("pages/robustness.py", sweep="noise").link["sweep"] == "noise"
 
 
-def test_another_split_is_not_passed_off_as_unseen():
+def test_another_split_is_not_passed_off_as_unseen(open_page):
     assert any(
         "in this model's training" in w.value
         for w in open_page("pages/evaluate.py", seed=8).warning
@@ -457,7 +387,7 @@ def test_another_split_is_not_passed_off_as_unseen():
     assert not open_page("pages/evaluate.py").warning
 
 
-def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
+def test_no_visitor_sees_anothers_app_runs(open_page, trained, monkeypatch):
     runs.save(trained, [], runs.home() / "20260101-000000-quick-s3-aaaaaaaaaaaa", "app")
     runs.save(trained, [], runs.home() / "20260102-000000-quick-s3-bbbbbbbbbbbb", "cli")
     app = open_page("pages/train.py")
@@ -470,24 +400,12 @@ def test_no_visitor_sees_anothers_app_runs(trained, monkeypatch):
     )
 
 
-def metrics(app: AppTest) -> dict[str, str]:
-    """Return the metrics of a page by their labels."""
-    return {metric.label: metric.value for metric in app.metric}
-
-
-def upload(app: AppTest, label: str, content: str | bytes, name: str = "mine.csv") -> None:
-    """Upload a file, and insist on no exception."""
-    content = content.encode() if isinstance(content, str) else content
-    next(u for u in app.file_uploader if u.label == label).upload(name, content, "text/csv").run()
-    assert not app.exception, app.exception
-
-
 SCALE = "pages/scale.py"
 
 
-def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
+def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little(open_page):
     app = open_page(SCALE)
-    detail, overview, curve, panels, growth = figures(app)
+    detail, overview, curve, panels, growth = app.figures
     table = app.dataframe[0].value
     names = [trace["name"] for trace in detail["data"]]
     assert names[0] == "the mixture"
@@ -496,18 +414,18 @@ def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little():
     assert overview["layout"]["xaxis"]["range"] == [12.0, -1.0]
     assert len(curve["data"]) == 2
     assert len(panels["data"]) % 3 == 0
-    shown = metrics(app)
+    shown = app.metric_values
     assert shown["In the mixture"] == "75"
     assert int(shown["Right"]) + int(shown["Missed"]) == 75
     assert int(shown["Named"]) == int(shown["Right"]) + int(shown["False alarms"])
     assert set(table.columns) == {"compound", "outcome", "probability", "amount", "truth"}
     assert (table["truth"] != "not in it").sum() == 75
     assert not app.get("selectbox")[0].label.startswith("Data")
-    assert params(app) == {}
+    assert app.link == {}
     assert len(growth["data"]) == 12  # three sizes, seconds and memory, beside linear growth
 
 
-def test_full_scale_comes_back_by_its_link():
+def test_full_scale_comes_back_by_its_link(open_page):
     query = {
         "scale_library": "metabolites",
         "scale_compounds": "40",
@@ -520,60 +438,59 @@ def test_full_scale_comes_back_by_its_link():
         "threshold": "0.3",
     }
     app = open_page(SCALE, **query)
-    assert params(app) == query
+    assert app.link == query
     assert not app.warning
-    detail, overview, *_ = figures(app)
+    detail, overview, *_ = app.figures
     assert detail["layout"]["xaxis"]["range"] == [3.5, 2.0]
     assert overview["layout"]["shapes"][0]["x0"] == 2.0
     assert next(s for s in app.selectbox if s.label == "Compound in orange").value == 7
-    assert metrics(app)["In the mixture"] == "40"
-    assert "128 metabolites" in texts(app)
+    assert app.metric_values["In the mixture"] == "40"
+    assert "128 metabolites" in app.texts
     app.switch_page("app.py").run()
     assert not app.exception
-    assert "Test mixture" in texts(app)
+    assert "Test mixture" in app.texts
 
 
-def test_the_threshold_moves_the_point_and_the_verdicts():
+def test_the_threshold_moves_the_point_and_the_verdicts(open_page):
     app = open_page(SCALE, scale_compounds=20)
     named = {}
     for value in (0.05, 0.5, 0.95):
         next(s for s in app.slider if s.label.startswith("Name compounds")).set_value(value).run()
         assert not app.exception
-        curve = figures(app)[2]["data"]
+        curve = app.figures[2]["data"]
         assert curve[1]["text"] == [f" {value:.2f} "]
-        named[value] = int(metrics(app)["Named"])
-        assert params(app).get("threshold", "0.5") == f"{value:g}" or value == 0.5
+        named[value] = int(app.metric_values["Named"])
+        assert app.link.get("threshold", "0.5") == f"{value:g}" or value == 0.5
     assert named[0.05] >= named[0.5] >= named[0.95]
 
 
-def test_buttons_zoom_and_another_compound_moves_the_view():
+def test_buttons_zoom_and_another_compound_moves_the_view(open_page):
     app = open_page(SCALE, scale_compounds=20, ppm_low=2, ppm_high=4)
-    press(app, "In")
-    assert figures(app)[0]["layout"]["xaxis"]["range"] == [3.5, 2.5]
-    assert params(app)["ppm_high"] == "3.5"
-    press(app, "Left")
-    assert figures(app)[0]["layout"]["xaxis"]["range"] == [4.0, 3.0]
-    press(app, "Whole")
-    assert figures(app)[0]["layout"]["xaxis"]["range"] == [12.0, -1.0]
+    app.press("In")
+    assert app.figures[0]["layout"]["xaxis"]["range"] == [3.5, 2.5]
+    assert app.link["ppm_high"] == "3.5"
+    app.press("Left")
+    assert app.figures[0]["layout"]["xaxis"]["range"] == [4.0, 3.0]
+    app.press("Whole")
+    assert app.figures[0]["layout"]["xaxis"]["range"] == [12.0, -1.0]
     chooser = next(s for s in app.selectbox if s.label == "Compound in orange")
     chooser.select_index(3).run()
     assert not app.exception
     name = app.dataframe[0].value["compound"][3]
-    assert figures(app)[0]["data"][1]["name"] == name
-    assert "ppm_low" not in params(app)
-    assert "ppm_high" not in params(app)
-    assert params(app)["compound"]
-    high, low = figures(app)[0]["layout"]["xaxis"]["range"]
+    assert app.figures[0]["data"][1]["name"] == name
+    assert "ppm_low" not in app.link
+    assert "ppm_high" not in app.link
+    assert app.link["compound"]
+    high, low = app.figures[0]["layout"]["xaxis"]["range"]
     found = app.dataframe[1].value["found (ppm)"][0]
     assert low < found < high < low + 0.5
-    press(app, "New mixture")
-    assert params(app) == {"scale_seed": "2", "scale_compounds": "20"}
+    app.press("New mixture")
+    assert app.link == {"scale_seed": "2", "scale_compounds": "20"}
 
 
-def test_an_own_mixture_has_no_truth():
+def test_an_own_mixture_has_no_truth(open_page):
     app = open_page(SCALE, scale_library="metabolites")
-    upload(
-        app,
+    app.upload(
         "Mixture (CSV)",
         "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,7,1\n8.44,x,,1\n",
         "[a](b).csv",
@@ -582,29 +499,28 @@ def test_an_own_mixture_has_no_truth():
         "row 4: unknown multiplicity 'x'" in e.value.replace("\\", "") and "](" not in e.value
         for e in app.error
     )
-    upload(app, "Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
-    assert params(app)["scale_mixture"] == "file"
-    assert "File mine" in texts(app).replace("\\", "")
+    app.upload("Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
+    assert app.link["scale_mixture"] == "file"
+    assert "File mine" in app.texts.replace("\\", "")
     assert any("no precision-recall curve" in info.value for info in app.info)
-    assert set(metrics(app)) == {"Peaks", "Named", "Area explained", "Seconds"}
-    assert metrics(app)["Peaks"] == "7"
+    assert set(app.metric_values) == {"Peaks", "Named", "Area explained", "Seconds"}
+    assert app.metric_values["Peaks"] == "7"
     assert "truth" not in app.dataframe[0].value
-    assert len(figures(app)[0]["data"]) == 3
-    press(app, "New mixture")
-    assert "scale_mixture" not in params(app)
-    assert "F1" in metrics(app)
+    assert len(app.figures[0]["data"]) == 3
+    app.press("New mixture")
+    assert "scale_mixture" not in app.link
+    assert "F1" in app.metric_values
 
 
-def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
+def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\nmine {i},{5 + i / 5},t,6,2\n" for i in range(12))
-    upload(
-        app,
+    app.upload(
         "Library (CSV)",
         f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n",
     )
-    assert params(app) == {"scale_library": "own"}
-    assert metrics(app)["In the mixture"] == "13"
+    assert app.link == {"scale_library": "own"}
+    assert app.metric_values["In the mixture"] == "13"
     problems = next(d.value for d in app.dataframe if "problem" in d.value)
     assert problems["what was done"].tolist() == ["left out", "left out", "changed"]
     assert "99" in problems["problem"][0]
@@ -613,58 +529,57 @@ def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are():
         "-red(odd)",
         ":red(odd)",
     }
-    upload(app, "Library (CSV)", "compound,ppm\na,1\n")
+    app.upload("Library (CSV)", "compound,ppm\na,1\n")
     assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
-    assert params(app) == {"scale_library": "own"}  # the one before stays
+    assert app.link == {"scale_library": "own"}  # the one before stays
 
 
-def test_a_library_beside_the_axis_leaves_nothing_to_separate():
+def test_a_library_beside_the_axis_leaves_nothing_to_separate(open_page):
     app = open_page(SCALE)
-    upload(app, "Library (CSV)", "compound,ppm,kind,j_hz,protons\nfar,15,s,,1\n")
+    app.upload("Library (CSV)", "compound,ppm,kind,j_hz,protons\nfar,15,s,,1\n")
     assert any("nothing to separate" in info.value for info in app.info)
     assert len(app.file_uploader) == 2  # a better one can be given
 
 
 @pytest.mark.parametrize("query", [{"scale_library": "own"}, {"scale_mixture": "file"}])
-def test_a_link_to_an_uploaded_file_is_explained(query):
+def test_a_link_to_an_uploaded_file_is_explained(open_page, query):
     app = open_page(SCALE, **query)
     assert any("which a link cannot carry" in w.value for w in app.warning)
-    assert metrics(app)["In the mixture"] == "75"
+    assert app.metric_values["In the mixture"] == "75"
 
 
-def test_compounds_that_are_alike_are_said_to_be_one_answer():
+def test_compounds_that_are_alike_are_said_to_be_one_answer(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(8))
-    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
-    assert "so they count as one answer" in texts(app)
-    assert metrics(app)["In the mixture"] == "8"
+    app.upload("Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
+    assert "so they count as one answer" in app.texts
+    assert app.metric_values["In the mixture"] == "8"
     app.query_params["compound"] = "9"
     app.run()
     assert not app.exception
     assert any("tells this compound from mine 0, which was looked for" in i.value for i in app.info)
 
 
-def test_what_the_network_sees_and_does_not_look_for_is_said():
+def test_what_the_network_sees_and_does_not_look_for_is_said(open_page):
     app = open_page(SCALE)
-    assert "a list of picked peaks" in texts(app)
-    assert "in one cell of 1 Hz are one peak" in texts(app)
-    assert "beyond the axis" not in texts(app)
+    assert "a list of picked peaks" in app.texts
+    assert "in one cell of 1 Hz are one peak" in app.texts
+    assert "beyond the axis" not in app.texts
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
-    upload(
-        app,
+    app.upload(
         "Library (CSV)",
         f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n",
     )
     assert (
         "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not"
-        " looked for" in texts(app)
+        " looked for" in app.texts
     )
-    upload(app, "Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
-    assert "a list of picked peaks" in texts(app)
-    assert "1 Hz" not in texts(app)
+    app.upload("Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
+    assert "a list of picked peaks" in app.texts
+    assert "1 Hz" not in app.texts
 
 
-def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
+def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at(open_page):
     app = open_page(SCALE)
     table = app.dataframe[0]
     assert table.proto.placeholder == ""
@@ -678,7 +593,7 @@ def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at():
     app.query_params["compound"] = str(int(unseen[0]) + 1)
     app.run()
     assert not app.exception
-    assert len(figures(app)) == 4
+    assert len(app.figures) == 4
     assert any("no share of any peak" in info.value for info in app.info)
 
 
@@ -707,21 +622,21 @@ def test_uploads_push_out_no_packaged_library_and_at_most_two_identify_at_once()
     assert most == 2
 
 
-def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest():
+def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest(open_page):
     app = open_page(SCALE, scale_library="metabolites", threshold=0.99)
-    upload(app, "Mixture (CSV)", "ppm,area\n11.5,1\n")
-    assert metrics(app)["Named"] == "0"
+    app.upload("Mixture (CSV)", "ppm,area\n11.5,1\n")
+    assert app.metric_values["Named"] == "0"
     assert any("Nothing is named" in info.value for info in app.info)
     assert len(app.dataframe[0].value) >= 1
-    assert len(figures(app)) == 4
+    assert len(app.figures) == 4
 
 
-def test_a_compound_beside_the_axis_can_be_looked_at():
+def test_a_compound_beside_the_axis_can_be_looked_at(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
-    upload(app, "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}far,15,s,,1\n")
+    app.upload("Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}far,15,s,,1\n")
     app.query_params["compound"] = "7"
     app.run()
     assert not app.exception
-    assert figures(app)[0]["data"][1]["name"] == "far"
-    assert figures(app)[0]["layout"]["xaxis"]["range"] == pytest.approx([12.0, 11.84])
+    assert app.figures[0]["data"][1]["name"] == "far"
+    assert app.figures[0]["layout"]["xaxis"]["range"] == pytest.approx([12.0, 11.84])

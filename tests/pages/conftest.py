@@ -1,0 +1,83 @@
+"""The app as tests of its pages use it."""
+
+import json
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).resolve().parents[2] / "app.py"
+
+
+class App(AppTest):
+    """The app after a run, with what most tests read or do."""
+
+    @property
+    def texts(self) -> str:
+        """All texts of the page."""
+        kinds = "title markdown caption success info warning error subheader".split()
+        return "\n".join(element.value for kind in kinds for element in getattr(self, kind))
+
+    @property
+    def link(self) -> dict[str, str]:
+        """The parameters of the link: lists where AppTest set them, strings where the app did."""
+        return {
+            key: value if isinstance(value, str) else value[0]
+            for key, value in dict(self.query_params).items()
+        }
+
+    @property
+    def figures(self) -> list[dict]:
+        """The Plotly figures of the page."""
+        return [json.loads(chart.proto.spec) for chart in self.get("plotly_chart")]
+
+    def figure(self, key: str) -> dict:
+        """Return the figure that the page shows under a key."""
+        charts = self.get("plotly_chart")
+        (chart,) = (chart for chart in charts if chart.proto.id.endswith(f"-{key}"))
+        return json.loads(chart.proto.spec)
+
+    @property
+    def metric_values(self) -> dict[str, str]:
+        """The metrics of the page by their labels."""
+        return {metric.label: metric.value for metric in self.metric}
+
+    @property
+    def progress_text(self) -> str:
+        """The text on the progress bar."""
+        return "".join(bar.proto.text for bar in self.get("progress"))
+
+    def has_button(self, label: str) -> bool:
+        """Return whether the page has a button that can be pressed."""
+        return any(b.label == label and not b.disabled for b in self.button)
+
+    def press(self, label: str) -> None:
+        """Press a button."""
+        next(b for b in self.button if b.label == label).click().run()
+        assert not self.exception, self.exception
+
+    def upload(self, label: str, content: str | bytes, name: str = "mine.csv") -> None:
+        """Upload a file."""
+        content = content.encode() if isinstance(content, str) else content
+        uploader = next(u for u in self.file_uploader if u.label == label)
+        uploader.upload(name, content, "text/csv").run()
+        assert not self.exception, self.exception
+
+
+@pytest.fixture
+def open_page():
+    """Return a function that opens a page as a link does."""
+
+    def open_page(page: str = "app.py", **query) -> App:
+        app = App(APP, default_timeout=60)
+        for key, value in query.items():
+            app.query_params[key] = str(value)
+        if page != "app.py":
+            app.switch_page(page)
+        app.run()
+        assert not app.exception, app.exception
+        return app
+
+    yield open_page
+    st.cache_resource.clear()  # caches of a session would reach the next test
