@@ -42,13 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from nmrclassify.baselines.comparison import compare_methods
-from nmrclassify.baselines.grid import (
-    Likelihood,
-    counts_from_amounts,
-    matching_pursuit,
-    nnls,
-    tune_threshold,
-)
+from nmrclassify.baselines.grid import counts_from_amounts, matching_pursuit, nnls, tune_threshold
+from nmrclassify.baselines.likelihood import Likelihood
 from nmrclassify.cli import main
 from nmrclassify.evaluation.calibration import reliability, roc
 from nmrclassify.evaluation.compare_predictions import compare_predictions, occlude

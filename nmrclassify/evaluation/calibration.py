@@ -1,4 +1,4 @@
-"""How far a stated probability can be trusted, and how well a score tells two kinds apart."""
+"""Calibration of probabilities, and how well a score separates two groups."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.losses import OBJECTIVES
 
-# Outside this range a fit says only that validation held no mistake, or nothing but mistakes.
+# A fit outside this range means only that validation had no mistakes, or nothing but mistakes.
 TEMPERATURES = (0.25, 8.0)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """Stated probabilities against what came true, in bins of equal width.
+    """Predicted probabilities and the shares that came true, in bins of equal width.
 
     Attributes
     ----------
     stated, came_true : ndarray, shape (bins,)
-        Mean probability and share that came true; NaN where a bin is empty.
+        Mean predicted probability, and share of statements that were true; NaN for an empty bin.
     n : ndarray, shape (bins,)
         Statements in each bin.
     """
@@ -34,40 +34,42 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float:
-        """Mean distance of stated probability and share that came true, weighted by the number of statements."""
+        """Mean difference of probability and share, weighted by the statements in a bin."""
         filled = self.n > 0
         return float((self.n * np.abs(self.stated - self.came_true))[filled].sum() / self.n.sum())
 
 
 def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = 10) -> Reliability:
-    """Sort statements into bins of stated probability.
-
-    C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equations 2 and 3.
+    """Sort statements into bins of their predicted probability.
 
     Parameters
     ----------
     probabilities, outcomes : ndarray, of one shape
-        What was stated, from 0 to 1, and whether it came true.
+        Predicted probability of each statement, from 0 to 1, and whether the statement was true.
     bins : int
 
     Raises
     ------
     ValueError
-        If there is no statement, or a probability outside 0 to 1.
+        If there is no statement, or a probability is outside 0 to 1.
+
+    References
+    ----------
+    C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equations 2 and 3.
     """
     stated, came_true = np.ravel(probabilities).astype(float), np.ravel(outcomes).astype(float)
     if not len(stated) or not ((stated >= 0) & (stated <= 1)).all():
         raise ValueError(
-            f"{len(stated)} probabilities were given, or one is outside 0 to 1; expected at least"
-            " one, all within"
+            f"{len(stated)} probabilities from {stated.min(initial=np.inf):g} to"
+            f" {stated.max(initial=-np.inf):g}; expected at least one, all within 0 to 1"
         )
     which = np.minimum((stated * bins).astype(int), bins - 1)
     n = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):
-        means = [
+        mean_stated, mean_true = (
             np.bincount(which, weights=values, minlength=bins) / n for values in (stated, came_true)
-        ]
-    return Reliability(*means, n)
+        )
+    return Reliability(mean_stated, mean_true, n)
 
 
 def best_temperature(cost: Callable[[float], float]) -> float:
@@ -83,10 +85,14 @@ def best_temperature(cost: Callable[[float], float]) -> float:
 
 @torch.no_grad()
 def fit_temperature(model: Network, mixtures: Mixtures) -> float:
-    """Set the model's temperature to the one that fits `mixtures` best, and return it.
+    """Set the temperature of the model that fits its probabilities to `mixtures`; return it.
 
-    `mixtures` must not hold a composition of the training: those would only tell how well the model
-    has learnt them by heart.
+    The temperature divides all logits, so no prediction changes. `mixtures` must have no
+    composition of the training set: on these the model is more certain than on others.
+
+    References
+    ----------
+    C. Guo et al., ICML 2017, section 4.2 (temperature scaling).
     """
     model.eval()
     objective = OBJECTIVES[model.kind]
@@ -101,7 +107,7 @@ def fit_temperature(model: Network, mixtures: Mixtures) -> float:
 
 @dataclass(frozen=True)
 class Roc:
-    """How the share of true and of false alarms grows as the threshold on a score falls, and the area below that curve."""
+    """Shares of true and false alarms as the threshold on a score falls, and area below."""
 
     false_alarms: np.ndarray
     true_alarms: np.ndarray
@@ -111,13 +117,17 @@ class Roc:
 def roc(scores: np.ndarray, positive: np.ndarray) -> Roc:
     """Return the receiver operating characteristic of a score for `positive`, shape (B,), bool.
 
-    The area is the Mann-Whitney statistic: the chance that a positive one scores higher than a negative one, ties counting half
-    (J. A. Hanley and B. J. McNeil, Radiology 143, 29-36 (1982)).
+    The area is the Mann-Whitney statistic: the probability that a positive has a higher score than
+    a negative; ties count half.
 
     Raises
     ------
     ValueError
-        If there are not both positives and negatives.
+        If there are no positives, or no negatives.
+
+    References
+    ----------
+    J. A. Hanley and B. J. McNeil, Radiology 143, 29-36 (1982).
     """
     n_positive, n_negative = int(positive.sum()), int((~positive).sum())
     if not n_positive or not n_negative:
@@ -128,9 +138,8 @@ def roc(scores: np.ndarray, positive: np.ndarray) -> Roc:
         n_positive * n_negative
     )
     order = np.argsort(-scores, kind="stable")
-    last = np.append(
-        np.diff(scores[order]) != 0, True
-    )  # equal scores are passed by one threshold at once
+    # One threshold passes all equal scores: only the last of them is a point of the curve.
+    last = np.append(np.diff(scores[order]) != 0, True)
     true_alarms, false_alarms = (
         np.append(0.0, hits[order].cumsum()[last] / hits.sum()) for hits in (positive, ~positive)
     )

@@ -1,6 +1,6 @@
 """The robustness sweeps: what each one varies, and the packaged table of their results.
 
-`bench robustness` made the table; the page Robustness shows it.
+`bench robustness` writes the table; the page Robustness shows it.
 """
 
 from dataclasses import dataclass, field
@@ -10,17 +10,17 @@ import pandas as pd
 
 from nmrclassify.mixtures.grid import MixtureConfig
 
-# Development used seeds 100 to 102; nothing was tuned on these.
+# Development used seeds 100 to 102; nothing was tuned on these seeds.
 SEEDS = (1, 2, 3, 4, 5)
 MIXTURES = 720
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One sweep: its values, how mixtures are made at each, and how training is widened for it.
+    """One sweep: its values, how mixtures are made, and what changes in training.
 
-    One network a seed is trained for the whole axis. `known` says whether everyone is told the
-    number of compounds; `queries` is what changes in the training of queries alone.
+    One network a seed is trained for all values. `known` says whether the methods get the number of
+    compounds; `queries` is what changes in the training of queries only.
     """
 
     title: str
@@ -75,7 +75,7 @@ SWEEPS = {
         " so the number of training mixtures has little influence.",
     ),
 }
-# Without remixing, training sees no compositions but its own; only there does their number matter.
+# Only without remixing does the number of training compositions matter.
 NETWORKS = {
     "queries": {},
     "queries, own mixtures only": {"remix": 0.0, "repeats": 0.4},
@@ -84,6 +84,6 @@ NETWORKS = {
 
 
 def measured() -> pd.DataFrame:
-    """Return the table that comes with the package, the result of one `run` on two cores."""
+    """Return the packaged table, which `bench robustness` wrote."""
     with resources.files("nmrclassify").joinpath("data/robustness.csv").open() as file:
         return pd.read_csv(file)

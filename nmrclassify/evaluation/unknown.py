@@ -1,4 +1,4 @@
-"""Evaluations beyond accuracy: compounds that the library does not hold, and how far probabilities can be trusted."""
+"""Mixtures with unknown compounds, and how well a network detects these."""
 
 import numpy as np
 import torch
@@ -21,8 +21,8 @@ UNKNOWN_MIXTURES = 720
 def unknown_test_compounds(library: Library, size: int, seed: int) -> np.ndarray:
     """Return `size` compounds that are not in the library, shape (size, P, L).
 
-    For a random library they are drawn as it was, but from another stream, and not by moving its
-    multiplets as training does; for any other they are its multiplets at other positions.
+    For a random library they are drawn like its compounds, from another random stream, and so
+    differ from those of training. For other libraries they are its multiplets at other positions.
     """
     rng = generator(seed, "unknown")
     if library.axis.unit == "position" and library.n_peaks >= 2:
@@ -37,11 +37,11 @@ def unknown_test_compounds(library: Library, size: int, seed: int) -> np.ndarray
 def half_unknown(
     dataset: Dataset, config: MixtureConfig | None = None, seed: int | None = None
 ) -> Mixtures:
-    """Make mixtures of the test compositions, every other one with a stranger at concentration 1."""
+    """Make mixtures of test compositions, every other one with an unknown compound."""
     seed = dataset.seed if seed is None else seed
     rows = dataset.test[np.arange(UNKNOWN_MIXTURES) % len(dataset.test)]
-    # In random order: with an even number of compositions every other mixture would always hold the
-    # same ones.
+    # In random order: otherwise, with an even number of compositions, the same ones would always
+    # get the unknown compound.
     rng = generator(seed, "unknown", 1)
     mixtures = mix(dataset.library, rng.permutation(rows), config or dataset.config, rng)
     concentrations = (np.arange(len(mixtures)) % 2).astype(float)
@@ -54,19 +54,21 @@ def half_unknown(
 def unknown_scores(
     model: Queries, dataset: Dataset, config: MixtureConfig | None = None, seed: int | None = None
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Return two scores for "something unknown is in it" on `half_unknown` mixtures, and whether it is.
+    """Return two scores for an unknown compound on `half_unknown` mixtures, and the truth.
 
-    "something unknown" is the network's own output; "residual" the squared area that its compounds
-    leave unexplained, relative to the mixture's.
+    "something unknown" is the network's output for it. "residual" is the squared area that the
+    predicted compounds leave, as a share of that of the mixture.
     """
     model.eval()
     mixtures = half_unknown(dataset, config, seed)
     areas = torch.from_numpy(mixtures.areas)
-    findings, separation = model(areas)
-    known = separation.multiplets[:, :-1] * (findings.presence[:, :-1] > 0)[..., None, None]
-    rest = (areas - known.sum(1)).square().sum((1, 2)) / areas.square().sum((1, 2)).clamp_min(1e-30)
+    output, separation = model(areas)
+    predicted = separation.multiplets[:, :-1] * (output.presence[:, :-1] > 0)[..., None, None]
+    residual = (areas - predicted.sum(1)).square().sum((1, 2)) / areas.square().sum(
+        (1, 2)
+    ).clamp_min(1e-30)
     scores = {
-        "something unknown": findings.presence[:, -1].sigmoid().numpy(),
-        "residual": rest.numpy(),
+        "something unknown": output.presence[:, -1].sigmoid().numpy(),
+        "residual": residual.numpy(),
     }
-    return scores, mixtures.unknown.any((1, 2))
+    return scores, mixtures.has_unknown

@@ -1,4 +1,4 @@
-"""Data sets: compositions of compounds, divided so that those for the test stay out of training."""
+"""Data sets: a library and its compositions, divided into training, validation and test."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,9 +17,8 @@ from nmrclassify.mixtures.grid import (
 from nmrclassify.nmr.library import Library
 
 MAX_COMPOSITIONS = 20_000
-
-
-MAX_TEST = 500  # enough for an interval of a few points, few enough to measure while training
+# Enough for an interval of a few percentage points, and fast enough to measure during training.
+MAX_TEST = 500
 
 
 def compositions(
@@ -31,9 +30,8 @@ def compositions(
 ) -> np.ndarray:
     """Return distinct compositions (sorted multisets of compounds) in random order, shape (n, C).
 
-    All of them where there are at most `MAX_COMPOSITIONS`, otherwise that many drawn at random.
-    Where the number of compounds varies from 1 to C, shorter ones are filled up with K, "no
-    compound".
+    These are all compositions, or `MAX_COMPOSITIONS` random ones if there are more. If the number
+    of compounds varies from 1 to C, short compositions are padded with K, "no compound".
 
     Raises
     ------
@@ -50,46 +48,64 @@ def compositions(
             f"{n_sources} different compounds cannot be chosen from {n_compounds}; "
             "allow repetition, lower n_sources or take a larger library"
         )
-    found = np.empty((0, n_sources), dtype=np.int64)
+    distinct = np.empty((0, n_sources), dtype=np.int64)
     if total <= MAX_COMPOSITIONS:
         for size in sizes:
-            # A combination with repetition is a plain combination of a larger set, less 0, 1, 2,
-            # ...
+            # A combination with repetition is one without, of a larger set, minus 0, 1, 2, ...
             n_items = n_compounds + size - 1 if repetition else n_compounds
             rows = _combinations(n_items, size) - (np.arange(size) if repetition else 0)
-            found = np.concatenate(
-                [found, np.pad(rows, ((0, 0), (0, n_sources - size)), constant_values=n_compounds)]
+            distinct = np.concatenate(
+                [
+                    distinct,
+                    np.pad(rows, ((0, 0), (0, n_sources - size)), constant_values=n_compounds),
+                ]
             )
-    while len(found) < min(total, MAX_COMPOSITIONS):
+    while len(distinct) < min(total, MAX_COMPOSITIONS):
         drawn = rng.integers(n_compounds, size=(2 * MAX_COMPOSITIONS, n_sources))
         if number_varies:
-            drawn[np.arange(n_sources) >= rng.integers(1, n_sources + 1, len(drawn))[:, None]] = (
-                n_compounds
-            )
+            sizes_drawn = rng.integers(1, n_sources + 1, len(drawn))
+            drawn[np.arange(n_sources) >= sizes_drawn[:, None]] = n_compounds
         drawn = np.sort(drawn, axis=1)
         if not repetition:
-            drawn = drawn[
-                ((np.diff(drawn, axis=1) > 0) | (drawn[:, 1:] == n_compounds)).all(axis=1)
-            ]
-        found = np.unique(np.concatenate([found, drawn]), axis=0)
-    return rng.permutation(found)[:MAX_COMPOSITIONS]
+            differs = (np.diff(drawn, axis=1) > 0) | (drawn[:, 1:] == n_compounds)
+            drawn = drawn[differs.all(axis=1)]
+        distinct = np.unique(np.concatenate([distinct, drawn]), axis=0)
+    return rng.permutation(distinct)[:MAX_COMPOSITIONS]
 
 
 def _combinations(n_items: int, size: int) -> np.ndarray:
-    """Return all sorted combinations, shape (n, size), growing them one column at a time."""
+    """Return all sorted combinations, shape (n, size), built one column at a time."""
     rows = np.zeros((1, 0), dtype=np.int64)
     for column in range(size):
         last = rows[:, -1] if column else np.full(len(rows), -1)
         following = np.arange(n_items)
-        keep = following[None, :] > last[:, None]
-        parent, item = np.nonzero(keep)
+        parent, item = np.nonzero(following[None, :] > last[:, None])
         rows = np.column_stack([rows[parent], item])
     return rows
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training mixtures are made wider than the data set's own, see `Dataset.training_batch`."""
+    """How training mixtures vary more than those of the data set.
+
+    Attributes
+    ----------
+    mixing : MixtureConfig
+        Takes the place of the data set's configuration.
+    repeats : float
+        Probability that a second portion of one compound replaces another compound of the mixture:
+        A and B occur without C, so the network does not learn "where A and B are, C is".
+    remix : float
+        Probability that the composition is drawn anew from the library: the dynamic mixing of
+        N. Zeghidour and D. Grangier, IEEE/ACM TASLP 29, 2021, section III.
+    any_number : bool
+        Drawn anew, a mixture has 0 to C + 1 compounds, other than C if the data always have C.
+    unknown : float
+        Probability that an unknown compound is added.
+    own_levels : bool
+        Each mixture draws levels from 0 to 1 that scale its concentration range, jitter and noise,
+        so that clean mixtures occur beside the most disturbed ones.
+    """
 
     mixing: MixtureConfig
     repeats: float = 0.0
@@ -101,7 +117,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A library, how its compounds are mixed, and which compositions are for training and which for testing.
+    """A library, how its compounds are mixed, and the split of their compositions.
 
     Attributes
     ----------
@@ -109,11 +125,11 @@ class Dataset:
     config : MixtureConfig
     train, validation, test : ndarray, shape (n, C), int64
         Compositions as sorted multisets; none occurs twice. Probabilities are calibrated on
-        `validation`, which may be empty.
+        `validation`, which can be empty.
     seed : int
         Seeds the mixtures drawn from the compositions.
     preset : str
-        Name of the recipe that made it.
+        Name of the preset, or "own".
     """
 
     library: Library
@@ -124,18 +140,19 @@ class Dataset:
     seed: int
     preset: str = "own"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Refuse a split with an empty or unsorted part, or with a composition in two parts."""
         if not len(self.train) or not len(self.test):
             raise ValueError(
                 f"{len(self.train)} training and {len(self.test)} test compositions; expected at"
                 " least one of each: take a larger library, or fewer compounds a mixture"
             )
-
         for rows in (self.train, self.validation, self.test):
-            if (np.diff(rows, axis=1) < 0).any():
+            unsorted = rows[(np.diff(rows, axis=1) < 0).any(axis=1)]
+            if len(unsorted):
                 raise ValueError(
-                    "a composition of the split is not sorted; expected compounds in increasing"
-                    " order"
+                    f"composition {unsorted[0].tolist()} of the split is not sorted; give its"
+                    " compounds in increasing order"
                 )
         used = np.concatenate([self.keys(self.train), self.keys(self.validation)])
         common = int(
@@ -144,50 +161,45 @@ class Dataset:
         )
         if common:
             raise ValueError(
-                f"{common} test or validation compositions are in another part as well; expected"
-                " none"
+                f"{common} test or validation compositions are in another part as well; remove them"
+                " from one of the parts"
             )
 
     def keys(self, labels: np.ndarray) -> np.ndarray:
-        """Return one number for each composition of `labels`, shape (B, C), the same whatever its order."""
+        """Return a number for each composition of `labels`, (B, C); order does not matter."""
         return np.sort(labels, axis=1) @ (self.library.n_compounds + 1) ** np.arange(
             labels.shape[1]
         )
 
-    def kept(self, labels: np.ndarray) -> np.ndarray:
-        """Return whether each composition of `labels`, shape (B, C), is kept out of training for validation or test."""
+    def held_out(self, labels: np.ndarray) -> np.ndarray:
+        """Return whether each composition of `labels`, (B, C), is for validation or test."""
         return np.isin(
             self.keys(labels), np.concatenate([self.keys(self.validation), self.keys(self.test)])
         )
 
-    def repeated(self) -> list[np.ndarray]:
-        """Return the training compositions with one compound replaced by another of them, for each way to do so."""
+    def with_one_repeat(self) -> list[np.ndarray]:
+        """Return the training compositions with one compound replaced by another, in all ways."""
         ways = []
-        for lost in range(self.train.shape[1]):
+        for replaced in range(self.train.shape[1]):
             for copied in range(self.train.shape[1]):
-                if lost != copied:
+                if replaced != copied:
                     ways.append(self.train.copy())
-                    ways[-1][:, lost] = self.train[:, copied]
+                    ways[-1][:, replaced] = self.train[:, copied]
         return ways
 
-    def training_batch(self, step: int, size: int, widen: Augmentation | None = None) -> Mixtures:
-        """Draw the training mixtures of one step: epoch after epoch over the compositions, each in a fresh order.
+    def training_batch(
+        self, step: int, size: int, augmentation: Augmentation | None = None
+    ) -> Mixtures:
+        """Draw the training mixtures of one step; each epoch has a new order of compositions.
 
-        No composition that is kept for validation or test ever comes about.
+        No mixture has a composition that is held out for validation or test.
 
         Parameters
         ----------
         step, size : int
             The same step gives the same mixtures.
-        widen : Augmentation, optional
-            ``mixing`` replaces the data set's own way to mix; with ``own_levels`` each mixture
-            weakens it on its own, so that clean ones occur beside the worst. ``repeats`` is the
-            probability that one compound of a mixture gives way to a second portion of another: a
-            pair without a third, which stops "whenever A and B, then C" from being learnt.
-            ``remix`` is the probability that the composition is drawn anew from the library (the
-            dynamic mixing of N. Zeghidour and D. Grangier, IEEE/ACM TASLP 29, 2021, section III),
-            with ``any_number`` of 0 to C + 1 compounds, other than C where the data always have C.
-            ``unknown`` is the probability that a compound from outside the library is added.
+        augmentation : Augmentation, optional
+            How the mixtures vary more than those of the data set.
         """
         n = len(self.train)
         places = np.arange(step * size, (step + 1) * size)
@@ -197,40 +209,39 @@ class Dataset:
         }
         rows = np.array([order[place // n][place % n] for place in places.tolist()])
         labels, rng = self.train[rows], generator(self.seed, "train", step)
-        if widen is None:
+        if augmentation is None:
             return mix(self.library, labels, self.config, rng)
-        if widen.repeats and labels.shape[1] > 1:
-            labels = self._with_repeats(labels, widen.repeats, rng)
-        if widen.remix:
-            labels = self._remixed(labels, widen.remix, widen.any_number, rng)
-        return self._widened(labels, widen, rng)
+        if augmentation.repeats and labels.shape[1] > 1:
+            labels = self._with_repeats(labels, augmentation.repeats, rng)
+        if augmentation.remix:
+            labels = self._remixed(labels, augmentation.remix, augmentation.any_number, rng)
+        return self._mix(labels, augmentation, rng)
 
-    def _widened(
-        self, labels: np.ndarray, widen: Augmentation, rng: np.random.Generator
+    def _mix(
+        self, labels: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
     ) -> Mixtures:
-        size = len(labels)
+        size, mixing = len(labels), augmentation.mixing
         levels = None
-        if widen.own_levels:
-            # A fifth of each kind of trouble is cut off at none, and every third mixture has none
-            # at all, every compound at concentration 1: what is clean has to be learnt to the last
-            # mixture, not as a rare limit.
+        if augmentation.own_levels:
+            # A fifth of the levels of each disturbance are clipped to 0, and in every third mixture
+            # all are 0, with all concentrations 1: training shall contain many clean mixtures.
             levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (
                 rng.random(size) > 1 / 3
             )
-        mixtures = mix(self.library, labels, widen.mixing, rng, levels)
-        if not widen.unknown:
+        mixtures = mix(self.library, labels, mixing, rng, levels)
+        if not augmentation.unknown:
             return mixtures
-        low, high = np.log(widen.mixing.concentration_low), np.log(widen.mixing.concentration_high)
+        low, high = np.log(mixing.concentration_low), np.log(mixing.concentration_high)
         amounts = np.exp(rng.uniform(low, high, size) * (1 if levels is None else levels[0])) * (
-            rng.random(size) < widen.unknown
+            rng.random(size) < augmentation.unknown
         )
         return with_unknown(mixtures, unknown_compounds(self.library, size, rng), amounts)
 
     def _remixed(
         self, labels: np.ndarray, share: float, any_number: bool, rng: np.random.Generator
     ) -> np.ndarray:
-        n_compounds, (size, own) = self.library.n_compounds, labels.shape
-        width = own + any_number
+        n_compounds, (size, n_sources) = self.library.n_compounds, labels.shape
+        width = n_sources + any_number
         drawn = rng.integers(n_compounds, size=(size, width))
         if not self.config.repetition:
             drawn = np.argsort(rng.random((size, max(n_compounds, width))), axis=1)[:, :width].clip(
@@ -239,15 +250,14 @@ class Dataset:
         if any_number or self.config.number_varies:
             sizes = rng.integers(1 - any_number, width + 1 - (not self.config.number_varies), size)
             if not self.config.number_varies:
-                # Any number but the data's own: of that one some compositions are kept out, and
-                # where noise leaves room for doubt, a network that saw all the others would learn
-                # that the kept ones never come.
-                sizes[sizes == own] = width
+                # Never C compounds: some compositions of C are held out, and a network trained on
+                # all others could learn that these do not occur.
+                sizes[sizes == n_sources] = width
             drawn[np.arange(width) >= sizes[:, None]] = n_compounds
-        drawn.sort(axis=1)  # what fits into the own width has "no compound" past it
-        fits = (drawn[:, own:] == n_compounds).all(axis=1)
-        allowed = (rng.random(size) < share) & ~(fits & self.kept(drawn[:, :own]))
-        labels = np.pad(labels, ((0, 0), (0, width - own)), constant_values=n_compounds)
+        drawn.sort(axis=1)  # "no compound" comes last
+        fits = (drawn[:, n_sources:] == n_compounds).all(axis=1)
+        allowed = (rng.random(size) < share) & ~(fits & self.held_out(drawn[:, :n_sources]))
+        labels = np.pad(labels, ((0, 0), (0, width - n_sources)), constant_values=n_compounds)
         return np.where(allowed[:, None], drawn, labels)
 
     def _with_repeats(
@@ -257,8 +267,8 @@ class Dataset:
         order = rng.permuted(np.tile(np.arange(labels.shape[1]), (len(chosen), 1)), axis=1)
         changed = labels[chosen]
         changed[np.arange(len(chosen)), order[:, 0]] = labels[chosen, order[:, 1]]
-        # "No compound" is not copied: a mixture could end up empty.
-        allowed = ~self.kept(changed) & (labels[chosen, order[:, 1]] < self.library.n_compounds)
+        # "No compound" is not copied, since a mixture could become empty.
+        allowed = ~self.held_out(changed) & (labels[chosen, order[:, 1]] < self.library.n_compounds)
         labels = labels.copy()
         labels[chosen[allowed]] = changed[allowed]
         return labels
@@ -268,17 +278,17 @@ class Dataset:
         return mix(self.library, self.train, self.config, generator(self.seed, "train"))
 
     def test_mixtures(self, seed: int | None = None, draws: int = 1) -> Mixtures:
-        """Make `draws` mixtures of each test composition; `seed` varies concentrations, jitter and noise."""
+        """Make mixtures of the test compositions, `draws` of each; `seed` varies all but these."""
         rng = generator(self.seed if seed is None else seed, "test")
         return mix(self.library, np.repeat(self.test, draws, axis=0), self.config, rng)
 
-    def validation_mixtures(self, size: int, widen: Augmentation) -> Mixtures:
-        """Make `size` mixtures of the validation compositions, in turn, in the way that training mixtures are made."""
+    def validation_mixtures(self, size: int, augmentation: Augmentation) -> Mixtures:
+        """Make `size` mixtures of the validation compositions, mixed as in training."""
         rows = self.validation[np.arange(size) % len(self.validation)]
-        return self._widened(rows, widen, generator(self.seed, "validation"))
+        return self._mix(rows, augmentation, generator(self.seed, "validation"))
 
     def digest(self) -> str:
-        """Return the sha256 of everything that the recipe determines: library, split and test mixtures."""
+        """Return the SHA-256 of the library, the split and some mixtures."""
         content = hashlib.sha256()
         for array in (
             self.library.areas,
@@ -302,13 +312,12 @@ def split(
 ) -> Dataset:
     """Divide the compositions of a library into training, validation and test.
 
-    Without numbers, 30 % (at most `MAX_TEST`) are for the test; of what is left for training, one
-    in ten for validation.
+    By default 30 % (at most `MAX_TEST`) are for the test. A tenth of the others is for validation.
 
     Raises
     ------
     ValueError
-        If the library is too small to leave a composition for training and for the test.
+        If the library is too small for a composition in training and in the test.
     """
     rng = generator(seed, "split")
     pool = compositions(
@@ -317,7 +326,6 @@ def split(
     n_test = n_test or min(round(0.3 * len(pool)), MAX_TEST)
     rest = pool[n_test:]
     n_validation = min(len(rest) // 10, MAX_TEST)
-    # From the end, so that a number of training compositions means the same ones whatever their
-    # number.
+    # Validation is taken from the end: fewer training compositions are then the first of them.
     train, validation = rest[: len(rest) - n_validation], rest[len(rest) - n_validation :]
     return Dataset(library, config, train[:n_train], validation, pool[:n_test], seed, preset)

@@ -1,4 +1,4 @@
-"""Mixtures on a grid: seeded sums of library compounds, with shifts, noise and unknown compounds."""
+"""Mixtures on a grid: seeded sums of compounds, with shifts, noise and unknown compounds."""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +7,7 @@ import numpy as np
 from nmrclassify.config import bounded, check
 from nmrclassify.nmr.library import Library
 
-# One seed feeds independent streams, so that e.g. a longer training never changes the test set.
+# Each purpose has a random stream of its own: a longer training does not change the test set.
 STREAMS = {
     "library": 0,
     "split": 1,
@@ -22,7 +22,7 @@ STREAMS = {
 
 
 def generator(seed: int, stream: str, *indices: int) -> np.random.Generator:
-    """Return the generator of one named stream of `seed`; `indices` (a step, an epoch) pick a place in the stream."""
+    """Return the generator of one stream of `seed`; `indices` are, for example, a step."""
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed is {seed}; expected a whole number from 0 to 2^63 - 1")
     return np.random.default_rng([seed, STREAMS[stream], *indices])
@@ -44,7 +44,8 @@ class MixtureConfig:
     noise: float = bounded(0.0, 0.0, 1.0, "standard deviation of the noise on each peak area")
     number_varies: bool = False  # from 1 up to n_sources compounds, instead of always n_sources
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Refuse values out of bounds, and a lowest concentration above the highest."""
         check(self)
         if self.concentration_low > self.concentration_high:
             raise ValueError(
@@ -55,22 +56,22 @@ class MixtureConfig:
 
 @dataclass(frozen=True)
 class Mixtures:
-    """A batch of B mixtures and the truth about them.
+    """A batch of B mixtures and their true composition.
 
     Attributes
     ----------
     areas : ndarray, shape (B, P, L), float32
-        What is measured: the sum of the sources plus noise.
+        Measured: the sum of the sources, an unknown compound and noise.
     sources : ndarray, shape (B, C, P, L), float32
     labels : ndarray, shape (B, C), int64
-        Index of the library compound behind each source; K, one past the last, where there is none
-        (its source is zero).
+        Index of the library compound of each source. K, one past the last, means no compound; the
+        source is zero.
     concentrations : ndarray, shape (B, C), float32
         0 where there is no compound.
     n_compounds : int
         K, the size of the library.
     unknown : ndarray, shape (B, P, L), float32, or None
-        What a compound from outside the library adds, where `with_unknown` added one.
+        Areas of the unknown compound that `with_unknown` added.
     """
 
     areas: np.ndarray
@@ -81,22 +82,34 @@ class Mixtures:
     unknown: np.ndarray | None = None
 
     def __len__(self) -> int:
+        """Return the number of mixtures."""
         return len(self.areas)
 
     def __getitem__(self, index: slice) -> "Mixtures":
-        unknown = None if self.unknown is None else self.unknown[index]
-        parts = (
-            part[index] for part in (self.areas, self.sources, self.labels, self.concentrations)
+        """Return some of the mixtures."""
+        return Mixtures(
+            self.areas[index],
+            self.sources[index],
+            self.labels[index],
+            self.concentrations[index],
+            self.n_compounds,
+            None if self.unknown is None else self.unknown[index],
         )
-        return Mixtures(*parts, self.n_compounds, unknown)
 
     @property
     def counts(self) -> np.ndarray:
         """How often each compound occurs, shape (B, K)."""
         return counts_of(self.labels, self.n_compounds)
 
+    @property
+    def has_unknown(self) -> np.ndarray:
+        """Whether each mixture has an unknown compound, shape (B,)."""
+        if self.unknown is None:
+            return np.zeros(len(self), dtype=bool)
+        return np.asarray(self.unknown.any((1, 2)))
+
     def by_compound(self, values: np.ndarray) -> np.ndarray:
-        """Add up `values` of the sources, shape (B, C, ...), for each compound of the library, shape (B, K, ...)."""
+        """Sum `values` of sources, (B, C, ...), by compound of the library, (B, K, ...)."""
         rows, columns = np.nonzero(self.labels < self.n_compounds)
         total = np.zeros((len(self), self.n_compounds, *values.shape[2:]), dtype=values.dtype)
         np.add.at(total, (rows, self.labels[rows, columns]), values[rows, columns])
@@ -104,37 +117,37 @@ class Mixtures:
 
 
 def counts_of(labels: np.ndarray, n_compounds: int) -> np.ndarray:
-    """Return how often each compound occurs in compositions of shape (B, C), as shape (B, K)."""
+    """Return how often each compound occurs, (B, K), in compositions of shape (B, C)."""
     return (labels[..., None] == np.arange(n_compounds)).sum(axis=1)
 
 
 def shift_multiplets(areas: np.ndarray, shifts: np.ndarray) -> np.ndarray:
-    """Move each multiplet along the axis by a fraction of a position, sharing its area between the two nearest.
+    """Move each multiplet along the axis; its area is divided between the two nearest positions.
 
     Parameters
     ----------
     areas : ndarray, shape (..., P, L)
     shifts : ndarray, shape (..., L)
         Shift of the multiplet at each position, in positions. A multiplet that would leave the axis
-        stays at its end.
+        stops at its end.
 
     Returns
     -------
     ndarray, shape (..., P, L)
-        The same total area.
+        The total area is the same.
     """
     n_positions = areas.shape[-1]
     target = np.clip(np.arange(n_positions) + shifts, 0, n_positions - 1)  # (..., L)
     low = np.floor(target)
     share = target - low
     shifted = np.zeros_like(areas)
-    # Loop over the few distinct whole-position offsets; everything else is vectorised.
+    # A loop over the few distinct whole offsets.
     offsets = (low - np.arange(n_positions)).astype(int)
     for offset in np.unique(offsets):
         here = offsets == offset
         for step, weight in ((0, 1.0 - share), (1, share)):
             move = offset + step
-            if abs(move) >= n_positions:  # only a zero share can point past the end
+            if abs(move) >= n_positions:  # past the end, with a share of 0
                 continue
             part = areas * (here * weight)[..., None, :]
             source = slice(max(0, -move), n_positions - max(0, move))
@@ -150,10 +163,10 @@ def mix(
     rng: np.random.Generator,
     levels: np.ndarray | None = None,
 ) -> Mixtures:
-    """Make one mixture for each row of `labels`, shape (B, C); vectorised over the batch.
+    """Make one mixture for each row of `labels`, shape (B, C).
 
-    `levels`, shape (3, B), from 0 to 1, weakens the concentration range (on its logarithmic scale),
-    the shift jitter and the noise of each mixture on its own.
+    `levels`, shape (3, B), from 0 to 1, scales the range of concentrations (on the logarithmic
+    scale), the shift jitter and the noise of each mixture.
     """
     low, high = np.log(config.concentration_low), np.log(config.concentration_high)
     logarithm = rng.uniform(low, high, labels.shape)
@@ -170,7 +183,7 @@ def mix_at(
     rng: np.random.Generator,
     levels: np.ndarray | None = None,
 ) -> Mixtures:
-    """Make mixtures at given `concentrations`, shape (B, C); jitter and noise still come from `config` and `rng`."""
+    """Make mixtures at `concentrations`, (B, C), with the jitter and noise of `config`."""
     absent = labels == library.n_compounds
     if absent.any():
         concentrations = np.where(absent, np.float32(0), concentrations)
@@ -190,24 +203,24 @@ def mix_at(
 
 
 def unknown_compounds(library: Library, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return compounds from outside the library, shape (size, P, L): the multiplets of a random one at other positions."""
-    found = np.zeros((size, *library.areas.shape[1:]), dtype=np.float32)
-    again = np.arange(size)
+    """Return unknown compounds, (size, P, L): multiplets of a random compound, moved."""
+    compounds = np.zeros((size, *library.areas.shape[1:]), dtype=np.float32)
+    rows = np.arange(size)  # still to be drawn
     for _ in range(100):
-        order = rng.permuted(np.tile(np.arange(library.axis.n_positions), (len(again), 1)), axis=1)
-        drawn = library.areas[rng.integers(library.n_compounds, size=len(again))]
-        found[again] = np.take_along_axis(drawn, order[:, None], axis=2)
-        # A lone multiplet may land where it was, or where another compound has just such a one.
-        again = again[(found[again, None] == library.areas).all((2, 3)).any(axis=1)]
-        if not len(again):
-            return found
+        order = rng.permuted(np.tile(np.arange(library.axis.n_positions), (len(rows), 1)), axis=1)
+        drawn = library.areas[rng.integers(library.n_compounds, size=len(rows))]
+        compounds[rows] = np.take_along_axis(drawn, order[:, None], axis=2)
+        # A single multiplet may be back at its position, or equal another compound: drawn again.
+        rows = rows[(compounds[rows, None] == library.areas).all((2, 3)).any(axis=1)]
+        if not len(rows):
+            return compounds
     raise ValueError(
-        "no compound from outside the library can be made: every place is taken; take a longer axis"
-        " or fewer compounds"
+        f"no unknown compound was found in 100 draws: the {library.n_compounds} compounds of the"
+        f" library fill {library.axis.n_positions} positions; take a longer axis or fewer compounds"
     )
 
 
 def with_unknown(mixtures: Mixtures, compounds: np.ndarray, concentrations: np.ndarray) -> Mixtures:
-    """Add to each mixture a compound of shape (B, P, L) from outside the library, at concentrations of shape (B,)."""
+    """Add an unknown compound, (B, P, L), to each mixture at `concentrations`, (B,)."""
     unknown = (compounds * concentrations[:, None, None]).astype(np.float32)
     return replace(mixtures, areas=mixtures.areas + unknown, unknown=unknown)

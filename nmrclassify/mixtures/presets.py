@@ -9,13 +9,13 @@ from nmrclassify.nmr.library import Library, LibraryConfig, metabolite_library, 
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe: which library, how it is mixed, and how many compositions are kept for training and test."""
+    """Which library, how it is mixed, and how many compositions are for training and test."""
 
     title: str
     description: str
     library: LibraryConfig | None  # None: the packaged metabolites
     mixture: MixtureConfig
-    n_train: int | None = None  # None: all that are not kept for the test
+    n_train: int | None = None  # None: all that are not held out
     n_test: int | None = None
     first: int = 1  # the test mixture that is shown first, counted from 1
 
@@ -27,7 +27,7 @@ PRESETS = {
         None,
         MixtureConfig(concentration_low=0.5, concentration_high=2.0),
         # Ethanol, glycine and lactate: two pairs share a position, and the shipped model names all
-        # three (a test sees to it).
+        # three (a test checks it).
         first=12,
     ),
     "quick": Preset(
@@ -49,7 +49,7 @@ PRESETS = {
 
 
 def preset(name: str) -> Preset:
-    """Return the recipe called `name`.
+    """Return the preset called `name`.
 
     Raises
     ------
@@ -64,7 +64,10 @@ def preset(name: str) -> Preset:
 def build(
     name: str, seed: int, mixture: MixtureConfig | None = None, library: Library | None = None
 ) -> Dataset:
-    """Build the data set of a preset; `mixture` and `library` replace the preset's own (then its preset is "own")."""
+    """Build the data set of a preset, or with another `mixture` or `library`.
+
+    With another library, the data set's preset is "own".
+    """
     recipe = preset(name)
     if library is not None:
         return split(library, mixture or recipe.mixture, seed, recipe.n_train, recipe.n_test, "own")

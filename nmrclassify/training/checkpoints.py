@@ -78,10 +78,10 @@ class Checkpoint:
         # is none of its compositions.
         padded = np.pad(rows, ((0, 0), (0, width)), constant_values=none)[:, :width]
         of_split = (sizes >= 1) & (sizes <= width) if config.number_varies else sizes == width
-        kept = of_split & own.kept(padded)
+        kept = of_split & own.held_out(padded)
         used = own.keys(own.train)
         if self.training.repeats:
-            used = np.concatenate([used, *(own.keys(changed) for changed in own.repeated())])
+            used = np.concatenate([used, *(own.keys(changed) for changed in own.with_one_repeat())])
         seen = of_split & np.isin(own.keys(padded), used)
         if self.training.remix:
             any_number = self.model.kind == "queries"

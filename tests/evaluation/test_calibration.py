@@ -14,7 +14,7 @@ from nmrclassify.networks.losses import OBJECTIVES, counts_found
 from nmrclassify.training.recipes import recipe
 
 
-def test_what_comes_true_as_often_as_stated_has_a_small_error():
+def test_probabilities_that_equal_the_shares_have_a_small_error():
     rng = np.random.default_rng(0)
     stated = rng.random((200, 500))
     found = reliability(stated, rng.random((200, 500)) < stated)
@@ -47,10 +47,7 @@ def test_empty_bins_are_undefined_and_do_not_count():
     assert np.isnan(found.stated[1:9]).all()
     assert np.isnan(found.came_true[1:9]).all()
     assert (found.stated[0], found.stated[9]) == (0.025, 1.0)
-    assert (
-        found.came_true[0],
-        found.came_true[9],
-    ) == (0.0, 1.0)
+    assert (found.came_true[0], found.came_true[9]) == (0.0, 1.0)
     assert found.expected_calibration_error == pytest.approx(0.0125)
     assert reliability(np.array([0.5]), np.array([1]), bins=4).n.tolist() == [0, 0, 1, 0]
 
@@ -59,7 +56,7 @@ def test_empty_bins_are_undefined_and_do_not_count():
     "stated", [np.array([]), np.array([0.5, 1.1]), np.array([-0.1]), np.array([np.nan])]
 )
 def test_impossible_probabilities_are_refused(stated):
-    with pytest.raises(ValueError, match="expected at least one, all within"):
+    with pytest.raises(ValueError, match="expected at least one, all within 0 to 1"):
         reliability(stated, np.zeros(len(stated)))
 
 
@@ -110,20 +107,20 @@ def test_the_temperature_stays_in_its_range(factor):
     labels = np.arange(10).repeat(10)[:, None]
     logits = 5.0 * torch.eye(10)[labels.ravel()]
     made = mix(data.library, labels, data.config, np.random.default_rng(0))
-    found = fit_temperature(
-        Overconfident("slots", logits, factor), made
-    )  # never wrong: as sure as may be
+    # Never wrong: the lowest temperature.
+    found = fit_temperature(Overconfident("slots", logits, factor), made)
     assert (
         found == pytest.approx(TEMPERATURES[0], rel=0.05)
         if factor == 1e-3
         else TEMPERATURES[0] <= found <= TEMPERATURES[1]
     )
-    wrong = Overconfident("slots", logits.roll(1, 1), 1.0)  # always wrong: as unsure as may be
+    # Always wrong: the highest.
+    wrong = Overconfident("slots", logits.roll(1, 1), 1.0)
     assert fit_temperature(wrong, made) == pytest.approx(TEMPERATURES[1], rel=0.05)
 
 
-def answers(model, mixtures):
-    """Return all that a model decides about mixtures."""
+def predictions(model, mixtures):
+    """Return everything that a model predicts."""
     with torch.no_grad():
         out = model(torch.from_numpy(mixtures.areas))[0]
     if model.kind == "slots":
@@ -135,7 +132,7 @@ def answers(model, mixtures):
     ]
 
 
-def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
+def test_a_fit_changes_no_prediction_and_lowers_the_cost(either, quick):
     model = copy.deepcopy(either.model)
     model.temperature.fill_(1.0)
     widen = recipe("queries").augmented(quick, any_number=model.kind == "queries")
@@ -144,7 +141,7 @@ def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
         name: value.clone() for name, value in model.state_dict().items() if name != "temperature"
     }
     before, cost = (
-        answers(model, mixtures),
+        predictions(model, mixtures),
         OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item(),
     )
     summary = evaluate(model, quick.test_mixtures()).summary()
@@ -152,7 +149,7 @@ def test_a_fit_changes_no_answer_and_never_costs_more(either, quick):
     assert TEMPERATURES[0] <= fitted <= TEMPERATURES[1]
     assert fitted != 1
     assert float(model.temperature) == pytest.approx(fitted)
-    assert answers(model, mixtures) == before
+    assert predictions(model, mixtures) == before
     assert OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item() <= cost
     after = evaluate(model, quick.test_mixtures()).summary()
     assert (after["compound_accuracy"], after["exact_match"]) == (
@@ -178,7 +175,7 @@ def test_the_area_is_the_share_of_pairs_in_the_right_order(levels):
         assert curve[-1] == 1
         assert (np.diff(curve) >= 0).all()
     assert len(found.true_alarms) == len(np.unique(scores)) + 1
-    for threshold in np.unique(scores):  # each point of the curve is what a threshold lets through
+    for threshold in np.unique(scores):  # each is a point of the curve
         point = (scores[~positive] >= threshold).mean(), (scores[positive] >= threshold).mean()
         assert (
             np.isclose(np.stack([found.false_alarms, found.true_alarms], axis=1), point)
@@ -195,6 +192,6 @@ def test_perfect_and_useless_scores():
 
 
 @pytest.mark.parametrize("positive", [np.zeros(5, bool), np.ones(5, bool), np.zeros(0, bool)])
-def test_a_curve_needs_both_kinds(positive):
+def test_a_curve_needs_positives_and_negatives(positive):
     with pytest.raises(ValueError, match="expected at least one of each"):
         roc(np.arange(len(positive), dtype=float), positive)
