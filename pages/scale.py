@@ -1,40 +1,40 @@
-"""Full scale: a mixture of up to a hundred compounds among hundreds, taken apart; one compound coloured in its spectrum."""
+"""Full scale: a mixture of up to a hundred compounds, and one of them coloured in it."""
 
 import streamlit as st
 
-from nmrclassify.ui import page, peak_page, peak_uploads, peak_views
+from nmrclassify.ui import page, peak_page, peak_picture, peak_uploads, peak_views
 
 with page.frame("pages/scale.py") as opened:
-    wish = peak_page.choose(opened.problems)
+    selection = peak_page.choose_mixture(opened.problems)
 
 st.title("Full scale")
 st.markdown(
-    "Grey: the spectrum of a mixture, dozens of compounds on top of each other. **Orange: one"
-    " compound that the network has taken out of it**, by a mask over the peaks; it is told neither"
-    " what is in the mixture nor how much, only the library of what could be."
+    "Grey: the spectrum of a mixture of dozens of compounds. **Orange: one compound that the"
+    " network has separated from it**, by a mask over the peaks. The network gets the peaks and the library"
+    " of possible compounds. It does not know which of them are in the mixture, nor how much."
 )
-case = peak_page.peak_result(wish)
-compound = peak_views.heading(case, wish.seed)
-if not len(case.found.named):
+result = peak_page.peak_result(selection)
+compound = peak_picture.heading(result, selection.seed)
+if not len(result.prediction.named):
     st.info(
-        "Nothing is named at this threshold. Lower it below to see what comes next; "
-        "the likeliest compound is coloured all the same."
+        "No compound is named at this threshold. Lower it below to name the likeliest ones. The"
+        " likeliest compound is coloured all the same."
     )
-peak_views.draw_picture(case, compound)
+peak_picture.show_picture(result, compound)
 
 left, right = st.columns([3, 2])
 with left:
     st.subheader("Which compounds are there?")
-    peak_views.ranked(case)
+    peak_views.compound_table(result)
 with right:
-    st.subheader("How sure is sure enough?")
-    peak_views.threshold(case)
+    st.subheader("Which probability is high enough?")
+    peak_views.threshold_view(result)
 
 st.subheader("The compound in orange, multiplet by multiplet")
-peak_views.compound_view(case, compound)
+peak_views.compound_view(result, compound)
 
 st.subheader("Tables")
-peak_views.tables(case)
-peak_views.program(wish, compound)
-peak_uploads.own_files()
-peak_views.growing()
+peak_views.downloads(result)
+peak_views.program(selection, compound)
+peak_uploads.show_uploads()
+peak_views.growth_view()

@@ -1,7 +1,6 @@
-"""The page *Full scale*: its controls, its caches, and the case that they make."""
+"""The page *Full scale*: its controls, its caches, and the result that it shows."""
 
 import hashlib
-import re
 import threading
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,6 @@ import streamlit as st
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector, Identification
 from nmrclassify.evaluation.peak_metrics import Tally
-from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
@@ -20,46 +18,59 @@ from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
 from nmrclassify.ui import peak_uploads, url_state
-from nmrclassify.ui.peak_uploads import plain
+from nmrclassify.ui.peak_uploads import UploadedMixture, plain
 
+SIZES = {"synthetic": 877, "metabolites": 128}  # compounds of the packaged libraries
 TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}
 LIBRARY_SEED, UNKNOWN_SEED = 7, 8  # below 1,000: no training draws a library from them
 SIZE, SEED = 75, 1
-WORKERS = threading.Semaphore(
-    2
-)  # however many visitors come, two cores and their memory are all there is
+WORKERS = threading.Semaphore(2)  # identifications at a time, for all visitors together
 
 
 @dataclass(frozen=True)
 class PeakLibrary:
-    """A library made ready, which of its compounds count as one answer, and how many multiplets lie beyond the axis."""
+    """A library with its detector.
+
+    Attributes
+    ----------
+    key : str
+        For caches.
+    title : str
+    detector : Detector
+    n_beyond : int
+        Multiplets beyond the axis.
+    problem : str
+        Why equivalent compounds are not grouped, or "".
+    """
 
     key: str
     title: str
     detector: Detector
-    groups: np.ndarray
-    beyond: int
+    n_beyond: int
     problem: str = ""
 
 
 @dataclass(frozen=True)
 class PeakSelection:
-    """What the controls ask for; `own` is the uploaded mixture, or None."""
+    """The values of the controls. `upload` replaces a drawn mixture."""
 
     library: str
     config: PeakMixtureConfig
     seed: int
-    own: tuple[str, peak_files.PeakSample, str] | None
+    upload: UploadedMixture | None
 
 
 @dataclass(frozen=True)
 class PeakResult:
-    """A mixture and what the network makes of it, at the present threshold; `mixture` and `score` need the truth."""
+    """A mixture and the prediction for it, at the present threshold.
+
+    `mixture` and `tally` are None where the truth is not known.
+    """
 
     library: PeakLibrary
-    found: Identification
+    prediction: Identification
     mixture: PeakMixture | None
-    score: Tally | None
+    tally: Tally | None
     rows: np.ndarray
     table: pd.DataFrame
     key: str
@@ -67,32 +78,27 @@ class PeakResult:
     note: str
 
 
-def _ready(key: str, title: str, compounds: Compounds) -> PeakLibrary:
+def _with_detector(key: str, title: str, compounds: Compounds) -> PeakLibrary:
     with WORKERS:
         detector = Detector(compounds)
-    beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
-    said = (
-        f"Compounds that look alike were not looked for: {detector.problem}"
-        if detector.problem
-        else ""
-    )
-    return PeakLibrary(key, title, detector, detector.groups, beyond, said)
+    n_beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
+    problem = detector.problem and f"Equivalent compounds are not grouped: {detector.problem}"
+    return PeakLibrary(key, title, detector, n_beyond, problem)
 
 
-# Caches are shared by all visitors. What belongs to uploads has caches of its own, so that it
-# pushes out nothing else.
+# All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
 @st.cache_resource(max_entries=len(TITLES), show_spinner=False)
 def _packaged(key: str) -> PeakLibrary:
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
     else:
         compounds = common_metabolites()
-    return _ready(key, TITLES[key], compounds)
+    return _with_detector(key, TITLES[key], compounds)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _uploaded(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
-    return _ready(key, title, _compounds)
+    return _with_detector(key, title, _compounds)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -118,7 +124,7 @@ def _identified(library: str, mixture: str, _detector: Detector, _peaks: Peaks) 
     return _identify(_detector, _peaks)
 
 
-# An answer holds on to its library and its mixture, which may be large in these.
+# Few entries: a prediction refers to its library and its mixture, which may be large.
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _identified_upload(
     library: str, mixture: str, _detector: Detector, _peaks: Peaks
@@ -128,64 +134,64 @@ def _identified_upload(
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _layers(
-    case: str, threshold: float, compound: int, _found: Identification, _mixture: PeakMixture | None
+    key: str,
+    threshold: float,
+    compound: int,
+    _prediction: Identification,
+    _mixture: PeakMixture | None,
 ) -> SpectrumLayers:
-    return spectrum_layers(_found, compound, _mixture)
+    return spectrum_layers(_prediction, compound, _mixture)
 
 
-def layers_of(case: PeakResult, compound: int) -> SpectrumLayers:
-    """Return the spectra of a case with one compound in them."""
-    return _layers(case.key, case.found.threshold, compound, case.found, case.mixture)
+def layers_of(result: PeakResult, compound: int) -> SpectrumLayers:
+    """Return the spectra of a result with one compound in them."""
+    prediction = result.prediction
+    return _layers(result.key, prediction.threshold, compound, prediction, result.mixture)
 
 
-def start_afresh() -> None:
-    """Forget what belongs to the mixture that was shown."""
+def forget_view() -> None:
+    """Forget the compound and the range that were shown."""
     url_state.forget("compound", "ppm_low", "ppm_high")
 
 
-def _size_of(library: str, own: tuple | None) -> int:
-    return own[1].n_compounds if library == "own" else int(re.search(r"\d+", TITLES[library])[0])
-
-
-def choose(problems: list[str]) -> PeakSelection:
-    """Draw the controls of the sidebar."""
-    own, sample = st.session_state.get("own compounds"), st.session_state.get("own sample")
-    titles = TITLES | ({"own": f"Own: {own[0]}"} if own else {})
-    for key, value, there in (("scale_library", "own", own), ("scale_mixture", "file", sample)):
-        if url_state.get(key) == value and not there:
-            problems.append(
-                f"The link asks for an uploaded {'library' if value == 'own' else 'mixture'}, which"
-                " a link cannot carry; upload it on this page."
-            )
+def choose_mixture(problems: list[str]) -> PeakSelection:
+    """Show the controls of the sidebar."""
+    own, upload = peak_uploads.library(), peak_uploads.mixture()
+    titles = TITLES | ({"own": f"Own: {own.name}"} if own else {})
+    missing = []
+    if url_state.get("scale_library") == "own" and not own:
+        missing.append("library")
+    if url_state.get("scale_mixture") == "file" and not upload:
+        missing.append("mixture")
+    problems += [
+        f"The link asks for an uploaded {what}, which a link cannot carry; upload it on this page."
+        for what in missing
+    ]
     library = url_state.widget(
         st.selectbox,
         "Library",
         "scale_library",
         options=list(titles),
         format_func=titles.get,
-        on_change=start_afresh,
+        on_change=forget_view,
         help=(
-            "The compounds that are looked for. The network was trained on none of these libraries."
+            "The compounds that the network looks for. It was trained on none of these libraries."
         ),
     )
     kind = "drawn"
-    if sample:
+    if upload:
         kind = url_state.widget(
             st.radio,
             "Mixture",
             "scale_mixture",
             format_func={"drawn": "Drawn", "file": "File"}.get,
             horizontal=True,
-            on_change=start_afresh,
+            on_change=forget_view,
         )
-    held = min(_size_of(library, own), int(url_state.PARAMETERS["scale_compounds"].high))
-    size, shift, noise, unknown_test_compounds, seed = (
-        min(SIZE, held),
-        PeakMixtureConfig.jitter,
-        PeakMixtureConfig.noise,
-        0,
-        SEED,
-    )
+    n_compounds = own.compounds.n_compounds if own and library == "own" else SIZES[library]
+    held = min(n_compounds, int(url_state.PARAMETERS["scale_compounds"].high or 0))
+    size, n_unknown, seed = min(SIZE, held), 0, SEED
+    jitter, noise = PeakMixtureConfig.jitter, PeakMixtureConfig.noise
     if kind == "drawn":
         if held > 1:
             size = url_state.widget(
@@ -196,19 +202,19 @@ def choose(problems: list[str]) -> PeakSelection:
                 min_value=min(5, held - 1),
                 max_value=held,
                 step=1,
-                on_change=start_afresh,
+                on_change=forget_view,
             )
-        shift = url_state.widget(
+        jitter = url_state.widget(
             st.slider,
             "Shift jitter (ppm)",
             "scale_jitter",
-            shift,
+            jitter,
             step=0.001,
             format="%.3f",
-            on_change=start_afresh,
+            on_change=forget_view,
             help=(
-                "Standard deviation by which each multiplet moves from its place in the library:"
-                " 0.003 is careful work, 0.01 usual, 0.03 between two laboratories."
+                "Standard deviation of each multiplet's shift from its place in the library: 0.003"
+                " after careful work, usually 0.01, and 0.03 between two laboratories."
             ),
         )
         with st.expander("More about the mixture", icon=":material/tune:"):
@@ -219,83 +225,79 @@ def choose(problems: list[str]) -> PeakSelection:
                 noise,
                 step=1e-4,
                 format="%.4f",
-                on_change=start_afresh,
-                help="In protons of a compound of amount 1; peaks below twice this are lost.",
+                on_change=forget_view,
+                help="In protons of a compound of amount 1; peaks below twice this are not picked.",
             )
-            unknown_test_compounds = url_state.widget(
+            n_unknown = url_state.widget(
                 st.slider,
                 "Compounds from outside the library",
                 "scale_unknown",
                 step=1,
-                on_change=start_afresh,
+                on_change=forget_view,
             )
             seed = url_state.widget(
                 st.number_input,
                 "Seed",
                 "scale_seed",
                 step=1,
-                on_change=start_afresh,
+                on_change=forget_view,
                 help="The same seed gives the same mixture.",
             )
     config = PeakMixtureConfig(
-        n_low=size, n_high=size, jitter=shift, noise=noise, n_unknown=unknown_test_compounds
+        n_low=size, n_high=size, jitter=jitter, noise=noise, n_unknown=n_unknown
     )
-    return PeakSelection(library, config, seed, sample if kind == "file" else None)
+    return PeakSelection(library, config, seed, upload if kind == "file" else None)
 
 
-def peak_result(wish: PeakSelection) -> PeakResult:
-    """Return the mixture and the answer; says what is being done, and stops the page in words if it cannot be."""
-    own = st.session_state.get("own compounds")
+def peak_result(selection: PeakSelection) -> PeakResult:
+    """Return the mixture and the prediction; end the page with a message if there is none."""
+    own, upload = peak_uploads.library(), selection.upload
     with st.spinner("Reading the library …"):
-        library = (
-            _uploaded(f"own {own[2]}", own[0], own[1])
-            if wish.library == "own"
-            else _packaged(wish.library)
-        )
-    key, uploads = library.key, wish.library == "own" or wish.own is not None
-    try:
-        if wish.own is None:
-            with st.spinner(f"Drawing a mixture of {wish.config.n_low} compounds …"):
-                mixture = _drawn(key, wish.config, wish.seed, library.detector.compounds)
-            peaks, name = mixture.peaks, f"{wish.config} {wish.seed}"
-            title, note = (
-                f"Mixture {wish.seed}",
-                f"{wish.config.n_low} compounds, {len(peaks.areas):,} peaks",
-            )
+        if own is not None and selection.library == "own":
+            library = _uploaded(f"own {own.digest}", own.name, own.compounds)
         else:
-            mixture, peaks, name = None, wish.own[1].peaks, wish.own[2]
-            title, note = f"File {wish.own[0]}", wish.own[1].note
+            library = _packaged(selection.library)
+    detector, mixture = library.detector, None
+    try:
+        if upload is not None:
+            peaks, name = upload.sample.peaks, upload.digest
+            title, note = f"File {upload.name}", upload.sample.note
+        else:
+            size, seed = selection.config.n_low, selection.seed
+            with st.spinner(f"Drawing a mixture of {size} compounds …"):
+                mixture = _drawn(library.key, selection.config, seed, detector.compounds)
+            peaks, name = mixture.peaks, f"{selection.config} {seed}"
+            title, note = f"Mixture {seed}", f"{size} compounds, {len(peaks.areas):,} peaks"
+        uploads = selection.library == "own" or upload is not None
+        identify = _identified_upload if uploads else _identified
         with st.spinner(
-            f"Separating it, with {library.detector.compounds.n_compounds:,} compounds to choose"
-            " from …"
+            f"Separating it, with a library of {detector.compounds.n_compounds:,} compounds …"
         ):
-            found = (_identified_upload if uploads else _identified)(
-                key, name, library.detector, peaks
-            )
+            prediction = identify(library.key, name, detector, peaks)
     except ValueError as error:
         st.info(f"There is nothing to separate: {plain(str(error))}\\.")
-        peak_uploads.own_files()
+        peak_uploads.show_uploads()
         st.stop()
-    usual = round(found.threshold, 2)
-    # The slider shows two decimals of the network's own threshold; it counts in full.
-    chosen = url_state.get("threshold", usual)
-    found = found if chosen == usual else replace(found, threshold=chosen)
-    truth = score = None
+    # The slider has two decimals. Without a change the network's threshold keeps all of its own.
+    default = round(prediction.threshold, 2)
+    threshold = url_state.get("threshold", default)
+    if threshold != default:
+        prediction = replace(prediction, threshold=threshold)
+    truth = tally = None
     present = np.zeros(0, dtype=int)
     if mixture is not None:
         present = mixture.present
-        score = peak_threshold.tally(found, present)
+        tally = peak_threshold.tally(prediction, present)
         truth = dict(zip(present.tolist(), mixture.amounts.tolist(), strict=True))
-    rows = peak_threshold.listed_compounds(found, present)
-    table = peak_threshold.outcome_table(found, rows, truth)
+    rows = peak_threshold.listed_compounds(prediction, present)
     return PeakResult(
-        library,
-        found,
-        mixture,
-        score,
-        rows,
-        table,
-        hashlib.sha256(f"{key} {name}".encode()).hexdigest()[:12],
-        title,
-        note,
+        library=library,
+        prediction=prediction,
+        mixture=mixture,
+        tally=tally,
+        rows=rows,
+        table=peak_threshold.outcome_table(prediction, rows, truth),
+        key=hashlib.sha256(f"{library.key} {name}".encode()).hexdigest()[:12],
+        title=title,
+        note=note,
     )

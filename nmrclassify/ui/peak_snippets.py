@@ -1,19 +1,10 @@
-"""Python code that reproduces a mixture of the page Full scale, its answer and its picture of the whole axis."""
+"""Python code for a mixture of the page *Full scale*, its prediction and its whole axis."""
 
 from dataclasses import fields
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig
 
-LIBRARIES = {
-    "synthetic": (
-        "from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds",
-        "compounds = synthetic_compounds(SyntheticConfig(), default_rng({seed}))",
-    ),
-    "metabolites": (
-        "from nmrclassify.nmr.compound_files import common_metabolites",
-        "compounds = common_metabolites()",
-    ),
-}
+LIBRARIES = ("synthetic", "metabolites")
 
 
 def code(
@@ -24,7 +15,7 @@ def code(
     seed: int,
     compound: int,
 ) -> str:
-    """Return a program that draws the mixture, identifies it, and makes the picture of the whole axis as `figure`.
+    """Return a program that draws the mixture, identifies it, and draws the whole axis.
 
     Parameters
     ----------
@@ -36,7 +27,7 @@ def code(
     seed : int
         Of the mixture.
     compound : int
-        Index of the compound that is coloured.
+        Index of the coloured compound.
 
     Raises
     ------
@@ -48,50 +39,45 @@ def code(
             f"library is {library!r}; expected {' or '.join(LIBRARIES)}: an uploaded one has no"
             " seed to draw it from"
         )
-    imports, made = LIBRARIES[library]
+    imports = [
+        "from numpy.random import default_rng",
+        "",
+        "from nmrclassify.evaluation.identify import Detector",
+        "from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture",
+        "from nmrclassify.nmr.axis import FULL_AXIS",
+    ]
+    synthetic = f"synthetic_compounds(SyntheticConfig(), default_rng({library_seed}))"
+    lines = [f"compounds = {'common_metabolites()' if library == 'metabolites' else synthetic}"]
+    if library == "metabolites":
+        imports.append("from nmrclassify.nmr.compound_files import common_metabolites")
+    if library == "synthetic" or config.n_unknown:
+        imports.append("from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds")
+    if config.n_unknown:
+        rng = f"default_rng({unknown_seed})"
+        lines.append(f"unknown = synthetic_compounds(SyntheticConfig(n_compounds=200), {rng})")
     changed = ", ".join(
         f"{f.name}={getattr(config, f.name)!r}"
         for f in fields(config)
         if getattr(config, f.name) != f.default
     )
-    unknown = "None"
-    if config.n_unknown:
-        unknown = "unknown"
-        imports = LIBRARIES["synthetic"][0] + ("" if library == "synthetic" else f"\n{imports}")
-    lines = [
-        "from numpy import arange, nan_to_num",
-        "from numpy.random import default_rng",
-        "from nmrclassify.nmr.axis import FULL_AXIS",
-        "from nmrclassify.plots.style import Theme",
-        imports,
+    imports += [
         "from nmrclassify.plots.spectrum import overview",
-        "from nmrclassify.evaluation.identify import Detector",
-        "from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture",
         "from nmrclassify.plots.spectrum_layers import spectrum_layers",
+        "from nmrclassify.plots.style import Theme",
         "",
-        made.format(seed=library_seed),
-        *(
-            [
-                "unknown = synthetic_compounds(SyntheticConfig(n_compounds=200),"
-                f" default_rng({unknown_seed}))"
-            ]
-            if config.n_unknown
-            else []
-        ),
-        (
-            f"mixture = draw_mixture(compounds, PeakMixtureConfig({changed}), default_rng([{seed}, 0]),"
-            f" FULL_AXIS, {unknown})"
-        ),
-        "found = Detector(compounds).identify(mixture.peaks)",
-        "print([compounds.names[k] for k in found.named])",
+    ]
+    lines += [
+        f"config = PeakMixtureConfig({changed})",
+        f"rng = default_rng([{seed}, 0])",
+        "mixture = draw_mixture(compounds, config, rng, FULL_AXIS"
+        f"{', unknown' if config.n_unknown else ''})",
+        "prediction = Detector(compounds).identify(mixture.peaks)",
+        "print([compounds.names[k] for k in prediction.named])",
         f"compound = {compound}",
-        "multiplets = arange(*compounds.first_multiplet[compound : compound + 2])",
-        "places = compounds.ppm[multiplets] + nan_to_num(found.shifts[multiplets])",
-        (
-            "figure = overview(spectrum_layers(found, compound, mixture), places, FULL_AXIS.low,"
-            " FULL_AXIS.high, Theme())"
-        ),
+        "layers = spectrum_layers(prediction, compound, mixture)",
+        "places = prediction.places(prediction.multiplets_of(compound))",
+        "figure = overview(layers, places, FULL_AXIS.low, FULL_AXIS.high, Theme())",
         "figure.show()",
         "",
     ]
-    return "\n".join(lines)
+    return "\n".join(imports + lines)

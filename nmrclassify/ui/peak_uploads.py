@@ -1,21 +1,52 @@
-"""Files from visitors of the page *Full scale*: a mixture of their own, and a library of their own."""
+"""Uploads of the page *Full scale*: a visitor's mixture, and a visitor's library."""
 
 import hashlib
 import re
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from nmrclassify.files import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, read_compounds
+from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_state
 from nmrclassify.ui.uploads import is_new
 
-# Of an uploaded library: what is answered within seconds.
-MAX_COMPOUNDS, MAX_MULTIPLETS = int(url_state.PARAMETERS["compound"].high), 30_000
+# Limits of an uploaded library, so that a prediction takes seconds.
+MAX_COMPOUNDS, MAX_MULTIPLETS = int(url_state.PARAMETERS["compound"].high or 0), 30_000
 SHOWN_PROBLEMS = 200
+
+
+@dataclass(frozen=True)
+class UploadedMixture:
+    """A mixture from a file; `digest` identifies its content."""
+
+    name: str
+    digest: str
+    sample: peak_files.PeakSample
+
+
+@dataclass(frozen=True)
+class UploadedLibrary:
+    """A library from a file; `digest` identifies its content."""
+
+    name: str
+    digest: str
+    compounds: Compounds
+
+
+def mixture() -> UploadedMixture | None:
+    """Return the visitor's mixture, if there is one."""
+    return st.session_state.get("own sample")
+
+
+def library() -> UploadedLibrary | None:
+    """Return the visitor's library, if there is one."""
+    return st.session_state.get("own compounds")
 
 
 def plain(text: str) -> str:
@@ -23,11 +54,15 @@ def plain(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&=])", r"\\\1", text)
 
 
-def _named(file) -> str:
+def _name(file: UploadedFile) -> str:
     return re.sub(r"[^\w .,+-]", "?", file.name[:60])
 
 
-def own_files() -> None:
+def _digest(file: UploadedFile) -> str:
+    return hashlib.sha256(file.getvalue()).hexdigest()
+
+
+def show_uploads() -> None:
     """Offer the upload of a mixture and of a library, with templates."""
     left, right = st.columns(2)
     with left:
@@ -44,9 +79,10 @@ def own_files() -> None:
             on_click="ignore",
         )
         file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
-        if file is not None and is_new("sample", file):
-            _take_sample(file)
-        _say("sample", file)
+        if file is not None:
+            if is_new("sample", file):
+                _take_mixture(file)
+            _show_result("sample")
     with right:
         st.markdown("**Your own library**")
         st.markdown(
@@ -63,45 +99,54 @@ def own_files() -> None:
         file = st.file_uploader(
             "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
         )
-        if file is not None and is_new("compounds", file):
-            _take_library(file)
-        _say("compounds", file)
-        reading: Reading | None = st.session_state.get("own reading")
-        if file is not None and reading is not None and reading.problems:
-            rows = [
-                (p.row, p.text, "left out" if p.dropped else "changed")
-                for p in reading.problems[:SHOWN_PROBLEMS]
-            ]
-            st.dataframe(
-                pd.DataFrame(rows, columns=["row", "problem", "what was done"]),
-                hide_index=True,
-                alt="Problems of the file, row by row",
-            )
+        if file is not None:
+            if is_new("compounds", file):
+                _take_library(file)
+            _show_result("compounds")
+            _show_problems()
 
 
-def _say(kind: str, file) -> None:
+def _show_result(kind: str) -> None:
+    """Show what was read from a file, or why it cannot be used."""
     problem, note = st.session_state.get(f"{kind} problem"), st.session_state.get(f"{kind} note")
-    if file is not None and (problem or note):
-        (st.error if problem else st.success)(plain(problem or note))
+    if problem:
+        st.error(plain(problem))
+    elif note:
+        st.success(plain(note))
 
 
-def _take_sample(file) -> None:
+def _show_problems() -> None:
+    """Show the rows of a library that were left out or changed."""
+    reading: Reading | None = st.session_state.get("own reading")
+    if reading is not None and reading.problems:
+        rows = [
+            (p.row, p.text, "left out" if p.dropped else "changed")
+            for p in reading.problems[:SHOWN_PROBLEMS]
+        ]
+        st.dataframe(
+            pd.DataFrame(rows, columns=["row", "problem", "what was done"]),
+            hide_index=True,
+            alt="Problems of the file, row by row",
+        )
+
+
+def _take_mixture(file: UploadedFile) -> None:
     state = st.session_state
     state["sample problem"] = state["sample note"] = None
     try:
         with st.spinner("Reading the mixture …"):
             sample = peak_files.read_sample(file.getvalue(), FULL_AXIS)
     except TableError as error:
-        state["sample problem"] = f"{_named(file)}: {error}."
+        state["sample problem"] = f"{_name(file)}: {error}."
         return
-    state["own sample"] = (_named(file), sample, hashlib.sha256(file.getvalue()).hexdigest())
+    state["own sample"] = UploadedMixture(_name(file), _digest(file), sample)
     state["sample note"] = sample.note
     url_state.forget("compound", "ppm_low", "ppm_high")
     url_state.put("scale_mixture", "file")
     st.rerun()
 
 
-def _take_library(file) -> None:
+def _take_library(file: UploadedFile) -> None:
     state = st.session_state
     state["compounds problem"] = state["compounds note"] = state["own reading"] = None
     try:
@@ -114,17 +159,13 @@ def _take_library(file) -> None:
                 f" takes at most {MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
             )
     except ValueError as error:
-        state["compounds problem"] = f"{_named(file)}: {error}."
+        state["compounds problem"] = f"{_name(file)}: {error}."
         return
-    state["own compounds"] = (
-        _named(file),
-        reading.compounds,
-        hashlib.sha256(file.getvalue()).hexdigest(),
-    )
+    state["own compounds"] = UploadedLibrary(_name(file), _digest(file), reading.compounds)
     state["own reading"] = reading
-    left = sum(problem.dropped for problem in reading.problems)
+    dropped = sum(problem.dropped for problem in reading.problems)
     state["compounds note"] = f"{count:,} compounds are read" + (
-        f"; {left:,} rows are left out, see below." if left else "."
+        f"; {dropped:,} rows are left out, see below." if dropped else "."
     )
     url_state.forget("compound", "ppm_low", "ppm_high", "scale_compounds")
     url_state.put("scale_library", "own")

@@ -451,7 +451,7 @@ def test_full_scale_comes_back_by_its_link(open_page):
     assert "Test mixture" in app.texts
 
 
-def test_the_threshold_moves_the_point_and_the_verdicts(open_page):
+def test_the_threshold_moves_the_point_and_the_outcomes(open_page):
     app = open_page(SCALE, scale_compounds=20)
     named = {}
     for value in (0.05, 0.5, 0.95):
@@ -548,16 +548,16 @@ def test_a_link_to_an_uploaded_file_is_explained(open_page, query):
     assert app.metric_values["In the mixture"] == "75"
 
 
-def test_compounds_that_are_alike_are_said_to_be_one_answer(open_page):
+def test_equivalent_compounds_are_said_to_count_as_one(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(8))
     app.upload("Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
-    assert "so they count as one answer" in app.texts
+    assert "so they count as one compound: mine 0 = twin" in app.texts
     assert app.metric_values["In the mixture"] == "8"
     app.query_params["compound"] = "9"
     app.run()
     assert not app.exception
-    assert any("tells this compound from mine 0, which was looked for" in i.value for i in app.info)
+    assert any("and mine 0 have equal multiplets" in i.value for i in app.info)
 
 
 def test_what_the_network_sees_and_does_not_look_for_is_said(open_page):
@@ -571,15 +571,15 @@ def test_what_the_network_sees_and_does_not_look_for_is_said(open_page):
         f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n",
     )
     assert (
-        "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where they are not"
-        " looked for" in app.texts
+        "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where the network does not"
+        " look for them" in app.texts
     )
     app.upload("Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
     assert "a list of picked peaks" in app.texts
     assert "1 Hz" not in app.texts
 
 
-def test_a_compound_without_a_closer_look_has_no_amount_and_can_be_looked_at(open_page):
+def test_a_compound_without_a_candidate_has_no_amount_and_can_be_chosen(open_page):
     app = open_page(SCALE)
     table = app.dataframe[0]
     assert table.proto.placeholder == ""

@@ -31,7 +31,7 @@ def test_a_program_finds_what_the_package_finds(library, n_unknown, monkeypatch)
     )
     mixture = draw_mixture(compounds, config, np.random.default_rng([3, 0]), FULL_AXIS, unknown)
     found = Detector(compounds).identify(mixture.peaks)
-    assert np.array_equal(space["found"].named, found.named)
+    assert np.array_equal(space["prediction"].named, found.named)
     assert len(shown) == 1
     assert len(shown[0].data[0].y) > 1000
 
