@@ -19,7 +19,7 @@ panels.show_verdict(view)
 st.subheader("Separated multiplets")
 charts.chart(
     page_figures.separation(prediction, truth, view.library, view.theme, view.cell),
-    alt=f"Separated multiplets of each output above the truth. {classes.alt_text(prediction, names)}",
+    alt=f"Separated multiplets of each output, and truth. {classes.alt_text(prediction, names)}",
     key="separated",
 )
 if truth is not None:

@@ -201,7 +201,7 @@ def compounds(view: View) -> None:
         hide_index=True,
         disabled=["compound"],
         key=key,
-        on_change=_amounts_changed,
+        on_change=edit_amounts,
         args=(view, key, column),
         height=min(38 + 35 * len(names), 400),
         column_config={
@@ -212,7 +212,8 @@ def compounds(view: View) -> None:
     )
 
 
-def _amounts_changed(view: View, key: str, column: str) -> None:
+def edit_amounts(view: View, key: str, column: str) -> None:
+    """Make an edit of each amount that was changed in the table of compounds."""
     changed = st.session_state[key]["edited_rows"]
     do(
         view,
@@ -241,7 +242,7 @@ def multiplets(view: View) -> None:
         hide_index=True,
         num_rows="dynamic",
         key=key,
-        on_change=_multiplets_changed,
+        on_change=edit_multiplets,
         args=(view, key, positions),
         disabled=[axis.title],
         column_config={
@@ -264,7 +265,8 @@ def multiplets(view: View) -> None:
     )
 
 
-def _multiplets_changed(view: View, key: str, positions: np.ndarray) -> None:
+def edit_multiplets(view: View, key: str, positions: np.ndarray) -> None:
+    """Make edits of the rows that were changed, removed or added in the table of multiplets."""
     state, sizes = st.session_state[key], view.areas.sum(axis=0)
     new: list[Edit] = []
     for row, values in state["edited_rows"].items():

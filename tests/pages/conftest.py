@@ -16,7 +16,7 @@ class App(AppTest):
     @property
     def texts(self) -> str:
         """All texts of the page."""
-        kinds = "title markdown caption success info warning error subheader".split()
+        kinds = ("title", "markdown", "caption", "success", "info", "warning", "error", "subheader")
         return "\n".join(element.value for kind in kinds for element in getattr(self, kind))
 
     @property

@@ -1,18 +1,19 @@
-"""The pages that let one explore: look inside, what if, time travel, compare, lessons, quiz, and what one takes along."""
+"""The pages for exploring: look inside, what if, time travel, compare, lessons, quiz, export."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nmrclassify.lessons import LESSONS
-from nmrclassify.mixtures.edits import Amount
+from nmrclassify.mixtures.edits import Add, Amount, Cut, Move, Scale
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
-from nmrclassify.ui import clicks, inspector
+from nmrclassify.ui import clicks, editor, inspector
 
 INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (
     f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz")
@@ -173,18 +174,22 @@ def test_edits_of_other_data_are_left_out_and_said_so(open_page):
     assert "edits" not in app.link
 
 
-def test_the_tables_of_the_editor_make_edits(open_page, monkeypatch):
-    from nmrclassify.ui import editor
-
-    app = open_page(WHATIF)
+def test_the_tables_of_the_editor_make_edits(monkeypatch):
     made = []
     monkeypatch.setattr(editor, "do", lambda view, *edits: made.extend(edits))
-    monkeypatch.setattr(
-        editor.st, "session_state", {"amounts": {"edited_rows": {"3": {"amount": 2.0}}}}
-    )
-    editor._amounts_changed(None, "amounts", "amount")
+    amounts = {"edited_rows": {"3": {"amount": 2.0}}}
+    multiplets = {
+        "edited_rows": {"0": {"area": 4.0, "position": 1.5}},
+        "deleted_rows": [1],
+        "added_rows": [{"position": 2, "kind": "d", "area": 3.0}],
+    }
+    monkeypatch.setattr(editor.st, "session_state", {"amounts": amounts, "multiplets": multiplets})
+    editor.edit_amounts(None, "amounts", "amount")
     assert made == [Amount(4, 2.0)]
-    assert not app.exception
+    made.clear()
+    view = SimpleNamespace(areas=np.array([[0.0, 2.0, 0.0, 1.0]]))
+    editor.edit_multiplets(view, "multiplets", np.array([1, 3]))
+    assert made == [Scale(1, 2.0), Move(1, 0.5), Cut(3), Add(2, "d", 3.0)]
 
 
 # Time travel
@@ -309,14 +314,15 @@ def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score(open_
     assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
 
 
-# Taking along
+# Export
 
 
-def test_what_is_taken_along_is_offered_when_asked_for(open_page):
+def test_link_and_program_are_shown_in_the_opened_panel(open_page):
     app = open_page("pages/masks.py", number=3, edits="cut_7")
-    assert not any("Program" in m.value for m in app.markdown)
+    assert "**Program**" not in app.texts
     app.session_state["take it"] = True
     app.run()
+    assert "**Program**" in app.texts
     codes = [block.value for block in app.code]
     assert any("edits=cut_7" in block and "number=3" in block for block in codes)
     assert any("Cut(position=7)" in block and "figure.show()" in block for block in codes)
