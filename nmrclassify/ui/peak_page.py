@@ -88,7 +88,8 @@ def _with_detector(key: str, title: str, compounds: Compounds) -> PeakLibrary:
 
 # All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
 @st.cache_resource(max_entries=len(TITLES), show_spinner=False)
-def _packaged(key: str) -> PeakLibrary:
+def packaged_library(key: str) -> PeakLibrary:
+    """Return a library that comes with the package, by its key in TITLES."""
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
     else:
@@ -97,7 +98,8 @@ def _packaged(key: str) -> PeakLibrary:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _uploaded(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
+def uploaded_library(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
+    """Return an uploaded library; `key` tells its content apart from others."""
     return _with_detector(key, title, _compounds)
 
 
@@ -114,14 +116,15 @@ def _drawn(key: str, config: PeakMixtureConfig, seed: int, _compounds: Compounds
     return draw_mixture(_compounds, config, np.random.default_rng([seed, 0]), FULL_AXIS, unknown)
 
 
-def _identify(detector: Detector, peaks: Peaks) -> Identification:
+def identify(detector: Detector, peaks: Peaks) -> Identification:
+    """Identify the compounds of a mixture, while at most one other mixture is identified."""
     with WORKERS:
         return detector.identify(peaks)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _identified(library: str, mixture: str, _detector: Detector, _peaks: Peaks) -> Identification:
-    return _identify(_detector, _peaks)
+    return identify(_detector, _peaks)
 
 
 # Few entries: a prediction refers to its library and its mixture, which may be large.
@@ -129,7 +132,7 @@ def _identified(library: str, mixture: str, _detector: Detector, _peaks: Peaks) 
 def _identified_upload(
     library: str, mixture: str, _detector: Detector, _peaks: Peaks
 ) -> Identification:
-    return _identify(_detector, _peaks)
+    return identify(_detector, _peaks)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -254,9 +257,9 @@ def peak_result(selection: PeakSelection) -> PeakResult:
     own, upload = peak_uploads.library(), selection.upload
     with st.spinner("Reading the library …"):
         if own is not None and selection.library == "own":
-            library = _uploaded(f"own {own.digest}", own.name, own.compounds)
+            library = uploaded_library(f"own {own.digest}", own.name, own.compounds)
         else:
-            library = _packaged(selection.library)
+            library = packaged_library(selection.library)
     detector, mixture = library.detector, None
     try:
         if upload is not None:

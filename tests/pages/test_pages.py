@@ -582,7 +582,7 @@ def test_a_compound_without_a_candidate_has_no_amount_and_can_be_chosen(open_pag
     app = open_page(SCALE)
     table = app.dataframe[0]
     assert table.proto.placeholder == ""
-    library = peak_page._packaged("synthetic")
+    library = peak_page.packaged_library("synthetic")
     mixture = draw_mixture(
         library.detector.compounds,
         PeakMixtureConfig(n_low=75, n_high=75),
@@ -597,10 +597,10 @@ def test_a_compound_without_a_candidate_has_no_amount_and_can_be_chosen(open_pag
 
 
 def test_uploads_push_out_no_packaged_library():
-    kept = peak_page._packaged("metabolites")
+    kept = peak_page.packaged_library("metabolites")
     for i in range(6):
-        peak_page._uploaded(f"own {i}", "mine", kept.detector.compounds)
-    assert peak_page._packaged("metabolites") is kept
+        peak_page.uploaded_library(f"own {i}", "mine", kept.detector.compounds)
+    assert peak_page.packaged_library("metabolites") is kept
 
 
 def test_at_most_two_mixtures_are_identified_at_once(wait_until):
@@ -617,7 +617,7 @@ def test_at_most_two_mixtures_are_identified_at_once(wait_until):
                 inside -= 1
 
     threads = [
-        threading.Thread(target=peak_page._identify, args=(Blocked(), None)) for _ in range(5)
+        threading.Thread(target=peak_page.identify, args=(Blocked(), None)) for _ in range(5)
     ]
     for thread in threads:
         thread.start()
