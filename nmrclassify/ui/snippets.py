@@ -26,8 +26,8 @@ _MODULES = {
     "nmrclassify.nmr.axis": "Axis",
     "nmrclassify.plots": "page_figures",
     "nmrclassify.training.checkpoints": "load shipped",
-    "nmrclassify.training.runs": "find",
     "nmrclassify.training.recipes": "TrainConfig",
+    "nmrclassify.training.runs": "find",
     "nmrclassify.training.trainer": "Trainer model_for",
     "pathlib": "Path",
 }
