@@ -21,7 +21,7 @@ other = comparison_picker.choose(view)
 
 for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True):
     with column:
-        st.markdown(f"**{letter}: {comparison_picker.words(side)}**")
+        st.markdown(f"**{letter}: {comparison_picker.describe_model(side)}**")
         panels.show_verdict(side)
 
 change = compare_predictions(

@@ -254,22 +254,16 @@ def match_mixture(prediction: Prediction, mixture: Mixture, weight: float = 1.0)
     None where the sources are not known, and where slots have no output or no class for one of
     them.
     """
-    if mixture.sources is None or mixture.labels is None:
+    if mixture.contents is None:
         return None
+    sources, labels, concentrations = mixture.contents
     n_classes = prediction.probabilities.shape[1]
     if prediction.kind == "slots" and (
-        len(mixture.labels) != len(prediction.named) or (mixture.labels >= n_classes).any()
+        len(labels) != len(prediction.named) or (labels >= n_classes).any()
     ):
         return None
-    return match_truth(
-        prediction,
-        mixture.areas,
-        mixture.sources,
-        mixture.labels,
-        weight,
-        mixture.unknown,
-        mixture.concentrations,
-    )
+    areas, unknown = mixture.areas, mixture.unknown
+    return match_truth(prediction, areas, sources, labels, weight, unknown, concentrations)
 
 
 def percent(probability: float) -> str:

@@ -1,14 +1,14 @@
-"""Edits of one mixture: add, remove, move or scale a multiplet, set a compound's amount, add noise; as values, words and a link's text.
+"""One mixture, and its edits: change a multiplet or the amount of a compound, or add noise.
 
-An edited mixture is a function of the unedited one and a list of edits, so undo is a shorter list
-and a link carries it all. In a link edits are joined by "~", and the parts of one by "_":
-``add_5_d_2~move_3_0.5~amount_4_0``.
+An edited mixture is a function of the mixture before and a list of edits. So undo makes the list
+shorter, and a link holds the list as text. There edits are joined by "~", and the parts of one edit
+by "_": ``add_5_d_2~move_3_0.5~amount_4_0``.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,15 +18,23 @@ from nmrclassify.nmr.multiplets import SYMBOLS, pattern
 
 MAX_EDITS = 40
 MAX_AREA, MAX_MOVE, MAX_NOISE, MAX_AMOUNT = 1000.0, 512.0, 1.0, 100.0
-LEAST_AMOUNT = 1e-4
-LARGEST = 1e6  # peak area after all edits
+MIN_AMOUNT = 1e-4
+MAX_EDITED_AREA = 1e6  # peak area after all edits
+
+
+class Contents(NamedTuple):
+    """The sources of a mixture, with shapes (C, P, L), (C,) and (C,)."""
+
+    sources: np.ndarray
+    labels: np.ndarray
+    concentrations: np.ndarray
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """One mixture and, where it is known, the truth about it: the arrays of `Mixtures`, without their first axis.
+    """One mixture: the arrays of `Mixtures` without their first axis.
 
-    `sources`, `labels` and `concentrations` are None for a mixture from a file.
+    `sources`, `labels` and `concentrations` are all None for a mixture from a file.
     """
 
     areas: np.ndarray
@@ -37,7 +45,7 @@ class Mixture:
 
     @classmethod
     def of(cls, mixtures: Mixtures, i: int) -> "Mixture":
-        """Take mixture `i` out of a batch."""
+        """Return mixture `i` of a batch."""
         unknown = None if mixtures.unknown is None else mixtures.unknown[i]
         return cls(
             mixtures.areas[i],
@@ -47,20 +55,27 @@ class Mixture:
             unknown,
         )
 
-    def parts(self, n_compounds: int) -> np.ndarray | None:
-        """Return the compounds in it, those from outside the library last, shape (n, P, L).
-
-        None where they are not known; `n_compounds` is the size of the library.
-        """
-        if self.sources is None or self.labels is None:
+    @property
+    def contents(self) -> Contents | None:
+        """The sources; None for a mixture from a file."""
+        if self.sources is None or self.labels is None or self.concentrations is None:
             return None
-        real = self.sources[self.labels < n_compounds]
+        return Contents(self.sources, self.labels, self.concentrations)
+
+    def parts(self, n_compounds: int) -> np.ndarray | None:
+        """Return the areas of each compound in it, shape (n, P, L); None if they are not known.
+
+        What is from outside the library is the last one; `n_compounds` is the size of the library.
+        """
+        if self.contents is None:
+            return None
+        real = self.contents.sources[self.contents.labels < n_compounds]
         if self.unknown is None or not self.unknown.any():
             return real
         return np.concatenate([real, self.unknown[None]])
 
     def each(self, change: Callable[[np.ndarray], np.ndarray]) -> "Mixture":
-        """Do the same to the mixture and to all that it is made of; `change` has to be linear, over the last two axes."""
+        """Change the areas of the mixture and of its parts; `change` is linear, on (..., P, L)."""
         parts = {name: getattr(self, name) for name in ("areas", "sources", "unknown")}
         return replace(
             self,
@@ -73,7 +88,7 @@ class Mixture:
 
 
 class EditError(ValueError):
-    """An edit that cannot be made; the message says why, and what could be."""
+    """An edit that is not possible; the message says why, and what is possible."""
 
 
 def _position(value: int, library: Library) -> int:
@@ -85,7 +100,7 @@ def _position(value: int, library: Library) -> int:
     return value
 
 
-def _where(library: Library, position: int) -> str:
+def _place(library: Library, position: int) -> str:
     axis = library.axis
     if not 0 <= position < axis.n_positions:
         return f"position {position}"
@@ -94,7 +109,7 @@ def _where(library: Library, position: int) -> str:
 
 @dataclass(frozen=True)
 class Add:
-    """Add a multiplet of a kind ("s", "d", ... "sext") with an area at a position: it belongs to no compound."""
+    """Add a multiplet ("s", "d", ... "sext") that belongs to no compound of the library."""
 
     word: ClassVar[str] = "add"
     position: int
@@ -118,13 +133,13 @@ class Add:
         return replace(sample, areas=sample.areas + extra, unknown=unknown)
 
     def words(self, library: Library) -> str:
-        """Say what is done."""
-        return f"add {self.kind} of area {self.area:g} at {_where(library, self.position)}"
+        """Return the edit in words."""
+        return f"add {self.kind} of area {self.area:g} at {_place(library, self.position)}"
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Take away everything at a position; a compound that has nothing left is not in the mixture any more."""
+    """Remove all area at a position; a compound without area is no longer in the mixture."""
 
     word: ClassVar[str] = "cut"
     position: int
@@ -136,13 +151,13 @@ class Cut:
         return _without_empty(sample.each(lambda areas: areas * keep), library)
 
     def words(self, library: Library) -> str:
-        """Say what is done."""
-        return f"remove the multiplet at {_where(library, self.position)}"
+        """Return the edit in words."""
+        return f"remove the multiplet at {_place(library, self.position)}"
 
 
 @dataclass(frozen=True)
 class Move:
-    """Move what is at a position along the axis, by whole or broken positions, up the axis where `by` is above 0."""
+    """Move the multiplet at a position by `by` positions, a fraction is possible."""
 
     word: ClassVar[str] = "move"
     position: int
@@ -163,15 +178,15 @@ class Move:
         )
 
     def words(self, library: Library) -> str:
-        """Say what is done."""
+        """Return the edit in words."""
         axis = library.axis
         by = f"{self.by * axis.width:+.2f} ppm" if axis.unit == "ppm" else f"{self.by:+g} positions"
-        return f"move the multiplet at {_where(library, self.position)} by {by}"
+        return f"move the multiplet at {_place(library, self.position)} by {by}"
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Make what is at a position larger or smaller by a factor."""
+    """Multiply all areas at a position by a factor."""
 
     word: ClassVar[str] = "scale"
     position: int
@@ -189,15 +204,15 @@ class Scale:
         return sample.each(lambda areas: areas * factor)
 
     def words(self, library: Library) -> str:
-        """Say what is done."""
-        return f"{self.by:.3g} times the multiplet at {_where(library, self.position)}"
+        """Return the edit in words."""
+        return f"{self.by:.3g} times the multiplet at {_place(library, self.position)}"
 
 
 @dataclass(frozen=True)
 class Amount:
-    """Set how much of a compound of the library is in the mixture, 0 for none of it; compounds are counted from 1.
+    """Set the concentration of a compound of the library; compounds are counted from 1.
 
-    Where the truth is not known, that much is added.
+    To a mixture from a file, that concentration is added.
     """
 
     word: ClassVar[str] = "amount"
@@ -207,43 +222,36 @@ class Amount:
     def apply(self, sample: Mixture, library: Library) -> Mixture:
         """Return the edited mixture."""
         if not 1 <= self.compound <= library.n_compounds or not (
-            self.amount == 0 or LEAST_AMOUNT <= self.amount <= MAX_AMOUNT
+            self.amount == 0 or MIN_AMOUNT <= self.amount <= MAX_AMOUNT
         ):
             raise EditError(
                 f"amount of compound {self.compound} is {self.amount:g}; expected 0, or"
-                f" {LEAST_AMOUNT:g} to {MAX_AMOUNT:g}, and a compound from 1 to"
+                f" {MIN_AMOUNT:g} to {MAX_AMOUNT:g}, and a compound from 1 to"
                 f" {library.n_compounds}"
             )
         k, amount = self.compound - 1, np.float32(self.amount)
         pure = library.areas[k] * amount
-        if sample.labels is None:
+        if sample.contents is None:
             return replace(sample, areas=sample.areas + pure)
-        there = sample.labels == k
-        sources, labels, concentrations = (
-            sample.sources.copy(),
-            sample.labels.copy(),
-            sample.concentrations.copy(),
-        )
-        if there.any():  # its multiplets stay where jitter has put them
-            sources[there] *= amount / concentrations[there].sum()
-            concentrations[there] *= amount / concentrations[there].sum()
+        sources, labels, concentrations = (part.copy() for part in sample.contents)
+        present = labels == k
+        if present.any():  # its multiplets stay where jitter has put them
+            sources[present] *= amount / concentrations[present].sum()
+            concentrations[present] *= amount / concentrations[present].sum()
         elif amount:
-            free = np.flatnonzero(labels == library.n_compounds)
-            if not len(free):
+            if not (labels == library.n_compounds).any():  # no source is free: append one
                 sources = np.concatenate([sources, np.zeros_like(sources[:1])])
-                labels, concentrations = (
-                    np.append(labels, library.n_compounds),
-                    np.append(concentrations, np.float32(0)),
-                )
-                free = [len(labels) - 1]
-            sources[free[0]], labels[free[0]], concentrations[free[0]] = pure, k, amount
-        areas = sample.areas + (sources.sum(axis=0) - sample.sources.sum(axis=0))
+                labels = np.append(labels, library.n_compounds)
+                concentrations = np.append(concentrations, np.float32(0))
+            free = int(np.flatnonzero(labels == library.n_compounds)[0])
+            sources[free], labels[free], concentrations[free] = pure, k, amount
+        areas = sample.areas + (sources.sum(axis=0) - sample.contents.sources.sum(axis=0))
         return _without_empty(
             Mixture(areas, sources, labels, concentrations, sample.unknown), library
         )
 
     def words(self, library: Library) -> str:
-        """Say what is done."""
+        """Return the edit in words."""
         name = (
             library.names[self.compound - 1]
             if 1 <= self.compound <= library.n_compounds
@@ -271,7 +279,7 @@ class Noise:
         return replace(sample, areas=sample.areas + noise.astype(np.float32))
 
     def words(self, library: Library) -> str:
-        """Say what is done."""
+        """Return the edit in words."""
         return f"add noise of {self.level:g} (seed {self.seed})"
 
 
@@ -280,14 +288,15 @@ KINDS = {kind.word: kind for kind in (Add, Cut, Move, Scale, Amount, Noise)}
 
 
 def _without_empty(sample: Mixture, library: Library) -> Mixture:
-    """Call sources with nothing in them "no compound"."""
-    if sample.labels is None:
+    """Label sources without area as "no compound"."""
+    if sample.contents is None:
         return sample
-    empty = ~sample.sources.any((1, 2))
+    sources, labels, concentrations = sample.contents
+    empty = ~sources.any((1, 2))
     return replace(
         sample,
-        labels=np.where(empty, library.n_compounds, sample.labels),
-        concentrations=np.where(empty, np.float32(0), sample.concentrations),
+        labels=np.where(empty, library.n_compounds, labels),
+        concentrations=np.where(empty, np.float32(0), concentrations),
     )
 
 
@@ -297,25 +306,25 @@ def apply(sample: Mixture, edits: tuple[Edit, ...], library: Library) -> Mixture
     Raises
     ------
     EditError
-        If one cannot be made with this library, or makes areas beyond `LARGEST`.
+        If one is not possible with this library, or makes areas beyond `MAX_EDITED_AREA`.
     """
     for edit in edits:
         sample = edit.apply(sample, library)
-        if not np.abs(sample.areas).max() <= LARGEST:
+        if not np.abs(sample.areas).max() <= MAX_EDITED_AREA:
             raise EditError(
-                f"to {edit.words(library)} makes areas above {LARGEST:g}; expected less: make it"
-                " smaller, or undo"
+                f"to {edit.words(library)} makes areas above {MAX_EDITED_AREA:g}; expected less:"
+                " make it smaller, or undo"
             )
     return sample
 
 
 def is_empty(sample: Mixture, plain: Mixture) -> bool:
-    """Whether nothing but rounding is left of a mixture, compared with the one before its edits."""
+    """Whether an edited mixture has no area, but for rounding; `plain` is without the edits."""
     return float(np.abs(sample.areas).max()) <= 1e-5 * float(np.abs(plain.areas).max())
 
 
 def to_text(edits: tuple[Edit, ...]) -> str:
-    """Return edits as a link carries them."""
+    """Return edits as the text in a link."""
 
     def part(value: object) -> str:
         return f"{value:.9g}" if isinstance(value, float) else str(value)
@@ -327,12 +336,12 @@ def to_text(edits: tuple[Edit, ...]) -> str:
 
 
 def from_text(text: str) -> tuple[Edit, ...]:
-    """Return the edits that a link carries; positions and compounds are checked when they meet a library.
+    """Return the edits of a text in a link; `apply` checks their positions and compounds.
 
     Raises
     ------
     EditError
-        If it is not such a text, or has more than `MAX_EDITS` edits.
+        If the text does not stand for edits, or has more than `MAX_EDITS` of them.
     """
     parts = text.split("~") if text else []
     if len(parts) > MAX_EDITS:
@@ -340,11 +349,16 @@ def from_text(text: str) -> tuple[Edit, ...]:
     return tuple(map(_parsed, parts))
 
 
-_EXPECTED = {int: "a whole number", float: "a number", str: "a word"}
+# Of each type of a value: the type itself, its pattern in a link, and what it is in words.
+_VALUES: dict[Any, tuple[Callable[[str], Any], str, str]] = {
+    int: (int, r"\d{1,10}", "a whole number"),
+    float: (float, r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?", "a number"),
+    str: (str, r"[a-z]{1,9}", "a word"),
+}
 
 
 def _plain(text: str) -> str:
-    """Return a text of a link with nothing that Markdown could take for a link."""
+    """Return text in which Markdown finds no link."""
     return re.sub(r"[^\w.~-]", "?", text)
 
 
@@ -356,17 +370,12 @@ def _parsed(text: str) -> Edit:
             "expected edits like add_5_d_2, cut_5, move_5_0.5, amount_3_2 or noise_0.1_7, not"
             f" '{_plain(text[:30])}'"
         )
-    made = []
-    for item, value in zip(fields(kind), values, strict=False):
-        number = {
-            int: r"\d{1,10}",
-            float: r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?",
-            str: r"[a-z]{1,9}",
-        }[item.type]
-        if not re.fullmatch(number, value):
+    arguments = []
+    for item, value in zip(fields(kind), values, strict=True):
+        convert, pattern, expected = _VALUES[item.type]
+        if not re.fullmatch(pattern, value):
             raise EditError(
-                f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected"
-                f" {_EXPECTED[item.type]}"
+                f"{item.name} of {word!r} is '{_plain(value[:20])}'; expected {expected}"
             )
-        made.append(item.type(value))
-    return kind(*made)
+        arguments.append(convert(value))
+    return kind(*arguments)

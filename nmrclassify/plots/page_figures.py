@@ -1,4 +1,4 @@
-"""The main figure of each page: one function, which the page calls and the printed program calls."""
+"""The main figure of each page: the page and its printed program call the same function."""
 
 import numpy as np
 import plotly.graph_objects as go

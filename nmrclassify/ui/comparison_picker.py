@@ -12,11 +12,11 @@ MAX_RUNS = 8
 
 
 def choose(view: View) -> View:
-    """Draw the controls of B, and return B's view of the same mixture."""
+    """Draw the controls of side B, and return its view of the same mixture."""
     wanted = url_state.get("model_b")
     problems: list[str] = []
     recent = [run.id for run in own_runs() if run.preset == view.dataset.preset][:MAX_RUNS]
-    found = model_picker.candidates(
+    models = model_picker.candidates(
         view.dataset, [wanted, url_state.get("model"), *recent], problems
     )
     for problem in problems:
@@ -24,16 +24,16 @@ def choose(view: View) -> View:
     # The default is the same training at its start, or the untrained network.
     default = (
         view.chosen.key
-        if view.chosen.can_travel
+        if view.chosen.training_history is not None
         else "untrained"
         if view.chosen.key != "untrained"
-        else next(iter(found))
+        else next(iter(models))
     )
-    default = default if default in found else next(iter(found))
-    if wanted and wanted not in found:
+    default = default if default in models else next(iter(models))
+    if wanted and wanted not in models:
         st.warning(
-            f"The model {wanted[:40]!r} of side B is not there for these data;"
-            f" {found[default].title.lower()} is used.",
+            f"The model {wanted[:40]!r} of side B does not exist for these data;"
+            f" {models[default].title.lower()} is used.",
             icon=":material/link_off:",
         )
     one, two, three, four = st.columns(4)
@@ -43,31 +43,20 @@ def choose(view: View) -> View:
             "B: model",
             "model_b",
             default,
-            options=list(found),
-            format_func=lambda key: found[key].title,
+            options=list(models),
+            format_func=lambda key: models[key].title,
         )
-    chosen = found[key]
+    chosen = models[key]
     with two:
-        if chosen.can_travel:
-            steps = list(chosen.training_history.steps)
-            usual = steps[0] if key == view.chosen.key else steps[-1]
-            if url_state.get("step_b") not in (None, *steps):
-                url_state.correct(
-                    "step_b", chosen.training_history.nearest(url_state.get("step_b"))
-                )
-            at = url_state.widget(
-                st.select_slider,
-                "B: training step",
-                "step_b",
-                usual,
-                options=steps,
-                format_func=lambda step: f"{step:,}",
-            )
-            chosen = chosen.at(at)
+        history = chosen.training_history
+        if history is not None:
+            first = history.steps[0 if key == view.chosen.key else -1]
+            step = model_picker.step_slider(history, "B: training step", "step_b", first)
+            chosen = chosen.at(step)
         else:
             st.text_input(
                 "B: training step",
-                f"{chosen.checkpoint.step:,}, the only one kept",
+                f"{chosen.checkpoint.step:,}, the only one saved",
                 disabled=True,
                 key=f"no steps {key} {chosen.checkpoint.step}",
             )
@@ -101,7 +90,7 @@ def choose(view: View) -> View:
     return other
 
 
-def words(view: View) -> str:
-    """Say in short which model at which step a side is."""
+def describe_model(view: View) -> str:
+    """Return the model of a side, and its training step, in words."""
     step = f", step {view.checkpoint.step:,}" if view.chosen.last and view.checkpoint.step else ""
     return view.model_name[0].lower() + view.model_name[1:] + step

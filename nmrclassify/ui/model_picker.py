@@ -1,4 +1,4 @@
-"""Which model a page looks at: shipped, trained in this visit, a run, uploaded or untrained; and at which step of its training."""
+"""The model of a page: shipped, uploaded, untrained or trained here; and the training step."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -25,42 +25,42 @@ set_threads()
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def shipped() -> Checkpoint:
-    """The trained model that comes with the package; read-only."""
+    """Return the trained model of the package; read-only."""
     return checkpoints.shipped()
 
 
 @st.cache_resource(max_entries=16, show_spinner="Opening the run …")
 def run_checkpoint(run_id: str) -> Checkpoint:
-    """The model of a run on disk; read-only."""
+    """Return the model of a run on disk; read-only."""
     return checkpoints.load(runs.find(run_id).folder / "model.safetensors")
 
 
 # Up to 24 MB each.
 @st.cache_resource(max_entries=4, show_spinner="Opening the steps of the run …")
-def _run_timeline(run_id: str) -> TrainingHistory | None:
+def _run_training_history(run_id: str) -> TrainingHistory | None:
     try:
         return load_steps(runs.find(run_id).folder / STEPS_FILE, run_checkpoint(run_id).model)
     except ValueError:
-        return None  # an older run, or one whose steps made room for newer ones
+        return None  # a run of version 0.1, or one whose steps were deleted for newer ones
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _run_history(run_id: str) -> list[dict]:
+def _run_rows(run_id: str) -> list[dict]:
     return runs.history(runs.find(run_id))
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def dataset_of(name: str, seed: int, mixture: MixtureConfig) -> Dataset:
-    """The data of a preset; read-only."""
+    """Return the data of a preset; read-only."""
     return build(name, seed, mixture)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _untrained(name: str, seed: int, mixture: MixtureConfig, kind: str) -> Checkpoint:
-    return _unlearned(dataset_of(name, seed, mixture), kind)
+    return _untrained_checkpoint(dataset_of(name, seed, mixture), kind)
 
 
-def _unlearned(dataset: Dataset, kind: str) -> Checkpoint:
+def _untrained_checkpoint(dataset: Dataset, kind: str) -> Checkpoint:
     return Checkpoint(
         model_for(dataset, dataset.seed, kind).requires_grad_(False),
         dataset,
@@ -80,52 +80,46 @@ class Chosen:
     key : str
         "shipped", "upload", "training", "untrained", or the name of a run.
     title : str
-        For people.
+        What pages call it.
     checkpoint : Checkpoint
-    open_timeline, open_history : callable
-        What `timeline` and `history` are read with, when they are asked for: 24 MB of a run are not
-        read to list its name.
+    load_steps, load_rows : callable
+        Read `training_history` and `history` when they are used first: a run keeps 24 MB of steps.
     last : bool
-        Whether this is the model as it is.
+        Whether this is the model at the end of its training, not at an earlier step.
     """
 
     key: str
     title: str
     checkpoint: Checkpoint
-    open_timeline: Callable[[], TrainingHistory | None] = lambda: None
-    open_history: Callable[[], list[dict]] = list
+    load_steps: Callable[[], TrainingHistory | None] = lambda: None
+    load_rows: Callable[[], list[dict]] = list
     last: bool = True
 
     @cached_property
     def training_history(self) -> TrainingHistory | None:
-        """The steps that one can travel to; None where none were kept."""
-        return self.open_timeline()
+        """The saved steps of the training; None if there is only one."""
+        steps = self.load_steps()
+        return steps if steps is not None and len(steps) > 1 else None
 
     @cached_property
     def history(self) -> list[dict]:
-        """Rows of the training; empty where none were kept."""
-        return self.open_history()
-
-    @property
-    def can_travel(self) -> bool:
-        """Whether there is more than one step to look at."""
-        return self.training_history is not None and len(self.training_history) > 1
+        """The curves of the training, one row for each measured step; empty if not saved."""
+        return self.load_rows()
 
     def at(self, step: int | None) -> "Chosen":
-        """Return the model as it was at the kept step nearest to `step`; as it is for None, and where no steps were kept."""
-        if step is None or not self.can_travel:
+        """Return the model at the saved step nearest to `step`; unchanged without saved steps."""
+        history = self.training_history
+        if step is None or history is None:
             return self
-        step = self.training_history.nearest(step)
+        step = history.nearest(step)
         if step == self.checkpoint.step:
             return self
-        past = replace(
-            self.checkpoint, model=self.training_history.network(step), step=step, metrics={}
-        )
+        past = replace(self.checkpoint, model=history.network(step), step=step, metrics={})
         return replace(self, checkpoint=past, title=f"{self.title}, step {step:,}", last=False)
 
 
 def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
-    """Whether a model can answer for a data set: the same library and, as slots need it, the same number of sources."""
+    """Whether a model can predict these data: same library and, for slots, number of sources."""
     own, kind = checkpoint.dataset, checkpoint.model.kind
     same_number = (
         own.config.n_sources == dataset.config.n_sources
@@ -139,21 +133,18 @@ def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
 def candidates(
     dataset: Dataset, wanted: Iterable[str | None], problems: list[str]
 ) -> dict[str, Chosen]:
-    """Return the models that can answer for a data set, each as it is; `wanted` may name runs to open as well."""
-    training = training_box().job
-    sources = [
+    """Return the models for these data by their keys; `wanted` are keys, runs among them."""
+    job = training_box().job
+    sources: list[tuple[str, str, Callable[[], Checkpoint | None]]] = [
         ("shipped", "The shipped model", shipped),
         ("upload", "The uploaded model", lambda: st.session_state.get("upload")),
     ]
-    if training is not None:
-        sources.append(("training", "This visit's training", training.checkpoint))
-    names = [
-        name
-        for name in dict.fromkeys(wanted)
-        if name not in (None, "shipped", "upload", "training", "untrained")
-    ]
+    if job is not None:
+        sources.append(("training", "This visit's training", job.checkpoint))
+    kept = ("shipped", "upload", "training", "untrained")
+    names = [name for name in dict.fromkeys(wanted) if name and name not in kept]
     sources += [(name, f"Run {name[:15]}", partial(run_checkpoint, name)) for name in names]
-    found: dict[str, Chosen] = {}
+    models: dict[str, Chosen] = {}
     for key, title, load in sources:
         try:
             checkpoint = load()
@@ -162,65 +153,70 @@ def candidates(
             continue
         if checkpoint is None or not fits(checkpoint, dataset):
             continue
-        if key == "training":
-            found[key] = Chosen(
-                key,
-                title,
-                checkpoint,
-                lambda: training.training_history.snapshot(),
-                lambda: training.history,
+        model = Chosen(key, title, checkpoint)
+        if key == "training" and job is not None:
+            model = replace(
+                model,
+                load_steps=job.training_history.snapshot,
+                load_rows=partial(list, job.history),
             )
         elif key in names:
-            found[key] = Chosen(
-                key, title, checkpoint, partial(_run_timeline, key), partial(_run_history, key)
+            model = replace(
+                model,
+                load_steps=partial(_run_training_history, key),
+                load_rows=partial(_run_rows, key),
             )
-        else:
-            found[key] = Chosen(key, title, checkpoint)
-    # An own library has no recipe to rebuild it from, so its untrained network is not cached.
+        models[key] = model
+    # An uploaded library is not the result of a preset: its untrained network is not cached.
     kind = url_state.get("network")
     if dataset.preset in PRESETS:
         untrained = _untrained(dataset.preset, dataset.seed, dataset.config, kind)
     else:
-        untrained = _unlearned(dataset, kind)
-    found["untrained"] = Chosen("untrained", "Untrained network", untrained)
-    return found
+        untrained = _untrained_checkpoint(dataset, kind)
+    models["untrained"] = Chosen("untrained", "Untrained network", untrained)
+    return models
 
 
 def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen:
-    """Draw the choice of a model and, unless the page has its own, of a step of its training; return the model."""
+    """Draw the choice of the model and, if `slider`, of its training step; return the model."""
     wanted = url_state.get("model")
-    found = candidates(dataset, [wanted], problems)
-    default = "shipped" if "shipped" in found else "untrained"
-    if wanted and wanted not in found:
+    models = candidates(dataset, [wanted], problems)
+    default = "shipped" if "shipped" in models else "untrained"
+    if wanted and wanted not in models:
         problems.append(
-            f"The model {wanted[:40]!r} is not there for these data; {found[default].title.lower()}"
-            " is used."
+            f"The model {wanted[:40]!r} does not exist for these data;"
+            f" {models[default].title.lower()} is used."
         )
     key = url_state.widget(
         st.selectbox,
         "Model",
         "model",
         default,
-        options=list(found),
-        format_func=lambda key: found[key].title,
+        options=list(models),
+        format_func=lambda key: models[key].title,
     )
-    chosen = found[key]
-    if chosen.can_travel and slider:
-        step_slider(chosen)
+    chosen = models[key]
+    if slider and chosen.training_history is not None:
+        step_slider(chosen.training_history)
     return chosen.at(url_state.get("step"))
 
 
-def step_slider(chosen: Chosen, label: str = "Training step", key: str = "step") -> None:
-    """Draw the slider over the kept steps of a training."""
-    steps = list(chosen.training_history.steps)
-    if url_state.get(key) is not None and url_state.get(key) not in steps:
-        url_state.correct(key, chosen.training_history.nearest(url_state.get(key)))
-    url_state.widget(
+def step_slider(
+    history: TrainingHistory,
+    label: str = "Training step",
+    key: str = "step",
+    default: int | None = None,
+) -> int:
+    """Draw the slider over the saved steps of a training, and return the step."""
+    steps = list(history.steps)
+    if url_state.get(key) not in (None, *steps):
+        url_state.correct(key, history.nearest(url_state.get(key)))
+    return url_state.widget(
         st.select_slider,
         label,
         key,
-        steps[-1],
+        steps[-1] if default is None else default,
         options=steps,
         format_func=lambda step: f"{step:,}",
-        help="All pages show the network as it was at this step. The page *Time travel* plays it.",
+        help="The network has the weights of this step. The page *Time travel* plays all steps.",
     )

@@ -1,4 +1,4 @@
-"""What every page shares: the sidebar, and from it the data set, the model and the mixture that are looked at."""
+"""What all pages share: their frame, and the sidebar with its data, model and mixture."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -235,9 +235,9 @@ def _library_of_linked_run() -> Library | None:
 
 
 def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> View:
-    own = st.session_state.get("own mixture")
+    upload = st.session_state.get("own mixture")
     shape = dataset.library.areas.shape[1:]
-    has_file = own is not None and own[1].shape == shape and own[2] == dataset.library.axis
+    has_file = upload and upload[1].shape == shape and upload[2] == dataset.library.axis
     kinds = {"unseen": "Test set", "choose": "Choose"} | ({"file": "File"} if has_file else {})
     if url_state.get("mixture") == "file" and not has_file:
         problems.append(
@@ -256,8 +256,8 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
     )
     preset = dataset.preset if dataset.preset in PRESETS else OWN
     spec = MixtureSpec(preset, dataset.seed, dataset.config)
-    if kind == "file":
-        return _view(dataset, chosen, spec, f"File {own[0]}", problems, own[1])
+    if kind == "file" and upload:
+        return _view(dataset, chosen, spec, f"File {upload[0]}", problems, upload[1])
     if kind == "choose":
         compounds, concentrations = _choose_compounds(dataset)
         if not any(compounds):

@@ -1,4 +1,4 @@
-"""What a page of the toy looks at, and what all of them say about it: the mixture, the verdict, the amounts."""
+"""The view of a page, a model and a mixture, and what several pages show of it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -57,37 +57,37 @@ class View:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The model, and what it was trained on."""
+        """The model and its training."""
         return self.chosen.checkpoint
 
     @property
     def model_name(self) -> str:
-        """The model's name for people."""
+        """The title of the model."""
         return self.chosen.title
 
     @property
     def library(self) -> Library:
-        """The compounds that are mixed and looked for."""
+        """The compounds of the data."""
         return self.dataset.library
 
     @property
     def areas(self) -> np.ndarray:
-        """The mixture that is looked at, shape (P, L)."""
+        """The mixture after its edits, shape (P, L)."""
         return self.sample.areas
 
     @property
     def labels(self) -> np.ndarray | None:
-        """The compounds behind its sources."""
+        """The compound of each source, shape (C,); None for a mixture from a file."""
         return self.sample.labels
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the compounds, and of what one past the last stands for."""
+        """Names of the compounds, and of the class after the last."""
         return class_names(self.checkpoint.model.kind, self.library.names)
 
     @cached_property
     def prediction(self) -> Prediction:
-        """What the model makes of the mixture."""
+        """The prediction of the model."""
         return predict(self.checkpoint.model, self.areas)
 
     @cached_property
@@ -102,29 +102,28 @@ class View:
 
     @cached_property
     def cell(self) -> Cell | None:
-        """The chosen cell of the maps; None while none is chosen."""
+        """The chosen cell of the maps; None if none is chosen."""
         return None if url_state.get("position") is None else self.followed_cell
 
     @cached_property
     def followed_cell(self) -> Cell:
-        """The chosen cell; what was not chosen is where there is most to see."""
-        given, model = self.prediction, self.checkpoint.model
-        output = url_state.get("output", int(given.outputs[0]) + 1) - 1
+        """The cell that Look inside follows: the chosen one, completed by an example."""
+        prediction, model = self.prediction, self.checkpoint.model
+        output = url_state.get("output", int(prediction.outputs[0]) + 1) - 1
         output = min(output, n_outputs(model) - 1)
-        if url_state.get("position") is None:
+        position = url_state.get("position")
+        if position is None:
             i, shown = (
                 (0, predict(model, self.areas, np.array([output])))
-                if given.kind == "queries"
-                else (output, given)
+                if prediction.kind == "queries"
+                else (output, prediction)
             )
-            telling = example_cell(shown.masks[i], given.encoding, shown.multiplets[i], output)
-            return replace(telling, filter=url_state.get("filter", telling.filter)).within(
-                model.config, n_outputs(model)
-            )
-        position = min(url_state.get("position"), model.config.n_positions - 1)
-        return Cell(
-            output, url_state.get("filter", strongest_filter(given.encoding, position)), position
-        ).within(model.config, n_outputs(model))
+            cell = example_cell(shown.masks[i], prediction.encoding, shown.multiplets[i], output)
+        else:
+            position = min(position, model.config.n_positions - 1)
+            cell = Cell(output, strongest_filter(prediction.encoding, position), position)
+        cell = replace(cell, filter=url_state.get("filter", cell.filter))
+        return cell.within(model.config, n_outputs(model))
 
     @property
     def in_training(self) -> bool:
@@ -133,35 +132,28 @@ class View:
 
     @property
     def source_names(self) -> tuple[str, ...]:
-        """What is really in the mixture, with amounts; empty where that is not known."""
-        if self.labels is None:
+        """The compounds in the mixture, with concentrations; empty where they are not known."""
+        if self.sample.contents is None:
             return ()
-        parts = [
-            (self.library.names[k], c)
-            for k, c in zip(self.labels, self.sample.concentrations, strict=False)
+        _, labels, concentrations = self.sample.contents
+        names = [
+            self.library.names[k] + (f" ({c:.2g}x)" if abs(c - 1) > 1e-6 else "")
+            for k, c in zip(labels, concentrations, strict=True)
             if k < self.library.n_compounds
         ]
-        by_hand = (
-            "added by hand"
-            if any(edit.word == "add" for edit in self.edits)
-            else "a compound from outside the library"
-        )
-        foreign = (
-            (by_hand,) if self.sample.unknown is not None and self.sample.unknown.any() else ()
-        )
-        return (
-            tuple(f"{name} ({c:.2g}x)" if abs(c - 1) > 1e-6 else name for name, c in parts)
-            + foreign
-        )
+        if self.sample.unknown is not None and self.sample.unknown.any():
+            by_edit = any(edit.word == "add" for edit in self.edits)
+            names.append("added by hand" if by_edit else "a compound from outside the library")
+        return tuple(names)
 
     @property
     def parts(self) -> np.ndarray | None:
-        """The sources that `source_names` names, shape (n, P, L); None where they are not known."""
+        """The areas of each of `source_names`, shape (n, P, L); None where they are not known."""
         return self.sample.parts(self.library.n_compounds)
 
     @property
     def contents(self) -> str:
-        """The true compounds in words."""
+        """The compounds of the mixture in words."""
         return " + ".join(self.source_names) or (
             "contents not known" if self.labels is None else "no compound"
         )
@@ -177,7 +169,7 @@ def first(dataset: Dataset) -> int:
 
 
 def drop_edits(*keys: str) -> None:
-    """Drop the edits and what could be redone, as they belong to one mixture; and the values of `keys`."""
+    """Drop the edits, which belong to one mixture, and the values of `keys`."""
     url_state.forget("edits", *keys)
     st.session_state.pop("undone", None)
 
@@ -191,13 +183,12 @@ def go_to_neighbour(change: int, dataset: Dataset) -> None:
 
 
 def mixture_heading(view: View) -> None:
-    """Say which mixture is shown, what is in it, and offer the neighbours."""
-    may = (
-        "this composition may have come up in training"
-        if view.checkpoint.training.remix
-        else "the model was trained on this composition"
-    )
-    note = may if view.in_training else "never seen in training"
+    """Write the title and the contents of the mixture; draw the buttons Previous and Next."""
+    note = "not in the training data"
+    if view.in_training:
+        note = "the model was trained on this composition"
+        if view.checkpoint.training.remix:
+            note = "the model may have been trained on this composition"
     known = view.labels is not None and view.checkpoint.step
     edited = f" · *{len(view.edits)} edit{'s' * (len(view.edits) > 1)}*" if view.edits else ""
     words, buttons = st.columns([5, 2], vertical_alignment="center")
@@ -220,34 +211,41 @@ def mixture_heading(view: View) -> None:
         )
     if not view.checkpoint.step:
         st.info(
-            "This network is untrained: its masks are the weights it was born with. Train it on the"
-            " page *Train or load*."
+            "This network is untrained: its masks result from random weights. Train it on the page"
+            " *Train or load*."
         )
 
 
 def show_verdict(view: View) -> None:
-    """Say in words what the network found, coloured by whether it is right, where that is known."""
-    known = view.truth is not None
-    right = known and all_right(view.prediction, view.truth)
-    show = st.success if right else st.warning if known else st.info
-    show(
+    """Write the prediction in words, green if it is right, blue if the truth is not known."""
+    if view.truth is None:
+        box = st.info
+    else:
+        box = st.success if all_right(view.prediction, view.truth) else st.warning
+    box(
         describe_prediction(view.prediction, view.library.names, view.truth),
         icon=":material/record_voice_over:",
     )
 
 
 def amounts_table(view: View) -> pd.DataFrame:
-    """Return what queries say of each compound that they find or that is there, beside the truth where that is known."""
-    given, truth = view.prediction, view.truth
-    rows = np.flatnonzero((given.counts > 0) | (truth is not None and truth.counts > 0))
+    """Return probability, count and amount of each predicted or true compound, and the truth."""
+    prediction, truth = view.prediction, view.truth
+    relevant = prediction.counts > 0
+    if truth is not None:
+        relevant |= truth.counts > 0
+    rows = np.flatnonzero(relevant)
     table = pd.DataFrame(
         {
             "compound": [view.library.names[k] for k in rows],
-            "probability": given.probabilities[0, rows],
-            "count": given.counts[rows],
-            "amount": given.amounts[rows],
+            "probability": prediction.probabilities[0, rows],
+            "count": prediction.counts[rows],
         }
     )
+    if prediction.amounts is not None:
+        table["amount"] = prediction.amounts[rows]
     if truth is not None:
-        table["true count"], table["true amount"] = truth.counts[rows], truth.amounts[rows]
+        table["true count"] = truth.counts[rows]
+        if truth.amounts is not None:
+            table["true amount"] = truth.amounts[rows]
     return table

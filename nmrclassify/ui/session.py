@@ -1,4 +1,4 @@
-"""What belongs to one visit: its training, which stops when the visit ends."""
+"""The training of one visit, which stops when the visit ends."""
 
 import os
 import threading
@@ -13,19 +13,20 @@ from nmrclassify.training.trainer import Trainer
 class TrainingBox:
     """Holds the one training of a visit."""
 
-    def __init__(self):
+    def __init__(self) -> None:
+        """Start without a training."""
         self.job: Job | None = None
         self.run_ids: list[str] = []
 
     def replace(self, trainer: Trainer, keep: bool) -> Job:
-        """Stop the present training, if any, keep its model or not, and put a new one in its place."""
+        """Stop the present training, if any, and set up a new one; `keep` saves the old model."""
         if self.job is not None:
             self.job.stop(keep)
         self.job = Job(trainer, on_end=self._keep)
         return self.job
 
     def close(self) -> None:
-        """Stop; called when the visit ends. Not waited for: the server's own thread calls."""
+        """Stop when the visit ends, in a new thread: the caller is a thread of the server."""
         if self.job is not None:
             threading.Thread(target=self.job.stop, daemon=True).start()
 
@@ -39,16 +40,16 @@ class TrainingBox:
 
 @st.cache_resource(scope="session", on_release=lambda box: box.close(), show_spinner=False)
 def training_box() -> TrainingBox:
-    """The holder of this visit's training."""
+    """Return the holder of this visit's training."""
     return TrainingBox()
 
 
 def own_runs() -> list[runs.Run]:
-    """Return the runs that this visitor may pick: those of this visit and of the command line.
+    """Return the runs that this visitor may open: those of this visit and of the command line.
 
-    All of them where the environment variable NMRCLASSIFY_ALL_RUNS is 1, for a server that one
-    person uses. What the request says of its origin is not to be trusted behind a proxy.
+    The environment variable NMRCLASSIFY_ALL_RUNS=1 allows all, for a server with one user. The
+    address of a request does not identify a user: it can be that of a proxy.
     """
-    everything = os.environ.get("NMRCLASSIFY_ALL_RUNS") == "1"
-    mine = set(training_box().run_ids)
-    return [run for run in runs.listed() if everything or run.made_by == "cli" or run.id in mine]
+    all_runs = os.environ.get("NMRCLASSIFY_ALL_RUNS") == "1"
+    ids = set(training_box().run_ids)
+    return [run for run in runs.listed() if all_runs or run.made_by == "cli" or run.id in ids]

@@ -1,4 +1,4 @@
-"""Python programs that reproduce what a page shows: the mixture, the model, and the page's main figure."""
+"""Python programs that reproduce the mixture, the model and the main figure of a page."""
 
 import re
 from dataclasses import fields

@@ -24,7 +24,7 @@ SECONDS = 0.8  # a frame
 def player(view: View) -> None:
     """Draw slider, buttons and pictures; in a fragment while it plays, so that nothing else is."""
     history = view.chosen.training_history
-    if history is None or not view.chosen.can_travel:
+    if history is None:
         _offer_training(view)
     elif st.session_state.get("playing", False):
         st.fragment(_playing, run_every=SECONDS)(view, history)
@@ -41,7 +41,7 @@ def _playing(view: View, history: TrainingHistory) -> None:
 
 
 def _present_step(view: View, history: TrainingHistory, playing: bool) -> None:
-    model_picker.step_slider(view.chosen)
+    model_picker.step_slider(history)
     at = url_state.get("step")
     step = history.steps[-1] if at is None else history.nearest(at)
     _controls(history.steps, step, playing)

@@ -84,8 +84,10 @@ class Parameter:
 
     def _number(self, text: str, low: float, high: float) -> float:
         try:
-            value = self.kind(text if self.kind is float else re.fullmatch(r"\d{1,10}", text)[0])
-        except (ValueError, TypeError):
+            value = (
+                self.kind(text) if self.kind is float or re.fullmatch(r"\d{1,10}", text) else None
+            )
+        except ValueError:
             value = None
         if value is None or not low <= value <= high:
             number = "a whole number" if self.kind is int else "a number"
@@ -96,7 +98,7 @@ class Parameter:
 def _field(name: str, config: type, field: str = "", old: str = "", meaning: str = "") -> Parameter:
     """Return the parameter of a bounded field; presets and recipes determine its default."""
     limit = bounds(config, field or name)
-    kind = type(config.__dataclass_fields__[field or name].default)
+    kind = type(getattr(config, field or name))
     return Parameter(
         name, kind, meaning or limit.help, None, kind(limit.low), kind(limit.high), old=old
     )

@@ -1,4 +1,4 @@
-"""Edits keep the books: a mixture stays the sum of what it is made of, and a link's text gives the same edits again."""
+"""An edited mixture is the sum of its sources; the text in a link gives the same edits again."""
 
 import re
 from dataclasses import fields, replace
@@ -46,7 +46,10 @@ EXAMPLES = [
 ]
 
 
-def made(config=MixtureConfig(), labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed=4, unknown=False):
+PLAIN = MixtureConfig()
+
+
+def made(config=PLAIN, labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed=4, unknown=False):
     """Return data, and one mixture of chosen compounds as a sample."""
     data = build("quick", 3, config)
     mixtures = mix_at(

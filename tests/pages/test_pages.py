@@ -38,7 +38,7 @@ def test_the_first_page_shows_a_trained_model_and_the_truth(open_page):
     assert "ethanol" in words
     assert "glycine" in words
     assert "lactate" in words
-    assert "never seen in training" in words
+    assert "not in the training data" in words
     assert app.success[0].value.startswith("All 3 right")
     kinds = [trace["type"] for trace in app.figures[0]["data"]]
     assert kinds == ["heatmap"] * 4 + ["bar", "scatter"]
@@ -92,7 +92,7 @@ def test_values_stay_when_the_page_changes(open_page):
         ({"preset": "own"}, "upload it on the page Mixtures"),
         ({"mixture": "file"}, "upload it on the page Mixtures"),
         ({"model": "20260101-000000-quick-s7-000000000000"}, "no run is called"),
-        ({"model": "training"}, "is not there for these data"),
+        ({"model": "training"}, "does not exist for these data"),
         (
             {"preset": "quick", "sources": "8", "seed": "1", "compound_1": "99"},
             "expected a whole number",

@@ -82,7 +82,7 @@ def drawn(page, view):
 
 
 def run(program, monkeypatch):
-    """Run a program without its last line, where nothing of Streamlit can be had; return what it leaves."""
+    """Run a program without its last line, without Streamlit; return its variables."""
     assert program.endswith("\nfigure.show()\n")
     monkeypatch.setitem(sys.modules, "streamlit", None)
     left = {}
@@ -91,7 +91,7 @@ def run(program, monkeypatch):
 
 
 def tidy(program):
-    """Say what a reader would mind in a program: imports that are not at its top, not used, or not in order."""
+    """Check that the imports of a program stand at its top, in order, and are all used."""
     tree = ast.parse(program)
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
     nested = [
@@ -302,7 +302,7 @@ def test_pages_without_a_program_are_refused(shipped):
 
 
 def test_two_states_side_by_side(shipped, monkeypatch):
-    """The program of the page Compare: two models, and the same compounds and edits with another noise."""
+    """Two models, and the same compounds and edits with another noise."""
     plain = view_of(shipped, number=1, edits=EDITS)
     noisy = build("metabolites", shipped.dataset.seed, replace(plain.spec.mixing, noise=0.2))
     untrained = Checkpoint(model_for(noisy, 3, "queries"), noisy, TrainConfig(), 3, 0, {})
