@@ -1,5 +1,7 @@
 """The page *Time travel*: choose a saved step of a training, or play all of them."""
 
+from collections.abc import Callable
+
 import numpy as np
 import streamlit as st
 
@@ -81,36 +83,22 @@ def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
         elif st.button("Play", icon=":material/play_arrow:", shortcut="Alt+K"):
             _play(steps)
             st.rerun()
-        st.button(
-            "Start",
-            on_click=url_state.put,
-            args=("step", steps[0]),
-            disabled=step == steps[0],
-            icon=":material/first_page:",
-        )
-        st.button(
-            "Step back",
-            on_click=_go,
-            args=(steps, -1),
-            disabled=step == steps[0],
-            icon=":material/chevron_left:",
-            shortcut="Alt+J",
-        )
-        st.button(
-            "Step forward",
-            on_click=_go,
-            args=(steps, 1),
-            disabled=step == steps[-1],
-            icon=":material/chevron_right:",
-            shortcut="Alt+L",
-        )
-        st.button(
-            "End",
-            on_click=url_state.put,
-            args=("step", None),
-            disabled=step == steps[-1],
-            icon=":material/last_page:",
-        )
+        first, last = step == steps[0], step == steps[-1]
+        buttons: list[tuple[str, str, Callable[..., None], tuple, bool, str | None]] = [
+            ("Start", "first_page", url_state.put, ("step", steps[0]), first, None),
+            ("Step back", "chevron_left", _go, (steps, -1), first, "Alt+J"),
+            ("Step forward", "chevron_right", _go, (steps, 1), last, "Alt+L"),
+            ("End", "last_page", url_state.put, ("step", None), last, None),
+        ]
+        for label, icon, action, args, disabled, shortcut in buttons:
+            st.button(
+                label,
+                on_click=action,
+                args=args,
+                disabled=disabled,
+                icon=f":material/{icon}:",
+                shortcut=shortcut,
+            )
 
 
 def _pictures(view: View, history: TrainingHistory, step: int) -> None:
