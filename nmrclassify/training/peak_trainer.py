@@ -1,14 +1,14 @@
-"""Training at full scale: synthetic libraries and mixtures without end, one process or several, resumable.
+"""Training of the network of full scale, on one process or several; it can be interrupted.
 
-Case i of a training depends on (seed, i) alone, so any number of processes sees the same batches:
-rank r of n takes the cases i with i % n == r of each batch, and the gradients are averaged.
-Mixtures and their hypotheses are prepared by workers ahead of the steps that use them.
+Training example i depends on the seed and on i alone, so the number of processes does not change
+the batches. Of n processes, process r has the examples i with i % n == r of each batch, and the
+gradients are averaged. Workers prepare mixtures and their hypotheses ahead of the steps.
 """
 
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from math import cos, pi
 from pathlib import Path
@@ -48,7 +48,7 @@ MAX_STATE_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True)
 class PeakTrainConfig:
-    """How the network at full scale is trained."""
+    """Options of a training. Its files store the names."""
 
     steps: int = bounded(4000, 1, 10_000_000, "optimiser steps")
     batch: int = bounded(4, 1, 4096, "mixtures a step, over all processes")
@@ -62,76 +62,85 @@ class PeakTrainConfig:
     n_high: int = bounded(115, 1, 2000, "most compounds in a mixture")
     seed: int = bounded(7, 0, 2**31, "of weights, libraries and mixtures")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the bounds."""
         check(self)
         if not self.n_low <= self.n_high <= self.compounds:
             raise ValueError(
-                f"mixtures of {self.n_low} to {self.n_high} of {self.compounds} compounds; expected"
-                " low, high, and no more than all"
+                f"n_low is {self.n_low}, n_high {self.n_high} and compounds {self.compounds};"
+                " expected them in ascending order"
             )
 
 
 @dataclass
 class TrainingExample:
-    """One mixture ready for the network."""
+    """One mixture, as the network and its loss need it."""
 
     hypotheses: AmountHypotheses
     truth: PeakTruth
 
     def to(self, device: torch.device) -> "TrainingExample":
-        """Return the case on a device."""
+        """Return a copy on a device."""
         return TrainingExample(_moved(self.hypotheses, device), _moved(self.truth, device))
 
 
 def _moved(record: Any, device: torch.device) -> Any:
     values = {f.name: getattr(record, f.name) for f in fields(record)}
-    return type(record)(
-        **{n: v.to(device) if isinstance(v, (Tensor, Templates)) else v for n, v in values.items()}
-    )
+    moved = {n: v.to(device) for n, v in values.items() if isinstance(v, (Tensor, Templates))}
+    return replace(record, **moved)
 
 
 @lru_cache(maxsize=64)
 def library(compounds: int, number: int) -> Compounds:
-    """Return synthetic library `number` of the trainings; they run from fragments to metabolites."""
+    """Return synthetic library `number` of the trainings.
+
+    A third of them are like fragments, a third like metabolites, a third between.
+    """
     rng = np.random.default_rng([LIBRARY_SEED, number])
-    return synthetic_compounds(
-        SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2), rng
-    )
+    config = SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2)
+    return synthetic_compounds(config, rng)
 
 
 @lru_cache(maxsize=64)
 def templates(compounds: int, number: int) -> Templates:
-    """Return that library made ready for the full axis."""
+    """Return that library prepared for the full axis."""
     return Templates.of(library(compounds, number), FULL_AXIS)
 
 
-def case(config: PeakTrainConfig, index: int) -> tuple[int, TrainingExample]:
-    """Draw case `index` of a training: its library's number, and the mixture with its truth."""
+def training_example(config: PeakTrainConfig, index: int) -> tuple[int, TrainingExample]:
+    """Draw example `index` of a training, and return the number of its library and the example."""
     rng = np.random.default_rng([config.seed, index])
     number = int(rng.integers(config.libraries))
     count = int(rng.integers(config.n_low, config.n_high + 1))
 
-    def between(low: float, high: float) -> float:
+    def between(low: float, high: float) -> float:  # log-uniform
         return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
     recipe = PeakMixtureConfig(
-        n_low=count, n_high=count, jitter=between(0.002, 0.04), noise=between(1e-4, 1e-3), gain=rng.uniform(0, 0.05),
-        common=rng.uniform(0, 1), line_error=rng.uniform(0.02, 0.2), decades=rng.uniform(1, 2.5),
+        n_low=count,
+        n_high=count,
+        jitter=between(0.002, 0.04),
+        noise=between(1e-4, 1e-3),
+        gain=rng.uniform(0, 0.05),
+        common=rng.uniform(0, 1),
+        line_error=rng.uniform(0.02, 0.2),
+        decades=rng.uniform(1, 2.5),
         n_unknown=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
-    )  # fmt: skip
+    )
     unknown = library(config.compounds, (number + 1) % max(2, config.libraries))
     mixture = draw_mixture(library(config.compounds, number), recipe, rng, FULL_AXIS, unknown)
-    # Now and then the spread is given, or wrong: later rounds see for themselves.
-    given = rng.random()
-    spread = (
-        None if given < 0.7 else recipe.jitter * 1.1 if given < 0.9 else float(rng.choice(SPREADS))
-    )
+    # The spread is estimated, or known, or wrong: the later rounds learn to correct it.
+    source, spread = rng.random(), None
+    if source >= 0.9:
+        spread = float(rng.choice(SPREADS))
+    elif source >= 0.7:
+        spread = recipe.jitter * 1.1
     hypotheses = find_hypotheses(templates(config.compounds, number), mixture.peaks, spread)
     return number, TrainingExample(hypotheses, peak_truth(mixture, hypotheses))
 
 
-class _Cases(Dataset):
-    """The cases of one process, as plain tensors: what workers can send."""
+class _ExampleDataset(Dataset):
+    """The examples of one process, as plain tensors, which a worker can send."""
 
     def __init__(self, config: PeakTrainConfig, start: int, rank: int, world: int):
         self.config = config
@@ -146,28 +155,38 @@ class _Cases(Dataset):
 
     def __getitem__(self, k: int) -> tuple[int, dict, dict]:
         torch.set_num_threads(1)
-        number, made = case(self.config, self.indices[k])
-        hypotheses = {
-            f.name: getattr(made.hypotheses, f.name)
-            for f in fields(AmountHypotheses)
-            if f.name != "templates"
-        }
-        return number, hypotheses, vars(made.truth)
+        number, example = training_example(self.config, self.indices[k])
+        tensors = vars(example.hypotheses).copy()
+        del tensors["templates"]  # the receiver has them
+        return number, tensors, vars(example.truth)
 
 
-def _alone(batch: list) -> Any:
+def _only(batch: list) -> Any:
     return batch[0]
 
 
-def cases(
+def training_examples(
     config: PeakTrainConfig, start: int, rank: int = 0, world: int = 1, workers: int = 1
 ) -> Iterator[TrainingExample]:
-    """Yield this process' cases from step `start` on, prepared by `workers` other processes (0: in this one)."""
-    # Many small tensors a case: by file name, not by descriptor, of which a process has few.
+    """Yield the examples of this process from step `start` on.
+
+    Parameters
+    ----------
+    config : PeakTrainConfig
+    start : int
+    rank, world : int
+        Number of this process, and number of all.
+    workers : int
+        Processes that prepare the examples; 0 prepares them in this process.
+    """
     loader = DataLoader(
-        _Cases(config, start, rank, world), batch_size=1, collate_fn=_alone, num_workers=workers,
-        prefetch_factor=8 if workers else None, multiprocessing_context="spawn" if workers else None,
-    )  # fmt: skip
+        _ExampleDataset(config, start, rank, world),
+        batch_size=1,
+        collate_fn=_only,
+        num_workers=workers,
+        prefetch_factor=8 if workers else None,
+        multiprocessing_context="spawn" if workers else None,
+    )
     for number, hypotheses, truth in loader:
         yield TrainingExample(
             AmountHypotheses(templates=templates(config.compounds, number), **hypotheses),
@@ -176,34 +195,43 @@ def cases(
 
 
 class _Loss(nn.Module):
-    """The mean loss of several cases in one call, as DistributedDataParallel needs it."""
+    """The mean loss of several examples in one call, as DistributedDataParallel needs it."""
 
     def __init__(self, network: PeakNetwork):
         super().__init__()
         self.network = network
 
     def forward(self, batch: list[TrainingExample]) -> tuple[Tensor, dict[str, float]]:
-        total, parts = 0.0, {}
-        for item in batch:
-            loss, shares = objective(self.network(item.hypotheses), item.hypotheses, item.truth)
-            total = total + loss / len(batch)
-            for name, value in shares.items():
+        """Return the loss, and its parts as numbers."""
+        losses: list[Tensor] = []
+        parts: dict[str, float] = {}
+        for example in batch:
+            output = self.network(example.hypotheses)
+            loss, values = objective(output, example.hypotheses, example.truth)
+            losses.append(loss / len(batch))
+            for name, value in values.items():
                 parts[name] = parts.get(name, 0.0) + value / len(batch)
-        return total, parts
+        return sum(losses[1:], losses[0]), parts
 
 
 class PeakTrainer:
-    """Train the network; `run` goes on from `step`.
+    """Train the network.
 
-    Under `torchrun` it joins the other processes (NCCL with a GPU each, gloo otherwise); the device
-    is chosen automatically.
+    Under `torchrun` it joins the other processes, by NCCL if each has a GPU, by gloo otherwise.
 
     Parameters
     ----------
     config : PeakTrainConfig
     network : PeakNetworkConfig, optional
     workers : int
-        Processes that prepare mixtures for this one; 0 prepares them between the steps.
+        Processes that prepare examples for this one; 0 prepares them between the steps.
+
+    Attributes
+    ----------
+    step : int
+        Steps done; `run` continues from here.
+    seconds, waited : float
+        Time of the training, and the part of it in which it waited for examples.
 
     Raises
     ------
@@ -232,13 +260,13 @@ class PeakTrainer:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
-        self._loss = _Loss(self.network)
+        self._loss: nn.Module = _Loss(self.network)
         if self.world > 1:
-            # The temperature is set after training, and is alike in all processes.
+            # The temperature, a buffer, is set after training: it is equal in all processes.
             self._loss = DistributedDataParallel(self._loss, broadcast_buffers=False)
         self.step = 0
         self.seconds = 0.0
-        self.waited = 0.0  # of them for mixtures
+        self.waited = 0.0
 
     @property
     def finished(self) -> bool:
@@ -246,19 +274,23 @@ class PeakTrainer:
         return self.step >= self.config.steps
 
     def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / 50)
-        return (
-            self.config.learning_rate
-            * warm
-            * (0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps)))
-        )
+        """Return the learning rate: a linear rise over 50 steps, then half a cosine."""
+        rise = min(1.0, (self.step + 1) / 50)
+        fall = 0.01 + 0.99 * 0.5 * (1 + cos(pi * self.step / self.config.steps))
+        return self.config.learning_rate * rise * fall
 
     def train_step(self, batch: list[TrainingExample]) -> dict[str, float]:
-        """Take one step on this process' share of a batch; returns the parts of the loss, and their sum as "loss"."""
+        """Take one step on this process' part of a batch.
+
+        Returns
+        -------
+        dict
+            The parts of the loss, and their sum as "loss".
+        """
         self.network.train()
-        loss, parts = self._loss(
-            [item.to(self.device) if self.device.type != "cpu" else item for item in batch]
-        )
+        if self.device.type != "cpu":
+            batch = [example.to(self.device) for example in batch]
+        loss, parts = self._loss(batch)
         take_step(self.optimiser, loss, self._rate(), 1.0, finite=True)
         self.step += 1
         return {"loss": loss.item()} | parts
@@ -268,9 +300,17 @@ class PeakTrainer:
         report: Callable[[int, dict[str, float]], None] | None = None,
         halt: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Train until the last step, or until `halt` says so; `report` gets each step and its loss."""
+        """Train until the last step, or until `halt` returns true.
+
+        Parameters
+        ----------
+        report : callable, optional
+            Called with the number of each step and the parts of its loss.
+        halt : callable
+            Called before each step.
+        """
         share = self.config.batch // self.world
-        stream = cases(self.config, self.step, self.rank, self.world, self.workers)
+        stream = training_examples(self.config, self.step, self.rank, self.world, self.workers)
         started = time.perf_counter()
         while not self.finished and not halt():
             batch = [next(stream) for _ in range(share)]
@@ -282,10 +322,13 @@ class PeakTrainer:
                 report(self.step, parts)
 
     def save(self, path: Path) -> None:
-        """Write all that `resume` needs, atomically; only the first of several processes writes."""
+        """Write what `resume` needs, atomically; of several processes only the first writes."""
         if self.rank:
             return
-        header = {"config": asdict(self.config), "network": asdict(self.network.config)}
+        header: dict[str, Any] = {
+            "config": asdict(self.config),
+            "network": asdict(self.network.config),
+        }
         header |= {"step": self.step, "seconds": self.seconds, "waited": self.waited}
         tensors = training_tensors(self.network, self.optimiser, "network")
         tensors = {name: value.cpu() for name, value in tensors.items()}
@@ -293,7 +336,7 @@ class PeakTrainer:
 
     @classmethod
     def resume(cls, path: Path, workers: int = 1) -> "PeakTrainer":
-        """Go on from a file that `save` wrote, as if the training had never been interrupted.
+        """Continue from a file that `save` wrote, as if there had been no interruption.
 
         Raises
         ------

@@ -17,10 +17,10 @@ from nmrclassify.training import peak_trainer
 from nmrclassify.training.peak_trainer import (
     PeakTrainConfig,
     PeakTrainer,
-    case,
-    cases,
     library,
     templates,
+    training_example,
+    training_examples,
 )
 
 TINY = PeakTrainConfig(steps=6, batch=4, compounds=40, libraries=2, n_low=5, n_high=10)
@@ -29,7 +29,7 @@ SHORT = replace(TINY, batch=2)
 
 
 def same(one, other):
-    """Whether two cases are the same bytes."""
+    """Whether two examples are the same bytes."""
     for a, b in ((one.hypotheses, other.hypotheses), (one.truth, other.truth)):
         for name, value in vars(a).items():
             if isinstance(value, torch.Tensor):
@@ -44,18 +44,18 @@ def weights(trainer):
     return torch.cat([value.detach().flatten() for value in trainer.network.state_dict().values()])
 
 
-def test_a_case_depends_on_the_seed_and_its_number_alone():
-    number, one = case(TINY, 5)
+def test_an_example_depends_on_the_seed_and_its_number_alone():
+    number, one = training_example(TINY, 5)
     for config in (TINY, replace(TINY, steps=999, batch=16, learning_rate=1e-4)):
-        again, other = case(config, 5)
+        again, other = training_example(config, 5)
         assert again == number
         assert same(one, other)
-    assert not same(one, case(TINY, 6)[1])
-    assert not same(one, case(replace(TINY, seed=8), 5)[1])
+    assert not same(one, training_example(TINY, 6)[1])
+    assert not same(one, training_example(replace(TINY, seed=8), 5)[1])
 
 
-def test_cases_vary_within_what_was_asked_for():
-    made = [case(TINY, k) for k in range(30)]
+def test_examples_vary_within_the_options():
+    made = [training_example(TINY, k) for k in range(30)]
     assert {number for number, _ in made} == {0, 1}
     counts = [int(one.truth.log_amounts.isfinite().sum()) for _, one in made]
     assert min(counts) >= 5
@@ -77,8 +77,8 @@ def test_libraries_are_the_same_each_time_and_differ_from_one_another():
 
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("start", [0, 2])
-def test_processes_share_out_each_batch(world, start):
-    parts = [peak_trainer._Cases(TINY, start, rank, world) for rank in range(world)]
+def test_processes_divide_each_batch(world, start):
+    parts = [peak_trainer._ExampleDataset(TINY, start, rank, world) for rank in range(world)]
     share = TINY.batch // world
     assert {len(part) for part in parts} == {share * (TINY.steps - start)}
     for step in range(TINY.steps - start):
@@ -87,20 +87,20 @@ def test_processes_share_out_each_batch(world, start):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_the_stream_gives_the_cases_in_order(workers, monkeypatch):
+def test_the_stream_gives_the_examples_in_order(workers, monkeypatch):
     # A worker imports what the main module is, and Streamlit's page tests leave the app's entry
     # page there.
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     config = replace(TINY, steps=2)
-    stream = list(cases(config, 1, rank=1, world=2, workers=workers))
+    stream = list(training_examples(config, 1, rank=1, world=2, workers=workers))
     assert len(stream) == 2
     for made, index in zip(stream, (5, 7), strict=False):
-        number, expected = case(config, index)
+        number, expected = training_example(config, index)
         assert same(made, expected)
         assert made.hypotheses.templates is templates(40, number)
 
 
-def test_a_training_that_goes_on_is_one_that_never_stopped(tmp_path):
+def test_a_resumed_training_equals_one_without_interruption(tmp_path):
     whole, part = PeakTrainer(SHORT, NET, workers=0), PeakTrainer(SHORT, NET, workers=0)
     seen = []
     whole.run(lambda step, parts: seen.append((step, parts["loss"])))
@@ -197,8 +197,8 @@ def test_there_must_be_something_to_go_on_from(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"n_low": 11}, "mixtures of 11 to 10 of 40 compounds; expected low, high"),
-        ({"n_high": 41}, "mixtures of 5 to 41 of 40 compounds; expected"),
+        ({"n_low": 11}, "n_low is 11, n_high 10 and compounds 40; expected"),
+        ({"n_high": 41}, "n_low is 5, n_high 41 and compounds 40; expected"),
         ({"batch": 0}, "batch is 0; expected a whole number from 1"),
         ({"steps": 2.5}, "steps is 2.5; expected a whole number"),
         ({"learning_rate": float("nan")}, "learning_rate is nan; expected"),
@@ -226,13 +226,13 @@ def test_unknown_compounds_never_come_from_the_library_of_the_mixture(monkeypatc
 
     monkeypatch.setattr(peak_trainer, "draw_mixture", watched)
     for index in range(12):
-        case(replace(TINY, libraries=1), index)
+        training_example(replace(TINY, libraries=1), index)
     assert not any(n and own for n, own in drawn)
 
 
-def test_every_case_of_a_tiny_library_can_be_drawn():
+def test_every_example_of_a_tiny_library_can_be_drawn():
     config = replace(TINY, compounds=5, n_low=2, n_high=5)
-    assert len([case(config, index) for index in range(25)]) == 25
+    assert len([training_example(config, index) for index in range(25)]) == 25
 
 
 SCRIPT = """
@@ -252,7 +252,8 @@ trainer = PeakTrainer(PeakTrainConfig(**config), PeakNetworkConfig(**network), w
 losses = []
 trainer.run(lambda step, parts: losses.append(parts["loss"]))
 values = torch.cat([value.flatten() for value in trainer.network.state_dict().values()]).tolist()
-(folder / f"rank{trainer.rank}.json").write_text(json.dumps({"world": trainer.world, "losses": losses, "weights": values}))
+result = {"world": trainer.world, "losses": losses, "weights": values}
+(folder / f"rank{trainer.rank}.json").write_text(json.dumps(result))
 trainer.save(folder / "state.safetensors")
 distributed.destroy_process_group()
 """
@@ -304,7 +305,7 @@ def test_two_processes_train_as_one_does(tmp_path):
 )
 def test_a_damaged_state_is_refused_in_one_sentence(tmp_path, damage):
     trainer = PeakTrainer(SHORT, NET, workers=0)
-    trainer.train_step([case(SHORT, i)[1] for i in range(4)])
+    trainer.train_step([training_example(SHORT, i)[1] for i in range(4)])
     path = tmp_path / "training.safetensors"
     trainer.save(path)
     assert PeakTrainer.resume(path, workers=0).step == 1
