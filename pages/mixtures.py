@@ -53,7 +53,7 @@ if view.parts is not None and len(view.parts):
     st.subheader("The true sources")
     plain = tuple(
         name.split(" (")[0]
-        .replace("a compound from outside the library", "unknown")
+        .replace("an unknown compound", "unknown")
         .replace("added by hand", "by hand")
         for name in names
     )  # short headings: long ones would overlap

@@ -251,7 +251,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         options=list(kinds),
         format_func=kinds.get,
         horizontal=True,
-        help="Test set: compositions kept out of training. Choose: any compounds you like.",
+        help="Test set: compositions that are not used for training. Choose: any compounds.",
         on_change=drop_edits,
     )
     preset = dataset.preset if dataset.preset in PRESETS else OWN
@@ -279,9 +279,9 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         spec, title = replace(spec, number=number), f"Test mixture {number} of {count}"
     unknown = url_state.widget(
         st.checkbox,
-        "Add a compound from outside the library",
+        "Add an unknown compound",
         "unknown_compound",
-        help="Real samples hold compounds that nobody listed. A network of queries should say so.",
+        help="The library does not hold this compound. A network of queries should report it.",
     )
     return _view(dataset, chosen, replace(spec, unknown=unknown), title, problems)
 

@@ -143,7 +143,7 @@ class View:
         ]
         if self.sample.unknown is not None and self.sample.unknown.any():
             by_edit = any(edit.word == "add" for edit in self.edits)
-            names.append("added by hand" if by_edit else "a compound from outside the library")
+            names.append("added by hand" if by_edit else "an unknown compound")
         return tuple(names)
 
     @property
