@@ -5,13 +5,6 @@ import streamlit as st
 from nmrclassify.plots import classes, page_figures
 from nmrclassify.ui import charts, page, panels
 
-ORDER = {
-    "queries": (
-        "This network has one output for each compound of the library. The picture shows the"
-        " outputs of the compounds that it finds. It is not told how many there are."
-    ),
-    "slots": "The outputs of this network have no fixed order: output 1 may hold any compound.",
-}
 HOW_TO_READ = """
 1. **Mixture.** Each column is a position on the chemical shift axis (ppm, decreasing to the right).
    Each row is one peak of the multiplet at that position: one bright cell is a singlet, two are a
@@ -53,7 +46,9 @@ charts.chart(
 
 with st.expander("How to read this picture", icon=":material/help:"):
     st.markdown(
-        HOW_TO_READ.format(filters=len(view.prediction.encoding), order=ORDER[view.prediction.kind])
+        HOW_TO_READ.format(
+            filters=len(view.prediction.encoding), order=view.checkpoint.model.about_outputs
+        )
     )
 
 metrics = view.checkpoint.metrics

@@ -20,13 +20,14 @@ from tqdm import tqdm
 
 from nmrclassify import bench
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import class_names, percent, predict
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import PRESETS, build
+from nmrclassify.networks.prediction import percent
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.recipes import DEFAULT_RECIPES, RECIPES, recipe
-from nmrclassify.training.trainer import MODELS, Trainer, set_threads
+from nmrclassify.training.recipes import RECIPES, recipe
+from nmrclassify.training.trainer import Trainer, set_threads
 
 if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--preset", choices=PRESETS, default="quick")
     train.add_argument(
         "--model",
-        choices=MODELS,
+        choices=NETWORKS,
         default="queries",
         help="queries: one output a compound (default); slots: the reference design",
     )
@@ -252,7 +253,7 @@ def _train(arguments: argparse.Namespace) -> dict:
     else:
         trainer = Trainer(
             build(arguments.preset, arguments.seed),
-            replace(recipe(arguments.recipe or DEFAULT_RECIPES[arguments.model]), **chosen),
+            replace(recipe(arguments.recipe or NETWORKS[arguments.model].usual_recipe), **chosen),
             kind=arguments.model,
         )
         folder = arguments.out or runs.home() / runs.new_id(
@@ -327,8 +328,8 @@ def _separate(arguments: argparse.Namespace) -> dict:
     areas = grid_files.read_mixture(
         arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick
     )
-    given = predict(checkpoint.model, areas)
-    called = class_names(given.kind, library.names)
+    given = checkpoint.model.predict(areas)
+    called = given.class_names(library.names)
     if arguments.out is not None:
         names = tuple(f"{i + 1}: {called[k]}" for i, k in enumerate(given.named))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -103,12 +103,15 @@ class TensorFile:
     described : dict of str to (str, tuple of int)
         Data type and shape that the file states of each tensor.
     content : bytes
+    name_of : callable
+        Returns the present name of a tensor for its name in the file.
     """
 
     name: str
     header: Any
     described: dict[str, tuple[str, tuple[int, ...]]]
     content: bytes
+    name_of: Callable[[str], str]
 
     @classmethod
     def read(
@@ -118,6 +121,7 @@ class TensorFile:
         max_bytes: int,
         max_header: int = MAX_HEADER_BYTES,
         name: str = "the file",
+        name_of: Callable[[str], str] = str,
     ) -> "TensorFile":
         """Read the header of a file, or of its bytes, which `name` names in errors.
 
@@ -147,13 +151,14 @@ class TensorFile:
             tensors = json.loads(source[8 : 8 + size])
             header = json.loads(tensors.pop("__metadata__")[entry])
             stated = {
-                key: (value["dtype"], tuple(value["shape"])) for key, value in tensors.items()
+                name_of(key): (value["dtype"], tuple(value["shape"]))
+                for key, value in tensors.items()
             }
         except (KeyError, ValueError, AttributeError, TypeError, RecursionError):
             raise CheckpointError(
                 f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one"
             ) from None
-        return cls(name, header, stated, source)
+        return cls(name, header, stated, source, name_of)
 
     def arrays(self, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
         """Return all tensors as arrays, if they are just those of `expected`, see `described`.
@@ -173,7 +178,8 @@ class TensorFile:
                     f"{self.name}: tensor {key!r} is {stated}; expected {wanted}: train it again"
                 )
         try:
-            arrays = load_arrays(self.content)
+            loaded = load_arrays(self.content)
+            arrays = {self.name_of(key): array for key, array in loaded.items()}
         except Exception as error:  # the library's own class of error, or what a bad offset raises
             raise CheckpointError(f"{self.name} is damaged ({error}); train it again") from None
         for key, array in arrays.items():

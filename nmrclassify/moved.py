@@ -8,15 +8,15 @@ themselves; for every other old module `OldModules` makes a stand-in.
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
 MOVED = {
     "answers": {
-        "answer": "evaluation.prediction.predict",
+        "answer": "networks.conv_tasnet.Network.predict",
         "compare": "evaluation.prediction.match_truth",
         "verdict": "evaluation.prediction.describe_prediction",
     },
@@ -97,8 +97,7 @@ def moved_name(old_module: str, name: str) -> Any:
         raise AttributeError(f"module '{PACKAGE}.{old_module}' has no attribute {name!r}")
     text = f"{PACKAGE}.{old_module}.{name} is {PACKAGE}.{path} now; the old path goes in 0.3"
     warnings.warn(text, FutureWarning, stacklevel=3)
-    module, _, new = path.rpartition(".")
-    return getattr(import_module(f"{PACKAGE}.{module}"), new)
+    return resolve_name(f"{PACKAGE}.{path}")
 
 
 class OldModules(MetaPathFinder, Loader):

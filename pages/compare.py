@@ -3,7 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.compare_predictions import compare_predictions, same_filters
+from nmrclassify.evaluation.compare_predictions import compare_predictions
 from nmrclassify.plots import comparison, curves, page_figures
 from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels
 from nmrclassify.ui.snippets import compared
@@ -60,7 +60,7 @@ if not np.array_equal(view.areas, other.areas):
         key="mixture",
         alt="The mixture of A, the mixture of B, and the difference",
     )
-comparable = same_filters(view.checkpoint, other.checkpoint)
+comparable = view.checkpoint.same_filters(other.checkpoint)
 st.subheader("Masks")
 if change.masks is None:
     st.info(

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import listing
 from nmrclassify.mixtures import grid_files
+from nmrclassify.networks.prediction import listing
 from nmrclassify.nmr.library import metabolite_table
 from nmrclassify.plots import maps, page_figures
 from nmrclassify.ui import charts, page, panels, uploads

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import all_right, describe_prediction
+from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, quiz, url_state
 
@@ -36,7 +36,7 @@ st.caption(
 given = quiz.ask(asked)
 if given is not None:
     quiz.mark(asked, given)
-    right = all_right(asked.view.prediction, asked.view.truth)
+    right = asked.view.prediction.all_right(asked.view.truth)
     (st.success if right else st.warning)(
         f"The network: {describe_prediction(asked.view.prediction, library.names, asked.view.truth)}",
         icon=":material/neurology:",

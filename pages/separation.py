@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.mixtures import grid_files
 from nmrclassify.plots import classes, maps, page_figures
 from nmrclassify.ui import charts, page, panels
@@ -53,7 +52,7 @@ if truth is not None:
 
 st.subheader(
     "Which compounds are there?"
-    if prediction.kind == "queries"
+    if prediction.outputs_are_classes
     else "Which compound is each output?"
 )
 charts.chart(
@@ -67,7 +66,7 @@ charts.chart(
     key="bars",
 )
 
-if prediction.kind == "queries":
+if prediction.amounts is not None:
     st.subheader("How much of each?")
     st.dataframe(
         panels.amounts_table(view),
@@ -85,7 +84,7 @@ if prediction.kind == "queries":
         " concentrations; 1 is the concentration in the library. Counts above 1 are possible only"
         " where the data allow the same compound twice."
     )
-elif truth is not None:
+elif truth is not None and truth.pairing is not None:
     weight = view.checkpoint.training.reconstruction_weight
     st.subheader("How outputs are matched to sources")
     st.markdown(
@@ -95,7 +94,7 @@ elif truth is not None:
         " with the most correct names and, among those, the lowest sum of costs. Training chooses"
         " the lowest sum."
     )
-    class_labels = class_names(prediction.kind, names)
+    class_labels = prediction.class_names(names)
     sources = [class_labels[k] for k in view.labels]
     chosen = ", ".join(f"output {i + 1} with {class_labels[k]}" for i, k in enumerate(truth.labels))
     charts.chart(
@@ -116,7 +115,7 @@ with one:
 with two:
     probabilities = pd.DataFrame(
         prediction.probabilities,
-        columns=list(class_names(prediction.kind, names)[: prediction.probabilities.shape[1]]),
+        columns=list(prediction.class_names(names)[: prediction.probabilities.shape[1]]),
     )
-    probabilities.insert(0, "output", "all" if prediction.kind == "queries" else outputs)
+    probabilities.insert(0, "output", "all" if prediction.outputs_are_classes else outputs)
     charts.download("Probabilities as CSV", probabilities, "probabilities.csv")

@@ -13,7 +13,6 @@ import pytest
 
 from nmrclassify import bench
 from nmrclassify.cli import main
-from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.grid import mix_at
 from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixture
@@ -107,7 +106,7 @@ def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_nam
     found = run(
         capsys, "separate", done["checkpoint"], table, "--out", tmp_path / "out" / "separated.csv"
     )["compounds"]
-    given = predict(made.model, areas)
+    given = made.model.predict(areas)
     called = (*data.library.names, "something unknown")
     assert [row["name"] for row in found] == [called[k] for k in given.named]
     assert [row["probability"] for row in found] == pytest.approx(

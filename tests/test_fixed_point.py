@@ -66,7 +66,7 @@ from nmrclassify.evaluation.masks import (
 )
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.evaluation.peak_metrics import mask_shares
-from nmrclassify.evaluation.prediction import match_truth, predict
+from nmrclassify.evaluation.prediction import match_truth
 from nmrclassify.evaluation.unknown import half_unknown, unknown_scores, unknown_test_compounds
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import MixtureConfig, generator, mix, unknown_compounds, with_unknown
@@ -75,6 +75,7 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_weights import shipped as shipped_scale
+from nmrclassify.networks.registry import NETWORKS, RENAMED_TENSORS
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
@@ -84,7 +85,7 @@ from nmrclassify.training.original_model_2022 import NO_FAULTS, Faults
 from nmrclassify.training.original_model_2022 import train as train_with_faults
 from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 from nmrclassify.training.recipes import RECIPES
-from nmrclassify.training.trainer import MODELS, Trainer, model_for
+from nmrclassify.training.trainer import Trainer, model_for
 
 RECORD = Path(__file__).with_suffix(".json").with_name("fixed_point.json")
 SEEDS = (1, 2, 3)
@@ -150,6 +151,14 @@ def of_compounds(compounds) -> str:
     """Return the SHA-256 of a table of multiplets."""
     columns = (compounds.compound, compounds.ppm, compounds.protons)
     return hashed(compounds.names, compounds.kinds, compounds.couplings, *columns)
+
+
+def name_of_0_1(name: str) -> str:
+    """Return what a parameter was called when the values were recorded."""
+    for old, new in RENAMED_TENSORS.items():
+        if f"{name}.".startswith(f"{new}."):
+            return old + name.removeprefix(new)
+    return name
 
 
 def listed(values) -> list:
@@ -273,7 +282,7 @@ def data(seed: int) -> dict:
             "strangers": hashed(unknown_test_compounds(own.library, 40, seed)),
             "half unknown": of_mixtures(half_unknown(own, seed=seed)),
         }
-        for kind in MODELS:
+        for kind in NETWORKS:
             for recipe, config in RECIPES.items():
                 widen = config.augmented(own, any_number=kind == "queries")
                 batches = [own.training_batch(step, config.batch_size, widen) for step in (0, 3)]
@@ -341,7 +350,7 @@ def training(seed: int) -> dict:
     A recipe that is not the network's own trains it for a few steps, with the first seed only.
     """
     found = {}
-    for kind in MODELS:
+    for kind in NETWORKS:
         for recipe, config in RECIPES.items():
             others = OTHER_RECIPES[kind] if seed == SEEDS[0] else ()
             if recipe not in (*BATCH_OF_ONE, *OWN_RECIPES[kind], *others):
@@ -410,7 +419,7 @@ def commands(seed: int) -> dict:
         row = called("evaluate", "shipped", "--draws", 2, "--seed", seed)
         found["evaluate shipped"] = row
         # A training ends with a calibration, which takes longer than the steps.
-        for kind in MODELS if seed == SEEDS[0] else ():
+        for kind in NETWORKS if seed == SEEDS[0] else ():
             run, trained = place / kind, place / kind / "model.safetensors"
             options = ("--model", kind, "--seed", seed, "--steps", 3, "--out", run)
             found[f"train {kind}"] = called("train", "--preset", "quick", *options)
@@ -489,7 +498,7 @@ def networks(seed: int) -> dict:
         "calibration": [[stated.expected_calibration_error], summary(stated.stated)],
         "table": hashed(*map(str, evaluated.table(own.library.names)["named"])),
     }
-    for kind in MODELS:
+    for kind in NETWORKS:
         for name, own in {"quick": dataset("quick", seed), "varied": varied(seed)}.items():
             model, mixtures = model_for(own, seed, kind), own.test_mixtures()
             output, separation = model(torch.from_numpy(mixtures.areas[:4]))
@@ -601,7 +610,7 @@ def reading(seed: int) -> dict:
     for name, (model, own) in models.items():
         mixture = own.test_mixtures(seed)[:1]
         areas, sources, labels = mixture.areas[0], mixture.sources[0], mixture.labels[0]
-        said = predict(model, areas)
+        said = model.predict(areas)
         truth = match_truth(said, areas, sources, labels, concentrations=mixture.concentrations[0])
         ideal = ideal_ratio_masks(model, sources)
         cell = example_cell(said.masks[0], said.encoding, said.multiplets[0], int(said.outputs[0]))
@@ -630,7 +639,7 @@ def reading(seed: int) -> dict:
             "added": summary(trace.added),
             "activations": [summary(blocks.residual), summary(blocks.skip)],
             "receptive field": [summary(field.leak), summary(field.strength)],
-            "parameters": hashed(*parameters["name"], *parameters["shape"]),
+            "parameters": hashed(*map(name_of_0_1, parameters["name"]), *parameters["shape"]),
             "weights": summary(parameters[["root mean square", "largest"]].to_numpy()),
             "occlusion": [listed(taken.presence), summary(taken.fall)],
             "edited": summary(edited.areas),

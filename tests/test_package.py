@@ -24,9 +24,8 @@ for module in pkgutil.walk_packages(nmrclassify.__path__, "nmrclassify."):
     if not module.name.startswith("nmrclassify.ui") and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
 from nmrclassify.training import checkpoints
-from nmrclassify.evaluation.prediction import predict
 model = checkpoints.shipped()
-print(predict(model.model, model.dataset.test_mixtures().areas[0]).probabilities.shape)
+print(model.model.predict(model.dataset.test_mixtures().areas[0]).probabilities.shape)
 try:
     import streamlit
 except ImportError:

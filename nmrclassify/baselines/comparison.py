@@ -62,9 +62,9 @@ def classical_counts(
 
 
 def network_counts(model: Network, mixtures: Mixtures, number: int | None = None) -> np.ndarray:
-    """Return the counts that a network predicts, (B, K); queries can use a known `number`."""
+    """Return the counts that a network predicts, (B, K); one of any number can be told it."""
     result = evaluate(model, mixtures)
-    if model.kind == "queries" and number is not None:
+    if model.any_number and number is not None:
         return counts_from_amounts(result.presence, False, number=number)
     return counts_of(result.predicted, mixtures.n_compounds)
 

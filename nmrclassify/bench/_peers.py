@@ -126,7 +126,7 @@ def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
         (end[1], separator.masks),
     ):
         _set(module, ours.weight, ours.bias)
-    _set(end[0], separator.knee.weight)
+    _set(end[0], separator.prelu.weight)
     for block, (expand, first, first_norm, depthwise, second, second_norm, residual, skip) in zip(
         separator.blocks, blocks, strict=False
     ):

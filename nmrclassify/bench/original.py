@@ -40,7 +40,8 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import conv_tasnet as networks
-from nmrclassify.networks.conv_tasnet import Network, Slots
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.slots import Slots
 from nmrclassify.training.optimiser import OPTIMISERS
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,

@@ -17,6 +17,7 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.moved import moved_name
+from nmrclassify.networks import registry
 from nmrclassify.training.recipes import TrainConfig, recipe
 from nmrclassify.training.trainer import Trainer
 
@@ -32,15 +33,16 @@ def _conditions(sweep: str, value: float) -> MixtureConfig:
 
 def _training(sweep: str, kind: str, changes: dict) -> TrainConfig:
     """Return the training of a network for a whole sweep: its own recipe, with trouble on the sweep's axis only."""
+    network = registry.NETWORKS[kind]
     usual = replace(
-        recipe("queries" if kind == "queries" else "modern"),
+        recipe(network.usual_recipe),
         concentration_spread=1.0,
         added_noise=0.0,
         added_jitter=0.0,
         unknown=0.0,
         own_levels=True,
     )
-    own = {"remix": 0.8} | SWEEPS[sweep].queries if kind == "queries" else {}
+    own = {"remix": 0.8} | SWEEPS[sweep].queries if network.any_number else {}
     return replace(usual, **own | SWEEPS[sweep].training | changes)
 
 

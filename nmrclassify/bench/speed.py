@@ -26,7 +26,8 @@ from nmrclassify.bench import generation
 from nmrclassify.bench._peers import available, copy_weights
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Separator
-from nmrclassify.training.recipes import DEFAULT_RECIPES, recipe
+from nmrclassify.networks.registry import NETWORKS
+from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 
 THREADS = (1, 2)
@@ -169,8 +170,9 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
 def _networks(threads: int, batch: int) -> list[dict]:
     """Time whole networks: a step as the trainer takes it, mixtures and matching included, and the answer to a batch."""
     data, calls = build("quick", 7), {}
-    for kind, name in DEFAULT_RECIPES.items():
-        trainer = Trainer(data, replace(recipe(name), batch_size=batch), kind=kind)
+    for kind, network in NETWORKS.items():
+        config = replace(recipe(network.usual_recipe), batch_size=batch)
+        trainer = Trainer(data, config, kind=kind)
         areas = torch.from_numpy(data.training_batch(0, batch).areas)
         infer = torch.inference_mode()(partial(trainer.model, areas))
         calls[kind] = {"training": trainer.advance, "inference": infer}

@@ -10,7 +10,6 @@ from scipy.stats import rankdata
 
 from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import Network
-from nmrclassify.networks.losses import OBJECTIVES
 
 # A fit outside this range means only that validation had no mistakes, or nothing but mistakes.
 TEMPERATURES = (0.25, 8.0)
@@ -95,11 +94,10 @@ def fit_temperature(model: Network, mixtures: Mixtures) -> float:
     C. Guo et al., ICML 2017, section 4.2 (temperature scaling).
     """
     model.eval()
-    objective = OBJECTIVES[model.kind]
 
     def cost(temperature: float) -> float:
         model.temperature.fill_(temperature)
-        return float(objective(model, mixtures, 1.0).classification)
+        return float(model.objective(mixtures, 1.0).classification)
 
     model.temperature.fill_(best_temperature(cost))
     return float(model.temperature)

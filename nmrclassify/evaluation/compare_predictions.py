@@ -5,11 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from nmrclassify.evaluation.interpretation import n_outputs
-from nmrclassify.evaluation.metrics import presence_of
-from nmrclassify.evaluation.prediction import MAX_SHOWN, Prediction, predict
 from nmrclassify.networks.conv_tasnet import Network
-from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.networks.prediction import MAX_SHOWN, Prediction
 
 MOST_VALUES = 20_000_000  # of the masks of one batch
 
@@ -26,9 +23,8 @@ class Comparison:
         The compound that each pair of outputs names (K: nothing, or something unknown).
     outputs : ndarray, shape (n,)
         Which of A's outputs stands in each pair, of B's where A has none.
-    kinds : tuple of str, length n
-        Of the network that the label is of: K means "something unknown" with queries, "nothing"
-        with slots.
+    sides : tuple of int, length n
+        Whether the label is one of A (0) or of B (1); their class K may differ.
     masks : ndarray, shape (2, n, N, L), or None
         Of A and of B; NaN where one has no such output. None where their sizes differ.
     multiplets : ndarray, shape (2, n, P, L)
@@ -40,10 +36,15 @@ class Comparison:
     second: Prediction
     labels: np.ndarray
     outputs: np.ndarray
-    kinds: tuple[str, ...]
+    sides: tuple[int, ...]
     masks: np.ndarray | None
     multiplets: np.ndarray
     presence: np.ndarray
+
+    def class_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the name of the class of each pair of outputs."""
+        called = [side.class_names(names) for side in (self.first, self.second)]
+        return tuple(called[side][k] for side, k in zip(self.sides, self.labels, strict=True))
 
 
 def compare_predictions(
@@ -66,36 +67,34 @@ def compare_predictions(
             f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions;"
             " choose two for the same library"
         )
-    alone = [predict(model, mixture) for model, mixture in zip(models, areas, strict=False)]
+    alone = [model.predict(mixture) for model, mixture in zip(models, areas, strict=True)]
     shown = alone
-    if alone[0].kind == alone[1].kind == "queries":
+    if alone[0].outputs_are_classes and alone[1].outputs_are_classes:
         both = list(dict.fromkeys([*alone[0].named, *alone[1].named]))[:MAX_SHOWN]
         shown = [
-            predict(model, mixture, np.array(both))
-            for model, mixture in zip(models, areas, strict=False)
+            model.predict(mixture, np.array(both))
+            for model, mixture in zip(models, areas, strict=True)
         ]
         pairs = [(i, i) for i in range(len(both))]
     elif models[0] is models[1]:
         pairs = [(i, i) for i in range(len(alone[0].named))]
     else:
-        pairs = _paired(
-            alone[0].named, alone[1].named, None if alone[0].kind == alone[1].kind else sizes[0][0]
-        )
+        same_classes = alone[0].class_k == alone[1].class_k
+        pairs = _paired(alone[0].named, alone[1].named, None if same_classes else sizes[0][0])
     labels = np.array([shown[0].named[i] if i is not None else shown[1].named[j] for i, j in pairs])
     outputs = np.array(
         [shown[0].outputs[i] if i is not None else shown[1].outputs[j] for i, j in pairs]
     )
-    kinds = tuple(alone[0 if i is not None else 1].kind for i, _ in pairs)
     same = models[0].config.n_filters == models[1].config.n_filters
     presence = [
-        presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas, strict=False)
+        presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas, strict=True)
     ]
     told = min(map(len, presence))
     return Comparison(
         *alone,
         labels,
         outputs,
-        kinds,
+        tuple(int(i is None) for i, _ in pairs),
         _both("masks", shown, pairs) if same else None,
         _both("multiplets", shown, pairs),
         np.stack([row[:told] for row in presence]),
@@ -128,38 +127,13 @@ def _both(
     return np.stack(sides)
 
 
-def same_filters(first: Checkpoint, second: Checkpoint) -> bool:
-    """Whether filter n of one model is filter n of the other: two steps of one training, and not two trainings.
-
-    Filters start at random, so those of two other trainings have no common order, and a difference
-    of their masks cell by cell means nothing.
-    """
-    own = [
-        (
-            c.model.kind,
-            c.model.config,
-            c.seed,
-            c.dataset.seed,
-            c.dataset.config,
-            c.dataset.preset,
-            c.training,
-        )
-        for c in (first, second)
-    ]
-    return own[0] == own[1] and np.array_equal(
-        first.dataset.library.areas, second.dataset.library.areas
-    )
-
-
 @torch.inference_mode()
 def presence_row(model: Network, areas: np.ndarray) -> np.ndarray:
-    """Return `presence_of` for mixtures of shape (B, P, L), in one batch, or in several where its masks would fill the memory."""
+    """Return the probability of each class, `Network.presence`, of mixtures of shape (B, P, L), in one batch, or in several where its masks would fill the memory."""
     model.eval()
     mixtures, config = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)), model.config
-    size = max(1, MOST_VALUES // (n_outputs(model) * config.n_filters * config.n_positions))
-    return torch.cat(
-        [presence_of(model(part)[0], config.n_compounds) for part in mixtures.split(size)]
-    ).numpy()
+    size = max(1, MOST_VALUES // (model.n_outputs * config.n_filters * config.n_positions))
+    return torch.cat([model.presence(model(part)[0]) for part in mixtures.split(size)]).numpy()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Looking inside a network: one cell followed from mixture to class, activations, filters, receptive field, parameters."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +7,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from nmrclassify.evaluation.metrics import log_odds_of, presence_of
-from nmrclassify.networks.conv_tasnet import Network, NetworkConfig, rms
+from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
 
 MAX_WORK = 1e8  # values to differentiate, about a second
 
@@ -80,11 +78,6 @@ class CellTrace:
     evidence: np.ndarray
 
 
-def n_outputs(model: Network) -> int:
-    """Return M, the number of masks: with queries one for each compound and one for the unknown."""
-    return model.separator.shape[0]
-
-
 def _window(areas: np.ndarray, position: int) -> np.ndarray:
     return np.pad(areas, ((0, 0), (1, 1)))[:, position : position + 3]
 
@@ -98,7 +91,7 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
     ValueError
         If the network has no such cell.
     """
-    config, total = model.config, n_outputs(model)
+    config, total = model.config, model.n_outputs
     if cell != cell.within(config, total):
         raise ValueError(
             f"cell is output {cell.output}, filter {cell.filter}, position {cell.position};"
@@ -116,7 +109,7 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
     model.eval()
     mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)).expand(4, -1, -1)
     output, record = model(mixture, touched)
-    presence = presence_of(output, config.n_compounds).numpy()
+    presence = model.presence(output).numpy()
     encoder, decoder = filters(model)
     masks = record.masks[0, :, cell.filter, cell.position].numpy()
     separated = float(record.separated_encodings[0, cell.output, cell.filter, cell.position])
@@ -131,7 +124,7 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
         separated * decoder[cell.filter],
         _window(record.multiplets[0, cell.output].numpy(), cell.position),
         *presence,
-        log_odds_of(output, config.n_compounds).numpy(),
+        model.log_odds(output).numpy(),
     )
 
 
@@ -191,36 +184,12 @@ class Activations:
     skip: np.ndarray
 
 
-def _blocks(model: Network, mixture: Tensor, scale: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Run the separator block by block; yield the stream after each block, and what the block gave, both with channels last.
-
-    Written out, since a hook on a network that visitors share would catch the passes of all of
-    them. After the last block, which has no residual, the stream is as before.
-    """
-    separator, width = model.separator, model.config.n_bottleneck
-    x = separator.bottleneck(separator.norm(model.encode(mixture).mT / scale))
-    for block in separator.blocks[:-1]:
-        out = block(x)
-        x = x + out[..., :width]
-        yield x, out
-    yield x, separator.blocks[-1](x)
-
-
 @torch.inference_mode()
 def activations(model: Network, areas: np.ndarray) -> Activations:
     """Run a mixture (P, L) through a network and return every block's activations."""
-    mixture, width = (
-        torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None],
-        model.config.n_bottleneck,
-    )
-    outs = [out[0].T for _, out in _blocks(model, mixture, rms(mixture))]
-    residual, skip = [out[:width] for out in outs[:-1]], [out[-width:] for out in outs]
-    empty = torch.empty(0, width, areas.shape[1])
-    return Activations(
-        model.config.dilations,
-        (torch.stack(residual) if residual else empty).numpy(),
-        torch.stack(skip).numpy(),
-    )
+    _, inner = model(torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None])
+    residual = torch.cat(inner.residuals) if inner.residuals else inner.bottleneck[:0]
+    return Activations(model.config.dilations, residual.numpy(), torch.cat(inner.skips).numpy())
 
 
 @dataclass(frozen=True)
@@ -297,12 +266,9 @@ def receptive_field(model: Network, areas: np.ndarray, position: int) -> Recepti
         leaf = mixture.expand(config.n_filters, -1, -1).clone().requires_grad_()
         rows = [strength(model.encode(leaf).mT, leaf)]
         leaf = mixture.expand(config.n_bottleneck, -1, -1).clone().requires_grad_()
-        total: Tensor | float = 0.0
-        streams = []
-        for stream, out in _blocks(model, leaf, scale):  # (W, L, W)
-            streams.append(stream)
-            total = total + out[..., -config.n_bottleneck :]
-        rows += [strength(stage, leaf) for stage in (*streams[:-1], total)]
+        # The scale is held fixed: dividing by it would let every position in.
+        inner = model.separator(model.encode(leaf).mT / scale)  # (W, L, W)
+        rows += [strength(stage, leaf) for stage in (*inner.streams, inner.skip_sum)]
     measured = torch.stack(rows).detach().numpy()
     steps = [1, *(dilation * (config.kernel - 1) // 2 for dilation in config.dilations)]
     stages = (

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from scipy.cluster.hierarchy import leaves_list, linkage
 
-from nmrclassify.evaluation.prediction import Truth
 from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.prediction import Truth
 
 
 @torch.inference_mode()

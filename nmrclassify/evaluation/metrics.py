@@ -8,9 +8,7 @@ import torch
 from scipy.stats import t as student_t
 
 from nmrclassify.mixtures.grid import Mixtures
-from nmrclassify.networks.conv_tasnet import Network, QueryOutput
-from nmrclassify.networks.losses import Costs, counts_found, pairwise_costs
-from nmrclassify.networks.matching import assign
+from nmrclassify.networks.conv_tasnet import Network
 
 
 def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -195,21 +193,6 @@ class Evaluation:
         }
 
 
-def pair_for_scoring(
-    logits: torch.Tensor, costs: Costs, labels: torch.Tensor, weight: float = 1.0
-) -> np.ndarray:
-    """Assign outputs to sources, shape (B, C): first as many right as can be, then at the lowest training cost.
-
-    So accuracy is that of the best matching, and confusion and separation speak of the same
-    pairing.
-    """
-    cost = costs.total(weight).double()
-    wrong = logits.argmax(-1)[:, :, None] != labels[:, None]  # (B, C, C)
-    # One wrong name outweighs all that the costs of a mixture can add up to.
-    penalty = 1.0 + 2.0 * labels.shape[1] * cost.amax((1, 2), keepdim=True)
-    return assign((wrong * penalty + cost).numpy())
-
-
 def _listed(counts: np.ndarray, width: int) -> np.ndarray:
     """Return counts (B, K) as rows of compounds (B, width), filled up with K."""
     size, n_compounds = counts.shape
@@ -235,83 +218,29 @@ def evaluate(
 ) -> Evaluation:
     """Run a model on mixtures and set what it says against the truth."""
     model.eval()
-    run = _evaluate_slots if model.kind == "slots" else _evaluate_queries
-    parts = [
-        run(model, mixtures[start : start + chunk], reconstruction_weight)
-        for start in range(0, len(mixtures), chunk)
-    ]
-    columns = {
-        key: None if parts[0][key] is None else _stacked([part[key] for part in parts])
-        for key in parts[0]
-    }
-    compositions = len(np.unique(np.sort(mixtures.labels, axis=1), axis=0))
-    if model.kind == "queries":
-        columns["predicted"], columns["matched"] = pair_counts(
-            columns.pop("found"), columns["true_counts"]
-        )
-    return Evaluation(compositions=compositions, **columns)
+    scores, gains = [], []
+    for start in range(0, len(mixtures), chunk):
+        part = mixtures[start : start + chunk]
+        scored, multiplets, sources = model.score(part, reconstruction_weight)
+        scores.append(scored)
+        gain = si_sdr_improvement(multiplets, part.areas[:, None], sources)
+        gains.append(np.where(sources.any((2, 3)), gain, np.nan))
 
+    def stacked(name: str) -> np.ndarray | None:
+        parts = [getattr(scored, name) for scored in scores]
+        return None if parts[0] is None else np.concatenate(parts)
 
-def presence_of(output: torch.Tensor | QueryOutput, n_compounds: int) -> torch.Tensor:
-    """Return the probability that each compound is in each mixture, from what a network's `forward` returned first.
-
-    Shape (B, K) with slots, any of whose outputs can say it; (B, K + 1) with queries, the last for
-    something unknown.
-    """
-    if isinstance(output, QueryOutput):
-        return output.presence.sigmoid()
-    # Where the number of compounds varies, one more class, K, is "nothing".
-    return 1 - (1 - output.softmax(-1)[..., :n_compounds]).prod(dim=1)
-
-
-def log_odds_of(output: torch.Tensor | QueryOutput, n_compounds: int) -> torch.Tensor:
-    """Return the logarithms of the odds behind `presence_of`, which still tell where that rounds to 0 or 1."""
-    if isinstance(output, QueryOutput):
-        return output.presence
-    probabilities = output.double().softmax(-1)[..., :n_compounds]
-    absent = torch.log1p(-probabilities.clamp(max=1 - 1e-15)).sum(dim=1)
-    return torch.log(-torch.expm1(absent)) - absent
-
-
-def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _evaluate_slots(model: Network, part: Mixtures, reconstruction_weight: float) -> dict:
-    areas, sources, labels = (torch.from_numpy(a) for a in (part.areas, part.sources, part.labels))
-    logits, separation = model(areas)
-    costs = pairwise_costs(logits, separation.multiplets, labels, sources)
-    pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
-    paired = np.take_along_axis(part.sources, pairing[:, :, None, None], axis=1)
-    gains = si_sdr_improvement(separation.multiplets.numpy(), part.areas[:, None], paired)
-    probabilities = logits.softmax(-1).numpy()
-    claims = probabilities.max(axis=-1)
-    return {
-        "predicted": probabilities.argmax(-1),
-        "matched": np.take_along_axis(part.labels, pairing, axis=1),
-        "claims": claims,
-        "presence": presence_of(logits, part.n_compounds).numpy(),
-        "unknown": None,
-        "true_counts": part.counts,
-        "confidence": claims.min(axis=1),
-        "si_sdr_improvement": np.where(paired.any((2, 3)), gains, np.nan),
-    }
-
-
-def _evaluate_queries(model: Network, part: Mixtures, reconstruction_weight: float) -> dict:
-    findings, separation = model(torch.from_numpy(part.areas))
-    sources = part.by_compound(part.sources)
-    gains = si_sdr_improvement(separation.multiplets[:, :-1].numpy(), part.areas[:, None], sources)
-    presence = presence_of(findings, part.n_compounds).numpy()
-    found = counts_found(findings)
-    times = findings.counts.softmax(-1).amax(-1).numpy()
-    sure = np.where(found.numpy() > 0, presence[:, :-1] * times, 1 - presence[:, :-1])
-    return {
-        "found": found.numpy(),
-        "claims": None,
-        "presence": presence[:, :-1],
-        "unknown": presence[:, -1],
-        "true_counts": part.counts,
-        "confidence": sure.min(axis=1),
-        "si_sdr_improvement": np.where(sources.any((2, 3)), gains, np.nan),
-    }
+    predicted, matched, counts = stacked("predicted"), stacked("matched"), stacked("counts")
+    if counts is not None:
+        predicted, matched = pair_counts(counts, mixtures.counts)
+    return Evaluation(
+        predicted=predicted,
+        matched=matched,
+        claims=stacked("claims"),
+        presence=stacked("presence"),
+        unknown=stacked("unknown"),
+        true_counts=mixtures.counts,
+        confidence=stacked("confidence"),
+        si_sdr_improvement=np.concatenate(gains),
+        compositions=len(np.unique(np.sort(mixtures.labels, axis=1), axis=0)),
+    )

@@ -12,7 +12,7 @@ from nmrclassify.mixtures.grid import (
     unknown_compounds,
     with_unknown,
 )
-from nmrclassify.networks.conv_tasnet import Queries
+from nmrclassify.networks.queries import Queries
 from nmrclassify.nmr.library import Library, LibraryConfig, random_library
 
 UNKNOWN_MIXTURES = 720

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import listing, percent, predict
 from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.shown import STATE, shown
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import generator, mix_at
+from nmrclassify.networks.prediction import listing, percent
 from nmrclassify.plots.map_rows import position_label
 
 PAGE = "pages/mixtures.py"
@@ -34,7 +34,7 @@ def compounds_and_sums(report: Report) -> Facts:
     shared = seen.shared
     report(0.8, "taking a multiplet away")
     whole = Mixture(seen.areas, seen.sources, seen.labels, seen.concentrations)
-    less = predict(seen.checkpoint.model, apply(whole, from_text(EDIT), library).areas)
+    less = seen.checkpoint.model.predict(apply(whole, from_text(EDIT), library).areas)
     report(1.0, "done")
     return {
         "chances": [

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from nmrclassify.baselines.comparison import network_counts, shares_right
-from nmrclassify.evaluation.prediction import listing, predict
 from nmrclassify.lessons.figures import bars
 from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
 from nmrclassify.lessons.progress import counted, part
@@ -13,6 +12,7 @@ from nmrclassify.lessons.trained import SEED, STEPS, short
 from nmrclassify.lessons.wording import several, share
 from nmrclassify.mixtures.dataset import compositions
 from nmrclassify.mixtures.grid import counts_of, generator, mix
+from nmrclassify.networks.prediction import listing
 from nmrclassify.plots.classes import class_heatmap
 from nmrclassify.training.checkpoints import shipped
 from nmrclassify.training.original_model_2022 import NO_FAULTS, train
@@ -48,7 +48,7 @@ def three_slots(report: Report) -> Facts:
         right[QUERIES].append(shares_right(network_counts(queries, mixtures), mixtures.counts)[0])
         # Slots cannot be matched to another number of sources: what they name is counted as it
         # stands.
-        answers = [predict(slots, areas) for areas in mixtures.areas]
+        answers = [slots.predict(areas) for areas in mixtures.areas]
         named += [len(given.named) for given in answers]
         right[SLOTS].append(
             shares_right(np.stack([given.counts for given in answers]), mixtures.counts)[0]
@@ -61,7 +61,7 @@ def three_slots(report: Report) -> Facts:
         replace(data.config, n_sources=2, concentration_low=1.0, concentration_high=1.0),
         generator(SEED, "view"),
     )
-    by_slots, by_queries = predict(slots, two.areas[0]), predict(queries, two.areas[0])
+    by_slots, by_queries = slots.predict(two.areas[0]), queries.predict(two.areas[0])
     report(1.0, "done")
     return {
         "names": names,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import Prediction, Truth, match_truth, predict
+from nmrclassify.evaluation.prediction import match_truth
+from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.checkpoints import Checkpoint, shipped
 
@@ -65,7 +66,7 @@ def shown() -> Shown:
         made.labels[0],
         made.concentrations[0],
     )
-    given = predict(checkpoint.model, areas)
+    given = checkpoint.model.predict(areas)
     weight = checkpoint.training.reconstruction_weight
     truth = match_truth(given, areas, sources, labels, weight, concentrations=amounts)
     return Shown(checkpoint, areas, sources, labels, amounts, given, truth)

@@ -2,7 +2,7 @@
 
 It is a Conv-TasNet over ppm positions in place of time: an encoder, a separator that estimates one
 mask for each source, a decoder, and a classifier of each separated source. The network that is
-trained, `conv_tasnet.Slots`, computes the same numbers with channels last, because that is faster.
+trained, `slots.Slots`, computes the same numbers with channels last, because that is faster.
 `from_slots` and `to_slots` translate the weights, and a test compares values and gradients.
 
 Y. Luo and N. Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech
@@ -153,14 +153,14 @@ class ReferenceNetwork(nn.Module):
 
 
 def from_slots(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights of `conv_tasnet.Slots`, or their gradients, as those of `ReferenceNetwork`.
+    """Return weights of `slots.Slots`, or their gradients, as those of `ReferenceNetwork`.
 
     The temperature, where there is one, goes into the classifier.
     """
     width = len(weights["separator.bottleneck.weight"])  # B
     plain = {}
     for name, value in weights.items():
-        name = name.removeprefix("separator.").replace("knee.", "prelu.")
+        name = name.removeprefix("separator.")
         if name == "encoder.weight":
             plain[name] = value.unflatten(1, (-1, 3))  # (N, P 3) -> (N, P, 3)
         elif name == "decoder.weight":
@@ -182,7 +182,7 @@ def from_slots(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_slots(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights of `ReferenceNetwork` as those of `conv_tasnet.Slots`, at temperature 1.
+    """Return weights of `ReferenceNetwork` as those of `slots.Slots`, at temperature 1.
 
     The unit of the areas, `Slots.reference`, is taken as 1.
     """
@@ -202,6 +202,6 @@ def to_slots(weights: dict[str, Tensor]) -> dict[str, Tensor]:
             )
         elif ".residual." not in name:
             inside = name.split(".")[0] in ("norm", "bottleneck", "blocks", "prelu", "masks")
-            key = "separator." * inside + name.replace("prelu.", "knee.")
+            key = "separator." * inside + name
             fast[key] = value.squeeze(-1) if value.ndim == 3 else value
     return fast

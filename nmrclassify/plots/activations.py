@@ -6,7 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nmrclassify.evaluation.interpretation import Activations, CellTrace, ReceptiveField
-from nmrclassify.evaluation.prediction import class_names
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.classes import marked, short
 from nmrclassify.plots.map_rows import MapRow, position_label, stack
@@ -45,7 +46,8 @@ def cell_trace(
     axis : Axis
     theme : Theme
     """
-    cell, called = trace.cell, class_names(kind, names)
+    cell, network = trace.cell, NETWORKS[kind]
+    called = network.class_names(names)
     positions = _window_positions(trace, axis)
     ppm = [
         "none" if p < 0 else f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p)
@@ -108,7 +110,7 @@ def cell_trace(
 
     window(1, "Mixture", trace.window, areas)
     window(2, f"x filter {cell.filter}", trace.encoder, weights)
-    shown = _masks_shown(trace, kind)
+    shown = _masks_shown(trace, network)
     class_rows = {"autorange": "reversed", "type": "category"}
     on = panel(
         3,
@@ -120,11 +122,7 @@ def cell_trace(
         {
             "type": "bar",
             "orientation": "h",
-            "y": (
-                _short([called[m] for m in shown])
-                if kind == "queries"
-                else [f"output {m + 1}" for m in shown]
-            ),
+            "y": _short([network.output_name(m, names) for m in shown]),
             "x": trace.masks[shown],
             "showlegend": False,
             "marker": {
@@ -136,7 +134,7 @@ def cell_trace(
     )
     window(4, f"Mask {trace.masks[cell.output]:.2g}: adds", trace.added, added)
     window(5, "Separated", trace.multiplets, areas)
-    classes = _classes_shown(trace, kind)
+    classes = _classes_shown(trace, network)
     changes = trace.evidence[1:, classes] - trace.evidence[0, classes]
     high = 1.1 * max(float(np.abs(changes).max()), 0.1)
     x = {"range": [-high, high], "nticks": 4, "zeroline": True}
@@ -190,26 +188,27 @@ def _window_positions(trace: CellTrace, axis: Axis) -> list[int]:
     return [p if 0 <= p < axis.n_positions else -1 for p in around]
 
 
-def _masks_shown(trace: CellTrace, kind: str) -> np.ndarray:
+def _masks_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
     """Return the outputs whose masks are drawn: the cell's, and the largest others."""
-    if kind == "slots":
+    if not network.outputs_are_classes:
         return np.arange(len(trace.masks))
     order = [m for m in np.argsort(-trace.masks, kind="stable") if m != trace.cell.output]
     return np.array([trace.cell.output, *order[: MAX_BARS - 1]])
 
 
-def _classes_shown(trace: CellTrace, kind: str) -> np.ndarray:
-    """Return the likeliest classes in any of the four states, with queries the mask's first."""
+def _classes_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
+    """Return the likeliest classes in any of the four states; first that of the mask, if any."""
     order = np.argsort(-trace.evidence.max(axis=0), kind="stable")
-    if kind == "queries":
+    if network.outputs_are_classes:
         order = np.concatenate([[trace.cell.output], order[order != trace.cell.output]])
     return order[: MAX_BARS - 1]
 
 
 def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
     """Say in words what one cell does, for captions and screen readers."""
-    cell, called = trace.cell, class_names(kind, names)
-    output = called[cell.output] if kind == "queries" else f"output {cell.output + 1}"
+    cell, network = trace.cell, NETWORKS[kind]
+    called = network.class_names(names)
+    output = network.output_name(cell.output, names)
     states = {
         "If this mask value were 0": trace.closed,
         "If it were 1": trace.opened,

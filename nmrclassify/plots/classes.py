@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from nmrclassify.evaluation.prediction import Prediction, Truth, class_names, percent
+from nmrclassify.networks.prediction import Prediction, Truth, percent
 from nmrclassify.plots.map_rows import Sheet
 from nmrclassify.plots.style import (
     HIGHLIGHT,
@@ -26,7 +26,7 @@ def headings(
     prediction: Prediction, names: tuple[str, ...], truth: Truth | None
 ) -> tuple[str, ...]:
     """Return a short heading for each output: the compound that it names, right or wrong."""
-    called = short(class_names(prediction.kind, names))
+    called = short(prediction.class_names(names))
     if truth is None:
         return tuple(called[k] for k in prediction.named)
     return tuple(
@@ -50,7 +50,7 @@ def marked(names: Iterable[str], present: np.ndarray | None) -> list[str]:
 
 def alt_text(prediction: Prediction, names: tuple[str, ...]) -> str:
     """Return the class probabilities in words, for a screen reader."""
-    called = class_names(prediction.kind, names)
+    called = prediction.class_names(names)
     return "; ".join(
         f"output {i + 1} {called[k]} {percent(p)}"
         for i, (k, p) in enumerate(zip(prediction.named, prediction.confidence, strict=True))
@@ -61,8 +61,8 @@ def add_class_bars(
     sheet: Sheet, row: int, prediction: Prediction, names: tuple[str, ...], truth: Truth | None
 ) -> None:
     """Draw the probabilities as bars in a row of a sheet; diamonds mark the truth."""
-    draw = _presence_bars if prediction.kind == "queries" else _softmax_bars
-    draw(sheet, row, prediction, class_names(prediction.kind, names), truth)
+    draw = _presence_bars if prediction.outputs_are_classes else _softmax_bars
+    draw(sheet, row, prediction, prediction.class_names(names), truth)
 
 
 def _presence_bars(
@@ -194,7 +194,7 @@ def _table_map(
 
 def _rows(prediction: Prediction) -> list[str]:
     """Return the names of the rows of `prediction.probabilities`."""
-    if prediction.kind == "queries":
+    if prediction.outputs_are_classes:
         return ["probability"]
     return [f"output {i + 1}" for i in range(len(prediction.probabilities))]
 
@@ -205,20 +205,20 @@ def class_heatmap(
     """Draw probabilities as outputs x compounds, or in one row; frame the true compounds."""
     probabilities = prediction.probabilities
     framed: list[tuple[int, int]] = []
-    if truth is not None and prediction.kind == "queries":
+    if truth is not None and prediction.outputs_are_classes:
         framed = [(0, k) for k in truth.present]
     elif truth is not None:
         framed = list(enumerate(truth.labels))
     return _table_map(
         probabilities,
         [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in probabilities],
-        list(class_names(prediction.kind, names)[: probabilities.shape[1]]),
+        list(prediction.class_names(names)[: probabilities.shape[1]]),
         _rows(prediction),
         "%{y}: %{x} %{z:.1%}",
         theme,
         130 + 44 * len(probabilities),
         framed,
-        {"rows": "classes", "kind": prediction.kind},
+        {"rows": "classes", "outputs_are_classes": prediction.outputs_are_classes},
         coloraxis=probability_scale(theme),
         xaxis={"title": {"text": "compound" + (" (framed: in the mixture)" if truth else "")}},
     )
@@ -226,7 +226,7 @@ def class_heatmap(
 
 def class_bars(prediction: Prediction, names: tuple[str, ...], theme: Theme) -> go.Figure:
     """Draw probabilities as bars, one colour for each row of them."""
-    called = class_names(prediction.kind, names)[: prediction.probabilities.shape[1]]
+    called = prediction.class_names(names)[: prediction.probabilities.shape[1]]
     rows = zip(_rows(prediction), prediction.probabilities, strict=True)
     traces = [
         {

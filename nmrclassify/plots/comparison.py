@@ -6,7 +6,6 @@ import plotly.graph_objects as go
 from nmrclassify.evaluation.compare_predictions import Comparison, Occlusion
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import similarity_order, weak_cells
-from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.classes import marked, short
 from nmrclassify.plots.map_rows import MapRow, stack, titled_rows
@@ -132,8 +131,7 @@ def _change_scale(theme: Theme, change: np.ndarray, high: float) -> ColourScale:
 
 
 def _headings(comparison: Comparison, names: tuple[str, ...]) -> tuple[str, ...]:
-    pairs = zip(comparison.kinds, comparison.labels, strict=True)
-    return tuple(short(class_names(kind, names)[k] for kind, k in pairs))
+    return tuple(short(comparison.class_names(names)))
 
 
 def presence_change(

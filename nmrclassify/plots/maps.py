@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import overlap, shares, similarity_order, weak_cells
-from nmrclassify.evaluation.prediction import Prediction, Truth
+from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.classes import add_class_bars, headings

@@ -7,9 +7,9 @@ from nmrclassify.evaluation.compare_predictions import Comparison
 from nmrclassify.evaluation.interpretation import Cell, CellTrace
 from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.metrics import Evaluation
-from nmrclassify.evaluation.prediction import Prediction, Truth
 from nmrclassify.evaluation.robustness import SWEEPS, measured
 from nmrclassify.mixtures.edits import Mixture
+from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots import activations, classes, comparison, curves, maps
 from nmrclassify.plots.style import Theme

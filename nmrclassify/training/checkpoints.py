@@ -24,10 +24,11 @@ from nmrclassify.files import (
 from nmrclassify.mixtures.dataset import MAX_COMPOSITIONS, MAX_TEST, Dataset
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
+from nmrclassify.networks.registry import NETWORKS, current_tensor_name
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.recipes import TrainConfig
-from nmrclassify.training.trainer import MODELS, Trainer
+from nmrclassify.training.trainer import Trainer
 
 MAX_BYTES = 8 * 1024 * 1024
 FORMAT = "nmrclassify-2"
@@ -68,6 +69,28 @@ class Checkpoint:
             trainer.model, trainer.dataset, trainer.config, trainer.seed, trainer.step, metrics
         )
 
+    def same_filters(self, other: "Checkpoint") -> bool:
+        """Whether filter n is filter n of the other model: both are steps of one training.
+
+        Filters start at random, so those of two trainings have no common order, and a difference of
+        their masks cell by cell means nothing.
+        """
+        first, second = (
+            (
+                c.model.kind,
+                c.model.config,
+                c.seed,
+                c.dataset.seed,
+                c.dataset.config,
+                c.dataset.preset,
+                c.training,
+            )
+            for c in (self, other)
+        )
+        return first == second and np.array_equal(
+            self.dataset.library.areas, other.dataset.library.areas
+        )
+
     def trained_on(self, labels: np.ndarray) -> np.ndarray:
         """Return whether training used, or by augmentation may have used, each composition of `labels`, shape (B, C)."""
         own, config = self.dataset, self.dataset.config
@@ -84,10 +107,9 @@ class Checkpoint:
             used = np.concatenate([used, *(own.keys(changed) for changed in own.with_one_repeat())])
         seen = of_split & np.isin(own.keys(padded), used)
         if self.training.remix:
-            any_number = self.model.kind == "queries"
             drawn = (
                 (sizes <= width + 1) & (config.number_varies | (sizes != width))
-                if any_number
+                if self.model.any_number
                 else of_split
             )
             twice = ((np.diff(rows, axis=1) == 0) & (rows[:, 1:] < none)).any(axis=1)
@@ -140,12 +162,16 @@ def load(path: Path) -> Checkpoint:
     CheckpointError
         If the file is missing, too large, of another format, or does not fit its own stated sizes.
     """
-    return _checkpoint(TensorFile.read(Path(path), "nmrclassify", MAX_BYTES))
+    return _checkpoint(
+        TensorFile.read(Path(path), "nmrclassify", MAX_BYTES, name_of=current_tensor_name)
+    )
 
 
 def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
     """Read a checkpoint from bytes, which `name` names in errors; raises as `load` does."""
-    return _checkpoint(TensorFile.read(content, "nmrclassify", MAX_BYTES, name=name))
+    return _checkpoint(
+        TensorFile.read(content, "nmrclassify", MAX_BYTES, name=name, name_of=current_tensor_name)
+    )
 
 
 def _checked_metrics(metrics: dict, name: str) -> dict:
@@ -182,17 +208,19 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
                 " writes it"
             )
         kind = header["model"]
-        if kind not in MODELS:
-            raise CheckpointError(f"{name} holds a model {kind!r}; expected {' or '.join(MODELS)}")
+        if kind not in NETWORKS:
+            raise CheckpointError(
+                f"{name} holds a model {kind!r}; expected {' or '.join(NETWORKS)}"
+            )
         config = NetworkConfig(**header["model_config"])
         with torch.device("meta"):  # shapes only: draws no random number and fills no memory
-            model = MODELS[kind](config)
+            model = NETWORKS[kind](config)
         mixture, training, axis = (
             MixtureConfig(**header["dataset"]["mixture"]),
             TrainConfig(**header["training"]),
             Axis(**header["axis"]),
         )
-        if config.nothing != (kind == "slots" and mixture.number_varies):
+        if config.nothing != NETWORKS[kind].has_nothing(mixture):
             raise CheckpointError(
                 f"{name}: the network's classes do not fit its mixtures; train the model again"
             )

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmrclassify.evaluation.metrics import presence_of
 from nmrclassify.files import MAX_HEADER_BYTES, TensorFile, tensor_bytes
 from nmrclassify.networks.conv_tasnet import Network
 
@@ -96,7 +95,7 @@ class TrainingHistory:
     def presences(self, areas: np.ndarray, slot: int | None = None) -> np.ndarray:
         """Return what the network says of one mixture (P, L) at each frame, shape (frames, K) or (frames, K + 1).
 
-        As `presence_of`; of slots, where `slot` names one, the softmax of that output.
+        As `Network.presence`.
         """
         model, mixture = (
             copy.deepcopy(self._template),
@@ -106,11 +105,7 @@ class TrainingHistory:
         for _, frame in self._frames:
             _put(model, frame)
             output, _ = model(mixture)
-            rows.append(
-                presence_of(output, model.config.n_compounds)[0]
-                if slot is None
-                else output[0, slot].softmax(-1)
-            )
+            rows.append(model.presence(output, slot)[0])
         return torch.stack(rows).numpy()
 
     def to_bytes(self) -> bytes:

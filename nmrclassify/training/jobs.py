@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nmrclassify.evaluation.prediction import Truth, match_truth
+from nmrclassify.evaluation.prediction import match_truth
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures
+from nmrclassify.networks.prediction import Truth
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.recipes import TrainConfig

@@ -12,9 +12,9 @@ from nmrclassify.baselines.comparison import shares_right
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures, counts_of, generator
-from nmrclassify.networks.conv_tasnet import Slots
 from nmrclassify.networks.losses import Costs, pairwise_costs
 from nmrclassify.networks.matching import assign
+from nmrclassify.networks.slots import Slots
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.optimiser import OPTIMISERS, take_step
 from nmrclassify.training.recipes import TrainConfig

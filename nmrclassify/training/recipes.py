@@ -121,7 +121,6 @@ _QUERIES = TrainConfig(
     unknown=0.3,
     own_levels=True,
 )
-DEFAULT_RECIPES = {"queries": "queries", "slots": "modern"}
 RECIPES = {
     "modern": TrainConfig(),
     # For mixtures that vary in concentration already: they need less noise, and more steps.

@@ -11,11 +11,11 @@ import torch
 
 from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import Prediction, predict
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator
-from nmrclassify.networks.conv_tasnet import Network, NetworkConfig, Queries, Slots, rms
-from nmrclassify.networks.losses import OBJECTIVES
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.prediction import Prediction
+from nmrclassify.networks.registry import NETWORKS, current_tensor_name
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.optimiser import (
     OPTIMISERS,
@@ -26,7 +26,6 @@ from nmrclassify.training.optimiser import (
 from nmrclassify.training.recipes import TrainConfig
 
 VALIDATION_MIXTURES = 500
-MODELS = {"queries": Queries, "slots": Slots}
 
 
 @dataclass(frozen=True)
@@ -76,31 +75,13 @@ def set_threads() -> None:
 
 def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
     """Return an untrained network of the data set's sizes; the same seed gives the same weights."""
-    areas, config = dataset.library.areas, dataset.config
-    if kind == "slots":
-        sizes = NetworkConfig(
-            areas.shape[0],
-            areas.shape[2],
-            areas.shape[1],
-            config.n_sources,
-            nothing=config.number_varies,
-        )
-    else:
-        sizes = NetworkConfig(
-            areas.shape[0],
-            areas.shape[2],
-            areas.shape[1],
-            config.n_sources if config.repetition else 1,
-        )
+    network = NETWORKS[kind]
     # Initialisation draws from torch's generator, which all threads share: one at a time, and put
     # back as it was.
     with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
-        model = MODELS[kind](sizes)
-    if kind == "queries":
-        model.set_library(torch.from_numpy(areas))
-    else:
-        model.reference.copy_(rms(torch.from_numpy(dataset.training_set().areas)).mean())
+        model = network(network.sizes_for(dataset))
+    model.set_data(dataset)
     return model
 
 
@@ -114,7 +95,7 @@ class Trainer:
     seed : int, optional
         Seeds the initial weights; the data set's own seed where not given.
     kind : str
-        Which network, a key of `MODELS`.
+        Which network, a key of `NETWORKS`.
     """
 
     def __init__(
@@ -129,7 +110,7 @@ class Trainer:
         self.history: list[dict] = []
         self.training_history = TrainingHistory(self.model)
         self.training_history.add(0, self.model)
-        self._widen = config.augmented(dataset, any_number=kind == "queries")
+        self._widen = config.augmented(dataset, any_number=self.model.any_number)
         self._test = dataset.test_mixtures()
         self._since: list[tuple[float, float, float]] = []
 
@@ -144,8 +125,8 @@ class Trainer:
         config = self.config
         batch = self.dataset.training_batch(self.step, config.batch_size, self._widen)
         self.model.train()
-        classification, reconstruction, right = OBJECTIVES[self.model.kind](
-            self.model, batch, config.reconstruction_weight
+        classification, reconstruction, right = self.model.objective(
+            batch, config.reconstruction_weight
         )
         loss = classification + config.reconstruction_weight * reconstruction
         take_step(self.optimiser, loss, config.rate(self.step), config.clip_norm)
@@ -174,7 +155,7 @@ class Trainer:
             train_accuracy=float(accuracy),
             learning_rate=self.config.rate(max(self.step - 1, 0)),
             test=evaluate(self.model, self._test, self.config.reconstruction_weight).summary(),
-            pinned=predict(self.model, self._test.areas[0]),
+            pinned=self.model.predict(self._test.areas[0]),
         )
         self._since = []
         self.history.append(snapshot.row())
@@ -202,6 +183,7 @@ class Trainer:
 
     def load_state(self, state: dict) -> None:
         """Continue from what `state` returned."""
-        load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
+        tensors = {current_tensor_name(name): value for name, value in state["tensors"].items()}
+        load_training_tensors(tensors, self.model, self.optimiser, "model")
         self.step, self.seconds = state["step"], state["seconds"]
         self.history, self._since = list(state["history"]), [tuple(row) for row in state["since"]]

@@ -86,8 +86,8 @@ def decode(value: Any) -> Click | None:
         if rows == "window":
             at = int(meta["at"][column])
             return Click("peak", row, at, None) if at >= 0 else None
-        if rows == "classes":  # with queries each class is an output, with slots each row
-            return Click(rows, row, None, column if meta["kind"] == "queries" else row)
+        if rows == "classes":  # each class is an output, or each row is
+            return Click(rows, row, None, column if meta["outputs_are_classes"] else row)
         if rows == "grid":
             columns = int(meta["columns"])
             across = min(column // int(meta["width"]), columns - 1)

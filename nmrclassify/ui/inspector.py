@@ -30,7 +30,7 @@ def choose_clicked(click: Click) -> None:
     elif click.position is not None:
         # Maps of peaks, channels or compounds have no filters: the strongest there is chosen.
         url_state.put("filter", None)
-    if click.rows == "compound" and st.session_state.get("network kind") == "queries":
+    if click.rows == "compound" and st.session_state.get("outputs are classes"):
         url_state.put("output", click.row + 1)
     if click.output is not None:
         url_state.put("output", click.output + 1)
@@ -74,12 +74,10 @@ def cell_fields(view: View) -> None:
     one, two, three = st.columns(3)
     one.selectbox(
         "Mask of",
-        range(1, interpretation.n_outputs(model) + 1),
+        range(1, model.n_outputs + 1),
         key="cell output",
         on_change=chosen,
-        format_func=lambda number: (
-            view.classes[number - 1] if model.kind == "queries" else f"output {number}"
-        ),
+        format_func=lambda number: model.output_name(number - 1, view.library.names),
     )
     two.number_input(
         "Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen
@@ -94,7 +92,7 @@ def show_cell(view: View, key: str) -> None:
     model, cell = view.checkpoint.model, view.followed_cell
     names, axis = view.library.names, view.library.axis
     trace = interpretation.trace_cell(model, view.areas, cell)
-    output = view.classes[cell.output] if model.kind == "queries" else f"output {cell.output + 1}"
+    output = model.output_name(cell.output, names)
     edited = f", {len(view.edits)} edits" if view.edits else ""
     st.markdown(
         f"**{position_label(axis, cell.position)} · filter {cell.filter} · mask of {output}** "

@@ -119,14 +119,14 @@ class Chosen:
 
 
 def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
-    """Whether a model can predict these data: same library and, for slots, number of sources."""
-    own, kind = checkpoint.dataset, checkpoint.model.kind
+    """Whether a model can predict these data: same library and, if it matters, number of sources."""
+    own = checkpoint.dataset
     same_number = (
         own.config.n_sources == dataset.config.n_sources
         and own.config.number_varies == dataset.config.number_varies
     )
     return np.array_equal(own.library.areas, dataset.library.areas) and (
-        kind == "queries" or same_number
+        checkpoint.model.any_number or same_number
     )
 
 

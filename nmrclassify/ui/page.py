@@ -120,7 +120,8 @@ def setup(page: str, slider: bool = True) -> View:
         dataset = _choose_data(opened.problems)
         chosen = model_picker.choose(dataset, opened.problems, slider)
         opened.view = _choose_mixture(dataset, chosen, opened.problems)
-    st.session_state["network kind"] = opened.view.checkpoint.model.kind
+    network = opened.view.checkpoint.model
+    st.session_state["outputs are classes"] = network.outputs_are_classes
     inspector.show_clicked(opened.view)
     return opened.view
 

@@ -7,20 +7,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from nmrclassify.evaluation.interpretation import Cell, example_cell, n_outputs, strongest_filter
-from nmrclassify.evaluation.prediction import (
-    Prediction,
-    Truth,
-    all_right,
-    class_names,
-    describe_prediction,
-    match_mixture,
-    predict,
-)
+from nmrclassify.evaluation.interpretation import Cell, example_cell, strongest_filter
+from nmrclassify.evaluation.prediction import describe_prediction, match_mixture
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.edits import Edit, Mixture
 from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.mixtures.spec import MixtureSpec
+from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import Checkpoint
@@ -83,12 +76,12 @@ class View:
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the compounds, and of the class after the last."""
-        return class_names(self.checkpoint.model.kind, self.library.names)
+        return self.checkpoint.model.class_names(self.library.names)
 
     @cached_property
     def prediction(self) -> Prediction:
         """The prediction of the model."""
-        return predict(self.checkpoint.model, self.areas)
+        return self.checkpoint.model.predict(self.areas)
 
     @cached_property
     def truth(self) -> Truth | None:
@@ -110,20 +103,19 @@ class View:
         """The cell that Look inside follows: the chosen one, completed by an example."""
         prediction, model = self.prediction, self.checkpoint.model
         output = url_state.get("output", int(prediction.outputs[0]) + 1) - 1
-        output = min(output, n_outputs(model) - 1)
+        output = min(output, model.n_outputs - 1)
         position = url_state.get("position")
         if position is None:
-            i, shown = (
-                (0, predict(model, self.areas, np.array([output])))
-                if prediction.kind == "queries"
-                else (output, prediction)
-            )
-            cell = example_cell(shown.masks[i], prediction.encoding, shown.multiplets[i], output)
+            if output not in prediction.outputs:
+                prediction = model.predict(self.areas, np.array([output]))
+            i = prediction.outputs.tolist().index(output)
+            mask, multiplets = prediction.masks[i], prediction.multiplets[i]
+            cell = example_cell(mask, prediction.encoding, multiplets, output)
         else:
             position = min(position, model.config.n_positions - 1)
             cell = Cell(output, strongest_filter(prediction.encoding, position), position)
         cell = replace(cell, filter=url_state.get("filter", cell.filter))
-        return cell.within(model.config, n_outputs(model))
+        return cell.within(model.config, model.n_outputs)
 
     @property
     def in_training(self) -> bool:
@@ -221,7 +213,7 @@ def show_verdict(view: View) -> None:
     if view.truth is None:
         box = st.info
     else:
-        box = st.success if all_right(view.prediction, view.truth) else st.warning
+        box = st.success if view.prediction.all_right(view.truth) else st.warning
     box(
         describe_prediction(view.prediction, view.library.names, view.truth),
         icon=":material/record_voice_over:",

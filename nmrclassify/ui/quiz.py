@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import all_right, listing
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.mixtures.spec import MixtureSpec
+from nmrclassify.networks.prediction import listing
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.map_rows import position_label
@@ -78,7 +78,7 @@ def ask(round_: Asked) -> list[str] | None:
         st.info("Choose at least one compound.")
     elif pressed:
         known = st.session_state[held] = list(said)
-        its = all_right(round_.view.prediction, round_.view.truth)
+        its = round_.view.prediction.all_right(round_.view.truth)
         st.session_state.setdefault("quiz scores", {})[round_.key] = (
             set(known) == round_.names,
             its,

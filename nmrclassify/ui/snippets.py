@@ -17,7 +17,7 @@ _MODULES = {
     "nmrclassify.evaluation.interpretation": "Cell trace_cell",
     "nmrclassify.evaluation.masks": "ideal_masks_of_outputs",
     "nmrclassify.evaluation.metrics": "evaluate",
-    "nmrclassify.evaluation.prediction": "match_mixture predict",
+    "nmrclassify.evaluation.prediction": "match_mixture",
     "nmrclassify.mixtures.edits": " ".join(kind.__name__ for kind in edits.KINDS.values()),
     "nmrclassify.mixtures.grid": "MixtureConfig",
     "nmrclassify.mixtures.grid_files": "read_library read_mixture",
@@ -32,7 +32,7 @@ _MODULES = {
     "pathlib": "Path",
 }
 _PREDICTION = (
-    "prediction = predict(model, sample.areas)",
+    "prediction = model.predict(sample.areas)",
     "truth = match_mixture(prediction, sample, {weight})",
 )
 _OVERVIEW = (

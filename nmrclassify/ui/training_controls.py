@@ -7,18 +7,15 @@ from typing import Any, Literal
 import streamlit as st
 
 from nmrclassify.config import bounds
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.jobs import Job, QueueFull
-from nmrclassify.training.recipes import DEFAULT_RECIPES, TrainConfig, recipe
+from nmrclassify.training.recipes import TrainConfig, recipe
 from nmrclassify.training.trainer import Trainer
 from nmrclassify.ui import model_picker, page, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs, training_box
 
-NETWORK_TITLES = {
-    "queries": "Queries: one output a compound",
-    "slots": "Slots: the reference design",
-}
 RECIPE_TITLES = {
     "queries": "Queries: random compounds, jitter, noise",
     "thorough": "Thorough: trained the packaged model, minutes",
@@ -52,7 +49,7 @@ def training_settings(view: View) -> None:
             st.selectbox,
             "Network",
             "network",
-            format_func=NETWORK_TITLES.get,
+            format_func=lambda kind: NETWORKS[kind].title,
             disabled=busy,
             help=(
                 "Queries estimate how many compounds there are. Slots have one output for each"
@@ -65,7 +62,7 @@ def training_settings(view: View) -> None:
             st.selectbox,
             "Recipe",
             "recipe",
-            DEFAULT_RECIPES[kind],
+            NETWORKS[kind].usual_recipe,
             format_func=RECIPE_TITLES.get,
             disabled=busy,
             help=(
@@ -160,7 +157,7 @@ def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
 def start_usual(view: View) -> None:
     """Start a training on the present data, with the default recipe of the chosen network."""
     kind = url_state.get("network", "queries")
-    _start(view, recipe(DEFAULT_RECIPES[kind]), view.dataset.seed, kind)
+    _start(view, recipe(NETWORKS[kind].usual_recipe), view.dataset.seed, kind)
 
 
 def watched_progress() -> None:

@@ -5,15 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import (
-    MAX_SHOWN,
-    Prediction,
-    class_names,
-    describe_prediction,
-    listing,
-    percent,
-    predict,
-)
+from nmrclassify.evaluation.prediction import describe_prediction
+from nmrclassify.networks.prediction import MAX_SHOWN, Prediction, listing, percent
 from nmrclassify.plots import activations, classes, curves, page_figures
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.ui import charts, model_picker, training_controls, url_state
@@ -124,7 +117,7 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     st.subheader("Probability of each class during training")
     slot = _slot(view)
     probabilities = _strip(view, history, slot)
-    class_labels = class_names(view.checkpoint.model.kind, names)[: probabilities.shape[1]]
+    class_labels = view.classes[: probabilities.shape[1]]
     present = (
         None
         if view.truth is None
@@ -157,16 +150,16 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
 
 def _in_one_order(view: View, history: TrainingHistory) -> Prediction:
     """Return the prediction with its outputs in the same order at all steps."""
-    if view.prediction.kind == "slots":
+    if not view.prediction.outputs_are_classes:
         return view.prediction
-    end = predict(history.network(history.steps[-1]), view.areas)
+    end = history.network(history.steps[-1]).predict(view.areas)
     outputs = [*sorted(end.named), *(k for k in view.prediction.named if k not in end.named)]
-    return predict(view.checkpoint.model, view.areas, np.array(outputs[:MAX_SHOWN]))
+    return view.checkpoint.model.predict(view.areas, np.array(outputs[:MAX_SHOWN]))
 
 
 def _slot(view: View) -> int | None:
     """Ask for one output of slots; None for any output, or where outputs are classes."""
-    if view.prediction.kind == "queries":
+    if view.prediction.outputs_are_classes:
         return None
     options = list(range(len(view.prediction.named) + 1))
     chosen = url_state.widget(

@@ -20,11 +20,11 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, link_text
 from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.library import LibraryConfig
 from nmrclassify.training.optimiser import OPTIMISERS
 from nmrclassify.training.recipes import RECIPES, TrainConfig
-from nmrclassify.training.trainer import MODELS
 
 MAX_SEED = 2**31 - 1
 
@@ -168,7 +168,7 @@ _OTHERS = (
     # The model.
     Parameter("model", str, "shipped, untrained, upload, training, or the name of a run"),
     Parameter("step", int, "of the training that is looked at", None, 0, _MOST_STEPS, old="at"),
-    Parameter("network", str, "queries or slots", "queries", options=tuple(MODELS)),
+    Parameter("network", str, "queries or slots", "queries", options=tuple(NETWORKS)),
     # Training.
     Parameter("recipe", str, "settings of the training", options=tuple(RECIPES)),
     Parameter("optimiser", str, "of the training", options=tuple(OPTIMISERS)),

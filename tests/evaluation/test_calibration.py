@@ -9,8 +9,10 @@ from nmrclassify.evaluation.calibration import TEMPERATURES, fit_temperature, re
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.grid import MixtureConfig, mix
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import NetworkConfig, QueryOutput, Separation
-from nmrclassify.networks.losses import OBJECTIVES, counts_found
+from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig
+from nmrclassify.networks.queries import Queries, QueryOutput
+from nmrclassify.networks.registry import NETWORKS
+from nmrclassify.networks.slots import Slots
 from nmrclassify.training.recipes import recipe
 
 
@@ -60,27 +62,34 @@ def test_impossible_probabilities_are_refused(stated):
         reliability(stated, np.zeros(len(stated)))
 
 
-class Overconfident(torch.nn.Module):
-    """A model of either kind whose logits are too large by a known factor."""
+class Overconfident:
+    """A model whose logits are too large by a known factor."""
 
-    def __init__(self, kind, logits, factor):
-        super().__init__()
-        self.kind, self.logits, self.factor = kind, logits, factor
+    def __init__(self, logits, factor):
+        torch.nn.Module.__init__(self)
+        self.logits, self.factor = logits, factor
         self.config = NetworkConfig(n_sources=1)
         self.register_buffer("temperature", torch.ones(()))
 
     def forward(self, areas):
         logits = self.factor * self.logits / self.temperature
-        empty = torch.zeros(len(areas), 1, 6, 21)
-        if self.kind == "slots":
-            return logits[:, None], Separation(areas, areas, areas, empty)
-        return QueryOutput(
-            logits, torch.zeros(len(areas), 10, 1), torch.zeros(len(areas), 10)
-        ), Separation(areas, areas, areas, empty)
+        inner = Intermediates(*[areas] * 8, torch.zeros(len(areas), 1, 6, 21))
+        if not self.outputs_are_classes:
+            return logits[:, None], inner
+        zeros = torch.zeros(len(areas), 10)
+        return QueryOutput(logits, zeros[..., None], zeros), inner
+
+
+class OverconfidentSlots(Overconfident, Slots):
+    pass
+
+
+class OverconfidentQueries(Overconfident, Queries):
+    pass
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 3.0])
-@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_known_temperature_is_recovered(kind, factor):
     n, data = 4000, build("quick", 1, MixtureConfig(n_sources=1))
     rng, torch_rng = np.random.default_rng(0), torch.Generator().manual_seed(0)
@@ -96,7 +105,8 @@ def test_a_known_temperature_is_recovered(kind, factor):
         unknown = np.zeros_like(made.areas)
         unknown[there[:, 10], 0, 0] = 1.0
         made = replace(made, unknown=unknown)
-    model = Overconfident(kind, logits, factor)
+    kinds = {"slots": OverconfidentSlots, "queries": OverconfidentQueries}
+    model = kinds[kind](logits, factor)
     assert fit_temperature(model, made) == pytest.approx(factor, rel=0.06)
     assert float(model.temperature) == pytest.approx(factor, rel=0.06)
 
@@ -108,14 +118,14 @@ def test_the_temperature_stays_in_its_range(factor):
     logits = 5.0 * torch.eye(10)[labels.ravel()]
     made = mix(data.library, labels, data.config, np.random.default_rng(0))
     # Never wrong: the lowest temperature.
-    found = fit_temperature(Overconfident("slots", logits, factor), made)
+    found = fit_temperature(OverconfidentSlots(logits, factor), made)
     assert (
         found == pytest.approx(TEMPERATURES[0], rel=0.05)
         if factor == 1e-3
         else TEMPERATURES[0] <= found <= TEMPERATURES[1]
     )
     # Always wrong: the highest.
-    wrong = Overconfident("slots", logits.roll(1, 1), 1.0)
+    wrong = OverconfidentSlots(logits.roll(1, 1), 1.0)
     assert fit_temperature(wrong, made) == pytest.approx(TEMPERATURES[1], rel=0.05)
 
 
@@ -126,7 +136,7 @@ def predictions(model, mixtures):
     if model.kind == "slots":
         return [out.argmax(-1).tolist()]
     return [
-        counts_found(out).tolist(),
+        out.likeliest_counts.tolist(),
         (out.presence > 0).tolist(),
         out.presence.argsort(-1).tolist(),
     ]
@@ -142,7 +152,7 @@ def test_a_fit_changes_no_prediction_and_lowers_the_cost(either, quick):
     }
     before, cost = (
         predictions(model, mixtures),
-        OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item(),
+        model.objective(mixtures, 1.0).classification.item(),
     )
     summary = evaluate(model, quick.test_mixtures()).summary()
     fitted = fit_temperature(model, mixtures)
@@ -150,7 +160,7 @@ def test_a_fit_changes_no_prediction_and_lowers_the_cost(either, quick):
     assert fitted != 1
     assert float(model.temperature) == pytest.approx(fitted)
     assert predictions(model, mixtures) == before
-    assert OBJECTIVES[model.kind](model, mixtures, 1.0).classification.item() <= cost
+    assert model.objective(mixtures, 1.0).classification.item() <= cost
     after = evaluate(model, quick.test_mixtures()).summary()
     assert (after["compound_accuracy"], after["exact_match"]) == (
         summary["compound_accuracy"],

@@ -1,7 +1,5 @@
 """What changes: two answers side by side are the two answers, and what a multiplet is worth is what a plain loop finds."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -11,15 +9,11 @@ from nmrclassify.evaluation.compare_predictions import (
     compare_predictions,
     occlude,
     presence_row,
-    same_filters,
 )
-from nmrclassify.evaluation.prediction import MAX_SHOWN, predict
-from nmrclassify.mixtures.grid import MixtureConfig
-from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
-from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.recipes import recipe
-from nmrclassify.training.trainer import Trainer, model_for
+from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.networks.prediction import MAX_SHOWN
+from nmrclassify.networks.slots import Slots
+from nmrclassify.training.trainer import model_for
 
 
 def said(model, areas):
@@ -35,7 +29,7 @@ def test_the_same_twice_makes_no_difference(either, quick):
     areas = quick.test_mixtures().areas[0]
     found, alone = (
         compare_predictions((either.model, areas), (either.model, areas)),
-        predict(either.model, areas),
+        either.model.predict(areas),
     )
     for both in (found.masks, found.multiplets, found.presence):
         assert np.array_equal(both[0], both[1])
@@ -51,12 +45,12 @@ def test_both_sides_are_what_each_is_alone(either, quick):
     areas = quick.test_mixtures().areas[[0, 5]]
     found = compare_predictions((either.model, areas[0]), (either.model, areas[1]))
     for side, given in enumerate((found.first, found.second)):
-        own = predict(either.model, areas[side])
+        own = either.model.predict(areas[side])
         assert given.named.tolist() == own.named.tolist()
         assert np.array_equal(given.masks, own.masks)
         assert found.presence[side] == pytest.approx(said(either.model, areas[side]), abs=1e-6)
-        whole = predict(
-            either.model, areas[side], np.arange(11)
+        whole = either.model.predict(
+            areas[side], np.arange(11)
         )  # slots show all, whatever is asked for
         assert np.array_equal(found.masks[side], whole.masks[found.outputs])
         assert np.array_equal(found.multiplets[side], whole.multiplets[found.outputs])
@@ -76,7 +70,7 @@ def test_two_queries_networks_show_what_either_finds(learned, quick):
 
 def test_no_more_outputs_are_shown_than_fit(quick):
     eager = model_for(quick, 3, "queries")
-    eager.jury[2].bias.data.fill_(50.0)
+    eager.global_head[2].bias.data.fill_(50.0)
     areas = quick.test_mixtures().areas
     found = compare_predictions((eager, areas[0]), (eager, areas[1]))
     assert len(found.labels) == MAX_SHOWN
@@ -168,32 +162,6 @@ def test_an_empty_mixture_is_refused(learned, quick):
     areas = quick.test_mixtures().areas[0]
     with pytest.raises(ValueError, match="empty"):
         compare_predictions((learned.model, areas), (learned.model, 0 * areas))
-
-
-def test_steps_of_one_training_have_the_same_filters_and_others_have_not(quick):
-    config = replace(recipe("modern"), steps=3, batch_size=4)
-
-    def after(steps=3, data=quick, config=config, seed=3, kind="slots"):
-        trainer = Trainer(data, config, seed, kind)
-        for _ in range(steps):
-            trainer.advance()
-        return Checkpoint.from_trainer(trainer, {})
-
-    own = after()
-    assert same_filters(own, own)
-    assert same_filters(own, after(1))
-    assert same_filters(after(0), own)
-    others = {
-        "seed": after(seed=4),
-        "kind": after(0, kind="queries"),
-        "recipe": after(0, config=replace(config, learning_rate=1e-3)),
-        "data": after(0, data=build("quick", 4)),
-        "library": after(0, data=build("metabolites", 3)),
-        "mixing": after(0, data=build("quick", 3, MixtureConfig(noise=0.3))),
-    }
-    for name, other in others.items():
-        assert not same_filters(own, other), f"another {name} is another training"
-        assert not same_filters(other, own), f"another {name} is another training"
 
 
 def test_presences_of_a_batch_are_those_of_each(either, quick):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation import masks
-from nmrclassify.evaluation.prediction import predict
 
 
 def test_ideal_masks_share_out_the_encoding(either, quick):
@@ -24,7 +23,7 @@ def test_ideal_masks_do_not_depend_on_the_unit(either, quick, factor):
 
 
 def test_masks_of_one_output_can_be_ordered_and_overlap_nowhere(learned, quick):
-    given = predict(learned.model, quick.library.areas[0])
+    given = learned.model.predict(quick.library.areas[0])
     assert sorted(masks.similarity_order(given.masks[:1])) == list(range(64))
     assert not masks.overlap(given.masks[:1]).any()
 

@@ -5,27 +5,20 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.evaluation.metrics import (
-    METRICS,
-    evaluate,
-    log_odds_of,
-    pair_counts,
-    presence_of,
-    si_sdr,
-    wilson,
-)
+from nmrclassify.evaluation.metrics import METRICS, evaluate, pair_counts, si_sdr, wilson
 from nmrclassify.mixtures.grid import MixtureConfig, counts_of, mix
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import QueryOutput, Separation
+from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig
+from nmrclassify.networks.queries import Queries, QueryOutput
+from nmrclassify.networks.slots import Slots
 
 
-class Scripted(torch.nn.Module):
+class Scripted(Slots):
     """A slots model that answers what it is told: class indices, and sources as multiplets."""
 
-    kind = "slots"
-
     def __init__(self, classes, multiplets, n_classes=10):
-        super().__init__()
+        torch.nn.Module.__init__(self)
+        self.config = NetworkConfig()
         self.classes, self.multiplets, self.n_classes = (
             torch.as_tensor(classes),
             torch.as_tensor(multiplets),
@@ -34,16 +27,14 @@ class Scripted(torch.nn.Module):
 
     def forward(self, areas):
         logits = 9.0 * torch.nn.functional.one_hot(self.classes, self.n_classes).float()
-        return logits, Separation(areas, areas, areas, self.multiplets)
+        return logits, Intermediates(*[areas] * 8, self.multiplets)
 
 
-class Told(torch.nn.Module):
+class Told(Queries):
     """A queries model that finds what it is told: counts (B, K), presence of the unknown, sources by compound."""
 
-    kind = "queries"
-
     def __init__(self, counts, multiplets, unknown=0.0, sure=9.0):
-        super().__init__()
+        torch.nn.Module.__init__(self)
         counts = torch.as_tensor(counts)
         presence = torch.cat(
             [sure * (2.0 * (counts > 0) - 1), torch.full((len(counts), 1), unknown)], dim=1
@@ -57,8 +48,8 @@ class Told(torch.nn.Module):
     def forward(self, areas):
         rows = slice(self.at, self.at + len(areas))
         self.at += len(areas)
-        return QueryOutput(*(part[rows] for part in self.findings)), Separation(
-            areas, areas, areas, self.multiplets[rows]
+        return QueryOutput(*(part[rows] for part in self.findings)), Intermediates(
+            *[areas] * 8, self.multiplets[rows]
         )
 
 
@@ -393,7 +384,8 @@ def exact_log_odds(logits, n_compounds):
 def test_presence_of_slots_says_whether_any_output_names_it(n_classes):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (6, 3, n_classes)).astype(np.float32)
-    found = presence_of(torch.from_numpy(logits), 4).numpy()
+    slots = Slots(NetworkConfig(4))
+    found = slots.presence(torch.from_numpy(logits)).numpy()
     assert found.shape == (6, 4)
     # The share of answers in which at least one of the outputs, each drawn by itself, says it.
     probabilities = np.exp(logits.astype(float)) / np.exp(logits.astype(float)).sum(
@@ -405,17 +397,18 @@ def test_presence_of_slots_says_whether_any_output_names_it(n_classes):
             together = p[0, said[0]] * p[1, said[1]] * p[2, said[2]]
             total[[k for k in range(4) if k in said]] += together
         assert row == pytest.approx(total, abs=1e-6)
-    turned = presence_of(torch.from_numpy(logits[:, [2, 0, 1]]), 4).numpy()
+    turned = slots.presence(torch.from_numpy(logits[:, [2, 0, 1]])).numpy()
     assert turned == pytest.approx(found, abs=1e-6)
 
 
 def test_presence_of_queries_is_their_own_with_the_unknown_last():
     made, _ = varied(n=3)
-    findings = Told(made.counts, made.by_compound(made.sources), unknown=0.7).findings
-    found = presence_of(findings, 10).numpy()
+    model = Told(made.counts, made.by_compound(made.sources), unknown=0.7)
+    findings = model.findings
+    found = model.presence(findings).numpy()
     assert found.shape == (3, 11)
     assert found == pytest.approx(1 / (1 + np.exp(-findings.presence.numpy())))
-    assert torch.equal(log_odds_of(findings, 10), findings.presence)
+    assert torch.equal(model.log_odds(findings), findings.presence)
 
 
 @pytest.mark.parametrize("spread", [1.0, 5.0, 30.0])
@@ -423,7 +416,7 @@ def test_presence_of_queries_is_their_own_with_the_unknown_last():
 def test_log_odds_tell_where_probabilities_round(spread, n_classes):
     rng = np.random.default_rng(int(spread))
     logits = rng.normal(0, spread, (8, 3, n_classes)).astype(np.float32)
-    found = log_odds_of(torch.from_numpy(logits), 4).numpy()
+    found = Slots(NetworkConfig(4)).log_odds(torch.from_numpy(logits)).numpy()
     assert found.shape == (8, 4)
     assert np.isfinite(found).all()
     for row, own in zip(found, logits, strict=False):
@@ -436,7 +429,10 @@ def test_log_odds_tell_where_probabilities_round(spread, n_classes):
 def test_log_odds_and_presence_agree(either, quick):
     with torch.inference_mode():
         output = either.model.eval()(torch.from_numpy(quick.test_mixtures().areas))[0]
-    presence, evidence = presence_of(output, 10).double(), log_odds_of(output, 10).double()
+    presence, evidence = (
+        either.model.presence(output).double(),
+        either.model.log_odds(output).double(),
+    )
     clear = (presence > 1e-3) & (presence < 1 - 1e-3)
     assert evidence.shape == presence.shape
     assert clear.any()

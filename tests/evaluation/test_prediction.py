@@ -2,20 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.evaluation.prediction import (
-    MAX_SHOWN,
-    Prediction,
-    all_right,
-    class_names,
-    describe_prediction,
-    listing,
-    match_truth,
-    percent,
-    predict,
-)
+from nmrclassify.evaluation.prediction import describe_prediction, match_truth
 from nmrclassify.mixtures.grid import MixtureConfig, mix, mix_at, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.losses import counts_found
+from nmrclassify.networks.prediction import MAX_SHOWN, listing, percent
+from nmrclassify.networks.queries import Queries, QueriesPrediction
+from nmrclassify.networks.slots import Slots, SlotsPrediction
 from nmrclassify.training.trainer import model_for
 
 
@@ -25,8 +17,7 @@ def scripted(classes, sources, sure=9.0, n_classes=10):
     empty = np.zeros((64, 21), np.float32)
     stack = np.stack([empty] * len(classes))
     counts = np.bincount(classes, minlength=n_classes)
-    return Prediction(
-        "slots",
+    return SlotsPrediction(
         empty,
         stack,
         stack,
@@ -48,8 +39,7 @@ def told(counts, made, row=0, unknown=0.01, sure=0.95, doubt=0.04):
     foreign = np.zeros_like(each[0]) if made.unknown is None else made.unknown[row]
     found = np.array([counts.get(k, 0) for k in range(10)])
     empty = np.zeros((64, 21), np.float32)
-    return Prediction(
-        "queries",
+    return QueriesPrediction(
         empty,
         np.stack([empty] * len(named)),
         np.stack([empty] * len(named)),
@@ -94,7 +84,7 @@ def pair():
 
 def test_an_answer_of_slots_is_what_the_model_computes(trained, quick):
     areas = quick.test_mixtures().areas[0]
-    given = predict(trained.model, areas)
+    given = trained.model.predict(areas)
     with torch.no_grad():
         logits, inside = trained.model(torch.from_numpy(areas)[None])
     assert given.kind == "slots"
@@ -113,7 +103,7 @@ def test_an_answer_of_slots_is_what_the_model_computes(trained, quick):
 def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
     made = quick.test_mixtures()
     for areas, labels in zip(made.areas[:6], made.labels, strict=False):
-        given = predict(learned.model, areas)
+        given = learned.model.predict(areas)
         with torch.no_grad():
             findings, inside = learned.model(torch.from_numpy(areas)[None])
         presence = findings.presence[0].sigmoid().numpy()
@@ -121,7 +111,7 @@ def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
         assert given.probabilities[0] == pytest.approx(presence, abs=1e-6)
         assert given.unknown == pytest.approx(presence[-1])
         assert given.confidence.tolist() == given.probabilities[0, given.named].tolist()
-        assert given.counts.tolist() == counts_found(findings)[0].tolist()
+        assert given.counts.tolist() == findings.likeliest_counts[0].tolist()
         assert given.amounts == pytest.approx(findings.amounts[0].numpy())
         assert np.array_equal(given.masks, inside.masks[0].numpy()[given.named])
         assert np.array_equal(given.multiplets, inside.multiplets[0].numpy()[given.named])
@@ -137,18 +127,18 @@ def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
 
 
 def test_where_nothing_is_found_the_likeliest_is_shown(learned, quick):
-    given = predict(learned.model, quick.test_mixtures().areas[0])
+    given = learned.model.predict(quick.test_mixtures().areas[0])
     model = model_for(quick, 3, "queries")
-    model.jury[2].bias.data.fill_(-50.0)
-    none = predict(model, quick.test_mixtures().areas[0])
+    model.global_head[2].bias.data.fill_(-50.0)
+    none = model.predict(quick.test_mixtures().areas[0])
     assert len(none.named) == 1
     assert none.named[0] == none.probabilities[0, :10].argmax()
     assert not none.counts.any()
     assert describe_prediction(none, quick.library.names).startswith(
-        "The network hears nothing that it knows."
+        "The network predicts no compound of the library."
     )
-    model.jury[2].bias.data.fill_(50.0)
-    everything = predict(model, quick.test_mixtures().areas[0])
+    model.global_head[2].bias.data.fill_(50.0)
+    everything = model.predict(quick.test_mixtures().areas[0])
     assert len(everything.named) == MAX_SHOWN
     assert everything.named[-1] == 10
     assert len(set(everything.named)) == MAX_SHOWN
@@ -158,12 +148,12 @@ def test_where_nothing_is_found_the_likeliest_is_shown(learned, quick):
 
 def test_an_answer_is_a_copy(either, quick):
     areas = quick.test_mixtures().areas[0].copy()
-    given = predict(either.model, areas)
+    given = either.model.predict(areas)
     kept = {
         key: value.copy() for key, value in vars(given).items() if isinstance(value, np.ndarray)
     }
     areas[:] = 7
-    predict(either.model, areas)
+    either.model.predict(areas)
     assert all(np.array_equal(getattr(given, key), value) for key, value in kept.items())
 
 
@@ -257,7 +247,7 @@ def test_counts_are_of_the_compounds_of_the_library(labels, n_classes):
     data = build("quick", 3, MixtureConfig(number_varies=n_classes == 11))
     made = mix(data.library, np.array([labels]), data.config, np.random.default_rng(0))
     model = model_for(data, 3, "slots")
-    given = predict(model, made.areas[0])
+    given = model.predict(made.areas[0])
     truth = match_truth(given, made.areas[0], made.sources[0], made.labels[0])
     assert given.counts.shape == truth.counts.shape == (10,)
     assert given.counts.sum() == (given.named < 10).sum()
@@ -267,7 +257,7 @@ def test_counts_are_of_the_compounds_of_the_library(labels, n_classes):
 def test_a_verdict_on_queries_that_are_all_right(pair):
     text, given, truth = judged({7: 1, 2: 2}, pair[0])
     assert text == "All 2 right: compound 7 (95.0 %) and 2x compound 2 (94.0 %)."
-    assert all_right(given, truth)
+    assert given.all_right(truth)
     data = build("quick", 3)
     alone = mix(data.library, np.array([[4]]), data.config, np.random.default_rng(0))
     assert judged({4: 1}, alone)[0] == "Right: compound 4 (95.0 %)."
@@ -276,13 +266,14 @@ def test_a_verdict_on_queries_that_are_all_right(pair):
 def test_a_verdict_on_queries_names_what_was_missed(pair):
     text, given, truth = judged({2: 2}, pair[0])
     assert (
-        text == "2 of 3 right: it hears 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was"
+        text
+        == "2 of 3 right: it predicts 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was"
         " missed (4.0 %)."
     )
-    assert not all_right(given, truth)
+    assert not given.all_right(truth)
     text, given, truth = judged({}, pair[0])
     assert text.startswith(
-        "0 of 3 right: it hears nothing that it knows. Wrong: compound 2 is in it and was missed"
+        "0 of 3 right: it predicts no compound of the library. Wrong: compound 2 is in it and was missed"
     )
     assert "compound 7 is in it and was missed" in text
     assert len(given.named) == 1
@@ -291,7 +282,7 @@ def test_a_verdict_on_queries_names_what_was_missed(pair):
 def test_a_verdict_on_queries_names_what_is_not_in_it(pair):
     text, _, truth = judged({2: 2, 7: 1, 4: 1}, pair[0])
     assert text.startswith(
-        "3 of 3 right: it hears 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4"
+        "3 of 3 right: it predicts 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4"
         " (93.0 %)."
     )
     assert text.endswith("Wrong: compound 4 is not in it.")
@@ -321,10 +312,10 @@ def test_a_verdict_on_something_unknown(pair):
     text, given, truth = judged({2: 2, 7: 1}, strange, unknown=0.9)
     assert text.startswith("All 3 right: ")
     assert text.endswith("and something unknown (90.0 %).")
-    assert all_right(given, truth)
+    assert given.all_right(truth)
     assert given.named.tolist() == [2, 7, 10]
     text, given, truth = judged({2: 2, 7: 1}, made, unknown=0.9)
-    assert not all_right(given, truth)
+    assert not given.all_right(truth)
     assert text.endswith("Wrong: nothing unknown is in it.")
     text, given, truth = judged({2: 2}, strange, unknown=0.9)
     assert "compound 7 is in it and was missed" in text
@@ -334,7 +325,7 @@ def test_a_verdict_on_something_unknown(pair):
 def test_an_unknown_that_was_missed_is_a_mistake(pair):
     _, strange = pair
     text, given, truth = judged({2: 2, 7: 1}, strange, unknown=0.2)
-    assert not all_right(given, truth)
+    assert not given.all_right(truth)
     assert "something unknown" in text.split("Wrong: ")[1]
 
 
@@ -355,15 +346,15 @@ def test_a_verdict_without_the_truth(pair):
     given = told({7: 1, 2: 2}, pair[0], unknown=0.7)
     names = build("quick", 3).library.names
     text = (
-        "The network hears compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown (70.0"
+        "The network predicts compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown (70.0"
         " %). The truth about this mixture is not known."
     )
     assert describe_prediction(given, names) == text
 
 
 def test_what_k_stands_for():
-    assert class_names("queries", ("a", "b")) == ("a", "b", "something unknown")
-    assert class_names("slots", ("a", "b")) == ("a", "b", "nothing")
+    assert Queries.class_names(("a", "b")) == ("a", "b", "something unknown")
+    assert Slots.class_names(("a", "b")) == ("a", "b", "nothing")
 
 
 @pytest.mark.parametrize(
@@ -396,7 +387,7 @@ def test_an_empty_mixture_is_refused(either):
     with pytest.raises(
         ValueError, match="the mixture is empty: all areas are 0; give at least one multiplet"
     ):
-        predict(either.model, np.zeros((6, 21), np.float32))
+        either.model.predict(np.zeros((6, 21), np.float32))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
@@ -407,14 +398,14 @@ def test_undefined_areas_are_refused(either, quick, value):
         np.errstate(over="ignore"),
         pytest.raises(ValueError, match="the mixture holds 2 undefined or infinite areas"),
     ):
-        predict(either.model, areas)
+        either.model.predict(areas)
 
 
 def test_negative_areas_are_answered(either, quick):
     areas = quick.test_mixtures().areas[0]
     noise = np.random.default_rng(0).normal(0, 0.1, areas.shape)
     for mixture in (-areas, areas + noise - 0.2, -np.eye(6, 21)):
-        assert sane(predict(either.model, mixture))
+        assert sane(either.model.predict(mixture))
 
 
 @pytest.mark.parametrize("shape", [(6, 40), (6, 20), (5, 21), (1, 6, 21), (21,)])
@@ -424,13 +415,13 @@ def test_a_mixture_of_another_axis_is_refused_with_both_shapes(either, shape):
         ValueError,
         match=f"mixture has shape \\({given},?\\); expected \\(batch, 6 peaks, 21 positions\\)",
     ):
-        predict(either.model, np.ones(shape))
+        either.model.predict(np.ones(shape))
 
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6])
 def test_the_unit_of_the_areas_changes_no_name(either, quick, factor):
     for areas in quick.test_mixtures().areas:
-        plain, other = predict(either.model, areas), predict(either.model, factor * areas)
+        plain, other = either.model.predict(areas), either.model.predict(factor * areas)
         assert sane(other)
         assert other.named.tolist() == plain.named.tolist()
         assert other.probabilities == pytest.approx(plain.probabilities, abs=2e-3)
@@ -443,25 +434,25 @@ def test_the_unit_of_the_areas_changes_no_name(either, quick, factor):
 @pytest.mark.parametrize("factor", [1e-12, 1e-6, 1e6, 1e12, 1e18])
 def test_no_size_of_areas_gives_undefined_numbers(either, quick, factor):
     mixture = quick.test_mixtures().areas[0] + 0.1 * np.roll(quick.library.areas[0], 1)
-    assert sane(predict(either.model, factor * mixture.astype(float)))
+    assert sane(either.model.predict(factor * mixture.astype(float)))
 
 
 def test_other_types_of_numbers_are_taken(either, quick):
     areas = quick.test_mixtures().areas[0]
-    expected = predict(either.model, areas).probabilities
+    expected = either.model.predict(areas).probabilities
     for other in (
         areas.astype(float),
         np.asfortranarray(areas),
         np.repeat(areas, 2, axis=1)[:, ::2],
         areas.tolist(),
     ):
-        assert np.array_equal(predict(either.model, other).probabilities, expected)
+        assert np.array_equal(either.model.predict(other).probabilities, expected)
 
 
 def test_outputs_are_those_of_the_network_that_are_shown(trained, learned, quick):
     areas = quick.test_mixtures().areas
     for mixture in areas[:4]:
-        slots, queries = predict(trained.model, mixture), predict(learned.model, mixture)
+        slots, queries = trained.model.predict(mixture), learned.model.predict(mixture)
         assert slots.outputs.tolist() == [0, 1, 2]
         assert queries.outputs.tolist() == queries.named.tolist()
         for given, model in ((slots, trained.model), (queries, learned.model)):
@@ -473,13 +464,12 @@ def test_outputs_are_those_of_the_network_that_are_shown(trained, learned, quick
 @pytest.mark.parametrize("wanted", [[3], [10], [7, 2, 10], list(range(11))], ids=str)
 def test_any_outputs_of_queries_can_be_asked_for(learned, quick, wanted):
     areas = quick.test_mixtures().areas[0]
-    given, usual = predict(learned.model, areas, np.array(wanted)), predict(learned.model, areas)
+    given, usual = learned.model.predict(areas, np.array(wanted)), learned.model.predict(areas)
     with torch.no_grad():
         record = learned.model(torch.from_numpy(areas)[None])[1]
     assert given.named.tolist() == given.outputs.tolist() == wanted
-    for shown, all_of_it in zip(
-        (given.masks, given.separated_encodings, given.multiplets), record[1:], strict=False
-    ):
+    for name in ("masks", "separated_encodings", "multiplets"):
+        shown, all_of_it = getattr(given, name), getattr(record, name)
         assert np.array_equal(shown, all_of_it[0].numpy()[wanted])
     assert given.confidence.tolist() == given.probabilities[0, wanted].tolist()
     for name in (
@@ -493,5 +483,5 @@ def test_any_outputs_of_queries_can_be_asked_for(learned, quick, wanted):
 
 def test_slots_show_all_whatever_is_asked_for(trained, quick):
     areas = quick.test_mixtures().areas[0]
-    given, usual = predict(trained.model, areas, np.array([1])), predict(trained.model, areas)
+    given, usual = trained.model.predict(areas, np.array([1])), trained.model.predict(areas)
     assert all(np.array_equal(value, vars(usual)[key]) for key, value in vars(given).items())

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.grid_files import TableError, areas_table, read_library, read_mixture
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
@@ -18,8 +17,8 @@ def test_intensities_of_any_size_are_read_and_named_the_same(learned, quick, fac
         found = read_mixture(text, TOY, 6)
         assert found == pytest.approx(factor * areas, rel=1e-5)
         assert (
-            predict(learned.model, found).named.tolist()
-            == predict(learned.model, areas).named.tolist()
+            learned.model.predict(found).named.tolist()
+            == learned.model.predict(areas).named.tolist()
         )
 
 

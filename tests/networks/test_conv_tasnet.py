@@ -7,9 +7,10 @@ from torch.nn import functional as F
 
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import NetworkConfig, Queries, Separator, Slots, rms
+from nmrclassify.networks.conv_tasnet import NetworkConfig, Separator, rms
 from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
-from nmrclassify.networks.losses import queries_objective
+from nmrclassify.networks.queries import Queries
+from nmrclassify.networks.slots import Slots
 from nmrclassify.training.recipes import RECIPES
 from nmrclassify.training.trainer import model_for
 
@@ -98,29 +99,29 @@ def test_queries_judge_as_a_loop_over_compounds_does(queries):
         amounts = np.linalg.lstsq(library.T, mixture.ravel(), rcond=None)[0]
         left = np.sqrt(((mixture.ravel() - amounts @ library).reshape(6, 21) ** 2).sum(axis=0))
         sizes = amounts * np.sqrt((library**2).mean(axis=1))
-        own = np.arcsinh(sizes[:, None] / scale / weights["scales"])
+        own = np.arcsinh(sizes[:, None] / scale / weights["asinh_scales"])
         own = np.vstack([own, np.zeros(3)])
-        left = np.arcsinh(left[:, None] / scale / weights["scales"]).ravel()
+        left = np.arcsinh(left[:, None] / scale / weights["asinh_scales"]).ravel()
         trunk = trunk_of(model, x[b : b + 1]).ravel()
         hidden = (
-            weights["jury.0.weight"] @ np.concatenate([trunk, own[:-1].ravel(), left])
-            + weights["jury.0.bias"]
+            weights["global_head.0.weight"] @ np.concatenate([trunk, own[:-1].ravel(), left])
+            + weights["global_head.0.bias"]
         )
-        jury = (
-            weights["jury.2.weight"] @ prelu(hidden, weights["jury.1.weight"])
-            + weights["jury.2.bias"]
+        global_head = (
+            weights["global_head.2.weight"] @ prelu(hidden, weights["global_head.1.weight"])
+            + weights["global_head.2.bias"]
         )
         for k in range(11):
             separated = inside.separated_encodings[b, k].numpy().T / scale  # (L, N)
             features = separated @ weights["to_features.weight"].T + weights["to_features.bias"]
             given = np.concatenate(
-                [prelu(features, weights["knee_features.weight"]).ravel(), own[k], left]
+                [prelu(features, weights["features_prelu.weight"]).ravel(), own[k], left]
             )
             judged = prelu(
-                given @ weights["judges"][k] + weights["judges_bias"][k, 0],
-                weights["knee_judges.weight"],
+                given @ weights["class_heads"][k] + weights["class_heads_bias"][k, 0],
+                weights["class_heads_prelu.weight"],
             )
-            presence = judged @ weights["to_presence"][k, :, 0] + jury[k]
+            presence = judged @ weights["to_presence"][k, :, 0] + global_head[k]
             assert findings.presence[b, k].item() == pytest.approx(presence, rel=1e-5, abs=1e-5)
         for k in range(10):
             amount = (inside.multiplets[b, k].numpy().T * weights["templates"][k]).sum()
@@ -133,7 +134,7 @@ def test_queries_judge_as_a_loop_over_compounds_does(queries):
 def trunk_of(model, x):
     """Return what the masks are made of, shape (1, L, W)."""
     with torch.no_grad():
-        return model.separator(model.encode(x).transpose(1, 2) / rms(x))[1].numpy()
+        return model.separator(model.encode(x).transpose(1, 2) / rms(x)).trunk.numpy()
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
@@ -168,7 +169,7 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
     data = build("quick", 3, MixtureConfig(repetition=repetition))
     model = model_for(data, 3, "queries")
     batch = data.training_batch(0, 64, RECIPES["queries"].augmented(data, any_number=True))
-    objective = queries_objective(model, batch, 1.0)
+    objective = model.objective(batch, 1.0)
     (objective.classification + objective.reconstruction).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -183,7 +184,7 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
 
 def test_published_sizes(model):
     # Encoder 1152; norm 128, bottleneck 1040; 12 blocks of 1024 + 1 + 128 + 192 + 1 + 128, their
-    # skips of 1040 and 11 residuals of 1040; knee 1; decoder 1152.
+    # skips of 1040 and 11 residuals of 1040; PReLU 1; decoder 1152.
     trunk = 1152 + 128 + 1040 + 12 * (1474 + 1040) + 11 * 1040 + 1 + 1152
     # Masks 3264; line 65; classifier 220.
     assert model.n_parameters == trunk + 3264 + 65 + 220 == 48_630
@@ -193,7 +194,7 @@ def test_published_sizes(model):
 def test_sizes_of_queries():
     data = build("quick", 3)
     trunk = 48_630 - 3264 - 65 - 220
-    # Masks; templates; features; judges of 126 + 66 inputs; the jury of 336 + 93; PReLUs.
+    # Masks; templates; features; class heads of 126 + 66 inputs; the global head of 336 + 93; PReLUs.
     heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (192 + 1 + 1) + 429 * 96 + 96 + 96 * 11 + 11 + 3
     counting = {False: 0, True: 6}  # sharpness and bias of each number of portions
     for repetition, more in counting.items():
@@ -213,7 +214,7 @@ def test_receptive_field_is_where_gradients_reach():
         if isinstance(module, GlobalNorm):
             module.forward = lambda x: x
     x = torch.randn(1, 64, config.n_filters, dtype=torch.double, requires_grad=True)
-    separator(x)[0][0, :, 32].sum().backward()
+    separator(x).masks[0, :, 32].sum().backward()
     reached = x.grad.abs().sum((0, 2)).nonzero().flatten()
     assert reached.max() - reached.min() + 1 == config.receptive_field == 29
 
@@ -282,14 +283,14 @@ def test_amounts_within_reach_of_the_training_are_left_alone(trained, factor):
 def test_what_least_squares_says_of_a_clean_mixture_is_the_truth(queries):
     data = build("quick", 3, MixtureConfig(concentration_low=0.5, concentration_high=2.0))
     made = data.test_mixtures()
-    amounts, left = queries._evidence(torch.from_numpy(made.areas))
+    amounts, left = queries._least_squares_features(torch.from_numpy(made.areas))
     areas = data.library.areas
     sizes = np.sqrt((areas**2).mean((1, 2))) / np.sqrt((made.areas**2).mean((1, 2)))[:, None]
     expected = made.by_compound(made.concentrations) * sizes
     assert np.sinh(amounts[..., 2].numpy()) * 0.3 == pytest.approx(expected, abs=1e-3)
     assert left.abs().max() < 1e-3
     other = torch.from_numpy(np.roll(made.areas, 1, axis=2))
-    assert queries._evidence(other)[1].abs().amax((1, 2)).min() > 1
+    assert queries._least_squares_features(other)[1].abs().amax((1, 2)).min() > 1
 
 
 def test_a_template_measures_its_own_compound(queries):
@@ -342,7 +343,7 @@ def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
     assert torch.equal(touched[1].encoding, plain[1].encoding)
     assert torch.allclose(touched[1].separated_encodings, new * plain[1].encoding[:, None])
     # By another way: the separator itself gives the new masks.
-    hook = model.separator.register_forward_hook(lambda _, __, out: (new.mT, out[1]))
+    hook = model.separator.register_forward_hook(lambda _, __, out: out._replace(masks=new.mT))
     with torch.no_grad():
         forced = model(x)
     hook.remove()
@@ -354,9 +355,10 @@ def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
 
 
 def flat(result):
-    """Return all tensors of what a network gives."""
-    output, record = result
-    return [*([output] if isinstance(output, torch.Tensor) else output), *record]
+    """Return all tensors of what a network returns."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    return [tensor for part in result for tensor in flat(part)]
 
 
 @pytest.mark.parametrize("kind", [Slots, Queries])

@@ -7,15 +7,11 @@ from torch.nn import functional as F
 
 from nmrclassify.mixtures.grid import MixtureConfig, mix, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import NetworkConfig, QueryOutput, Separation
-from nmrclassify.networks.losses import (
-    OBJECTIVES,
-    counts_found,
-    match_and_reduce,
-    pairwise_costs,
-    queries_objective,
-    slots_objective,
-)
+from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig
+from nmrclassify.networks.losses import match_and_reduce, pairwise_costs
+from nmrclassify.networks.queries import Queries, QueryOutput
+from nmrclassify.networks.registry import NETWORKS
+from nmrclassify.networks.slots import Slots
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import model_for
 
@@ -68,13 +64,11 @@ def test_a_silent_source_costs_a_finite_amount():
     assert pairwise_costs(logits, multiplets, labels, 0 * sources).reconstruction.isfinite().all()
 
 
-class Oracle(torch.nn.Module):
-    """A queries model that knows the mixtures it is asked about."""
-
-    kind = "queries"
+class Oracle(Queries):
+    """A queries model that returns the truth about its mixtures."""
 
     def __init__(self, mixtures, most=3, sure=60.0):
-        super().__init__()
+        torch.nn.Module.__init__(self)
         self.config = NetworkConfig(n_sources=most)
         unknown = np.zeros_like(mixtures.areas) if mixtures.unknown is None else mixtures.unknown
         counts = torch.from_numpy(mixtures.counts)
@@ -86,7 +80,7 @@ class Oracle(torch.nn.Module):
         self.multiplets = torch.cat([sources, torch.from_numpy(unknown)[:, None]], dim=1)
 
     def forward(self, areas):
-        return self.findings, Separation(areas, areas, areas, self.multiplets)
+        return self.findings, Intermediates(*[areas] * 8, self.multiplets)
 
 
 def troubled(n=32, empty=0, seed=0, **changes):
@@ -105,7 +99,7 @@ def troubled(n=32, empty=0, seed=0, **changes):
 def test_a_perfect_answer_of_queries_costs_nothing():
     _, made, unknown = troubled(concentration_low=0.5, concentration_high=2.0)
     for mixtures in (made, unknown):
-        found = queries_objective(Oracle(mixtures), mixtures, 1.0)
+        found = Oracle(mixtures).objective(mixtures, 1.0)
         assert found.classification < 1e-6
         assert found.reconstruction < 1e-9
         assert found.right == 1
@@ -114,28 +108,26 @@ def test_a_perfect_answer_of_queries_costs_nothing():
 def test_each_mistake_of_queries_costs_what_was_stated():
     _, mixtures, _ = troubled(n=1)
     held = int(mixtures.counts[0].argmax())
-    least = queries_objective(Oracle(mixtures), mixtures, 1.0).classification
+    least = Oracle(mixtures).objective(mixtures, 1.0).classification
     for place in (
         held,
         10,
     ):  # a compound that is there is missed, an unknown that is not there is seen
         wrong = Oracle(mixtures)
         wrong.findings.presence[0, place] *= -1
-        assert queries_objective(wrong, mixtures, 1.0).classification - least == pytest.approx(
+        assert wrong.objective(mixtures, 1.0).classification - least == pytest.approx(
             60.0, rel=1e-5
         )
     other = Oracle(mixtures)
     other.findings.counts[0, held] = other.findings.counts[0, held].roll(1)
-    assert queries_objective(other, mixtures, 1.0).classification - least == pytest.approx(
-        60.0, rel=1e-5
-    )
+    assert other.objective(mixtures, 1.0).classification - least == pytest.approx(60.0, rel=1e-5)
 
 
 def test_queries_costs_equal_their_definitions():
     data, _, mixtures = troubled(n=12)
     model = model_for(data, 3, "queries")
     findings, inside = model(torch.from_numpy(mixtures.areas))
-    found = queries_objective(model, mixtures, 1.0)
+    found = model.objective(mixtures, 1.0)
     nats, errors, energies, amounts = [], [], [], []
     for b, labels in enumerate(mixtures.labels):
         held = [int((labels == k).sum()) for k in range(10)]
@@ -164,7 +156,7 @@ def test_queries_costs_equal_their_definitions():
     assert found.reconstruction.item() == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_the_loss_of_queries_and_slots_does_not_depend_on_the_order_of_sources(kind):
     data, made, _ = troubled()
     model = model_for(data, 3, kind)
@@ -175,19 +167,17 @@ def test_the_loss_of_queries_and_slots_does_not_depend_on_the_order_of_sources(k
         labels=made.labels[:, order],
         concentrations=made.concentrations[:, order],
     )
-    for a, b in zip(
-        OBJECTIVES[kind](model, made, 1.0), OBJECTIVES[kind](model, turned, 1.0), strict=False
-    ):
+    for a, b in zip(model.objective(made, 1.0), model.objective(turned, 1.0), strict=False):
         assert torch.isclose(a, b, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", OBJECTIVES)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize(("empty", "noise"), [(8, 0.1), (8, 0.0), (32, 0.1), (32, 0.0)])
 def test_empty_mixtures_and_unknowns_cost_a_finite_amount(kind, empty, noise):
     data, made, unknown = troubled(empty=empty, noise=noise)
     for mixtures in (made, unknown) if kind == "queries" else (made,):
         model = model_for(data, 3, kind)
-        found = OBJECTIVES[kind](model, mixtures, 1.0)
+        found = model.objective(mixtures, 1.0)
         (found.classification + found.reconstruction).backward()
         assert all(part.isfinite() for part in found)
         assert found.reconstruction < 1e4  # none drowns the others
@@ -196,13 +186,13 @@ def test_empty_mixtures_and_unknowns_cost_a_finite_amount(kind, empty, noise):
 
 def test_a_mixture_of_nothing_that_is_told_as_nothing_is_right():
     _, made, _ = troubled(empty=8)
-    assert queries_objective(Oracle(made), made, 1.0).right == 1
+    assert Oracle(made).objective(made, 1.0).right == 1
 
 
 def test_one_empty_mixture_as_a_whole_batch_costs_a_finite_amount():
     data, made, _ = troubled(n=1, empty=1, noise=0.1)
     model = model_for(data, 3, "queries")
-    found = queries_objective(model, made, 1.0)
+    found = model.objective(made, 1.0)
     (found.classification + found.reconstruction).backward()
     assert all(part.isfinite() for part in found)
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -212,13 +202,15 @@ def test_absent_sources_are_matched_with_silent_outputs():
     _, made, _ = troubled(n=8)
     logits = 50.0 * F.one_hot(torch.from_numpy(made.labels), 11).float()
 
-    class Slots(torch.nn.Module):
-        def forward(self, areas):
-            return logits[:, [1, 2, 0]], Separation(
-                areas, areas, areas, torch.from_numpy(made.sources)[:, [1, 2, 0]]
-            )
+    class Matched(Slots):
+        def __init__(self):
+            torch.nn.Module.__init__(self)
 
-    found = slots_objective(Slots(), made, 1.0)
+        def forward(self, areas):
+            multiplets = torch.from_numpy(made.sources)[:, [1, 2, 0]]
+            return logits[:, [1, 2, 0]], Intermediates(*[areas] * 8, multiplets)
+
+    found = Matched().objective(made, 1.0)
     assert found.classification < 1e-6
     assert found.reconstruction == 0
     assert found.right == 1
@@ -228,26 +220,28 @@ def test_the_most_that_is_told_apart_does_not_break_on_more():
     # Dynamic mixing may give a fourth portion where three are told apart.
     data = build("quick", 3, MixtureConfig(repetition=True))
     made = mix(data.library, np.full((2, 4), 5), data.config, np.random.default_rng(0))
-    assert queries_objective(model_for(data, 3, "queries"), made, 1.0).classification.isfinite()
+    assert model_for(data, 3, "queries").objective(made, 1.0).classification.isfinite()
 
 
 def test_counts_are_found_where_presence_is_above_one_half():
     presence = torch.tensor([[1.0, -1.0, 0.1, -0.1, 9.0]])
     counts = torch.tensor([[[0.0, 5.0, 1.0], [0.0, 5.0, 1.0], [3.0, 1.0, 0.0], [9.0, 0.0, 0.0]]])
-    assert counts_found(QueryOutput(presence, counts, torch.zeros(1, 4))).tolist() == [[2, 0, 1, 0]]
+    assert QueryOutput(presence, counts, torch.zeros(1, 4)).likeliest_counts.tolist() == [
+        [2, 0, 1, 0]
+    ]
 
 
 def test_a_step_of_either_objective_makes_it_smaller(quick):
-    for kind, objective in OBJECTIVES.items():
+    for kind in NETWORKS:
         model = model_for(quick, 1, kind)
         batch = quick.training_batch(
             0, 64, recipe("modern").augmented(quick, any_number=kind == "queries")
         )
         optimiser = torch.optim.SGD(model.parameters(), lr=1e-3)
-        before = objective(model, batch, 1.0)
+        before = model.objective(batch, 1.0)
         (before.classification + before.reconstruction).backward()
         optimiser.step()
-        after = objective(model, batch, 1.0)
+        after = model.objective(batch, 1.0)
         assert (
             after.classification + after.reconstruction
             < before.classification + before.reconstruction

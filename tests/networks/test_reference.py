@@ -5,8 +5,10 @@ from dataclasses import asdict
 import pytest
 import torch
 
-from nmrclassify.networks.conv_tasnet import NetworkConfig, Queries, Slots
+from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.networks.queries import Queries
 from nmrclassify.networks.reference import ReferenceNetwork, from_slots, to_slots
+from nmrclassify.networks.slots import Slots
 
 # Small ones: a wide kernel, dilations longer than the axis (8 on 5 positions), the least sizes.
 SIZES = {

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from nmrclassify.evaluation.prediction import Prediction, Truth, match_truth, predict
+from nmrclassify.evaluation.prediction import match_truth
+from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.style import HIGHLIGHT
 from nmrclassify.ui.clicks import decode
@@ -24,7 +25,7 @@ class Case(NamedTuple):
 def _case(checkpoint, quick) -> Case:
     mixtures = quick.test_mixtures()
     areas, sources, labels = mixtures.areas[0], mixtures.sources[0], mixtures.labels[0]
-    prediction = predict(checkpoint.model, areas)
+    prediction = checkpoint.model.predict(areas)
     amounts = mixtures.concentrations[0]
     truth = match_truth(prediction, areas, sources, labels, 1.0, None, amounts)
     return Case(areas, prediction, truth, quick.library)

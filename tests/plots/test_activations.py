@@ -6,8 +6,8 @@ import torch
 
 from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.interpretation import Activations, Cell, ReceptiveField
-from nmrclassify.evaluation.prediction import class_names
-from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
+from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.networks.slots import Slots
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.plots import activations
 from nmrclassify.plots.style import HIGHLIGHT, Theme
@@ -69,7 +69,7 @@ def test_a_traced_cell_is_drawn_with_its_numbers(traced, quick, values):
         assert list(masks.y) == ["output 1", "output 2", "output 3"]
     else:  # of the others the largest
         assert sorted(masks.x) == sorted([trace.masks[2], *sorted(np.delete(trace.masks, 2))[-4:]])
-    classes = class_names(model.kind, quick.library.names)
+    classes = model.class_names(quick.library.names)
     for i, (bars, after) in enumerate(
         zip(changes, (trace.closed, trace.opened, trace.silenced), strict=True), 1
     ):
@@ -114,7 +114,7 @@ def test_classes_of_similar_names_have_different_bars(learned, quick):
 
 def test_a_cell_in_words(traced, quick):
     model, _, trace = traced
-    classes = class_names(model.kind, quick.library.names)
+    classes = model.class_names(quick.library.names)
     words = activations.describe_cell(trace, quick.library.names, model.kind, PPM_AXIS)
     assert f"the encoding by filter 5 is {trace.encoding:.3g}." in words
     assert f"{trace.masks[2]:.1%} of it" in words

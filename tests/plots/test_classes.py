@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import match_truth, percent, predict
+from nmrclassify.evaluation.prediction import match_truth
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.prediction import percent
 from nmrclassify.plots import classes, maps
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.recipes import recipe
@@ -57,7 +58,7 @@ def test_nothing_is_a_class_where_the_number_varies():
     mixtures, model = data.test_mixtures(), model_for(data, 3, "slots")
     row = int(np.flatnonzero((mixtures.labels == 10).any(axis=1))[0])
     areas, names = mixtures.areas[row], data.library.names
-    prediction = predict(model, areas)
+    prediction = model.predict(areas)
     truth = match_truth(prediction, areas, mixtures.sources[row], mixtures.labels[row])
     figure = maps.overview(areas, prediction, names, data.library.axis, THEME, truth)
     bars = [trace for trace in figure.data if trace.type == "bar"]

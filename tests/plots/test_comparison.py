@@ -4,7 +4,6 @@ import pytest
 from nmrclassify.evaluation.compare_predictions import Comparison, compare_predictions, occlude
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import weak_cells
-from nmrclassify.evaluation.prediction import class_names
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.plots import comparison, curves
 from nmrclassify.plots.style import Theme
@@ -35,7 +34,7 @@ def drawn(pair, quick, theme):
     names, axis, classes = (
         quick.library.names,
         quick.library.axis,
-        class_names(pair.first.kind, quick.library.names)[: pair.presence.shape[1]],
+        pair.first.class_names(quick.library.names)[: pair.presence.shape[1]],
     )
     before, after = quick.test_mixtures().areas[:2]
     history = [{"step": s, "loss": 2.0 / s, "test_compound_accuracy": 0.1 * s} for s in (1, 2, 3)]
@@ -147,7 +146,7 @@ def test_two_trainings_get_no_difference(two_trainings, quick):
 
 
 def test_headings_name_each_pair(pair, quick):
-    classes = class_names(pair.first.kind, quick.library.names)
+    classes = pair.first.class_names(quick.library.names)
     for figure in (
         f(pair, quick.library.names, quick.library.axis, LIGHT)
         for f in (comparison.mask_change, comparison.multiplet_change)
@@ -158,7 +157,7 @@ def test_headings_name_each_pair(pair, quick):
 
 
 def test_probabilities_stand_beside_each_other(pair, quick):
-    classes = class_names(pair.first.kind, quick.library.names)[: pair.presence.shape[1]]
+    classes = pair.first.class_names(quick.library.names)[: pair.presence.shape[1]]
     figure = comparison.presence_change(pair, classes, LIGHT, ("A", "B"), np.array([2, 9]))
     assert [bar.name for bar in figure.data] == ["A", "B"]
     for bar, row in zip(figure.data, pair.presence, strict=True):
@@ -174,7 +173,7 @@ def test_probabilities_stand_beside_each_other(pair, quick):
 def test_occlusion_is_drawn_as_it_was_measured(either, quick, theme, clicks, frames):
     areas = quick.test_mixtures().areas[0]
     occlusion = occlude(either.model, areas)
-    classes = class_names(either.model.kind, quick.library.names)[: len(occlusion.presence)]
+    classes = either.model.class_names(quick.library.names)[: len(occlusion.presence)]
     figure = comparison.occlusion_map(occlusion, classes, quick.library.axis, theme, 3)
     (trace,) = figure.data
     assert list(trace.y) == list(classes)

@@ -4,7 +4,6 @@ import pytest
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import predict
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.nmr.library import metabolite_library
 from nmrclassify.plots import classes, curves, maps
@@ -87,7 +86,7 @@ def test_the_overview_shows_the_separated_multiplets(case, request, values):
 
 def test_a_single_compound_of_queries_can_be_drawn(learned, quick, values):
     areas, names, axis = quick.library.areas[4], quick.library.names, quick.library.axis
-    prediction = predict(learned.model, areas)
+    prediction = learned.model.predict(areas)
     figure = maps.overview(areas, prediction, names, axis, LIGHT)
     assert "compound 4" in [a.text for a in figure.layout.annotations if a.bgcolor]
     hidden = np.zeros(prediction.encoding.shape, bool)

@@ -10,7 +10,6 @@ from safetensors.torch import save as save_tensors
 
 from nmrclassify import files
 from nmrclassify.evaluation.metrics import METRICS, evaluate
-from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints
@@ -60,7 +59,7 @@ def same_answers(first, second, mixtures):
     # to want none.
     models = [copy.deepcopy(model).requires_grad_(False) for model in (first, second)]
     for areas in mixtures:
-        one, other = (vars(predict(model, areas)) for model in models)
+        one, other = (vars(model.predict(areas)) for model in models)
         assert one.keys() == other.keys()
         assert all(np.array_equal(one[key], other[key]) for key in one)
     return True
@@ -322,12 +321,12 @@ def test_forgeries_are_refused_in_one_sentence(content, name):
 
 QUERIES_FORGERIES = {
     "queries as slots": ({"model": "slots"}, {}, "tensor 'model"),
-    "nan": ({}, {"model.judges": torch.full((11, 192, 24), float("nan"))}, "undefined number"),
-    "shape": ({}, {"model.judges": torch.zeros(11, 192, 25)}, "model.judges"),
+    "nan": ({}, {"model.class_heads": torch.full((11, 192, 24), float("nan"))}, "undefined number"),
+    "shape": ({}, {"model.class_heads": torch.zeros(11, 192, 25)}, "model.class_heads"),
     "other library": ({}, {"model.library": torch.zeros(9, 126)}, "model.library"),
     "missing": ({}, {"model.templates": None}, "model.templates"),
     "overflow": ({}, {"model.unmixing": torch.full((126, 10), 3e38)}, "finite"),
-    "no scale": ({}, {"model.scales": torch.zeros(3)}, "finite"),
+    "no scale": ({}, {"model.asinh_scales": torch.zeros(3)}, "finite"),
     "zero temperature": ({}, {"model.temperature": torch.tensor(0.0)}, "temperature is 0"),
     "padded test": (
         {},
@@ -456,3 +455,29 @@ def test_what_cannot_be_drawn_was_not_seen(learned):
     # the data set's own number.
     assert not learned.trained_on(np.array([[3, 3, 5]])).any()
     assert not learned.trained_on(np.arange(5)[None]).any()
+
+
+def test_steps_of_one_training_have_the_same_filters_and_others_have_not(quick):
+    config = replace(recipe("modern"), steps=3, batch_size=4)
+
+    def after(steps=3, data=quick, config=config, seed=3, kind="slots"):
+        trainer = Trainer(data, config, seed, kind)
+        for _ in range(steps):
+            trainer.advance()
+        return Checkpoint.from_trainer(trainer, {})
+
+    own = after()
+    assert own.same_filters(own)
+    assert own.same_filters(after(1))
+    assert after(0).same_filters(own)
+    others = {
+        "seed": after(seed=4),
+        "kind": after(0, kind="queries"),
+        "recipe": after(0, config=replace(config, learning_rate=1e-3)),
+        "data": after(0, data=build("quick", 4)),
+        "library": after(0, data=build("metabolites", 3)),
+        "mixing": after(0, data=build("quick", 3, MixtureConfig(noise=0.3))),
+    }
+    for name, other in others.items():
+        assert not own.same_filters(other), f"another {name} is another training"
+        assert not other.same_filters(own), f"another {name} is another training"

@@ -12,7 +12,8 @@ from safetensors.torch import save as save_tensors
 
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import NetworkConfig, Slots
+from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.networks.slots import Slots
 from nmrclassify.training import history, runs, trainer
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.training.recipes import recipe

@@ -5,7 +5,10 @@ from dataclasses import asdict, replace
 import pandas as pd
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save as save_tensors
 
+from nmrclassify.networks.registry import RENAMED_TENSORS
 from nmrclassify.training import checkpoints, history, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
@@ -71,8 +74,20 @@ def test_only_app_runs_are_pruned(trained, monkeypatch):
     assert [run.id[:8] for run in runs.listed()] == ["20260105", "20260104", "20260101"]
 
 
+def name_tensors_as_0_1(path):
+    """Give the tensors of a file the names of version 0.1."""
+    with safe_open(path, "pt") as file:
+        tensors, header = {name: file.get_tensor(name) for name in file}, file.metadata()
+    for old, new in RENAMED_TENSORS.items():
+        for name in [name for name in tensors if f"{name}.".startswith(f"model.{new}.")]:
+            tensors[name.replace(new, old, 1)] = tensors.pop(name)
+    assert "model.separator.knee.weight" in tensors
+    path.write_bytes(save_tensors(tensors, metadata=header))
+
+
+@pytest.mark.parametrize("version", ["0.1", "present"])
 @pytest.mark.parametrize(("name", "kind"), [("modern", "slots"), ("queries", "queries")])
-def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind):
+def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind, version):
     config = replace(recipe(name), steps=10, batch_size=8)
     straight = Trainer(quick, config, kind=kind)
     list(straight.snapshots(5))
@@ -80,6 +95,9 @@ def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind):
     for _ in range(6):
         halted.advance()
     runs.save_state(halted, tmp_path)
+    if version == "0.1":
+        name_tensors_as_0_1(tmp_path / "start.safetensors")
+        name_tensors_as_0_1(tmp_path / "state.safetensors")
     resumed = runs.resume(tmp_path)
     assert (resumed.step, resumed.model.kind) == (6, kind)
     while not resumed.finished:

@@ -7,15 +7,14 @@ import torch
 
 from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.losses import OBJECTIVES
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.library import Library, LibraryConfig, random_library
 from nmrclassify.training import trainer
-from nmrclassify.training.recipes import DEFAULT_RECIPES, RECIPES, TrainConfig, recipe
-from nmrclassify.training.trainer import MODELS, Trainer, model_for
+from nmrclassify.training.recipes import RECIPES, TrainConfig, recipe
+from nmrclassify.training.trainer import Trainer, model_for
 
 SHORT = replace(recipe("modern"), steps=12, batch_size=16)
 QUERIES = replace(recipe("queries"), steps=12, batch_size=16)
@@ -68,7 +67,7 @@ def test_a_resumed_training_is_the_same_training(quick, name, kind):
     assert straight.model.temperature != 1
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_finished_training_is_calibrated_on_validation_mixtures(quick, kind):
     trainer = Trainer(quick, replace(QUERIES, steps=3), kind=kind)
     for step in range(3):
@@ -86,7 +85,7 @@ def test_a_finished_training_is_calibrated_on_validation_mixtures(quick, kind):
     assert fit_temperature(trainer.model, made) == pytest.approx(fitted, rel=1e-6)
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_training_without_validation_compositions_ends_uncalibrated(quick, kind):
     data = Dataset(quick.library, quick.config, quick.train, quick.validation[:0], quick.test, 3)
     trainer = Trainer(data, replace(QUERIES, steps=2), kind=kind)
@@ -110,7 +109,7 @@ def test_no_test_mixture_is_calibrated_on(quick):
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_training_disturbs_no_other_randomness(quick, kind):
     torch.manual_seed(5)
     expected = torch.rand(3)
@@ -119,14 +118,14 @@ def test_a_training_disturbs_no_other_randomness(quick, kind):
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_reset_gives_the_same_weights(quick, kind):
     models = [model_for(quick, seed, kind).state_dict() for seed in (4, 4, 5)]
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
     assert not torch.equal(models[0]["encoder.weight"], models[2]["encoder.weight"])
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_snapshots_are_not_changed_by_later_steps(quick, kind):
     trainer = Trainer(quick, SHORT, kind=kind)
     stream = trainer.snapshots(4)
@@ -181,7 +180,7 @@ def test_a_perfect_training_accuracy_can_be_seen(learned, quick):
     )
     batch = quick.training_batch(0, 256, widen.augmented(quick, any_number=True))
     found = evaluate(learned.model, batch)
-    share = float(OBJECTIVES["queries"](learned.model, batch, 1.0).right)
+    share = float(learned.model.objective(batch, 1.0).right)
     assert share >= found.exact.mean() - 1e-6
 
 
@@ -195,12 +194,12 @@ def test_queries_count_portions_where_compounds_repeat():
     assert model_for(build("quick", 3), 3, "queries").config.n_sources == 1
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.parametrize("batch_size", [1, 16])
 @pytest.mark.parametrize("repetition", [False, True])
 def test_training_on_any_number_of_compounds_stays_finite(kind, batch_size, repetition):
     data = build("quick", 3, MixtureConfig(n_sources=3, repetition=repetition, number_varies=True))
-    for name in (DEFAULT_RECIPES[kind], "queries"):
+    for name in (NETWORKS[kind].usual_recipe, "queries"):
         trainer = Trainer(data, replace(recipe(name), steps=30, batch_size=batch_size), kind=kind)
         *_, last = trainer.snapshots(10)
         assert all(np.isfinite(value) for value in last.row().values() if value is not None)
@@ -208,7 +207,7 @@ def test_training_on_any_number_of_compounds_stays_finite(kind, batch_size, repe
         assert all(p.isfinite().all() for p in trainer.model.parameters())
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("kind", NETWORKS)
 def test_a_single_compound_is_a_library(kind):
     """One compound, one to three portions of it: three compositions, one of which is unseen."""
     areas = random_library(LibraryConfig(), np.random.default_rng(0)).areas[:1]
@@ -222,12 +221,12 @@ def test_a_single_compound_is_a_library(kind):
         (0, 1, 1),
     ]
     trainer = Trainer(
-        data, replace(recipe(DEFAULT_RECIPES[kind]), steps=20, batch_size=8), kind=kind
+        data, replace(recipe(NETWORKS[kind].usual_recipe), steps=20, batch_size=8), kind=kind
     )
     *_, last = trainer.snapshots(10)
     assert np.isfinite(last.loss)
     assert 0 <= last.test["compound_accuracy"] <= 1
-    given = predict(trainer.model, 2 * library.areas[0])
+    given = trainer.model.predict(2 * library.areas[0])
     assert np.isfinite(given.probabilities).all()
     assert set(given.named.tolist()) <= {0, 1}
 
@@ -245,9 +244,8 @@ def test_a_training_without_augmentation_uses_the_data_sets_own_mixing(quick):
 
 
 def test_defaults_belong_to_their_models():
-    assert DEFAULT_RECIPES.keys() == MODELS.keys() == OBJECTIVES.keys()
-    for name in DEFAULT_RECIPES.values():
-        assert name in RECIPES
+    for network in NETWORKS.values():
+        assert network.usual_recipe in RECIPES
 
 
 def test_the_one_cycle_rises_and_falls_to_zero():

@@ -13,7 +13,6 @@ from nmrclassify.evaluation.compare_predictions import compare_predictions
 from nmrclassify.evaluation.interpretation import Cell, trace_cell
 from nmrclassify.evaluation.masks import ideal_masks_of_outputs
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.evaluation.prediction import predict
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.edits import Add, Amount, Cut, Move, Noise
 from nmrclassify.mixtures.grid import MixtureConfig
@@ -258,7 +257,7 @@ def test_a_model_is_trained_on_its_own_mixtures_whatever_is_looked_at(quick, mon
     noisy = build("quick", quick.seed, MixtureConfig(noise=0.3))
     view = view_of(checkpoint, "training", dataset=noisy, number=2)
     model = run(code("app.py", view), monkeypatch)["model"]
-    assert predict(model, view.areas).probabilities == pytest.approx(
+    assert model.predict(view.areas).probabilities == pytest.approx(
         view.prediction.probabilities, abs=1e-6
     )
 

@@ -1,0 +1,199 @@
+"""What a network predicts for one mixture or for a batch, and the truth beside it."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+
+MAX_SHOWN = 8  # outputs of one prediction
+
+
+def percent(probability: float) -> str:
+    """Return a probability for reading; one that is nearly 1 is not rounded up to 100 %."""
+    return "over 99.9 %" if probability > 0.999 else f"{probability:.1%}".replace("%", " %")
+
+
+def listing(items: list[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
+
+
+class OutputNames:
+    """The names of a network's outputs and classes; the network and its predictions share them.
+
+    Attributes
+    ----------
+    kind : str
+        Names the network in files, in links and on the command line.
+    class_k : str
+        What class K stands for, the one after the K compounds of the library.
+    outputs_are_classes : bool
+        Whether output k always stands for class k. Otherwise the outputs have no fixed order, and
+        are matched to the sources of a mixture.
+    """
+
+    kind: ClassVar[str]
+    class_k: ClassVar[str]
+    outputs_are_classes: ClassVar[bool]
+
+    @classmethod
+    def class_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the K compounds, and of class K."""
+        return (*names, cls.class_k)
+
+    @classmethod
+    def output_name(cls, output: int, names: tuple[str, ...]) -> str:
+        """Return the name of an output, counted from 0: its class, or its number."""
+        if cls.outputs_are_classes:
+            return cls.class_names(names)[output]
+        return f"output {output + 1}"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The sources of a mixture in the order of a prediction's outputs.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (M,)
+        The compound of each output's source; K where there is no source, or an unknown compound.
+    right : ndarray, shape (M,), bool
+    sources : ndarray, shape (M, P, L)
+    pairing, classification, reconstruction : ndarray, shapes (C,), (C, C), (C, C), or None
+        Where outputs are matched to sources: the source of each output, and the costs of pairing
+        output i with source j, sources in the order mixed.
+    """
+
+    labels: np.ndarray
+    right: np.ndarray
+    sources: np.ndarray
+    pairing: np.ndarray | None = None
+    classification: np.ndarray | None = None
+    reconstruction: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truth(Pairing):
+    """What a mixture is made of, in the order of a prediction's outputs.
+
+    Attributes
+    ----------
+    si_sdr_improvement : ndarray, shape (M,)
+        dB; NaN where there is nothing to improve.
+    counts : ndarray, shape (K,), int
+        How often the mixture holds each compound.
+    amounts : ndarray, shape (K,), or None
+        Concentration of each compound.
+    unknown : bool
+        Whether the mixture holds something that is not in the library.
+    """
+
+    si_sdr_improvement: np.ndarray
+    counts: np.ndarray
+    amounts: np.ndarray | None = None
+    unknown: bool = False
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """Indices of the compounds in the mixture."""
+        return np.flatnonzero(self.counts)
+
+
+@dataclass(frozen=True)
+class Prediction(OutputNames, ABC):
+    """What a network predicts for one mixture, as arrays; M outputs are shown.
+
+    Attributes
+    ----------
+    encoding : ndarray, shape (N, L)
+    masks, separated_encodings : ndarray, shape (M, N, L)
+    multiplets : ndarray, shape (M, P, L)
+    named : ndarray, shape (M,), int
+        The class of each output; K stands for `class_k`.
+    probabilities : ndarray, shape (outputs, classes) or (1, classes)
+        Of each class, for each output; in one row where outputs are classes.
+    counts : ndarray, shape (K,), int
+        How often each compound is predicted.
+    amounts : ndarray, shape (K,), or None
+        Concentration of each compound; None where the network predicts no amounts.
+    """
+
+    encoding: np.ndarray
+    masks: np.ndarray
+    separated_encodings: np.ndarray
+    multiplets: np.ndarray
+    named: np.ndarray
+    probabilities: np.ndarray
+    counts: np.ndarray
+    amounts: np.ndarray | None = None
+
+    @property
+    @abstractmethod
+    def confidence(self) -> np.ndarray:
+        """Probability of each output's class, shape (M,)."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> np.ndarray:
+        """Which of the network's outputs are shown, shape (M,)."""
+
+    @property
+    def unknown(self) -> float | None:
+        """Probability that the mixture holds something that is not in the library, if predicted."""
+        return None
+
+    @property
+    def predicts_unknown(self) -> bool:
+        """Whether the network predicts something that is not in the library."""
+        return self.unknown is not None and self.unknown > 0.5
+
+    @property
+    def n_more(self) -> int:
+        """Number of predicted compounds that no output shows."""
+        return 0
+
+    @abstractmethod
+    def can_match(self, labels: np.ndarray) -> bool:
+        """Whether the outputs can be matched to sources with these labels, shape (C,)."""
+
+    @abstractmethod
+    def match(
+        self, sources: np.ndarray, labels: np.ndarray, weight: float, unknown: np.ndarray | None
+    ) -> Pairing:
+        """Match the outputs to the sources (C, P, L) of the mixture, as `match_truth`."""
+
+    @abstractmethod
+    def all_right(self, truth: Truth) -> bool:
+        """Whether every compound is predicted as often as it is there, and nothing else is."""
+
+    @abstractmethod
+    def statements(self, names: tuple[str, ...]) -> list[str]:
+        """Return the compound and its probability, in words, for each output that names one."""
+
+    def summary(self, names: tuple[str, ...]) -> str:
+        """Return all that is predicted, in words."""
+        stated = self.statements(names)
+        more = [f"{self.n_more} more"] if self.n_more else []
+        return listing(stated + more) if stated else "no compound of the library"
+
+    @abstractmethod
+    def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
+        """Say what is right and what is wrong in a prediction that is not all right."""
+
+
+class Scores(NamedTuple):
+    """What a network predicts for B mixtures, beside the truth.
+
+    Either `predicted` and `matched` are arrays, of a network whose outputs are matched to sources,
+    or `counts` is.
+    """
+
+    predicted: np.ndarray | None  # (B, C) class of each output
+    matched: np.ndarray | None  # (B, C) class of its source
+    counts: np.ndarray | None  # (B, K) how often each compound is predicted
+    claims: np.ndarray | None  # (B, C) probability of each output's class
+    presence: np.ndarray  # (B, K) probability of each compound
+    unknown: np.ndarray | None  # (B,) probability of something that is not in the library
+    confidence: np.ndarray  # (B,) probability of the least certain statement

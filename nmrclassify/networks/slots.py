@@ -1,0 +1,245 @@
+"""`Slots`, the network of the design document: C interchangeable outputs, each with a softmax.
+
+Each output stands for one compound of the mixture. The outputs have no order, so training matches
+them to the sources. The number of compounds is fixed, or one more class is "nothing".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.mixtures.grid import MixtureConfig, Mixtures
+from nmrclassify.networks.conv_tasnet import (
+    Intermediates,
+    MaskHook,
+    Network,
+    NetworkConfig,
+    rms,
+)
+from nmrclassify.networks.losses import (
+    Objective,
+    match_and_reduce,
+    pair_for_scoring,
+    pairwise_costs,
+)
+from nmrclassify.networks.prediction import (
+    OutputNames,
+    Pairing,
+    Prediction,
+    Scores,
+    Truth,
+    listing,
+    percent,
+)
+
+
+class _SlotNames(OutputNames):
+    kind = "slots"
+    class_k = "nothing"
+    outputs_are_classes = False
+
+
+@dataclass(frozen=True)
+class SlotsPrediction(_SlotNames, Prediction):
+    """What `Slots` predict for one mixture: all outputs, each with its softmax over the classes."""
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """Probability of each output's class, shape (C,)."""
+        return self.probabilities.max(axis=-1)
+
+    @property
+    def outputs(self) -> np.ndarray:
+        """All outputs in order, shape (C,)."""
+        return np.arange(len(self.named))
+
+    def can_match(self, labels: np.ndarray) -> bool:
+        """Whether there are as many outputs as sources, and a class for each."""
+        n_outputs, n_classes = self.probabilities.shape
+        return len(labels) == n_outputs and bool((labels < n_classes).all())
+
+    def match(
+        self, sources: np.ndarray, labels: np.ndarray, weight: float, unknown: np.ndarray | None
+    ) -> Pairing:
+        """Match as `pair_for_scoring`."""
+        logits, multiplets, truth, classes = (
+            torch.from_numpy(np.asarray(a))[None]
+            for a in (
+                np.log(np.maximum(self.probabilities, 1e-30)),
+                self.multiplets,
+                sources,
+                labels,
+            )
+        )
+        costs = pairwise_costs(logits, multiplets, classes, truth)
+        pairing = pair_for_scoring(logits, costs, classes, weight)[0]
+        return Pairing(
+            labels[pairing],
+            self.named == labels[pairing],
+            sources[pairing],
+            pairing,
+            costs.classification[0].numpy(),
+            costs.reconstruction[0].numpy(),
+        )
+
+    def all_right(self, truth: Truth) -> bool:
+        """Whether every output is right."""
+        return bool(truth.right.all())
+
+    def statements(self, names: tuple[str, ...]) -> list[str]:
+        """Return the compound and its probability, in words, for each output that names one."""
+        return [
+            f"{names[k]} ({percent(p)})"
+            for k, p in zip(self.named, self.confidence, strict=True)
+            if k < len(names)
+        ]
+
+    def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
+        """Say for each wrong output what it names, and the rank of the true compound."""
+        called, parts = self.class_names(names), []
+        for i in np.flatnonzero(~truth.right):
+            true = self.probabilities[i, truth.labels[i]]
+            rank = int((self.probabilities[i] > true).sum()) + 1
+            parts.append(
+                f"output {i + 1} says {called[self.named[i]]} ({percent(self.confidence[i])}) where"
+                f" {called[truth.labels[i]]} was mixed in, its guess number {rank}"
+                f" ({percent(true)})"
+            )
+        return f"{int(truth.right.sum())} of {len(truth.right)} right. Wrong: {listing(parts)}."
+
+
+class Slots(_SlotNames, Network):
+    """The network of the design document; see the module."""
+
+    title = "Slots: the reference design"
+    about_outputs = (
+        "The outputs of this network have no fixed order: output 1 may hold any compound."
+    )
+    usual_recipe = "modern"
+    any_number = False
+    reference: Tensor
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__(config, config.n_sources)
+        # The mean `rms` of the training mixtures; see `_in_unit`.
+        self.register_buffer("reference", torch.ones(()))
+        self.to_line = nn.Linear(config.n_filters, 1)
+        self.classifier = nn.Linear(config.n_positions, config.n_compounds + config.nothing)
+
+    @classmethod
+    def sizes_for(cls, dataset: Dataset) -> NetworkConfig:
+        """Return sizes with one output for each source of a mixture."""
+        n_compounds, n_peaks, n_positions = dataset.library.areas.shape
+        return NetworkConfig(
+            n_compounds,
+            n_positions,
+            n_peaks,
+            dataset.config.n_sources,
+            nothing=cls.has_nothing(dataset.config),
+        )
+
+    @torch.no_grad()
+    def set_data(self, dataset: Dataset) -> None:
+        """Set the unit of the areas."""
+        self.reference.copy_(rms(torch.from_numpy(dataset.training_set().areas)).mean())
+
+    @classmethod
+    def has_nothing(cls, mixture: MixtureConfig) -> bool:
+        """Whether mixtures have fewer compounds than outputs at times."""
+        return mixture.number_varies
+
+    def forward(
+        self, mixture: Tensor, mask_hook: MaskHook | None = None
+    ) -> tuple[Tensor, Intermediates]:
+        """Separate and classify, as `Network.forward`.
+
+        Returns
+        -------
+        logits : Tensor, shape (B, C, K), or (B, C, K + 1) with "nothing"
+            A softmax over the last axis gives class probabilities.
+        intermediates : Intermediates
+        """
+        separated, _, intermediates = self._separate(mixture, mask_hook)
+        line = (
+            F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
+            + self.to_line.bias
+        )  # (B, C, L, 1)
+        line = torch.relu(line).squeeze(-1)  # (B, C, L)
+        return self.classifier(line) / self.temperature, intermediates
+
+    def _in_unit(self, mixture: Tensor) -> Tensor:
+        """Return the factor (B, 1, 1) that brings areas in another unit to that of the training.
+
+        It is 1 where the areas are within a factor of 16 of the training's.
+        """
+        factor = self.reference / rms(mixture)
+        return torch.where((factor < 16) & (factor > 1 / 16), 1.0, factor)
+
+    def objective(self, mixtures: Mixtures, reconstruction_weight: float) -> Objective:
+        """Return the permutation-invariant cross entropy and separation error."""
+        areas, sources, labels = (
+            torch.from_numpy(a) for a in (mixtures.areas, mixtures.sources, mixtures.labels)
+        )
+        logits, inner = self(areas)
+        costs = pairwise_costs(logits, inner.multiplets, labels, sources)
+        classification, reconstruction, assignment = match_and_reduce(costs, reconstruction_weight)
+        right = (logits.detach().argmax(-1) == labels.gather(1, assignment)).float().mean()
+        return Objective(classification, reconstruction, right)
+
+    def presence(self, output: Tensor, slot: int | None = None) -> Tensor:
+        """Return the probability that some output names the compound, shape (B, K).
+
+        With `slot` the softmax of that output, shape (B, classes).
+        """
+        if slot is not None:
+            return output[:, slot].softmax(-1)
+        return 1 - (1 - output.softmax(-1)[..., : self.config.n_compounds]).prod(dim=1)
+
+    def log_odds(self, output: Tensor) -> Tensor:
+        """Return the logarithms of the odds of `presence`, also where that rounds to 0 or 1."""
+        probabilities = output.double().softmax(-1)[..., : self.config.n_compounds]
+        absent = torch.log1p(-probabilities.clamp(max=1 - 1e-15)).sum(dim=1)
+        return torch.log(-torch.expm1(absent)) - absent
+
+    def score(
+        self, mixtures: Mixtures, reconstruction_weight: float
+    ) -> tuple[Scores, np.ndarray, np.ndarray]:
+        """Run a batch and match the outputs to the sources, as `Network.score`."""
+        areas, sources, labels = (
+            torch.from_numpy(a) for a in (mixtures.areas, mixtures.sources, mixtures.labels)
+        )
+        logits, inner = self(areas)
+        costs = pairwise_costs(logits, inner.multiplets, labels, sources)
+        pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
+        probabilities = logits.softmax(-1).numpy()
+        claims = probabilities.max(axis=-1)
+        scores = Scores(
+            predicted=probabilities.argmax(-1),
+            matched=np.take_along_axis(mixtures.labels, pairing, axis=1),
+            counts=None,
+            claims=claims,
+            presence=self.presence(logits).numpy(),
+            unknown=None,
+            confidence=claims.min(axis=1),
+        )
+        paired = np.take_along_axis(mixtures.sources, pairing[:, :, None, None], axis=1)
+        return scores, inner.multiplets.numpy(), paired
+
+    def _prediction(
+        self, output: Tensor, arrays: list[np.ndarray], outputs: np.ndarray | None
+    ) -> SlotsPrediction:
+        n_compounds = self.config.n_compounds
+        probabilities = _softmax(output[0].numpy())
+        named = probabilities.argmax(-1)
+        counts = np.bincount(named, minlength=n_compounds)[:n_compounds]
+        encoding, masks, separated, multiplets = arrays
+        return SlotsPrediction(encoding, masks, separated, multiplets, named, probabilities, counts)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    power = np.exp(logits - logits.max(-1, keepdims=True))
+    return power / power.sum(-1, keepdims=True)
