@@ -77,7 +77,8 @@ def test_only_app_runs_are_pruned(trained, monkeypatch):
 def name_tensors_as_0_1(path):
     """Give the tensors of a file the names of version 0.1."""
     with safe_open(path, "pt") as file:
-        tensors, header = {name: file.get_tensor(name) for name in file}, file.metadata()
+        names, header = file.keys(), file.metadata()
+        tensors = {name: file.get_tensor(name) for name in names}
     for old, new in RENAMED_TENSORS.items():
         for name in [name for name in tensors if f"{name}.".startswith(f"model.{new}.")]:
             tensors[name.replace(new, old, 1)] = tensors.pop(name)
