@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 
 from nmrclassify.files import TensorFile, tensor_bytes, write_atomically
+from nmrclassify.networks.registry import current_tensor_name
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
@@ -120,7 +121,11 @@ def resume(folder: Path) -> Trainer:
     )
     try:
         file = TensorFile.read(
-            folder / "state.safetensors", "state", MAX_STATE_BYTES, MAX_STATE_BYTES
+            folder / "state.safetensors",
+            "state",
+            MAX_STATE_BYTES,
+            MAX_STATE_BYTES,
+            name_of=current_tensor_name,
         )
         parts = trainer.model, trainer.optimiser, "model"
         arrays = file.arrays(expected_tensors(file.described, *parts))

@@ -15,7 +15,7 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.prediction import Prediction
-from nmrclassify.networks.registry import NETWORKS, current_tensor_name
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.optimiser import (
     OPTIMISERS,
@@ -183,7 +183,6 @@ class Trainer:
 
     def load_state(self, state: dict) -> None:
         """Continue from what `state` returned."""
-        tensors = {current_tensor_name(name): value for name, value in state["tensors"].items()}
-        load_training_tensors(tensors, self.model, self.optimiser, "model")
+        load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
         self.step, self.seconds = state["step"], state["seconds"]
         self.history, self._since = list(state["history"]), [tuple(row) for row in state["since"]]
