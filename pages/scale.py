@@ -10,8 +10,8 @@ with page.frame("pages/scale.py") as opened:
 st.title("Full scale")
 st.markdown(
     "Grey: the spectrum of a mixture of dozens of compounds. **Orange: one compound that the"
-    " network has separated from it**, by a mask over the peaks. The network gets the peaks and the"
-    " library of possible compounds. Which of them are in the mixture, and how much, it is not told."
+    " network has separated from it**, by a mask over the peaks. The network gets the peaks and a"
+    " library of compounds. Nothing tells it which of them are in the mixture, nor how much."
 )
 result = peak_page.peak_result(selection)
 compound = peak_picture.heading(result, selection.seed)

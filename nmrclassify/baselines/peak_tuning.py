@@ -86,7 +86,7 @@ def tune(
     def best(sums: np.ndarray) -> Tuned:
         f1 = np.asarray(f1_score(*np.moveaxis(sums, -1, 0)))
         s, t = np.unravel_index(f1.argmax(), f1.shape)
-        return Tuned(dict(settings[s]), float(THRESHOLDS[t]), float(f1[s, t]))
+        return Tuned(dict(settings[int(s)]), float(THRESHOLDS[t]), float(f1[s, t]))
 
     each = {jitter: best(sums) for jitter, sums in zip(mixtures, counts, strict=True)}
     return best(counts.sum(0)), each

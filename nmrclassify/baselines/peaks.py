@@ -153,10 +153,10 @@ class LeastSquares:
 class Pursuit:
     """Matching pursuit with shifts.
 
-    In each step the compound that can explain the most area is subtracted from the mixture. The
-    amount of a compound is at most the least of the bounds of its multiplets, each at its best place
-    within `window` (`amount_hypotheses`). As area is subtracted these bounds can only fall, so only
-    the compounds at the top of the ranking are computed again.
+    In each step the compound that can explain the most area is subtracted from the mixture. Its
+    amount is the least of the bounds of its multiplets, each at its best place within `window` (see
+    `amount_hypotheses`). As area is subtracted these bounds can only fall, so only the compounds at
+    the top of the ranking are computed again.
 
     Parameters
     ----------

@@ -1,5 +1,7 @@
 """Tables and figures below the picture of the page *Full scale*."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -107,7 +109,7 @@ def threshold_view(result: PeakResult) -> None:
     )
 
 
-def _share_column(help: str | None = None) -> object:
+def _share_column(help: str | None = None) -> Any:
     return st.column_config.ProgressColumn(
         min_value=0.0, max_value=1.0, format="percent", help=help
     )

@@ -286,13 +286,10 @@ def test_spreads_that_are_none_are_refused(detector, mixtures, spread):
 
 
 @pytest.mark.parametrize("n_positions", [64, 4096])
-def test_coarse_axes_are_answered_or_refused_in_words(library, n_positions):
+def test_coarse_axes_have_finite_probabilities(library, n_positions):
     axis = Axis(n_positions, -1.0, 12.0, "ppm", 600.0)
     made = draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.002), rng(), axis)
-    try:
-        assert np.isfinite(Detector(library, axis=axis).identify(made.peaks).probabilities).all()
-    except ValueError as error:
-        assert "expected" in str(error)
+    assert np.isfinite(Detector(library, axis=axis).identify(made.peaks).probabilities).all()
 
 
 @pytest.fixture(scope="module")

@@ -39,9 +39,16 @@ def singlets(*ppm, protons=1.0):
 
 def content(mixture):
     arrays = (
-        mixture.peaks.positions, mixture.peaks.areas, mixture.present, mixture.amounts, mixture.multiplets, mixture.owners,
-        mixture.shifts, *mixture.parts, mixture.totals,
-    )  # fmt: skip
+        mixture.peaks.positions,
+        mixture.peaks.areas,
+        mixture.present,
+        mixture.amounts,
+        mixture.multiplets,
+        mixture.owners,
+        mixture.shifts,
+        *mixture.parts,
+        mixture.totals,
+    )
     return [array.tobytes() for array in arrays]
 
 

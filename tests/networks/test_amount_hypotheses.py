@@ -127,9 +127,13 @@ def test_runs_are_summed_one_by_one():
 def at_the_edges():
     """Multiplets whose windows leave the axis on either side, and one in the middle."""
     return Compounds(
-        ("low", "middle", "high"), [0, 0, 1, 1, 2], [-0.97, -0.9995, 3.0, 5.0, 11.98], [3.0, 1.0, 2.0, 1.0, 1.0],
-        ("q", "s", "dd", "m", "t"), ((7.0,), (), (8.0, 1.2), (), (6.5,)),
-    )  # fmt: skip
+        ("low", "middle", "high"),
+        [0, 0, 1, 1, 2],
+        [-0.97, -0.9995, 3.0, 5.0, 11.98],
+        [3.0, 1.0, 2.0, 1.0, 1.0],
+        ("q", "s", "dd", "m", "t"),
+        ((7.0,), (), (8.0, 1.2), (), (6.5,)),
+    )
 
 
 @AXES

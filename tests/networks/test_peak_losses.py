@@ -69,11 +69,14 @@ def perfect_output(output, hypotheses, truth, logit=20.0):
     for candidates, state in zip(output.round_candidates, output.rounds, strict=False):
         right = (candidates.shift - truth.shifts[candidates.multiplet, None]).abs() < CLOSE_PLACE
         true = truth.log_amounts[candidates.compound]
-        rounds.append(state | {
-            "logit": logits(candidates.log_amount, candidates.compound),
-            "log_amount": torch.where(true.isfinite(), true, candidates.log_amount),
-            "score": torch.where(right, logit, -logit),
-        })  # fmt: skip
+        rounds.append(
+            state
+            | {
+                "logit": logits(candidates.log_amount, candidates.compound),
+                "log_amount": torch.where(true.isfinite(), true, candidates.log_amount),
+                "score": torch.where(right, logit, -logit),
+            }
+        )
     masks = torch.logit(true_shares(truth, hypotheses, output).double(), eps=1e-9).float()
     return replace(output, screening=screening, rounds=rounds, masks=masks)
 

@@ -73,11 +73,9 @@ def test_every_parameter_gets_a_gradient(hypotheses, mixture, config):
     net = network(config, seed=3)
     objective(net(hypotheses), hypotheses, peak_truth(mixture, hypotheses))[0].backward()
     for name, parameter in net.named_parameters():
-        assert (
-            parameter.grad is not None
-            and torch.isfinite(parameter.grad).all()
-            and parameter.grad.any()
-        ), name
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.any(), name
 
 
 def test_the_network_is_small_and_its_size_does_not_depend_on_the_library(hypotheses):
@@ -127,9 +125,13 @@ def test_permuting_the_library_permutes_the_answers(library, mixture, hypotheses
 def test_the_order_of_multiplets_within_a_compound_does_not_matter(library, mixture, hypotheses):
     order = np.lexsort((-library.ppm, library.compound))
     turned = Compounds(
-        library.names, library.compound[order], library.ppm[order], library.protons[order],
-        tuple(library.kinds[k] for k in order), tuple(library.couplings[k] for k in order),
-    )  # fmt: skip
+        library.names,
+        library.compound[order],
+        library.ppm[order],
+        library.protons[order],
+        tuple(library.kinds[k] for k in order),
+        tuple(library.couplings[k] for k in order),
+    )
     assert not np.array_equal(turned.ppm, library.ppm)
     one, other = (
         network(WHOLE)(e).presence.detach().numpy()
@@ -321,9 +323,10 @@ def test_the_area_of_others_is_that_of_a_loop_over_lines(hypotheses):
     chosen = torch.randperm(hypotheses.log_amounts.numel(), generator=generator)[:30].sort().values
     candidates, t = gather_candidates(hypotheses, chosen, 2), hypotheses.templates
     state = {
-        "probabilities": torch.rand(30, generator=generator), "log_amount": torch.randn(30, generator=generator),
+        "probabilities": torch.rand(30, generator=generator),
+        "log_amount": torch.randn(30, generator=generator),
         "attention": torch.rand(candidates.shift.shape, generator=generator),
-    }  # fmt: skip
+    }
     found = area_of_others(hypotheses, candidates, state).numpy()
     unit, place = (candidates.place // 2).numpy(), (candidates.place % 2).numpy()
     hypothesis = candidates.hypothesis.numpy()[unit]

@@ -281,8 +281,12 @@ def test_two_processes_train_as_one_does(tmp_path):
     ]
     made = subprocess.run(
         [*launcher, str(tmp_path / "script.py"), *arguments],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr[-3000:]
     one, two = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert one["world"] == two["world"] == 2
