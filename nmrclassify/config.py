@@ -1,4 +1,4 @@
-"""Bounds for configuration dataclasses: stated once, checked on construction, read by the widgets."""
+"""Bounds of configuration values: stated once, checked on construction, read by the widgets."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -20,11 +20,11 @@ def bounded(default: Any, low: float, high: float, help: str) -> Any:
 
 def bounds(config: type, name: str) -> Bounds:
     """Return the bounds that `config` declares for the field `name`."""
-    return config.__dataclass_fields__[name].metadata["bounds"]
+    return next(item for item in fields(config) if item.name == name).metadata["bounds"]
 
 
 def check(config: Any) -> None:
-    """Raise ValueError if a bounded field of the dataclass instance `config` is out of its bounds or type."""
+    """Raise ValueError if a bounded field of a dataclass instance is out of bounds or of its type."""
     for item in fields(config):
         limit, value = item.metadata.get("bounds"), getattr(config, item.name)
         if limit is None:

@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from nmrclassify.mixtures.peaks import Peaks, expand_ranges
+from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.networks.amount_hypotheses import AmountHypotheses, Templates, find_hypotheses
 from nmrclassify.networks.peak_network import PeakNetworkOutput
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
-from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.compounds import Compounds, expand_ranges
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 
 PEAK_REACH = 1.6  # Hz between a line and its peak: lines that merge move to their common centre

@@ -10,6 +10,8 @@ One format serves both. A row is one multiplet; the columns are
 Rows at the same position add up. Columns that are not named here are ignored.
 """
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -151,7 +153,7 @@ def areas_table(
     """
     stack = areas[None] if areas.ndim == 2 else areas
     item, position = np.nonzero(stack.any(axis=1))
-    columns = {key: [names[i] for i in item]} if key else {}
+    columns: dict[str, Any] = {key: [names[i] for i in item]} if key else {}
     columns[axis.unit] = axis.centres[position].round(6) if axis.unit == "ppm" else position
     peaks = stack[item, :, position]
     columns |= {f"peak_{k + 1}": peaks[:, k] for k in range(stack.shape[1])}

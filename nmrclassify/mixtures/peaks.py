@@ -13,7 +13,7 @@ import numpy as np
 
 from nmrclassify.config import bounded, check
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
-from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.compounds import Compounds, expand_ranges
 
 
 @dataclass(frozen=True)
@@ -165,13 +165,6 @@ class PeakMixture:
         row, peak, area = self.parts
         of_compound = self.present[self.owners[row]] == compound
         return np.bincount(peak[of_compound], area[of_compound], len(self.peaks.areas))
-
-
-def expand_ranges(first: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return first[i], first[i] + 1, ... of all ranges in one array, and the range i of each."""
-    owner = np.repeat(np.arange(len(first)), lengths)
-    starts = np.cumsum(lengths) - lengths
-    return (first - starts)[owner] + np.arange(len(owner)), owner
 
 
 class _Lines(NamedTuple):

@@ -1,4 +1,4 @@
-"""The axis that spectra and multiplets are binned on: 21 positions in the toy, 65,536 over 13 ppm at full scale."""
+"""The axis of spectra and multiplets: 21 positions in the toy, 65,536 over 13 ppm at full scale."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ MHZ_BOUNDS = (10.0, 2000.0)
 
 @dataclass(frozen=True)
 class Axis:
-    """The axis that multiplets are binned on: `n_positions` equal bins from `low` to `high`, in `unit`.
+    """The axis of multiplets: `n_positions` equal bins from `low` to `high`, in `unit`.
 
-    `mhz` is the proton frequency of the spectrometer: a coupling of J Hz splits a multiplet by J /
-    mhz ppm.
+    `mhz` is the proton frequency of the spectrometer: a coupling of J Hz splits a multiplet by
+    J / mhz ppm.
     """
 
     n_positions: int = 21
@@ -22,7 +22,8 @@ class Axis:
     unit: str = "position"
     mhz: float = 600.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the values."""
         fits = -1e4 < self.low < self.high < 1e4 and 1 <= self.n_positions <= MAX_POSITIONS
         if self.unit not in ("position", "ppm") or not fits:
             raise ValueError(
@@ -58,7 +59,7 @@ class Axis:
 
     @property
     def centres(self) -> np.ndarray:
-        """Value that stands for each position, shape (L,): the bin centre in ppm, or the bare index in the toy."""
+        """Value of each position, shape (L,): the bin's centre in ppm, or the index in the toy."""
         index = np.arange(self.n_positions)
         return (
             index.astype(float)
@@ -86,10 +87,10 @@ class Axis:
         return min(int((value - self.low) / self.width), self.n_positions - 1)
 
     def positions(self, values: np.ndarray) -> np.ndarray:
-        """Return the position of each value, int64, in the values' shape; -1 where it lies outside or is not a number.
+        """Return the position of each value, int64, in the shape of `values`.
 
-        Values outside are marked, not moved to the ends: a line beyond the measured window leaves
-        nothing inside it.
+        It is -1 where a value is outside the axis or not a number. Such a value is not moved to the
+        end of the axis, because a line beyond the measured window leaves nothing inside it.
         """
         values = np.asarray(values, dtype=np.float64)
         inside = (self.low <= values) & (values < self.high)

@@ -101,11 +101,12 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         source, (SIMPLE, GISSMO), ("j_hz", "j_multiplicity"), max_bytes=MAX_BYTES, max_rows=MAX_ROWS
     )
     key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
-    rows_of: dict[str, list[tuple]] = {}
+    multiplets_of: dict[str, list[tuple]] = {}
     labels: dict[str, tuple[int, str]] = {}  # row and label where each compound occurs first
     seen: dict[tuple, int] = {}
     problems: list[Problem] = []
-    for number, row in zip(table.index.tolist(), table.to_dict("records"), strict=True):
+    for number, cells in zip(table.index.tolist(), table.to_numpy(), strict=True):
+        row = dict(zip(table.columns, cells, strict=True))
         try:
             if not row[key]:
                 raise ValueError(f"{key} is empty; expected the compound's name")
@@ -118,20 +119,20 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
             problems.append(Problem(number, f"the same as row {earlier}", True))
             continue
         problems += [Problem(number, note, False) for note in notes]
-        rows_of.setdefault(row[key], []).append(multiplet)
+        multiplets_of.setdefault(row[key], []).append(multiplet)
     for identity, (number, name) in labels.items():
-        count = len(rows_of.get(identity, ()))
+        count = len(multiplets_of.get(identity, ()))
         if 1 <= count <= MAX_OF_ONE:
             continue
         reason = f"{count:,} multiplets, more than {MAX_OF_ONE}," if count else "no usable row,"
         text = f"compound {name[:MAX_NAME]!r} has {reason} and is left out"
         problems.append(Problem(number, text, True))
-        rows_of.pop(identity, None)
-    if not rows_of:
+        multiplets_of.pop(identity, None)
+    if not multiplets_of:
         reason = f": row {problems[0].row}, {problems[0].text}" if problems else ""
         raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
-    names = _unique({key: labels[key] for key in labels if key in rows_of}, problems)
-    rows = [(k, *multiplet) for k, key in enumerate(names) for multiplet in rows_of[key]]
+    names = _unique({key: labels[key] for key in labels if key in multiplets_of}, problems)
+    rows = [(k, *multiplet) for k, key in enumerate(names) for multiplet in multiplets_of[key]]
     compound, ppm, kinds, couplings, protons = zip(*rows, strict=True)
     compounds = Compounds(
         tuple(names.values()),

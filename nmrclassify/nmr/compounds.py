@@ -55,6 +55,13 @@ def safe_name(text: str) -> str:
     return text.lstrip("=+- ")[:MAX_NAME].rstrip() or "unnamed"
 
 
+def expand_ranges(first: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return first[i], first[i] + 1, ... of all ranges in one array, and the range i of each."""
+    owner = np.repeat(np.arange(len(first)), lengths)
+    starts = np.cumsum(lengths) - lengths
+    return (first - starts)[owner] + np.arange(len(owner)), owner
+
+
 @dataclass(frozen=True, eq=False)
 class Compounds:
     """K named compounds as a table of M multiplets.
@@ -81,7 +88,8 @@ class Compounds:
     kinds: tuple[str, ...]
     couplings: tuple[tuple[float, ...], ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Make the columns read-only, and check them."""
         for name, dtype in (("compound", np.int64), ("ppm", np.float64), ("protons", np.float64)):
             array = np.array(getattr(self, name), dtype=dtype)
             array.setflags(write=False)
@@ -136,7 +144,7 @@ class Compounds:
         for kind in set(self.kinds):
             if normalised(kind) != kind:
                 raise ValueError(f"kind {kind!r} is not in symbols; write it {normalised(kind)!r}")
-        for kind, couplings in set(zip(self.kinds, self.couplings, strict=False)):
+        for kind, couplings in set(zip(self.kinds, self.couplings, strict=True)):
             check_couplings(kind, couplings)
         for name in self.names:
             if safe_name(name) != name:
@@ -145,7 +153,7 @@ class Compounds:
                     " safe_name"
                 )
         if len(set(self.names)) != n_compounds:
-            raise ValueError("two compounds share a name; give each its own")
+            raise ValueError("two compounds share a name; give each a different one")
 
     @property
     def n_compounds(self) -> int:
@@ -174,7 +182,7 @@ class Compounds:
 
     @cached_property
     def first_line(self) -> np.ndarray:
-        """Where each multiplet's lines start, shape (M + 1,), int64; the last entry is the number of lines."""
+        """Where each multiplet's lines start, shape (M + 1,), int64; the last is their number."""
         return np.concatenate([[0], np.cumsum([len(lines.areas) for lines in self.lines])]).astype(
             np.int64
         )
@@ -233,28 +241,33 @@ class Compounds:
                 f" {self.n_compounds - 1}"
             )
         first = self.first_multiplet
-        rows = np.concatenate([np.arange(first[k], first[k + 1]) for k in chosen])
+        rows, compound = expand_ranges(first[chosen], first[chosen + 1] - first[chosen])
+        return self._of_rows(tuple(self.names[k] for k in chosen), compound, rows)
+
+    def rows(self, multiplets: np.ndarray) -> "Compounds":
+        """Return the library of these multiplets, in rising order.
+
+        Compounds without a remaining multiplet are dropped.
+        """
+        if len(multiplets) == self.n_multiplets:
+            return self  # with the lines that have been split already
+        kept, compound = np.unique(self.compound[multiplets], return_inverse=True)
+        return self._of_rows(tuple(self.names[k] for k in kept), compound, multiplets)
+
+    def _of_rows(
+        self, names: tuple[str, ...], compound: np.ndarray, rows: np.ndarray
+    ) -> "Compounds":
         return Compounds(
-            tuple(self.names[k] for k in chosen),
-            np.repeat(np.arange(len(chosen)), first[chosen + 1] - first[chosen]),
+            names,
+            compound,
             self.ppm[rows],
             self.protons[rows],
             tuple(self.kinds[row] for row in rows),
             tuple(self.couplings[row] for row in rows),
         )
 
-    def rows(self, multiplets: np.ndarray) -> "Compounds":
-        """Return the library of these multiplets, ascending; a compound of which none is left is left out."""
-        if len(multiplets) == self.n_multiplets:
-            return self  # and with it the lines that are split already
-        kept, compound = np.unique(self.compound[multiplets], return_inverse=True)
-        return Compounds(
-            tuple(self.names[k] for k in kept), compound, self.ppm[multiplets], self.protons[multiplets],
-            tuple(self.kinds[row] for row in multiplets), tuple(self.couplings[row] for row in multiplets),
-        )  # fmt: skip
-
     def with_compounds(self, other: "Compounds") -> "Compounds":
-        """Return the library with another's compounds behind its own.
+        """Return the library with the compounds of another behind these.
 
         Raises
         ------
@@ -277,7 +290,10 @@ class Compounds:
         )
 
     def sparse(self, axis: Axis) -> csr_array:
-        """Return the compounds as sticks on an axis: a sparse array of areas, shape (K, L); lines beyond the axis are left out."""
+        """Return the compounds as sticks on an axis, a sparse array of areas, shape (K, L).
+
+        Lines beyond the axis are left out.
+        """
         position = axis.positions(self.line_ppm(axis.mhz))
         inside = position >= 0
         rows = self.compound[self.line_multiplet[inside]]

@@ -1,4 +1,4 @@
-"""Compounds that no method can tell apart on an axis: found, and counted as one answer."""
+"""Groups of compounds that no method can distinguish on an axis; each counts as one."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -16,12 +16,12 @@ SAME_PATTERN = 1.0  # Hz; half a usual line width
 def equivalent_compounds(
     compounds: Compounds, axis: Axis, tolerance: float = 0.01, max_pairs: int = MAX_PAIRS
 ) -> np.ndarray:
-    """Return groups of compounds that no method can tell apart.
+    """Return groups of compounds that no method can distinguish.
 
-    Two compounds are alike if their multiplets can be paired one to one such that the centres
+    Two compounds are equivalent if their multiplets can be paired one to one such that the centres
     differ by at most `tolerance` (or one position, if that is more), the line patterns by at most
-    `SAME_PATTERN` (or one position), and the protons are in one proportion: a concentration is not
-    known. A group is what is connected by such pairs.
+    `SAME_PATTERN` (or one position), and the protons are in one proportion, because the
+    concentration is unknown. A group is what such pairs connect.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def equivalent_compounds(
         members = np.flatnonzero(sizes == size)
         rows = first[members][:, None] + np.arange(size)  # (n, size)
         rows = np.take_along_axis(rows, shifts[rows].argsort(axis=1, kind="stable"), axis=1)
-        # Whatever the pairing, numbers that pair within a tolerance also do so in rising order: a
-        # necessary condition.
+        # A necessary condition: numbers that some pairing brings within a tolerance are within it
+        # in rising order, too.
         sorted_ = np.concatenate(
             [np.sort(x[rows], axis=1) for x in (shifts, shares, profiles[:, -1], profiles[:, 48])],
             axis=1,
@@ -70,11 +70,11 @@ def equivalent_compounds(
                 f"more than {max_pairs:,} pairs of compounds are within {near:g} ppm; lower the"
                 " tolerance"
             )
-        found = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
-        same = np.zeros(len(found), dtype=bool)
-        for k, (one, two) in enumerate(found):
+        near_pairs = tree.query_pairs(1.0, p=np.inf, output_type="ndarray")
+        same = np.zeros(len(near_pairs), dtype=bool)
+        for k, (one, two) in enumerate(near_pairs):
             a, b = rows[one], rows[two]
-            # In their order in ppm, nearly always; otherwise another pairing may do.
+            # The pairing in the order of ppm nearly always holds; otherwise another may.
             same[k] = all(
                 (np.abs(values[a] - values[b]) <= 1).all() for values in (shifts, shares, profiles)
             )
@@ -87,7 +87,7 @@ def equivalent_compounds(
             i, j = np.nonzero(~apart)
             apart[i, j] = np.abs(profiles[a[i]] - profiles[b[j]]).max(axis=-1) > 1
             same[k] = not apart[linear_sum_assignment(apart)].any()
-        pairs.append(members[found[same]])
+        pairs.append(members[near_pairs[same]])
     pair = np.concatenate(pairs)
     graph = coo_array((np.ones(len(pair)), pair.T), shape=(compounds.n_compounds,) * 2)
     labels = connected_components(graph, directed=False)[1]
@@ -98,10 +98,10 @@ def equivalent_compounds(
 def _profiles(compounds: Compounds) -> np.ndarray:
     """Return where 64 equal parts of each multiplet's area lie, in Hz, shape (M, 64).
 
-    Two patterns are near each other if each part is: a doublet of .5 Hz and a singlet are, whatever
-    their numbers of lines.
+    Two patterns are close if each part is, whatever their numbers of lines: a doublet of 0.5 Hz is
+    close to a singlet.
     """
-    places = np.empty((compounds.n_multiplets, 64))
+    profiles = np.empty((compounds.n_multiplets, 64))
     part = (np.arange(64) + 0.5) / 64
     known: dict[int, np.ndarray] = {}
     for k, lines in enumerate(compounds.lines):
@@ -110,5 +110,5 @@ def _profiles(compounds: Compounds) -> np.ndarray:
             profile = known[id(lines)] = lines.offsets[
                 np.searchsorted(np.cumsum(lines.areas)[:-1], part)
             ]
-        places[k] = profile
-    return places
+        profiles[k] = profile
+    return profiles

@@ -32,7 +32,8 @@ class Library:
     areas: np.ndarray
     axis: Axis
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check shapes, areas and names."""
         if (
             self.areas.ndim != 3
             or self.areas.shape[0] != len(self.names)
@@ -54,15 +55,14 @@ class Library:
                 f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out"
             )
         for name in self.names:
-            # Names are shown inside Markdown and HTML on every page; what either could take for
-            # markup is not let in.
+            # Every page shows names inside Markdown and HTML: they must hold no markup.
             if not _NAME.fullmatch(name):
                 raise ValueError(
                     f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters,"
                     " digits, spaces and -+,.'()/"
                 )
         if len(set(self.names)) != len(self.names):
-            raise ValueError("two compounds share a name; give each its own")
+            raise ValueError("two compounds share a name; give each a different one")
 
     @property
     def n_compounds(self) -> int:
@@ -92,15 +92,16 @@ class LibraryConfig:
         0.1, 0.01, 1.0, "probability that one set has a multiplet at a position"
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the bounds."""
         check(self)
 
 
 def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
-    """Draw a library: each compound is the sum of `n_sets` sets of randomly placed multiplets of unit area.
+    """Draw a library: a compound is the sum of `n_sets` sets of randomly placed unit multiplets.
 
-    A compound without any multiplet, or equal to an earlier one, is drawn again: nothing could be
-    right about it.
+    A compound without a multiplet, or equal to an earlier one, is drawn again: no network could
+    classify it.
 
     Raises
     ------
@@ -161,7 +162,9 @@ def metabolite_table() -> pd.DataFrame:
 def metabolite_library() -> Library:
     """Return `METABOLITES` on 21 positions of 0.5 ppm from 0 to 10.5; areas are proton counts."""
     areas = np.zeros((len(METABOLITES), 6, PPM_AXIS.n_positions), dtype=np.float32)
-    for row in metabolite_table().itertuples():
-        peaks = row.protons * pattern(row.multiplicity)  # (P,)
-        areas[METABOLITES.index(row.compound), :, PPM_AXIS.position(row.ppm)] += peaks
+    table = metabolite_table()
+    columns = (table[name] for name in ("compound", "ppm", "multiplicity", "protons"))
+    for compound, ppm, kind, protons in zip(*columns, strict=True):
+        position = PPM_AXIS.position(ppm)
+        areas[METABOLITES.index(compound), :, position] += protons * pattern(kind)  # (P,)
     return Library(METABOLITES, areas, PPM_AXIS)

@@ -1,9 +1,9 @@
 """Multiplets: the peaks that one group of equivalent protons gives.
 
-A proton with n equivalent neighbours splits into n + 1 peaks whose areas follow row n of Pascal's triangle
-(the first-order "n + 1 rule"; J. Keeler, Understanding NMR Spectroscopy, 2nd ed., section 3.2). Neighbours of several
-kinds split one after the other: a tree, whose lines lie couplings apart. `pattern` gives area ratios alone, for the toy;
-`first_order` gives lines in Hz.
+A proton with n equivalent neighbours splits into n + 1 peaks whose areas follow row n of Pascal's
+triangle (the first-order "n + 1 rule"; J. Keeler, Understanding NMR Spectroscopy, 2nd ed., section
+3.2). Neighbours of several kinds split one after the other: a tree. `pattern` returns area ratios
+alone, for the toy; `first_order` returns lines in Hz.
 """
 
 import re
@@ -28,11 +28,11 @@ _SYNONYMS = {
     "m": UNRESOLVED,
     UNRESOLVED: UNRESOLVED,
 }
-_SYNONYMS |= dict(zip(KINDS, KINDS, strict=False)) | dict(zip(SYMBOLS, KINDS, strict=False))
+_SYNONYMS |= dict(zip(KINDS, KINDS, strict=True)) | dict(zip(SYMBOLS, KINDS, strict=True))
 
 
 def parse_kind(text: str) -> str:
-    """Return the full name of a kind of multiplet given by name or symbol ("q", "Quartet", "quin", ...).
+    """Return the full name of a kind of multiplet: "quartet" for "q" or "Quartet.".
 
     Raises
     ------
@@ -49,7 +49,7 @@ def parse_kind(text: str) -> str:
 
 
 def pascal_row(n_neighbours: int) -> np.ndarray:
-    """Return the peak area ratios 1 : n : ... : 1 for `n_neighbours` equivalent neighbours, as whole numbers."""
+    """Return the peak area ratios 1 : n : ... : 1 for `n_neighbours` equivalent neighbours."""
     return np.array([comb(n_neighbours, k) for k in range(n_neighbours + 1)], dtype=np.int64)
 
 
@@ -88,13 +88,12 @@ def pattern(kind: str, n_peaks: int = 6) -> np.ndarray:
 
 
 def all_patterns(n_peaks: int = 6) -> np.ndarray:
-    """Return every kind that fits in `n_peaks` peaks, singlet first, as an array of shape (kinds, P)."""
+    """Return every kind that fits in `n_peaks` peaks, singlet first, shape (kinds, P)."""
     return np.stack([pattern(kind, n_peaks) for kind in KINDS[:n_peaks]])
 
 
-MAX_LINES = (
-    18  # as the design document has it; 98.3 % of the first-order multiplets of GISSMO have no more
-)
+# As in the design document; 98.3 % of the first-order multiplets of GISSMO have no more.
+MAX_LINES = 18
 MAX_TREE_LINES = 512
 MAX_COUPLING = 50.0  # Hz; the largest between protons, in a CH2 group, are near 20
 SAME_LINE = 1e-6  # Hz
@@ -163,7 +162,7 @@ class Lines:
 
 @lru_cache(maxsize=4096)
 def parse_tree(text: str) -> tuple[bool, tuple[str, ...]]:
-    """Return whether a kind of multiplet is called broad, and the symbols of its tree ("br dt" gives True, ("d", "t")).
+    """Return whether a kind is called broad, and its symbols: (True, ("d", "t")) for "br dt".
 
     Raises
     ------
@@ -171,32 +170,33 @@ def parse_tree(text: str) -> tuple[bool, tuple[str, ...]]:
         If the text is not made of the symbols s, d, t, q, quint, sext, sept, oct, non, or m alone,
         or their names.
     """
-    rest, found = re.sub(r"[\s.,-]+", " ", str(text)[:100].lower()).strip(), []
+    rest = re.sub(r"[\s.,-]+", " ", str(text)[:100].lower()).strip()
+    symbols: list[str] = []
     position, broad = 0, False
     while position < len(rest):
         match = _WORD.match(rest, position)
         if match is None and rest[position] != " ":
-            found = []
+            symbols = []
             break
         word = match.group() if match else ""
         symbol = _WORDS.get(word, _WORDS.get(word[:-1], "")) if word else ""
         if symbol == "b":
             broad = True
         elif symbol:
-            found.append(symbol)
+            symbols.append(symbol)
         position = match.end() if match else position + 1
-    alone = len(found) == 1 or not {"s", "m"} & set(found)
-    if not found or not alone:
+    alone = len(symbols) == 1 or not {"s", "m"} & set(symbols)
+    if not symbols or not alone:
         raise ValueError(
             f"unknown multiplicity {str(text)[:40]!r}; expected s, m, or a row of d, t, q,"
             f" {', '.join(list(PARTNERS)[4:])} such as 'dt', with 'br' in front where the lines are"
             " broad"
         )
-    return broad, tuple(found)
+    return broad, tuple(symbols)
 
 
 def normalised(kind: str) -> str:
-    """Return a kind of multiplet in symbols: "doublet of Triplets" gives "dt", "br. s." gives "br s"."""
+    """Return a kind in symbols: "dt" for "doublet of Triplets", "br s" for "br. s."."""
     broad, symbols = parse_tree(kind)
     return "br " * broad + "".join(symbols)
 
@@ -226,18 +226,21 @@ def parse_couplings(text: str) -> list[float]:
 
 
 def check_couplings(kind: str, couplings: Sequence[float]) -> None:
-    """Raise ValueError unless the couplings are as many as the kind needs (any number for m) and 0 to `MAX_COUPLING` Hz."""
+    """Raise ValueError unless the couplings are in range and as many as the kind needs.
+
+    The range is 0 to `MAX_COUPLING` Hz; m may have any number of them.
+    """
     symbols = parse_tree(kind)[1]
     needed = len(couplings) if symbols == ("m",) else n_couplings(kind)
     in_range = all(0 <= value <= MAX_COUPLING for value in couplings)
     if not in_range or len(couplings) != needed:
-        given = ", ".join(f"{value:g}" for value in couplings[:12]) or "none"
+        stated = ", ".join(f"{value:g}" for value in couplings[:12]) or "none"
         expected = (
             f"{needed}, in Hz: one for each splitting"
             if in_range
             else f"0 to {MAX_COUPLING:g} Hz each"
         )
-        raise ValueError(f"couplings of {kind!r} are {given}; expected {expected}")
+        raise ValueError(f"couplings of {kind!r} are {stated}; expected {expected}")
     n_lines = 2**needed if symbols == ("m",) else prod(PARTNERS[symbol] + 1 for symbol in symbols)
     if n_lines > MAX_TREE_LINES:
         raise ValueError(
@@ -256,8 +259,7 @@ def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
         ("dt", "doublet of triplets"); "br" in front changes no line's place. An unresolved
         multiplet (m) with couplings is split in two by each of them. Without, it is a flat hump of
         `MAX_LINES` lines over `UNRESOLVED_WIDTH` Hz, flagged as not resolved: that has the spread
-        (9.5 Hz standard deviation) of the multiplets with four and more couplings in GISSMO, and
-        claims no structure.
+        (9.5 Hz standard deviation) of the multiplets with four and more couplings in GISSMO.
     couplings : sequence of float
         One coupling in Hz for each splitting: a dt with (8, 4) is a doublet of 8 Hz, each line a
         triplet of 4 Hz.
@@ -282,7 +284,7 @@ def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
 
 @lru_cache(maxsize=2**16)
 def split(kind: str, couplings: tuple[float, ...]) -> Lines:
-    """Return `first_order` of a kind as `normalised` writes it and couplings that `check_couplings` has let pass."""
+    """Return `first_order` of a `normalised` kind and couplings that `check_couplings` accepts."""
     symbols = parse_tree(kind)[1]
     if symbols == ("m",) and not couplings:
         step = UNRESOLVED_WIDTH / MAX_LINES
@@ -293,7 +295,9 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
         )
     offsets, areas = np.zeros(1), np.ones(1)
     for symbol, coupling in zip(
-        ("d",) * len(couplings) if symbols == ("m",) else symbols, couplings, strict=False
+        ("d",) * len(couplings) if symbols == ("m",) else symbols,
+        couplings,
+        strict=False,  # s has none
     ):
         steps, ratios = _splitting(symbol)
         offsets = (offsets[:, None] + coupling * steps).ravel()
@@ -331,7 +335,7 @@ def _lines(
     offsets: np.ndarray, areas: np.ndarray, merged: bool = False, resolved: bool = True
 ) -> Lines:
     offsets = offsets - areas @ offsets
-    # One object serves everyone who asks for the same multiplet.
+    # One object is shared by all multiplets of this kind and couplings.
     offsets.setflags(write=False)
     areas.setflags(write=False)
     return Lines(offsets, areas, merged, resolved)

@@ -24,12 +24,13 @@ AROMATIC = 6.3  # ppm
 
 @dataclass(frozen=True)
 class Statistics:
-    """Measured marginal distributions of a real library: (share, value) pairs of quantiles, and shares of kinds.
+    """Measured marginal distributions of a real library: quantiles, and shares of kinds.
 
     Attributes
     ----------
     sizes, ppm, couplings : tuple of (float, float)
-        Quantiles of the multiplets a compound, of their shifts, and of their couplings in Hz.
+        Quantiles, as (share, value), of the multiplets of a compound, of their shifts in ppm, and
+        of their couplings in Hz.
     kinds : dict
         Share of each kind; what is missing to 1 goes to `RARE`.
     """
@@ -40,207 +41,90 @@ class Statistics:
     kinds: dict[str, float]
 
 
+def _pairs(text: str) -> tuple[tuple[float, float], ...]:
+    """Return "a b, c d" as ((a, b), (c, d))."""
+    return tuple((float(a), float(b)) for a, b in (pair.split() for pair in text.split(",")))
+
+
+def _matrix(text: str) -> np.ndarray:
+    """Return a line of numbers a row."""
+    return np.array(
+        [[float(value) for value in line.split()] for line in text.splitlines() if line]
+    )
+
+
 GISSMO = Statistics(
-    sizes=((0, 1), (0.05, 2), (0.25, 3), (0.5, 4), (0.75, 6), (0.95, 8), (0.99, 10), (1, 21)),
-    # Each multiplet counts once here; weighted by protons, the quartiles are 2.56, 3.87 and 7.25.
-    ppm=(
-        (0, 0.7), (0.01, 1.0), (0.05, 1.6), (0.1, 2.13), (0.15, 2.44), (0.2, 2.77), (0.25, 3.17), (0.3, 3.6), (0.35, 3.84),
-        (0.4, 4.12), (0.45, 4.56), (0.5, 6.28), (0.55, 6.8), (0.6, 7.0), (0.65, 7.19), (0.7, 7.32), (0.75, 7.41), (0.8, 7.53),
-        (0.85, 7.66), (0.9, 7.85), (0.95, 8.15), (0.99, 8.9), (1, 9.9),
+    sizes=_pairs("0 1, 0.05 2, 0.25 3, 0.5 4, 0.75 6, 0.95 8, 0.99 10, 1 21"),
+    # Each multiplet counts once; weighted by protons, the quartiles are 2.56, 3.87 and 7.25.
+    ppm=_pairs(
+        "0 0.7, 0.01 1, 0.05 1.6, 0.1 2.13, 0.15 2.44, 0.2 2.77, 0.25 3.17, 0.3 3.6, "
+        "0.35 3.84, 0.4 4.12, 0.45 4.56, 0.5 6.28, 0.55 6.8, 0.6 7, 0.65 7.19, 0.7 7.32, "
+        "0.75 7.41, 0.8 7.53, 0.85 7.66, 0.9 7.85, 0.95 8.15, 0.99 8.9, 1 9.9"
     ),
-    couplings=((0, 0.5), (0.05, 1.1), (0.25, 5.0), (0.5, 7.2), (0.75, 8.2), (0.95, 12.6), (1, 18.0)),
+    couplings=_pairs("0 0.5, 0.05 1.1, 0.25 5, 0.5 7.2, 0.75 8.2, 0.95 12.6, 1 18"),
     kinds={
-        "d": 0.206, "s": 0.198, "dd": 0.193, "t": 0.183, "ddd": 0.041, "dt": 0.037, "m": 0.028, "quint": 0.021, "td": 0.02,
-        "tt": 0.019, "q": 0.012,
+        "d": 0.206,
+        "s": 0.198,
+        "dd": 0.193,
+        "t": 0.183,
+        "ddd": 0.041,
+        "dt": 0.037,
+        "m": 0.028,
+        "quint": 0.021,
+        "td": 0.02,
+        "tt": 0.019,
+        "q": 0.012,
     },
-)  # fmt: skip
+)
 HMDB = Statistics(
-    sizes=((0, 1), (0.05, 1), (0.25, 3), (0.5, 5), (0.75, 7), (0.95, 14), (0.99, 18), (1, 32)),
-    ppm=(
-        (0, 0.6), (0.065, 1.0), (0.267, 2.0), (0.438, 3.0), (0.644, 4.0), (0.747, 5.0), (0.79, 6.0), (0.857, 7.0), (0.96, 8.0),
-        (0.993, 9.0), (1, 9.9),
+    sizes=_pairs("0 1, 0.05 1, 0.25 3, 0.5 5, 0.75 7, 0.95 14, 0.99 18, 1 32"),
+    ppm=_pairs(
+        "0 0.6, 0.065 1, 0.267 2, 0.438 3, 0.644 4, 0.747 5, 0.79 6, 0.857 7, 0.96 8, "
+        "0.993 9, 1 9.9"
     ),
-    couplings=((0, 0.5), (0.05, 1.5), (0.25, 4.3), (0.5, 7.0), (0.75, 8.3), (0.95, 14.6), (1, 18.0)),
-    kinds={"m": 0.37, "s": 0.155, "d": 0.146, "dd": 0.132, "t": 0.102, "ddd": 0.02, "td": 0.013, "q": 0.013, "dt": 0.011},
-)  # fmt: skip
+    couplings=_pairs("0 0.5, 0.05 1.5, 0.25 4.3, 0.5 7, 0.75 8.3, 0.95 14.6, 1 18"),
+    kinds={
+        "m": 0.37,
+        "s": 0.155,
+        "d": 0.146,
+        "dd": 0.132,
+        "t": 0.102,
+        "ddd": 0.02,
+        "td": 0.013,
+        "q": 0.013,
+        "dt": 0.011,
+    },
+)
 RARE = {"ddt": 0.35, "quint": 0.15, "sept": 0.15, "dq": 0.15, "sext": 0.1, "tt": 0.1}
 PROTONS = {1: 0.6, 2: 0.25, 3: 0.1, 6: 0.05}  # 6 stands for all above 3
 MANY = {4: 0.55, 6: 0.33, 9: 0.12}
 
-# What tends to go with what, before it is fitted to the shares above. Rounded from GISSMO, where
-# each row adds up to 1.
+# Joint shares of regions, protons and kinds before they are fitted to the shares above: rounded
+# from GISSMO, where each row adds up to 1.
 _EDGES = (2.0, 3.0, 4.0, AROMATIC)
-_PROTONS_AT = np.array(  # region x protons
-    [
-        [0.31, 0.19, 0.33, 0.17],
-        [0.31, 0.27, 0.36, 0.06],
-        [0.42, 0.32, 0.15, 0.11],
-        [0.63, 0.34, 0.02, 0.01],
-        [0.77, 0.22, 0.001, 0.009],
-    ]
+_KINDS = tuple(
+    ["s", "d", "t", "q", "dd", "dt", "td", "tt", "ddd", "ddt", "quint", "sext", "sept", "dq", "m"]
 )
-_KINDS = (
-    "s",
-    "d",
-    "t",
-    "q",
-    "dd",
-    "dt",
-    "td",
-    "tt",
-    "ddd",
-    "ddt",
-    "quint",
-    "sext",
-    "sept",
-    "dq",
-    "m",
-)
-_KINDS_AT = np.array(  # region x kind
-    [
-        [
-            0.13,
-            0.16,
-            0.14,
-            0.001,
-            0.01,
-            0.005,
-            0.005,
-            0.05,
-            0.02,
-            0.01,
-            0.08,
-            0.02,
-            0.005,
-            0.01,
-            0.21,
-        ],
-        [
-            0.39,
-            0.03,
-            0.15,
-            0.02,
-            0.14,
-            0.03,
-            0.01,
-            0.02,
-            0.06,
-            0.02,
-            0.03,
-            0.002,
-            0.01,
-            0.002,
-            0.05,
-        ],
-        [
-            0.28,
-            0.07,
-            0.18,
-            0.02,
-            0.27,
-            0.03,
-            0.01,
-            0.02,
-            0.05,
-            0.002,
-            0.04,
-            0.001,
-            0.01,
-            0.001,
-            0.005,
-        ],
-        [0.29, 0.2, 0.11, 0.05, 0.18, 0.03, 0.02, 0.01, 0.05, 0.01, 0.01, 0.003, 0.007, 0.01, 0.01],
-        [
-            0.11,
-            0.31,
-            0.22,
-            0.002,
-            0.22,
-            0.05,
-            0.03,
-            0.015,
-            0.035,
-            0.002,
-            0.006,
-            0.0001,
-            0.0001,
-            0.001,
-            0.001,
-        ],
-    ]
-)
-_KINDS_OF = np.array(  # protons x kind
-    [
-        [
-            0.09,
-            0.3,
-            0.08,
-            0.008,
-            0.3,
-            0.03,
-            0.03,
-            0.025,
-            0.07,
-            0.02,
-            0.001,
-            0.001,
-            0.005,
-            0.01,
-            0.04,
-        ],
-        [
-            0.19,
-            0.04,
-            0.5,
-            0.03,
-            0.07,
-            0.08,
-            0.01,
-            0.02,
-            0.003,
-            0.001,
-            0.03,
-            0.005,
-            0.001,
-            0.005,
-            0.01,
-        ],
-        [
-            0.76,
-            0.12,
-            0.11,
-            0.001,
-            0.002,
-            0.001,
-            0.001,
-            0.001,
-            0.001,
-            0.0001,
-            0.0001,
-            0.0001,
-            0.0001,
-            0.0001,
-            0.0001,
-        ],
-        [
-            0.45,
-            0.09,
-            0.04,
-            0.001,
-            0.001,
-            0.001,
-            0.001,
-            0.002,
-            0.001,
-            0.0001,
-            0.3,
-            0.001,
-            0.01,
-            0.0001,
-            0.01,
-        ],
-    ]
-)
+_PROTONS_AT = _matrix("""
+0.31 0.19 0.33  0.17
+0.31 0.27 0.36  0.06
+0.42 0.32 0.15  0.11
+0.63 0.34 0.02  0.01
+0.77 0.22 0.001 0.009
+""")  # region x protons
+_KINDS_AT = _matrix("""
+0.13 0.16 0.14 0.001 0.01 0.005 0.005 0.05  0.02  0.01  0.08  0.02   0.005  0.01  0.21
+0.39 0.03 0.15 0.02  0.14 0.03  0.01  0.02  0.06  0.02  0.03  0.002  0.01   0.002 0.05
+0.28 0.07 0.18 0.02  0.27 0.03  0.01  0.02  0.05  0.002 0.04  0.001  0.01   0.001 0.005
+0.29 0.2  0.11 0.05  0.18 0.03  0.02  0.01  0.05  0.01  0.01  0.003  0.007  0.01  0.01
+0.11 0.31 0.22 0.002 0.22 0.05  0.03  0.015 0.035 0.002 0.006 0.0001 0.0001 0.001 0.001
+""")  # region x kind
+_KINDS_OF = _matrix("""
+0.09 0.3  0.08 0.008 0.3   0.03  0.03  0.025 0.07  0.02   0.001  0.001  0.005  0.01   0.04
+0.19 0.04 0.5  0.03  0.07  0.08  0.01  0.02  0.003 0.001  0.03   0.005  0.001  0.005  0.01
+0.76 0.12 0.11 0.001 0.002 0.001 0.001 0.001 0.001 0.0001 0.0001 0.0001 0.0001 0.0001 0.0001
+0.45 0.09 0.04 0.001 0.001 0.001 0.001 0.002 0.001 0.0001 0.3    0.001  0.01   0.0001 0.01
+""")  # protons x kind
 # Usual couplings of each splitting in Hz, the first group's first: aliphatic, aromatic.
 _USUAL = {
     "d": (7.5, 7.5),
@@ -275,7 +159,8 @@ class SyntheticConfig:
         "share of compounds that have some multiplets nearly as another compound has them",
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the bounds."""
         check(self)
 
 
@@ -290,13 +175,13 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
     Returns
     -------
     Compounds
-        Named "compound 1", "compound 2", ...; no two are alike on `FULL_AXIS` at .01 ppm: those
-        that are, are drawn again.
+        Named "compound 1", "compound 2", ...; no two are equivalent on `FULL_AXIS` at 0.01 ppm:
+        such a compound is drawn again.
 
     Raises
     ------
     ValueError
-        If compounds that can be told apart cannot be found.
+        If 50 rounds leave equivalent compounds.
     """
     is_metabolite = rng.permutation(
         np.arange(config.n_compounds) < round(config.metabolites * config.n_compounds)
@@ -308,7 +193,7 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
             wanted = missing[which[missing]]
             if len(wanted):
                 fresh = _draw(statistics, len(wanted), config.sharing, rng)
-                for k, rows in zip(wanted, _related(fresh, config.relatives, rng), strict=False):
+                for k, rows in zip(wanted, _related(fresh, config.relatives, rng), strict=True):
                     drawn[k] = rows
         compounds = _as_compounds(drawn)
         groups = equivalent_compounds(compounds, FULL_AXIS)
@@ -318,14 +203,14 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
         if not len(missing):
             return compounds
     raise ValueError(
-        f"found only {config.n_compounds - len(missing)} compounds that can be told apart of the"
-        f" {config.n_compounds} asked for; ask for fewer"
+        f"only {config.n_compounds - len(missing)} of the {config.n_compounds} compounds can be"
+        " distinguished; ask for fewer"
     )
 
 
 def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -> list[list[tuple]]:
-    """Give some compounds multiplets of another: homologues and isomers, as real libraries are full of them."""
-    made = list(drawn)
+    """Copy multiplets of one compound to another: real libraries hold homologues and isomers."""
+    related = list(drawn)
     for k in np.flatnonzero(rng.random(len(drawn)) < share):
         other = drawn[int(rng.integers(len(drawn)))]
         keep = np.flatnonzero(rng.random(len(other)) < rng.uniform(0.3, 1.0))[: len(drawn[k])]
@@ -340,28 +225,29 @@ def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -
                 .clip(0.3, 40)
                 .round(2)
                 .tolist(),
-                strict=False,
+                strict=True,
             )
         )
-        taken = []
-        for i, move in zip(keep, moves.tolist(), strict=False):
+        copied = []
+        for i, move in zip(keep, moves.tolist(), strict=True):
             ppm, protons, kind, couplings = other[i]
             moved = tuple(sorted((changed[j] for j in couplings), reverse=True))
-            taken.append((float(np.clip(ppm + move, 0.3, 10.5).round(4)), protons, kind, moved))
-        rest = [drawn[k][i] for i in rng.permutation(len(drawn[k]))[: len(drawn[k]) - len(taken)]]
-        made[k] = sorted(taken + rest)
-    return made
+            copied.append((float(np.clip(ppm + move, 0.3, 10.5).round(4)), protons, kind, moved))
+        rest = [drawn[k][i] for i in rng.permutation(len(drawn[k]))[: len(drawn[k]) - len(copied)]]
+        related[k] = sorted(copied + rest)
+    return related
 
 
 def _as_compounds(drawn: list[list[tuple]]) -> Compounds:
     names = tuple(f"compound {k + 1}" for k in range(len(drawn)))
     compound = np.repeat(np.arange(len(drawn)), [len(rows) for rows in drawn])
-    ppm, protons, kinds, couplings = zip(*(row for rows in drawn for row in rows), strict=False)
+    ppm, protons, kinds, couplings = zip(*(row for rows in drawn for row in rows), strict=True)
     return Compounds(names, compound, np.array(ppm), np.array(protons), kinds, couplings)
 
 
 def _quantile(pairs: tuple[tuple[float, float], ...], share: np.ndarray) -> np.ndarray:
-    return np.interp(share, *zip(*pairs, strict=False))
+    shares, values = np.array(pairs).T
+    return np.interp(share, shares, values)
 
 
 def _draw(
@@ -376,7 +262,7 @@ def _draw(
     protons, kinds = _protons_and_kinds(statistics, ppm, rng)
     couplings = _couplings(statistics, compound, ppm, kinds, sharing, rng)
     drawn: list[list[tuple]] = [[] for _ in range(n)]
-    for row in zip(compound, ppm, protons, kinds, couplings, strict=False):
+    for row in zip(compound, ppm, protons, kinds, couplings, strict=True):
         drawn[row[0]].append(row[1:])
     return drawn
 
@@ -384,7 +270,7 @@ def _draw(
 def _shifts(
     statistics: Statistics, compound: np.ndarray, n: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw shifts that cluster within a compound and follow the measured quantiles over all compounds."""
+    """Draw shifts that cluster within a compound and follow the measured quantiles over all."""
     values, shares = [pair[1] for pair in statistics.ppm], [pair[0] for pair in statistics.ppm]
     aliphatic = float(np.interp(AROMATIC, values, shares))
     # The aromatic share of a compound is near 0 or 1 more often than between.
@@ -403,7 +289,7 @@ def _shifts(
 def _protons_and_kinds(
     statistics: Statistics, ppm: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[str]]:
-    """Draw protons and kinds that suit the shifts, and follow the measured shares over all shifts."""
+    """Draw protons and kinds that suit the shifts and follow the measured shares over all."""
     rare = 1 - sum(statistics.kinds.values())
     shares = np.array([statistics.kinds.get(kind, 0) + rare * RARE.get(kind, 0) for kind in _KINDS])
     values, below = [pair[1] for pair in statistics.ppm], [pair[0] for pair in statistics.ppm]
@@ -419,12 +305,12 @@ def _protons_and_kinds(
             joint *= (target / joint.sum(axis=tuple(k for k in range(3) if k != axis))).reshape(
                 shape
             )
-    chance = joint.reshape(len(at), -1).cumsum(axis=1)
+    cumulative = joint.reshape(len(at), -1).cumsum(axis=1)
     region = np.searchsorted(_EDGES, ppm, side="right")
     cell = (
-        (rng.random((len(ppm), 1)) * chance[region, -1:] >= chance[region])
+        (rng.random((len(ppm), 1)) * cumulative[region, -1:] >= cumulative[region])
         .sum(axis=1)
-        .clip(max=chance.shape[1] - 1)
+        .clip(max=cumulative.shape[1] - 1)
     )
     protons = np.array(list(PROTONS))[cell // len(_KINDS)]
     many = rng.choice(list(MANY), size=len(ppm), p=list(MANY.values()))
@@ -441,11 +327,12 @@ def _couplings(
     sharing: float,
     rng: np.random.Generator,
 ) -> list[tuple[float, ...]]:
-    """Draw couplings: as many values as there are splittings, the largest where large ones are usual."""
+    """Draw a value for each splitting, the largest where large ones are usual."""
     usual: list[float] = []
     slots: list[list[int]] = []  # of each multiplet, into `usual`
-    shares = rng.random(len(kinds)) < sharing
+    is_shared = rng.random(len(kinds)) < sharing
     free = None  # the multiplet before, if it has a coupling that is not shared yet
+    values: tuple[float, ...]
     for k, kind in enumerate(kinds):
         ring = int(ppm[k] >= AROMATIC)
         if kind == "m":
@@ -454,7 +341,7 @@ def _couplings(
             values = (_USUAL[kind][ring],)
         else:
             values = _USUAL_NEXT[ring][: n_couplings(kind)]
-        own = list(range(len(usual), len(usual) + len(values)))
+        indices = list(range(len(usual), len(usual) + len(values)))
         partner = (
             free
             if free is not None
@@ -462,19 +349,21 @@ def _couplings(
             and (ppm[free] >= AROMATIC) == ring
             else None
         )
-        if own and partner is not None and shares[k]:
-            own = [slots[partner][0], *own[:-1]]
+        if indices and partner is not None and is_shared[k]:
+            indices = [slots[partner][0], *indices[:-1]]
             values, free = values[1:], None
-        elif own:
+        elif indices:
             free = k
         usual += values
-        slots.append(own)
+        slots.append(indices)
     order = np.argsort(np.array(usual) * np.exp(0.3 * rng.standard_normal(len(usual))))
     # A shared value counts as often as it is used, or the large ones, which are shared more often,
     # would be too many.
-    uses = np.bincount([slot for own in slots for slot in own], minlength=len(usual))[order]
-    given = np.empty(len(usual))
-    given[order] = _quantile(
+    uses = np.bincount([slot for indices in slots for slot in indices], minlength=len(usual))[order]
+    drawn = np.empty(len(usual))
+    drawn[order] = _quantile(
         statistics.couplings, (uses.cumsum() - uses * rng.random(len(usual))) / max(uses.sum(), 1)
     ).round(2)
-    return [tuple(sorted((float(given[slot]) for slot in own), reverse=True)) for own in slots]
+    return [
+        tuple(sorted((float(drawn[slot]) for slot in indices), reverse=True)) for indices in slots
+    ]
