@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from nmrclassify.plots.style import OUTPUT_COLOURS, Theme, finish
+from nmrclassify.plots.style import LEGEND, OUTPUT_COLOURS, Theme, finish, note
 
 SWEEPS = {
     "positions": "positions on the axis",
@@ -90,25 +90,15 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
                 "dtick": "D2",
                 "title": {"text": "" if column else title},
             }
-            notes.append(
-                {
-                    "text": f"slope {slope(x, y):.2f}",
-                    "xref": f"x{suffix} domain",
-                    "yref": f"y{suffix} domain",
-                    "x": 0.04,
-                    "y": 0.96,
-                    "xanchor": "left",
-                    "yanchor": "top",
-                    "showarrow": False,
-                    "font": {"size": 12},
-                }
-            )
+            refs = {"xref": f"x{suffix} domain", "yref": f"y{suffix} domain"}
+            text = f"slope {slope(x, y):.2f}"
+            notes.append(note(text, 0.04, 0.96, yanchor="top", font={"size": 12}) | refs)
     return finish(
         traces,
         theme,
         520,
         showlegend=True,
-        legend={"orientation": "h", "y": 1.06, "yanchor": "bottom", "x": 0},
+        legend=LEGEND | {"y": 1.06},
         annotations=notes,
         margin={"t": 44, "b": 52},
         **layout,

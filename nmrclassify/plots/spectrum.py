@@ -250,12 +250,7 @@ def _neighbourhood(
         "x": at,
         "y": expected,
         "name": "line of the library, shifted",
-        "marker": {
-            "symbol": "circle-open",
-            "size": 8,
-            "color": theme.text,
-            "line": {"width": 1.5},
-        },
+        "marker": {"symbol": "circle-open", "size": 8, "color": theme.text, "line": {"width": 1.5}},
         "hovertemplate": "%{x:.4f} ppm, expected area %{y:.3g}<extra></extra>",
     }
     traces = [
