@@ -79,7 +79,7 @@ def test_the_solver_survives_what_is_not_there():
         nonnegative(gram, np.array([3.0, 0.0, -1.0])), [3.0, 0.0, 0.0], rtol=1e-8
     )
     assert not nonnegative(gram, np.zeros(3)).any()
-    twice = np.ones((2, 2))  # alike: any split will do
+    twice = np.ones((2, 2))  # equal: any split will do
     assert nonnegative(twice, np.array([1.0, 1.0])).sum() == pytest.approx(1, rel=1e-6)
 
 

@@ -61,7 +61,7 @@ def predictions(detector, mixtures):
 
 
 def same(one, other):
-    """Whether two predictions are bit for bit alike, but for the time they took."""
+    """Whether two predictions are equal bit for bit, apart from their times."""
     for name in ("probabilities", "amounts", "shifts", "shares"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
     return (
@@ -95,7 +95,7 @@ def test_compounds_are_named_from_the_threshold_on_likeliest_first(predictions):
         assert (np.diff(found.probabilities[found.named]) <= 0).all()
 
 
-def test_masks_share_out_each_peak_once_at_most(predictions, library):
+def test_masks_divide_each_peak_once_at_most(predictions, library):
     for found in predictions:
         row, peak, share = found.masks
         n = len(found.peaks.areas)
@@ -196,19 +196,32 @@ def test_a_neighbours_area_is_that_of_a_loop(predictions, library):
         assert part == pytest.approx(own / total, rel=1e-5)
 
 
-def test_a_compound_that_was_not_looked_at_has_no_neighbour(predictions):
+def test_a_compound_without_a_mask_has_no_neighbour(predictions):
     found = predictions[0]
-    nobody = replace(found, masks=tuple(part[:0] for part in found.masks))
-    assert nobody.neighbours(3) == []
-    assert not nobody.separated(3).any()
-    assert not nobody.explained.any()
+    without = replace(found, masks=tuple(part[:0] for part in found.masks))
+    assert without.neighbours(3) == []
+    assert not without.separated(3).any()
+    assert not without.explained.any()
 
 
-def test_a_detector_keeps_nothing_of_what_it_was_asked(detector, predictions, mixtures):
+def test_a_detector_does_not_change(detector, predictions, mixtures):
     fresh = Detector(detector.compounds, detector.trained)
     for found, made in reversed(list(zip(predictions, mixtures, strict=False))):
         assert same(fresh.identify(made.peaks), found)
         assert same(detector.identify(made.peaks), found)
+
+
+def test_multiplets_are_ordered_by_their_separated_area_and_have_places(predictions, library):
+    for found in predictions:
+        for k in range(0, 40, 7):
+            index = found.multiplets_of(k)
+            assert sorted(index) == list(np.flatnonzero(library.compound == k))
+            areas = found.multiplet_areas[index]
+            assert (np.diff(areas) <= 0).all()
+            assert areas.sum() >= found.separated(k).sum() * (1 - 1e-6)
+            moved = np.isfinite(found.shifts[index])
+            places = library.ppm[index] + np.where(moved, found.shifts[index], 0.0)
+            assert np.array_equal(found.places(index), places)
 
 
 @pytest.mark.parametrize("factor", [1000.0, 2.0**-20])
@@ -226,17 +239,17 @@ def test_the_unit_of_area_only_scales_the_amounts(detector, predictions, mixture
         assert np.isclose(other.amounts, factor * found.amounts, rtol=2e-3).mean() > 0.75
 
 
-def test_compounds_that_nothing_tells_apart_are_one_group(library):
-    twin = library.select([3, 7])
-    twin = Compounds(
-        ("twin of 3", "twin of 7"),
-        twin.compound,
-        twin.ppm + 0.002,
-        twin.protons * 2,
-        twin.kinds,
-        twin.couplings,
+def test_equivalent_compounds_are_one_group(library):
+    copies = library.select([3, 7])
+    copies = Compounds(
+        ("equivalent of 3", "equivalent of 7"),
+        copies.compound,
+        copies.ppm + 0.002,
+        copies.protons * 2,
+        copies.kinds,
+        copies.couplings,
     )
-    both = library.with_compounds(twin)
+    both = library.with_compounds(copies)
     groups = Detector(both).groups
     assert groups[40] == groups[3]
     assert groups[41] == groups[7]
@@ -245,7 +258,7 @@ def test_compounds_that_nothing_tells_apart_are_one_group(library):
     assert np.array_equal(Detector(library).groups, np.arange(40))
 
 
-def test_the_network_can_still_be_trained_after_it_was_asked(library, mixtures):
+def test_the_network_can_still_be_trained_after_a_prediction(library, mixtures):
     # What the templates derive on first use is kept: it must not be bound to inference.
     detector = Detector(library)
     detector.identify(mixtures[0].peaks)

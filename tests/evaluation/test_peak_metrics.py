@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nmrclassify.evaluation.peak_metrics import BINS, SHARED, Score, mask_shares
+from nmrclassify.evaluation.peak_metrics import BINS, SHARED, Score, Tally, mask_shares
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
@@ -29,7 +29,7 @@ def mixtures(library):
 
 
 def perfect(mixture, n=K):
-    """Return the truth as an answer: named, amounts, chances, masks."""
+    """Return the truth as a prediction: named, amounts, probabilities, masks."""
     named, amounts = np.zeros(n, dtype=bool), np.zeros(n)
     named[mixture.present], amounts[mixture.present] = True, mixture.amounts
     row, peak, area = mixture.parts
@@ -50,7 +50,7 @@ def scored(library, mixtures, change=lambda *prediction: prediction, groups=None
     return score
 
 
-def test_a_perfect_answer_has_no_error(library, mixtures):
+def test_a_perfect_prediction_has_no_error(library, mixtures):
     figures = scored(library, mixtures).summary()
     for name in ("precision", "recall", "f1", "strong_recall"):
         assert figures[name] == 1
@@ -98,7 +98,7 @@ def test_mask_shares_are_those_of_a_loop(library):
         assert found == pytest.approx(own / mixture.peaks.areas[peaks].sum())
 
 
-def test_an_empty_answer_finds_nothing(library, mixtures):
+def test_an_empty_prediction_finds_nothing(library, mixtures):
     none = np.zeros(0, dtype=np.int64)
     empty = np.zeros(K, dtype=bool), np.zeros(K), np.zeros(K), (none, none, none.astype(float))
     figures = scored(library, mixtures, lambda *_: empty).summary()
@@ -143,8 +143,8 @@ def test_masks_of_compounds_that_are_not_named_count_for_nothing(library, mixtur
     assert figures["mask_error_named"] == pytest.approx(0, abs=1e-4)
 
 
-def test_compounds_that_are_alike_are_one_answer():
-    # b is a at twice the protons; nothing tells them apart.
+def test_equivalent_compounds_count_as_one():
+    # b is a at twice the protons; they are equivalent.
     table = (
         ("a", 1.0, 3.0),
         ("a", 2.0, 2.0),
@@ -222,9 +222,9 @@ def test_what_cannot_be_scored_is_refused(library, mixtures):
         Score().add(mixtures[0], library, np.arange(K), named, np.ones(3))
 
 
-def test_two_twins_in_one_mixture_both_get_the_share_of_the_one_that_stands_for_them():
-    """A mixture of both of an alike pair has a finite mask error."""
-    twin = Compounds(
+def test_two_equivalent_compounds_in_one_mixture_both_get_the_share_of_the_first():
+    """A mixture of two equivalent compounds has a finite mask error."""
+    library = Compounds(
         ("a", "b", "c"),
         [0, 1, 2],
         [3.0, 3.004, 3.001],
@@ -233,7 +233,7 @@ def test_two_twins_in_one_mixture_both_get_the_share_of_the_one_that_stands_for_
         ((), (), ()),
     )
     mixture = draw_mixture(
-        twin,
+        library,
         PeakMixtureConfig(
             n_low=3, n_high=3, jitter=0.0, line_error=0.0, noise=0.0, gain=0.0, resolution=20.0
         ),
@@ -243,3 +243,13 @@ def test_two_twins_in_one_mixture_both_get_the_share_of_the_one_that_stands_for_
     n = len(mixture.peaks.areas)
     shares = mask_shares(stood, (np.zeros(n, dtype=np.int64), np.arange(n), np.full(n, 0.5)))
     assert shares == pytest.approx([0.5] * 3)
+
+
+def test_a_tally_has_the_metrics_of_its_counts():
+    named, present = np.array([1, 1, 0, 0, 1], dtype=bool), np.array([1, 0, 1, 0, 1], dtype=bool)
+    tally = Tally.of(named, present)
+    assert tally == (2, 3, 3)
+    assert (tally.missed, tally.false_alarms) == (1, 1)
+    assert tally.f1 == pytest.approx(2 * tally.precision * tally.recall / (2 / 3 + 2 / 3))
+    nothing = Tally(0, 0, 0)
+    assert (nothing.precision, nothing.recall, nothing.f1) == (1.0, 0.0, 0.0)

@@ -334,7 +334,7 @@ def test_the_area_of_others_is_that_of_a_loop_over_lines(hypotheses):
     probabilities, amounts, attention = (
         state[name].double().numpy() for name in ("probabilities", "log_amount", "attention")
     )
-    claims = (
+    areas = (
         probabilities[hypothesis]
         * np.exp(amounts)[hypothesis]
         * attention[unit, place]
@@ -343,7 +343,7 @@ def test_the_area_of_others_is_that_of_a_loop_over_lines(hypotheses):
     for v in rng().choice(len(position), 150, replace=False):
         near = np.abs(position - position[v]) <= t.reach
         assert found[v] == pytest.approx(
-            claims[near & (owner != owner[v])].sum(), abs=1e-4 * claims.max()
+            areas[near & (owner != owner[v])].sum(), abs=1e-4 * areas.max()
         )
     assert (found > 0).any()
 
