@@ -17,7 +17,7 @@ from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
-from nmrclassify.ui import peak_uploads, url_state
+from nmrclassify.ui import peak_uploads, url_parameters, url_state
 from nmrclassify.ui.peak_uploads import UploadedMixture, plain
 
 SIZES = {"synthetic": 877, "metabolites": 128}  # compounds of the packaged libraries
@@ -192,7 +192,7 @@ def choose_mixture(problems: list[str]) -> PeakSelection:
             on_change=forget_view,
         )
     n_compounds = own.compounds.n_compounds if own and library == "own" else SIZES[library]
-    held = min(n_compounds, int(url_state.PARAMETERS["scale_compounds"].high or 0))
+    held = min(n_compounds, int(url_parameters.PARAMETERS["scale_compounds"].high))
     size, n_unknown, seed = min(SIZE, held), 0, SEED
     jitter, noise = PeakMixtureConfig.jitter, PeakMixtureConfig.noise
     if kind == "drawn":

@@ -7,7 +7,7 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots import spectrum
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, drawable_range
-from nmrclassify.ui import charts, url_state
+from nmrclassify.ui import charts, url_parameters, url_state
 from nmrclassify.ui.peak_page import PeakResult, forget_view, layers_of
 from nmrclassify.ui.peak_uploads import plain
 
@@ -15,7 +15,7 @@ VIEW = 0.08  # ppm to either side of a multiplet at first
 
 
 def _new_mixture(seed: int) -> None:
-    url_state.put("scale_seed", (seed + 1) % url_state.MAX_SEED)
+    url_state.put("scale_seed", (seed + 1) % url_parameters.MAX_SEED)
     url_state.put("scale_mixture", None)
     forget_view()
 

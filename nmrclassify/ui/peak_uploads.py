@@ -13,11 +13,11 @@ from nmrclassify.mixtures import peak_files
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.ui import url_state
+from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.uploads import is_new
 
 # Limits of an uploaded library, so that a prediction takes seconds.
-MAX_COMPOUNDS, MAX_MULTIPLETS = int(url_state.PARAMETERS["compound"].high or 0), 30_000
+MAX_COMPOUNDS, MAX_MULTIPLETS = int(url_parameters.PARAMETERS["compound"].high), 30_000
 SHOWN_PROBLEMS = 200
 
 

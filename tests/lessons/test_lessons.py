@@ -20,7 +20,7 @@ from nmrclassify.nmr.library import LibraryConfig, random_library
 from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints
 from nmrclassify.training.trainer import model_for
-from nmrclassify.ui import url_state
+from nmrclassify.ui import url_parameters
 from nmrclassify.ui.page import PAGES
 
 NAMES = [
@@ -100,7 +100,7 @@ def test_an_unknown_lesson_is_refused_with_the_names():
 def test_a_step_opens_a_page_in_a_state_that_a_link_can_carry(step):
     assert step.page in set(PAGES) | NEW_PAGES
     for key, text in step.state.items():
-        url_state.PARAMETERS[url_state.OLD_NAMES.get(key, key)].parse(text)
+        url_parameters.PARAMETERS[url_parameters.OLD_NAMES.get(key, key)].parse(text)
     assert (step.page == "pages/lessons.py") <= (not step.state)
 
 

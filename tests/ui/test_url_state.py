@@ -8,7 +8,7 @@ import pytest
 from nmrclassify.mixtures.edits import Amount, Cut
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.spec import MixtureSpec, link_text
-from nmrclassify.ui import url_state
+from nmrclassify.ui import url_parameters, url_state
 
 BAD = {
     "preset": ["fast", "", "METABOLITES"],
@@ -72,7 +72,7 @@ BAD = {
 )
 def test_bad_values_are_refused(key, text):
     with pytest.raises(ValueError, match="expected"):
-        url_state.PARAMETERS[key].parse(text)
+        url_parameters.PARAMETERS[key].parse(text)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_bad_values_are_refused(key, text):
     ],
 )
 def test_values_survive_the_way_through_a_link(key, value):
-    assert url_state.PARAMETERS[key].parse(link_text(value)) == value
+    assert url_parameters.PARAMETERS[key].parse(link_text(value)) == value
 
 
 GOOD = {
@@ -140,11 +140,11 @@ GOOD = {
 }
 
 
-@pytest.mark.parametrize("key", url_state.PARAMETERS)
+@pytest.mark.parametrize("key", url_parameters.PARAMETERS)
 def test_every_parameter_of_a_link_comes_back_as_it_was_written(key):
     for text in ("yes", "3") if key not in GOOD else (GOOD[key],):
         try:
-            value = url_state.PARAMETERS[key].parse(text)
+            value = url_parameters.PARAMETERS[key].parse(text)
         except ValueError:
             continue
         assert link_text(value) == text
@@ -153,7 +153,7 @@ def test_every_parameter_of_a_link_comes_back_as_it_was_written(key):
 
 
 def test_every_parameter_is_described_and_has_a_default_that_a_link_may_hold():
-    for name, parameter in url_state.PARAMETERS.items():
+    for name, parameter in url_parameters.PARAMETERS.items():
         assert re.fullmatch(r"[a-z_]+\d?", name)
         assert parameter.name == name
         assert parameter.meaning
@@ -162,7 +162,7 @@ def test_every_parameter_is_described_and_has_a_default_that_a_link_may_hold():
 
 
 def test_no_edits_at_all_are_a_good_value():
-    assert url_state.PARAMETERS["edits"].parse("") == ""
+    assert url_parameters.PARAMETERS["edits"].parse("") == ""
 
 
 @pytest.fixture
@@ -320,8 +320,8 @@ def test_a_link_of_version_0_1_opens_the_same_state_and_is_written_anew(link, ad
 
 def test_the_links_of_version_0_1_hold_every_old_name():
     held = {key for link in OLD_LINKS for key, _ in parse_qsl(link)}
-    assert held >= url_state.OLD_NAMES.keys()
-    assert not url_state.OLD_NAMES.keys() & url_state.PARAMETERS.keys()
+    assert held >= url_parameters.OLD_NAMES.keys()
+    assert not url_parameters.OLD_NAMES.keys() & url_parameters.PARAMETERS.keys()
 
 
 def test_a_bad_value_under_an_old_name_is_refused_and_a_present_name_goes_first(address):
@@ -343,7 +343,7 @@ def test_a_bad_value_under_an_old_name_is_refused_and_a_present_name_goes_first(
     ],
 )
 def test_a_mixture_is_written_into_the_link_and_nothing_is_left_of_the_one_before(spec, state):
-    assert spec.link().keys() <= set(url_state.MIXTURE)
+    assert spec.link().keys() <= set(url_parameters.MIXTURE)
     url_state.put("position", 3)
     url_state.put_mixture(MixtureSpec("original", 9, number=3, unknown=True, edits=(Cut(1),)))
     url_state.put_mixture(spec)
