@@ -635,7 +635,7 @@ def reading(seed: int) -> dict:
             "cell": [cell.output, cell.filter, cell.position],
             "trace": [[trace.encoding], [trace.separated], summary(trace.masks)],
             "chances": [summary(trace.presence), summary(trace.closed), summary(trace.silenced)],
-            "evidence": summary(trace.evidence),
+            "evidence": summary(trace.log_odds),
             "added": summary(trace.added),
             "activations": [summary(blocks.residual), summary(blocks.skip)],
             "receptive field": [summary(field.leak), summary(field.strength)],

@@ -1,4 +1,4 @@
-"""What changes: one network's answers to two mixtures, or two networks' to one, side by side; and what each multiplet is worth."""
+"""Two predictions side by side, by two networks or of two mixtures; what each multiplet changes."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,14 @@ MOST_VALUES = 20_000_000  # of the masks of one batch
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two answers, A and B, with their outputs paired.
+    """Two predictions, A and B, with their outputs paired.
 
     Attributes
     ----------
-    first, second : Answer
-        As each was given by itself.
+    first, second : Prediction
+        A and B, each by itself.
     labels : ndarray, shape (n,)
-        The compound that each pair of outputs names (K: nothing, or something unknown).
+        The class of each pair of outputs.
     outputs : ndarray, shape (n,)
         Which of A's outputs stands in each pair, of B's where A has none.
     sides : tuple of int, length n
@@ -29,7 +29,7 @@ class Comparison:
         Of A and of B; NaN where one has no such output. None where their sizes differ.
     multiplets : ndarray, shape (2, n, P, L)
     presence : ndarray, shape (2, K) or (2, K + 1)
-        Probability of each compound; that of something unknown where both tell.
+        Probability of each compound; of something unknown too, where both predict it.
     """
 
     first: Prediction
@@ -50,15 +50,16 @@ class Comparison:
 def compare_predictions(
     first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarray]
 ) -> Comparison:
-    """Set a model's answer to a mixture (P, L) against another model's, or another mixture's; both know the same compounds.
+    """Set a prediction of a mixture (P, L) beside one by another model or of another mixture.
 
-    Two queries networks show the compounds that either finds. Slots have no order: two sets of
-    weights are paired by what their outputs name, the same weights by their place.
+    Both models have the same library. Where outputs are classes in both, the classes are shown that
+    either predicts. Outputs without an order are paired by number in the same model, and by the
+    compounds that they name in two models.
 
     Raises
     ------
     ValueError
-        As `answer`, and where the models know different numbers of compounds or positions.
+        As `Network.predict`, and where the models have other numbers of compounds or positions.
     """
     models, areas = (first[0], second[0]), (first[1], second[1])
     sizes = [(m.config.n_compounds, m.config.n_peaks, m.config.n_positions) for m in models]
@@ -75,61 +76,65 @@ def compare_predictions(
             model.predict(mixture, np.array(both))
             for model, mixture in zip(models, areas, strict=True)
         ]
-        pairs = [(i, i) for i in range(len(both))]
+        pairs = _same(len(both))
     elif models[0] is models[1]:
-        pairs = [(i, i) for i in range(len(alone[0].named))]
+        pairs = _same(len(alone[0].named))
     else:
         same_classes = alone[0].class_k == alone[1].class_k
         pairs = _paired(alone[0].named, alone[1].named, None if same_classes else sizes[0][0])
-    labels = np.array([shown[0].named[i] if i is not None else shown[1].named[j] for i, j in pairs])
-    outputs = np.array(
-        [shown[0].outputs[i] if i is not None else shown[1].outputs[j] for i, j in pairs]
-    )
+    sides = tuple(int(i is None) for i, _ in pairs)
+    where = list(zip(sides, (j if i is None else i for i, j in pairs), strict=True))
+    labels = np.array([shown[side].named[i] for side, i in where])
+    outputs = np.array([shown[side].outputs[i] for side, i in where])
     same = models[0].config.n_filters == models[1].config.n_filters
     presence = [
         presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas, strict=True)
     ]
-    told = min(map(len, presence))
+    n_classes = min(map(len, presence))
     return Comparison(
-        *alone,
+        alone[0],
+        alone[1],
         labels,
         outputs,
-        tuple(int(i is None) for i, _ in pairs),
+        sides,
         _both("masks", shown, pairs) if same else None,
         _both("multiplets", shown, pairs),
-        np.stack([row[:told] for row in presence]),
+        np.stack([row[:n_classes] for row in presence]),
     )
 
 
-def _paired(
-    first: np.ndarray, second: np.ndarray, apart: int | None = None
-) -> list[tuple[int | None, int | None]]:
-    """Pair outputs that name the same compound, each once; the rest, and those that name `apart`, stay alone."""
-    left, pairs = list(range(len(second))), []
+Pairs = list[tuple[int | None, int | None]]  # outputs of A and of B; None where one has no such
+
+
+def _same(n: int) -> Pairs:
+    return [(i, i) for i in range(n)]
+
+
+def _paired(first: np.ndarray, second: np.ndarray, alone: int | None = None) -> Pairs:
+    """Pair outputs of the same class, each once; those of class `alone` get no partner."""
+    left, pairs = list(range(len(second))), Pairs()
     for i, k in enumerate(first):
-        j = next((j for j in left if second[j] == k != apart), None)
+        j = next((j for j in left if second[j] == k != alone), None)
         if j is not None:
             left.remove(j)
         pairs.append((i, j))
-    return (pairs + [(None, j) for j in left])[:MAX_SHOWN]
+    pairs += [(None, j) for j in left]
+    return pairs[:MAX_SHOWN]
 
 
-def _both(
-    name: str, shown: list[Prediction], pairs: list[tuple[int | None, int | None]]
-) -> np.ndarray:
+def _both(name: str, shown: list[Prediction], pairs: Pairs) -> np.ndarray:
     sides = []
-    for side, given in enumerate(shown):
-        maps = getattr(given, name)
+    for maps, outputs in zip(
+        (getattr(p, name) for p in shown), zip(*pairs, strict=True), strict=True
+    ):
         blank = np.full(maps.shape[1:], np.nan, dtype=np.float32)
-        sides.append(
-            np.stack([blank if pair[side] is None else maps[pair[side]] for pair in pairs])
-        )
+        sides.append(np.stack([blank if output is None else maps[output] for output in outputs]))
     return np.stack(sides)
 
 
 @torch.inference_mode()
 def presence_row(model: Network, areas: np.ndarray) -> np.ndarray:
-    """Return the probability of each class, `Network.presence`, of mixtures of shape (B, P, L), in one batch, or in several where its masks would fill the memory."""
+    """Return `Network.presence` of mixtures (B, P, L), in batches whose masks fit the memory."""
     model.eval()
     mixtures, config = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)), model.config
     size = max(1, MOST_VALUES // (model.n_outputs * config.n_filters * config.n_positions))
@@ -138,7 +143,7 @@ def presence_row(model: Network, areas: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Occlusion:
-    """What each multiplet of a mixture is worth to the network.
+    """The effect of each multiplet of a mixture on the prediction.
 
     Attributes
     ----------
@@ -147,8 +152,7 @@ class Occlusion:
     presence : ndarray, shape (K,) or (K + 1,)
         Probability of each compound in the whole mixture.
     fall : ndarray, shape (K, L) or (K + 1, L)
-        By how much that falls when the multiplet at a position is taken away; NaN where there is
-        none.
+        By how much that falls without the multiplet at a position; NaN where there is none.
     """
 
     positions: np.ndarray
@@ -157,7 +161,7 @@ class Occlusion:
 
 
 def occlude(model: Network, areas: np.ndarray, least: float = 0.02) -> Occlusion:
-    """Take away each multiplet of a mixture (P, L), one at a time, in one batch.
+    """Remove each multiplet of a mixture (P, L), one at a time, and predict again.
 
     The occlusion of M. Zeiler and R. Fergus, "Visualizing and Understanding Convolutional
     Networks", ECCV 2014, section 4.2, with a multiplet for their grey square. Positions whose area
@@ -169,6 +173,6 @@ def occlude(model: Network, areas: np.ndarray, least: float = 0.02) -> Occlusion
     without[np.arange(len(positions)) + 1, :, positions] = 0
     whole, *rest = presence_row(model, without)
     fall = np.full((len(whole), areas.shape[1]), np.nan, dtype=np.float32)
-    for position, row in zip(positions, rest, strict=False):
+    for position, row in zip(positions, rest, strict=True):
         fall[:, position] = whole - row
     return Occlusion(positions, whole, fall)

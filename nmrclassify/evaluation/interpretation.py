@@ -1,4 +1,4 @@
-"""Looking inside a network: one cell followed from mixture to class, activations, filters, receptive field, parameters."""
+"""Inside a network: one cell traced to the classes, activations, filters, receptive field."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ MAX_WORK = 1e8  # values to differentiate, about a second
 
 @dataclass(frozen=True)
 class Cell:
-    """A place in the network: one of its masks (from 0; with queries the compound's, K for the unknown), a filter, a position."""
+    """A cell of the masks: an output, a filter and a position, each counted from 0."""
 
     output: int
     filter: int
@@ -22,14 +22,14 @@ class Cell:
 
     def within(self, config: NetworkConfig, n_outputs: int) -> "Cell":
         """Return the nearest cell that a network of these sizes has."""
-        limits = (n_outputs, config.n_filters, config.n_positions)
+
+        def clamp(value: int, n: int) -> int:
+            return min(max(value, 0), n - 1)
+
         return Cell(
-            *(
-                min(max(value, 0), limit - 1)
-                for value, limit in zip(
-                    (self.output, self.filter, self.position), limits, strict=False
-                )
-            )
+            clamp(self.output, n_outputs),
+            clamp(self.filter, config.n_filters),
+            clamp(self.position, config.n_positions),
         )
 
 
@@ -58,8 +58,8 @@ class CellTrace:
     presence, closed, opened, silenced : ndarray, shape (K,) or (K + 1,)
         Probability of each compound as it is, with this one mask value set to 0, to 1, and with the
         mask of the cell's output set to 0 for all filters at the position.
-    evidence : ndarray, shape (4, K) or (4, K + 1)
-        The same four as logarithms of odds, which still tell where probabilities round to 0 or 1.
+    log_odds : ndarray, shape (4, K) or (4, K + 1)
+        The logarithms of the odds of these four, also where probabilities round to 0 or 1.
     """
 
     cell: Cell
@@ -75,7 +75,7 @@ class CellTrace:
     closed: np.ndarray
     opened: np.ndarray
     silenced: np.ndarray
-    evidence: np.ndarray
+    log_odds: np.ndarray
 
 
 def _window(areas: np.ndarray, position: int) -> np.ndarray:
@@ -98,9 +98,7 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
             f" expected below {total}, {config.n_filters} and {config.n_positions}"
         )
 
-    def touched(
-        masks: Tensor,
-    ) -> Tensor:  # (4, M, N, L): as it is, closed, open, all filters closed
+    def changed(masks: Tensor) -> Tensor:  # (4, M, N, L): as is, closed, open, all filters closed
         masks = masks.clone()
         masks[1:3, cell.output, cell.filter, cell.position] = torch.tensor([0.0, 1.0])
         masks[3, cell.output, :, cell.position] = 0
@@ -108,8 +106,8 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
 
     model.eval()
     mixture = torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32)).expand(4, -1, -1)
-    output, record = model(mixture, touched)
-    presence = model.presence(output).numpy()
+    output, record = model(mixture, changed)
+    presence, closed, opened, silenced = model.presence(output).numpy()
     encoder, decoder = filters(model)
     masks = record.masks[0, :, cell.filter, cell.position].numpy()
     separated = float(record.separated_encodings[0, cell.output, cell.filter, cell.position])
@@ -123,7 +121,10 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
         decoder[cell.filter],
         separated * decoder[cell.filter],
         _window(record.multiplets[0, cell.output].numpy(), cell.position),
-        *presence,
+        presence,
+        closed,
+        opened,
+        silenced,
         model.log_odds(output).numpy(),
     )
 
@@ -136,7 +137,7 @@ def strongest_filter(encoding: np.ndarray, position: int) -> int:
 def example_cell(
     mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int
 ) -> Cell:
-    """Return a cell worth looking at first: the largest separated multiplet of an output, and its strongest masked filter.
+    """Return a cell to look at first: where an output separates most, its strongest masked filter.
 
     Parameters
     ----------
@@ -150,10 +151,10 @@ def example_cell(
 
 
 def filters(model: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of encoder and decoder as small multiplet patterns, each of shape (N, P, 3 positions).
+    """Return the weights of encoder and decoder as small patterns, (N, P, 3 positions) each.
 
-    The encoder's filter n answers with the sum of its pattern times the mixture around a position;
-    the decoder writes its pattern, times the separated encoding, around that position.
+    The encoding by filter n is the sum of its pattern times the mixture around a position. The
+    decoder adds its pattern, times the separated encoding, around that position.
     """
     n, p = model.config.n_filters, model.config.n_peaks
     # The encoder takes (peak, tap), the decoder gives (tap, peak); a tap is a position, from the
@@ -194,7 +195,7 @@ def activations(model: Network, areas: np.ndarray) -> Activations:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """How far each stage sees from one position.
+    """The positions that each stage at one position depends on.
 
     Attributes
     ----------
@@ -221,7 +222,10 @@ class ReceptiveField:
 
     @property
     def leak(self) -> np.ndarray:
-        """Share of the strength outside the nominal field, shape (stages,): what the norms, which average over all positions, let in."""
+        """Share of the strength outside the nominal field, shape (stages,).
+
+        It comes through the norms, which average over all positions.
+        """
         return np.where(self.inside, 0, self.strength).sum(axis=1) / self.strength.sum(axis=1)
 
 
@@ -238,7 +242,7 @@ def too_large(config: NetworkConfig) -> str | None:
 
 
 def receptive_field(model: Network, areas: np.ndarray, position: int) -> ReceptiveField:
-    """Measure by gradients what each stage at `position` depends on, beside what its convolutions can reach.
+    """Measure by gradients which positions each stage at `position` depends on.
 
     The nominal reach is that of W. Luo et al., "Understanding the Effective Receptive Field in Deep
     Convolutional Neural Networks", NeurIPS 2016, section 1; the measured one is the gradient that
@@ -285,17 +289,13 @@ def receptive_field(model: Network, areas: np.ndarray, position: int) -> Recepti
 
 
 def parameter_table(model: Network) -> pd.DataFrame:
-    """Return one row for each tensor of weights: room, name, shape, number of values, root mean square and largest magnitude."""
+    """Return one row for each tensor of weights: its part, name, shape and sizes of its values."""
     rows = []
     for name, value in model.named_parameters():
-        room = name.split(".")[0] if "." in name else "heads"
+        part = name.split(".")[0]
         rows.append(
             {
-                "part": (
-                    {"encoder": "encoder", "separator": "separator", "decoder": "decoder"}.get(
-                        room, "heads"
-                    )
-                ),
+                "part": part if part in ("encoder", "separator", "decoder") else "heads",
                 "name": name,
                 "shape": " x ".join(map(str, value.shape)) or "1",
                 "values": value.numel(),

@@ -1,4 +1,4 @@
-"""Reading masks: what an ideal mask would be, where masks agree or quarrel, and who owns which position."""
+"""Reading masks: ideal masks, where masks overlap, and which output dominates a position."""
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     """Return the masks that share each cell of the encoding in proportion to the true sources.
 
     ``|encode(source)| / sum over sources of |encode(source)|``, the ideal ratio mask of D. Wang and
-    J. Chen, IEEE/ACM TASLP 26(10), 2018, section III; 0 where every source is silent.
+    J. Chen, IEEE/ACM TASLP 26(10), 2018, section III; 0 where no source has area.
 
     Parameters
     ----------
@@ -39,25 +39,25 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
 def ideal_masks_of_outputs(
     model: Network, mixture: Mixture, truth: Truth | None
 ) -> np.ndarray | None:
-    """Return the ideal ratio mask of each output, shape (M, N, L); None where the truth is unknown."""
+    """Return the ideal mask of each output, shape (M, N, L); None where the truth is not known."""
     if truth is None or mixture.sources is None:
         return None
     total = mixture.sources.sum(axis=0)
     if mixture.unknown is not None:
         total = total + mixture.unknown
-    # Sources that no shown output stands for have their share of each cell, too.
+    # Sources without an output have their share of each cell, too.
     rest = total - truth.sources.sum(axis=0)
     return ideal_ratio_masks(model, np.concatenate([truth.sources, rest[None]]))[:-1]
 
 
 def weak_cells(encoding: np.ndarray) -> np.ndarray:
-    """Return the cells, shape (N, L), where the encoding is below 2 % of its strongest: a mask there masks nothing."""
+    """Return the cells (N, L) below 2 % of the strongest encoding: a mask has no effect there."""
     strength = np.abs(encoding)
     return strength < 0.02 * max(float(strength.max()), 1e-9)
 
 
 def overlap(masks: np.ndarray) -> np.ndarray:
-    """Return the second-highest mask of each cell, shape (N, L): near 1 where two outputs both claim it."""
+    """Return the second-highest mask of each cell, (N, L): near 1 where two outputs pass it."""
     return np.sort(masks, axis=0)[-2] if len(masks) > 1 else np.zeros_like(masks[0])
 
 
@@ -82,7 +82,7 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
 
 
 def dominant_outputs(multiplets: np.ndarray) -> np.ndarray:
-    """Return the output with the largest share at each position, shape (L,); -1 where there is no area."""
+    """Return the output with the largest share at each position, (L,); -1 without area."""
     share = shares(multiplets)
     return np.where(share.any(axis=0), share.argmax(axis=0), -1)
 

@@ -1,4 +1,4 @@
-"""How good an answer is: on which mixtures, how many, and how sure one can be of the figure."""
+"""How good predictions are, on which and how many mixtures, with intervals of confidence."""
 
 from dataclasses import dataclass
 
@@ -23,8 +23,9 @@ def wilson(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
 
 
 def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Return the scale-invariant signal-to-distortion ratio in dB over the last two axes (P, L), capped at +-80 dB.
+    """Return the scale-invariant signal-to-distortion ratio, dB, over the last two axes (P, L).
 
+    It is capped at +-80 dB.
     J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 4, without mean
     subtraction: areas have a natural zero.
     """
@@ -33,8 +34,8 @@ def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
     signal = (target**2).sum((-1, -2))
     distortion = ((estimate - target) ** 2).sum((-1, -2))
     energy = signal + distortion
-    # A floor relative to the energy caps the ratio, so that a perfect estimate has a finite figure;
-    # silence has the lowest.
+    # A floor relative to the energy caps the ratio, so that it is finite for a perfect estimate. An
+    # empty estimate has the lowest.
     ratio = 10 * np.log10(
         np.maximum(signal, 1e-8 * energy + 1e-30) / np.maximum(distortion, 1e-8 * energy + 1e-30)
     )
@@ -42,10 +43,9 @@ def si_sdr(estimate: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def si_sdr_improvement(estimate: np.ndarray, mixture: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """Return by how many dB an estimate is closer to its source than the mixture is, over the last two axes.
+    """Return the gain in `si_sdr`, dB, of an estimate of the source over the mixture itself.
 
-    NaN where the mixture is the source up to scale (60 dB or more), as with one compound alone:
-    nothing is to be improved.
+    NaN where the mixture is the source up to scale (60 dB or more), as with one compound alone.
     """
     baseline = si_sdr(mixture, source)
     return np.where(baseline < 60.0, si_sdr(estimate, source) - baseline, np.nan)
@@ -65,7 +65,10 @@ METRICS = tuple(
 
 
 def _mean_and_half_width(values: np.ndarray, n: int) -> tuple[float | None, float | None]:
-    """Return the mean of (mixtures, outputs) leaving out NaN, and half its 95 % interval for n independent mixtures."""
+    """Return the mean of values (mixtures, outputs) without NaN, and half its 95 % interval.
+
+    `n` is the number of independent mixtures.
+    """
     rows = values[~np.isnan(values).all(axis=1)]
     if len(rows) < 2 or n < 2:
         return (float(np.nanmean(rows)), None) if len(rows) else (None, None)
@@ -75,33 +78,36 @@ def _mean_and_half_width(values: np.ndarray, n: int) -> tuple[float | None, floa
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A model's answers on B mixtures, matched to the truth; M is C for slots, enough for all that was named with queries.
+    """Predictions for B mixtures beside the truth, in M pairs of a predicted and a true compound.
+
+    M is the number of outputs where outputs are matched to sources, and otherwise what the mixture
+    with the most pairs needs.
 
     Attributes
     ----------
     predicted, matched : ndarray, shape (B, M)
-        What was named, and the true compound that it stands for. K fills up: a named compound that
-        stands for nothing is one too many, a true one that nothing was named for is missed, and
-        where both are K there is nothing.
-    claims : ndarray, shape (B, M)
-        Slots: the probability of each named compound.
+        The predicted compound and the true one. Where only the second is K, a compound is
+        predicted that is not there; where only the first is, one is missed; where both are, the
+        pair is empty.
+    output_probabilities : ndarray, shape (B, M), or None
+        Probability of each predicted class, where outputs are matched to sources.
     presence : ndarray, shape (B, K)
         Probability that each compound is in the mixture.
     unknown : ndarray, shape (B,), or None
-        Queries: probability that something is in the mixture that the library does not hold.
+        Probability that the mixture holds something that is not in the library, if predicted.
     true_counts : ndarray, shape (B, K)
     confidence : ndarray, shape (B,)
-        Probability of the least sure statement about each mixture.
-    si_sdr_improvement : ndarray, shape (B, C) with slots, (B, K) with queries
+        Probability of the least certain statement about each mixture.
+    si_sdr_improvement : ndarray, shape (B, outputs)
         dB, as `si_sdr_improvement`; NaN where there is no source.
     compositions : int
-        Number of distinct compositions among the mixtures, the unit of the intervals: several
-        mixtures of the same compounds are not independent evidence.
+        Number of distinct compositions among the mixtures, the unit of the intervals: mixtures of
+        the same compounds are not independent.
     """
 
     predicted: np.ndarray
     matched: np.ndarray
-    claims: np.ndarray | None
+    output_probabilities: np.ndarray | None
     presence: np.ndarray
     unknown: np.ndarray | None
     true_counts: np.ndarray
@@ -116,40 +122,40 @@ class Evaluation:
 
     @property
     def counted(self) -> np.ndarray:
-        """Where something was named or should have been, shape (B, M)."""
+        """Whether a pair is not empty, shape (B, M)."""
         return (self.predicted < self.n_compounds) | (self.matched < self.n_compounds)
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether what was named is right, shape (B, M); False where nothing counts."""
+        """Whether the predicted compound is right, shape (B, M); False for an empty pair."""
         return (self.predicted == self.matched) & self.counted
 
     @property
     def exact(self) -> np.ndarray:
-        """Whether every compound of a mixture is named, as often as it is there, and no other, shape (B,)."""
+        """Whether all pairs of a mixture are right, shape (B,)."""
         return (self.predicted == self.matched).all(axis=1)
 
     def statements(self, named: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """Return the probabilities that were stated, and whether each came true, both flat.
+        """Return the predicted probabilities, and whether each came true, both flat.
 
-        Slots state one for each output, that of the compound it names. Queries state one for each
-        compound of the library, that it is there; with `named` only those of compounds that they
-        say are there count.
+        Outputs that are matched to sources state one each, that of their class. Otherwise there is
+        one for each compound of the library, that it is there; `named` keeps only those of
+        predicted compounds.
         """
-        if self.claims is not None:
-            return self.claims.ravel(), (self.predicted == self.matched).ravel()
+        if self.output_probabilities is not None:
+            return self.output_probabilities.ravel(), (self.predicted == self.matched).ravel()
         chosen = self.presence >= 0.5 if named else np.full(self.presence.shape, True)
         return self.presence[chosen], (self.true_counts > 0)[chosen]
 
     def confusion(self) -> np.ndarray:
-        """Return counts of (true compound, named compound), shape (K, K), or (K + 1, K + 1) where some were missed or made up."""
+        """Return counts of (true, predicted) compounds, (K, K); K + 1 where a pair lacks one."""
         size = self.n_compounds + 1
         counts = np.zeros((size, size), dtype=np.int64)
         np.add.at(counts, (self.matched[self.counted], self.predicted[self.counted]), 1)
         return counts if counts[-1].any() or counts[:, -1].any() else counts[:-1, :-1]
 
     def table(self, names: tuple[str, ...]) -> pd.DataFrame:
-        """Return one row for each mixture: what was in it, what was named, how sure and how well separated."""
+        """Return one row for each mixture: the true and predicted compounds, and the figures."""
         gains, counted = self.si_sdr_improvement, self.counted
 
         def listed(row: np.ndarray) -> str:
@@ -162,7 +168,7 @@ class Evaluation:
                 "named": [listed(row) for row in self.predicted],
                 "right": [
                     f"{row.sum()} of {n}"
-                    for row, n in zip(self.correct, counted.sum(axis=1), strict=False)
+                    for row, n in zip(self.correct, counted.sum(axis=1), strict=True)
                 ],
                 "wholly right": self.exact,
                 "confidence": self.confidence,
@@ -188,7 +194,7 @@ class Evaluation:
             "exact_match_ci95": list(wilson(exact, self.compositions)),
             "si_sdr_improvement_db": gain,
             "si_sdr_improvement_db_ci95": (
-                [None, None] if half is None else [gain - half, gain + half]
+                [None, None] if gain is None or half is None else [gain - half, gain + half]
             ),
         }
 
@@ -203,20 +209,23 @@ def _listed(counts: np.ndarray, width: int) -> np.ndarray:
     return rows
 
 
-def pair_counts(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Set what was found against what is true, both counts of shape (B, K), as `Evaluation.predicted` and `.matched`."""
-    common = np.minimum(found, true)
-    extra, missed = found - common, true - common
+def pair_counts(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return predicted and true counts (B, K) as `Evaluation.predicted` and `.matched`."""
+    common = np.minimum(predicted, true)
+    extra, missed = predicted - common, true - common
     right = _listed(common, int(common.sum(axis=1).max(initial=0)))
     width = max(int(extra.sum(axis=1).max(initial=0)), int(missed.sum(axis=1).max(initial=0)))
-    return tuple(np.concatenate([right, _listed(part, width)], axis=1) for part in (extra, missed))
+    first, second = (
+        np.concatenate([right, _listed(part, width)], axis=1) for part in (extra, missed)
+    )
+    return first, second
 
 
 @torch.inference_mode()
 def evaluate(
     model: Network, mixtures: Mixtures, reconstruction_weight: float = 1.0, chunk: int = 256
 ) -> Evaluation:
-    """Run a model on mixtures and set what it says against the truth."""
+    """Run a model on mixtures and set the predictions beside the truth."""
     model.eval()
     scores, gains = [], []
     for start in range(0, len(mixtures), chunk):
@@ -226,21 +235,25 @@ def evaluate(
         gain = si_sdr_improvement(multiplets, part.areas[:, None], sources)
         gains.append(np.where(sources.any((2, 3)), gain, np.nan))
 
-    def stacked(name: str) -> np.ndarray | None:
-        parts = [getattr(scored, name) for scored in scores]
-        return None if parts[0] is None else np.concatenate(parts)
-
-    predicted, matched, counts = stacked("predicted"), stacked("matched"), stacked("counts")
-    if counts is not None:
-        predicted, matched = pair_counts(counts, mixtures.counts)
+    true_counts, first = mixtures.counts, scores[0]
+    if first.predicted is None:
+        counts = np.concatenate([part.counts for part in scores])
+        predicted, matched = pair_counts(counts, true_counts)
+    else:
+        predicted = np.concatenate([part.predicted for part in scores])
+        matched = np.concatenate([part.matched for part in scores])
+    stated, unknown = (
+        None if getattr(first, name) is None else np.concatenate([getattr(p, name) for p in scores])
+        for name in ("output_probabilities", "unknown")
+    )
     return Evaluation(
         predicted=predicted,
         matched=matched,
-        claims=stacked("claims"),
-        presence=stacked("presence"),
-        unknown=stacked("unknown"),
-        true_counts=mixtures.counts,
-        confidence=stacked("confidence"),
+        output_probabilities=stated,
+        presence=np.concatenate([part.presence for part in scores]),
+        unknown=unknown,
+        true_counts=true_counts,
+        confidence=np.concatenate([part.confidence for part in scores]),
         si_sdr_improvement=np.concatenate(gains),
         compositions=len(np.unique(np.sort(mixtures.labels, axis=1), axis=0)),
     )

@@ -72,6 +72,7 @@ class NetworkConfig:
     nothing: bool = False
 
     def __post_init__(self) -> None:
+        """Check the bounds."""
         check(self)
         if self.kernel % 2 == 0:
             raise ValueError(
@@ -123,7 +124,8 @@ class Block(nn.Module):
         # The last block has no residual: nothing would read it.
         self.project = nn.Linear(hidden, 2 * width if residual else width)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, W) -> (B, L, 2 W); (B, L, W) in the last block
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x (B, L, W) to residual and skip, (B, L, 2 W); the last block to (B, L, W)."""
         hidden = self.first_norm(self.first(self.expand(x)))  # (B, L, H)
         hidden = DepthwiseShifts.apply(hidden, self.depthwise, self.dilation)
         return self.project(self.second_norm(self.second(hidden)))
@@ -155,7 +157,8 @@ class Separator(nn.Module):
         self.prelu = nn.PReLU()
         self.masks = nn.Linear(config.n_bottleneck, n_masks * config.n_filters)
 
-    def forward(self, encoding: Tensor) -> SeparatorOutput:  # (B, L, N)
+    def forward(self, encoding: Tensor) -> SeparatorOutput:
+        """Estimate the masks from an encoding (B, L, N)."""
         x = bottleneck = self.bottleneck(self.norm(encoding))  # (B, L, W)
         width = x.shape[-1]
         skip_sum = torch.zeros_like(x)

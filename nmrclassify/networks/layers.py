@@ -1,4 +1,6 @@
-"""Layers in the form that a processor likes: channels last, (B, L, C), so that a 1x1 convolution is one matrix product."""
+"""Fast layers: channels last, (B, L, C), so that a 1x1 convolution is one matrix product."""
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,15 +10,16 @@ SMALL = 16  # examples
 
 
 class DepthwiseShifts(torch.autograd.Function):
-    """Depthwise dilated convolution over positions as multiply-adds of shifted views, with zeros past the ends.
+    """Depthwise dilated convolution as multiply-adds of shifted views, with zeros past the ends.
 
     Called as ``DepthwiseShifts.apply(x, weight, dilation)`` with x of shape (B, L, C) and weight of
-    shape (kernel, C). Written as a function with its own gradient because that of sliced sums would
-    fill an array of zeros for every slice.
+    shape (kernel, C). It has a gradient of its own, because that of sliced sums would fill an array
+    of zeros for every slice.
     """
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, dilation: int) -> Tensor:  # (B, L, C), (kernel, C)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, dilation: int) -> Tensor:
+        """Convolve x (B, L, C) with weight (kernel, C)."""
         ctx.save_for_backward(x, weight)
         ctx.dilation = dilation
         taps, length = weight.unbind(0), x.shape[1]
@@ -31,7 +34,8 @@ class DepthwiseShifts(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        """Return the gradients of x and weight."""
         x, weight = ctx.saved_tensors
         middle = len(weight) // 2
         grad_x, grad_weight = grad * weight[middle], torch.zeros_like(weight)
@@ -46,27 +50,23 @@ class DepthwiseShifts(torch.autograd.Function):
 
 
 def _windows(length: int, shift: int) -> tuple[slice, slice]:
-    """Return where a view shifted by `shift` positions lands, and where it comes from."""
-    return slice(max(0, -shift), length - max(0, shift)), slice(
-        max(0, shift), length - max(0, -shift)
-    )
+    """Return the target and the source of a view that is shifted by `shift` positions."""
+    first, last = max(0, shift), max(0, -shift)
+    return slice(last, length - first), slice(first, length - last)
 
 
 class GlobalNorm(nn.Module):
-    """The paper's global layer norm: over channels and positions of one example, with a gain and bias a channel."""
+    """The paper's global layer norm: over channels and positions; gain and bias of each channel."""
 
     def __init__(self, channels: int):
         super().__init__()
-        self.weight, self.bias = (
-            nn.Parameter(torch.ones(channels)),
-            nn.Parameter(torch.zeros(channels)),
-        )
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, channels)
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (B, L, channels)."""
         shape = x.shape[1:]
-        if (
-            len(x) < SMALL
-            # writing the gains out for every position costs more than a second pass over so few numbers
-        ):
+        # Gains written out for every position cost more than a second pass over few numbers.
+        if len(x) < SMALL:
             return torch.addcmul(self.bias, F.layer_norm(x, shape), self.weight)
         return F.layer_norm(x, shape, self.weight.expand(shape), self.bias.expand(shape))

@@ -10,7 +10,7 @@ from nmrclassify.networks.matching import assign
 
 
 class Costs(NamedTuple):
-    """The two parts of the pairing cost, each of shape (B, C, C): [b, i, j] pairs output i with source j."""
+    """The parts of the cost of pairing output i with source j, [b, i, j] of shape (B, C, C)."""
 
     classification: Tensor  # cross entropy, nats
     reconstruction: Tensor  # squared error relative to the source's energy

@@ -1,11 +1,11 @@
-"""Matching outputs to sources: the network's outputs have no order, so one is chosen for each mixture."""
+"""Matching outputs that have no order to the sources of each mixture."""
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 
 def assign(cost: np.ndarray) -> np.ndarray:
-    """Return the assignment of outputs to sources with the lowest summed cost, one for each mixture.
+    """Return the assignment of outputs to sources with the lowest total cost, for each mixture.
 
     Parameters
     ----------

@@ -193,7 +193,7 @@ class Scores(NamedTuple):
     predicted: np.ndarray | None  # (B, C) class of each output
     matched: np.ndarray | None  # (B, C) class of its source
     counts: np.ndarray | None  # (B, K) how often each compound is predicted
-    claims: np.ndarray | None  # (B, C) probability of each output's class
+    output_probabilities: np.ndarray | None  # (B, C) probability of each output's class
     presence: np.ndarray  # (B, K) probability of each compound
     unknown: np.ndarray | None  # (B,) probability of something that is not in the library
     confidence: np.ndarray  # (B,) probability of the least certain statement

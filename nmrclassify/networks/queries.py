@@ -91,7 +91,7 @@ class QueriesPrediction(_QueryNames, Prediction):
         if unknown is not None and self.named[-1] == n_compounds:
             total[-1] = unknown
         mixed = np.stack(total)
-        present = mixed.any(axis=(1, 2))
+        present = np.any(mixed, axis=(1, 2))
         right = [
             present[i] and (k == n_compounds or self.counts[k] == (labels == k).sum())
             for i, k in enumerate(self.named)
@@ -335,7 +335,7 @@ class Queries(_QueryNames, Network):
             predicted=None,
             matched=None,
             counts=counts,
-            claims=None,
+            output_probabilities=None,
             presence=presence[:, :-1],
             unknown=presence[:, -1],
             confidence=certain.min(axis=1),

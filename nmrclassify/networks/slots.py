@@ -216,15 +216,15 @@ class Slots(_SlotNames, Network):
         costs = pairwise_costs(logits, inner.multiplets, labels, sources)
         pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
         probabilities = logits.softmax(-1).numpy()
-        claims = probabilities.max(axis=-1)
+        stated = probabilities.max(axis=-1)
         scores = Scores(
             predicted=probabilities.argmax(-1),
             matched=np.take_along_axis(mixtures.labels, pairing, axis=1),
             counts=None,
-            claims=claims,
+            output_probabilities=stated,
             presence=self.presence(logits).numpy(),
             unknown=None,
-            confidence=claims.min(axis=1),
+            confidence=stated.min(axis=1),
         )
         paired = np.take_along_axis(mixtures.sources, pairing[:, :, None, None], axis=1)
         return scores, inner.multiplets.numpy(), paired

@@ -135,7 +135,7 @@ def cell_trace(
     window(4, f"Mask {trace.masks[cell.output]:.2g}: adds", trace.added, added)
     window(5, "Separated", trace.multiplets, areas)
     classes = _classes_shown(trace, network)
-    changes = trace.evidence[1:, classes] - trace.evidence[0, classes]
+    changes = trace.log_odds[1:, classes] - trace.log_odds[0, classes]
     high = 1.1 * max(float(np.abs(changes).max()), 0.1)
     x = {"range": [-high, high], "nticks": 4, "zeroline": True}
     title = {"text": "change, log odds", "standoff": 2}
@@ -198,7 +198,7 @@ def _masks_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
 
 def _classes_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
     """Return the likeliest classes in any of the four states; first that of the mask, if any."""
-    order = np.argsort(-trace.evidence.max(axis=0), kind="stable")
+    order = np.argsort(-trace.log_odds.max(axis=0), kind="stable")
     if network.outputs_are_classes:
         order = np.concatenate([[trace.cell.output], order[order != trace.cell.output]])
     return order[: MAX_BARS - 1]

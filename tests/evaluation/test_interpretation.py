@@ -172,7 +172,7 @@ def test_changed_masks_are_those_of_a_network_with_a_hook(looked_at):
             "opened": lambda masks: masks[at].__setitem__(cell.filter, 1.0),
             "silenced": lambda masks: masks[at].fill_(0.0),
         }
-        for (name, change), evidence in zip(expected.items(), trace.evidence, strict=True):
+        for (name, change), evidence in zip(expected.items(), trace.log_odds, strict=True):
             wanted = with_masks(model, areas, change)
             assert getattr(trace, name) == pytest.approx(wanted, abs=2e-6), f"{name} of {cell}"
             clear = (wanted > 1e-4) & (wanted < 1 - 1e-4)
@@ -192,10 +192,10 @@ def test_silencing_a_loud_place_changes_what_is_heard(learned, quick):
         label,
     )
     trace = interpretation.trace_cell(learned.model, areas, cell)
-    assert np.abs(trace.evidence[3] - trace.evidence[0]).max() > 0.1
+    assert np.abs(trace.log_odds[3] - trace.log_odds[0]).max() > 0.1
     # Queries judge each compound from its own separated encoding.
     others = np.arange(11) != label
-    assert trace.evidence[3][others] == pytest.approx(trace.evidence[0][others], abs=1e-4)
+    assert trace.log_odds[3][others] == pytest.approx(trace.log_odds[0][others], abs=1e-4)
 
 
 def test_a_trace_leaves_the_model_and_the_mixture_alone(looked_at):

@@ -238,7 +238,7 @@ def test_a_perfect_answer_of_queries_is_wholly_right():
     assert result.confusion().shape == (10, 10)
     assert result.confusion().trace() == made.counts.sum()
     assert (result.confidence > 0.999).all()
-    assert result.claims is None
+    assert result.output_probabilities is None
     assert np.array_equal(result.true_counts, made.counts)
     assert np.array_equal(
         np.isnan(result.si_sdr_improvement[made.counts == 0]),

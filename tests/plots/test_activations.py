@@ -75,13 +75,13 @@ def test_a_traced_cell_is_drawn_with_its_numbers(traced, quick, values):
     ):
         for name, change, (was, now) in zip(bars.y, bars.x, bars.customdata, strict=True):
             (k,) = [k for k, full in enumerate(classes) if full.removeprefix("something ") == name]
-            assert change == pytest.approx(trace.evidence[i, k] - trace.evidence[0, k])
+            assert change == pytest.approx(trace.log_odds[i, k] - trace.log_odds[0, k])
             assert (was, now) == (trace.presence[k], after[k])
-        likeliest = np.sort(trace.evidence.max(axis=0))[-4:]
+        likeliest = np.sort(trace.log_odds.max(axis=0))[-4:]
         assert {
             classes[k].removeprefix("something ")
-            for k in range(trace.evidence.shape[1])
-            if trace.evidence[:, k].max() >= likeliest[0]
+            for k in range(trace.log_odds.shape[1])
+            if trace.log_odds[:, k].max() >= likeliest[0]
         } == set(bars.y)
 
 
