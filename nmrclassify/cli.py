@@ -1,7 +1,7 @@
-"""The command line: `python -m nmrclassify generate | train | evaluate | separate | train-scale | identify | bench`.
+"""The command line, `python -m nmrclassify COMMAND`: one function for each command.
 
-Progress goes to stderr; with `--json` one JSON object is the only thing on stdout. A mistake in the
-arguments or files is one sentence on stderr and exit code 2.
+Progress goes to stderr; with `--json`, stdout has one JSON object and nothing else. A mistake in
+the arguments or files prints one sentence on stderr; the exit code is 2.
 """
 
 import argparse
@@ -9,10 +9,12 @@ import json
 import signal
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -33,31 +35,30 @@ if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification
 
 INTERRUPTED = 130
-MOST_PROBLEMS = 20  # of a library's rows that are printed
+MOST_PROBLEMS = 20  # rows of a library whose problems are printed
 
 
 class _Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one sentence."""
 
-    def error(self, message: str):
+    def error(self, message: str) -> NoReturn:
         raise ValueError(f"{message}; see {self.prog} --help")
 
 
-def _parser() -> argparse.ArgumentParser:
-    shared = argparse.ArgumentParser(add_help=False)
+def _parser() -> _Parser:
+    shared = _Parser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    seed = argparse.ArgumentParser(add_help=False)
+    seed = _Parser(add_help=False)
     seed.add_argument(
         "--seed", type=int, default=7, help="the same seed gives the same numbers (default 7)"
     )
     parser = _Parser(
-        prog="python -m nmrclassify", description="Make, take apart and name NMR mixtures."
+        prog="python -m nmrclassify",
+        description="Make NMR mixtures, separate them and name their compounds.",
     )
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
 
-    def command(
-        name: str, text: str, example: str, *parents: argparse.ArgumentParser
-    ) -> argparse.ArgumentParser:
+    def command(name: str, text: str, example: str, *parents: _Parser) -> _Parser:
         return commands.add_parser(
             name,
             help=text,
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
     train = command(
         "train",
-        "Train a network and keep it as a run.",
+        "Train a network and save it as a run.",
         "train --preset quick --model queries --out runs/first",
         seed,
     )
@@ -106,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="folder of the run (default: a new one among the runs)"
     )
     train.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted training in --out"
+        "--resume", action="store_true", help="continue the interrupted training in --out"
     )
 
     test = command(
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     separate = command(
-        "separate", "Take one mixture apart.", "separate shipped mixture.csv --out separated.csv"
+        "separate", "Separate one mixture.", "separate shipped mixture.csv --out separated.csv"
     )
     separate.add_argument("checkpoint", type=Path, help="a .safetensors file, or the word shipped")
     separate.add_argument(
@@ -137,8 +138,9 @@ def _parser() -> argparse.ArgumentParser:
         "Train the network at full scale.",
         "train-scale --out runs/scale --steps 4000",
     )
-    scale.epilog += (
-        "; on two GPUs: torchrun --nproc-per-node 2 -m nmrclassify train-scale --out runs/scale"
+    scale.epilog = (
+        f"{scale.epilog}; on two GPUs:"
+        " torchrun --nproc-per-node 2 -m nmrclassify train-scale --out runs/scale"
     )
     scale.add_argument("--seed", type=int, help="the same seed gives the same numbers (default 7)")
     scale.add_argument(
@@ -159,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that prepare mixtures, for each training process (default 1)",
     )
     scale.add_argument(
-        "--resume", action="store_true", help="go on with the interrupted training in --out"
+        "--resume", action="store_true", help="continue the interrupted training in --out"
     )
 
     ask = command(
@@ -191,11 +193,14 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     benchmark = command(
-        "bench", "Run a measurement behind a figure of the README.", "bench generation --json"
+        "bench", "Run a measurement behind a figure of docs/results.md.", "bench generation --json"
     )
-    benchmark.add_argument("name", nargs="?", help="which; --list tells what there is")
+    benchmark.add_argument("name", nargs="?", help="which measurement, see --list")
     benchmark.add_argument(
-        "--out", type=Path, help="write the table of a measurement that has one to this CSV file"
+        "--out",
+        type=Path,
+        help="write the result to this .json file, or the table of a result that has one to this"
+        " CSV file",
     )
     benchmark.add_argument("--list", action="store_true", help="list the measurements")
     return parser
@@ -237,17 +242,43 @@ def _generate(arguments: argparse.Namespace) -> dict:
     return figures
 
 
+def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Return those of the options `names` that are on the command line."""
+    values = {name: getattr(arguments, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def _training(
+    steps: int, done: int, rank: int = 0
+) -> Iterator[tuple[Callable[..., None], Callable[[], bool]]]:
+    """Show a progress bar, and note an interrupt instead of raising it.
+
+    Yields a function that shows a step with some figures, and one that returns whether there was an
+    interrupt. Training stops between two steps, so that it can continue to the same numbers. Of
+    several processes, only the one of rank 0 shows the bar.
+    """
+    interrupt = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupt.set())
+    try:
+        with tqdm(total=steps, initial=done, unit="step", file=sys.stderr, disable=rank > 0) as bar:
+
+            def show(step: int, **figures: str) -> None:
+                bar.set_postfix(figures, refresh=False)
+                bar.update(step - bar.n)
+
+            yield show, interrupt.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _train(arguments: argparse.Namespace) -> dict:
-    chosen = {
-        key: getattr(arguments, key)
-        for key in ("steps", "learning_rate")
-        if getattr(arguments, key) is not None
-    }
+    chosen = _chosen(arguments, "steps", "learning_rate")
     if arguments.resume:
         if arguments.out is None or chosen:
             raise ValueError(
-                "--resume goes with --out, the folder of the interrupted training, and without"
-                " --steps and --rate"
+                "--resume needs --out, the folder of the interrupted training, and takes no --steps"
+                " and no --rate"
             )
         trainer, folder = runs.resume(arguments.out), arguments.out
     else:
@@ -261,27 +292,14 @@ def _train(arguments: argparse.Namespace) -> dict:
         )
     folder.mkdir(parents=True, exist_ok=True)
     every = max(1, trainer.config.steps // 50)
-    # Noted, and obeyed between two steps: a step that is cut in half could not be resumed to the
-    # same numbers.
-    interrupted = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    try:
-        with tqdm(
-            total=trainer.config.steps, initial=trainer.step, unit="step", file=sys.stderr
-        ) as bar:
-            for snapshot in trainer.snapshots(every, halt=interrupted.is_set):
-                bar.set_postfix(
-                    loss=f"{snapshot.loss:.3f}",
-                    unseen=f"{snapshot.test['compound_accuracy']:.1%}",
-                    refresh=False,
-                )
-                bar.update(snapshot.step - bar.n)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with _training(trainer.config.steps, trainer.step) as (show, interrupted):
+        for snapshot in trainer.snapshots(every, halt=interrupted):
+            unseen = f"{snapshot.test['compound_accuracy']:.1%}"
+            show(snapshot.step, loss=f"{snapshot.loss:.3f}", unseen=unseen)
     if not trainer.finished:
         runs.save_state(trainer, folder)
         raise KeyboardInterrupt(
-            f"stopped at step {trainer.step}; `train --resume --out {folder}` goes on"
+            f"stopped at step {trainer.step}; `train --resume --out {folder}` continues"
         )
     result = evaluate(
         trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight
@@ -328,23 +346,24 @@ def _separate(arguments: argparse.Namespace) -> dict:
     areas = grid_files.read_mixture(
         arguments.mixture.read_bytes(), library.axis, library.n_peaks, arguments.pick
     )
-    given = checkpoint.model.predict(areas)
-    called = given.class_names(library.names)
+    prediction = checkpoint.model.predict(areas)
+    labels = prediction.class_names(library.names)
     if arguments.out is not None:
-        names = tuple(f"{i + 1}: {called[k]}" for i, k in enumerate(given.named))
+        names = tuple(f"{i + 1}: {labels[k]}" for i, k in enumerate(prediction.named))
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        grid_files.areas_table(given.multiplets, library.axis, "output", names).to_csv(
+        grid_files.areas_table(prediction.multiplets, library.axis, "output", names).to_csv(
             arguments.out, index=False
         )
-    found = []
-    for k, probability in zip(given.named, given.confidence, strict=False):
-        more = (
-            {}
-            if given.amounts is None or k == library.n_compounds
-            else {"count": int(given.counts[k]), "amount": float(given.amounts[k])}
-        )
-        found.append({"name": called[k], "probability": float(probability)} | more)
-    return {"compounds": found}
+    rows = []
+    for k, probability in zip(prediction.named, prediction.confidence, strict=True):
+        row = {"name": labels[k], "probability": float(probability)}
+        if prediction.amounts is not None and k < library.n_compounds:
+            row |= {
+                "count": int(prediction.counts[k]),
+                "amount": float(prediction.amounts[k]),
+            }
+        rows.append(row)
+    return {"compounds": rows}
 
 
 def _train_scale(arguments: argparse.Namespace) -> dict:
@@ -352,48 +371,37 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
     from nmrclassify.training.peak_calibration import calibrate_network
     from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 
-    given = {key: getattr(arguments, key) for key in ("steps", "batch", "learning_rate", "seed")}
-    chosen = {key: value for key, value in given.items() if value is not None}
+    chosen = _chosen(arguments, "steps", "batch", "learning_rate", "seed")
     if not 0 <= arguments.workers <= 64:
         raise ValueError(f"--workers is {arguments.workers}; expected 0 to 64")
     state = arguments.out / "training.safetensors"
     if arguments.resume:
         if chosen:
             raise ValueError(
-                "--resume goes on as it was begun; leave out --steps, --batch, --rate and --seed"
+                "--resume continues with the settings of the start; leave out --steps, --batch,"
+                " --rate and --seed"
             )
         trainer = PeakTrainer.resume(state, arguments.workers)
     else:
         if state.exists():
             raise ValueError(
-                f"{state} is of an earlier training; add --resume to go on with it, or choose"
+                f"{state} is from an earlier training; add --resume to continue it, or choose"
                 " another --out"
             )
         trainer = PeakTrainer(PeakTrainConfig(**chosen), workers=arguments.workers)
-    interrupted = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
-    try:
-        with tqdm(
-            total=trainer.config.steps,
-            initial=trainer.step,
-            unit="step",
-            file=sys.stderr,
-            disable=bool(trainer.rank),
-        ) as bar:
+    with _training(trainer.config.steps, trainer.step, trainer.rank) as (show, interrupted):
 
-            def report(step: int, parts: dict[str, float]) -> None:
-                bar.set_postfix(loss=f"{parts['loss']:.2f}", refresh=False)
-                bar.update(step - bar.n)
-                if step % 100 == 0:
-                    trainer.save(state)
+        def report(step: int, parts: dict[str, float]) -> None:
+            show(step, loss=f"{parts['loss']:.2f}")
+            if step % 100 == 0:
+                trainer.save(state)
 
-            trainer.run(report, interrupted.is_set)
-    finally:
-        signal.signal(signal.SIGINT, before)
+        trainer.run(report, interrupted)
     trainer.save(state)
     if not trainer.finished:
         raise KeyboardInterrupt(
-            f"stopped at step {trainer.step}; `train-scale --resume --out {arguments.out}` goes on"
+            f"stopped at step {trainer.step}; `train-scale --resume --out {arguments.out}`"
+            " continues"
         )
     if trainer.rank:
         return {}
@@ -415,8 +423,8 @@ def _identify(arguments: argparse.Namespace) -> dict:
     size = arguments.mixture.stat().st_size
     if size > peak_files.MAX_BYTES:
         raise ValueError(
-            f"{arguments.mixture} has {size:,} bytes; expected at most {peak_files.MAX_BYTES:,}: give"
-            " fewer peaks"
+            f"{arguments.mixture} has {size:,} bytes; expected at most {peak_files.MAX_BYTES:,}:"
+            " give fewer peaks"
         )
     trained = None if arguments.network is None else peak_weights.load(arguments.network)
     if arguments.library is None:
@@ -429,14 +437,14 @@ def _identify(arguments: argparse.Namespace) -> dict:
         if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
             print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
     detector = Detector(library, trained)
-    sample = peak_files.read_sample(arguments.mixture.read_bytes(), detector.axis)
-    prediction = detector.identify(sample.peaks, arguments.spread)
+    mixture = peak_files.read_sample(arguments.mixture.read_bytes(), detector.axis)
+    prediction = detector.identify(mixture.peaks, arguments.spread)
     if detector.problem:
         print(
-            f"nmrclassify: {detector.problem}; compounds alike are listed one by one",
+            f"nmrclassify: {detector.problem}; equivalent compounds are listed one by one",
             file=sys.stderr,
         )
-    found = []
+    compounds = []
     for k in prediction.named:
         others = [
             library.names[i]
@@ -448,7 +456,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
             "probability": float(prediction.probabilities[k]),
             "amount": float(prediction.amounts[k]),
         }
-        found.append(row | ({"alike": others} if others else {}))
+        compounds.append(row | ({"alike": others} if others else {}))
     if arguments.out is not None:
         order = np.argsort(-prediction.probabilities, kind="stable")
         rows = {
@@ -460,16 +468,17 @@ def _identify(arguments: argparse.Namespace) -> dict:
     if arguments.masks is not None:
         _write(_mask_rows(prediction), arguments.masks)
     return {
-        "compounds": found,
-        "note": sample.note,
+        "compounds": compounds,
+        "note": mixture.note,
         "threshold": prediction.threshold,
         "seconds": round(prediction.seconds, 3),
     }
 
 
 def _mask_rows(prediction: "Identification") -> dict[str, list]:
-    """Return compound, ppm, area and share of each peak that a named compound has a part in."""
-    peaks, rows = prediction.peaks, {"compound": [], "ppm": [], "area": [], "share": []}
+    """Return compound, ppm, area and share for each peak that a named compound contributes to."""
+    peaks = prediction.peaks
+    rows: dict[str, list] = {"compound": [], "ppm": [], "area": [], "share": []}
     for k in prediction.named:
         shares = prediction.separated(k) / peaks.areas
         where = np.flatnonzero(shares > 0)
@@ -489,25 +498,31 @@ def _bench(arguments: argparse.Namespace) -> dict:
     if arguments.list:
         return {"benches": bench.listed()}
     if arguments.name is None:
-        raise ValueError("bench needs a name; `bench --list` tells what there is")
+        raise ValueError("bench needs a name; `bench --list` lists the names")
     result = bench.run(arguments.name)
-    if arguments.out is not None:
+    if arguments.out is not None and arguments.out.suffix == ".json":
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(json.dumps(_valid(result), indent=2) + "\n")
+    elif arguments.out is not None:
         if "table" not in result:
-            raise ValueError(f"bench {arguments.name} has no table for --out; leave it out")
+            raise ValueError(
+                f"bench {arguments.name} has no table for {arguments.out}; give a .json file"
+            )
         _write(result["table"], arguments.out)
     return result
 
 
-def _found(row: dict) -> str:
+def _line(row: dict) -> str:
+    """Return a compound with its probability, its amount and its equivalents."""
     amount = f"  amount {row['amount']:.3g}" if row.get("amount") is not None else ""
     others = f"  (or {', '.join(row['alike'])})" if "alike" in row else ""
     return f"{row['name']}  {percent(row['probability'])}{amount}{others}"
 
 
 def _as_text(result: dict) -> str:
-    """Lay a result out for reading."""
+    """Return a result as text to read."""
     if "compounds" in result:
-        lines = [_found(row) for row in result["compounds"]]
+        lines = [_line(row) for row in result["compounds"]]
         if not lines and "threshold" in result:
             lines = [f"no compound reaches the probability of {percent(result['threshold'])}"]
         return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
@@ -517,7 +532,7 @@ def _as_text(result: dict) -> str:
 
 
 def _valid(value: Any) -> Any:
-    """Return a result with None for numbers that JSON does not have: NaN and the infinities."""
+    """Return a result with None in place of NaN and infinities, which JSON does not have."""
     if isinstance(value, dict):
         return {key: _valid(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import nmrclassify
 from nmrclassify import bench
+from nmrclassify.bench import generation
 from nmrclassify.cli import main
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.grid import mix_at
@@ -196,6 +198,20 @@ def test_json_is_the_only_thing_on_stdout_and_progress_is_on_stderr(capsys, tmp_
 
 def test_bench_list(capsys):
     assert "generation" in run(capsys, "bench", "--list")["benches"]
+
+
+def test_a_bench_writes_its_result_with_its_origin(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(generation, "run", lambda: {"mixtures": 3})
+    result = run(capsys, "bench", "generation", "--out", str(tmp_path / "new" / "result.json"))
+    assert json.loads((tmp_path / "new" / "result.json").read_text()) == result
+    assert result["mixtures"] == 3
+    origin = result["measured_with"]
+    assert origin["command"] == "python -m nmrclassify bench generation"
+    assert origin["version"] == nmrclassify.__version__
+    assert origin["seeds"] == [7]
+    assert "CPU cores, torch 2" in origin["machine"]
+    assert main(["bench", "generation", "--out", str(tmp_path / "table.csv")]) == 2
+    assert "no table for" in capsys.readouterr().err
 
 
 MISTAKES = {
@@ -390,7 +406,7 @@ def test_train_scale_and_its_network(capsys, tmp_path, small, mixture):
     assert found["threshold"] == trained.threshold
     # A second training would overwrite the first.
     assert main([*map(str, command)]) == 2
-    assert "add --resume to go on with it, or choose another --out" in capsys.readouterr().err
+    assert "add --resume to continue it, or choose another --out" in capsys.readouterr().err
     again = run(capsys, "train-scale", "--resume", "--out", out, "--workers", 0)
     assert again["config"] == done["config"]
     assert again["steps"] == 2

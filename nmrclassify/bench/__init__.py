@@ -1,21 +1,27 @@
-"""The measurements behind every figure that the README states: one module each, with a function `run` -> dict."""
+"""The measurements behind every stated figure: one module each, with a function `run` -> dict."""
 
 import importlib
+import os
 import pkgutil
+from datetime import date
+
+import torch
+
+from nmrclassify import __version__
 
 
 def listed() -> dict[str, str]:
     """Return the name and the first line of each measurement."""
-    found = {}
+    texts = {}
     for module in pkgutil.iter_modules(__path__):
         if not module.name.startswith("_"):
-            text = importlib.import_module(f"{__name__}.{module.name}").__doc__
-            found[module.name] = text.strip().splitlines()[0]
-    return found
+            text = importlib.import_module(f"{__name__}.{module.name}").__doc__ or ""
+            texts[module.name] = text.strip().partition("\n")[0]
+    return texts
 
 
 def run(name: str) -> dict:
-    """Run one measurement.
+    """Run one measurement; `measured_with` of its result says how and where it was run.
 
     Raises
     ------
@@ -25,4 +31,15 @@ def run(name: str) -> dict:
     known = listed()
     if name not in known:
         raise ValueError(f"bench is {name!r}; expected one of {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}").run()
+    module = importlib.import_module(f"{__name__}.{name}")
+    origin = {
+        "command": f"python -m nmrclassify bench {name}",
+        "seeds": list(getattr(module, "SEEDS", ())),
+        "version": __version__,
+        "date": date.today().isoformat(),
+        "machine": (
+            f"{os.cpu_count()} CPU cores, torch {torch.__version__},"
+            f" {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
+        ),
+    }
+    return module.run() | {"measured_with": origin}

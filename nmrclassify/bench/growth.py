@@ -27,6 +27,7 @@ from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.growth import MEASURES, slope
 
 SEED = 910  # of libraries and mixtures; used for nothing else
+SEEDS = (SEED,)
 REPEATS = 5
 SMALL = 20
 USUAL = {"positions": FULL_AXIS.n_positions, "library": 877, "mixture": 50}

@@ -42,6 +42,7 @@ from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.peak_calibration import DEVELOPMENT, JITTERS, THRESHOLDS
 from nmrclassify.training.trainer import set_threads
 
+SEEDS = (900, 901, 902)  # used for nothing else
 REAL = Path(__file__).parents[3] / "shared" / "data" / "gissmo_first_order_multiplets.csv"
 NO_TABLE = "not measured: the table is not there"
 SETTINGS: dict[str, tuple[Callable, list[dict]]] = {
@@ -60,7 +61,7 @@ SETTINGS: dict[str, tuple[Callable, list[dict]]] = {
 class Plan:
     """How much is measured; the seeds were used for nothing else."""
 
-    seeds: tuple[int, ...] = (900, 901, 902)
+    seeds: tuple[int, ...] = SEEDS
     mixtures: int = 20
     compounds: int = 877
     recipe: PeakMixtureConfig = field(default_factory=PeakMixtureConfig)
