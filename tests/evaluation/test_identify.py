@@ -65,13 +65,13 @@ def same(one, other):
     for name in ("probabilities", "amounts", "shifts", "shares"):
         assert np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True), name
     return (
-        all(np.array_equal(a, b) for a, b in zip(one.masks, other.masks, strict=False))
+        all(np.array_equal(a, b) for a, b in zip(one.masks, other.masks, strict=True))
         and one.spread == other.spread
     )
 
 
 def test_a_prediction_has_the_stated_shapes(predictions, library, mixtures):
-    for found, made in zip(predictions, mixtures, strict=False):
+    for found, made in zip(predictions, mixtures, strict=True):
         assert found.probabilities.shape == found.amounts.shape == (40,)
         assert found.shifts.shape == found.shares.shape == (library.n_multiplets,)
         assert (found.probabilities >= 0).all()
@@ -161,7 +161,7 @@ def test_named_compounds_explain_at_most_the_whole_of_a_peak(predictions, librar
         for p in rng().choice(len(found.peaks.areas), 20):
             own = [
                 s
-                for m, q, s in zip(row, peak, share, strict=False)
+                for m, q, s in zip(row, peak, share, strict=True)
                 if q == p and found.probabilities[library.compound[m]] >= found.threshold
             ]
             assert found.explained[p] == pytest.approx(min(1.0, sum(own)), abs=1e-9)
@@ -185,12 +185,12 @@ def test_a_neighbours_area_is_that_of_a_loop(predictions, library):
     found = predictions[0]
     k = int(next(k for k in found.named if found.neighbours(int(k))))
     row, peak, share = found.masks
-    mine = {int(p) for m, p in zip(row, peak, strict=False) if library.compound[m] == k}
+    mine = {int(p) for m, p in zip(row, peak, strict=True) if library.compound[m] == k}
     total = sum(float(found.peaks.areas[p]) for p in mine)
     for other, part in found.neighbours(k):
         own = sum(
             s * found.peaks.areas[p]
-            for m, p, s in zip(row, peak, share, strict=False)
+            for m, p, s in zip(row, peak, share, strict=True)
             if library.compound[m] == other and int(p) in mine
         )
         assert part == pytest.approx(own / total, rel=1e-5)
@@ -206,7 +206,7 @@ def test_a_compound_without_a_mask_has_no_neighbour(predictions):
 
 def test_a_detector_does_not_change(detector, predictions, mixtures):
     fresh = Detector(detector.compounds, detector.trained)
-    for found, made in reversed(list(zip(predictions, mixtures, strict=False))):
+    for found, made in reversed(list(zip(predictions, mixtures, strict=True))):
         assert same(fresh.identify(made.peaks), found)
         assert same(detector.identify(made.peaks), found)
 
@@ -226,7 +226,7 @@ def test_multiplets_are_ordered_by_their_separated_area_and_have_places(predicti
 
 @pytest.mark.parametrize("factor", [1000.0, 2.0**-20])
 def test_the_unit_of_area_only_scales_the_amounts(detector, predictions, mixtures, factor):
-    for found, made in zip(predictions[:2], mixtures, strict=False):
+    for found, made in zip(predictions[:2], mixtures[:2], strict=True):
         other = detector.identify(
             replace(made.peaks, areas=(made.peaks.areas * factor).astype(np.float32))
         )

@@ -84,10 +84,10 @@ def test_mask_shares_are_those_of_a_loop(library):
     random, n = rng(4), len(mixture.peaks.areas)
     keys = random.choice(library.n_multiplets * n, 9000, replace=False)
     masks = (keys // n, keys % n, random.random(len(keys)))
-    given = {(m, p): share for m, p, share in zip(*masks, strict=False)}
+    given = {(m, p): share for m, p, share in zip(*masks, strict=True)}
     row, peak, _ = mixture.parts
     for m, (multiplet, found) in enumerate(
-        zip(mixture.multiplets, mask_shares(mixture, masks), strict=False)
+        zip(mixture.multiplets, mask_shares(mixture, masks), strict=True)
     ):
         peaks = sorted(set(peak[row == m].tolist()))
         if not peaks:
@@ -152,7 +152,7 @@ def test_equivalent_compounds_count_as_one():
         ("b", 2.004, 4.0),
         ("c", 3.0, 1.0),
     )
-    names, ppm, protons = zip(*table, strict=False)
+    names, ppm, protons = zip(*table, strict=True)
     owners = np.array(["abc".index(name) for name in names])
     compounds = Compounds(
         tuple("abc"), owners, np.array(ppm), np.array(protons), ("s",) * 5, ((),) * 5

@@ -92,7 +92,7 @@ def test_the_curve_holds_the_score_of_every_threshold(seed):
     assert (np.diff(curve.recall) >= 0).all()
     assert curve.recall[-1] == 1
     for threshold, precision, recall in zip(
-        curve.threshold, curve.precision, curve.recall, strict=False
+        curve.threshold, curve.precision, curve.recall, strict=True
     ):
         score = peak_threshold.tally(replace(found, threshold=threshold), present)
         assert score.precision == pytest.approx(precision)

@@ -110,7 +110,7 @@ def test_expected_areas_are_those_of_a_double_loop(axis, library):
     assert t.total.numpy() == pytest.approx(
         [
             float(t.expected_areas[a:b].sum())
-            for a, b in zip(t.first_line[:-1], t.first_line[1:], strict=False)
+            for a, b in zip(t.first_line[:-1], t.first_line[1:], strict=True)
         ],
         rel=1e-5,
     )

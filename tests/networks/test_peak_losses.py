@@ -66,7 +66,7 @@ def perfect_output(output, hypotheses, truth, logit=20.0):
     flat = torch.arange(len(present)).repeat_interleave(hypotheses.log_amounts.shape[1])
     screening = logits(hypotheses.log_amounts.flatten(), flat).view_as(output.screening)
     rounds = []
-    for candidates, state in zip(output.round_candidates, output.rounds, strict=False):
+    for candidates, state in zip(output.round_candidates, output.rounds, strict=True):
         right = (candidates.shift - truth.shifts[candidates.multiplet, None]).abs() < CLOSE_PLACE
         true = truth.log_amounts[candidates.compound]
         rounds.append(
@@ -136,7 +136,7 @@ def test_true_shares_are_those_of_a_loop_over_peaks(output, example):
         )
         own = sum(
             a
-            for r, p, a in zip(row, peak, area, strict=False)
+            for r, p, a in zip(row, peak, area, strict=True)
             if made.multiplets[r] == multiplet and abs(made.peaks.positions[p] - position) <= reach
         )
         total = made.totals[np.abs(made.peaks.positions - position) <= reach].sum()
@@ -224,4 +224,4 @@ def test_thirty_steps_lower_the_loss(library):
         loss.backward()
         optimiser.step()
         losses.append((parts["first"], parts["presence 3"], loss.item()))
-    assert all(after < 0.6 * before for before, after in zip(losses[0], losses[-1], strict=False))
+    assert all(after < 0.6 * before for before, after in zip(losses[0], losses[-1], strict=True))

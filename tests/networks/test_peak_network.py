@@ -210,18 +210,18 @@ def test_each_round_has_its_candidates(hypotheses, rounds):
     assert [candidates.n_places for candidates in found.round_candidates] == [
         config.judged_places
     ] + [config.kept_places] * (rounds - 1)
-    for candidates, state in zip(found.round_candidates, found.rounds, strict=False):
+    for candidates, state in zip(found.round_candidates, found.rounds, strict=True):
         assert state["logit"].shape == state["log_amount"].shape == candidates.log_amount.shape
         assert state["attention"].shape == state["score"].shape == candidates.shift.shape
         assert state["attention"].sum(1).detach().numpy() == pytest.approx(1, abs=1e-5)
     kept = {
         (int(k), int(c))
-        for k, c in zip(found.candidates.compound, found.candidates.column, strict=False)
+        for k, c in zip(found.candidates.compound, found.candidates.column, strict=True)
     }
     assert kept <= {
         (int(k), int(c))
         for k, c in zip(
-            found.round_candidates[0].compound, found.round_candidates[0].column, strict=False
+            found.round_candidates[0].compound, found.round_candidates[0].column, strict=True
         )
     }
     assert len(kept) == len(found.candidates.compound)
@@ -233,9 +233,9 @@ def test_later_rounds_go_on_with_the_likeliest(hypotheses):
     first, last = found.round_candidates
     logits = {
         (int(k), int(c)): float(v)
-        for k, c, v in zip(first.compound, first.column, found.rounds[0]["logit"], strict=False)
+        for k, c, v in zip(first.compound, first.column, found.rounds[0]["logit"], strict=True)
     }
-    kept = {(int(k), int(c)) for k, c in zip(last.compound, last.column, strict=False)}
+    kept = {(int(k), int(c)) for k, c in zip(last.compound, last.column, strict=True)}
     assert min(logits[key] for key in kept) >= max(logits[key] for key in logits.keys() - kept)
     judged = found.screening.flatten().sort(descending=True).values[:64]
     chosen = found.screening[first.compound, first.column]
@@ -244,7 +244,7 @@ def test_later_rounds_go_on_with_the_likeliest(hypotheses):
 
 def test_amounts_stay_close_to_their_hypotheses(hypotheses):
     found = network(WHOLE)(hypotheses)
-    for candidates, state in zip(found.round_candidates, found.rounds, strict=False):
+    for candidates, state in zip(found.round_candidates, found.rounds, strict=True):
         assert (state["log_amount"] - candidates.log_amount).abs().max() <= 0.3
         assert (
             candidates.log_amount - hypotheses.log_amounts[candidates.compound, candidates.column]
@@ -285,7 +285,7 @@ def test_runs_are_those_of_a_loop():
         for k, i in enumerate(index.tolist())
         for row in range(int(first[i]), int(first[i + 1]))
     ]
-    assert list(zip(rows.tolist(), owner.tolist(), strict=False)) == expected
+    assert list(zip(rows.tolist(), owner.tolist(), strict=True)) == expected
 
 
 def test_candidates_hold_every_line_of_every_place(hypotheses, library):

@@ -121,13 +121,13 @@ def test_the_coloured_part_of_a_stick_is_no_longer_than_the_stick(case):
         figure = spectrum.neighbourhoods(
             found, int(compound), np.arange(first[compound], first[compound + 1]), LIGHT
         )
-        for all_peaks, own in zip(figure.data[::3], figure.data[1::3], strict=False):
+        for all_peaks, own in zip(figure.data[::3], figure.data[1::3], strict=True):
             heights = dict(
-                zip(np.asarray(all_peaks.x)[1::3], np.asarray(all_peaks.y)[1::3], strict=False)
+                zip(np.asarray(all_peaks.x)[1::3], np.asarray(all_peaks.y)[1::3], strict=True)
             )
             assert all(
                 y <= heights[x] * (1 + 1e-6)
-                for x, y in zip(np.asarray(own.x)[1::3], np.asarray(own.y)[1::3], strict=False)
+                for x, y in zip(np.asarray(own.x)[1::3], np.asarray(own.y)[1::3], strict=True)
             )
 
 

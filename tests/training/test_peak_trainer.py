@@ -94,7 +94,7 @@ def test_the_stream_gives_the_examples_in_order(workers, monkeypatch):
     config = replace(TINY, steps=2)
     stream = list(training_examples(config, 1, rank=1, world=2, workers=workers))
     assert len(stream) == 2
-    for made, index in zip(stream, (5, 7), strict=False):
+    for made, index in zip(stream, (5, 7), strict=True):
         number, expected = training_example(config, index)
         assert same(made, expected)
         assert made.hypotheses.templates is templates(40, number)
