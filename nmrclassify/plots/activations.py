@@ -20,6 +20,7 @@ from nmrclassify.plots.style import (
     difference_scale,
     finish,
     frame,
+    horizontal_bars,
     largest,
     mask_scale,
     note,
@@ -47,7 +48,7 @@ def cell_trace(
     theme : Theme
     """
     cell, network = trace.cell, NETWORKS[kind]
-    called = network.class_names(names)
+    classes = network.class_names(names)
     positions = _window_positions(trace, axis)
     ppm = [
         "none" if p < 0 else f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p)
@@ -119,23 +120,19 @@ def cell_trace(
         class_rows,
     )
     traces.append(
-        {
-            "type": "bar",
-            "orientation": "h",
-            "y": _short([network.output_name(m, names) for m in shown]),
-            "x": trace.masks[shown],
-            "showlegend": False,
-            "marker": {
-                "color": [HIGHLIGHT if m == cell.output else OUTPUT_COLOURS[7] for m in shown]
-            },
-            "hovertemplate": "mask of %{y}: %{x:.3f}<extra></extra>",
+        horizontal_bars(
+            _short([network.output_name(m, names) for m in shown]),
+            trace.masks[shown],
+            [HIGHLIGHT if m == cell.output else OUTPUT_COLOURS[7] for m in shown],
+            showlegend=False,
+            hovertemplate="mask of %{y}: %{x:.3f}<extra></extra>",
             **on,
-        }
+        )
     )
     window(4, f"Mask {trace.masks[cell.output]:.2g}: adds", trace.added, added)
     window(5, "Separated", trace.multiplets, areas)
-    classes = _classes_shown(trace, network)
-    changes = trace.log_odds[1:, classes] - trace.log_odds[0, classes]
+    shown = _classes_shown(trace, network)
+    changes = trace.log_odds[1:, shown] - trace.log_odds[0, shown]
     high = 1.1 * max(float(np.abs(changes).max()), 0.1)
     x = {"range": [-high, high], "nticks": 4, "zeroline": True}
     title = {"text": "change, log odds", "standoff": 2}
@@ -146,21 +143,17 @@ def cell_trace(
         ("mask 0 for all filters here", trace.silenced),
     )
     for i, (label, values) in enumerate(states):
+        hover = f"%{{y}}, {label}: %{{customdata[0]:.1%}} to %{{customdata[1]:.1%}}"
         traces.append(
-            {
-                "type": "bar",
-                "orientation": "h",
-                "name": label,
-                "y": _short([called[k] for k in classes]),
-                "x": changes[i],
-                "marker": {"color": OUTPUT_COLOURS[i + 1]},
-                "customdata": np.stack([trace.presence[classes], values[classes]], axis=1),
-                "hovertemplate": (
-                    f"%{{y}}, {label}: %{{customdata[0]:.1%}} to"
-                    " %{customdata[1]:.1%}<extra></extra>"
-                ),
+            horizontal_bars(
+                _short([classes[k] for k in shown]),
+                changes[i],
+                OUTPUT_COLOURS[i + 1],
+                name=label,
+                customdata=np.stack([trace.presence[shown], values[shown]], axis=1),
+                hovertemplate=hover + "<extra></extra>",
                 **on,
-            }
+            )
         )
     return finish(
         traces,
@@ -207,7 +200,7 @@ def _classes_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
 def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
     """Say in words what one cell does, for captions and screen readers."""
     cell, network = trace.cell, NETWORKS[kind]
-    called = network.class_names(names)
+    classes = network.class_names(names)
     output = network.output_name(cell.output, names)
     states = {
         "If this mask value were 0": trace.closed,
@@ -219,7 +212,7 @@ def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axi
         k = int(np.abs(values - trace.presence).argmax())
         change = abs(float(values[k] - trace.presence[k]))
         sentences.append(
-            f"{state}, {called[k]} would change from {trace.presence[k]:.1%} to {values[k]:.1%}."
+            f"{state}, {classes[k]} would change from {trace.presence[k]:.1%} to {values[k]:.1%}."
             if change >= 0.001
             else f"{state}, no class would change."
         )

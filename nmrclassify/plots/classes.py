@@ -17,6 +17,7 @@ from nmrclassify.plots.style import (
     Theme,
     class_axis,
     finish,
+    horizontal_bars,
     probability_scale,
     share_axis,
 )
@@ -26,11 +27,11 @@ def headings(
     prediction: Prediction, names: tuple[str, ...], truth: Truth | None
 ) -> tuple[str, ...]:
     """Return a short heading for each output: the compound that it names, right or wrong."""
-    called = short(prediction.class_names(names))
+    classes = short(prediction.class_names(names))
     if truth is None:
-        return tuple(called[k] for k in prediction.named)
+        return tuple(classes[k] for k in prediction.named)
     return tuple(
-        called[k] + (" ✓" if right else " ✗")
+        classes[k] + (" ✓" if right else " ✗")
         for k, right in zip(prediction.named, truth.right, strict=True)
     )
 
@@ -50,9 +51,9 @@ def marked(names: Iterable[str], present: np.ndarray | None) -> list[str]:
 
 def alt_text(prediction: Prediction, names: tuple[str, ...]) -> str:
     """Return the class probabilities in words, for a screen reader."""
-    called = prediction.class_names(names)
+    classes = prediction.class_names(names)
     return "; ".join(
-        f"output {i + 1} {called[k]} {percent(p)}"
+        f"output {i + 1} {classes[k]} {percent(p)}"
         for i, (k, p) in enumerate(zip(prediction.named, prediction.confidence, strict=True))
     )
 
@@ -66,26 +67,26 @@ def add_class_bars(
 
 
 def _presence_bars(
-    sheet: Sheet, row: int, prediction: Prediction, called: tuple[str, ...], truth: Truth | None
+    sheet: Sheet, row: int, prediction: Prediction, classes: tuple[str, ...], truth: Truth | None
 ) -> None:
     """Draw one bar for each compound, in the colour of the output that shows it."""
-    colours = np.full(len(called), sheet.theme.grid, dtype=object)
+    colours = np.full(len(classes), sheet.theme.grid, dtype=object)
     colours[prediction.named] = [OUTPUT_COLOURS[i % 8] for i in range(len(prediction.named))]
     x = share_axis("probability" + (" (◇ in the mixture)" if truth else ""), -0.01, 1.02)
     x["title"]["standoff"] = 4
     on = sheet.axes(row, x, class_axis(sheet.theme))
-    bars = _bars(called, prediction.probabilities[0], list(colours))
+    bars = horizontal_bars(classes, prediction.probabilities[0], list(colours))
     sheet.traces.append(bars | {"hovertemplate": "%{y} %{x:.1%}<extra></extra>"} | on)
     if truth is not None:
         at = np.full(len(truth.present), 0.02)
         sheet.traces.append(
-            _diamonds(sheet.theme, [called[k] for k in truth.present], at, "in the mixture") | on
+            _diamonds(sheet.theme, [classes[k] for k in truth.present], at, "in the mixture") | on
         )
     sheet.title(row, "<b>Which compounds?</b> Probability of each")
 
 
 def _softmax_bars(
-    sheet: Sheet, row: int, prediction: Prediction, called: tuple[str, ...], truth: Truth | None
+    sheet: Sheet, row: int, prediction: Prediction, classes: tuple[str, ...], truth: Truth | None
 ) -> None:
     """Draw the softmax of each output, one block of bars beside the other."""
     n_outputs, n_classes = prediction.probabilities.shape
@@ -101,7 +102,7 @@ def _softmax_bars(
     }
     on = sheet.axes(row, x, class_axis(sheet.theme))
     for i, probabilities in enumerate(prediction.probabilities):
-        bars = _bars(called[:n_classes], probabilities, OUTPUT_COLOURS[i % 8])
+        bars = horizontal_bars(classes[:n_classes], probabilities, OUTPUT_COLOURS[i % 8])
         details = {
             "base": np.full(n_classes, steps[i]),
             "customdata": probabilities,
@@ -122,26 +123,16 @@ def _softmax_bars(
             }
         )
     if truth is not None:
-        labels = [called[k] for k in truth.labels]
+        labels = [classes[k] for k in truth.labels]
         sheet.traces.append(_diamonds(sheet.theme, labels, steps + 0.03, "true compound") | on)
     sheet.title(row, "<b>Which compound?</b> Probability of each, by output")
 
 
-def _bars(called: tuple[str, ...], values: np.ndarray, colour: str | list[str]) -> dict:
-    return {
-        "type": "bar",
-        "orientation": "h",
-        "y": list(called),
-        "x": values,
-        "marker": {"color": colour},
-    }
-
-
-def _diamonds(theme: Theme, called: list[str], x: np.ndarray, meaning: str) -> dict:
+def _diamonds(theme: Theme, classes: list[str], x: np.ndarray, meaning: str) -> dict:
     return {
         "type": "scatter",
         "mode": "markers",
-        "y": called,
+        "y": classes,
         "x": x,
         "marker": {"symbol": "diamond-open", "color": theme.text, "size": 8, "line": {"width": 2}},
         "hovertemplate": f"{meaning}: %{{y}}<extra></extra>",
@@ -226,12 +217,12 @@ def class_heatmap(
 
 def class_bars(prediction: Prediction, names: tuple[str, ...], theme: Theme) -> go.Figure:
     """Draw probabilities as bars, one colour for each row of them."""
-    called = prediction.class_names(names)[: prediction.probabilities.shape[1]]
+    classes = prediction.class_names(names)[: prediction.probabilities.shape[1]]
     rows = zip(_rows(prediction), prediction.probabilities, strict=True)
     traces = [
         {
             "type": "bar",
-            "x": list(called),
+            "x": list(classes),
             "y": probabilities,
             "name": label,
             "marker": {"color": OUTPUT_COLOURS[i % 8]},

@@ -17,6 +17,7 @@ from nmrclassify.plots.style import (
     area_scale,
     difference_scale,
     finish,
+    horizontal_bars,
     largest,
     mask_scale,
     share_axis,
@@ -156,15 +157,13 @@ def presence_change(
     names = marked(classes, present)
     colours = (OUTPUT_COLOURS[7], OUTPUT_COLOURS[0])
     traces = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "y": names,
-            "x": probabilities,
-            "name": label,
-            "marker": {"color": colour},
-            "hovertemplate": f"{label}: %{{y}} %{{x:.1%}}<extra></extra>",
-        }
+        horizontal_bars(
+            names,
+            probabilities,
+            colour,
+            name=label,
+            hovertemplate=f"{label}: %{{y}} %{{x:.1%}}<extra></extra>",
+        )
         for label, probabilities, colour in zip(labels, comparison.presence, colours, strict=True)
     ]
     meaning = "" if present is None else " (◇ in the mixture)"

@@ -1,6 +1,7 @@
 """How figures are drawn: colours, colour ranges, and the parts that all figures share."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -200,6 +201,19 @@ def note(text: str, x: float, y: float, **more: Any) -> dict:
 def share_axis(title: str, low: float, high: float) -> dict:
     """Return an axis of shares or probabilities, in percent."""
     return {"title": {"text": title}, "range": [low, high], "tickformat": ".0%"}
+
+
+def horizontal_bars(
+    names: Iterable[str], values: np.ndarray, colour: str | list[str], **more: Any
+) -> dict:
+    """Return a trace of one bar for each name."""
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "y": list(names),
+        "x": values,
+        "marker": {"color": colour},
+    } | more
 
 
 def class_axis(theme: Theme) -> dict:
