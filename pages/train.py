@@ -72,7 +72,9 @@ def live_pictures() -> None:
 
 
 if box.job is None:
-    st.info("No training runs in this visit. Press *Start*: the curves and the masks appear here.")
+    st.info(
+        "There is no training in this visit yet. Press *Start*: the curves and masks appear here."
+    )
 else:
     active = box.job.active
     st.fragment(live_figures, run_every=1.0 if active else None)()

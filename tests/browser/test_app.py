@@ -119,7 +119,7 @@ def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
     other = visit(f"{address}/train?preset=quick&steps=5000")
     first.get_by_role("button", name="Start").click()
     first.get_by_text("Training:").first.wait_for(timeout=30_000)
-    assert other.get_by_text("No training runs in this visit").is_visible()
+    assert other.get_by_text("There is no training in this visit yet").is_visible()
     go(other, "Masks", "Masks")
     wait_for_figure(other)
     assert other.get_by_text("This network is untrained").is_visible()
