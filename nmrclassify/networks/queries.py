@@ -151,7 +151,7 @@ class Queries(_QueryNames, Network):
     clean, aligned mixtures these features are exact; training finds out when they are not.
     """
 
-    title = "Queries: one output a compound"
+    title = "Queries: one output for each compound"
     about_outputs = (
         "This network has one output for each compound of the library. The picture shows the"
         " outputs of the compounds that it finds. It is not told how many there are."

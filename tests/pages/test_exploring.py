@@ -100,7 +100,7 @@ def test_a_cell_beyond_the_network_gives_way_to_the_nearest(open_page, query):
 def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypatch):
     put = {}
     monkeypatch.setattr(inspector.url_state, "put", put.__setitem__)
-    monkeypatch.setattr(inspector.st, "session_state", state := {"network kind": "queries"})
+    monkeypatch.setattr(inspector.st, "session_state", state := {"outputs are classes": True})
     inspector.choose_clicked(click)
     assert put == expected
     assert state.get("inspector asked", False) == (click.rows != "steps")

@@ -632,7 +632,7 @@ def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest(op
     app = open_page(SCALE, scale_library="metabolites", threshold=0.99)
     app.upload("Mixture (CSV)", "ppm,area\n11.5,1\n")
     assert app.metric_values["Named"] == "0"
-    assert any("Nothing is named" in info.value for info in app.info)
+    assert any("No compound is named" in info.value for info in app.info)
     assert len(app.dataframe[0].value) >= 1
     assert len(app.figures) == 4
 
