@@ -1,4 +1,4 @@
-"""Lessons: short steps that set the app to a state, say what to look at, ask, and reveal what was computed just now."""
+"""Lessons: the list of all lessons."""
 
 import streamlit as st
 
@@ -10,9 +10,9 @@ done = st.session_state.get("lessons done", set())
 
 st.title("Lessons")
 st.markdown(
-    f"{len(LESSONS)} lessons of a few steps each. A step opens a page of the app in the state that"
-    " it speaks of, asks a question, and computes the answer in front of you. **Alt+N** is the"
-    " next step, **Alt+B** the one before, **Alt+A** reveals the answer."
+    f"There are {len(LESSONS)} lessons of a few steps each. A step opens a page of the app, asks a"
+    " question and computes the answer. Keys: **Alt+N** opens the next step, **Alt+B** opens the"
+    " step before, **Alt+A** reveals the answer."
 )
 if done:
     st.progress(len(done) / len(LESSONS), text=f"{len(done)} of {len(LESSONS)} done in this visit")

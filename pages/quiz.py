@@ -1,4 +1,4 @@
-"""Quiz: name the compounds of a mixture yourself, then see what the network says; the score is kept for the visit."""
+"""Quiz: the visitor names the compounds of a mixture, then sees the prediction of the network."""
 
 import streamlit as st
 
@@ -11,56 +11,52 @@ library, axis = view.library, view.library.axis
 
 st.title("Quiz: you against the network")
 st.markdown(
-    "Below are a mixture and the library of all pure compounds. **Which of them are in it?** Find a"
-    " multiplet that only one compound has, then see what is left."
+    "Below are a mixture and the library of all pure compounds. **Which of them are in the"
+    " mixture?** Find a multiplet that only one compound has. Then look at the multiplets that are"
+    " left."
 )
-number = quiz.round_number()
-asked = quiz.asked(view, number)
+current = quiz.current_round(view)
 score = st.container()
 charts.chart(
     maps.mixture_over_library(
-        asked.areas, library, view.theme, None if view.cell is None else view.cell.position
+        current.areas, library, view.theme, None if view.cell is None else view.cell.position
     ),
     key="mixture",
     alt=(
-        f"Round {number}, the mixture to be named: {quiz.in_words(asked.areas, axis)}. Below it the"
-        f" library: {quiz.library_in_words(library)}"
+        f"Round {current.number}, the mixture to be named:"
+        f" {quiz.mixture_in_words(current.areas, axis)}. Below it the library:"
+        f" {quiz.library_in_words(library)}"
     ),
 )
 st.caption(
-    "Above, each column is a multiplet and its rows are the peaks: one is a singlet, two a doublet."
-    " Below, each row is one compound, and the colour is the area of all its peaks there. Amounts"
-    " vary, so that brightness alone does not tell. Click a column to frame it in both."
+    "Upper map: each column is a multiplet, and its rows are the peaks. A singlet has one peak, a"
+    " doublet has two. Lower map: each row is one compound, and the colour shows the area of all"
+    " its peaks in a column. The amounts vary, so the brightness alone does not identify a"
+    " compound. Click a column to frame it in both maps."
 )
 
-given = quiz.ask(asked)
-if given is not None:
-    quiz.mark(asked, given)
-    right = asked.view.prediction.all_right(asked.view.truth)
-    (st.success if right else st.warning)(
-        f"The network: {describe_prediction(asked.view.prediction, library.names, asked.view.truth)}",
+answer = quiz.answer_form(current)
+if answer is not None:
+    quiz.show_result(current, answer)
+    prediction, truth = current.view.prediction, current.view.truth
+    (st.success if current.network_right else st.warning)(
+        f"The network: {describe_prediction(prediction, library.names, truth)}",
         icon=":material/neurology:",
     )
     charts.chart(
         maps.overview(
-            asked.areas,
-            asked.view.prediction,
-            library.names,
-            axis,
-            view.theme,
-            asked.view.truth,
-            asked.view.cell,
+            current.areas, prediction, library.names, axis, view.theme, truth, current.view.cell
         ),
         key="overview",
-        alt=f"How the network took it apart. {classes.alt_text(asked.view.prediction, library.names)}",
+        alt=f"How the network separated it. {classes.alt_text(prediction, library.names)}",
     )
     st.button(
         "Next mixture",
         on_click=url_state.put,
-        args=("quiz_round", number + 1),
+        args=("quiz_round", current.number + 1),
         icon=":material/chevron_right:",
         icon_position="right",
         shortcut="Alt+N",
     )
 with score:
-    quiz.score_line()
+    quiz.show_score()

@@ -1,53 +1,63 @@
-"""Lesson: what dilation lets the network see."""
+"""Lesson: how dilation widens the receptive field."""
 
 import copy
 
 import numpy as np
+import plotly.graph_objects as go
 import torch
 from torch import Tensor, nn
 
+from nmrclassify.lessons.example_mixture import STATE
 from nmrclassify.lessons.figures import lines
-from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
-from nmrclassify.lessons.shown import STATE
-from nmrclassify.lessons.trained import SEED
+from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation
+from nmrclassify.lessons.short_training import SEED
 from nmrclassify.mixtures.dataset import split
 from nmrclassify.mixtures.grid import MixtureConfig, generator
-from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.conv_tasnet import Block, Network
 from nmrclassify.networks.layers import GlobalNorm
 from nmrclassify.nmr.library import LibraryConfig, random_library
+from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import shipped
 from nmrclassify.training.trainer import model_for
 
-POSITIONS = 160  # long enough for the whole receptive field to fit in
+POSITIONS = 160  # the whole receptive field fits in
 PLACE = 7  # on the short axis of the shipped model: 3.5 to 4 ppm
-DRAWS = 4  # gradients at random inputs: one alone may be zero by chance
+DRAWS = 4  # gradients at random inputs: a single one may be zero by chance
 DILATED, PLAIN = "with dilation", "without"
+FIXED, FREE = "norm held fixed", "norm free"
 
 
-class _Still(nn.Module):
-    """A global norm whose mean and spread are held fixed, so that no position is told of the others through them."""
+class FixedNorm(GlobalNorm):
+    """A global norm with constant mean and spread: no position affects another one through it."""
 
-    def __init__(self, norm: GlobalNorm):
-        super().__init__()
-        self.norm = norm
+    def __init__(self, norm: GlobalNorm) -> None:
+        super().__init__(len(norm.weight))
+        self.weight, self.bias = norm.weight, norm.bias
 
-    def forward(self, x: Tensor) -> Tensor:  # (B, L, channels)
-        mean, spread = (
-            x.mean((1, 2), keepdim=True).detach(),
-            x.std((1, 2), keepdim=True, unbiased=False).detach(),
-        )
-        return (x - mean) / (spread + 1e-5) * self.norm.weight + self.norm.bias
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise values of shape (B, L, channels); mean and spread get no gradient."""
+        mean = x.mean((1, 2), keepdim=True).detach()
+        spread = x.std((1, 2), keepdim=True, unbiased=False).detach()
+        return (x - mean) / (spread + 1e-5) * self.weight + self.bias
 
 
-def influence(model: Network, still: bool, position: int, rng: np.random.Generator) -> np.ndarray:
+def fix_norms(module: nn.Module) -> None:
+    """Replace all global norms in a module by fixed ones."""
+    for name, child in module.named_children():
+        if isinstance(child, GlobalNorm):
+            setattr(module, name, FixedNorm(child))
+        else:
+            fix_norms(child)
+
+
+def influence(model: Network, fixed: bool, position: int, rng: np.random.Generator) -> np.ndarray:
     """Measure how much the masks at one position change with the encoding at each position.
 
     Parameters
     ----------
     model : Network
-    still : bool
-        Whether the global norms are held fixed; then only convolutions carry anything from one
-        position to another.
+    fixed : bool
+        Whether the global norms are held fixed; then only convolutions connect positions.
     position : int
     rng : numpy Generator
 
@@ -55,303 +65,247 @@ def influence(model: Network, still: bool, position: int, rng: np.random.Generat
     -------
     ndarray, shape (L,)
         Root mean square gradient over channels and random inputs, relative to its largest value; 0
-        where nothing is felt.
+        where the encoding has no effect.
     """
     separator, config = copy.deepcopy(model.separator), model.config
-    if still:
-        for block in separator.blocks:
-            block.first_norm, block.second_norm = (
-                _Still(block.first_norm),
-                _Still(block.second_norm),
-            )
-        separator.norm = _Still(separator.norm)
+    if fixed:
+        fix_norms(separator)
     values = rng.normal(size=(DRAWS, config.n_positions, config.n_filters)).astype(np.float32)
     encoding = torch.from_numpy(values).requires_grad_(True)
-    masks, _ = separator(encoding)  # (B, M, L, N)
-    # Weighted at random: a plain sum could cancel.
-    weights = torch.from_numpy(
-        rng.normal(size=(DRAWS, masks.shape[1], config.n_filters)).astype(np.float32)
-    )
-    (masks[:, :, position] * weights).sum().backward()
-    felt = encoding.grad.square().mean((0, 2)).sqrt().numpy()
-    return felt / felt.max()
+    masks = separator(encoding).masks  # (B, M, L, N)
+    # Random weights: in a plain sum, gradients could cancel.
+    weights = rng.normal(size=(DRAWS, masks.shape[1], config.n_filters)).astype(np.float32)
+    total = (masks[:, :, position] * torch.from_numpy(weights)).sum()
+    (gradient,) = torch.autograd.grad(total, encoding)
+    strength = gradient.square().mean((0, 2)).sqrt().numpy()
+    return strength / strength.max()
 
 
-def seen_positions(report: Report) -> Facts:
-    """Measure by gradients what the middle of a long axis depends on, with and without dilation, norms fixed and free."""
+@computation(seconds=1.0)
+def receptive_fields(report: Report) -> Facts:
+    """Measure by gradients which positions affect the masks, with and without dilation."""
     report(0.0, "making networks")
     library = random_library(LibraryConfig(n_positions=POSITIONS), generator(SEED, "library"))
     model = model_for(split(library, MixtureConfig(), SEED, None, None), SEED)
-    config = model.config
-    narrow = copy.deepcopy(model)
-    for block in narrow.separator.blocks:
+    config, middle = model.config, POSITIONS // 2
+    plain = copy.deepcopy(model)
+    for block in plain.separator.blocks:
+        assert isinstance(block, Block)
         block.dilation = 1
-    felt = {}
-    for i, (name, network) in enumerate(((DILATED, model), (PLAIN, narrow))):
+    curves = {}
+    for i, (name, network) in enumerate(((DILATED, model), (PLAIN, plain))):
         report(0.1 + 0.3 * i, f"measuring gradients, {name}")
-        felt[name] = influence(network, True, POSITIONS // 2, generator(SEED, "view"))
+        curves[name] = influence(network, True, middle, generator(SEED, "view"))
     report(0.6, "measuring gradients, two blocks")
-    two = copy.deepcopy(narrow)
-    two.separator.blocks = narrow.separator.blocks[-2:]
-    few = influence(two, True, POSITIONS // 2, generator(SEED, "view"))
+    two = copy.deepcopy(plain)
+    two.separator.blocks = plain.separator.blocks[-2:]
+    two_blocks = int((influence(two, True, middle, generator(SEED, "view")) > 0).sum())
     report(0.7, "measuring gradients, norms free")
-    free = influence(model, False, POSITIONS // 2, generator(SEED, "view"))
+    free = influence(model, False, middle, generator(SEED, "view"))
     report(0.9, "measuring gradients, shipped model")
     toy = shipped().model
-    toy_felt = influence(toy, True, PLACE, generator(SEED, "view"))
-    # The encoder's kernel adds one position on either side to what the blocks see.
-    sides = 1 + np.cumsum(toy.config.dilations) * (config.kernel - 1) // 2
-    reach = {name: np.flatnonzero(values > 0) for name, values in felt.items()}
-    offsets = np.arange(POSITIONS) - POSITIONS // 2
-    outside = np.delete(free, reach[DILATED])
-    far = np.flatnonzero(
-        np.abs(offsets) < toy.config.n_positions
-    )  # from one end of the toy's axis to the other
+    n_toy = toy.config.n_positions
+    toy_reached = int((influence(toy, True, PLACE, generator(SEED, "view")) > 0).sum())
+
+    kernel, dilations = config.kernel, config.dilations
+    formula = {DILATED: config.receptive_field, PLAIN: 1 + len(dilations) * (kernel - 1)}
+    reached = {name: np.flatnonzero(values > 0) for name, values in curves.items()}
+    measured = {name: int(at[-1] - at[0] + 1) for name, at in reached.items()}
+    no_holes = all(len(at) == measured[name] for name, at in reached.items())
+    outside = float(np.delete(free, reached[DILATED]).max())
+    offsets = np.arange(POSITIONS) - middle
+    # From one end of the axis of the shipped model to the other.
+    axis = np.abs(offsets) < n_toy
+    spans = {name: bool((values[axis] > 0).all()) for name, values in curves.items()}
+    # The kernel of the encoder adds one position on each side to those of the blocks.
+    sides = (1 + np.cumsum(toy.config.dilations) * (kernel - 1) // 2).tolist()
+    far_end = max(PLACE, n_toy - 1 - PLACE)
+    needed = 1 + int(np.argmax(np.array(sides) >= far_end))
     report(1.0, "done")
     return {
+        "seed": SEED,
+        "n_positions": POSITIONS,
+        "kernel": kernel,
+        "kernel_squared": kernel**2,
+        "two_blocks": two_blocks,
+        "two_option": (kernel, 1 + 2 * (kernel - 1), kernel**2).index(two_blocks),
+        "two_layers_add_two_positions": two_blocks == 1 + 2 * (kernel - 1),
+        "n_blocks": len(dilations),
+        "dilations": list(dilations),
+        "dilation_sum": " + ".join(map(str, dilations)),
+        "one_stack": 1 + sum(dilations[: config.n_layers]) * (kernel - 1),
+        "dilated": formula[DILATED],
+        "plain": formula[PLAIN],
+        "three_times": 3 * formula[DILATED],
+        "of_the_mixture": formula[DILATED] + 2,
+        "measured": measured,
+        "measured_dilated": measured[DILATED],
+        "measured_plain": measured[PLAIN],
+        "dilated_option": 2 if measured[DILATED] == formula[DILATED] else 0,
+        "plain_option": (3, formula[PLAIN], formula[DILATED]).index(measured[PLAIN]),
+        "formula_is_measured": measured[DILATED] == formula[DILATED],
+        "both_formulas_are_measured": measured == formula and no_holes,
+        "only_dilation_spans_the_axis": spans[DILATED] and not spans[PLAIN],
         "offsets": offsets,
-        "felt": felt,
+        "curves": curves,
         "free": free,
-        "kernel": config.kernel,
-        "dilations": config.dilations,
-        "nominal": {
-            DILATED: config.receptive_field,
-            PLAIN: 1 + len(config.dilations) * (config.kernel - 1),
-        },
-        "measured": {name: int(where[-1] - where[0] + 1) for name, where in reach.items()},
-        "holes": {
-            name: int(where[-1] - where[0] + 1 - len(where)) for name, where in reach.items()
-        },
-        "two blocks": int((few > 0).sum()),
-        "one stack": 1 + sum(config.dilations[: config.n_layers]) * (config.kernel - 1),
-        "outside": float(outside.max()),
-        "everywhere": bool((free > 0).all()),
-        "blocks": len(config.dilations),
-        "toy": toy.config.n_positions,
-        "toy felt": int((toy_felt > 0).sum()),
-        "far end": max(PLACE, toy.config.n_positions - 1 - PLACE),
-        "sides": sides.tolist(),
-        "reaches across": {name: bool((values[far] > 0).all()) for name, values in felt.items()},
+        "outside": outside,
+        "outside_option": 0 if outside == 0 else 1 if outside < 0.1 else 2,
+        "norms_reach_everywhere": bool((free > 0).all()) and 0 < outside < 0.1,
+        "place": PLACE,
+        "n_toy": n_toy,
+        "n_toy_minus_1": n_toy - 1,
+        "toy_reached": toy_reached,
+        "toy_reaches_everywhere": toy_reached == n_toy,
+        "far_end": far_end,
+        "sides": sides,
+        "first_sides": sides[:4],
+        "needed": needed,
+        "needed_option": ("2", "4", "12", "Never").index(str(needed)),
+        "four_blocks_are_needed": needed == 4,
     }
 
 
-def _blocks_needed(f: Facts) -> int:
-    return 1 + int(np.argmax(np.array(f["sides"]) >= f["far end"]))
+def _draw(curves: dict[str, np.ndarray], facts: Facts, theme: Theme) -> go.Figure:
+    return lines(
+        {
+            name: (facts["offsets"], np.where(values > 0, values, np.nan))
+            for name, values in curves.items()
+        },
+        "positions from the middle",
+        "influence on the masks",
+        theme,
+        logarithmic=True,
+    )
+
+
+def draw_dilations(facts: Facts, theme: Theme) -> go.Figure:
+    """Draw the influence of each position with and without dilation."""
+    return _draw(facts["curves"], facts, theme)
+
+
+def draw_norms(facts: Facts, theme: Theme) -> go.Figure:
+    """Draw the influence of each position with the norm held fixed and free."""
+    return _draw({FIXED: facts["curves"][DILATED], FREE: facts["free"]}, facts, theme)
 
 
 LESSON = Lesson(
-    "dilation",
-    "What dilation sees",
-    "You will know how far a network can look along the axis, and how one measures that.",
-    (
+    name="dilation",
+    title="How far dilation reaches",
+    aim="You will know how far a network can look along the axis, and how this is measured.",
+    steps=(
         Step(
-            "A small window",
-            "pages/lessons.py",
-            {},
-            lambda f: (
-                f"A **convolution** with a **kernel** of {f['kernel']} computes each new value from"
-                f" {f['kernel']} old ones: the position itself and its two neighbours. The next"
-                " layer does the same with what the first has computed."
-            ),
-            "On how many positions does a value depend after two such layers?",
-            lambda f: tuple(str(n) for n in (f["kernel"], f["two blocks"], f["kernel"] ** 2)),
-            lambda f: (f["kernel"], 1 + 2 * (f["kernel"] - 1), f["kernel"] ** 2).index(
-                f["two blocks"]
-            ),
-            lambda f: (
-                f"On {f['two blocks']}: each layer adds one position on either side. We measured"
-                f" it, too: only {f['two blocks']} positions change the result of two layers of the"
-                " real network. This number is the **receptive field**."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"Two layers without dilation see {f['two blocks']} positions, measured by"
-                        " gradients."
-                    ),
-                    lambda f: f["two blocks"] == 1 + 2 * (f["kernel"] - 1),
-                ),
-            ),
-            seen_positions,
-            1.0,
+            title="A small window",
+            page="pages/lessons.py",
+            facts=receptive_fields,
+            text="""A **convolution** with a **kernel** of {kernel} computes each new value from
+                {kernel} old values: the one at the same position and its two neighbours. The next
+                layer does the same with the values of the first layer.""",
+            question="On how many positions does a value depend after two such layers?",
+            options=("{kernel}", "{two_blocks}", "{kernel_squared}"),
+            answer="two_option",
+            reveal="""It depends on {two_blocks} positions: each layer adds one position on either
+                side. We also measured this. Only {two_blocks} positions change the result of two
+                layers of the real network. This number is called the **receptive field**.""",
+            claims={
+                "two_layers_add_two_positions": """Two layers without dilation depend on
+                    {two_blocks} positions, measured by gradients.""",
+            },
         ),
         Step(
-            "Gaps that double",
-            "pages/lessons.py",
-            {},
-            lambda f: (
-                "**Dilation** leaves gaps: with dilation 4, the kernel looks at a position and at"
-                f" those 4 before and 4 behind it. The network's {f['blocks']} layers have the"
-                f" dilations {', '.join(map(str, f['dilations']))}. A layer with dilation d adds d"
-                " positions on either side."
-            ),
-            "On how many positions does a mask value depend?",
-            lambda f: tuple(
-                str(n)
-                for n in (
-                    f["nominal"][PLAIN],
-                    f["one stack"],
-                    f["nominal"][DILATED],
-                    3 * f["nominal"][DILATED],
-                )
-            ),
-            lambda f: 2 if f["measured"][DILATED] == f["nominal"][DILATED] else 0,
-            lambda f: (
-                f"1 + 2 x ({' + '.join(map(str, f['dilations']))}) = {f['nominal'][DILATED]}. One"
-                f" run of 1, 2, 4, 8 alone sees {f['one stack']}. These are positions of the"
-                " encoding; the encoder adds one on either side, which makes"
-                f" {f['nominal'][DILATED] + 2} of the mixture."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"By the formula {f['nominal'][DILATED]} positions, measured by gradients"
-                        f" {f['measured'][DILATED]}."
-                    ),
-                    lambda f: f["nominal"][DILATED] == f["measured"][DILATED],
-                ),
-            ),
-            seen_positions,
-            1.0,
+            title="Gaps that double",
+            page="pages/lessons.py",
+            facts=receptive_fields,
+            text="""**Dilation** puts gaps into the kernel. With dilation 4, the kernel takes a
+                position, the one 4 before it and the one 4 behind it. The {n_blocks} layers of the
+                network have the dilations {dilations}. A layer with dilation d adds d positions on
+                either side.""",
+            question="On how many positions does a mask value depend?",
+            options=("{plain}", "{one_stack}", "{dilated}", "{three_times}"),
+            answer="dilated_option",
+            reveal="""1 + 2 x ({dilation_sum}) = {dilated}. The first four layers (1, 2, 4, 8) alone
+                give {one_stack}. These are positions of the encoding. The encoder adds one position
+                on either side, so a mask value depends on {of_the_mixture} positions of the
+                mixture.""",
+            claims={
+                "formula_is_measured": """The formula gives {dilated} positions. The gradients show
+                    {measured_dilated}.""",
+            },
         ),
         Step(
-            "With and without",
-            "pages/lessons.py",
-            {},
-            lambda f: (
-                f"We ask a network on a long axis of {POSITIONS} positions: if the encoding changes"
-                " a little here, how much do the masks in the middle change? That is a"
-                " **gradient**. The curves show it for dilations as above and for all dilations"
-                f" set to 1, with the same weights (untrained, seed {SEED}). The scale is"
-                " logarithmic: each step down is a factor."
-            ),
-            "How many positions can the network see without dilation?",
-            lambda f: tuple(str(n) for n in (3, f["nominal"][PLAIN], f["nominal"][DILATED])),
-            lambda f: (3, f["nominal"][PLAIN], f["nominal"][DILATED]).index(f["measured"][PLAIN]),
-            lambda f: (
-                f"{f['measured'][PLAIN]} instead of {f['measured'][DILATED]}, with exactly as many"
-                " weights. Note that the curves fall steeply: the edge of the receptive field is"
-                f" hardly felt. On the short axis of {f['toy']} positions, only the dilated network"
-                " sees from one end to the other."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"Measured: {f['measured'][DILATED]} positions with dilation,"
-                        f" {f['measured'][PLAIN]} without."
-                    ),
-                    lambda f: f["measured"] == f["nominal"] and not any(f["holes"].values()),
-                ),
-                Claim(
-                    lambda f: (
-                        f"Only with dilation does it reach {f['toy'] - 1} positions to either side."
-                    ),
-                    lambda f: f["reaches across"][DILATED] and not f["reaches across"][PLAIN],
-                ),
-            ),
-            seen_positions,
-            1.0,
-            lambda f, theme: lines(
-                {
-                    name: (f["offsets"], np.where(values > 0, values, np.nan))
-                    for name, values in f["felt"].items()
-                },
-                "positions from the middle",
-                "influence on the masks",
-                theme,
-                logarithmic=True,
-            ),
-            lambda f: (
-                f"Curves of the influence: {f['measured'][DILATED]} positions with dilation,"
-                f" {f['measured'][PLAIN]} without, falling steeply to both sides"
-            ),
+            title="With and without dilation",
+            page="pages/lessons.py",
+            facts=receptive_fields,
+            text="""This network has a long axis of {n_positions} positions. If the encoding changes
+                a little at one position, how much do the masks in the middle change? That is a
+                **gradient**. The curves show it for the dilations above, and with all dilations set
+                to 1. The weights are the same (untrained, seed {seed}). The scale is
+                logarithmic.""",
+            question="How many positions affect the masks without dilation?",
+            options=("3", "{plain}", "{dilated}"),
+            answer="plain_option",
+            reveal="""{measured_plain} positions without dilation and {measured_dilated} with
+                dilation, with the same number of weights. The curves fall steeply, so positions
+                near the edge of the receptive field have little effect. On the short axis of
+                {n_toy} positions, only the network with dilation reaches from one end to the
+                other.""",
+            claims={
+                "both_formulas_are_measured": """Measured: {measured_dilated} positions with
+                    dilation, {measured_plain} without.""",
+                "only_dilation_spans_the_axis": """Only with dilation does the network reach
+                    {n_toy_minus_1} positions to either side.""",
+            },
+            figure=draw_dilations,
+            alt="""Curves of the influence: {measured_dilated} positions with dilation,
+                {measured_plain} without, falling steeply to both sides""",
         ),
         Step(
-            "The wall has a gap",
-            "pages/lessons.py",
-            {},
-            lambda f: (
-                "So far we held one thing fixed: the **global norm**. Between layers it subtracts"
-                " the mean of all values and divides by their spread, over the whole axis. The"
-                " dashed curve is the same network with the norm set free."
-            ),
-            "Can a change 70 positions away, far outside that window, change the masks in the"
-            " middle?",
-            lambda f: ("No, never", "Yes, a little", "Yes, as much as one nearby"),
-            lambda f: 0 if f["outside"] == 0 else 1 if f["outside"] < 0.1 else 2,
-            lambda f: (
-                "Yes: it changes the mean and the spread, and these are used everywhere. Outside"
-                f" the window the influence is at most {100 * f['outside']:.1f} % of the strongest,"
-                " but it is never zero. So the receptive field says how far **patterns** are seen,"
-                " and not what the network is blind to."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"With the norm free, all {POSITIONS} positions are felt; outside the"
-                        f" window by at most {100 * f['outside']:.1f} % of the strongest."
-                    ),
-                    lambda f: f["everywhere"] and 0 < f["outside"] < 0.1,
-                ),
-            ),
-            seen_positions,
-            1.0,
-            lambda f, theme: lines(
-                {
-                    "norm held fixed": (
-                        f["offsets"],
-                        np.where(f["felt"][DILATED] > 0, f["felt"][DILATED], np.nan),
-                    ),
-                    "norm free": (f["offsets"], f["free"]),
-                },
-                "positions from the middle",
-                "influence on the masks",
-                theme,
-                logarithmic=True,
-            ),
-            lambda f: (
-                f"Curves of the influence: with the norm held fixed {f['measured'][DILATED]}"
-                f" positions, with the norm free all {POSITIONS}"
-            ),
+            title="The global norm reaches everywhere",
+            page="pages/lessons.py",
+            facts=receptive_fields,
+            text="""So far we held one part fixed: the **global norm** between the layers. It
+                subtracts the mean of all values on the whole axis and divides by their spread. The
+                dashed curve is the same network with the norm free.""",
+            question="""Can a change 70 positions away, far outside the receptive field, change the
+                masks in the middle?""",
+            options=("No, never", "Yes, a little", "Yes, as much as a change nearby"),
+            answer="outside_option",
+            reveal="""Yes. It changes the mean and the spread, and these are used at every position.
+                Outside the receptive field, the influence is at most {outside:.1%} of the
+                strongest, but it is never zero. So the receptive field tells how far the network
+                recognises **patterns**. Positions outside it still have a small effect.""",
+            claims={
+                "norms_reach_everywhere": """With the norm free, all {n_positions} positions have an
+                    effect. Outside the receptive field it is at most {outside:.1%} of the
+                    strongest.""",
+            },
+            figure=draw_norms,
+            alt="""Curves of the influence: with the norm held fixed {measured_dilated} positions,
+                with the norm free all {n_positions}""",
         ),
         Step(
-            "On the short axis",
-            "pages/inside.py",
-            STATE | {"position": str(PLACE)},
-            lambda f: (
-                f"The shipped network has only {f['toy']} positions. Scroll to *What a place can"
-                " see, and what it does see*. Each row is a stage of the network, and the orange"
-                f" frame what convolutions can bring to position {PLACE} (3.5 to 4 ppm). Its far"
-                f" end is {f['far end']} positions away. After one block the frame reaches"
-                f" {f['sides'][0]} positions to either side, after two {f['sides'][1]}."
-            ),
-            "After how many blocks does the frame reach both ends of the axis?",
-            lambda f: ("2", "4", "12", "Never"),
-            lambda f: ("2", "4", "12", "Never").index(str(_blocks_needed(f))),
-            lambda f: (
-                f"After {_blocks_needed(f)}: 1 + 1 + 2 + 4 + 8 = {f['sides'][3]} positions to"
-                " either side. The other blocks look at the whole axis again, each time with more"
-                f" worked out. Measured with the norms held fixed, the masks at position {PLACE}"
-                f" depend on {f['toy felt']} of {f['toy']} positions."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"Block {_blocks_needed(f)} is the first to reach {f['far end']} positions:"
-                        f" {', '.join(map(str, f['sides'][:4]))}."
-                    ),
-                    lambda f: _blocks_needed(f) == 4,
-                ),
-                Claim(
-                    lambda f: (
-                        f"In the shipped network, {f['toy felt']} of {f['toy']} positions are felt"
-                        f" at position {PLACE}."
-                    ),
-                    lambda f: f["toy felt"] == f["toy"],
-                ),
-            ),
-            seen_positions,
-            1.0,
+            title="On the short axis",
+            page="pages/inside.py",
+            state=STATE | {"position": str(PLACE)},
+            facts=receptive_fields,
+            text="""The shipped network has only {n_toy} positions. Scroll to *Receptive field:
+                which positions influence this one?*. Each row is a stage of the network. The orange
+                frame shows the receptive field of position {place} (3.5 to 4 ppm). The far end of
+                the axis is {far_end} positions away. After one block, the frame reaches {sides[0]}
+                positions to either side. After two blocks, it reaches {sides[1]}.""",
+            question="After how many blocks does the frame reach both ends of the axis?",
+            options=("2", "4", "12", "Never"),
+            answer="needed_option",
+            reveal="""After {needed}: 1 + 1 + 2 + 4 + 8 = {sides[3]} positions to either side. The
+                later blocks process the whole axis again. We also measured this with the norms held
+                fixed: the masks at position {place} depend on {toy_reached} of {n_toy}
+                positions.""",
+            claims={
+                "four_blocks_are_needed": """Block {needed} is the first to reach {far_end}
+                    positions: the blocks reach {first_sides}.""",
+                "toy_reaches_everywhere": """In the shipped network, {toy_reached} of {n_toy}
+                    positions affect the masks at position {place}.""",
+            },
         ),
     ),
 )

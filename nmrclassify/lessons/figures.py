@@ -1,4 +1,6 @@
-"""The lessons' own figures: curves and bars, for what no page draws. Pure functions, as in `nmrclassify.figures`."""
+"""Figures that only lessons draw: curves and bars."""
+
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,7 +21,7 @@ def lines(
     logarithmic: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> go.Figure:
-    """Draw curves over one axis, told apart by colour, dashes and name.
+    """Draw curves over one axis, each with its own colour, dashes and name.
 
     Parameters
     ----------
@@ -29,16 +31,16 @@ def lines(
         Axis titles.
     theme : Theme
     levels : dict, optional
-        Name to a height, drawn as a thin line across.
+        Name to the height of a thin horizontal line.
     per_cent : bool
         Whether the y values are shares, from 0 to 1.
     logarithmic : bool
-        Whether the y axis is.
+        Whether the y axis is logarithmic.
     y_range : tuple, optional
         Ends of the y axis.
     """
-    shown = "%{y:.0%}" if per_cent else "%{y:.3g}"
-    traces = [
+    value = "%{y:.0%}" if per_cent else "%{y:.3g}"
+    traces: list[dict[str, Any]] = [
         {
             "type": "scatter",
             "mode": "lines+markers" if len(values) < 12 else "lines",
@@ -46,7 +48,7 @@ def lines(
             "x": at,
             "y": values,
             "line": {"color": OUTPUT_COLOURS[i % 8], "dash": DASHES[i % 4], "width": 2},
-            "hovertemplate": f"{name}: {shown} at %{{x:.4g}}<extra></extra>",
+            "hovertemplate": f"{name}: {value} at %{{x:.4g}}<extra></extra>",
         }
         for i, (name, (at, values)) in enumerate(curves.items())
     ]
@@ -63,9 +65,9 @@ def lines(
         }
         for name, height in (levels or {}).items()
     ]
-    vertical = {"title": {"text": y}} | (
-        {"type": "log", "exponentformat": "power"} if logarithmic else {}
-    )
+    vertical: dict[str, Any] = {"title": {"text": y}}
+    if logarithmic:
+        vertical |= {"type": "log", "exponentformat": "power"}
     if per_cent:
         vertical |= {"tickformat": ".0%", "range": [-0.02, 1.03]}
     if y_range is not None:
@@ -83,20 +85,20 @@ def bars(
     per_cent: bool = False,
     y_range: tuple[float, float] | None = None,
 ) -> go.Figure:
-    """Draw bars side by side, one colour a series, with the number above each.
+    """Draw bars side by side, one colour for each series, with the number above each bar.
 
     Parameters
     ----------
     groups : list of str
-        What stands along the horizontal axis.
+        Labels of the horizontal axis.
     series : dict
         Name to heights, shape (groups,).
     x, y : str
         Axis titles.
     theme : Theme
     errors : dict, optional
-        Name to how far the least and the largest of several runs lie from the height, shape (2,
-        groups).
+        Name to the distances of the lowest and the highest of several runs from the height, shape
+        (2, groups).
     per_cent : bool
         Whether the heights are shares, from 0 to 1.
     y_range : tuple, optional
@@ -126,16 +128,16 @@ def bars(
                 "thickness": 1,
                 "width": 3,
             }
-            # A number above the bar would stand across the line of its spread.
+            # A number above the bar would be hidden by the line of its spread.
             trace |= {
                 "error_y": spread | {"color": theme.text},
                 "textposition": "inside",
                 "insidetextanchor": "start",
             }
         traces.append(trace)
-    vertical = {"title": {"text": y}} | (
-        {"tickformat": ".0%", "range": [0, 1.08]} if per_cent else {}
-    )
+    vertical: dict[str, Any] = {"title": {"text": y}}
+    if per_cent:
+        vertical |= {"tickformat": ".0%", "range": [0, 1.08]}
     if y_range is not None:
         vertical["range"] = list(y_range)
     return _with_legend(
@@ -149,8 +151,8 @@ def bars(
     )
 
 
-def _with_legend(traces: list[dict], theme: Theme, height: int, **layout) -> go.Figure:
-    # Below the picture: on a narrow screen several names beside each other need lines of their own.
+def _with_legend(traces: list[dict], theme: Theme, height: int, **layout: Any) -> go.Figure:
+    # The legend stands below: on a narrow screen, each name needs its own line.
     several = len(traces) > 1
     margin = {"b": 60 + 20 * len(traces)} if several else {}
     return finish(

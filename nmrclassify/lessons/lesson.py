@@ -1,84 +1,153 @@
-"""What a lesson is: short steps that set the app to a state, ask, and reveal; what they claim is computed when they run."""
+"""What a lesson is: a text with gaps, and functions that compute the facts that fill the gaps.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+A text is a template: "{right:.0%} of the compounds" holds the fact `right`. A list of facts is
+written as "1, 2 and 3". Line breaks in a text are spaces.
+"""
+
+import re
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
+from nmrclassify.networks.prediction import listing
 from nmrclassify.plots.style import Theme
 
 Facts = dict[str, Any]
-# Called with the share that is done, from 0 to 1, and what is being done; may raise to stop the
-# work.
+# Is called with the share of the work that is done, from 0 to 1, and the name of what is computed.
+# It may raise an exception to stop the work.
 Report = Callable[[float, str], None]
 
 
-def nothing(report: Report) -> Facts:
-    """Return no facts: for steps that need none."""
-    return {}
+@dataclass(frozen=True)
+class Computation:
+    """A function that computes facts, and about how many seconds it takes on one core."""
+
+    compute: Callable[[Report], Facts]
+    seconds: float
+
+
+def computation(seconds: float) -> Callable[[Callable[[Report], Facts]], Computation]:
+    """Decorate a function that computes facts with the time that it takes."""
+    return lambda compute: Computation(compute, seconds)
+
+
+class _Template(string.Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if isinstance(value, (list, tuple, np.ndarray)):
+            return listing([self.format_field(one, format_spec) for one in value])
+        text = format(value, format_spec)
+        return text.replace("%", " %") if format_spec.endswith("%") else text
+
+
+def fill(template: str, facts: Facts) -> str:
+    """Return a template with the facts in its gaps, on one line.
+
+    Raises
+    ------
+    KeyError
+        If the template names a fact that is not in `facts`.
+    """
+    return _Template().vformat(re.sub(r"\s*\n\s*", " ", template), (), facts)
+
+
+def nearest(options: Sequence[float], value: float) -> int:
+    """Return the index of the option that is nearest to a value."""
+    return int(np.argmin(np.abs(np.array(options) - value)))
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A sentence with its figures in it, and whether the facts bear it out."""
+class StepText:
+    """The texts of a step with its facts; `claims` are sentences and whether they are true."""
 
-    text: Callable[[Facts], str]
-    holds: Callable[[Facts], bool]
+    text: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    reveal: str
+    claims: tuple[tuple[str, bool], ...]
+    alt: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a lesson.
+    """One step of a lesson. All texts except the title are templates.
 
     Attributes
     ----------
     title : str
     page : str
-        The page that the step shows, as in "pages/masks.py"; "pages/lessons.py" where the step's
-        own figure is all there is.
-    state : dict
-        The parameters of a link that set the app, as texts.
-    look : callable
-        Facts to Markdown: what this is and what to look at.
+        The page that the step opens, as in "pages/masks.py". "pages/lessons.py" shows nothing but
+        the step.
+    facts : Computation
+        Computes the facts of the step. Steps with the same computation share its facts.
+    text : str
+        Markdown: what the page shows, and what to look at.
     question : str
-    options : callable
-        Facts to at least two answers, no two alike.
-    right : callable
-        Facts to the index of the right one, computed, where it can be, from the facts.
-    reveal : callable
-        Facts to Markdown: the answer and why.
-    claims : tuple of Claim
-        What the reveal rests on.
-    facts : callable
-        Computes what the rest of the step speaks of; steps that name the same function share its
-        result.
-    seconds : float
-        Roughly how long `facts` takes on one core, for the estimate before it has begun.
+    options : tuple of str
+        Two answers or more, all different.
+    answer : str or int
+        Index of the right option, or the fact that holds this index.
+    reveal : str
+        Markdown: the right answer and its reason.
+    claims : dict
+        The fact that says whether a sentence is true, and this sentence.
+    state : dict
+        Parameters of the link to the page, as texts.
     figure : callable, optional
-        Facts and a theme to the step's own figure, drawn above the question.
-    alt : callable, optional
-        Facts to the figure in words; required with `figure`.
+        Draws the step's own figure from the facts.
+    alt : str
+        The figure in words; required with `figure`.
     """
 
     title: str
     page: str
-    state: dict[str, str]
-    look: Callable[[Facts], str]
+    facts: Computation
+    text: str
     question: str
-    options: Callable[[Facts], tuple[str, ...]]
-    right: Callable[[Facts], int]
-    reveal: Callable[[Facts], str]
-    claims: tuple[Claim, ...]
-    facts: Callable[[Report], Facts] = nothing
-    seconds: float = 0.0
+    options: tuple[str, ...]
+    answer: str | int
+    reveal: str
+    claims: dict[str, str]
+    state: dict[str, str] = field(default_factory=dict)
     figure: Callable[[Facts, Theme], go.Figure] | None = None
-    alt: Callable[[Facts], str] | None = None
+    alt: str = ""
+
+    def filled(self, facts: Facts) -> StepText:
+        """Return the texts of the step with the facts in them.
+
+        Raises
+        ------
+        KeyError
+            If a fact is missing.
+        """
+        return StepText(
+            fill(self.text, facts),
+            fill(self.question, facts),
+            tuple(fill(option, facts) for option in self.options),
+            self.answer if isinstance(self.answer, int) else int(facts[self.answer]),
+            fill(self.reveal, facts),
+            tuple((fill(claim, facts), bool(facts[name])) for name, claim in self.claims.items()),
+            fill(self.alt, facts),
+        )
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A name for links, a title, one sentence of what one will know afterwards, and 3 to 6 steps."""
+    """A lesson of 3 to 6 steps.
+
+    Attributes
+    ----------
+    name : str
+        Stands in links: it must not change.
+    title : str
+    aim : str
+        One sentence: what the visitor knows afterwards.
+    steps : tuple of Step
+    """
 
     name: str
     title: str

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from nmrclassify.lessons.lesson import Claim, Facts, Lesson, Report, Step
-from nmrclassify.lessons.shown import STATE, shown
+from nmrclassify.lessons.example_mixture import STATE, example_mixture
+from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation, nearest
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import generator, mix_at
 from nmrclassify.networks.prediction import listing, percent
@@ -14,286 +14,220 @@ CUT = 7  # the position at 3.5 to 4 ppm
 EDIT = f"cut_{CUT}"
 
 
-def compounds_and_sums(report: Report) -> Facts:
-    """Take the mixture that is shown apart into its true sources, and mix it again with twice as much of one compound."""
+@computation(seconds=0.3)
+def sums_and_edits(report: Report) -> Facts:
+    """Measure the example mixture, the same with twice the lactate, and the same with a gap."""
     report(0.0, "opening the mixture")
-    seen = shown()
-    library, axis, data = seen.library, seen.library.axis, seen.checkpoint.dataset
+    example = example_mixture()
+    names, library, data = example.names, example.library, example.checkpoint.dataset
+    ethanol, glycine, lactate = (names.index(name) for name in ("ethanol", "glycine", "lactate"))
+    pure = int(library.areas[example.labels[ethanol]].any(axis=0).sum())
+    sums = [float(total) for total in example.sources.sum(axis=(1, 2))]
+    total = float(example.areas.sum())
+    sum_error = float(np.abs(example.sources.sum(axis=0) - example.areas).max())
+    shared = example.shared
+    overlaps = []
+    for position in shared:
+        owners = [n for n, s in zip(names, example.sources, strict=True) if s[:, position].any()]
+        overlaps.append(f"{listing(owners)} at {position_label(library.axis, position)}")
+    n_filled = int(example.areas.any(axis=0).sum())
+
     report(0.6, "mixing it again")
-    first = seen.library.names.index("ethanol")
-    doubled = np.where(seen.labels == seen.library.names.index("lactate"), 2, 1).astype(np.float32)
-    plain, twice = (
-        mix_at(library, seen.labels[None], amounts[None], data.config, generator(data.seed, "view"))
-        for amounts in (np.ones_like(doubled), doubled)
+    present = example.labels[None]
+    once = np.ones((1, len(names)), np.float32)
+    twice = np.where(np.arange(len(names)) == lactate, 2, once).astype(np.float32)
+    single, double = (
+        mix_at(library, present, amounts, data.config, generator(data.seed, "view")).sources[0]
+        for amounts in (once, twice)
     )
-    source = list(seen.names).index("lactate")
-    grown = twice.sources[0, source] / np.where(
-        plain.sources[0, source] > 0, plain.sources[0, source], 1
+    filled = single[lactate] > 0
+    growth = float((double[lactate][filled] / single[lactate][filled]).mean())
+    same_positions = np.array_equal(double[lactate].any(axis=0), single[lactate].any(axis=0))
+    only_higher = abs(growth - 2) < 1e-5 and same_positions
+    change = float(np.abs(np.delete(double - single, lactate, axis=0)).max())
+
+    report(0.8, "removing multiplets")
+    whole = Mixture(example.areas, example.sources, example.labels, example.concentrations)
+    cut = example.checkpoint.model.predict(apply(whole, from_text(EDIT), library).areas)
+    before, after = (
+        [float(prediction.probabilities[0, k]) for k in example.labels]
+        for prediction in (example.prediction, cut)
     )
-    others = [i for i in range(len(seen.labels)) if i != source]
-    shared = seen.shared
-    report(0.8, "taking a multiplet away")
-    whole = Mixture(seen.areas, seen.sources, seen.labels, seen.concentrations)
-    less = seen.checkpoint.model.predict(apply(whole, from_text(EDIT), library).areas)
+    left = [int(np.delete(s, CUT, axis=1).any(axis=0).sum()) for s in example.sources]
+    n_peaks, n_positions = library.areas.shape[1:]
     report(1.0, "done")
     return {
-        "chances": [
-            [float(given.probabilities[0, k]) for k in seen.labels] for given in (seen.given, less)
-        ],
-        "left": [int(np.delete(source, CUT, axis=1).any(axis=0).sum()) for source in seen.sources],
-        "names": seen.names,
-        "multiplets": int(library.areas[first].any(axis=0).sum()),
-        "totals": [float(total) for total in seen.sources.sum(axis=(1, 2))],
-        "total": float(seen.areas.sum()),
-        "off": float(np.abs(seen.sources.sum(axis=0) - seen.areas).max()),
+        "names": names,
+        "n_compounds": len(names),
+        "n_peaks": n_peaks,
+        "n_positions": n_positions,
+        "n_cells": example.areas.size,
+        "cells_are_peaks_by_positions": example.areas.size == n_peaks * n_positions,
+        "pure": pure,
+        "pure_minus_1": pure - 1,
+        "pure_plus_2": pure + 2,
+        "ethanol_has_two_multiplets": pure == 2,
+        "sums": sums,
+        "sum_in_words": " + ".join(f"{value:.2f}" for value in sums),
+        "largest": max(sums),
+        "mean": total / 3,
+        "total": total,
+        "total_option": nearest((max(sums), total / 3, total), sum(sums)),
+        "sum_error": sum_error,
+        "sources_sum_to_the_mixture": sum_error < 1e-5,
         "shared": shared,
-        "filled": int(seen.areas.any(axis=0).sum()),
-        "places": [position_label(axis, position) for position in shared],
-        "pairs": [
-            listing(
-                [
-                    name
-                    for name, source in zip(seen.names, seen.sources, strict=False)
-                    if source[:, p].any()
-                ]
-            )
-            for p in shared
+        "n_shared": len(shared),
+        "n_filled": n_filled,
+        "overlaps": "; ".join(overlaps),
+        "some_positions_are_shared": 0 < len(shared) < min(n_filled, 4),
+        "growth": growth,
+        "growth_option": 1 if only_higher else 0,
+        "lactate_only_grows": only_higher,
+        "others_change": change,
+        "others_stay": change == 0,
+        "n_predicted": sum(probability > 0.5 for probability in after),
+        "changes": [
+            f"from {percent(old)} to {percent(new)} for {name}"
+            for name, old, new in zip(names, before, after, strict=True)
         ],
-        "grown": float(grown[plain.sources[0, source] > 0].mean()),
-        "moved": int(
-            (twice.sources[0, source].any(axis=0) != plain.sources[0, source].any(axis=0)).sum()
-        ),
-        "others": float(np.abs(twice.sources[0, others] - plain.sources[0, others]).max()),
-        "cells": seen.areas.size,
-        "shape": seen.areas.shape,
+        "glycine_left": left[glycine],
+        "ethanol_left": left[ethanol],
+        "cut_compounds_are_missed": left[glycine] == 0 < left[ethanol]
+        and max(after[glycine], after[ethanol]) < 0.5,
+        "lactate_is_less_probable": 0.5 < after[lactate] < before[lactate],
     }
 
 
-def _chances(f: Facts, name: str) -> tuple[float, float]:
-    """Return the probability of a compound before and after the multiplet is taken away."""
-    before, after = f["chances"]
-    return before[f["names"].index(name)], after[f["names"].index(name)]
-
-
 LESSON = Lesson(
-    "mixture",
-    "What a mixture is",
-    "You will know what the network is given, and why two compounds can be hard to tell apart.",
-    (
+    name="mixture",
+    title="What a mixture is",
+    aim="You will know what data the network gets, and why some compounds are hard to separate.",
+    steps=(
         Step(
-            "A compound is a pattern",
-            PAGE,
-            STATE,
-            lambda f: (
-                "A **compound** shows in an NMR spectrum as groups of peaks, called **multiplets**."
-                " Each stands at its own place on the axis, the **chemical shift** in ppm. Scroll"
-                " down to *The library*: each row is one pure compound, each coloured cell one or"
-                " more multiplets. Find the row *ethanol*."
-            ),
-            "In how many positions does pure ethanol have peaks?",
-            lambda f: tuple(
-                f"In {n}" for n in (f["multiplets"] - 1, f["multiplets"], f["multiplets"] + 2)
-            ),
-            lambda f: 1,
-            lambda f: (
-                f"Ethanol fills {f['multiplets']} positions: the hydrogens of its CH₃ group make"
-                " one multiplet and those of its CH₂ group the other. Such a pattern is a"
-                " compound's fingerprint."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"In the library, ethanol has area in {f['multiplets']} of {f['shape'][1]}"
-                        " positions."
-                    ),
-                    lambda f: f["multiplets"] == 2,
-                ),
-            ),
-            compounds_and_sums,
-            0.3,
+            title="A compound is a pattern",
+            page=PAGE,
+            state=STATE,
+            facts=sums_and_edits,
+            text="""In an NMR spectrum, a **compound** shows as groups of peaks. Such a group is
+                called a **multiplet**. Each multiplet has a place on the axis: its **chemical
+                shift** in ppm. Scroll down to *The library*. Each row is one pure compound. Each
+                coloured cell holds one or more multiplets. Find the row *ethanol*.""",
+            question="In how many positions does pure ethanol have peaks?",
+            options=("In {pure_minus_1}", "In {pure}", "In {pure_plus_2}"),
+            answer=1,
+            reveal="""Pure ethanol has peaks in {pure} positions. The hydrogens of its CH₃ group
+                make one multiplet. Those of its CH₂ group make the other. Such a pattern identifies
+                a compound.""",
+            claims={
+                "ethanol_has_two_multiplets": """In the library, ethanol has area in {pure} of
+                    {n_positions} positions.""",
+            },
         ),
         Step(
-            "A mixture is a sum",
-            PAGE,
-            STATE,
-            lambda f: (
-                f"This mixture holds {listing(f['names'])}. The colours of the sticks tell which"
-                " compound an area comes from. All peaks of the three compounds have the areas"
-                f" {', '.join(f'{total:.2f}' for total in f['totals'])}."
-            ),
-            "What is the area of all peaks of the mixture?",
-            lambda f: (f"{max(f['totals']):.2f}", f"{f['total'] / 3:.2f}", f"{f['total']:.2f}"),
-            lambda f: int(
-                np.argmin(
-                    np.abs(
-                        np.array([max(f["totals"]), f["total"] / 3, f["total"]]) - sum(f["totals"])
-                    )
-                )
-            ),
-            lambda f: (
-                f"Areas add up: {' + '.join(f'{total:.2f}' for total in f['totals'])} ="
-                f" {f['total']:.2f}. That is true in each single cell as well. To take a mixture"
-                " apart means to undo this sum."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"The sum of the sources and the mixture differ by at most {f['off']:.1g}"
-                        " in any cell."
-                    ),
-                    lambda f: f["off"] < 1e-5,
-                ),
-            ),
-            compounds_and_sums,
-            0.3,
+            title="A mixture is a sum",
+            page=PAGE,
+            state=STATE,
+            facts=sums_and_edits,
+            text="""This mixture holds {names}. The colour of a stick shows which compound its area
+                comes from. The peaks of the three compounds have total areas of {sums:.2f}.""",
+            question="What is the total area of all peaks of the mixture?",
+            options=("{largest:.2f}", "{mean:.2f}", "{total:.2f}"),
+            answer="total_option",
+            reveal="""Areas add up: {sum_in_words} = {total:.2f}. They also add up in each single
+                cell. To separate a mixture means to undo this sum.""",
+            claims={
+                "sources_sum_to_the_mixture": """The sum of the sources and the mixture differ by at
+                    most {sum_error:.1g} in any cell.""",
+            },
         ),
         Step(
-            "Where two compounds meet",
-            PAGE,
-            STATE,
-            lambda f: (
-                "Some sticks have two colours: two compounds have a multiplet in the same position."
-                " Only the sum is measured there. Look for these positions in the spectrum."
-            ),
-            "In how many positions do two compounds of this mixture meet?",
-            lambda f: tuple(str(n) for n in range(4)),
-            lambda f: len(f["shared"]),
-            lambda f: (
-                f"In {len(f['shared'])} of {f['filled']} filled positions: "
-                + listing(
-                    [
-                        f"{pair} at {where}"
-                        for pair, where in zip(f["pairs"], f["places"], strict=False)
-                    ]
-                )
-                + ". There the network has to find out how much belongs to whom, from the other"
-                " places of each compound."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"{len(f['shared'])} of {f['filled']} filled positions hold area of two"
-                        " compounds."
-                    ),
-                    lambda f: 0 < len(f["shared"]) < f["filled"] and len(f["shared"]) < 4,
-                ),
-            ),
-            compounds_and_sums,
-            0.3,
+            title="Where two compounds overlap",
+            page=PAGE,
+            state=STATE,
+            facts=sums_and_edits,
+            text="""Some sticks have two colours. There, two compounds have a multiplet in the same
+                position, and the spectrum shows only their sum. Look for these positions in the
+                spectrum.""",
+            question="In how many positions do two compounds of this mixture overlap?",
+            options=("0", "1", "2", "3"),
+            answer="n_shared",
+            reveal="""In {n_shared} of {n_filled} filled positions: {overlaps}. There the network
+                has to find how much area belongs to which compound. It uses the other multiplets of
+                each compound for this.""",
+            claims={
+                "some_positions_are_shared": """{n_shared} of {n_filled} filled positions hold area
+                    of two compounds.""",
+            },
         ),
         Step(
-            "More of one compound",
-            PAGE,
-            {"mixture": "choose", "c1": "1", "c2": "2", "c3": "5", "a2": "2"},
-            lambda f: (
-                "The same three compounds, but now with amount 1 of ethanol and glycine, and amount"
-                " 2 of lactate. The amounts stand in the sidebar under *Mixture*. Set lactate back"
-                " to 1 and watch its peaks."
+            title="More of one compound",
+            page=PAGE,
+            state={"mixture": "choose", "c1": "1", "c2": "2", "c3": "5", "a2": "2"},
+            facts=sums_and_edits,
+            text="""The mixture holds the same three compounds, but now the amount of lactate is 2.
+                The amounts of ethanol and glycine are 1. You can change the amounts in the sidebar,
+                under *Mixture*. Set lactate back to 1 and watch its peaks.""",
+            question="What changes if there is twice as much lactate?",
+            options=(
+                "The peaks of lactate are twice as far apart",
+                "All peaks of lactate are twice as high",
+                "Only the highest peak of lactate grows",
+                "The peaks of the other compounds shrink",
             ),
-            "What does twice as much lactate change?",
-            lambda f: (
-                "Lactate's peaks stand twice as far apart",
-                "All of lactate's peaks are twice as high",
-                "Only lactate's highest peak grows",
-                "The peaks of the others shrink",
-            ),
-            lambda f: 1 if abs(f["grown"] - 2) < 1e-5 and f["moved"] == 0 else 0,
-            lambda f: (
-                f"Every peak of lactate grows {f['grown']:.0f} times, none moves, and the other"
-                " compounds stay as they are. So the pattern tells **which** compound, and its"
-                " height **how much**."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"Lactate's areas are {f['grown']:.2f} times as large, and it fills the"
-                        " same positions."
-                    ),
-                    lambda f: abs(f["grown"] - 2) < 1e-5 and f["moved"] == 0,
-                ),
-                Claim(
-                    lambda f: f"The areas of the other compounds change by {f['others']:.0f}.",
-                    lambda f: f["others"] == 0,
-                ),
-            ),
-            compounds_and_sums,
-            0.3,
+            answer="growth_option",
+            reveal="""Every peak of lactate grows by a factor of {growth:.0f}. No peak moves, and
+                the other compounds stay as they are. So the pattern shows **which** compound is
+                there, and the height of the peaks shows **how much** of it.""",
+            claims={
+                "lactate_only_grows": """The areas of lactate are {growth:.2f} times as large, in
+                    the same positions.""",
+                "others_stay": "The areas of the other compounds change by {others_change:.0f}.",
+            },
         ),
         Step(
-            "What the network is given",
-            PAGE,
-            STATE,
-            lambda f: (
-                "Now look at the map *The same mixture as the network sees it*. Each column is a"
-                " position on the axis. From top to bottom stand the peaks of the multiplets in"
-                " that position: one for a singlet, two for a doublet, up to six."
-            ),
-            "What does the network get?",
-            lambda f: (
-                f"The names of the {len(f['names'])} compounds",
+            title="What the network gets",
+            page=PAGE,
+            state=STATE,
+            facts=sums_and_edits,
+            text="""Look at the map *The same mixture as the input of the network*. Each column is a
+                position on the axis. The cells of a column are the peaks of the multiplets in that
+                position, from top to bottom. A singlet has one peak, a doublet has two, and so on
+                up to six.""",
+            question="What does the network get as input?",
+            options=(
+                "The names of the {n_compounds} compounds",
                 "The sticks with their colours",
-                f"A table of {f['shape'][0]} x {f['shape'][1]} heights",
+                "A table of {n_peaks} x {n_positions} heights",
             ),
-            lambda f: 2,
-            lambda f: (
-                f"It gets {f['cells']} numbers, {f['shape'][0]} peaks in {f['shape'][1]} positions:"
-                " neither colours nor names. Which of them belong together is what it has to find."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"The mixture is an array of {f['shape'][0]} x {f['shape'][1]} ="
-                        f" {f['cells']} numbers."
-                    ),
-                    lambda f: f["cells"] == f["shape"][0] * f["shape"][1],
-                ),
-            ),
-            compounds_and_sums,
-            0.3,
+            answer=2,
+            reveal="""The network gets {n_cells} numbers: {n_peaks} peaks in {n_positions}
+                positions. It gets neither colours nor names. Its task is to find which numbers
+                belong together.""",
+            claims={
+                "cells_are_peaks_by_positions": """The mixture is an array of {n_peaks} x
+                    {n_positions} = {n_cells} numbers.""",
+            },
         ),
         Step(
-            "What a multiplet is worth",
-            "pages/whatif.py",
-            STATE | {"edit": EDIT},
-            lambda f: (
-                "Here everything between 3.5 and 4 ppm has been taken out of the mixture: ethanol's"
-                " quartet and the singlet of glycine, the only peaks that glycine has. The page"
-                " shows what the network makes of it, before and after."
-            ),
-            "How many of the three compounds does the network still hear?",
-            lambda f: tuple(str(n) for n in range(4)),
-            lambda f: sum(after > 0.5 for after in f["chances"][1]),
-            lambda f: (
-                "The probabilities go "
-                + ", ".join(
-                    f"from {percent(a)} to {percent(b)} for {name}"
-                    for name, a, b in zip(f["names"], *f["chances"], strict=False)
-                )
-                + ". Of glycine nothing is left. Of ethanol the triplet is, but one multiplet"
-                " without the other is not ethanol's pattern. A compound is recognised by all its"
-                " places together."
-            ),
-            (
-                Claim(
-                    lambda f: (
-                        f"Glycine has {f['left'][f['names'].index('glycine')]} positions left and"
-                        f" ethanol {f['left'][f['names'].index('ethanol')]}; the network hears"
-                        " neither."
-                    ),
-                    lambda f: (
-                        f["left"][f["names"].index("glycine")]
-                        == 0
-                        < f["left"][f["names"].index("ethanol")]
-                        and all(_chances(f, name)[1] < 0.5 for name in ("glycine", "ethanol"))
-                    ),
-                ),
-                Claim(
-                    lambda f: "Lactate, which loses nothing, is still heard, though less surely.",
-                    lambda f: 0.5 < _chances(f, "lactate")[1] < _chances(f, "lactate")[0],
-                ),
-            ),
-            compounds_and_sums,
-            0.3,
+            title="What a multiplet tells the network",
+            page="pages/whatif.py",
+            state=STATE | {"edit": EDIT},
+            facts=sums_and_edits,
+            text="""Here all peaks between 3.5 and 4 ppm are removed from the mixture. These are the
+                quartet of ethanol and the singlet of glycine. Glycine has no other peaks. The page
+                shows the prediction of the network before and after the change.""",
+            question="How many of the three compounds does the network still predict?",
+            options=("0", "1", "2", "3"),
+            answer="n_predicted",
+            reveal="""The probabilities go {changes}. Glycine has no peaks left. Ethanol still has
+                its triplet, but the triplet alone is not the pattern of ethanol. The network
+                recognises a compound by all of its multiplets together.""",
+            claims={
+                "cut_compounds_are_missed": """Glycine has {glycine_left} positions left and ethanol
+                    {ethanol_left}. The network predicts neither.""",
+                "lactate_is_less_probable": """Lactate loses nothing. The network still predicts it,
+                    with a lower probability.""",
+            },
         ),
     ),
 )

@@ -1,15 +1,15 @@
-"""Reporting from work of several parts, so that it can be stopped and what is left be estimated."""
+"""Progress of work that has several parts."""
 
 from collections.abc import Callable
 
 from nmrclassify.lessons.lesson import Report
 
 
-def part(report: Report, start: float, end: float) -> Report:
-    """Return a report for a part of the work, whose shares from 0 to 1 are the whole's from `start` to `end`."""
+def part_of(report: Report, start: float, end: float) -> Report:
+    """Return a report for one part of the work: its 0 to 1 is `start` to `end` of the whole."""
     return lambda share, words: report(start + (end - start) * share, words)
 
 
-def counted(report: Report, total: int, what: str) -> Callable[[int], None]:
-    """Return a function of the steps taken out of `total`, which reports them as a share."""
-    return lambda done: report(done / total, f"{what}: step {done} of {total}")
+def report_steps(report: Report, total: int, title: str) -> Callable[[int], None]:
+    """Return a function that reports the number of steps done as a share of `total`."""
+    return lambda done: report(done / total, f"{title}: step {done} of {total}")

@@ -1,28 +1,26 @@
-"""The card of a lesson: it stands on top of the page that the lesson speaks of, in the state that the lesson needs."""
+"""The card of a lesson: it stands at the top of the page that the current step opens."""
 
 import threading
 import time
-from collections.abc import Callable
 
 import streamlit as st
 
 from nmrclassify.lessons import LESSONS
-from nmrclassify.lessons.lesson import Facts, Lesson, Step
+from nmrclassify.lessons.lesson import Computation, Facts, Lesson, Report, StepText
 from nmrclassify.ui import charts, url_state
 
-# The card stays in sight while the page that it speaks of moves below it.
-_STAYS = (
+# The card stays in view while the page scrolls below it.
+_STICKY = (
     "<style>div:has(> .st-key-lesson) {{ position: sticky; top: 3.75rem; z-index: 90; background:"
     " {}; }} .st-key-lesson {{ max-height: 48vh; overflow-y: auto; }}</style>"
 )
-WORKERS = threading.Semaphore(2)  # lessons train small networks, and there may be two cores
-# Shared by all visitors, and never changed: facts depend on nothing but the lesson, and there are
-# as many as lessons have.
-_facts: dict[Callable, Facts] = {}
+WORKERS = threading.Semaphore(2)  # some lessons train small networks, and there may be two cores
+# Shared by all visitors and never changed: facts depend only on their computation.
+_facts: dict[Computation, Facts] = {}
 
 
 def open_step(lesson: str, part: int) -> None:
-    """Set the app to the state of a step and go to its page; what the visitor had is kept until the lesson is left."""
+    """Open the page of a step in its state; keep the visitor's own page until the lesson ends."""
     step = LESSONS[lesson].steps[part - 1]
     if url_state.get("lesson") is None:
         st.session_state["before the lesson"] = (
@@ -35,14 +33,14 @@ def open_step(lesson: str, part: int) -> None:
 
 
 def begin(lesson: str) -> None:
-    """Open a lesson at its first step, with no answer shown yet."""
+    """Open a lesson at its first step, with all answers hidden."""
     for key in [key for key in st.session_state if str(key).startswith(f"revealed {lesson} ")]:
         del st.session_state[key]
     open_step(lesson, 1)
 
 
 def leave() -> None:
-    """Close the lesson, and bring back what the visitor had before it."""
+    """Close the lesson and open the page that the visitor had before it."""
     page, query = st.session_state.pop("before the lesson", ("pages/lessons.py", {}))
     url_state.replace_all(query)
     st.switch_page("pages/lessons.py" if page is None else page, query_params=url_state.query())
@@ -63,86 +61,80 @@ def show(page: str) -> None:
     step = lesson.steps[part - 1]
     with st.container(border=True, key="lesson"):
         if page != step.page:
-            _elsewhere(lesson, part)
+            _other_page(lesson, part)
             return
         if step.figure is None:
-            st.html(_STAYS.format("#171614" if charts.theme().dark else "#ffffff"))
+            st.html(_STICKY.format("#171614" if charts.theme().dark else "#ffffff"))
         st.markdown(f"#### {lesson.title}, step {part} of {len(lesson.steps)}: {step.title}")
-        facts = _known(step)
-        st.markdown(step.look(facts))
+        facts = _facts_of(step.facts)
+        words = step.filled(facts)
+        st.markdown(words.text)
         if step.figure is not None:
-            charts.chart(
-                step.figure(facts, charts.theme()),
-                alt=step.alt(facts),
-                key="lesson figure",
-                clickable=False,
-            )
-        options = step.options(facts)
+            figure = step.figure(facts, charts.theme())
+            charts.chart(figure, alt=words.alt, key="lesson figure", clickable=False)
         here = f"{name} {part}"
         chosen = st.radio(
-            f"**{step.question}**",
-            range(len(options)),
+            f"**{words.question}**",
+            range(len(words.options)),
             index=None,
-            format_func=lambda i: options[i],
+            format_func=lambda i: words.options[i],
             key=f"answer {here}",
             horizontal=True,
         )
         _buttons(lesson, part, here)
         if st.session_state.get(f"revealed {here}"):
-            _reveal(step, facts, options, chosen)
+            _reveal(words, chosen)
 
 
-def _elsewhere(lesson: Lesson, part: int) -> None:
+def _other_page(lesson: Lesson, part: int) -> None:
     words, back, out = st.columns([4, 2, 2], vertical_alignment="center")
-    words.markdown(f"You are away from the lesson **{lesson.title}**, step {part}.")
-    if back.button("Back to it", icon=":material/school:", width="stretch"):
+    words.markdown(f"The lesson **{lesson.title}**, step {part}, is on another page.")
+    if back.button("Back to the lesson", icon=":material/school:", width="stretch"):
         open_step(lesson.name, part)
     if out.button("Leave the lesson", icon=":material/close:", width="stretch"):
         leave()
 
 
-def _known(step: Step) -> Facts:
-    """Return the facts of a step, computing them where nobody has yet, with the progress and the time left if that takes long."""
-    if step.facts in _facts:
-        return _facts[step.facts]
-    if step.seconds < 2:
-        return _computed(step, lambda share, words: None)
-    bar = st.progress(0.0, text=f"Computing, about {step.seconds:.0f} s …")
-    began = time.monotonic()
+def _facts_of(computation: Computation) -> Facts:
+    """Return the facts of a computation; run it with a progress bar if nobody has run it yet."""
+    if computation in _facts or computation.seconds < 2:
+        return _compute(computation, lambda share, words: None)
+    bar = st.progress(0.0, text=f"Computing, about {computation.seconds:.0f} s …")
+    start = time.monotonic()
 
     def report(share: float, words: str) -> None:
-        spent = time.monotonic() - began
-        left = spent / share * (1 - share) if share > 0.05 else max(step.seconds - spent, 1)
+        spent = time.monotonic() - start
+        left = spent / share * (1 - share) if share > 0.05 else max(computation.seconds - spent, 1)
         bar.progress(
             min(max(share, 0.0), 1.0),
-            text=f"{words}, about {left:.0f} s left. Go elsewhere to stop it.",
+            text=f"{words}, about {left:.0f} s left. To stop it, open another page.",
         )
 
-    facts = _computed(step, report)
+    facts = _compute(computation, report)
     bar.empty()
     return facts
 
 
-def _computed(step: Step, report: Callable[[float, str], None]) -> Facts:
-    with WORKERS:
-        if step.facts in _facts:  # by another visitor, while this one waited
-            return _facts[step.facts]
-        _facts[step.facts] = step.facts(report)
-    return _facts[step.facts]
+def _compute(computation: Computation, report: Report) -> Facts:
+    if computation not in _facts:
+        with WORKERS:
+            # Another visitor may have computed the facts while this one waited.
+            if computation not in _facts:
+                _facts[computation] = computation.compute(report)
+    return _facts[computation]
 
 
-def _reveal(step: Step, facts: Facts, options: tuple[str, ...], chosen: int | None) -> None:
-    right = step.right(facts)
+def _reveal(words: StepText, chosen: int | None) -> None:
+    answer = words.options[words.answer]
     if chosen is None:
-        st.info(f"The answer: {options[right]}.")
-    elif chosen == right:
-        st.success(f"Right: {options[right]}.")
+        st.info(f"The answer: {answer}.")
+    elif chosen == words.answer:
+        st.success(f"Right: {answer}.")
     else:
-        st.warning(f"Not quite. You said: {options[chosen]}. The answer: {options[right]}.")
-    st.markdown(step.reveal(facts))
+        st.warning(f"Not quite. You chose: {words.options[chosen]}. The answer: {answer}.")
+    st.markdown(words.reveal)
     marks = "\n".join(
-        f"- {'✓' if claim.holds(facts) else '✗ does not hold here:'} {claim.text(facts)}"
-        for claim in step.claims
+        f"- {'✓' if holds else '✗ not true here:'} {claim}" for claim, holds in words.claims
     )
     if marks:
         st.markdown(f"Computed by this app:\n\n{marks}")
@@ -163,15 +155,16 @@ def _buttons(lesson: Lesson, part: int, here: str) -> None:
         )
         if st.button("Back", icon=":material/chevron_left:", disabled=part == 1, shortcut="Alt+B"):
             open_step(lesson.name, part - 1)
-        forward = {
-            "icon": ":material/chevron_right:",
-            "icon_position": "right",
-            "shortcut": "Alt+N",
-        }
-        if not last and st.button("Next step", **forward):
-            open_step(lesson.name, part + 1)
-        if last and following and st.button("Next lesson", **forward):
-            begin(following.name)
+        if (following or not last) and st.button(
+            "Next lesson" if last else "Next step",
+            icon=":material/chevron_right:",
+            icon_position="right",
+            shortcut="Alt+N",
+        ):
+            if last and following:
+                begin(following.name)
+            else:
+                open_step(lesson.name, part + 1)
         if st.button("Leave the lesson", icon=":material/close:"):
             leave()
 

@@ -1,4 +1,4 @@
-"""The quiz: which mixture is asked, what the visitor says, and the score of the visit."""
+"""The quiz: the mixture of a round, the answer of the visitor, and the score of the visit."""
 
 from dataclasses import dataclass, replace
 
@@ -16,15 +16,15 @@ from nmrclassify.ui.panels import View
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The mixture of a round, and the view of it."""
+class Round:
+    """A round of the quiz: its number, counted from 1, and the view of its mixture."""
 
     view: View
     number: int
 
     @property
     def key(self) -> str:
-        """Tells this mixture from that of any other round or data."""
+        """A text that differs for each round and each data set."""
         data = self.view.dataset
         return f"{data.preset} {data.seed} {data.config} {self.number}"
 
@@ -35,98 +35,89 @@ class Asked:
 
     @property
     def names(self) -> set[str]:
-        """The compounds in it."""
-        library = self.view.library
-        return {library.names[k] for k in self.view.labels if k < library.n_compounds}
+        """The compounds in the mixture."""
+        library, labels = self.view.library, self.view.labels
+        if labels is None:
+            return set()
+        return {library.names[k] for k in labels if k < library.n_compounds}
 
     @property
-    def n_compounds(self) -> int:
-        """How many different ones."""
-        return len(self.names)
+    def network_right(self) -> bool:
+        """Whether the network names all compounds of the mixture and no other."""
+        truth = self.view.truth
+        return truth is not None and self.view.prediction.all_right(truth)
 
 
-def round_number() -> int:
-    """Return the round that is played, from 1; a link names it."""
-    return url_state.get("quiz_round")
-
-
-def asked(view: View, number: int) -> Asked:
-    """Return the mixture of a round: a test mixture, drawn by the round's number."""
+def current_round(view: View) -> Round:
+    """Return the round that the link names: a test mixture, drawn by the number of the round."""
+    number = url_state.get("quiz_round")
     i = int(generator(number, "view", 2).integers(len(view.dataset.test)))
     data = view.spec
     spec = MixtureSpec(data.preset, data.seed, data.config, i + 1)
-    return Asked(replace(view.of_mixture(spec), title=f"Round {number}"), number)
+    return Round(replace(view.of_mixture(spec), title=f"Round {number}"), number)
 
 
-def ask(round_: Asked) -> list[str] | None:
-    """Draw the question; return what the visitor says once it is checked, and None before."""
-    held = f"checked {round_.key}"
-    known = st.session_state.get(held)
-    with st.form(f"quiz {round_.key}"):
-        said = st.pills(
-            f"**There are {round_.n_compounds} different compounds in it. Which?**",
-            round_.view.library.names,
+def answer_form(current: Round) -> list[str] | None:
+    """Draw the question; return the compounds that the visitor has checked, and None before."""
+    held = f"checked {current.key}"
+    answer = st.session_state.get(held)
+    with st.form(f"quiz {current.key}"):
+        chosen = st.pills(
+            f"**There are {len(current.names)} different compounds in it. Which?**",
+            current.view.library.names,
             selection_mode="multi",
-            default=known or [],
-            key=f"said {round_.key}",
-            disabled=known is not None,
+            default=answer or [],
+            key=f"said {current.key}",
+            disabled=answer is not None,
         )
         pressed = st.form_submit_button(
-            "Check", disabled=known is not None, icon=":material/check:"
+            "Check", disabled=answer is not None, icon=":material/check:"
         )
-    if pressed and not said:
+    if pressed and not chosen:
         st.info("Choose at least one compound.")
     elif pressed:
-        known = st.session_state[held] = list(said)
-        its = round_.view.prediction.all_right(round_.view.truth)
-        st.session_state.setdefault("quiz scores", {})[round_.key] = (
-            set(known) == round_.names,
-            its,
-        )
-    return known
+        answer = st.session_state[held] = list(chosen)
+        scores = st.session_state.setdefault("quiz scores", {})
+        scores[current.key] = (set(answer) == current.names, current.network_right)
+    return answer
 
 
-def mark(round_: Asked, said: list[str]) -> None:
-    """Say what is right about an answer."""
-    right, missed, extra = (
-        round_.names & set(said),
-        sorted(round_.names - set(said)),
-        sorted(set(said) - round_.names),
-    )
-    parts = ([f"missed: {listing(missed)}"] if missed else []) + (
-        [f"not in it: {listing(extra)}"] if extra else []
-    )
-    if parts:
-        st.warning(
-            f"You: {len(right)} of {round_.n_compounds} right; {'; '.join(parts)}.",
-            icon=":material/person:",
-        )
-    else:
-        st.success(f"You: all right: {listing(sorted(round_.names))}.", icon=":material/person:")
+def show_result(current: Round, answer: list[str]) -> None:
+    """Show which compounds of an answer are right, missed and wrong."""
+    missed, wrong = sorted(current.names - set(answer)), sorted(set(answer) - current.names)
+    if not missed and not wrong:
+        names = listing(sorted(current.names))
+        st.success(f"You: all right: {names}.", icon=":material/person:")
+        return
+    parts = [f"You: {len(current.names) - len(missed)} of {len(current.names)} right"]
+    if missed:
+        parts.append(f"missed: {listing(missed)}")
+    if wrong:
+        parts.append(f"not in the mixture: {listing(wrong)}")
+    st.warning(f"{'; '.join(parts)}.", icon=":material/person:")
 
 
-def score_line() -> None:
+def show_score() -> None:
     """Show the score of the visit so far."""
-    scores = st.session_state.get("quiz scores", {})
-    mine, its = (sum(pair[i] for pair in scores.values()) for i in (0, 1))
-    one, two, three = st.columns(3)
-    one.metric("Rounds", len(scores))
-    two.metric("You, wholly right", mine)
-    three.metric("The network, wholly right", its)
+    scores = st.session_state.get("quiz scores", {}).values()
+    rounds, visitor, network = st.columns(3)
+    rounds.metric("Rounds", len(scores))
+    visitor.metric("You, wholly right", sum(pair[0] for pair in scores))
+    network.metric("The network, wholly right", sum(pair[1] for pair in scores))
 
 
-def in_words(areas: np.ndarray, axis: Axis) -> str:
+def mixture_in_words(areas: np.ndarray, axis: Axis) -> str:
     """Return the multiplets of a mixture in words, for a screen reader."""
     sizes = areas.sum(axis=0)
     return "; ".join(
-        f"area {sizes[p]:.2g} at {position_label(axis, p)}"
+        f"area {sizes[p]:.2g} at {position_label(axis, int(p))}"
         for p in np.flatnonzero(sizes > 0.02 * sizes.max())
     )
 
 
 def library_in_words(library: Library) -> str:
-    """Return where each compound has its multiplets, for a screen reader."""
+    """Return the multiplets of each compound in words, for a screen reader."""
     return "; ".join(
-        f"{name}: {in_words(areas, library.axis)}"
-        for name, areas in zip(library.names, library.areas, strict=False)
+        f"{name}: {mixture_in_words(areas, library.axis)}"
+        for name, areas in zip(library.names, library.areas, strict=True)
     )

@@ -318,7 +318,7 @@ def test_a_lesson_that_trains_shows_progress_and_ends(visit):
         (n, i)
         for n, lesson in LESSONS.items()
         for i, step in enumerate(lesson.steps, 1)
-        if 2 < step.seconds < 10
+        if 2 < step.facts.seconds < 10
     )
     step = LESSONS[name].steps[part - 1]
     page = visit(

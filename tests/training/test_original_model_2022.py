@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from nmrclassify.bench import original
-from nmrclassify.lessons.trained import short
+from nmrclassify.lessons.short_training import short
 from nmrclassify.mixtures.grid import MixtureConfig, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.losses import match_and_reduce, pairwise_costs
