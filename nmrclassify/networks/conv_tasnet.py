@@ -90,20 +90,6 @@ class NetworkConfig:
         return 1 + sum(dilation * (self.kernel - 1) for dilation in self.dilations)
 
 
-class Intermediates(NamedTuple):
-    """Every array between a batch of mixtures and the heads, by name; see the drawing above."""
-
-    encoding: Tensor  # (B, N, L)
-    bottleneck: Tensor  # (B, W, L)
-    streams: tuple[Tensor, ...]  # (B, W, L) after each block but the last: what the next one reads
-    residuals: tuple[Tensor, ...]  # (B, W, L) what each block but the last adds to the stream
-    skips: tuple[Tensor, ...]  # (B, W, L) what each block adds to `skip_sum`
-    skip_sum: Tensor  # (B, W, L)
-    masks: Tensor  # (B, M, N, L)
-    separated_encodings: Tensor  # (B, M, N, L)
-    multiplets: Tensor  # (B, M, P, L)
-
-
 class Block(nn.Module):
     """One dilated depthwise-separable block; one product gives the residual and the skip."""
 
@@ -132,11 +118,11 @@ class Block(nn.Module):
 
 
 class SeparatorOutput(NamedTuple):
-    """The masks, and every array on the way to them, channels last; names as in `Intermediates`."""
+    """The masks, and every array on the way to them, channels last."""
 
     bottleneck: Tensor  # (B, L, W)
-    streams: list[Tensor]  # (B, L, W)
-    blocks: list[Tensor]  # (B, L, 2 W), residual before skip; (B, L, W) of the last block
+    streams: list[Tensor]  # (B, L, W) after each block but the last: what the next one reads
+    blocks: list[Tensor]  # (B, L, 2 W) residual and skip of each; (B, L, W) skip of the last
     skip_sum: Tensor  # (B, L, W)
     trunk: Tensor  # (B, L, W), the PReLU of the sum
     masks: Tensor  # (B, M, L, N)
@@ -177,6 +163,45 @@ class Separator(nn.Module):
 def rms(mixture: Tensor) -> Tensor:
     """Return the root mean square of each mixture, shape (B, 1, 1), never zero."""
     return mixture.square().mean((1, 2), keepdim=True).clamp_min(1e-30).sqrt()
+
+
+class Intermediates(NamedTuple):
+    """Every array between a batch of mixtures and the heads, by name; see the drawing above.
+
+    Those of the separator are transposed when they are asked for.
+    """
+
+    encoding: Tensor  # (B, N, L)
+    masks: Tensor  # (B, M, N, L)
+    separated_encodings: Tensor  # (B, M, N, L)
+    multiplets: Tensor  # (B, M, P, L)
+    separator: SeparatorOutput  # channels last
+
+    @property
+    def bottleneck(self) -> Tensor:
+        """What the first block reads, (B, W, L)."""
+        return self.separator.bottleneck.mT
+
+    @property
+    def streams(self) -> list[Tensor]:
+        """What the next block reads after each block but the last, (B, W, L)."""
+        return [x.mT for x in self.separator.streams]
+
+    @property
+    def residuals(self) -> list[Tensor]:
+        """What each block but the last adds to the stream, (B, W, L)."""
+        return [out.mT[:, : out.shape[-1] // 2] for out in self.separator.blocks[:-1]]
+
+    @property
+    def skips(self) -> list[Tensor]:
+        """What each block adds to `skip_sum`, (B, W, L)."""
+        width = self.separator.skip_sum.shape[-1]
+        return [out.mT[:, -width:] for out in self.separator.blocks]
+
+    @property
+    def skip_sum(self) -> Tensor:
+        """The sum of all skips, (B, W, L)."""
+        return self.separator.skip_sum.mT
 
 
 class Separation(NamedTuple):
@@ -360,16 +385,5 @@ class Network(nn.Module, OutputNames, ABC):
         multiplets = (
             middle + F.pad(left[..., :-1, :], (0, 0, 1, 0)) + F.pad(right[..., 1:, :], (0, 0, 0, 1))
         )  # (B, M, L, P)
-        width = self.config.n_bottleneck
-        intermediates = Intermediates(
-            encoding.mT,
-            inner.bottleneck.mT,
-            tuple(x.mT for x in inner.streams),
-            tuple(out[..., :width].mT for out in inner.blocks[:-1]),
-            tuple(out[..., -width:].mT for out in inner.blocks),
-            inner.skip_sum.mT,
-            masks.mT,
-            separated.mT,
-            multiplets.mT,
-        )
-        return Separation(separated, inner.trunk, intermediates)
+        arrays = (encoding.mT, masks.mT, separated.mT, multiplets.mT)
+        return Separation(separated, inner.trunk, Intermediates(*arrays, inner))

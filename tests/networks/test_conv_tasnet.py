@@ -355,10 +355,9 @@ def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
 
 
 def flat(result):
-    """Return all tensors of what a network returns."""
-    if isinstance(result, torch.Tensor):
-        return [result]
-    return [tensor for part in result for tensor in flat(part)]
+    """Return the output of a network, and its encodings, masks and multiplets."""
+    output, inner = result
+    return [*([output] if isinstance(output, torch.Tensor) else output), *inner[:4]]
 
 
 @pytest.mark.parametrize("kind", [Slots, Queries])
@@ -381,3 +380,22 @@ def test_gradients_reach_touched_masks(kind):
     assert factor.grad.item() / 2 == pytest.approx(
         record.multiplets.square().sum().item(), rel=1e-4
     )
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+def test_intermediates_add_up(kind):
+    torch.manual_seed(0)
+    model, x = disturbed(kind(NetworkConfig())).eval(), torch.rand(2, 6, 21)
+    with torch.no_grad():
+        _, inner = model(x)
+        stream, masks = inner.bottleneck, model.separator.masks
+        assert stream.shape == (2, 16, 21)
+        assert len(inner.skips) == len(inner.residuals) + 1 == 12
+        for residual, following in zip(inner.residuals, inner.streams, strict=True):
+            stream = stream + residual
+            assert torch.allclose(stream, following, atol=1e-5)
+        assert torch.allclose(sum(inner.skips), inner.skip_sum, atol=1e-5)
+        trunk = model.separator.prelu(inner.skip_sum).mT
+        expected = masks(trunk).sigmoid().unflatten(-1, (model.n_outputs, 64)).permute(0, 2, 3, 1)
+    assert torch.allclose(expected, inner.masks, atol=1e-6)
+    assert torch.equal(inner.separated_encodings, inner.masks * inner.encoding[:, None])
