@@ -1,4 +1,4 @@
-"""A server of the app and a Chromium to drive it, for measurements and tests."""
+"""A server of the app and a Chromium to use it, for measurements and tests."""
 
 import os
 import shutil
@@ -10,7 +10,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -29,26 +34,24 @@ HOW = (
 
 
 def missing() -> str | None:
-    """Return what is missing to drive a browser, or None."""
+    """Return what is missing to use a browser, or None."""
     if shutil.which("chromium") is None:
         return f"no chromium on the PATH: {HOW}"
-    try:
-        import playwright.sync_api  # noqa: F401
-    except ImportError:
+    if find_spec("playwright") is None:
         return f"the package playwright is missing: {HOW}"
     return None
 
 
 @contextmanager
 def server(runs: Path | None = None) -> Iterator[str]:
-    """Start a fresh server of the app, with a runs folder of its own, a copy of `runs` if that is given; yields its address."""
+    """Start a new server of the app, with a copy of the folder `runs`; yields its address."""
     with served(runs) as (address, _):
         yield address
 
 
 @contextmanager
 def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
-    """As `server`; yields the process number as well."""
+    """Start a server as `server` does; yields its address and its process number."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -68,9 +71,8 @@ def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
         ]
         command += ["--server.port", str(port), "--server.fileWatcherType", "none"]
         environment = os.environ | {"NMRCLASSIFY_HOME": home, "OMP_WAIT_POLICY": "PASSIVE"}
-        log = (Path(home) / "server.log").open(
-            "w+b"
-        )  # a pipe that nobody reads would block the server once it is full
+        # A file: a pipe that nobody reads would block the server when it is full.
+        log = (Path(home) / "server.log").open("w+b")
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
         try:
@@ -95,7 +97,7 @@ def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def chromium():
+def chromium() -> Iterator["Browser"]:
     """Start Chromium; yields Playwright's browser.
 
     Raises
@@ -118,25 +120,37 @@ def chromium():
             browser.close()
 
 
-def wait_for_figure(page, timeout: float = 30_000) -> None:
+def wait_for_figure(page: "Page", timeout: float = 30_000) -> None:
     """Wait until the page has a drawn figure."""
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=timeout)
 
 
-def settled(page) -> None:
-    """Wait until the server has nothing more to send."""
+def settled(page: "Page") -> None:
+    """Wait until the server sends nothing more."""
     page.wait_for_function(
         "!document.querySelector('[data-testid=stApp][data-test-script-state=running]')"
     )
     page.wait_for_timeout(400)
 
 
-# Returns the words of figures that reach beyond their figure.
+def click_at(page: "Page", element: "Locator", column: float, row: float) -> None:
+    """Click a point of an element; `column` and `row` are shares of its size."""
+    box = element.bounding_box()
+    if box is None:
+        raise ValueError(f"{element} is not visible; expected it on the page")
+    page.mouse.click(box["x"] + column * box["width"], box["y"] + row * box["height"])
+
+
+# Returns the texts that reach beyond their figure.
 CUT_OFF = """
 () => [...document.querySelectorAll('.stMain .js-plotly-plot')].flatMap(plot => {
   const box = plot.getBoundingClientRect();
-  const beyond = text => { const r = text.getBoundingClientRect(); return r.width && (r.left < box.left - 2 || r.right > box.right + 2); };
-  return [...plot.querySelectorAll('text')].filter(text => text.textContent.trim() && beyond(text)).map(text => text.textContent);
+  const beyond = text => {
+    const r = text.getBoundingClientRect();
+    return r.width && (r.left < box.left - 2 || r.right > box.right + 2);
+  };
+  return [...plot.querySelectorAll('text')]
+    .filter(text => text.textContent.trim() && beyond(text)).map(text => text.textContent);
 })
 """
 
@@ -145,13 +159,16 @@ CUT_OFF = """
 CLICK_TO_PAINTED = """
 (button) => new Promise((resolve, reject) => {
   const figure = () => document.querySelector('.js-plotly-plot');
-  const content = () => JSON.stringify((figure()?.data || []).map(trace => trace.z?.bdata || trace.x?.bdata || null));
-  const drawn = () => figure()?.querySelector('.heatmaplayer image') && figure()?.querySelector('.barlayer path');
+  const data = trace => trace.z?.bdata || trace.x?.bdata || null;
+  const content = () => JSON.stringify((figure()?.data || []).map(data));
+  const drawn = () => figure()?.querySelector('.heatmaplayer image')
+    && figure()?.querySelector('.barlayer path');
   const before = content(), began = performance.now();
   const look = () => {
     if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
     if (figure() && drawn() && content() !== before)
-      return requestAnimationFrame(() => requestAnimationFrame(() => resolve(performance.now() - began)));
+      return requestAnimationFrame(() => requestAnimationFrame(() =>
+        resolve(performance.now() - began)));
     requestAnimationFrame(look);
   };
   button.click();
@@ -160,14 +177,15 @@ CLICK_TO_PAINTED = """
 """
 
 # Waits for an event, and sets `window.painted` to a promise of milliseconds on the page Full scale:
-# `painted`, until another range is on the screen or, if `answer`, both figures and the metrics of
-# another mixture; `finished`, until all of the page is. Traces begin at x0 with steps dx, so that
-# only y and the range tell one figure from another.
+# `painted`, until the screen shows another range or, with `answer`, both figures and the metrics of
+# another mixture; `finished`, until it shows the whole page. Traces have x0 and dx in place of x:
+# figures differ only in y and in the range.
 PAINTED = """
 ({event, answer}) => {
   const all = what => [...document.querySelectorAll(what)];
   const figures = () => all('.js-plotly-plot').slice(0, answer ? 2 : 1);
-  const content = figure => JSON.stringify([figure.layout?.xaxis?.range, (figure.data || []).map(trace => trace.y?.bdata)]);
+  const content = figure => JSON.stringify(
+    [figure.layout?.xaxis?.range, (figure.data || []).map(trace => trace.y?.bdata)]);
   const drawn = figure => figure.querySelector('.scatterlayer path.js-line');
   const stale = elements => elements.some(element => element.closest('[data-stale=true]'));
   const running = () => all('[data-testid=stApp][data-test-script-state=running]').length;
@@ -176,16 +194,20 @@ PAINTED = """
   const before = figures().map(content), headed = heading();
   const there = () => {
     const now = figures();
-    const other = now.length === before.length && now.every((figure, i) => drawn(figure) && content(figure) !== before[i]);
+    const other = now.length === before.length
+      && now.every((figure, i) => drawn(figure) && content(figure) !== before[i]);
     if (!other) return false;
-    return !answer || (heading() !== headed && !stale(all('[data-testid=stMetric]')) && !stale(now));
+    return !answer
+      || (heading() !== headed && !stale(all('[data-testid=stMetric]')) && !stale(now));
   };
   window.painted = new Promise((resolve, reject) => document.addEventListener(event, () => {
     const began = performance.now();
     let seen = false, painted = null;
-    const passed = then => requestAnimationFrame(() => requestAnimationFrame(() => then(performance.now() - began)));
+    const passed = then => requestAnimationFrame(() => requestAnimationFrame(() =>
+      then(performance.now() - began)));
     const look = () => {
-      if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
+      if (performance.now() - began > 20000)
+        return reject(new Error('nothing was painted in 20 s'));
       if (!seen && there()) { seen = true; passed(value => { painted = value; }); }
       if (painted !== null && !running() && !stale(all('[data-testid=stElementContainer]')))
         return passed(finished => resolve({painted, finished}));

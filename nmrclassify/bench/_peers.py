@@ -1,17 +1,18 @@
-"""Other people's mask estimators of the same dimensions, where their packages are there; the project depends on none.
+"""The mask estimators of torchaudio and asteroid at our dimensions, if they are installed.
 
-Of each package only the files that hold the estimator are run. torchaudio's own start would load a
-compiled extension, which is tied to one version of torch; asteroid's would import a whole training
-framework.
+Only the files with the estimator are run: torchaudio as a whole loads a compiled extension that
+needs one version of torch, and asteroid as a whole imports a training framework.
 """
 
 import importlib
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.machinery import PathFinder
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.machinery import PathFinder, SourceFileLoader
+from importlib.util import module_from_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,20 +25,20 @@ INSTALL = {
 }
 
 
-def _folder(package: str) -> str:
-    """Return where a package lies, without running any of it."""
-    spec = PathFinder.find_spec(package)
+def _package(name: str, path: list[str] | None = None) -> tuple[ModuleType, list[str]]:
+    """Return a package, none of which has run, and its folders."""
+    spec = PathFinder.find_spec(name, path)
     if spec is None or not spec.submodule_search_locations:
-        raise ImportError(f"no package {package}")
-    return spec.submodule_search_locations[0]
+        raise ImportError(f"no package {name}")
+    return module_from_spec(spec), spec.submodule_search_locations
 
 
 def torchaudio(config: NetworkConfig, n_masks: int) -> nn.Module:
     """Return torchaudio's `MaskGenerator`, (B, N, L) -> (B, M, N, L)."""
-    path = Path(_folder("torchaudio"), "models", "conv_tasnet.py")
-    spec = spec_from_file_location("torchaudio_conv_tasnet", path)
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
+    path = Path(_package("torchaudio")[1][0], "models", "conv_tasnet.py")
+    loader = SourceFileLoader("torchaudio_conv_tasnet", str(path))
+    module = ModuleType(loader.name)
+    loader.exec_module(module)
     return module.MaskGenerator(
         config.n_filters,
         n_masks,
@@ -54,14 +55,12 @@ def asteroid(config: NetworkConfig, n_masks: int) -> nn.Module:
     """Return asteroid's `TDConvNet`, (B, N, L) -> (B, M, N, L)."""
     before = set(sys.modules)
     try:
-        path = [str(Path(_folder("asteroid")).parent)]
-        for name in ("asteroid", "asteroid.masknn"):  # known, but their __init__.py not run
-            spec = PathFinder.find_spec(name, path)
-            sys.modules[name] = module_from_spec(spec)
-            path = spec.submodule_search_locations
+        path = None
+        for name in ("asteroid", "asteroid.masknn"):  # without running their __init__.py
+            sys.modules[name], path = _package(name, path)
         network = importlib.import_module("asteroid.masknn.convolutional").TDConvNet
     finally:
-        for name in set(sys.modules) - before:  # a later import gets the package as it should be
+        for name in set(sys.modules) - before:  # a later import runs the whole package
             if name.split(".")[0] == "asteroid":
                 del sys.modules[name]
     return network(
@@ -85,20 +84,20 @@ PEERS: dict[str, Callable[[NetworkConfig, int], nn.Module]] = {
 
 
 def available(config: NetworkConfig, n_masks: int) -> tuple[dict[str, nn.Module], dict[str, str]]:
-    """Return each peer that is installed, and for each that is not what is missing and the line that installs it."""
-    found, missing = {}, {}
+    """Return the installed peers, and what is missing for the others, with how to install it."""
+    peers, missing = {}, {}
     for name, make in PEERS.items():
         try:
-            found[name] = make(config, n_masks)
+            peers[name] = make(config, n_masks)
         except (ImportError, OSError) as error:
             missing[name] = f"{error}; {INSTALL[name]}"
-    return found, missing
+    return peers, missing
 
 
-def _units(name: str, peer: nn.Module) -> tuple[list, list[tuple], list]:
-    """Return a peer's begin (norm, bottleneck), blocks and end (PReLU, masks).
+def _units(name: str, peer: Any) -> tuple[list, list[tuple], list]:
+    """Return the start (norm, bottleneck), the blocks and the end (PReLU, masks) of a peer.
 
-    The parts of a block: expand, PReLU, norm, depthwise, PReLU, norm, residual, skip.
+    A block is: expand, PReLU, norm, depthwise, PReLU, norm, residual, skip.
     """
     if name == "torchaudio":
         blocks = [(*block.conv_layers, block.res_out, block.skip_out) for block in peer.conv_layers]
@@ -107,19 +106,24 @@ def _units(name: str, peer: nn.Module) -> tuple[list, list[tuple], list]:
     return list(peer.bottleneck), blocks, list(peer.mask_net)
 
 
-def _set(module: nn.Module, weight: Tensor, bias: Tensor | None = None) -> None:
-    """Copy our weights; what we have no bias for gets 0. asteroid calls a norm's gain and bias gamma and beta."""
-    theirs = [getattr(module, "gamma", None), getattr(module, "beta", None)]
-    theirs = theirs if theirs[0] is not None else [module.weight, getattr(module, "bias", None)]
-    theirs[0].copy_(weight.reshape(theirs[0].shape))
-    if theirs[1] is not None:
-        theirs[1].copy_(torch.zeros_like(theirs[1]) if bias is None else bias)
+def _set(module: Any, weight: Tensor, bias: Tensor | None = None) -> None:
+    """Copy a weight and a bias, 0 where we have none, to a layer of a peer."""
+    # asteroid calls the gain and the bias of a norm gamma and beta.
+    gain = module.gamma if hasattr(module, "gamma") else module.weight
+    shift = module.beta if hasattr(module, "beta") else getattr(module, "bias", None)
+    gain.copy_(weight.reshape(gain.shape))
+    if shift is not None:
+        shift.copy_(torch.zeros_like(shift) if bias is None else bias)
 
 
 @torch.no_grad()
 def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
-    """Give a peer our weights, and our small constant in its norms (ours is PyTorch's 1e-5, theirs 1e-8)."""
+    """Copy our weights to a peer, and our epsilon to its norms (1e-5; theirs is 1e-8)."""
     begin, blocks, end = _units(name, peer)
+    # `Any`: mypy takes the attributes of a module in a list for tensors.
+    ours: Any
+    block: Any
+    module: Any
     for module, ours in (
         (begin[0], separator.norm),
         (begin[1], separator.bottleneck),
@@ -127,9 +131,8 @@ def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
     ):
         _set(module, ours.weight, ours.bias)
     _set(end[0], separator.prelu.weight)
-    for block, (expand, first, first_norm, depthwise, second, second_norm, residual, skip) in zip(
-        separator.blocks, blocks, strict=False
-    ):
+    for block, layers in zip(separator.blocks, blocks, strict=True):
+        expand, first, first_norm, depthwise, second, second_norm, residual, skip = layers
         _set(expand, block.expand.weight)
         _set(first, block.first.weight)
         _set(first_norm, block.first_norm.weight, block.first_norm.bias)
@@ -138,9 +141,8 @@ def copy_weights(separator: Separator, name: str, peer: nn.Module) -> None:
         _set(second_norm, block.second_norm.weight, block.second_norm.bias)
         width = skip.weight.shape[0]
         weight, bias = block.project.weight, block.project.bias
-        if (
-            len(weight) > width
-        ):  # ours computes both at once; the last block's residual reaches nothing
+        # Our product gives both, residual before skip; our last block has no residual.
+        if len(weight) > width:
             _set(residual, weight[:width], bias[:width])
         _set(skip, weight[-width:], bias[-width:])
     for module in peer.modules():

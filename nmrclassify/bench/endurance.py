@@ -1,48 +1,52 @@
-"""An hour of use, 1,000 interactions on all the pages that one explores with: does the server's memory stay flat? (Linux)"""
+"""Memory of the server over an hour of use: 1,000 interactions on nine pages (an hour, Linux)."""
 
 import re
 import statistics
 import sys
 import time
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nmrclassify.bench._browser import chromium, served, settled, wait_for_figure
+from nmrclassify.bench._browser import chromium, click_at, served, settled, wait_for_figure
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 INTERACTIONS, SECONDS = 1000, 3600
-EVERY = 10  # interactions from one look at the memory to the next
-WARM = 200  # interactions until all pages were seen and caches are full
+EVERY = 10  # interactions between two readings of the memory
+WARM = 200  # interactions until all pages were shown and caches are full
 STEPS = 60
 
 
 def _memory(pid: int) -> float:
     """Return the resident memory of a process, in MiB."""
-    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
 
 
-def _go(page, name: str) -> None:
+def _go(page: "Page", name: str) -> None:
     page.get_by_test_id("stSidebar").get_by_role("link", name=name).click()
 
 
-def _press(page, name: str) -> None:
+def _press(page: "Page", name: str) -> None:
     page.get_by_test_id("stMain").get_by_role(
         "button", name=re.compile(rf"\b{name}\b")
     ).first.click()
 
 
-def _click(page, key: str, column: float, row: float) -> None:
+def _click(page: "Page", key: str, column: float, row: float) -> None:
     plot = page.locator(f".st-key-{key} .js-plotly-plot .nsewdrag").first
     plot.wait_for(state="attached")
-    page.wait_for_timeout(300)  # a figure that is drawn anew is another element
+    page.wait_for_timeout(300)  # a new figure is another element
     plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    page.mouse.click(box["x"] + column * box["width"], box["y"] + row * box["height"])
+    click_at(page, plot, column, row)
 
 
-def _round(page, turn: int):
-    """Yield one interaction after the other: once through what one explores with, at other places each time."""
+def _round(page: "Page", turn: int) -> Iterator[Callable[[], None]]:
+    """Yield the interactions of one round through the pages, at other places each turn."""
     share = (0.37 * turn) % 0.3
     yield lambda: _go(page, "Masks")
     yield lambda: _press(page, "Next")
@@ -75,7 +79,7 @@ def _round(page, turn: int):
 
 
 def run() -> dict:
-    """Return the server's memory in MiB after the warm-up and at the end (medians of ten looks), and the change between them."""
+    """Return the memory in MiB after the warm-up and at the end, medians of ten readings."""
     memory, failed = [], 0
     with served() as (address, pid), chromium() as browser:
         page = browser.new_context(viewport={"width": 1366, "height": 900}).new_page()
@@ -91,9 +95,7 @@ def run() -> dict:
                     try:
                         act()
                         settled(page)
-                    except (
-                        Exception
-                    ) as error:  # one that fails is counted, and the visit goes on with the next
+                    except Exception as error:  # counted; the next interaction follows
                         failed += 1
                         print(f"interaction {done}: {str(error).splitlines()[0]}", file=sys.stderr)
                         page.keyboard.press("Escape")

@@ -1,55 +1,70 @@
-"""Inspector, what-if and time slider in Chromium: from the click to the painted answer, and how much of it is the server's (Linux)."""
+"""Click to painted figure for inspector, what-if and time slider, and the server's part (Linux)."""
 
 import os
 import re
 import statistics
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from nmrclassify.bench._browser import chromium, served, settled, wait_for_figure
+from nmrclassify.bench._browser import chromium, click_at, served, settled, wait_for_figure
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 TURNS, STEPS = 21, 60
 
-# Sets `window.painted` to a promise of what passed from the next press of the mouse until the
-# figure of this key drew other content than now, and the page had heard all of the server.
+# Sets `window.painted` to a promise of the milliseconds from the next press of the mouse until the
+# figure of this key shows other content than now. It resolves when the server has finished.
 PAINTED = """
 (key) => {
   const figure = () => document.querySelector(`.st-key-${key} .js-plotly-plot`);
   const content = () => {
     const shown = figure();
     if (!shown?.querySelector('.heatmaplayer image, .barlayer path')) return null;
-    const traces = shown.data.map(trace => [trace.z?.bdata, trace.z, trace.x?.bdata, trace.x, trace.y].map(part => JSON.stringify(part ?? null)));
+    const parts = trace => [trace.z?.bdata, trace.z, trace.x?.bdata, trace.x, trace.y];
+    const text = part => JSON.stringify(part ?? null);
+    const traces = shown.data.map(trace => parts(trace).map(text));
     const { shapes, annotations } = shown.layout;
-    return JSON.stringify([traces, shapes?.map(shape => [shape.x0, shape.y0]), annotations?.map(note => note.text)]);
+    const places = shapes?.map(shape => [shape.x0, shape.y0]);
+    return JSON.stringify([traces, places, annotations?.map(note => note.text)]);
   };
-  const running = () => document.querySelector('[data-testid=stApp][data-test-script-state=running]');
+  const running = () =>
+    document.querySelector('[data-testid=stApp][data-test-script-state=running]');
   const before = content();
-  window.painted = new Promise((resolve, reject) => document.addEventListener('pointerdown', () => {
+  const promise = (resolve, reject) => document.addEventListener('pointerdown', () => {
     const began = performance.now();
     let painted = null;
     const look = () => {
-      if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
+      if (performance.now() - began > 20000)
+        return reject(new Error('nothing was painted in 20 s'));
       const now = content();
       if (painted === null && now !== null && now !== before)
-        requestAnimationFrame(() => requestAnimationFrame(() => { painted ??= performance.now() - began; }));
+        requestAnimationFrame(() => requestAnimationFrame(() => {
+          painted ??= performance.now() - began;
+        }));
       if (painted !== null && !running())
         return setTimeout(() => resolve(painted), 150);
       requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
-  }, {once: true, capture: true}));
+  }, {once: true, capture: true});
+  window.painted = new Promise(promise);
 }
 """
 
 
 class _Wire:
-    """What goes over the page's wire, as the browser's network process sees it: its clock runs on while the page draws.
+    """Times of the messages between page and server, from the network process of the browser.
 
-    The browser draws on the same cores meanwhile, so that the server's computing time is taken as
-    well.
+    The clock of that process runs while the page draws. The browser draws on the same cores as the
+    server computes, so the computing time of the server is measured too.
     """
 
-    def __init__(self, page, pid: int):
-        self.asked, self.answered, self._pid, self._spent = [], [], pid, 0.0
+    def __init__(self, page: "Page", pid: int):
+        self.asked: list[float] = []
+        self.answered: list[float] = []
+        self._pid, self._spent = pid, 0.0
         client = page.context.new_cdp_session(page)
         client.on("Network.webSocketFrameSent", lambda frame: self.asked.append(frame["timestamp"]))
         client.on(
@@ -58,25 +73,25 @@ class _Wire:
         client.send("Network.enable")
 
     def clear(self) -> None:
-        """Forget what was before."""
+        """Start a new measurement."""
         self.asked.clear()
         self.answered.clear()
         self._spent = self._computed()
 
     def _computed(self) -> float:
-        """Return the milliseconds that all threads of the server have computed so far; it counts in hundredths of a second."""
+        """Return the computing time of all threads of the server so far, in ms (steps of 10)."""
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def times(self) -> dict[str, float]:
-        """Return milliseconds from the first request to the last answer, and those that the server computed."""
+        """Return ms from the first request to the last answer, and computing time in ms."""
         return {
             "server": 1000 * (self.answered[-1] - self.asked[0]),
             "server_computing": self._computed() - self._spent,
         }
 
 
-def _timed(page, wire: _Wire, key: str, press) -> dict:
+def _timed(page: "Page", wire: _Wire, key: str, press: Callable[[], None]) -> dict[str, float]:
     page.evaluate(PAINTED, key)
     wire.clear()
     press()
@@ -85,39 +100,35 @@ def _timed(page, wire: _Wire, key: str, press) -> dict:
     return {"painted": painted} | wire.times()
 
 
-def _button(page, name: str):
-    found = (
-        page.get_by_test_id("stMain").get_by_role("button", name=re.compile(rf"\b{name}\b")).first
-    )
-    return lambda: found.click()
+def _button(page: "Page", name: str) -> Callable[[], None]:
+    main = page.get_by_test_id("stMain")
+    button = main.get_by_role("button", name=re.compile(rf"\b{name}\b")).first
+    return lambda: button.click()
 
 
-def _cell(page, key: str, column: float, row: float):
+def _cell(page: "Page", key: str, column: float, row: float) -> Callable[[], None]:
     plot = page.locator(f".st-key-{key} .nsewdrag").first
     plot.scroll_into_view_if_needed()
-    box = plot.bounding_box()
-    return lambda: page.mouse.click(
-        box["x"] + column * box["width"], box["y"] + row * box["height"]
-    )
+    return lambda: click_at(page, plot, column, row)
 
 
-def _measured(name: str, times: list[dict]) -> dict:
-    found = {}
+def _summary(name: str, times: list[dict[str, float]]) -> dict:
+    figures: dict[str, float | list[int]] = {}
     for part in times[0]:
         values = [time[part] for time in times]
-        found |= {
+        figures |= {
             f"{name}_{part}_ms_median": round(statistics.median(values)),
             f"{name}_{part}_ms_range": [round(min(values)), round(max(values))],
         }
-    return found
+    return figures
 
 
-def _inspector(page, wire: _Wire, address: str) -> list[dict]:
-    """Click cells of the map of filters on the page Look inside; the inspector stands above it."""
+def _inspector(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
+    """Click cells of the filters on the page Look inside; the inspector is above them."""
     page.goto(f"{address}/inside")
     wait_for_figure(page)
     settled(page)
-    # The middle of each little pattern of a row: 12 columns, 6 rows.
+    # A point inside each pattern: 12 columns, 6 rows.
     return [
         _timed(
             page,
@@ -129,8 +140,8 @@ def _inspector(page, wire: _Wire, address: str) -> list[dict]:
     ]
 
 
-def _inspector_over_masks(page, wire: _Wire, address: str) -> list[dict]:
-    """Click cells of the masks, and time the inspector that opens over the page."""
+def _inspector_over_masks(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
+    """Click cells of the masks; the inspector opens over the page."""
     page.goto(f"{address}/masks")
     wait_for_figure(page)
     settled(page)
@@ -145,8 +156,8 @@ def _inspector_over_masks(page, wire: _Wire, address: str) -> list[dict]:
     return times
 
 
-def _what_if(page, wire: _Wire, address: str) -> list[dict]:
-    """Remove a multiplet and bring it back; the bars of the classes follow."""
+def _what_if(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
+    """Remove a multiplet and undo it; the bars of the classes change."""
     page.goto(f"{address}/whatif?position=7")
     wait_for_figure(page)
     settled(page)
@@ -156,7 +167,7 @@ def _what_if(page, wire: _Wire, address: str) -> list[dict]:
     ]
 
 
-def _time_slider(page, wire: _Wire, address: str) -> list[dict]:
+def _time_slider(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
     """Train for some steps, then go back and forth through them."""
     page.goto(f"{address}/train?preset=quick&steps={STEPS}")
     page.get_by_role("button", name="Start").click()
@@ -170,11 +181,11 @@ def _time_slider(page, wire: _Wire, address: str) -> list[dict]:
 
 
 def run() -> dict:
-    """Return milliseconds from the press of the mouse to the painted figure, from the request to the server's last answer, and computed."""
-    found = {}
+    """Return ms from click to painted figure, from request to last answer, and computing time."""
+    figures: dict[str, Any] = {}
     with served() as (address, pid), chromium() as browser:
         for part in (_inspector, _inspector_over_masks, _what_if, _time_slider):
             page = browser.new_context(viewport={"width": 1366, "height": 900}).new_page()
-            found |= _measured(part.__name__.strip("_"), part(page, _Wire(page, pid), address))
+            figures |= _summary(part.__name__.strip("_"), part(page, _Wire(page, pid), address))
             page.context.close()
-    return found | {"turns": TURNS}
+    return figures | {"turns": TURNS}

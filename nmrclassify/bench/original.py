@@ -1,19 +1,18 @@
-"""What the recipe of 2022 printed and what it was worth, and what each repair brings, over five seeds (about 20 minutes).
+"""What the recipe of 2022 printed, its accuracy, and the gain of each repair (20 minutes).
 
-The first rows train the package's `Slots` network as the first public version did, for 1,000 epochs
-over ten mixtures, one at a time, with its faults (`nmrclassify.faults`) put back in: arrays of (L,
-P) reshaped to (P, L) instead of transposed, a softmax before the cross entropy, output i compared
-with the i-th compound that was mixed, and no other loss. Further rows take the faults out one after
-the other.
+The first rows train `Slots` like the first public version: 1,000 epochs over ten mixtures, one at a
+time, over five seeds, with the faults of `training.original_model_2022`. Arrays of (L, P) are
+reshaped to (P, L) instead of transposed; a softmax precedes the cross entropy; output i is compared
+with the i-th compound of the mixture; there is no other loss. Each further row has one fault less.
 
-What is not on record is assumed: the network is this package's, not the code of 2022; compounds
-stand in a mixture in a random order, drawn once; a test compound counts as correct where output i
-names it, as in the loss. Sextets are Pascal's.
+What is not on record is assumed. The network is that of this package, not the code of 2022. The
+compounds of a mixture have a random order, drawn once. A test compound counts as correct if output
+i names it, as in the loss. Sextets have the areas of Pascal's triangle.
 
 `Slots` has a ReLU before its classifier, which the design document does not mention. With some
-initial weights it lets hardly anything through, and the network goes on to name the same compounds
-in all mixtures. Such trainings stay in the means; each row of one mixture a step counts them as
-`stuck`, and gives the means of the other seeds beside them.
+initial weights almost all its outputs are 0, and the network names the same compounds in all
+mixtures. The means include such trainings. Rows with one mixture a step count them as `stuck`, and
+state the means of the other seeds too.
 """
 
 import multiprocessing
@@ -22,7 +21,7 @@ import secrets
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from unittest import mock
@@ -41,7 +40,6 @@ from nmrclassify.mixtures.grid import generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import conv_tasnet as networks
 from nmrclassify.networks.conv_tasnet import Network
-from nmrclassify.networks.slots import Slots
 from nmrclassify.training.optimiser import OPTIMISERS
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
@@ -55,16 +53,15 @@ from nmrclassify.training.original_model_2022 import (
 from nmrclassify.training.recipes import TrainConfig, recipe
 from nmrclassify.training.trainer import Trainer, model_for
 
-# Development used seeds 100 to 102; nothing was tuned on these.
+# Development used seeds 100 to 102; nothing was tuned on these seeds.
 SEEDS = (1, 2, 3, 4, 5)
 EPOCHS = 1000
 UNSEEDED = 5
 RECIPES_2022 = {"2022, SGD": "sgd", "2022, momentum": "momentum", "2022, Adam": "adam"}
 METRICS = ("compound_accuracy", "exact_match")
-# On the mixtures trained on; the ten test mixtures of 2022; all compositions that a row does not
-# train on; and those of them that no row trains on, the same for all rows, which is what rows are
-# compared on.
-JOB_QUEUE = ("training", "test", "untrained", "unseen")
+# The mixtures trained on; the ten test mixtures of 2022; all compositions that a row does not train
+# on; and those that no row trains on. The last are the same for all rows: these compare the rows.
+PARTS = ("training", "test", "untrained", "unseen")
 
 # Each repair is added to those before.
 REPAIRS = {
@@ -73,7 +70,7 @@ REPAIRS = {
     "no softmax before the cross entropy": Faults(reshaped=False, softmaxed=False),
     "outputs matched to compounds, and reconstruction in the loss": NO_FAULTS,
 }
-# Preset, recipe and network of the rows that have no fault left.
+# Preset, recipe and network of the rows without faults.
 MODERN = {
     "recipe modern on the same ten mixtures": ("original", "modern", "slots"),
     "70 % of the compositions to train on": ("quick", "modern", "slots"),
@@ -83,37 +80,38 @@ MODERN = {
 
 @dataclass(frozen=True)
 class Member:
-    """One training of 2022: on the data of `seed`, with weights and order of mixtures from `start`."""
+    """One training of 2022 on the data of `seed`; `start` seeds weights and order of mixtures."""
 
     seed: int
     faults: Faults
     start: int
 
     def dataset(self) -> Dataset:
-        """Return the data; as everything is linear without noise, reshaping the library reshapes every mixture."""
+        """Return the data; without noise, a reshaped library reshapes every mixture."""
         data = build("original", self.seed)
         return replace(data, library=reshaped(data.library)) if self.faults.reshaped else data
 
 
 class _Shifts:
-    """Stands in for the model's depthwise convolution, which `torch.func.vmap` cannot take apart; the same sums."""
+    """The depthwise convolution of the network in operations that `torch.func.vmap` supports."""
 
     @staticmethod
     def apply(x: Tensor, weight: Tensor, dilation: int) -> Tensor:  # (B, L, C), (kernel, C)
         reach = len(weight) // 2 * dilation
         padded = F.pad(x, (0, 0, reach, reach))
-        return sum(
-            padded[:, tap * dilation : tap * dilation + x.shape[1]] * w
-            for tap, w in enumerate(weight)
-        )
+        starts = range(0, len(weight) * dilation, dilation)
+        shifted = [padded[:, start : start + x.shape[1]] for start in starts]
+        total = shifted[0] * weight[0]
+        for part, w in zip(shifted[1:], weight[1:], strict=True):
+            total = total + part * w
+        return total
 
 
 class _Stack:
-    """Networks that train side by side, each on its own data with its own faults, one mixture a step: one pass for all.
+    """Networks that train together in one pass, each on its data with its faults.
 
-    At a batch of one nearly all time goes into starting operations, and so twenty trainings take
-    two or three times as long as one. Members share nothing: `check` compares one with the
-    package's own training.
+    With one mixture a step, nearly all time goes into starting operations: twenty trainings take
+    two or three times as long as one. Members share nothing: `check` compares one with `Trainer`.
     """
 
     def __init__(self, members: list[Member], config: TrainConfig):
@@ -133,16 +131,17 @@ class _Stack:
         ).float()[:, None, None]
 
     def _mixed(self, part: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return areas (E, n, P, L), sources (E, n, C, P, L) and labels (E, n, C) of the E members."""
-        made = []
+        """Return areas (E, n, P, L), sources (E, n, C, P, L) and labels (E, n, C)."""
+        mixtures = []
         for data in self.data:
             rng = generator(data.seed, "view")
             rows = {name: rng.permuted(getattr(data, name), axis=1) for name in ("train", "test")}
-            made.append(mix(data.library, rows[part], data.config, rng))
-        return tuple(
-            torch.from_numpy(np.stack([getattr(m, name) for m in made]))
+            mixtures.append(mix(data.library, rows[part], data.config, rng))
+        areas, sources, labels = (
+            torch.from_numpy(np.stack([getattr(m, name) for m in mixtures]))
             for name in ("areas", "sources", "labels")
         )
+        return areas, sources, labels
 
     def _run(
         self, areas: Tensor
@@ -159,15 +158,16 @@ class _Stack:
         logits, multiplets = (part.squeeze(1) for part in self._run(areas[:, None]))
         costs = costs_along(
             logits, multiplets, labels, sources, self.weight, self.softmaxed, self.unmatched
-        )  # (E, C)
+        )
         # The members share no weight: the gradient of the sum is the gradient of each.
-        loss = costs.total(self.weight[..., 0]).mean(1).sum()
+        total = costs.classification + self.weight[..., 0] * costs.reconstruction  # (E, C)
+        loss = total.mean(1).sum()
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
 
     def epoch(self, number: int) -> np.ndarray:
-        """Train for one epoch; return the share of the test compounds that output i names in place i, shape (E,)."""
+        """Train for one epoch; return the share of test compounds right in order, shape (E,)."""
         n = len(self.data[0].train)
         for rows in np.stack(
             [generator(member.start, "order", number).permutation(n) for member in self.members],
@@ -184,7 +184,7 @@ class _Stack:
             named = self._run(self.test[0])[0].argmax(-1)
         return (named == named[:, :1]).flatten(1).all(1).numpy()
 
-    def unstacked(self) -> list[Slots]:
+    def unstacked(self) -> list[Network]:
         """Return the networks as they are now."""
         for i, model in enumerate(self.models):
             model.load_state_dict(
@@ -194,7 +194,7 @@ class _Stack:
 
 
 def _compositions(data: Dataset) -> dict[str, np.ndarray]:
-    """Return the compositions of each of `PLACES`."""
+    """Return the compositions of each of `PARTS`."""
     original, quick = build("original", data.seed), build("quick", data.seed)
     everything = np.concatenate([quick.train, quick.validation, quick.test])
 
@@ -203,7 +203,7 @@ def _compositions(data: Dataset) -> dict[str, np.ndarray]:
 
     return dict(
         zip(
-            JOB_QUEUE,
+            PARTS,
             (data.train, original.test, without(data.train), without(original.train, quick.train)),
             strict=False,
         )
@@ -211,18 +211,18 @@ def _compositions(data: Dataset) -> dict[str, np.ndarray]:
 
 
 def _measure(model: Network, data: Dataset) -> dict:
-    """Return compound accuracy under the best matching, and exact match, in each of `PLACES`."""
-    found = {}
-    for place, rows in _compositions(data).items():
+    """Return compound accuracy under the best matching, and exact match, in each of `PARTS`."""
+    figures: dict[str, float] = {}
+    for part, rows in _compositions(data).items():
         summary = evaluate(
             model, mix(data.library, rows, data.config, generator(data.seed, "test"))
         ).summary()
-        found |= {f"{place}_{key}": summary[key] for key in METRICS} | {f"{place}_n": len(rows)}
-    return found
+        figures |= {f"{part}_{key}": summary[key] for key in METRICS} | {f"{part}_n": len(rows)}
+    return figures
 
 
 def stacked(rows: dict[str, Faults], optimiser: str, unseeded: list[int]) -> list[dict]:
-    """Train all `rows` with all seeds by the recipe of 2022; and once more from each of the starts `unseeded`."""
+    """Train all `rows` with all seeds as in 2022, and once from each start in `unseeded`."""
     torch.set_num_threads(1)
     members = {
         name: [Member(seed, faults, seed) for seed in SEEDS] for name, faults in rows.items()
@@ -275,7 +275,7 @@ def _weights(model: Network) -> Tensor:
 
 
 def check(epochs: int = 3) -> dict:
-    """Compare the stack with the package's own training, and two trainings from one seed with each other.
+    """Compare the stack with `Trainer`, and two trainings of the same seed with each other.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def check(epochs: int = 3) -> dict:
     return same | {"epochs_compared": epochs}
 
 
-def _interval(values: list[float], low: float = -1.0) -> dict:
+def _interval(values: Sequence[float], low: float = -1.0) -> dict:
     """Return the mean and its 95 % t interval, within the values that are possible."""
     mean, n = statistics.mean(values), len(values)
     half = float(student_t.ppf(0.975, n - 1)) * statistics.stdev(values) / n**0.5
@@ -326,11 +326,11 @@ def _interval(values: list[float], low: float = -1.0) -> dict:
 
 
 def _summary(name: str, runs: list[dict], before: list[dict]) -> dict:
-    """Return one row of a table: means over the seeds, and the gain on the row before, seed by seed."""
+    """Return one row of a table: means over the seeds, and the gain on the row before."""
     row = {"row": name, "n_unseen": runs[0]["unseen_n"]}
     row |= {
         f"{place}_{key}": _interval([run[f"{place}_{key}"] for run in runs], 0.0)
-        for place in JOB_QUEUE
+        for place in PARTS
         for key in METRICS
     }
     if before:
@@ -351,7 +351,7 @@ def _summary(name: str, runs: list[dict], before: list[dict]) -> dict:
 
 
 def _guess() -> dict:
-    """Return the figures of naming the three commonest compounds of the ten training mixtures each time."""
+    """Return the accuracy of always naming the three commonest training compounds."""
     results = []
     for seed in SEEDS:
         data = build("original", seed)
@@ -364,7 +364,7 @@ def _guess() -> dict:
 
 
 def tasks() -> list[tuple[Callable, tuple]]:
-    """Return every function of the measurement with its arguments, longest first; they do not depend on each other."""
+    """Return independent calls of the measurement, function and arguments, longest first."""
     found = [(stacked, (REPAIRS, "adam", [secrets.randbits(62) for _ in range(UNSEEDED)]))]
     others = [name for name in RECIPES_2022 if name not in REPAIRS]
     found += [(stacked, ({name: Faults()}, RECIPES_2022[name], [])) for name in others]
@@ -372,7 +372,7 @@ def tasks() -> list[tuple[Callable, tuple]]:
 
 
 def run() -> dict:
-    """Return the three optimisers of 2022 as `recipe_of_2022`, and as `repairs` one row for each, on top of those before."""
+    """Return rows of the optimisers of 2022, and of the repairs, each on top of those before."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     began, runs = time.perf_counter(), []
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:

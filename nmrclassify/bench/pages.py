@@ -1,4 +1,4 @@
-"""First page on a warm server, and click to painted figure when the mixture changes, in Chromium."""
+"""Seconds to the first page, and ms from click to painted figure, in Chromium (a minute)."""
 
 import statistics
 import time
@@ -9,9 +9,10 @@ LOADS, CLICKS = 7, 25
 
 
 def run() -> dict:
-    """Return seconds to the first page's figure (empty browser cache, and again), and milliseconds from click to painted."""
+    """Return seconds to the first page, with an empty cache and again, and ms of a click."""
     with server() as address, chromium() as browser:
-        new, returning = [], []
+        new: list[float] = []
+        returning: list[float] = []
         for turn in range(LOADS + 1):
             context = browser.new_context(viewport={"width": 1366, "height": 768})
             page = context.new_page()

@@ -1,4 +1,7 @@
-"""Accuracy of both networks and of classical methods as mixtures get worse or training data fewer, over five seeds (half an hour)."""
+"""Accuracy of networks and classical methods on disturbed mixtures, five seeds (half an hour).
+
+The last sweep varies the number of training mixtures.
+"""
 
 import multiprocessing
 import os
@@ -24,15 +27,17 @@ from nmrclassify.training.trainer import Trainer
 
 def _conditions(sweep: str, value: float) -> MixtureConfig:
     base = SWEEPS[sweep].base
-    if sweep in ("shift_jitter", "noise"):
-        return replace(base, **{sweep: value})
+    if sweep == "shift_jitter":
+        return replace(base, shift_jitter=value)
+    if sweep == "noise":
+        return replace(base, noise=value)
     if sweep == "concentration":
         return replace(base, concentration_low=1 / value, concentration_high=value)
     return base
 
 
 def _training(sweep: str, kind: str, changes: dict) -> TrainConfig:
-    """Return the training of a network for a whole sweep: its own recipe, with trouble on the sweep's axis only."""
+    """Return the recipe of a network, with augmentation by the disturbance of the sweep only."""
     network = registry.NETWORKS[kind]
     usual = replace(
         recipe(network.usual_recipe),
@@ -52,7 +57,7 @@ def _data(sweep: str, seed: int, n_train: int | None) -> Dataset:
 
 
 def _test(data: Dataset, sweep: str, value: float) -> Mixtures:
-    """Make the test mixtures of one point: unseen compositions, each as often as needed, made in the way of the point."""
+    """Make the test mixtures of one value of a sweep, of the unseen compositions in turn."""
     rows = data.test
     if sweep == "number":
         rows = rows[(rows < data.library.n_compounds).sum(axis=1) == value]
@@ -66,22 +71,22 @@ def _test(data: Dataset, sweep: str, value: float) -> Mixtures:
 
 
 def _row(
-    sweep: str, value: float, method: str, seed: int, found: np.ndarray, true: np.ndarray
+    sweep: str, value: float, method: str, seed: int, predicted: np.ndarray, true: np.ndarray
 ) -> dict:
-    exact, named = shares_right(found, true)
+    exact, compounds = shares_right(predicted, true)
     return {
         "sweep": sweep,
         "value": value,
         "method": method,
         "seed": seed,
         "exact_match": round(exact, 5),
-        "compound_accuracy": round(named, 5),
+        "compound_accuracy": round(compounds, 5),
         "n_mixtures": len(true),
     }
 
 
 def network(sweep: str, name: str, seed: int, n_train: int | None = None) -> list[dict]:
-    """Train one network for a sweep, and measure it at each of the sweep's points (or at one number of training mixtures)."""
+    """Train one network and measure it at each value of a sweep, or at `n_train` only."""
     torch.set_num_threads(1)
     kind = name.split(",")[0]
     data, axis = _data(sweep, seed, n_train), SWEEPS[sweep]
@@ -91,35 +96,38 @@ def network(sweep: str, name: str, seed: int, n_train: int | None = None) -> lis
     rows = []
     for value in axis.values if n_train is None else (n_train,):
         mixtures = _test(data, sweep, value)
-        found = network_counts(trainer.model, mixtures, axis.base.n_sources if axis.known else None)
-        rows.append(_row(sweep, value, name, seed, found, mixtures.counts))
+        predicted = network_counts(
+            trainer.model, mixtures, axis.base.n_sources if axis.known else None
+        )
+        rows.append(_row(sweep, value, name, seed, predicted, mixtures.counts))
     return rows
 
 
 def classical(sweep: str, seed: int) -> list[dict]:
-    """Measure the classical methods at each point of a sweep."""
+    """Measure the classical methods at each value of a sweep."""
     torch.set_num_threads(1)
     data, rows = _data(sweep, seed, None), []
     for value in SWEEPS[sweep].values:
         mixtures = _test(data, sweep, value)
-        for method, found in classical_counts(data, mixtures, _conditions(sweep, value)).items():
-            rows.append(_row(sweep, value, method, seed, found, mixtures.counts))
+        counts = classical_counts(data, mixtures, _conditions(sweep, value))
+        for method, predicted in counts.items():
+            rows.append(_row(sweep, value, method, seed, predicted, mixtures.counts))
     return rows
 
 
 def tasks() -> list[tuple]:
     """Return every (function, arguments) of the measurement; they do not depend on each other."""
-    found = []
+    calls: list[tuple] = []
     for sweep, axis in SWEEPS.items():
         for seed in SEEDS:
-            found.append((classical, sweep, seed))
+            calls.append((classical, sweep, seed))
             if sweep == "training":
-                found += [
+                calls += [
                     (network, sweep, name, seed, int(n)) for name in NETWORKS for n in axis.values
                 ]
             else:
-                found += [(network, sweep, name, seed) for name in ("queries", "slots")]
-    return found
+                calls += [(network, sweep, name, seed) for name in ("queries", "slots")]
+    return calls
 
 
 def work(task: tuple) -> list[dict]:

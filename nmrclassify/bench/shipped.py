@@ -1,4 +1,4 @@
-"""Measure the shipped model on unseen compositions, with concentrations drawn anew from seeds that training never used."""
+"""Measure the shipped model on unseen compositions, with other concentrations (seconds)."""
 
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.training.checkpoints import shipped
@@ -8,7 +8,7 @@ DRAWS = 5
 
 
 def run() -> dict:
-    """Return the summary for each seed, and what the checkpoint says of itself."""
+    """Return the summary for each seed, and the steps and parameters of the model."""
     model = shipped()
     results = []
     for seed in SEEDS:

@@ -1,4 +1,4 @@
-"""Train the reference network on the quick preset with five seeds, and test it on unseen compositions (minutes)."""
+"""Train slots on the quick preset with five seeds; test on unseen compositions (minutes)."""
 
 import statistics
 
@@ -7,7 +7,7 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 
-# Development used seeds 100 to 102; nothing was tuned on these.
+# Development used seeds 100 to 102; nothing was tuned on these seeds.
 SEEDS = (1, 2, 3, 4, 5)
 
 

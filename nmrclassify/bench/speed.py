@@ -1,14 +1,14 @@
-"""Mixtures a second in training and inference: our mask estimator beside torchaudio's and asteroid's (2 minutes).
+"""Mixtures a second of our mask estimator, torchaudio's and asteroid's (2 minutes).
 
-The estimators have the same dimensions. Before anything is timed, each peer gets our weights and
-has to give our masks, so that what is compared computes the same. One repetition runs everybody
-once, in turn, and a ratio is the median of the ratios within repetitions: whatever slows the
-machine for a while slows all. A training step is forward, mean squared error of the masks, backward
-and AdamW. The share of the peak counts the multiply-adds of our estimator's convolutions, three
-times in training, against a product of two 1024 x 1024 matrices on as many threads.
+The estimators have the same dimensions. First each peer gets our weights and must give our masks:
+all compute the same. One repetition runs each estimator once, and a ratio is the median of the
+ratios within repetitions: what slows the machine for a while slows all of them. A training step is
+forward, mean squared error of the masks, backward and AdamW. The share of the peak counts the
+multiply-adds of our estimator's convolutions, three times in training, against a product of two
+1024 x 1024 matrices on as many threads.
 
-The operations are small: threads that spin while they wait cost more than they bring.
-OMP_WAIT_POLICY=passive, set before Python starts, lets them sleep; the result says what was set.
+The operations are small, and threads that spin while they wait slow them down.
+OMP_WAIT_POLICY=passive, set before Python starts, lets threads sleep; the result states its value.
 """
 
 import os
@@ -30,6 +30,7 @@ from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 
+SEEDS = (0, 7)  # of torch, and of the mixtures
 THREADS = (1, 2)
 REPEATS = {1: 61, 32: 21, 256: 15}  # by batch
 NETWORK_REPEATS = {1: 31, 64: 9, 256: 5}
@@ -54,14 +55,13 @@ def _timed(call: Callable[[], object]) -> float:
 
 
 def multiply_adds(config: NetworkConfig, n_masks: int) -> int:
-    """Return how many multiply-adds the convolutions of our separator take for one mixture; nothing else is counted."""
+    """Return the multiply-adds of the convolutions of our separator for one mixture."""
     length, width, hidden = config.n_positions, config.n_bottleneck, config.n_hidden
     total = length * config.n_filters * width + length * width * n_masks * config.n_filters
     for i, dilation in enumerate(config.dilations):
         reach = config.kernel // 2
-        taps = sum(
-            max(0, length - abs(tap) * dilation) for tap in range(-reach, reach + 1)
-        )  # none past the ends
+        # No products past the ends of the axis.
+        taps = sum(max(0, length - abs(tap) * dilation) for tap in range(-reach, reach + 1))
         outputs = width if i == len(config.dilations) - 1 else 2 * width
         total += length * width * hidden + taps * hidden + length * hidden * outputs
     return total
@@ -87,7 +87,7 @@ def parity(config: NetworkConfig) -> dict[str, float]:
     """
     separator, off = Separator(config, MASKS), {}
     with torch.no_grad():
-        for parameter in separator.parameters():  # so that no gain is 1 and no bias 0
+        for parameter in separator.parameters():  # no gain stays 1, no bias 0
             parameter.add_(0.1 * torch.randn_like(parameter))
         encoding = torch.randn(8, config.n_filters, config.n_positions)
         ours = separator(encoding.transpose(1, 2))[0].transpose(2, 3)
@@ -131,12 +131,14 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
     contenders |= {
         name: _contender(peer, peer, encoding) for name, peer in available(config, MASKS)[0].items()
     }
-    seconds = {what: {name: [] for name in contenders} for what in ("training", "inference")}
+    seconds: dict[str, dict[str, list[float]]] = {
+        what: {name: [] for name in contenders} for what in ("training", "inference")
+    }
     peak, order = 0.0, list(contenders)
     for turn in range(REPEATS[batch] + 2):
         if turn % 5 == 0:
             peak = max(peak, matrix_peak(3))
-        order = order[1:] + order[:1]  # nobody always follows the same one
+        order = order[1:] + order[:1]  # the order changes
         for what, times in seconds.items():
             for name in order:
                 taken = _timed(contenders[name][what])
@@ -168,15 +170,18 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
 
 
 def _networks(threads: int, batch: int) -> list[dict]:
-    """Time whole networks: a step as the trainer takes it, mixtures and matching included, and the answer to a batch."""
-    data, calls = build("quick", 7), {}
+    """Time whole networks: a step of training with its mixtures, and the prediction of a batch."""
+    data = build("quick", SEEDS[1])
+    calls: dict[str, dict[str, Callable[[], object]]] = {}
     for kind, network in NETWORKS.items():
         config = replace(recipe(network.usual_recipe), batch_size=batch)
         trainer = Trainer(data, config, kind=kind)
         areas = torch.from_numpy(data.training_batch(0, batch).areas)
         infer = torch.inference_mode()(partial(trainer.model, areas))
         calls[kind] = {"training": trainer.advance, "inference": infer}
-    seconds = {kind: {"training": [], "inference": []} for kind in calls}
+    seconds: dict[str, dict[str, list[float]]] = {
+        kind: {"training": [], "inference": []} for kind in calls
+    }
     for turn in range(NETWORK_REPEATS[batch] + 2):
         for kind, times in seconds.items():
             for what, taken in times.items():
@@ -194,11 +199,11 @@ def _networks(threads: int, batch: int) -> list[dict]:
 
 
 def run() -> dict:
-    """Return mixtures a second (medians), ratios to the peers that are installed, and what is missing of the others."""
+    """Return mixtures a second (medians), ratios to installed peers, and which are missing."""
     config = NetworkConfig()
     estimators, networks = [], []
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(SEEDS[0])
         off = parity(config)
         for threads in THREADS:
             with _threads(threads):

@@ -1,9 +1,13 @@
-"""Two visitors train at once while a third changes pages: do both finish, and how long does the third wait?"""
+"""Seconds for a page change of one visitor while two others train (minutes)."""
 
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 from nmrclassify.bench._browser import chromium, server, wait_for_figure
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 PAGES = (
     ("Masks", "Masks"),
@@ -14,7 +18,7 @@ PAGES = (
 STEPS = 400
 
 
-def _start_training(browser, address: str, seed: int):
+def _start_training(browser: "Browser", address: str, seed: int) -> "Page":
     page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
     page.goto(f"{address}/train?preset=quick&seed={seed}&steps={STEPS}")
     page.get_by_role("button", name="Start").click()
@@ -22,7 +26,7 @@ def _start_training(browser, address: str, seed: int):
     return page
 
 
-def _change_page(page, link: str, title: str) -> float:
+def _change_page(page: "Page", link: str, title: str) -> float:
     """Return seconds from the click to the painted page."""
     began = time.perf_counter()
     page.get_by_test_id("stSidebar").get_by_role("link", name=link).click()
@@ -34,15 +38,15 @@ def _change_page(page, link: str, title: str) -> float:
     return time.perf_counter() - began
 
 
-def _measure(third, turns: int) -> list[float]:
+def _measure(third: "Page", turns: int) -> list[float]:
     return [_change_page(third, link, title) for _ in range(turns) for link, title in PAGES]
 
 
 def run() -> dict:
-    """Return the third visitor's seconds for a page change, and how the two trainings ended.
+    """Return the seconds of a page change, and how many trainings finished.
 
-    Measured without training; while two train whose browsers show another page, as if they drew on
-    machines of their own; and while all three browsers draw on this machine.
+    Measured without training; during two trainings whose browsers show another page, as if they
+    were on other machines; and while all three browsers draw on this machine.
     """
     with server() as address, chromium() as browser:
         third = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
