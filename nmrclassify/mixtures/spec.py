@@ -43,7 +43,7 @@ class MixtureSpec:
         Name of the data; "own" for an uploaded library.
     seed : int
     config : MixtureConfig or None
-        How mixtures are made; None for the preset's own way.
+        How mixtures are made; None for the way of the preset.
     number : int or None
         Of the test mixture.
     compounds : tuple of int
@@ -133,7 +133,7 @@ class MixtureSpec:
         Raises
         ------
         EditError
-            If an edit cannot be made with this library.
+            If an edit is not possible with this library.
         ValueError
             If a library or a file is missing, or the data have no such mixture or compound.
         """
@@ -141,7 +141,7 @@ class MixtureSpec:
             if (library is None) == (self.preset == OWN):
                 raise ValueError(
                     f"preset is {self.preset!r} and library is"
-                    f" {'missing' if library is None else 'given'}; expected a library for the"
+                    f" {'missing' if library is None else 'there'}; expected a library for the"
                     f" preset {OWN!r} alone"
                 )
             name = "quick" if self.preset == OWN else self.preset
@@ -152,7 +152,7 @@ class MixtureSpec:
     def _plain(self, dataset: Dataset, areas: np.ndarray | None) -> Mixture:
         if (areas is None) == self.from_file:
             raise ValueError(
-                f"areas are {'missing' if areas is None else 'given'}; expected them for a mixture"
+                f"areas are {'missing' if areas is None else 'there'}; expected them for a mixture"
                 " from a file, which has neither number nor compounds"
             )
         if areas is not None:

@@ -1,4 +1,4 @@
-"""Side B of the page *Compare*: another model or step, or the same mixture made in another way."""
+"""Side B of the page *Compare*: another model or step, or the same mixture with other noise."""
 
 from dataclasses import replace
 

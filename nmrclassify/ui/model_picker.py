@@ -119,13 +119,13 @@ class Chosen:
 
 
 def fits(checkpoint: Checkpoint, dataset: Dataset) -> bool:
-    """Whether a model can predict these data: same library and, if it matters, number of sources."""
-    own = checkpoint.dataset
+    """Whether a model fits the data: same library and, if it matters, number of sources."""
+    trained_on = checkpoint.dataset
     same_number = (
-        own.config.n_sources == dataset.config.n_sources
-        and own.config.number_varies == dataset.config.number_varies
+        trained_on.config.n_sources == dataset.config.n_sources
+        and trained_on.config.number_varies == dataset.config.number_varies
     )
-    return np.array_equal(own.library.areas, dataset.library.areas) and (
+    return np.array_equal(trained_on.library.areas, dataset.library.areas) and (
         checkpoint.model.any_number or same_number
     )
 

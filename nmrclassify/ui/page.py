@@ -176,8 +176,8 @@ def _choose_data(problems: list[str]) -> Dataset:
                 st.checkbox,
                 "Their number varies, from 1 up",
                 {
-                    "help": "Mixtures hold any number of compounds up to the one above, and the"
-                    " network is not told how many."
+                    "help": "A mixture has any number of compounds up to the one above. The"
+                    " network does not get this number."
                 },
             ),
             "repetition": (st.checkbox, "The same compound may occur twice", {}),
@@ -191,8 +191,8 @@ def _choose_data(problems: list[str]) -> Dataset:
                 f"Shift jitter (positions{in_ppm})",
                 {
                     "step": 0.02,
-                    "help": "Standard deviation by which each multiplet moves from its place in the"
-                    " library.",
+                    "help": "Standard deviation of the shift of each multiplet from its position in"
+                    " the library.",
                 },
             ),
             "noise": (
@@ -216,7 +216,7 @@ def _choose_data(problems: list[str]) -> Dataset:
     try:
         return _dataset(name, values["seed"], config, library)
     except ValueError as error:
-        problems.append(f"{error}. The preset's own settings are used.")
+        problems.append(f"{error}. The settings of the preset are used.")
         return _dataset(name, values["seed"], usual, library)
 
 
@@ -301,11 +301,11 @@ def _view(
         edits = from_text(url_state.get("edits"))
         sample = apply(plain, edits, dataset.library)
         if is_empty(sample, plain):
-            raise EditError("nothing is left in the mixture: add a compound or a multiplet")
+            raise EditError("the mixture is empty: add a compound or a multiplet")
     except EditError as error:
         problems.append(
-            f"The edits cannot be made here: {error}. The mixture is shown without them; undo them"
-            " on the page What if."
+            f"The edits are not possible here: {error}. The mixture is shown without them; undo"
+            " them on the page What if."
         )
         return view
     return replace(view, spec=replace(spec, edits=edits), sample=sample)

@@ -39,7 +39,7 @@ _OVERVIEW = (
     *_PREDICTION,
     "figure = page_figures.overview(sample, prediction, truth, data.library)",
 )
-# The lines that draw each page's main figure, given `data`, `plain`, `sample` and `model`.
+# The lines that draw each page's main figure, from `data`, `plain`, `sample` and `model`.
 _FIGURES: dict[str, tuple[str, ...]] = {
     "app.py": _OVERVIEW,
     "pages/travel.py": _OVERVIEW,
@@ -142,7 +142,7 @@ def _changed(config: Any, usual: Any) -> str:
 
 
 def _config(preset: str, config: MixtureConfig) -> str:
-    """Return a way to make mixtures as code; nothing where it is the preset's own."""
+    """Return a way to make mixtures as code; "" if it is that of the preset."""
     if config == usual_config(preset):
         return ""
     return f"MixtureConfig({_changed(config, MixtureConfig())})"
@@ -201,11 +201,13 @@ def _model(view: View) -> list[str]:
     trained, spec, data, lines = checkpoint.dataset, view.spec, "data", []
     if (trained.seed, trained.config) != (spec.seed, spec.mixing):
         data = "training_data"
-        own = spec.preset == OWN
-        arguments = [repr("quick" if own else spec.preset), f"seed={trained.seed}"]
+        name = "quick" if spec.preset == OWN else spec.preset
+        arguments = [repr(name), f"seed={trained.seed}"]
         if config := _config(spec.preset, trained.config):
             arguments.append(f"mixture={config}")
-        lines = [f"{data} = build({', '.join([*arguments, *['library=library'] * own])})"]
+        if spec.preset == OWN:
+            arguments.append("library=library")
+        lines = [f"{data} = build({', '.join(arguments)})"]
     settings = _changed(checkpoint.training, TrainConfig())
     return [
         *lines,

@@ -71,7 +71,7 @@ class Parameter:
         Raises
         ------
         ValueError
-            If it stands for none; the message says what is expected.
+            If it is not a valid value; the message says what is expected.
         """
         if self.is_number:
             return self._number(text)

@@ -22,8 +22,8 @@ def _values() -> dict[str, Any]:
 def read(page: str) -> list[str]:
     """Bring the state up to date, from the widgets or from the URL.
 
-    The links between pages carry the state, so a URL that this session did not write is somebody's
-    link, or a step back in the browser's history, and replaces the state as a whole.
+    The links between pages carry the state. So a URL that this session did not write is a link
+    from outside, or a step back in the browser's history; it replaces the whole state.
 
     Returns
     -------
@@ -36,8 +36,8 @@ def read(page: str) -> list[str]:
     # To Streamlit the same element on another page is another one: all start from the values again.
     if switched:
         _forget_widgets()
-    # A click can overtake the URL of the click before: what was set by a control of this page is
-    # not a link that somebody opened.
+    # The URL of the previous click can arrive late: after a change by a control of this page, the
+    # URL is not read.
     if _take_over_widgets() or state.pop("link put", False) or url == state.get("link written"):
         return []
     _values().clear()
@@ -52,7 +52,7 @@ def read(page: str) -> list[str]:
         except ValueError as error:
             # nothing that Markdown could take for a link
             shown = re.sub(r"[^\w.,+-]", "?", text[:30])
-            problems.append(f"The link says `{key}={shown}`; {error}. The default is used.")
+            problems.append(f"The link has `{key}={shown}`; {error}. The default is used.")
     return problems
 
 
@@ -131,7 +131,7 @@ def replace_all(texts: dict[str, str]) -> None:
 
 
 def put_mixture(spec: MixtureSpec) -> None:
-    """Set everything in the state that says which mixture is looked at."""
+    """Show another mixture: set all parameters of `MixtureSpec.link`."""
     values = spec.link_values()
     for name in MIXTURE:
         put(name, values.get(name))

@@ -49,7 +49,9 @@ EXAMPLES = [
 PLAIN = MixtureConfig()
 
 
-def made(config=PLAIN, labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed=4, unknown=False):
+def library_and_mixture(
+    config=PLAIN, labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed=4, unknown=False
+):
     """Return data, and one mixture of chosen compounds as a sample."""
     data = build("quick", 3, config)
     mixtures = mix_at(
@@ -67,12 +69,12 @@ def made(config=PLAIN, labels=(2, 5, 7), amounts=(0.5, 1.0, 2.0), seed=4, unknow
 
 
 def parts(sample):
-    """Return the sum of everything that a mixture is known to be made of."""
+    """Return the sum of everything that a mixture consists of."""
     return sample.sources.sum(axis=0) + (0 if sample.unknown is None else sample.unknown)
 
 
 def drawn(rng, library, noise=True):
-    """Return a random edit that can be made."""
+    """Return a random edit that is possible."""
     position = int(rng.integers(library.axis.n_positions))
     kinds = [
         lambda: Add(position, str(rng.choice(SYMBOLS)), float(rng.uniform(0.1, 5))),
@@ -87,10 +89,10 @@ def drawn(rng, library, noise=True):
     return kinds[rng.integers(len(kinds) - (not noise))]()
 
 
-@pytest.mark.parametrize("given", EXAMPLES)
-def test_a_text_gives_the_same_edits_again(given):
-    text = to_text(given)
-    assert from_text(text) == given
+@pytest.mark.parametrize("edits", EXAMPLES)
+def test_a_text_gives_the_same_edits_again(edits):
+    text = to_text(edits)
+    assert from_text(text) == edits
     assert re.fullmatch(r"[a-z0-9_.~-]*", text), f"{text!r} would have to be quoted in a link"
 
 
@@ -116,7 +118,7 @@ def test_small_and_large_factors_survive_their_text(by):
 @pytest.mark.parametrize("unknown", [False, True])
 @pytest.mark.parametrize("jitter", [0.0, 0.4])
 def test_a_mixture_stays_the_sum_of_its_parts(unknown, jitter):
-    library, plain = made(MixtureConfig(shift_jitter=jitter), unknown=unknown)
+    library, plain = library_and_mixture(MixtureConfig(shift_jitter=jitter), unknown=unknown)
     rng = np.random.default_rng(1)
     for _ in range(40):
         sample = plain
@@ -132,22 +134,22 @@ def test_a_mixture_stays_the_sum_of_its_parts(unknown, jitter):
 
 
 def test_noise_is_edited_along_and_belongs_to_nobody():
-    library, plain = made(MixtureConfig(noise=0.2, shift_jitter=0.3), unknown=True)
+    library, plain = library_and_mixture(MixtureConfig(noise=0.2, shift_jitter=0.3), unknown=True)
     noise = Mixture(plain.areas - parts(plain))
     rng = np.random.default_rng(2)
     for _ in range(40):
         chosen = tuple(drawn(rng, library) for _ in range(5))
         # What belongs to compounds or to the unknown leaves the noise alone; all else happens to it
         # as to any mixture.
-        own = tuple(edit for edit in chosen if not isinstance(edit, (Add, Amount)))
+        linear = tuple(edit for edit in chosen if not isinstance(edit, (Add, Amount)))
         after = apply(plain, chosen, library)
         assert after.areas - parts(after) == pytest.approx(
-            apply(noise, own, library).areas, abs=1e-4
+            apply(noise, linear, library).areas, abs=1e-4
         ), chosen
 
 
 def test_a_move_shares_the_area_between_two_places():
-    library, plain = made(MixtureConfig(noise=0.05), unknown=True)
+    library, plain = library_and_mixture(MixtureConfig(noise=0.05), unknown=True)
     last = library.axis.n_positions - 1
     for position in (0, 6, last):
         for by in (0.0, 0.25, -0.75, 1.0, -3.0, 2.5, 30.0, -30.0, 512.0):
@@ -163,7 +165,7 @@ def test_a_move_shares_the_area_between_two_places():
 
 
 def test_after_a_cut_nothing_is_left_there_and_all_else_is_as_it_was():
-    library, plain = made(MixtureConfig(noise=0.1, shift_jitter=0.5), unknown=True)
+    library, plain = library_and_mixture(MixtureConfig(noise=0.1, shift_jitter=0.5), unknown=True)
     for position in range(21):
         cut = apply(plain, (Cut(position),), library)
         elsewhere = np.arange(21) != position
@@ -176,18 +178,18 @@ def test_after_a_cut_nothing_is_left_there_and_all_else_is_as_it_was():
 
 
 def test_a_source_that_is_cut_away_is_no_compound_any_more():
-    library, plain = made()
+    library, plain = library_and_mixture()
     filled = np.flatnonzero(plain.sources[1].any(axis=0))
     some = apply(plain, tuple(Cut(int(p)) for p in filled[:-1]), library)
     assert some.labels.tolist() == plain.labels.tolist()
-    gone = apply(plain, tuple(Cut(int(p)) for p in filled), library)
-    assert gone.labels[1] == NOTHING
-    assert gone.concentrations[1] == 0
-    assert not gone.sources[1].any()
+    emptied = apply(plain, tuple(Cut(int(p)) for p in filled), library)
+    assert emptied.labels[1] == NOTHING
+    assert emptied.concentrations[1] == 0
+    assert not emptied.sources[1].any()
 
 
 def test_scaling_multiplies_one_position():
-    library, plain = made(unknown=True)
+    library, plain = library_and_mixture(unknown=True)
     for by in (0.25, 1.0, 8.0):
         scaled = apply(plain, (Scale(6, by),), library)
         factor = np.where(np.arange(21) == 6, by, 1.0)
@@ -201,7 +203,7 @@ def test_scaling_multiplies_one_position():
 @pytest.mark.parametrize("kind", SYMBOLS)
 def test_an_added_multiplet_belongs_to_the_unknown(kind):
     for unknown in (False, True):
-        library, plain = made(unknown=unknown)
+        library, plain = library_and_mixture(unknown=unknown)
         added = apply(plain, (Add(5, kind, 2.5),), library)
         extra = np.zeros((6, 21))
         extra[:, 5] = 2.5 * pattern(kind)
@@ -213,7 +215,7 @@ def test_an_added_multiplet_belongs_to_the_unknown(kind):
 
 
 def test_an_amount_keeps_jittered_multiplets_where_they_are():
-    library, plain = made(MixtureConfig(shift_jitter=0.6, noise=0.05))
+    library, plain = library_and_mixture(MixtureConfig(shift_jitter=0.6, noise=0.05))
     noise = plain.areas - parts(plain)
     changed = apply(plain, (Amount(6, 3.0),), library)
     assert changed.sources[1] == pytest.approx(3.0 * plain.sources[1], rel=1e-5)
@@ -224,7 +226,7 @@ def test_an_amount_keeps_jittered_multiplets_where_they_are():
 
 
 def test_amount_0_takes_a_compound_out():
-    library, plain = made()
+    library, plain = library_and_mixture()
     without = apply(plain, (Amount(6, 0.0),), library)
     assert without.labels.tolist() == [2, NOTHING, 7]
     assert without.concentrations.tolist() == [
@@ -239,7 +241,7 @@ def test_amount_0_takes_a_compound_out():
 
 
 def test_a_new_compound_takes_a_free_place_or_makes_one():
-    library, plain = made()
+    library, plain = library_and_mixture()
     grown = apply(plain, (Amount(1, 1.5),), library)
     assert grown.labels.tolist() == [2, 5, 7, 0]
     assert grown.concentrations.tolist() == [
@@ -257,7 +259,7 @@ def test_a_new_compound_takes_a_free_place_or_makes_one():
 
 
 def test_portions_of_one_compound_share_an_amount():
-    library, plain = made(
+    library, plain = library_and_mixture(
         MixtureConfig(repetition=True, shift_jitter=0.4), labels=(4, 4, 7), amounts=(0.5, 1.5, 1.0)
     )
     changed = apply(plain, (Amount(5, 4.0),), library)
@@ -267,7 +269,7 @@ def test_portions_of_one_compound_share_an_amount():
 
 
 def test_without_the_truth_an_amount_is_added():
-    library, plain = made()
+    library, plain = library_and_mixture()
     file = Mixture(plain.areas)
     assert apply(file, (Amount(1, 2.0),), library).areas == pytest.approx(
         plain.areas + 2 * library.areas[0]
@@ -283,7 +285,7 @@ def test_without_the_truth_an_amount_is_added():
 
 
 def test_noise_has_its_level_and_its_seed():
-    library, plain = made()
+    library, plain = library_and_mixture()
     noisy = [apply(plain, (Noise(0.3, seed),), library).areas - plain.areas for seed in (0, 0, 1)]
     assert np.array_equal(noisy[0], noisy[1])
     assert not np.array_equal(noisy[0], noisy[2])
@@ -295,7 +297,7 @@ def test_noise_has_its_level_and_its_seed():
 
 
 def test_edits_are_made_in_their_order():
-    library, plain = made()
+    library, plain = library_and_mixture()
     there = int(np.flatnonzero(plain.areas.any(axis=0))[0])
     first, second = (
         apply(plain, pair, library).areas
@@ -312,7 +314,7 @@ def test_edits_are_made_in_their_order():
 
 
 def test_nothing_given_is_changed():
-    library, plain = made(MixtureConfig(shift_jitter=0.3), unknown=True)
+    library, plain = library_and_mixture(MixtureConfig(shift_jitter=0.3), unknown=True)
     names = ("areas", "sources", "labels", "concentrations", "unknown")
     before = {name: getattr(plain, name).copy() for name in names}
     rng, pure = np.random.default_rng(5), library.areas.copy()
@@ -323,7 +325,7 @@ def test_nothing_given_is_changed():
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "message"),
     [
         (Cut(21), "position is 21; expected 0 to 20"),
         (Cut(-1), "position is -1"),
@@ -348,16 +350,16 @@ def test_nothing_given_is_changed():
         (Noise(0.5, -1), "seed -1"),
     ],
 )
-def test_limits_name_the_value_and_what_was_expected(edit, said):
-    library, plain = made()
-    with pytest.raises(EditError, match=re.escape(said)) as caught:
+def test_limits_name_the_value_and_what_was_expected(edit, message):
+    library, plain = library_and_mixture()
+    with pytest.raises(EditError, match=re.escape(message)) as caught:
         apply(plain, (edit,), library)
     assert "expected" in str(caught.value)
-    assert edit.words(library)  # the list of edits names also those that cannot be made here
+    assert edit.words(library)  # the list of edits names also those that are not possible here
 
 
 def test_limits_themselves_are_allowed():
-    library, plain = made()
+    library, plain = library_and_mixture()
     for edit in (
         Add(20, "sext", edits.MAX_AREA),
         Move(0, -edits.MAX_MOVE),
@@ -369,7 +371,7 @@ def test_limits_themselves_are_allowed():
 
 
 def test_a_kind_with_too_many_peaks_for_the_library_is_refused():
-    library, plain = made()
+    library, plain = library_and_mixture()
     few = replace(library, areas=library.areas[:, :3] + 1e-3)
     with pytest.raises(EditError, match="quartet has 4 peaks"):
         Add(3, "q", 1.0).apply(Mixture(plain.areas[:3]), few)
@@ -420,7 +422,7 @@ def test_too_many_edits_are_refused():
 
 
 def test_whatever_comes_with_a_link_gives_an_edit_error_or_a_mixture():
-    rng, (library, plain) = np.random.default_rng(6), made(unknown=True)
+    rng, (library, plain) = np.random.default_rng(6), library_and_mixture(unknown=True)
     letters = [
         *"addcutmovescaleamountnoise",
         *"__~~0123456789.-e+ ²٣\n%",
@@ -443,13 +445,13 @@ def test_whatever_comes_with_a_link_gives_an_edit_error_or_a_mixture():
             text[rng.integers(len(text))] = str(rng.choice(letters))
             text = "".join(text)
         try:
-            found = from_text(text)
-            words = [edit.words(library) for edit in found]
-            after = apply(plain, found, library)
+            edits = from_text(text)
+            words = [edit.words(library) for edit in edits]
+            after = apply(plain, edits, library)
         except EditError:
             continue
         assert all(words) and np.isfinite(after.areas).all(), text
-        assert len(from_text(to_text(found))) == len(found)
+        assert len(from_text(to_text(edits))) == len(edits)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +463,7 @@ def test_whatever_comes_with_a_link_gives_an_edit_error_or_a_mixture():
     ],
 )
 def test_no_list_of_edits_makes_an_undefined_number(text):
-    library, plain = made()
+    library, plain = library_and_mixture()
     try:
         after = apply(plain, from_text(text), library)
     except EditError:
@@ -491,9 +493,9 @@ def test_a_sample_is_one_row_of_a_batch():
     assert np.array_equal(sample.areas, batch.areas[4])
     assert sample.labels.tolist() == batch.labels[4].tolist()
     assert sample.unknown is None
-    foreign = with_unknown(
+    mixtures = with_unknown(
         batch,
         unknown_compounds(data.library, len(batch), np.random.default_rng(0)),
         np.ones(len(batch)),
     )
-    assert np.array_equal(Mixture.of(foreign, 4).unknown, foreign.unknown[4])
+    assert np.array_equal(Mixture.of(mixtures, 4).unknown, mixtures.unknown[4])

@@ -167,7 +167,7 @@ def test_edits_reach_every_other_page_and_end_with_their_mixture(open_page):
 def test_edits_of_other_data_are_left_out_and_said_so(open_page):
     app = open_page(WHATIF, edits="cut_99")
     assert any(
-        "cannot be made here" in w.value and "expected 0 to 20" in w.value for w in app.warning
+        "not possible here" in w.value and "expected 0 to 20" in w.value for w in app.warning
     )
     app.press("Undo")
     assert not app.warning
@@ -398,7 +398,7 @@ def test_a_mixture_without_a_compound_says_so(open_page):
     app = open_page("pages/mixtures.py", edits="noise_0.1_1~amount_1_0~amount_2_0~amount_5_0")
     assert "no compound" in app.texts
     app = open_page("pages/mixtures.py", number=27, edits="amount_5_0~amount_6_0~amount_8_0")
-    assert any("nothing is left" in w.value for w in app.warning)
+    assert any("the mixture is empty" in w.value for w in app.warning)
 
 
 def test_what_a_link_says_is_not_markdown(open_page):

@@ -89,7 +89,7 @@ def run(program, monkeypatch):
     return left
 
 
-def tidy(program):
+def check_imports(program):
     """Check that the imports of a program stand at its top, in order, and are all used."""
     tree = ast.parse(program)
     imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
@@ -111,7 +111,7 @@ def tidy(program):
 def check(page, view, monkeypatch):
     """Compare what a page's program draws with the figure of the same state."""
     program = code(page, view)
-    tidy(program)
+    check_imports(program)
     figure = run(program, monkeypatch)["figure"]
     assert figure.to_json() == drawn(page, view).to_json(), program
 
@@ -211,11 +211,11 @@ def test_an_uploaded_model_is_opened_from_its_file(trained, tmp_path, monkeypatc
 
 
 def test_outputs_are_matched_by_the_weight_of_the_training(trained, tmp_path, monkeypatch):
-    own = replace(trained, training=replace(trained.training, reconstruction_weight=0.0))
-    checkpoints.save(own, tmp_path / "model.safetensors")
+    unweighted = replace(trained, training=replace(trained.training, reconstruction_weight=0.0))
+    checkpoints.save(unweighted, tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
     for page in ("app.py", "pages/evaluate.py"):
-        check(page, view_of(own, "upload", number=3), monkeypatch)
+        check(page, view_of(unweighted, "upload", number=3), monkeypatch)
 
 
 @pytest.mark.parametrize("page", pages())
@@ -307,7 +307,7 @@ def test_two_states_side_by_side(shipped, monkeypatch):
     untrained = Checkpoint(model_for(noisy, 3, "queries"), noisy, TrainConfig(), 3, 0, {})
     other = view_of(untrained, "untrained", number=1, edits=EDITS)
     program = compared(plain, other)
-    tidy(program)
+    check_imports(program)
     result = run(program, monkeypatch)
     assert np.array_equal(result["sample_a"].areas, plain.areas)
     assert np.array_equal(result["sample_b"].areas, other.areas)

@@ -327,7 +327,7 @@ def test_the_links_of_version_0_1_hold_every_old_name():
 def test_a_bad_value_under_an_old_name_is_refused_and_a_present_name_goes_first(address):
     address.update({"grain": "2", "n": "3", "number": "5"})
     (problem,) = url_state.read("app.py")
-    assert problem.startswith("The link says `grain=2`; expected a number from 0 to 1.")
+    assert problem.startswith("The link has `grain=2`; expected a number from 0 to 1.")
     assert url_state.get("number") == 5
     assert url_state.get("added_noise") is None
 
