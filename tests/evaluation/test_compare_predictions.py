@@ -1,4 +1,4 @@
-"""What changes: two answers side by side are the two answers, and what a multiplet is worth is what a plain loop finds."""
+"""A comparison holds the two predictions; occlusion equals that of a plain loop."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Looking inside: every number that is shown is that of the network, by another way to compute it."""
+"""Every number of the interpretation equals one that is computed in another way."""
 
 import copy
 import re
@@ -69,12 +69,13 @@ def presence(model, output):
     )
 
 
-def with_masks(model, areas, change):
-    """Return the presences after `change` has had its way with the masks (M, L, N), by a hook on the separator."""
+def with_masks(model, areas, where=(), value=0.0):
+    """Return the presences with masks (M, L, N) that `change` has changed, by a hook."""
 
     def hook(_, __, out):
         masks = out.masks.clone()
-        change(masks[0])
+        if where:
+            masks[0][where] = value
         return out._replace(masks=masks)
 
     handle = model.separator.register_forward_hook(hook)
@@ -165,18 +166,14 @@ def test_changed_masks_are_those_of_a_network_with_a_hook(looked_at):
     model, areas = looked_at
     for cell in cells(model, 8):
         trace = interpretation.trace_cell(model, areas, cell)
-        at = (cell.output, cell.position)
-        expected = {
-            "presence": lambda masks: None,
-            "closed": lambda masks: masks[at].__setitem__(cell.filter, 0.0),
-            "opened": lambda masks: masks[at].__setitem__(cell.filter, 1.0),
-            "silenced": lambda masks: masks[at].fill_(0.0),
-        }
-        for (name, change), evidence in zip(expected.items(), trace.log_odds, strict=True):
-            wanted = with_masks(model, areas, change)
+        one = (cell.output, cell.position, cell.filter)
+        changes = {"presence": (), "closed": (one, 0.0), "opened": (one, 1.0)}
+        changes["silenced"] = (one[:2], 0.0)
+        for (name, change), log_odds in zip(changes.items(), trace.log_odds, strict=True):
+            wanted = with_masks(model, areas, *change)
             assert getattr(trace, name) == pytest.approx(wanted, abs=2e-6), f"{name} of {cell}"
             clear = (wanted > 1e-4) & (wanted < 1 - 1e-4)
-            assert evidence[clear] == pytest.approx(
+            assert log_odds[clear] == pytest.approx(
                 np.log(wanted / (1 - wanted))[clear], abs=1e-2
             ), f"{name} of {cell}"
 
@@ -256,7 +253,7 @@ def test_a_cell_within_is_the_nearest_there_is():
         ]
 
 
-def test_the_loudest_filter_and_the_telling_cell():
+def test_the_strongest_filter_and_the_example_cell():
     rng = np.random.default_rng(2)
     encoding, mask, multiplets = (
         rng.normal(size=(9, 7)),
@@ -338,7 +335,7 @@ def test_the_nominal_reach_is_how_far_convolutions_carry_a_single_mark(size):
 
 
 def jacobian(model, areas, position):
-    """Return the gradient's length for every stage, shape (stages, L), by central differences in double precision."""
+    """Return the length of the gradient of every stage, (stages, L), by central differences."""
     model = copy.deepcopy(model).double().eval()
     x, step = torch.from_numpy(areas).double(), 1e-7
     scale = rms(x[None])

@@ -14,7 +14,7 @@ from nmrclassify.networks.slots import Slots
 
 
 class Scripted(Slots):
-    """A slots model that answers what it is told: class indices, and sources as multiplets."""
+    """Slots that predict set classes and multiplets."""
 
     def __init__(self, classes, multiplets, n_classes=10):
         torch.nn.Module.__init__(self)
@@ -31,7 +31,7 @@ class Scripted(Slots):
 
 
 class Told(Queries):
-    """A queries model that finds what it is told: counts (B, K), presence of the unknown, sources by compound."""
+    """Queries that predict set counts (B, K), presence of the unknown, and multiplets."""
 
     def __init__(self, counts, multiplets, unknown=0.0, sure=9.0):
         torch.nn.Module.__init__(self)
@@ -54,7 +54,7 @@ class Told(Queries):
 
 
 def varied(n=60, repetition=True, seed=0):
-    """Mixtures of one to three compounds, and guesses at them that are partly right, too short or too long."""
+    """Mixtures of one to three compounds, and partly right predictions of their compounds."""
     rng = np.random.default_rng(seed)
     data = build("quick", 2, MixtureConfig(repetition=repetition, number_varies=True))
     made = mix(data.library, data.train[rng.integers(len(data.train), size=n)], data.config, rng)
@@ -227,7 +227,7 @@ def test_accuracy_of_queries_is_the_overlap_of_multisets(repetition):
     assert counts[10, 10] == 0
 
 
-def test_a_perfect_answer_of_queries_is_wholly_right():
+def test_a_perfect_prediction_of_queries_is_wholly_right():
     made, _ = varied()
     result = evaluate(Told(made.counts, made.by_compound(made.sources), sure=30.0), made, chunk=7)
     assert result.exact.all()
@@ -246,7 +246,7 @@ def test_a_perfect_answer_of_queries_is_wholly_right():
     )
 
 
-def test_the_table_of_queries_says_what_was_named():
+def test_the_table_of_queries_lists_what_is_predicted():
     made, _ = varied(n=4, repetition=False)
     names = build("quick", 2).library.names
     counts = made.counts.copy()
@@ -292,7 +292,7 @@ def test_the_least_sure_statement_is_the_confidence():
         assert found == pytest.approx(1 / (1 + np.exp(-abs(logit))), abs=1e-3)
 
 
-def test_the_unknown_is_told_and_does_not_count():
+def test_the_unknown_is_predicted_and_does_not_count():
     made, _ = varied()
     with_unknown, without = (
         evaluate(Told(made.counts, made.by_compound(made.sources), unknown=u), made)
@@ -370,7 +370,7 @@ def test_statements_are_what_was_said_and_whether_it_is_true():
 
 
 def exact_log_odds(logits, n_compounds):
-    """Return log(p / (1 - p)) of "any output says k", shape (K,), of logits (C, classes), with 80 digits."""
+    """Return the log odds that any output names k, (K,), of logits (C, classes), with 80 digits."""
     getcontext().prec = 80
     power = [[Decimal(float(v)).exp() for v in row] for row in logits]
     absent = [Decimal(1)] * n_compounds
@@ -381,7 +381,7 @@ def exact_log_odds(logits, n_compounds):
 
 
 @pytest.mark.parametrize("n_classes", [4, 5])
-def test_presence_of_slots_says_whether_any_output_names_it(n_classes):
+def test_presence_of_slots_is_that_any_output_names_it(n_classes):
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (6, 3, n_classes)).astype(np.float32)
     slots = Slots(NetworkConfig(4))

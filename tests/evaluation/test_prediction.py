@@ -12,7 +12,7 @@ from nmrclassify.training.trainer import model_for
 
 
 def scripted(classes, sources, sure=9.0, n_classes=10):
-    """An answer of slots that names `classes` and separates perfectly."""
+    """A prediction of slots with `classes` and perfect multiplets."""
     probabilities = torch.softmax(sure * torch.eye(n_classes)[classes], -1).numpy()
     empty = np.zeros((64, 21), np.float32)
     stack = np.stack([empty] * len(classes))
@@ -29,7 +29,7 @@ def scripted(classes, sources, sure=9.0, n_classes=10):
 
 
 def told(counts, made, row=0, unknown=0.01, sure=0.95, doubt=0.04):
-    """An answer of queries that finds `counts`, the likeliest first as given by their order, and separates perfectly."""
+    """A prediction of queries with `counts`, the likeliest first, and perfect multiplets."""
     probabilities = np.full(11, doubt)
     for rank, k in enumerate(counts):
         probabilities[k] = sure - 0.01 * rank
@@ -51,8 +51,8 @@ def told(counts, made, row=0, unknown=0.01, sure=0.95, doubt=0.04):
     )
 
 
-def judged(counts, made, row=0, **changes):
-    """Return the verdict on what `told` answers, with the truth."""
+def described(counts, made, row=0, **changes):
+    """Return the description of a prediction by `told`, with the truth."""
     given = told(counts, made, row, **changes)
     unknown = None if made.unknown is None else made.unknown[row]
     truth = match_truth(
@@ -82,7 +82,7 @@ def pair():
     return made, with_unknown(made, unknown_compounds(data.library, 1, rng), np.ones(1))
 
 
-def test_an_answer_of_slots_is_what_the_model_computes(trained, quick):
+def test_a_prediction_of_slots_is_what_the_model_computes(trained, quick):
     areas = quick.test_mixtures().areas[0]
     given = trained.model.predict(areas)
     with torch.no_grad():
@@ -100,7 +100,7 @@ def test_an_answer_of_slots_is_what_the_model_computes(trained, quick):
     assert given.unknown is None
 
 
-def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
+def test_a_prediction_of_queries_is_what_the_model_computes(learned, quick):
     made = quick.test_mixtures()
     for areas, labels in zip(made.areas[:6], made.labels, strict=False):
         given = learned.model.predict(areas)
@@ -126,7 +126,7 @@ def test_an_answer_of_queries_is_what_the_model_computes(learned, quick):
         assert given.amounts[labels] == pytest.approx(1, abs=0.4)
 
 
-def test_where_nothing_is_found_the_likeliest_is_shown(learned, quick):
+def test_where_nothing_is_predicted_the_likeliest_is_shown(learned, quick):
     given = learned.model.predict(quick.test_mixtures().areas[0])
     model = model_for(quick, 3, "queries")
     model.global_head[2].bias.data.fill_(-50.0)
@@ -146,7 +146,7 @@ def test_where_nothing_is_found_the_likeliest_is_shown(learned, quick):
     assert len(given.named) < MAX_SHOWN
 
 
-def test_an_answer_is_a_copy(either, quick):
+def test_a_prediction_is_a_copy(either, quick):
     areas = quick.test_mixtures().areas[0].copy()
     given = either.model.predict(areas)
     kept = {
@@ -181,7 +181,7 @@ def test_compare_puts_the_truth_in_the_order_of_the_outputs(quick):
 
 def test_compare_adds_the_portions_of_a_compound_for_queries(pair):
     made, strange = pair
-    _, given, truth = judged({7: 1, 2: 2}, made)
+    _, given, truth = described({7: 1, 2: 2}, made)
     assert truth.labels.tolist() == [7, 2]
     assert truth.right.tolist() == [True, True]
     assert truth.present.tolist() == [2, 7]
@@ -191,7 +191,7 @@ def test_compare_adds_the_portions_of_a_compound_for_queries(pair):
     assert truth.sources[1] == pytest.approx(made.sources[0, 0] + made.sources[0, 2])
     assert (truth.si_sdr_improvement > 60).all()
     assert truth.pairing is None
-    _, given, truth = judged({7: 1, 5: 1}, strange, unknown=0.9)
+    _, given, truth = described({7: 1, 5: 1}, strange, unknown=0.9)
     assert given.named.tolist() == [7, 5, 10]
     assert truth.labels.tolist() == [7, 10, 10]
     assert truth.right.tolist() == [True, False, True]
@@ -200,7 +200,7 @@ def test_compare_adds_the_portions_of_a_compound_for_queries(pair):
     assert np.isnan(truth.si_sdr_improvement[1])
 
 
-def test_verdicts_on_slots(quick):
+def test_descriptions_of_slots(quick):
     names, made = quick.library.names, quick.test_mixtures()
     labels, sources, areas = made.labels[0], made.sources[0], made.areas[0]
     right = scripted(labels, sources)
@@ -216,7 +216,7 @@ def test_verdicts_on_slots(quick):
     assert "not known" in describe_prediction(right, names)
 
 
-def test_verdicts_on_slots_where_the_number_varies():
+def test_descriptions_of_slots_where_the_number_varies():
     data = build("quick", 3, MixtureConfig(number_varies=True))
     names = data.library.names
     made = mix(
@@ -254,33 +254,34 @@ def test_counts_are_of_the_compounds_of_the_library(labels, n_classes):
     assert truth.present.tolist() == sorted(k for k in labels if k < 10)
 
 
-def test_a_verdict_on_queries_that_are_all_right(pair):
-    text, given, truth = judged({7: 1, 2: 2}, pair[0])
+def test_a_description_of_queries_that_are_all_right(pair):
+    text, given, truth = described({7: 1, 2: 2}, pair[0])
     assert text == "All 2 right: compound 7 (95.0 %) and 2x compound 2 (94.0 %)."
     assert given.all_right(truth)
     data = build("quick", 3)
     alone = mix(data.library, np.array([[4]]), data.config, np.random.default_rng(0))
-    assert judged({4: 1}, alone)[0] == "Right: compound 4 (95.0 %)."
+    assert described({4: 1}, alone)[0] == "Right: compound 4 (95.0 %)."
 
 
-def test_a_verdict_on_queries_names_what_was_missed(pair):
-    text, given, truth = judged({2: 2}, pair[0])
+def test_a_description_of_queries_names_what_was_missed(pair):
+    text, given, truth = described({2: 2}, pair[0])
     assert (
         text
         == "2 of 3 right: it predicts 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was"
         " missed (4.0 %)."
     )
     assert not given.all_right(truth)
-    text, given, truth = judged({}, pair[0])
+    text, given, truth = described({}, pair[0])
     assert text.startswith(
-        "0 of 3 right: it predicts no compound of the library. Wrong: compound 2 is in it and was missed"
+        "0 of 3 right: it predicts no compound of the library."
+        " Wrong: compound 2 is in it and was missed"
     )
     assert "compound 7 is in it and was missed" in text
     assert len(given.named) == 1
 
 
-def test_a_verdict_on_queries_names_what_is_not_in_it(pair):
-    text, _, truth = judged({2: 2, 7: 1, 4: 1}, pair[0])
+def test_a_description_of_queries_names_what_is_not_in_it(pair):
+    text, _, truth = described({2: 2, 7: 1, 4: 1}, pair[0])
     assert text.startswith(
         "3 of 3 right: it predicts 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4"
         " (93.0 %)."
@@ -291,40 +292,40 @@ def test_a_verdict_on_queries_names_what_is_not_in_it(pair):
         True,
         False,
     ]
-    text, _, _ = judged({5: 1, 7: 1}, pair[0])
+    text, _, _ = described({5: 1, 7: 1}, pair[0])
     assert "compound 2 is in it and was missed" in text
     assert "compound 5 is not in it" in text
     assert text.startswith("1 of 3 right")
 
 
-def test_a_verdict_on_queries_names_wrong_counts(pair):
-    text, _, truth = judged({2: 1, 7: 1}, pair[0])
+def test_a_description_of_queries_names_wrong_counts(pair):
+    text, _, truth = described({2: 1, 7: 1}, pair[0])
     assert text.endswith("Wrong: compound 2 is in it 2 times, not 1.")
     assert text.startswith("2 of 3 right")
     assert truth.right.tolist() == [False, True]
-    text, _, _ = judged({2: 3, 7: 1}, pair[0])
+    text, _, _ = described({2: 3, 7: 1}, pair[0])
     assert text.endswith("Wrong: compound 2 is in it 2 times, not 3.")
     assert text.startswith("3 of 3 right")
 
 
-def test_a_verdict_on_something_unknown(pair):
+def test_a_description_of_something_unknown(pair):
     made, strange = pair
-    text, given, truth = judged({2: 2, 7: 1}, strange, unknown=0.9)
+    text, given, truth = described({2: 2, 7: 1}, strange, unknown=0.9)
     assert text.startswith("All 3 right: ")
     assert text.endswith("and something unknown (90.0 %).")
     assert given.all_right(truth)
     assert given.named.tolist() == [2, 7, 10]
-    text, given, truth = judged({2: 2, 7: 1}, made, unknown=0.9)
+    text, given, truth = described({2: 2, 7: 1}, made, unknown=0.9)
     assert not given.all_right(truth)
     assert text.endswith("Wrong: nothing unknown is in it.")
-    text, given, truth = judged({2: 2}, strange, unknown=0.9)
+    text, given, truth = described({2: 2}, strange, unknown=0.9)
     assert "compound 7 is in it and was missed" in text
     assert "nothing unknown" not in text
 
 
 def test_an_unknown_that_was_missed_is_a_mistake(pair):
     _, strange = pair
-    text, given, truth = judged({2: 2, 7: 1}, strange, unknown=0.2)
+    text, given, truth = described({2: 2, 7: 1}, strange, unknown=0.2)
     assert not given.all_right(truth)
     assert "something unknown" in text.split("Wrong: ")[1]
 
@@ -334,20 +335,20 @@ def test_a_mixture_of_something_unknown_alone_has_a_whole_sentence(pair):
     rng = np.random.default_rng(1)
     made = mix(data.library, np.array([[10, 10, 10]]), data.config, rng)
     alone = with_unknown(made, unknown_compounds(data.library, 1, rng), np.ones(1))
-    text, _, truth = judged({}, alone, unknown=0.9)
+    text, _, truth = described({}, alone, unknown=0.9)
     assert text == "Right: something unknown (90.0 %)."
     assert truth.present.tolist() == []
-    text, _, truth = judged({}, alone, unknown=0.2)
+    text, _, truth = described({}, alone, unknown=0.2)
     assert "something unknown" in text
     assert "Wrong: ." not in text
 
 
-def test_a_verdict_without_the_truth(pair):
+def test_a_description_without_the_truth(pair):
     given = told({7: 1, 2: 2}, pair[0], unknown=0.7)
     names = build("quick", 3).library.names
     text = (
-        "The network predicts compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown (70.0"
-        " %). The truth about this mixture is not known."
+        "The network predicts compound 7 (95.0 %), 2x compound 2 (94.0 %) and something unknown"
+        " (70.0 %). The truth about this mixture is not known."
     )
     assert describe_prediction(given, names) == text
 
@@ -401,7 +402,7 @@ def test_undefined_areas_are_refused(either, quick, value):
         either.model.predict(areas)
 
 
-def test_negative_areas_are_answered(either, quick):
+def test_negative_areas_are_accepted(either, quick):
     areas = quick.test_mixtures().areas[0]
     noise = np.random.default_rng(0).normal(0, 0.1, areas.shape)
     for mixture in (-areas, areas + noise - 0.2, -np.eye(6, 21)):

@@ -81,7 +81,7 @@ def test_slots_name_by_a_line_and_a_table(model):
     assert torch.allclose(logits.flatten(0, 1), expected, atol=1e-5)
 
 
-def test_queries_judge_as_a_loop_over_compounds_does(queries):
+def test_presences_equal_those_of_a_loop_over_compounds(queries):
     data = build("quick", 3)
     model = disturbed(queries).double()
     x = torch.from_numpy(data.test_mixtures().areas[:4]).double()
@@ -161,7 +161,8 @@ def test_every_parameter_of_slots_gets_a_gradient(model):
         + inside.multiplets.square().mean()
     ).backward()
     for name, parameter in model.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 @pytest.mark.parametrize("repetition", [False, True])
@@ -173,7 +174,8 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
     (objective.classification + objective.reconstruction).backward()
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
         else:
             assert not repetition
             assert name in (
@@ -194,7 +196,8 @@ def test_published_sizes(model):
 def test_sizes_of_queries():
     data = build("quick", 3)
     trunk = 48_630 - 3264 - 65 - 220
-    # Masks; templates; features; class heads of 126 + 66 inputs; the global head of 336 + 93; PReLUs.
+    # Masks; templates; features; class heads of 126 + 66 inputs;
+    # the global head of 336 + 93; PReLUs.
     heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (192 + 1 + 1) + 429 * 96 + 96 + 96 * 11 + 11 + 3
     counting = {False: 0, True: 6}  # sharpness and bias of each number of portions
     for repetition, more in counting.items():
@@ -280,7 +283,7 @@ def test_amounts_within_reach_of_the_training_are_left_alone(trained, factor):
     assert torch.equal(model(x)[0], before)
 
 
-def test_what_least_squares_says_of_a_clean_mixture_is_the_truth(queries):
+def test_least_squares_features_of_a_clean_mixture_are_exact(queries):
     data = build("quick", 3, MixtureConfig(concentration_low=0.5, concentration_high=2.0))
     made = data.test_mixtures()
     amounts, left = queries._least_squares_features(torch.from_numpy(made.areas))
@@ -324,7 +327,7 @@ def test_even_kernels_are_refused():
 
 @pytest.mark.parametrize("kind", [Slots, Queries])
 @pytest.mark.parametrize("size", SIZES)
-def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
+def test_changed_masks_are_applied(kind, size):
     torch.manual_seed(0)
     model, config = disturbed(kind(SIZES[size])).double().eval(), SIZES[size]
     x, seen = torch.randn(2, config.n_peaks, config.n_positions, dtype=torch.double), []
@@ -336,12 +339,12 @@ def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
         return new
 
     with torch.no_grad():
-        plain, touched = model(x), model(x, mask_hook)
+        plain, changed = model(x), model(x, mask_hook)
     assert len(seen) == 1
     assert torch.equal(seen[0], plain[1].masks)
-    assert torch.equal(touched[1].masks, new)
-    assert torch.equal(touched[1].encoding, plain[1].encoding)
-    assert torch.allclose(touched[1].separated_encodings, new * plain[1].encoding[:, None])
+    assert torch.equal(changed[1].masks, new)
+    assert torch.equal(changed[1].encoding, plain[1].encoding)
+    assert torch.allclose(changed[1].separated_encodings, new * plain[1].encoding[:, None])
     # By another way: the separator itself gives the new masks.
     hook = model.separator.register_forward_hook(lambda _, __, out: out._replace(masks=new.mT))
     with torch.no_grad():
@@ -349,9 +352,9 @@ def test_touched_masks_are_what_the_network_goes_on_with(kind, size):
     hook.remove()
     assert all(
         torch.allclose(a, b, rtol=1e-9, atol=1e-9)
-        for a, b in zip(flat(touched), flat(forced), strict=True)
+        for a, b in zip(flat(changed), flat(forced), strict=True)
     )
-    assert not all(torch.allclose(a, b) for a, b in zip(flat(touched), flat(plain), strict=False))
+    assert not all(torch.allclose(a, b) for a, b in zip(flat(changed), flat(plain), strict=False))
 
 
 def flat(result):
@@ -361,7 +364,7 @@ def flat(result):
 
 
 @pytest.mark.parametrize("kind", [Slots, Queries])
-def test_masks_that_are_handed_back_change_nothing(kind):
+def test_a_hook_that_changes_nothing_has_no_effect(kind):
     torch.manual_seed(0)
     model, x = disturbed(kind(NetworkConfig())).eval(), torch.randn(2, 6, 21)
     with torch.no_grad():
@@ -370,7 +373,7 @@ def test_masks_that_are_handed_back_change_nothing(kind):
 
 
 @pytest.mark.parametrize("kind", [Slots, Queries])
-def test_gradients_reach_touched_masks(kind):
+def test_gradients_pass_through_changed_masks(kind):
     torch.manual_seed(0)
     model, x = disturbed(kind(NetworkConfig())), torch.randn(2, 6, 21)
     factor = torch.ones((), requires_grad=True)

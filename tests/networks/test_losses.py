@@ -59,7 +59,7 @@ def test_the_classification_part_can_reach_zero():
     assert (assignment == torch.arange(3)).all()
 
 
-def test_a_silent_source_costs_a_finite_amount():
+def test_an_empty_source_costs_a_finite_amount():
     logits, multiplets, labels, sources = example()
     assert pairwise_costs(logits, multiplets, labels, 0 * sources).reconstruction.isfinite().all()
 
@@ -84,7 +84,7 @@ class Oracle(Queries):
 
 
 def troubled(n=32, empty=0, seed=0, **changes):
-    """Mixtures of 1 to 3 compounds, the first `empty` of none, every second with an unknown compound."""
+    """Mixtures of 1 to 3 compounds, the first `empty` of none; half with an unknown compound."""
     data = build("quick", 3, MixtureConfig(repetition=True, number_varies=True, **changes))
     rng = np.random.default_rng(seed)
     labels = data.train[rng.integers(len(data.train), size=n)]
@@ -96,7 +96,7 @@ def troubled(n=32, empty=0, seed=0, **changes):
     return data, made, unknown
 
 
-def test_a_perfect_answer_of_queries_costs_nothing():
+def test_a_perfect_prediction_of_queries_costs_nothing():
     _, made, unknown = troubled(concentration_low=0.5, concentration_high=2.0)
     for mixtures in (made, unknown):
         found = Oracle(mixtures).objective(mixtures, 1.0)
@@ -184,7 +184,7 @@ def test_empty_mixtures_and_unknowns_cost_a_finite_amount(kind, empty, noise):
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-def test_a_mixture_of_nothing_that_is_told_as_nothing_is_right():
+def test_no_compound_predicted_for_an_empty_mixture_is_right():
     _, made, _ = troubled(empty=8)
     assert Oracle(made).objective(made, 1.0).right == 1
 
@@ -198,7 +198,7 @@ def test_one_empty_mixture_as_a_whole_batch_costs_a_finite_amount():
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-def test_absent_sources_are_matched_with_silent_outputs():
+def test_absent_sources_are_matched_with_empty_outputs():
     _, made, _ = troubled(n=8)
     logits = 50.0 * F.one_hot(torch.from_numpy(made.labels), 11).float()
 
@@ -216,14 +216,14 @@ def test_absent_sources_are_matched_with_silent_outputs():
     assert found.right == 1
 
 
-def test_the_most_that_is_told_apart_does_not_break_on_more():
+def test_more_portions_than_counted_cost_a_finite_amount():
     # Dynamic mixing may give a fourth portion where three are told apart.
     data = build("quick", 3, MixtureConfig(repetition=True))
     made = mix(data.library, np.full((2, 4), 5), data.config, np.random.default_rng(0))
     assert model_for(data, 3, "queries").objective(made, 1.0).classification.isfinite()
 
 
-def test_counts_are_found_where_presence_is_above_one_half():
+def test_counts_are_predicted_where_presence_is_above_one_half():
     presence = torch.tensor([[1.0, -1.0, 0.1, -0.1, 9.0]])
     counts = torch.tensor([[[0.0, 5.0, 1.0], [0.0, 5.0, 1.0], [3.0, 1.0, 0.0], [9.0, 0.0, 0.0]]])
     assert QueryOutput(presence, counts, torch.zeros(1, 4)).likeliest_counts.tolist() == [

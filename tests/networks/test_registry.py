@@ -32,7 +32,7 @@ def test_present_names_stay(kind):
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_a_network_says_what_it_is(kind):
+def test_names_of_classes_and_outputs(kind):
     network = NETWORKS[kind]
     assert network.kind == kind
     assert network.class_names(("a", "b"))[:2] == ("a", "b")
