@@ -45,8 +45,8 @@ from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     REPORTED,
     Faults,
-    costs_along,
-    naming_the_commonest,
+    assigned_costs,
+    most_frequent_shares,
     printed,
     reshaped,
 )
@@ -156,7 +156,7 @@ class _Stack:
     def _step(self, rows: np.ndarray) -> None:
         areas, sources, labels = (part[np.arange(len(rows)), rows] for part in self.train)
         logits, multiplets = (part.squeeze(1) for part in self._run(areas[:, None]))
-        costs = costs_along(
+        costs = assigned_costs(
             logits, multiplets, labels, sources, self.weight, self.softmaxed, self.unmatched
         )
         # The members share no weight: the gradient of the sum is the gradient of each.
@@ -355,7 +355,7 @@ def _guess() -> dict:
     results = []
     for seed in SEEDS:
         data = build("original", seed)
-        results.append(naming_the_commonest(data, _compositions(data)["unseen"]))
+        results.append(most_frequent_shares(data, _compositions(data)["unseen"]))
     exact, compounds = zip(*results, strict=False)
     return {
         "unseen_compound_accuracy": _interval(compounds, 0.0),

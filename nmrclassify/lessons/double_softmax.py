@@ -11,7 +11,7 @@ from nmrclassify.lessons.progress import part_of, report_steps
 from nmrclassify.lessons.short_training import BATCH, EVERY, SEED, STEPS, over_steps, short
 from nmrclassify.mixtures.presets import build
 from nmrclassify.plots.style import Theme
-from nmrclassify.training.original_model_2022 import NO_FAULTS, Faults, costs_along, train
+from nmrclassify.training.original_model_2022 import NO_FAULTS, Faults, assigned_costs, train
 from nmrclassify.training.trainer import model_for
 
 CLASSES = 10
@@ -24,7 +24,7 @@ def cross_entropy(scores: torch.Tensor, twice: bool) -> torch.Tensor:
     """Return the loss of training for the first class, shape (n,), of scores of shape (n, K)."""
     nothing = torch.zeros(len(scores), 1, 1, 1)
     labels = torch.zeros(len(scores), 1, dtype=torch.int64)
-    costs = costs_along(scores[:, None], nothing, labels, nothing, softmaxed=twice)
+    costs = assigned_costs(scores[:, None], nothing, labels, nothing, softmaxed=twice)
     return costs.classification[:, 0]
 
 
@@ -55,7 +55,7 @@ def losses_and_gradients(report: Report) -> Facts:
     for name, twice in ((ONCE, False), (TWICE, True)):
         model = model_for(data, SEED)
         logits, separation = model(torch.from_numpy(batch.areas))
-        costs = costs_along(logits, separation.multiplets, labels, sources, softmaxed=twice)
+        costs = assigned_costs(logits, separation.multiplets, labels, sources, softmaxed=twice)
         costs.classification.mean().backward()
         squares = [p.grad.square().sum() for p in model.parameters() if p.grad is not None]
         lengths[name] = float(torch.stack(squares).sum().sqrt())

@@ -18,8 +18,8 @@ from nmrclassify.plots.style import Theme, area_scale
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     Faults,
-    costs_along,
-    listed_anew,
+    assigned_costs,
+    shuffled_compounds,
     train,
 )
 
@@ -33,7 +33,7 @@ def two_lists(report: Report) -> Facts:
     report(0.0, "mixing")
     data = build("quick", SEED)
     first = data.test_mixtures()[:1]
-    second = listed_anew(first, generator(SEED, "view"))
+    second = shuffled_compounds(first, generator(SEED, "view"))
     lists = [[data.library.names[k] for k in mixture.labels[0]] for mixture in (first, second)]
     difference = float(np.abs(first.sources.sum(axis=1) - second.sources.sum(axis=1)).max())
     n = data.config.n_sources
@@ -87,7 +87,7 @@ def with_and_without_matching(report: Report) -> Facts:
         logits, separation = models[MATCHED](torch.from_numpy(first.areas))
 
         def cost(order: list[int], unmatched: bool) -> float:
-            costs = costs_along(
+            costs = assigned_costs(
                 logits,
                 separation.multiplets,
                 labels[:, order],

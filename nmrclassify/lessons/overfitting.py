@@ -14,7 +14,7 @@ from nmrclassify.mixtures.dataset import Dataset, compositions
 from nmrclassify.mixtures.grid import Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.plots.style import Theme
-from nmrclassify.training.original_model_2022 import naming_the_commonest
+from nmrclassify.training.original_model_2022 import most_frequent_shares
 from nmrclassify.training.trainer import Trainer
 
 STEPS, BATCH = 120, 10
@@ -71,7 +71,7 @@ def ten_and_many(report: Report) -> Facts:
     few_run = history_of(few, unseen, part_of(report, 0.0, 0.5), "training on ten mixtures")
     many_run = history_of(many, unseen, part_of(report, 0.5, 1.0), "training on many mixtures")
     few_end, many_end = few_run[-1], many_run[-1]
-    commonest = naming_the_commonest(few, rows)[1]
+    commonest = most_frequent_shares(few, rows)[1]
     gain = many_end["unseen"] - few_end["unseen"]
     report(1.0, "done")
     return {

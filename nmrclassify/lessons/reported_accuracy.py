@@ -15,7 +15,7 @@ from nmrclassify.plots.style import Theme
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     REPORTED,
-    naming_the_commonest,
+    most_frequent_shares,
     printed,
     train,
 )
@@ -40,7 +40,7 @@ def shares_of_compounds(report: Report) -> Facts:
         few, many = build("original", seed), build("quick", seed)
         rows = np.concatenate([many.validation, many.test])
         rows = rows[~np.isin(few.keys(rows), few.keys(few.train))]
-        lazy.append(naming_the_commonest(few, rows)[1])
+        lazy.append(most_frequent_shares(few, rows)[1])
         often = counts_of(few.train, few.library.n_compounds).sum(axis=0)
         commonest = np.argsort(-often, kind="stable")[: few.config.n_sources]
         in_place.append(right_in_place(commonest, rows))

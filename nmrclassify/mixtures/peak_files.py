@@ -95,7 +95,7 @@ def _is_spectrum(ppm: np.ndarray) -> bool:
 
 
 def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
-    """Pick the local maxima above the noise; a peak's area is what lies between its valleys, near it."""
+    """Pick the local maxima above the noise; a peak's area is what lies between its valleys."""
     step = float(np.median(np.diff(ppm)))
     base = np.median(heights)
     # Most neighbours differ by the noise alone.

@@ -15,7 +15,7 @@ class Costs(NamedTuple):
     classification: Tensor  # cross entropy, nats
     reconstruction: Tensor  # squared error relative to the source's energy
 
-    def total(self, reconstruction_weight: float) -> Tensor:
+    def total(self, reconstruction_weight: float | Tensor) -> Tensor:
         """Return the weighted sum that the assignment minimises, shape (B, C, C)."""
         return self.classification + reconstruction_weight * self.reconstruction
 

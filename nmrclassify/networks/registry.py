@@ -1,10 +1,11 @@
 """All networks by their `kind`, and the tensor names of files that version 0.1 wrote."""
 
-from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.queries import Queries
 from nmrclassify.networks.slots import Slots
 
-NETWORKS: dict[str, type[Network]] = {network.kind: network for network in (Queries, Slots)}
+NETWORKS: dict[str, type[Queries] | type[Slots]] = {
+    network.kind: network for network in (Queries, Slots)
+}
 
 # What a tensor, or the module that holds it, was called in version 0.1, and is called now.
 RENAMED_TENSORS = {

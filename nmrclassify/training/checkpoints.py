@@ -92,7 +92,12 @@ class Checkpoint:
         )
 
     def trained_on(self, labels: np.ndarray) -> np.ndarray:
-        """Return whether training used, or by augmentation may have used, each composition of `labels`, shape (B, C)."""
+        """Return whether training used each composition, or may have by augmentation, shape (B,).
+
+        Parameters
+        ----------
+        labels : ndarray, shape (B, C)
+        """
         own, config = self.dataset, self.dataset.config
         width, none = config.n_sources, own.library.n_compounds
         rows = np.sort(labels, axis=1)
@@ -215,11 +220,8 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
         config = NetworkConfig(**header["model_config"])
         with torch.device("meta"):  # shapes only: draws no random number and fills no memory
             model = NETWORKS[kind](config)
-        mixture, training, axis = (
-            MixtureConfig(**header["dataset"]["mixture"]),
-            TrainConfig(**header["training"]),
-            Axis(**header["axis"]),
-        )
+        mixture = MixtureConfig(**header["dataset"]["mixture"])
+        training, axis = TrainConfig(**header["training"]), Axis(**header["axis"])
         if config.nothing != NETWORKS[kind].has_nothing(mixture):
             raise CheckpointError(
                 f"{name}: the network's classes do not fit its mixtures; train the model again"
@@ -236,11 +238,9 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
                 )
             expected[f"split.{part}"] = dtype, shape
         arrays = file.arrays(expected)
+        highest = config.n_compounds - (not mixture.number_varies)
         for part in PARTS:
-            rows, highest = (
-                arrays[f"split.{part}"],
-                config.n_compounds - (not mixture.number_varies),
-            )
+            rows = arrays[f"split.{part}"]
             if rows.size and (rows.min() < 0 or rows.max() > highest):
                 raise CheckpointError(f"{name}: split.{part} names a compound outside 0..{highest}")
         seeds = (header["seed"], header["dataset"]["seed"], header["step"])
@@ -252,9 +252,8 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
         library = Library(names, arrays["library.areas"], axis)
         preset = str(header["dataset"]["preset"])
         preset = preset if re.fullmatch("[a-z]{1,20}", preset) else "own"
-        dataset = Dataset(
-            library, mixture, *(arrays[f"split.{part}"] for part in PARTS), seeds[1], preset
-        )
+        train, validation, test = (arrays[f"split.{part}"] for part in PARTS)
+        dataset = Dataset(library, mixture, train, validation, test, seeds[1], preset)
         metrics = _checked_metrics(header["metrics"], name)
         weights = {
             n.removeprefix("model."): torch.from_numpy(v)
@@ -271,7 +270,7 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
         result = evaluate(model, dataset.test_mixtures()[:8])
         if not np.isfinite(result.confidence).all():
             raise CheckpointError(
-                f"{name}: the model's answers are not finite numbers; train the model again"
+                f"{name}: the model's predictions are not finite numbers; train the model again"
             )
         version = str(header["version"])[:20]
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""Time travel: the weights of a network at steps of its training, thinned as they grow, so that memory stays bounded."""
+"""The training history: the weights of a network at a bounded number of steps of its training."""
 
 import copy
 import math
@@ -17,27 +17,26 @@ FILE = "timeline.safetensors"
 
 
 class TrainingHistory:
-    """Weights at up to `max_frames` steps of a training, close together early, when most is learnt, and wider later.
+    """Weights at up to `max_frames` steps: close together early, when most is learnt, wider later.
 
-    A frame holds what training changes, exactly, in one vector. What stays as it was, as a library,
-    is kept once.
+    A frame holds what training changes, exactly, in one vector. What training does not change, such
+    as a library, is kept once.
 
     Parameters
     ----------
     model : Network
         Gives the shapes, and what training does not change; copied.
     max_frames, max_bytes : int
-        Whichever is less; but three frames are kept of a network of any size.
+        The lower limit counts; three frames are kept of a network of any size.
     """
 
     def __init__(self, model: Network, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES):
         self._template = copy.deepcopy(model).requires_grad_(False).eval()
         size = len(_changing(model))
         self._max_frames = max(3, min(max_frames, max_bytes // (4 * size)))
-        self.origin = object()  # the same for all snapshots of one timeline
-        self._frames: tuple[
-            tuple[int, Tensor], ...
-        ] = ()  # replaced as a whole, so that pages can read while training writes
+        self.origin = object()  # the same for all snapshots of one history
+        # Replaced as a whole, so that pages can read while training writes.
+        self._frames: tuple[tuple[int, Tensor], ...] = ()
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -45,6 +44,7 @@ class TrainingHistory:
         return tuple(step for step, _ in self._frames)
 
     def __len__(self) -> int:
+        """Return the number of frames."""
         return len(self._frames)
 
     @property
@@ -53,18 +53,21 @@ class TrainingHistory:
         return sum(frame.nbytes for _, frame in self._frames)
 
     def snapshot(self) -> "TrainingHistory":
-        """Return the timeline as it is now, whatever is added or dropped later."""
+        """Return a copy that later frames do not change."""
         return copy.copy(self)
 
     def due(self, step: int) -> bool:
-        """Whether a frame at `step` is worth keeping: it lies far enough, on the root scale, behind the last one."""
+        """Whether `step` is far enough from the last frame, on the scale of its root."""
         if len(self._frames) < self._max_frames // 2:
             return True
         before = self._frames[-1][0] if self._frames else -1
         return _place(step) - _place(before) >= _place(step) / self._max_frames
 
     def add(self, step: int, model: Network) -> None:
-        """Keep the weights at `step`, in place of a frame of the same step; drop a frame where they stand closest, if too many."""
+        """Keep the weights at `step`; of too many frames, drop the one with the closest neighbours.
+
+        A frame of the same step is replaced.
+        """
         frames = [frame for frame in self._frames if frame[0] < step]
         frames.append((step, _changing(model)))
         while len(frames) > self._max_frames:
@@ -82,18 +85,18 @@ class TrainingHistory:
             If there is no frame yet.
         """
         if not self._frames:
-            raise ValueError("this timeline is empty; train at least one step")
+            raise ValueError("this training history is empty; train at least one step")
         return min(self.steps, key=lambda kept: abs(kept - step))
 
     def network(self, step: int) -> Network:
-        """Return the network as it was at the frame nearest to `step`, a copy of its own."""
+        """Return a copy of the network as it was at the frame nearest to `step`."""
         model = copy.deepcopy(self._template)
         _put(model, dict(self._frames)[self.nearest(step)])
         return model
 
     @torch.inference_mode()
     def presences(self, areas: np.ndarray, slot: int | None = None) -> np.ndarray:
-        """Return what the network says of one mixture (P, L) at each frame, shape (frames, K) or (frames, K + 1).
+        """Return the probabilities of one mixture (P, L) at each frame, shape (frames, outputs).
 
         As `Network.presence`.
         """
@@ -148,7 +151,13 @@ def load(path: Path, model: Network) -> TrainingHistory:
 
 
 def first_decided(steps: tuple[int, ...], probabilities: np.ndarray) -> int | None:
-    """Return the first step from which on a probability, shape (frames,), stays above one half; None if it never does."""
+    """Return the first step from which on a probability stays above one half, or None.
+
+    Parameters
+    ----------
+    steps : tuple of int
+    probabilities : ndarray, shape (frames,)
+    """
     below = np.flatnonzero(probabilities <= 0.5)
     first = below[-1] + 1 if len(below) else 0
     return steps[first] if first < len(steps) else None
@@ -164,11 +173,13 @@ def _kept(model: Network) -> list[Tensor]:
 
 
 def _changing(model: Network) -> Tensor:
+    """Return what training changes in one vector."""
     return torch.cat([value.detach().flatten() for value in _kept(model)]).clone()
 
 
 @torch.no_grad()
 def _put(model: Network, frame: Tensor) -> None:
+    """Write what `_changing` returned into a model."""
     parts = frame.split([value.numel() for value in _kept(model)])
-    for value, part in zip(_kept(model), parts, strict=False):
+    for value, part in zip(_kept(model), parts, strict=True):
         value.copy_(part.view_as(value))

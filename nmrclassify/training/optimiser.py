@@ -75,9 +75,8 @@ def expected_tensors(
         f"{prefix}.{name}": value for name, value in network.state_dict().items()
     }
     if any(name.startswith("optimiser.") for name in names):
-        kinds = ("step", "exp_avg", "exp_avg_sq")
-        if isinstance(optimiser, SGD):
-            kinds = ("momentum_buffer",)
+        is_sgd = isinstance(optimiser, SGD)
+        kinds = ["momentum_buffer"] if is_sgd else ["step", "exp_avg", "exp_avg_sq"]
         for index, parameter in enumerate(_parameters(optimiser)):
             for kind in kinds:
                 tensors[f"optimiser.{index}.{kind}"] = (

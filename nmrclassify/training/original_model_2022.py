@@ -1,4 +1,4 @@
-"""The faults of the first public version (2022), as switches, to be seen and measured; all else is without them."""
+"""The three faults of the first public version (2022), as switches, to be shown and measured."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +12,9 @@ from nmrclassify.baselines.comparison import shares_right
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures, counts_of, generator
+from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.losses import Costs, pairwise_costs
 from nmrclassify.networks.matching import assign
-from nmrclassify.networks.slots import Slots
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.optimiser import OPTIMISERS, take_step
 from nmrclassify.training.recipes import TrainConfig
@@ -25,9 +25,9 @@ REPORTED = {"sgd": 0.8286, "momentum": 0.4416, "adam": 0.6298}
 
 
 class Faults(NamedTuple):
-    """Which faults of 2022 are in."""
+    """Which faults of 2022 a training has."""
 
-    reshaped: bool = True  # (L, P) refilled as (P, L) instead of turned
+    reshaped: bool = True  # (L, P) reshaped to (P, L) instead of transposed
     softmaxed: bool = True  # a softmax before the cross entropy, which applies its own
     unmatched: bool = True  # output i stands for the i-th compound listed
 
@@ -36,23 +36,26 @@ NO_FAULTS = Faults(False, False, False)
 
 
 def refilled(areas: np.ndarray) -> np.ndarray:
-    """Return arrays of shape (..., P, L) as they become if (L, P) is reshaped to (P, L) instead of turned: jumbled."""
-    turned = np.ascontiguousarray(np.swapaxes(areas, -1, -2))  # (..., L, P)
-    return turned.reshape(areas.shape)
+    """Return arrays (..., P, L) as they are after (L, P) is reshaped, not transposed, to (P, L)."""
+    transposed = np.ascontiguousarray(np.swapaxes(areas, -1, -2))  # (..., L, P)
+    return transposed.reshape(areas.shape)
 
 
 def reshaped(library: Library) -> Library:
-    """Return the library with each compound refilled; mixing is linear, so clean mixtures of it are the refilled ones."""
+    """Return the library with each compound `refilled`.
+
+    Mixing is linear: mixtures of these compounds are the refilled mixtures.
+    """
     return replace(library, areas=refilled(library.areas))
 
 
 def reshaped_mixtures(mixtures: Mixtures) -> Mixtures:
-    """Return the mixtures with areas and sources refilled, as they come about when measured arrays are reshaped."""
+    """Return the mixtures with areas and sources `refilled`."""
     return replace(mixtures, areas=refilled(mixtures.areas), sources=refilled(mixtures.sources))
 
 
-def listed_anew(mixtures: Mixtures, rng: np.random.Generator) -> Mixtures:
-    """Return the same mixtures with the compounds of each listed in a random order, as a chemist's list has none."""
+def shuffled_compounds(mixtures: Mixtures, rng: np.random.Generator) -> Mixtures:
+    """Return the same mixtures with the compounds of each in a random order."""
     order = rng.permuted(
         np.tile(np.arange(mixtures.labels.shape[1]), (len(mixtures), 1)), axis=1
     )  # (B, C)
@@ -64,7 +67,7 @@ def listed_anew(mixtures: Mixtures, rng: np.random.Generator) -> Mixtures:
     )
 
 
-def costs_along(
+def assigned_costs(
     logits: Tensor,
     multiplets: Tensor,
     labels: Tensor,
@@ -73,7 +76,7 @@ def costs_along(
     softmaxed: bool | Tensor = False,
     unmatched: bool | np.ndarray = False,
 ) -> Costs:
-    """Compute the costs of the pairs of output and source that count in training, with faults in or out.
+    """Return the cost of each output with the source that it is paired with.
 
     Parameters
     ----------
@@ -110,13 +113,13 @@ def train(
     seed: int,
     report: Callable[[int], None] = lambda step: None,
     every: int = 25,
-) -> tuple[Slots, list[dict]]:
-    """Train slots as `training.Trainer` does, with faults in, each mixture's compounds listed in a random order.
+) -> tuple[Network, list[dict]]:
+    """Train slots as `Trainer` does, with faults; mixtures list their compounds in random order.
 
     Parameters
     ----------
     dataset : Dataset
-        As it should be; `faults.reshaped` jumbles its mixtures.
+        Without a fault; `faults.reshaped` changes its mixtures.
     config : TrainConfig
     faults : Faults
     seed : int
@@ -128,11 +131,11 @@ def train(
 
     Returns
     -------
-    model : Slots
+    model : Network
     history : list of dict
         "step"; "classification" (nats) and "gradient" (its length before clipping), means since the
         row before; and on the unseen test compositions, under the best matching, "right" (share of
-        compounds) and "exact" (share of mixtures wholly right).
+        compounds) and "exact" (share of mixtures in which all are right).
     """
     form = reshaped_mixtures if faults.reshaped else lambda mixtures: mixtures
     model = model_for(dataset, seed)
@@ -142,12 +145,12 @@ def train(
     report(0)
     for step in range(config.steps):
         batch = form(dataset.training_batch(step, config.batch_size, widen))
-        batch = listed_anew(batch, generator(seed, "view", step))
+        batch = shuffled_compounds(batch, generator(seed, "view", step))
         model.train()
         logits, separation = model(torch.from_numpy(batch.areas))
         labels, sources = torch.from_numpy(batch.labels), torch.from_numpy(batch.sources)
         weight = config.reconstruction_weight
-        costs = costs_along(
+        costs = assigned_costs(
             logits,
             separation.multiplets,
             labels,
@@ -162,7 +165,7 @@ def train(
         if (step + 1) % every == 0 or step + 1 == config.steps:
             summary = evaluate(model, test, weight).summary()
             means = dict(
-                zip(("classification", "gradient"), np.mean(since, axis=0).tolist(), strict=False)
+                zip(("classification", "gradient"), np.mean(since, axis=0).tolist(), strict=True)
             )
             unseen = {"right": summary["compound_accuracy"], "exact": summary["exact_match"]}
             history.append({"step": step + 1} | means | unseen)
@@ -172,29 +175,33 @@ def train(
 
 
 def printed(shares: np.ndarray, n_sources: int) -> float:
-    """Return the "accuracy" that the first version printed: compounds right / mixtures, averaged over the epochs.
+    """Return the "accuracy" that the first version printed, a mean over the epochs.
+
+    It divided the number of right compounds by the number of mixtures.
 
     Parameters
     ----------
     shares : ndarray, shape (epochs,)
         Share of the compounds that were right after each epoch.
     n_sources : int
-        Compounds in a mixture, C; the figure can reach C.
+        Compounds in a mixture, C, and so the highest value.
     """
     return float(np.mean(shares)) * n_sources
 
 
-def naming_the_commonest(dataset: Dataset, rows: np.ndarray) -> tuple[float, float]:
-    """Return which shares of mixtures and of compounds are right if the commonest in training are named each time.
+def most_frequent_shares(dataset: Dataset, rows: np.ndarray) -> tuple[float, float]:
+    """Return the shares of mixtures and of compounds that the most frequent compounds get right.
+
+    Each prediction is the C compounds that occur most often in training.
 
     Parameters
     ----------
     dataset : Dataset
     rows : ndarray, shape (n, C)
-        The compositions to be named.
+        The true compositions.
     """
-    often = counts_of(dataset.train, dataset.library.n_compounds).sum(axis=0)
-    named = np.argsort(-often, kind="stable")[: dataset.config.n_sources]
+    frequency = counts_of(dataset.train, dataset.library.n_compounds).sum(axis=0)
+    named = np.argsort(-frequency, kind="stable")[: dataset.config.n_sources]
     true = counts_of(rows, dataset.library.n_compounds)
     return shares_right(
         counts_of(np.tile(named, (len(true), 1)), dataset.library.n_compounds), true

@@ -28,8 +28,7 @@ class TrainConfig:
         1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss"
     )
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
-    # Augmentation widens the training mixtures only: with their few compositions alone the network
-    # learns them by heart.
+    # Augmentation varies the training mixtures only: a network learns few compositions by heart.
     concentration_spread: float = bounded(
         1.5, 1.0, 10.0, "training concentrations are drawn this many times lower or higher"
     )
@@ -52,9 +51,10 @@ class TrainConfig:
     unknown: float = bounded(
         0.0, 0.0, 1.0, "share of training mixtures with a compound from outside the library"
     )
-    own_levels: bool = False  # each training mixture weakens spread, jitter and noise on its own
+    own_levels: bool = False  # each training mixture draws its share of spread, jitter and noise
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        """Check the values."""
         check(self)
         for name, value, known in (
             ("optimiser", self.optimiser, OPTIMISERS),
@@ -64,10 +64,12 @@ class TrainConfig:
                 raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
 
     def augmented(self, dataset: Dataset, any_number: bool = False) -> Augmentation:
-        """Return how training mixtures are made: the data set's own way, widened; `any_number` frees their number of compounds."""
+        """Return how training mixtures are drawn: as those of the data set, with wider variation.
+
+        With `any_number`, the number of compounds varies, too.
+        """
         areas = dataset.library.areas.sum(axis=1)
-        # Where queries count portions of one compound, its amount is what tells them: it has to
-        # stay what it is.
+        # Queries count the portions of a compound by its amount, which then must not vary.
         counts_portions = any_number and dataset.config.repetition
         own, spread = dataset.config, 1.0 if counts_portions else self.concentration_spread
         mixing = replace(
@@ -86,7 +88,10 @@ class TrainConfig:
         )
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step: constant, or 5 % linear warm-up and a half cosine down to zero."""
+        """Return the learning rate of a step: constant, or "one cycle".
+
+        One cycle is a linear warm-up over 5 % of the steps, then half a cosine down to zero.
+        """
         if self.schedule == "constant":
             return self.learning_rate
         done, warm = (step + 1) / self.steps, 0.05
@@ -95,8 +100,7 @@ class TrainConfig:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - warm) / (1 - warm)))
 
 
-# 1,000 epochs over the original preset's 10 mixtures, one a step: the design document's three
-# optimisers.
+# The three optimisers of the design document: 1,000 epochs over 10 mixtures, one mixture a step.
 _ORIGINAL = TrainConfig(
     "sgd",
     1e-2,
@@ -127,10 +131,9 @@ RECIPES = {
     "long": TrainConfig(
         learning_rate=1e-2, steps=3000, concentration_spread=1.0, repeats=0.4, added_noise=0.02
     ),
-    # Queries need no few compositions to be stretched: theirs are drawn anew. Each mixture has its
-    # own share of trouble.
+    # Queries train on compositions that are drawn anew, each with a share of noise and jitter.
     "queries": _QUERIES,
-    # Made the shipped model.
+    # Trained the packaged model.
     "thorough": replace(_QUERIES, steps=3000),
     "sgd": _ORIGINAL,
     "momentum": replace(_ORIGINAL, learning_rate=1e-4, momentum=0.99),

@@ -59,7 +59,7 @@ def home() -> Path:
 
 
 def new_id(kind: str, preset: str, seed: int) -> str:
-    """Return a new run's name; its ending cannot be guessed, so on a shared server a link is what gives access."""
+    """Return a new run's name; nobody can guess its end, so only who has the link opens the run."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return f"{stamp}-{kind}-{preset}-s{seed}-{secrets.token_hex(6)}"
 
@@ -71,7 +71,15 @@ def save(
     made_by: str,
     steps: TrainingHistory | None = None,
 ) -> Path:
-    """Write a run's files, each atomically, and return the path of its model; `steps` lets one travel back through it."""
+    """Write a run's files, each atomically, and return the path of its model.
+
+    Parameters
+    ----------
+    made_by : str
+        "cli" or "app".
+    steps : TrainingHistory, optional
+        For the page Time travel.
+    """
     config = {
         "made_by": made_by,
         "preset": checkpoint.dataset.preset,
@@ -188,9 +196,9 @@ def listed() -> list[Run]:
 
 
 def prune_app_runs() -> None:
-    """Remove the oldest runs that visitors of the app made, beyond `MAX_APP_RUNS`, so that a disk never fills up."""
-    made_here = [run for run in listed() if run.made_by == "app"]
-    for run in made_here[MAX_APP_TIMELINES:]:
+    """Remove the oldest runs of the app's visitors beyond `MAX_APP_RUNS`, to save disk space."""
+    app_runs = [run for run in listed() if run.made_by == "app"]
+    for run in app_runs[MAX_APP_TIMELINES:]:
         (run.folder / STEPS_FILE).unlink(missing_ok=True)
-    for run in made_here[MAX_APP_RUNS:]:
+    for run in app_runs[MAX_APP_RUNS:]:
         shutil.rmtree(run.folder, ignore_errors=True)

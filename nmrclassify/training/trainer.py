@@ -30,7 +30,7 @@ VALIDATION_MIXTURES = 500
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of a training at one step. Losses and `train_accuracy` are means since the snapshot before."""
+    """The state of a training at one step; losses are means since the snapshot before."""
 
     step: int
     steps: int
@@ -86,7 +86,9 @@ def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
 
 
 class Trainer:
-    """A model in training on a data set. All randomness is a function of (seed, step), so a resumed run is the same run.
+    """A model in training on a data set.
+
+    All randomness is a function of (seed, step), so that a resumed run takes the same steps.
 
     Parameters
     ----------
@@ -164,7 +166,7 @@ class Trainer:
     def snapshots(
         self, every: int = 10, halt: Callable[[], bool] = lambda: False
     ) -> Iterator[Snapshot]:
-        """Train to the end, yielding a snapshot each `every` steps and at the last; `halt` is asked before each step."""
+        """Train to the end, or until `halt` is true; yield each `every` steps and at the end."""
         while not self.finished and not halt():
             self.advance()
             if self.step % every == 0 or self.finished:

@@ -15,13 +15,13 @@ from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
     REPORTED,
     Faults,
-    costs_along,
-    listed_anew,
-    naming_the_commonest,
+    assigned_costs,
+    most_frequent_shares,
     printed,
     refilled,
     reshaped,
     reshaped_mixtures,
+    shuffled_compounds,
     train,
 )
 from nmrclassify.training.trainer import Trainer
@@ -54,7 +54,7 @@ def test_mixing_a_reshaped_library_is_reshaping_the_mixtures(quick):
 def test_a_list_in_another_order_is_the_same_mixture(quick):
     config = MixtureConfig(concentration_low=0.5, concentration_high=2.0)
     rows = mix(quick.library, quick.test[:20], config, generator(3, "view"))
-    listed = listed_anew(rows, generator(3, "order"))
+    listed = shuffled_compounds(rows, generator(3, "order"))
     assert np.array_equal(listed.areas, rows.areas)
     assert np.array_equal(listed.counts, rows.counts)
     assert np.array_equal(listed.by_compound(listed.sources), rows.by_compound(rows.sources))
@@ -67,7 +67,7 @@ def test_a_list_in_another_order_is_the_same_mixture(quick):
 
 def test_without_faults_the_costs_are_those_of_training():
     given = outputs()
-    along = costs_along(*given, 0.7)
+    along = assigned_costs(*given, 0.7)
     classification, reconstruction, _ = match_and_reduce(pairwise_costs(*given), 0.7)
     assert along.classification.mean() == pytest.approx(classification.item())
     assert along.reconstruction.mean() == pytest.approx(reconstruction.item())
@@ -81,7 +81,7 @@ def test_without_faults_the_costs_are_those_of_training():
 
 def test_unmatched_compares_output_i_with_the_ith_listed():
     logits, multiplets, labels, sources = outputs()
-    along = costs_along(logits, multiplets, labels, sources, unmatched=True)
+    along = assigned_costs(logits, multiplets, labels, sources, unmatched=True)
     assert torch.allclose(
         along.classification, F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
     )
@@ -89,11 +89,11 @@ def test_unmatched_compares_output_i_with_the_ith_listed():
 
 def test_softmaxed_is_a_cross_entropy_of_probabilities_and_has_a_floor():
     logits, multiplets, labels, sources = outputs()
-    along = costs_along(30 * logits, multiplets, labels, sources, softmaxed=True, unmatched=True)
+    along = assigned_costs(30 * logits, multiplets, labels, sources, softmaxed=True, unmatched=True)
     twice = F.cross_entropy((30 * logits).softmax(-1).transpose(1, 2), labels, reduction="none")
     assert torch.allclose(along.classification, twice)
     sure = torch.full((1, 1, 10), -50.0).index_fill(2, labels[:1, :1].flatten(), 50.0)
-    least = costs_along(
+    least = assigned_costs(
         sure, multiplets[:1, :1], labels[:1, :1], sources[:1, :1], softmaxed=True
     ).classification.item()
     assert least == pytest.approx(log(e + 9) - 1, abs=1e-5)
@@ -104,11 +104,11 @@ def test_switches_can_differ_from_row_to_row():
     given = outputs(batch=4)
     softmaxed, unmatched = [False, True, False, True], [False, False, True, True]
     weight = torch.tensor([1.0, 0.0, 0.5, 2.0])[:, None, None]
-    together = costs_along(
+    together = assigned_costs(
         *given, weight, torch.tensor(softmaxed)[:, None, None], np.array(unmatched)
     )
     for i in range(4):
-        alone = costs_along(
+        alone = assigned_costs(
             *(part[i : i + 1] for part in given), weight[i].item(), softmaxed[i], unmatched[i]
         )
         for one, other in zip(together, alone, strict=False):
@@ -166,7 +166,7 @@ def test_naming_the_commonest_against_counting_by_hand():
     often = [(data.train == k).sum() for k in range(10)]
     named = set(sorted(range(10), key=lambda k: -often[k])[:3])
     right = [len(named & set(row)) for row in data.test.tolist()]
-    exact, compounds = naming_the_commonest(data, data.test)
+    exact, compounds = most_frequent_shares(data, data.test)
     assert compounds == pytest.approx(sum(right) / (3 * len(right)))
     assert exact == pytest.approx(np.mean([n == 3 for n in right]))
 
