@@ -305,8 +305,7 @@ def check(epochs: int = 3) -> dict:
             off = max(off, (_weights(trainer.model) - weights).abs().max().item())
     if off > 1e-4:
         raise ValueError(
-            f"the stack's weights are {off:.1e} off those of the package's own training; expected"
-            " below 1e-4"
+            f"the weights of the stack are {off:.1e} off those of `Trainer`; expected below 1e-4"
         )
     same = {
         "same_seed_twice": "the same weights to the last bit",
@@ -365,10 +364,12 @@ def _guess() -> dict:
 
 def tasks() -> list[tuple[Callable, tuple]]:
     """Return independent calls of the measurement, function and arguments, longest first."""
-    found = [(stacked, (REPAIRS, "adam", [secrets.randbits(62) for _ in range(UNSEEDED)]))]
+    calls: list[tuple[Callable, tuple]] = [
+        (stacked, (REPAIRS, "adam", [secrets.randbits(62) for _ in range(UNSEEDED)]))
+    ]
     others = [name for name in RECIPES_2022 if name not in REPAIRS]
-    found += [(stacked, ({name: Faults()}, RECIPES_2022[name], [])) for name in others]
-    return found + [(modern, (name, seed)) for name in reversed(MODERN) for seed in SEEDS]
+    calls += [(stacked, ({name: Faults()}, RECIPES_2022[name], [])) for name in others]
+    return calls + [(modern, (name, seed)) for name in reversed(MODERN) for seed in SEEDS]
 
 
 def run() -> dict:

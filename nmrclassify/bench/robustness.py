@@ -47,8 +47,8 @@ def _training(sweep: str, kind: str, changes: dict) -> TrainConfig:
         unknown=0.0,
         own_levels=True,
     )
-    own = {"remix": 0.8} | SWEEPS[sweep].queries if network.any_number else {}
-    return replace(usual, **own | SWEEPS[sweep].training | changes)
+    of_queries = {"remix": 0.8} | SWEEPS[sweep].queries if network.any_number else {}
+    return replace(usual, **of_queries | SWEEPS[sweep].training | changes)
 
 
 def _data(sweep: str, seed: int, n_train: int | None) -> Dataset:

@@ -46,7 +46,7 @@ def test_a_search_too_long_is_left_out():
     assert "exhaustive" not in classical_counts(data, data.test_mixtures()[:4], data.config)
 
 
-def test_queries_that_are_told_the_number_name_so_many(learned):
+def test_queries_with_a_known_number_name_as_many(learned):
     mixtures = learned.dataset.test_mixtures()
     assert (network_counts(learned.model, mixtures, number=3).sum(axis=1) == 3).all()
 
