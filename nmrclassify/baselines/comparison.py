@@ -5,7 +5,7 @@ import pandas as pd
 
 from nmrclassify.baselines.grid import counts_from_amounts, matching_pursuit, nnls, tune_threshold
 from nmrclassify.baselines.likelihood import MAX_JITTER_CELLS, Likelihood
-from nmrclassify.evaluation.metrics import evaluate, wilson
+from nmrclassify.evaluation.metrics import evaluate, shares_right, wilson
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, counts_of, generator, mix
 from nmrclassify.networks.conv_tasnet import Network
@@ -67,16 +67,6 @@ def network_counts(model: Network, mixtures: Mixtures, number: int | None = None
     if model.any_number and number is not None:
         return counts_from_amounts(result.presence, False, number=number)
     return counts_of(result.predicted, mixtures.n_compounds)
-
-
-def shares_right(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
-    """Return the share of mixtures wholly right, and the share of compounds right.
-
-    Compounds are counted per mixture: as many as are predicted or true, whichever is more.
-    """
-    most = np.maximum(predicted.sum(axis=1), true.sum(axis=1)).sum()
-    compounds = np.minimum(predicted, true).sum() / max(most, 1)
-    return float((predicted == true).all(axis=1).mean()), float(compounds)
 
 
 def compare_methods(

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from nmrclassify.baselines.comparison import classical_counts, network_counts, shares_right
+from nmrclassify.baselines.comparison import classical_counts, network_counts
+from nmrclassify.evaluation.metrics import shares_right
 from nmrclassify.evaluation.robustness import MIXTURES, NETWORKS, SEEDS, SWEEPS
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, generator, mix

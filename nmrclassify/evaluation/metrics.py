@@ -257,3 +257,13 @@ def evaluate(
         si_sdr_improvement=np.concatenate(gains),
         compositions=len(np.unique(np.sort(mixtures.labels, axis=1), axis=0)),
     )
+
+
+def shares_right(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float]:
+    """Return the share of mixtures wholly right, and the share of compounds right.
+
+    Compounds are counted per mixture: as many as are predicted or true, whichever is more.
+    """
+    most = np.maximum(predicted.sum(axis=1), true.sum(axis=1)).sum()
+    compounds = np.minimum(predicted, true).sum() / max(most, 1)
+    return float((predicted == true).all(axis=1).mean()), float(compounds)

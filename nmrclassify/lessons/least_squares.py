@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import plotly.graph_objects as go
 
-from nmrclassify.baselines.comparison import network_counts, shares_right
+from nmrclassify.baselines.comparison import network_counts
 from nmrclassify.baselines.grid import counts_from_amounts, nnls
+from nmrclassify.evaluation.metrics import shares_right
 from nmrclassify.lessons.example_mixture import STATE, example_mixture
 from nmrclassify.lessons.figures import bars
 from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation

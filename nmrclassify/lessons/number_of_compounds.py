@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import plotly.graph_objects as go
 
-from nmrclassify.baselines.comparison import network_counts, shares_right
+from nmrclassify.baselines.comparison import network_counts
+from nmrclassify.evaluation.metrics import shares_right
 from nmrclassify.lessons.figures import bars
 from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation
 from nmrclassify.lessons.progress import part_of, report_steps

@@ -4,8 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 from scipy.stats import t as student_t
 
-from nmrclassify.baselines.comparison import shares_right
 from nmrclassify.baselines.grid import counts_from_amounts, nnls
+from nmrclassify.evaluation.metrics import shares_right
 from nmrclassify.lessons.example_mixture import example_mixture
 from nmrclassify.lessons.figures import bars
 from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmrclassify.baselines.comparison import shares_right
-from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.evaluation.metrics import evaluate, shares_right
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures, counts_of, generator
 from nmrclassify.networks.conv_tasnet import Network

@@ -3,12 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nmrclassify.baselines.comparison import (
-    classical_counts,
-    compare_methods,
-    network_counts,
-    shares_right,
-)
+from nmrclassify.baselines.comparison import classical_counts, compare_methods, network_counts
+from nmrclassify.evaluation.metrics import shares_right
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 
