@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-from nmrclassify.moved import MOVED
+from nmrclassify.moved import MODULES, RENAMED
 
 PROGRAMS = sorted((Path(__file__).parent / "data" / "programs_0_1").glob("*.py"))
 # The Python example of the README of version 0.1.
@@ -37,7 +37,8 @@ def taught():
 def test_a_taught_path_leads_to_the_new_one(module, name):
     with pytest.warns(FutureWarning, match=rf"{module}\.{name} is nmrclassify\.\w+\.\w+"):
         value = getattr(importlib.import_module(f"nmrclassify.{module}"), name)
-    assert value is resolve_name(f"nmrclassify.{MOVED[module][name]}")
+    path = RENAMED.get(f"{module}.{name}", f"{MODULES[module]}.{name}")
+    assert value is resolve_name(f"nmrclassify.{path}")
 
 
 # The configuration of full-scale mixtures has other field names: only that program's imports work.
