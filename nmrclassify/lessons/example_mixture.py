@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmrclassify.evaluation.prediction import match_truth
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
 from nmrclassify.training.checkpoints import Checkpoint, shipped
 
 NUMBER = 12  # of the test mixture, counted from 1
-STATE = {"n": str(NUMBER)}  # all else is at its default: the shipped model, metabolites, seed 7
+SPEC = MixtureSpec(number=NUMBER)
+STATE = SPEC.link()  # all else is at its default, the shipped model for one
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class ExampleMixture:
 
 
 def example_mixture() -> ExampleMixture:
-    """Run the shipped model on its test mixture number `NUMBER`."""
+    """Run the shipped model on the mixture of `SPEC`."""
     checkpoint = shipped()
-    mixture = checkpoint.dataset.test_mixtures()[NUMBER - 1 : NUMBER]
-    areas, sources = mixture.areas[0], mixture.sources[0]
-    labels, amounts = mixture.labels[0], mixture.concentrations[0]
+    mixtures = checkpoint.dataset.test_mixtures()[NUMBER - 1 : NUMBER]
+    areas, sources = mixtures.areas[0], mixtures.sources[0]
+    labels, amounts = mixtures.labels[0], mixtures.concentrations[0]
     prediction = checkpoint.model.predict(areas)
     weight = checkpoint.training.reconstruction_weight
     truth = match_truth(prediction, areas, sources, labels, weight, concentrations=amounts)

@@ -14,6 +14,7 @@ from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation
 from nmrclassify.lessons.short_training import SEED
 from nmrclassify.mixtures.grid import generator, mix
 from nmrclassify.mixtures.presets import build
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.plots.style import Theme
 
 LIBRARIES = (1, 2, 3, 4, 5)  # seeds
@@ -169,7 +170,7 @@ LESSON = Lesson(
         Step(
             title="A new library",
             page="pages/robustness.py",
-            state={"preset": "quick", "seed": "1", "model": "untrained"},
+            state=MixtureSpec("quick", 1, number=1).link() | {"model": "untrained"},
             facts=least_squares,
             text="""These are other compounds: a random library. The shipped network was trained for
                 its own ten compounds only, so this page shows an untrained network. It must be

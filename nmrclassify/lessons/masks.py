@@ -115,7 +115,7 @@ LESSON = Lesson(
         Step(
             title="Where the encoding is weak",
             page=PAGE,
-            state=STATE | {"silent": "yes"},
+            state=STATE | {"weak_cells": "yes"},
             facts=masks_and_encodings,
             text="""Now the page shows the masks in all cells, also where the encoding is weak. (The
                 switch *Show masks where the encoding is weak* does this.) Most of these cells are

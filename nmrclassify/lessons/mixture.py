@@ -1,11 +1,14 @@
 """Lesson: what a mixture is."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from nmrclassify.lessons.example_mixture import STATE, example_mixture
+from nmrclassify.lessons.example_mixture import SPEC, STATE, example_mixture
 from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation, nearest
 from nmrclassify.mixtures.edits import Mixture, apply, from_text
 from nmrclassify.mixtures.grid import generator, mix_at
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.networks.prediction import listing, percent
 from nmrclassify.plots.map_rows import position_label
 
@@ -162,7 +165,7 @@ LESSON = Lesson(
         Step(
             title="More of one compound",
             page=PAGE,
-            state={"mixture": "choose", "c1": "1", "c2": "2", "c3": "5", "a2": "2"},
+            state=MixtureSpec(compounds=(1, 2, 5), concentrations=(1.0, 2.0, 1.0)).link(),
             facts=sums_and_edits,
             text="""The mixture holds the same three compounds, but now the amount of lactate is 2.
                 The amounts of ethanol and glycine are 1. You can change the amounts in the sidebar,
@@ -211,7 +214,7 @@ LESSON = Lesson(
         Step(
             title="What a multiplet tells the network",
             page="pages/whatif.py",
-            state=STATE | {"edit": EDIT},
+            state=replace(SPEC, edits=from_text(EDIT)).link(),
             facts=sums_and_edits,
             text="""Here all peaks between 3.5 and 4 ppm are removed from the mixture. These are the
                 quartet of ethanol and the singlet of glycine. Glycine has no other peaks. The page

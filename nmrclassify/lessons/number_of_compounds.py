@@ -12,7 +12,8 @@ from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation
 from nmrclassify.lessons.progress import part_of, report_steps
 from nmrclassify.lessons.short_training import SEED, STEPS, short
 from nmrclassify.mixtures.dataset import compositions
-from nmrclassify.mixtures.grid import counts_of, generator, mix
+from nmrclassify.mixtures.grid import MixtureConfig, counts_of, generator, mix
+from nmrclassify.mixtures.spec import MixtureSpec, usual_config
 from nmrclassify.plots.classes import class_heatmap
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import shipped
@@ -95,6 +96,10 @@ def slots_and_queries(report: Report) -> Facts:
     }
 
 
+def _mixtures_of(n: int) -> MixtureConfig:
+    return replace(usual_config("metabolites"), n_sources=n)
+
+
 def draw_slots(facts: Facts, theme: Theme) -> go.Figure:
     """Draw the probabilities of the three slots for the mixture of two."""
     figure = class_heatmap(facts["by_slots"], facts["names"], theme)
@@ -122,7 +127,7 @@ LESSON = Lesson(
         Step(
             title="One query for each compound",
             page="pages/separation.py",
-            state={"mixture": "choose", "sources": "2", "c1": "1", "c2": "5"},
+            state=MixtureSpec(config=_mixtures_of(2), compounds=(1, 5)).link(),
             facts=slots_and_queries,
             text="""This mixture holds only {pair}. The network on this page works with **queries**:
                 one output for each compound of the library. Each output gives the probability that
@@ -194,7 +199,7 @@ LESSON = Lesson(
         Step(
             title="The limits of queries",
             page="app.py",
-            state={"mixture": "choose", "sources": "5"},
+            state=MixtureSpec(config=_mixtures_of(5), compounds=(1, 2, 3, 4, 5)).link(),
             facts=slots_and_queries,
             text="""This mixture holds five compounds. You can choose others in the sidebar. The
                 network was trained on mixtures of zero to {most_trained} compounds.""",

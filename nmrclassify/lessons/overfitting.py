@@ -13,6 +13,7 @@ from nmrclassify.lessons.short_training import EVERY, SEED, over_steps, short
 from nmrclassify.mixtures.dataset import Dataset, compositions
 from nmrclassify.mixtures.grid import Mixtures, generator, mix
 from nmrclassify.mixtures.presets import build
+from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.original_model_2022 import most_frequent_shares
 from nmrclassify.training.trainer import Trainer
@@ -134,7 +135,7 @@ LESSON = Lesson(
         Step(
             title="Ten of how many?",
             page="pages/mixtures.py",
-            state={"preset": "original"},
+            state=MixtureSpec("original", number=1).link(),
             facts=possible_mixtures,
             text="""The first public version trained on {n_ten} mixtures. Each mixture holds {n}
                 different compounds from a library of {n_compounds}. This page shows such a library.

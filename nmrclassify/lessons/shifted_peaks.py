@@ -132,7 +132,7 @@ LESSON = Lesson(
         Step(
             title="Peaks move",
             page="pages/compare.py",
-            state=STATE | {"otherjitter": f"{SHIFT:g}"},
+            state=STATE | {"jitter_b": f"{SHIFT:g}"},
             facts=growing_shifts,
             text="""Acidity, salt and temperature move peaks. A is a clean mixture. B is the same
                 mixture with a **shift jitter** of {shift:g}: each multiplet moves by a random

@@ -138,7 +138,7 @@ def test_a_step_opens_a_page_of_the_sidebar_in_a_state_that_a_link_can_carry(ste
     assert step.page in PAGES
     assert not (step.page == "pages/lessons.py" and step.state)
     for key, text in step.state.items():
-        url_parameters.PARAMETERS[url_parameters.OLD_NAMES.get(key, key)].parse(text)
+        url_parameters.PARAMETERS[key].parse(text)
 
 
 def test_a_step_has_all_its_texts(step, texts):
