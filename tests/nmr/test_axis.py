@@ -51,9 +51,17 @@ def test_the_full_axis_resolves_a_line():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"low": 1.0, "high": 1.0}, {"unit": "Hz"}, {"n_positions": 0}, {"n_positions": MAX_POSITIONS + 1}, {"high": float("nan")},
-     {"mhz": 9.0}, {"mhz": 2001.0}, {"mhz": float("nan")}],
-)  # fmt: skip
+    [
+        {"low": 1.0, "high": 1.0},
+        {"unit": "Hz"},
+        {"n_positions": 0},
+        {"n_positions": MAX_POSITIONS + 1},
+        {"high": float("nan")},
+        {"mhz": 9.0},
+        {"mhz": 2001.0},
+        {"mhz": float("nan")},
+    ],
+)
 def test_impossible_axes_are_refused(changes):
     with pytest.raises(ValueError, match="axis is"):
         Axis(**changes)

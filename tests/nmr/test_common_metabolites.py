@@ -1,4 +1,4 @@
-"""The table of common metabolites: its form, and its shifts against an independent table where one is present."""
+"""The table of common metabolites: its form, and its shifts beside an independent table."""
 
 import csv
 import re
@@ -58,7 +58,7 @@ def couplings(row):
 
 
 def key(name):
-    """Reduce a name to what two tables agree on: no case, configuration, punctuation or state of protonation."""
+    """Reduce a name: no case, configuration, punctuation or state of protonation."""
     name = re.sub(r"^(dl|d|l|r)-", "", name.lower())
     return re.sub(r"[^a-z0-9]", "", re.sub(r"ic[- ]acid$", "ate", name))
 

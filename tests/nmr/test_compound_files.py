@@ -50,10 +50,17 @@ def test_sources(give, tmp_path):
     path = tmp_path / "t.csv"
     path.write_text(text)
     source = {
-        "text": text, "bytes": text.encode(), "bom": b"\xef\xbb\xbf" + text.encode(), "file": io.StringIO(text),
-        "binary file": io.BytesIO(text.encode()), "path": path, "tabs": text.replace(",", "\t"), "semicolons": text.replace(",", ";"), "windows": text.replace("\n", "\r\n"),
+        "text": text,
+        "bytes": text.encode(),
+        "bom": b"\xef\xbb\xbf" + text.encode(),
+        "file": io.StringIO(text),
+        "binary file": io.BytesIO(text.encode()),
+        "path": path,
+        "tabs": text.replace(",", "\t"),
+        "semicolons": text.replace(",", ";"),
+        "windows": text.replace("\n", "\r\n"),
         "capitals": text.replace(HEADER, HEADER.upper()),
-    }[give]  # fmt: skip
+    }[give]
     reading = read_compounds(source)
     assert reading.problems == ()
     assert reading.compounds.kinds == ("t", "q")
@@ -207,7 +214,8 @@ def test_files_that_cannot_be_used_are_refused(text, message):
 
 def test_the_columns_of_gissmo():
     text = "gissmo_id,name,ppm,n_protons,multiplicity,J_hz,J_multiplicity,first_order_lines\n"
-    text += "i1,A,1.0,3,t,8.18,2,3\ni1,A,2.0,1,m,12;7;5;4,1;1;2;1,24\ni2,A,3.0,1,s,,,1\ni3,B[b],4.0,1,m,7.00,8,9\n"
+    text += "i1,A,1.0,3,t,8.18,2,3\ni1,A,2.0,1,m,12;7;5;4,1;1;2;1,24\n"
+    text += "i2,A,3.0,1,s,,,1\ni3,B[b],4.0,1,m,7.00,8,9\n"
     text += "i3,B[b],5.0,1,dm,7.9;6.7,1;7,16\ni3,B[b],6.0,1,m,1.0,15,16\ni4,A (2),1.5,1,s,,,1\n"
     reading = read_compounds(text)
     assert reading.compounds.names == ("A", "A (3)", "B(b)", "A (2)")

@@ -167,13 +167,31 @@ def test_columns_cannot_be_changed_afterwards():
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
-        ("2-Ethyl-4-methyl-1H-imidazole", None), ("(S)-3-Phenoxypropane-1,2-diol", None), ("α-D-glucose", None), ("β-alanine", None),
-        ("5'-AMP & \"salt\"", None), ("PC(16:0/18:1)", None), ("50 % D2O", None), ("a[b]{c}", "a(b)(c)"), ("lambda~6~", "lambda-6-"),
-        ("<b>x</b>", "‹b›x‹/b›"), ("a|b\\c`d", "a/b/c'd"), ("$x_1$", "x-1-"), ("=1+1", "1+1"), ("# head", "head"), ("a\n\tb", "a b"),
-        ("a :smile: x", "a -smile: x"), ("http://a.b", "http-//a.b"), ("www.a.b", "www-a.b"), ("a@b.c", "a-b.c"), ("", "unnamed"), ("***", "unnamed"),
-        ("a\u202eb\u200bc", "abc"), ("a:material/x:", "a-material/x:"),
+        ("2-Ethyl-4-methyl-1H-imidazole", None),
+        ("(S)-3-Phenoxypropane-1,2-diol", None),
+        ("α-D-glucose", None),
+        ("β-alanine", None),
+        ('5\'-AMP & "salt"', None),
+        ("PC(16:0/18:1)", None),
+        ("50 % D2O", None),
+        ("a[b]{c}", "a(b)(c)"),
+        ("lambda~6~", "lambda-6-"),
+        ("<b>x</b>", "‹b›x‹/b›"),
+        ("a|b\\c`d", "a/b/c'd"),
+        ("$x_1$", "x-1-"),
+        ("=1+1", "1+1"),
+        ("# head", "head"),
+        ("a\n\tb", "a b"),
+        ("a :smile: x", "a -smile: x"),
+        ("http://a.b", "http-//a.b"),
+        ("www.a.b", "www-a.b"),
+        ("a@b.c", "a-b.c"),
+        ("", "unnamed"),
+        ("***", "unnamed"),
+        ("a\u202eb\u200bc", "abc"),
+        ("a:material/x:", "a-material/x:"),
     ],
-)  # fmt: skip
+)
 def test_names_become_safe(name, safe):
     assert safe_name(name) == (name if safe is None else safe)
 

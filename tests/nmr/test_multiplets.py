@@ -20,7 +20,7 @@ from nmrclassify.nmr.multiplets import (
 
 
 def split(n_neighbours: int) -> list[float]:
-    """Split one line n times in two halves that stand one coupling apart: the physics behind Pascal's rows."""
+    """Split one line n times in two halves one coupling apart: the physics of Pascal's rows."""
     lines = [1.0]
     for _ in range(n_neighbours):
         lines = [a / 2 + b / 2 for a, b in zip([*lines, 0.0], [0.0, *lines], strict=False)]
@@ -70,7 +70,7 @@ def test_unresolved_multiplet_keeps_its_area():
 
 
 def spin_states(symbols, couplings):
-    """Lines from the physics: each neighbour is up or down, and moves the line by half its coupling; Hz -> share."""
+    """Lines from the physics: each neighbour moves the line by half its coupling; Hz -> share."""
     neighbours = [
         coupling
         for symbol, coupling in zip(symbols, couplings, strict=False)
@@ -182,11 +182,31 @@ def test_unresolved_multiplets():
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("Doublet of Triplets", "dt"), ("doublet of doublet of doublets", "ddd"), ("double doublet", "dd"), ("br. s.", "br s"), ("bs", "br s"),
-     ("s, br", "br s"), ("Broad singlet", "br s"), ("BR D", "br d"), ("quin", "quint"), ("pent", "quint"), ("p", "quint"), ("sxt", "sext"),
-     ("spt", "sept"), ("hept", "sept"), ("tquint", "tquint"), ("quintt", "quintt"), ("septd", "septd"), ("d.d.", "dd"), (" M ", "m"),
-     ("multiplet", "m"), ("nonet", "non"), ("triplet of quintets", "tquint")],
-)  # fmt: skip
+    [
+        ("Doublet of Triplets", "dt"),
+        ("doublet of doublet of doublets", "ddd"),
+        ("double doublet", "dd"),
+        ("br. s.", "br s"),
+        ("bs", "br s"),
+        ("s, br", "br s"),
+        ("Broad singlet", "br s"),
+        ("BR D", "br d"),
+        ("quin", "quint"),
+        ("pent", "quint"),
+        ("p", "quint"),
+        ("sxt", "sext"),
+        ("spt", "sept"),
+        ("hept", "sept"),
+        ("tquint", "tquint"),
+        ("quintt", "quintt"),
+        ("septd", "septd"),
+        ("d.d.", "dd"),
+        (" M ", "m"),
+        ("multiplet", "m"),
+        ("nonet", "non"),
+        ("triplet of quintets", "tquint"),
+    ],
+)
 def test_names_of_trees(text, kind):
     assert normalised(text) == kind == normalised(kind)
 

@@ -176,7 +176,7 @@ def test_aromatic_multiplets_come_together_and_are_small(fragments):
 
 
 def shared(compounds):
-    """Share of neighbouring coupled multiplets, of one region of one compound, that have a coupling in common."""
+    """Share of neighbouring multiplets of one region that have a coupling in common."""
     rows = list(
         zip(
             compounds.compound,
@@ -260,7 +260,7 @@ def test_fragments_resemble_the_reference_table(fragments):
 
 def test_relatives_have_multiplets_nearly_as_another_compound_has_them():
     def likeness(compounds):
-        """Mean over compounds of the largest share of multiplets that one other has within .01 ppm and 1 Hz."""
+        """Mean of the largest share of multiplets that one other has within .01 ppm and 1 Hz."""
         width = np.array([lines.offsets[-1] - lines.offsets[0] for lines in compounds.lines])
         best = np.zeros((compounds.n_compounds, compounds.n_compounds))
         for m, (ppm, kind) in enumerate(zip(compounds.ppm, compounds.kinds, strict=False)):

@@ -96,7 +96,7 @@ def test_a_training_without_validation_compositions_ends_uncalibrated(quick, kin
 
 
 def test_no_test_mixture_is_calibrated_on(quick):
-    """A fit to the test would be a leak: the same training with another test part ends in the same weights."""
+    """The same training with another test part ends in the same weights: nothing leaks."""
     other = Dataset(quick.library, quick.config, quick.train, quick.validation, quick.test[:4], 3)
     # Remixing must not tell the two apart: what is kept differs.
     config = replace(QUERIES, steps=3, remix=0.0)
