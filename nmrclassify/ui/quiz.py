@@ -16,7 +16,7 @@ from nmrclassify.ui.panels import View
 
 
 @dataclass(frozen=True)
-class Round:
+class QuizRound:
     """A round of the quiz: its number, counted from 1, and the view of its mixture."""
 
     view: View
@@ -48,16 +48,16 @@ class Round:
         return truth is not None and self.view.prediction.all_right(truth)
 
 
-def current_round(view: View) -> Round:
+def current_round(view: View) -> QuizRound:
     """Return the round that the link names: a test mixture, drawn by the number of the round."""
     number = url_state.get("quiz_round")
     i = int(generator(number, "view", 2).integers(len(view.dataset.test)))
     data = view.spec
     spec = MixtureSpec(data.preset, data.seed, data.config, i + 1)
-    return Round(replace(view.of_mixture(spec), title=f"Round {number}"), number)
+    return QuizRound(replace(view.of_mixture(spec), title=f"Round {number}"), number)
 
 
-def answer_form(current: Round) -> list[str] | None:
+def answer_form(current: QuizRound) -> list[str] | None:
     """Draw the question; return the compounds that the visitor has checked, and None before."""
     held = f"checked {current.key}"
     answer = st.session_state.get(held)
@@ -82,7 +82,7 @@ def answer_form(current: Round) -> list[str] | None:
     return answer
 
 
-def show_result(current: Round, answer: list[str]) -> None:
+def show_result(current: QuizRound, answer: list[str]) -> None:
     """Show which compounds of an answer are right, missed and wrong."""
     missed, wrong = sorted(current.names - set(answer)), sorted(set(answer) - current.names)
     if not missed and not wrong:
