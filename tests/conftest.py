@@ -1,4 +1,4 @@
-"""Shared fixtures: small data sets, small trained models, a private folder for runs, and clean caches for the pages."""
+"""Shared fixtures: small data sets and models, a private folder for runs, clean page caches."""
 
 import os
 
@@ -56,7 +56,7 @@ def trained(quick) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def learned(quick) -> Checkpoint:
-    """A queries model that has learnt to name nearly every unseen mixture, calibrated, as a training ends."""
+    """A trained, calibrated queries model that names nearly every unseen mixture."""
     trainer = Trainer(quick, replace(recipe("queries"), steps=150), kind="queries")
     *_, last = trainer.snapshots(75)
     return Checkpoint.from_trainer(trainer, last.test)

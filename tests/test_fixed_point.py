@@ -8,9 +8,9 @@ A process of its own does the arithmetic: there every library takes its plainest
 (`PINNED`), so that the numbers do not depend on the processor. This needs x86-64 and the versions
 of `requirements.txt`.
 
-    python tests/test_fixed_point.py --check [area ...]   compare, and print each difference
-    python tests/test_fixed_point.py --print [area ...]   print the values
-    python tests/test_fixed_point.py --record             write the values down anew
+    python -m tests.test_fixed_point --check [area ...]   compare, and print each difference
+    python -m tests.test_fixed_point --print [area ...]   print the values
+    python -m tests.test_fixed_point --record             write the values down anew
 """
 
 import argparse
@@ -37,9 +37,6 @@ import pandas as pd
 import pytest
 import scipy
 import torch
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 from nmrclassify.baselines.comparison import compare_methods
 from nmrclassify.baselines.grid import counts_from_amounts, matching_pursuit, nnls, tune_threshold
@@ -707,7 +704,7 @@ def compute(areas: list[str]) -> dict:
 
 def computed(areas: list[str]) -> dict:
     """Compute areas in a process of its own, whose arithmetic is pinned."""
-    command = [sys.executable, str(Path(__file__)), "--print", *areas]
+    command = [sys.executable, "-m", "tests.test_fixed_point", "--print", *areas]
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | PINNED | {"NMRCLASSIFY_HOME": home}
         made = subprocess.run(
@@ -715,7 +712,7 @@ def computed(areas: list[str]) -> dict:
             capture_output=True,
             text=True,
             env=environment,
-            cwd=ROOT,
+            cwd=Path(__file__).parents[1],
             timeout=SECONDS,
             check=False,
         )

@@ -1,4 +1,4 @@
-"""The science runs without the app, the pages stay thin, and nothing is left in that should not be."""
+"""The science runs without the app, pages are thin, requirements pinned, documents up to date."""
 
 import re
 import subprocess

@@ -139,7 +139,9 @@ BAD = {
     "ppm,area,x\n" + "a" * 100 + ",1,1\n": "not a chemical shift",
     "ppm,kind,j_hz,protons\n1,d,,1\n": "row 2: couplings of 'd' are none; expected 1",
     "ppm,kind,j_hz,protons\n1,zz,7,1\n": "unknown multiplicity",
-    "ppm,kind,j_hz,protons\n1,d,seven,1\n": "row 2: j_hz is 'seven'; expected couplings of 0 to 50 Hz",
+    "ppm,kind,j_hz,protons\n1,d,seven,1\n": (
+        "row 2: j_hz is 'seven'; expected couplings of 0 to 50 Hz"
+    ),
     "ppm,kind,j_hz,protons\n1,d,nan,1\n": "row 2",
     "ppm,kind,j_hz,protons\n1,s,,0\n": "'0' is not a number above 0",
     "ppm,area\n1,1\0\n": "binary",
