@@ -358,10 +358,7 @@ def _separate(arguments: argparse.Namespace) -> dict:
     for k, probability in zip(prediction.named, prediction.confidence, strict=True):
         row = {"name": labels[k], "probability": float(probability)}
         if prediction.amounts is not None and k < library.n_compounds:
-            row |= {
-                "count": int(prediction.counts[k]),
-                "amount": float(prediction.amounts[k]),
-            }
+            row |= {"count": int(prediction.counts[k]), "amount": float(prediction.amounts[k])}
         rows.append(row)
     return {"compounds": rows}
 

@@ -72,10 +72,7 @@ with st.expander("The classical methods, one sentence each", icon=":material/hel
 st.subheader("Accuracy as mixtures get harder")
 results = measured()
 sweep = url_state.widget(
-    st.selectbox,
-    "What changes",
-    "sweep",
-    format_func=lambda name: SWEEPS[name].title.capitalize(),
+    st.selectbox, "What changes", "sweep", format_func=lambda name: SWEEPS[name].title.capitalize()
 )
 rows = curves.over_seeds(results[results["sweep"] == sweep])
 last = rows[rows["value"] == (rows["value"].min() if sweep == "training" else rows["value"].max())]

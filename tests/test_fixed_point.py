@@ -136,11 +136,7 @@ def of_file(path: Path) -> str:
 def of_mixtures(mixtures) -> str:
     """Return the SHA-256 of all that a batch of mixtures holds."""
     return hashed(
-        mixtures.areas,
-        mixtures.sources,
-        mixtures.labels,
-        mixtures.concentrations,
-        mixtures.unknown,
+        mixtures.areas, mixtures.sources, mixtures.labels, mixtures.concentrations, mixtures.unknown
     )
 
 

@@ -209,7 +209,7 @@ LESSON = Lesson(
                 layers of the real network. This number is called the **receptive field**.""",
             claims={
                 "two_layers_add_two_positions": """Two layers without dilation depend on
-                    {two_blocks} positions, measured by gradients.""",
+                    {two_blocks} positions, measured by gradients."""
             },
         ),
         Step(
@@ -229,7 +229,7 @@ LESSON = Lesson(
                 mixture.""",
             claims={
                 "formula_is_measured": """The formula gives {dilated} positions. The gradients show
-                    {measured_dilated}.""",
+                    {measured_dilated}."""
             },
         ),
         Step(
@@ -277,7 +277,7 @@ LESSON = Lesson(
             claims={
                 "norms_reach_everywhere": """With the norm free, all {n_positions} positions have an
                     effect. Outside the receptive field it is at most {outside:.1%} of the
-                    strongest.""",
+                    strongest."""
             },
             figure=draw_norms,
             alt="""Curves of the influence: with the norm held fixed {measured_dilated} positions,

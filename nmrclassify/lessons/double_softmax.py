@@ -181,7 +181,7 @@ LESSON = Lesson(
                 network cannot give a higher probability than this.""",
             claims={
                 "highest_is_the_formula": """After two softmaxes, a certain compound has the
-                    probability {highest_twice:.3f} = e / (e + 9).""",
+                    probability {highest_twice:.3f} = e / (e + 9)."""
             },
             figure=draw_probabilities,
             alt="""Bars: one compound has the probability {highest_once:.0%} after one softmax and

@@ -169,7 +169,7 @@ LESSON = Lesson(
                 overlap.""",
             claims={
                 "some_compounds_overlap": """{n_overlapping} of the {n_compounds} compounds in the
-                    test mixtures overlap with another one.""",
+                    test mixtures overlap with another one."""
             },
         ),
         Step(
@@ -190,7 +190,7 @@ LESSON = Lesson(
                 masks are good for comparison, but they are not a method of separation.""",
             claims={
                 "ideal_is_the_share": """The ideal ratio mask is the share of glycine in the
-                    strengths, {ideal:.3f}.""",
+                    strengths, {ideal:.3f}."""
             },
         ),
         Step(
@@ -210,7 +210,7 @@ LESSON = Lesson(
                 this part. The network has to use other filters instead.""",
             claims={
                 "some_are_opposed": """{n_opposed} of {n_clear} filters that react clearly to both
-                    compounds react in opposite directions.""",
+                    compounds react in opposite directions."""
             },
         ),
         Step(

@@ -141,9 +141,7 @@ LESSON = Lesson(
             reveal="""6 x 21 = {n_equations} equations for {n_unknowns} unknowns, far more than
                 necessary. The table has **rank** {rank}: that many patterns are independent. So no
                 pattern is a sum of others, and there is only one solution.""",
-            claims={
-                "one_solution": "{n_equations} equations, {n_unknowns} unknowns, rank {rank}.",
-            },
+            claims={"one_solution": "{n_equations} equations, {n_unknowns} unknowns, rank {rank}."},
         ),
         Step(
             title="The exact amounts",
@@ -184,7 +182,7 @@ LESSON = Lesson(
                 For the worst library, {worst_new:.0%} of the mixtures are wholly right.""",
             claims={
                 "new_libraries_are_solved": """On {n_libraries} new libraries, least squares gets at
-                    least {worst_new:.0%} of the mixtures wholly right.""",
+                    least {worst_new:.0%} of the mixtures wholly right."""
             },
         ),
         Step(

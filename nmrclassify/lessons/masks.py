@@ -109,7 +109,7 @@ LESSON = Lesson(
                 passes a part of the cell.""",
             claims={
                 "masks_multiply": """In all cells of all outputs, encoding times mask is what passes
-                    (to {product_error:.0e}).""",
+                    (to {product_error:.0e})."""
             },
         ),
         Step(
@@ -154,7 +154,7 @@ LESSON = Lesson(
                 the predicted shares are close to the true ones, but not exact.""",
             claims={
                 "shares_are_close": """No share is wrong by more than {share_error:.0f} percentage
-                    points.""",
+                    points."""
             },
         ),
         Step(
@@ -174,7 +174,7 @@ LESSON = Lesson(
                 scale.""",
             claims={
                 "many_sums_are_above_1": """The sum of the masks is above 1 in {above_1:.0%} of the
-                    cells that are not weak.""",
+                    cells that are not weak."""
             },
         ),
         Step(
@@ -200,7 +200,7 @@ LESSON = Lesson(
                 alone.""",
             claims={
                 "separation_is_good_all_the_same": """The masks differ from the ideal ones by
-                    {distance:.2f}. Still, every compound gains at least {least_gain:.0f} dB.""",
+                    {distance:.2f}. Still, every compound gains at least {least_gain:.0f} dB."""
             },
         ),
     ),

@@ -123,7 +123,7 @@ LESSON = Lesson(
                 a compound.""",
             claims={
                 "ethanol_has_two_multiplets": """In the library, ethanol has area in {pure} of
-                    {n_positions} positions.""",
+                    {n_positions} positions."""
             },
         ),
         Step(
@@ -140,7 +140,7 @@ LESSON = Lesson(
                 cell. To separate a mixture means to undo this sum.""",
             claims={
                 "sources_sum_to_the_mixture": """The sum of the sources and the mixture differ by at
-                    most {sum_error:.1g} in any cell.""",
+                    most {sum_error:.1g} in any cell."""
             },
         ),
         Step(
@@ -159,7 +159,7 @@ LESSON = Lesson(
                 each compound for this.""",
             claims={
                 "some_positions_are_shared": """{n_shared} of {n_filled} filled positions hold area
-                    of two compounds.""",
+                    of two compounds."""
             },
         ),
         Step(
@@ -208,7 +208,7 @@ LESSON = Lesson(
                 belong together.""",
             claims={
                 "cells_are_peaks_by_positions": """The mixture is an array of {n_peaks} x
-                    {n_positions} = {n_cells} numbers.""",
+                    {n_positions} = {n_cells} numbers."""
             },
         ),
         Step(

@@ -139,7 +139,7 @@ LESSON = Lesson(
             reveal="""It names {n_query_names} compounds: {query_names}. Each output decides about
                 one compound only. Most outputs give a low probability.""",
             claims={
-                "queries_name_the_pair": "The shipped model names {query_names}, and nothing else.",
+                "queries_name_the_pair": "The shipped model names {query_names}, and nothing else."
             },
         ),
         Step(
@@ -161,7 +161,7 @@ LESSON = Lesson(
                 its probabilities add up to 100 %. Only a low probability can warn the reader.""",
             claims={
                 "slots_always_name_three": """In all mixtures that we tried, of one to five
-                    compounds, three slots name {least_named} compounds.""",
+                    compounds, three slots name {least_named} compounds."""
             },
             figure=draw_slots,
             alt="Probabilities of three outputs; they name {slot_names}",
@@ -204,11 +204,7 @@ LESSON = Lesson(
             text="""This mixture holds five compounds. You can choose others in the sidebar. The
                 network was trained on mixtures of zero to {most_trained} compounds.""",
             question="Do queries get five compounds right as often as two?",
-            options=(
-                "Yes, the number makes no difference",
-                "No, somewhat less often",
-                "No, never",
-            ),
+            options=("Yes, the number makes no difference", "No, somewhat less often", "No, never"),
             answer="five_option",
             reveal="""Of the mixtures of two, {two:.0%} are wholly right. Of the mixtures of five,
                 it is {five:.0%}. There are three reasons: more compounds overlap more, one mistake
@@ -216,7 +212,7 @@ LESSON = Lesson(
                 compounds.""",
             claims={
                 "five_are_harder": """From two to five compounds, the mixtures wholly right change
-                    from {two:.0%} to {five:.0%} ({n_mixtures} mixtures each).""",
+                    from {two:.0%} to {five:.0%} ({n_mixtures} mixtures each)."""
             },
         ),
     ),

@@ -170,7 +170,7 @@ LESSON = Lesson(
                 stands first in a list.""",
             claims={
                 "lists_have_the_same_sum": """The sums of the two lists differ by at most
-                    {difference:.1g} in any cell.""",
+                    {difference:.1g} in any cell."""
             },
             figure=draw_lists,
             alt="Maps of a mixture and of its sources, listed as {lists[0]} and as {lists[1]}",
@@ -197,7 +197,7 @@ LESSON = Lesson(
                 network that finds all three compounds.""",
             claims={
                 "lowest_is_log_n": """Over all {n_orders} orders, the lowest mean loss is
-                    {lowest:.4f} = log {n}.""",
+                    {lowest:.4f} = log {n}."""
             },
         ),
         Step(
@@ -222,7 +222,7 @@ LESSON = Lesson(
                 pairing that costs {chosen_cost:.2f}.""",
             claims={
                 "training_takes_the_lowest": """We tried all {n_pairings} pairings. None costs less
-                    than the one that training takes.""",
+                    than the one that training takes."""
             },
         ),
         Step(

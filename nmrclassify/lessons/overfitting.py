@@ -148,7 +148,7 @@ LESSON = Lesson(
                 well.""",
             claims={
                 "formula_counts_them": """There are {possible} ways to choose {n} of {n_compounds}
-                    compounds.""",
+                    compounds."""
             },
         ),
         Step(
@@ -195,7 +195,7 @@ LESSON = Lesson(
                 not with 0.""",
             claims={
                 "network_beats_the_commonest": """The three commonest compounds are {commonest:.0%}
-                    of the compounds in {n_unseen} unseen mixtures.""",
+                    of the compounds in {n_unseen} unseen mixtures."""
             },
             figure=draw_run_and_commonest,
             alt="""The same curves, with a line at {commonest:.0%} for always naming the three
@@ -222,7 +222,7 @@ LESSON = Lesson(
                 they have in common: the patterns of the compounds.""",
             claims={
                 "more_mixtures_help": """With {n_many} compositions, the compounds right in unseen
-                    mixtures rise by {gain:.0f} percentage points (one seed).""",
+                    mixtures rise by {gain:.0f} percentage points (one seed)."""
             },
             figure=draw_sizes,
             alt="""Bars of the compounds right. Trained on ten: training {few_training:.0%}, unseen

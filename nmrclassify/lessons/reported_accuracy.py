@@ -146,7 +146,7 @@ LESSON = Lesson(
                 number that can reach {most:.0%} is not a share. Always ask: how many out of how
                 many?""",
             claims={
-                "perfect_networks_get_3": "Counted as in 2022, a perfect network gets {most:.0f}.",
+                "perfect_networks_get_3": "Counted as in 2022, a perfect network gets {most:.0f}."
             },
         ),
         Step(
@@ -157,17 +157,11 @@ LESSON = Lesson(
                 (methods to adjust the weights). The share of compounds is the number of compounds
                 right, divided by the number of all compounds.""",
             question="SGD reported {reported[sgd]:.1%}. What share of the compounds was right?",
-            options=(
-                "{share_options[0]:.1%}",
-                "{share_options[1]:.1%}",
-                "{share_options[2]:.1%}",
-            ),
+            options=("{share_options[0]:.1%}", "{share_options[1]:.1%}", "{share_options[2]:.1%}"),
             answer="share_option",
             reveal="""{reported[sgd]:.4f} / {n} = {per_compound[sgd]:.3f}. The other two shares are
                 {per_compound[momentum]:.1%} and {per_compound[adam]:.1%}.""",
-            claims={
-                "best_is_27_6": "Per compound, the best of the three figures is {best:.1%}.",
-            },
+            claims={"best_is_27_6": "Per compound, the best of the three figures is {best:.1%}."},
             figure=draw_reported,
             alt="Bars of the reported accuracy: {reported_bars}",
         ),

@@ -165,7 +165,7 @@ LESSON = Lesson(
                 position.""",
             claims={
                 "quartet_lies_in_one_row": """The {n_peaks} peaks of the multiplet in position
-                    {position} are in {n_columns} columns and {n_rows} row.""",
+                    {position} are in {n_columns} columns and {n_rows} row."""
             },
             figure=draw_tables,
             alt="""Two maps of ethanol: transposed, with its two multiplets in two columns, and
@@ -180,11 +180,7 @@ LESSON = Lesson(
                 mixtures and the reshaped library. Least squares is a method that uses no neighbours
                 and needs no training.""",
             question="How many of the reshaped test mixtures does least squares get wholly right?",
-            options=(
-                "None of {n_mixtures}",
-                "About a third of {n_mixtures}",
-                "All {n_mixtures}",
-            ),
+            options=("None of {n_mixtures}", "About a third of {n_mixtures}", "All {n_mixtures}"),
             answer="exact_option",
             reveal="""It gets {exact:.0%} of them right. Least squares compares cell with cell, and
                 does not use which cells are neighbours. So no information is lost. But neighbours
@@ -212,7 +208,7 @@ LESSON = Lesson(
                 shift on the axis becomes a large shift in the table.""",
             claims={
                 "cells_jump": """The next position is {moves} cells further. {wrapped:.0%} of the
-                    cells move to another row.""",
+                    cells move to another row."""
             },
             figure=draw_tables,
             alt="The same two maps of ethanol",

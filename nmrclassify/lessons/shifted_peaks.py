@@ -147,7 +147,7 @@ LESSON = Lesson(
                 the pattern is now different from the pattern in the library.""",
             claims={
                 "area_is_divided": """Of the quartet of ethanol, {stays:.0%} stays and {goes:.0%}
-                    moves to the next position. The total area stays the same.""",
+                    moves to the next position. The total area stays the same."""
             },
         ),
         Step(
@@ -167,7 +167,7 @@ LESSON = Lesson(
                 seed {seed}). A network cannot be better than that.""",
             claims={
                 "squares_get_all_clean": """Without shifts, least squares gets {squares_clean:.0%}
-                    of the mixtures wholly right.""",
+                    of the mixtures wholly right."""
             },
         ),
         Step(
@@ -187,7 +187,7 @@ LESSON = Lesson(
                 fixed pattern for each compound.""",
             claims={
                 "network_leads": """At {shift:g} positions, the network is better by {lead:.0f}
-                    percentage points.""",
+                    percentage points."""
             },
             figure=draw_right,
             alt="""Curves over the shift jitter: at {shift:g} positions network
@@ -240,7 +240,7 @@ LESSON = Lesson(
                 A network works best on data like its training data.""",
             claims={
                 "network_falls_too": """From no shift to jitter 1, the network falls from
-                    {network_clean:.0%} to {network_far:.0%}. It stays above least squares.""",
+                    {network_clean:.0%} to {network_far:.0%}. It stays above least squares."""
             },
         ),
     ),

@@ -13,13 +13,7 @@ from torch import Tensor, nn
 
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures
-from nmrclassify.networks.conv_tasnet import (
-    Intermediates,
-    MaskHook,
-    Network,
-    NetworkConfig,
-    rms,
-)
+from nmrclassify.networks.conv_tasnet import Intermediates, MaskHook, Network, NetworkConfig, rms
 from nmrclassify.networks.losses import (
     Objective,
     match_and_reduce,

@@ -101,12 +101,7 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     prediction = _in_one_order(view, history)
     charts.chart(
         page_figures.overview(
-            view.sample,
-            prediction,
-            view.truth_of(prediction),
-            view.library,
-            view.theme,
-            view.cell,
+            view.sample, prediction, view.truth_of(prediction), view.library, view.theme, view.cell
         ),
         key="overview",
         alt=(

@@ -377,10 +377,7 @@ def test_the_measured_field_is_the_length_of_the_gradient(size, position):
     )
     expected = expected / expected.max(axis=1, keepdims=True)
     assert found.position == position
-    assert found.strength.shape == (
-        len(found.stages),
-        model.config.n_positions,
-    )
+    assert found.strength.shape == (len(found.stages), model.config.n_positions)
     assert found.strength == pytest.approx(expected, abs=2e-4)
     assert found.strength.max(axis=1) == pytest.approx(1)
     assert len(found.stages) == len(model.config.dilations) + 1

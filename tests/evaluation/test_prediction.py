@@ -18,13 +18,7 @@ def scripted(classes, sources, sure=9.0, n_classes=10):
     stack = np.stack([empty] * len(classes))
     counts = np.bincount(classes, minlength=n_classes)
     return SlotsPrediction(
-        empty,
-        stack,
-        stack,
-        sources.astype(np.float32),
-        np.asarray(classes),
-        probabilities,
-        counts,
+        empty, stack, stack, sources.astype(np.float32), np.asarray(classes), probabilities, counts
     )
 
 
@@ -240,8 +234,7 @@ def test_descriptions_of_slots_where_the_number_varies():
 
 
 @pytest.mark.parametrize(
-    ("labels", "n_classes"),
-    [([0, 1, 2], 10), ([0, 1, 10], 11), ([10, 10, 4], 11)],
+    ("labels", "n_classes"), [([0, 1, 2], 10), ([0, 1, 10], 11), ([10, 10, 4], 11)]
 )
 def test_counts_are_of_the_compounds_of_the_library(labels, n_classes):
     data = build("quick", 3, MixtureConfig(number_varies=n_classes == 11))
@@ -287,11 +280,7 @@ def test_a_description_of_queries_names_what_is_not_in_it(pair):
         " (93.0 %)."
     )
     assert text.endswith("Wrong: compound 4 is not in it.")
-    assert truth.right.tolist() == [
-        True,
-        True,
-        False,
-    ]
+    assert truth.right.tolist() == [True, True, False]
     text, _, _ = described({5: 1, 7: 1}, pair[0])
     assert "compound 2 is in it and was missed" in text
     assert "compound 5 is not in it" in text

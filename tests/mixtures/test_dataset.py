@@ -156,12 +156,7 @@ def test_remixing_works_with_fewer_compounds_than_sources():
         )
     ]
     assert all(len(set(row)) == len(row) for row in seen)
-    assert {len(row) for row in seen} == {
-        0,
-        1,
-        2,
-        4,
-    }
+    assert {len(row) for row in seen} == {0, 1, 2, 4}
 
 
 def test_own_levels_give_clean_mixtures_and_disturbed_ones():

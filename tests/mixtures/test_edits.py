@@ -229,11 +229,7 @@ def test_amount_0_takes_a_compound_out():
     library, plain = library_and_mixture()
     without = apply(plain, (Amount(6, 0.0),), library)
     assert without.labels.tolist() == [2, NOTHING, 7]
-    assert without.concentrations.tolist() == [
-        0.5,
-        0,
-        2.0,
-    ]
+    assert without.concentrations.tolist() == [0.5, 0, 2.0]
     assert without.areas == pytest.approx(plain.sources[[0, 2]].sum(axis=0), abs=1e-6)
     absent = apply(plain, (Amount(1, 0.0),), library)
     assert np.array_equal(absent.areas, plain.areas)
@@ -244,12 +240,7 @@ def test_a_new_compound_takes_a_free_place_or_makes_one():
     library, plain = library_and_mixture()
     grown = apply(plain, (Amount(1, 1.5),), library)
     assert grown.labels.tolist() == [2, 5, 7, 0]
-    assert grown.concentrations.tolist() == [
-        0.5,
-        1.0,
-        2.0,
-        1.5,
-    ]
+    assert grown.concentrations.tolist() == [0.5, 1.0, 2.0, 1.5]
     assert grown.sources[3] == pytest.approx(1.5 * library.areas[0])
     swapped = apply(plain, (Amount(6, 0.0), Amount(1, 1.5)), library)
     assert swapped.labels.tolist() == [2, 0, 7]

@@ -120,10 +120,7 @@ BAD_MIXTURES = {
         "row 2 has 5 cells; expected 3, one for each column",
     ),
     "underscore": ("ppm,multiplicity,area\n1,s,1_0\n", "row 2, column 'area': '1_0'"),
-    "long number": (
-        "ppm,multiplicity,area\n1,s," + "1" * 41 + "\n",
-        "row 2, column 'area': '1111",
-    ),
+    "long number": ("ppm,multiplicity,area\n1,s," + "1" * 41 + "\n", "row 2, column 'area': '1111"),
     "decimal comma": ("ppm;multiplicity;area\n1,3;s;1\n", "row 2, column 'ppm': '1,3'"),
     "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "70 columns, more than 64"),
     "long field": ("x" * 200_000 + "\n", "not a CSV table|missing"),

@@ -178,10 +178,7 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
             assert parameter.grad.abs().sum() > 0, name
         else:
             assert not repetition
-            assert name in (
-                "sharpness",
-                "count_bias",
-            )
+            assert name in ("sharpness", "count_bias")
 
 
 def test_published_sizes(model):

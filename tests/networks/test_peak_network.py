@@ -254,13 +254,7 @@ def test_amounts_stay_close_to_their_hypotheses(hypotheses):
 def test_the_likeliest_come_in_ascending_order():
     logits = torch.tensor([0.1, 5.0, -1.0, 3.0, 4.0])
     assert _likeliest(logits, 3).tolist() == [1, 3, 4]
-    assert _likeliest(logits, 9).tolist() == [
-        0,
-        1,
-        2,
-        3,
-        4,
-    ]
+    assert _likeliest(logits, 9).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_pooling_is_that_of_a_loop_over_groups():

@@ -184,16 +184,8 @@ FORGERIES = {
     "nan": ({}, {WEIGHT: torch.full((6, 6), float("nan"))}, "undefined number"),
     "infinite": ({}, {WEIGHT: torch.full((6, 6), float("inf"))}, "undefined number"),
     "shape": ({}, {WEIGHT: torch.zeros(6, 7)}, f"tensor '{WEIGHT}' is "),
-    "dtype": (
-        {},
-        {WEIGHT: torch.zeros(6, 6, dtype=torch.float64)},
-        f"tensor '{WEIGHT}' is ",
-    ),
-    "half": (
-        {},
-        {WEIGHT: torch.zeros(6, 6, dtype=torch.bfloat16)},
-        f"tensor '{WEIGHT}' is ",
-    ),
+    "dtype": ({}, {WEIGHT: torch.zeros(6, 6, dtype=torch.float64)}, f"tensor '{WEIGHT}' is "),
+    "half": ({}, {WEIGHT: torch.zeros(6, 6, dtype=torch.bfloat16)}, f"tensor '{WEIGHT}' is "),
     "missing": ({}, {WEIGHT: None}, f"tensor '{WEIGHT}' is "),
     "extra": ({}, {"extra": torch.zeros(3)}, "tensor 'extra' is F32"),
     "no temperature": (

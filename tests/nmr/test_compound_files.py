@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compound_files import (
-    DEFAULT_COUPLING,
-    MAX_ROWS,
-    Problem,
-    read_compounds,
-)
+from nmrclassify.nmr.compound_files import DEFAULT_COUPLING, MAX_ROWS, Problem, read_compounds
 from nmrclassify.nmr.compounds import MAX_NAME
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.library import metabolite_table

@@ -124,10 +124,7 @@ def test_what_makes_compounds_alike():
     # A splitting that no line width resolves is none.
     assert equivalent_compounds(
         make([(1.0, "d", (0.5,), 1.0)], [(1.0, "s", (), 1.0)]), FULL_AXIS
-    ).tolist() == [
-        0,
-        0,
-    ]
+    ).tolist() == [0, 0]
 
 
 def test_large_compounds_alike_are_found_quickly():

@@ -56,18 +56,10 @@ def test_the_inspector_follows_the_cell_that_the_link_names(open_page):
     text = app.texts
     assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
     assert len(app.get("plotly_chart")) == 4
-    assert app.link == {
-        "output": "3",
-        "filter": "7",
-        "position": "2",
-    }
+    assert app.link == {"output": "3", "filter": "7", "position": "2"}
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
     assert "filter 8 · mask of alanine" in app.texts
-    assert app.link == {
-        "output": "3",
-        "filter": "8",
-        "position": "2",
-    }
+    assert app.link == {"output": "3", "filter": "8", "position": "2"}
     app.radio(key="widget blocks").set_value("residual").run()
     assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in app.texts
     assert app.link["filter"] == "8"

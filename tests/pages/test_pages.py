@@ -566,8 +566,7 @@ def test_what_the_network_sees_and_does_not_look_for_is_said(open_page):
     assert "beyond the axis" not in app.texts
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
     app.upload(
-        "Library (CSV)",
-        f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n",
+        "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n"
     )
     assert (
         "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where the network does"

@@ -119,18 +119,7 @@ def test_a_resumed_training_equals_one_without_interruption(tmp_path):
     )
     rest.run(lambda step, parts: again.append((step, parts["loss"])))
     assert rest.finished
-    assert (
-        [step for step, _ in seen]
-        == [step for step, _ in again]
-        == [
-            1,
-            2,
-            3,
-            4,
-            5,
-            6,
-        ]
-    )
+    assert [step for step, _ in seen] == [step for step, _ in again] == [1, 2, 3, 4, 5, 6]
     assert [loss for _, loss in again] == pytest.approx([loss for _, loss in seen], abs=1e-6)
     assert (weights(rest) - weights(whole)).abs().max() <= 1e-6
     assert rest.seconds > part.seconds > 0

@@ -5,7 +5,7 @@ from nmrclassify.edits import Sample
 from nmrclassify.metrics import evaluate
 from nmrclassify.presets import build
 
-data = build('metabolites', seed=7)
+data = build("metabolites", seed=7)
 model = shipped().model
 plain = Sample.of(data.test_mixtures(), 11)  # test mixture 12
 sample = plain

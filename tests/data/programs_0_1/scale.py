@@ -10,7 +10,13 @@ from nmrclassify.scale.spectrum import layers
 
 compounds = synthetic_compounds(SyntheticConfig(), default_rng(7))
 foreign = synthetic_compounds(SyntheticConfig(n_compounds=200), default_rng(8))
-mixture = draw(compounds, ScaleConfig(n_low=12, n_high=12, jitter=0.003, n_foreign=1), default_rng([3, 0]), FULL_AXIS, foreign)
+mixture = draw(
+    compounds,
+    ScaleConfig(n_low=12, n_high=12, jitter=0.003, n_foreign=1),
+    default_rng([3, 0]),
+    FULL_AXIS,
+    foreign,
+)
 found = Detector(compounds).identify(mixture.peaks)
 print([compounds.names[k] for k in found.named])
 compound = 5
