@@ -364,7 +364,7 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
         taken = download.value.path().read_bytes()
         assert taken.startswith(start)
         assert download.value.suggested_filename.endswith(ending)
-    assert page.get_by_text("from_text('cut_7')").count()
+    assert page.get_by_text("Cut(position=7)").count()
     link = (
         next(
             text
