@@ -24,7 +24,7 @@ def bounds(config: type, name: str) -> Bounds:
 
 
 def check(config: Any) -> None:
-    """Raise ValueError if a field of a dataclass instance has the wrong type or is out of bounds."""
+    """Raise ValueError if a field of a dataclass has the wrong type or is out of bounds."""
     for item in fields(config):
         limit, value = item.metadata.get("bounds"), getattr(config, item.name)
         if limit is None:

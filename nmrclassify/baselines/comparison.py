@@ -62,7 +62,7 @@ def classical_counts(
 
 
 def network_counts(model: Network, mixtures: Mixtures, number: int | None = None) -> np.ndarray:
-    """Return the counts that a network predicts, (B, K); one of any number can be told it."""
+    """Return predicted counts, (B, K); networks of any number name the `number` likeliest."""
     result = evaluate(model, mixtures)
     if model.any_number and number is not None:
         return counts_from_amounts(result.presence, False, number=number)

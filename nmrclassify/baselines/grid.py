@@ -113,14 +113,14 @@ def counts_from_amounts(
     repetition : bool
         Whether a compound can occur more than once in a mixture. Only its amount shows how many
         portions there are, so each is assumed to have concentration 1. With free concentrations,
-        two portions look like a large one.
+        two portions cannot be distinguished from a large one.
     number : int, optional
         Compounds in each mixture. Without repetition, those with the largest amounts occur. With
         repetition, portions are assigned one at a time, each to the compound with the largest
         amount not yet assigned.
     threshold : float, optional
-        A compound occurs if its amount is above this. With repetition, it occurs as often as the
-        rounded amount says, and at least once.
+        A compound occurs if its amount is above this. With repetition, its count is the
+        rounded amount, at least 1.
 
     Returns
     -------

@@ -32,11 +32,11 @@ class Likelihood:
       the same prior probability.
     - Free concentrations are profiled: a candidate gets the likelihood at those concentrations
       within the bounds that fit best. Each portion of a repeated compound has a concentration, and
-      only their sum can be seen. That is maximum likelihood, but not the limit: a candidate with
-      more free concentrations fits better without being more probable, above all where the number
-      of compounds varies. With `average`, the likelihood is averaged over the concentrations, with
-      a Gaussian of the same mean and variance in place of their log-uniform distribution. That
-      comes close to the limit where noise matters.
+      only their sum affects the mixture. That is maximum likelihood, but not the limit: a candidate
+      with more free concentrations fits better without being more probable, above all where the
+      number of compounds varies. With `average`, the likelihood is averaged over the
+      concentrations, with a Gaussian of the same mean and variance in place of their log-uniform
+      distribution. That comes close to the limit where noise matters.
     - Shift jitter is approximated: a Gaussian with the exact mean and covariance takes the place of
       a shifted multiplet. The true distribution is not Gaussian (a multiplet fills two positions,
       not all that it could reach), so this is not the limit: another method can be better.

@@ -304,7 +304,7 @@ class Transport:
         self.axis = Axis(n_points, axis.low, axis.high, axis.unit, axis.mhz)
         self._estimate, self._spectrum = magnetstein.estimate_proportions, magnetstein.NMRSpectrum
         if pulp.LpSolverDefault is None:
-            raise ValueError("magnetstein finds no solver; `pip install pulp[cbc]` installs one")
+            raise ValueError("magnetstein has no solver; `pip install pulp[cbc]` installs one")
         self._solver = copy(pulp.LpSolverDefault)
         self._solver.msg = False
         self.protons = compounds.total_protons
@@ -315,9 +315,9 @@ class Transport:
         """Return Lorentzian lines as one of magnetstein's spectra."""
         place = self.axis.positions(ppm)
         heights = spectrum(self.axis, place[place >= 0], areas[place >= 0])
-        # Low tails would make the linear program large, for nothing.
-        kept = np.flatnonzero(heights > 1e-3 * heights.max())
-        points = list(zip(self.axis.centres[kept].tolist(), heights[kept].tolist(), strict=True))
+        # Without the low tails, which only make the linear program large.
+        high = np.flatnonzero(heights > 1e-3 * heights.max())
+        points = list(zip(self.axis.centres[high].tolist(), heights[high].tolist(), strict=True))
         rendered = self._spectrum(confs=points, protons=1)
         rendered.normalize()
         return rendered
@@ -326,7 +326,7 @@ class Transport:
         """Return the amount of each compound, shape (K,)."""
         mixture = self._rendered(peaks.ppm, peaks.areas.astype(float))
         with redirect_stdout(sys.stderr):  # it prints warnings
-            found = self._estimate(
+            estimate = self._estimate(
                 mixture, self.library, what_to_compare="area", solver=self._solver, **TRANSPORT
             )
-        return np.maximum(found["proportions"], 0) * peaks.areas.sum() / self.protons
+        return np.maximum(estimate["proportions"], 0) * peaks.areas.sum() / self.protons

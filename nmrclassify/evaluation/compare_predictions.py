@@ -18,11 +18,11 @@ class Comparison:
     Attributes
     ----------
     first, second : Prediction
-        A and B, each by itself.
+        The predictions A and B.
     labels : ndarray, shape (n,)
         The class of each pair of outputs.
     outputs : ndarray, shape (n,)
-        Which of A's outputs stands in each pair, of B's where A has none.
+        Index of A's output in each pair; of B's where A has none.
     sides : tuple of int, length n
         Whether the label is one of A (0) or of B (1); their class K may differ.
     masks : ndarray, shape (2, n, N, L), or None
@@ -50,22 +50,22 @@ class Comparison:
 def compare_predictions(
     first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarray]
 ) -> Comparison:
-    """Set a prediction of a mixture (P, L) beside one by another model or of another mixture.
+    """Compare a prediction of a mixture (P, L) with one by another model or of another mixture.
 
-    Both models have the same library. Where outputs are classes in both, the classes are shown that
-    either predicts. Outputs without an order are paired by number in the same model, and by the
-    compounds that they name in two models.
+    Both models have the same library. Where outputs are classes in both, all classes that
+    either predicts are shown. Outputs without an order are paired by number in the same model, and
+    by the compounds that they name in two models.
 
     Raises
     ------
     ValueError
-        As `Network.predict`, and where the models have other numbers of compounds or positions.
+        As `Network.predict`, and where the models have different numbers of compounds or positions.
     """
     models, areas = (first[0], second[0]), (first[1], second[1])
     sizes = [(m.config.n_compounds, m.config.n_peaks, m.config.n_positions) for m in models]
     if sizes[0] != sizes[1]:
         raise ValueError(
-            f"the models are made for {sizes[0]} and {sizes[1]} compounds, peaks and positions;"
+            f"the models have {sizes[0]} and {sizes[1]} compounds, peaks and positions;"
             " choose two for the same library"
         )
     alone = [model.predict(mixture) for model, mixture in zip(models, areas, strict=True)]
@@ -152,7 +152,7 @@ class Occlusion:
     presence : ndarray, shape (K,) or (K + 1,)
         Probability of each compound in the whole mixture.
     fall : ndarray, shape (K, L) or (K + 1, L)
-        By how much that falls without the multiplet at a position; NaN where there is none.
+        Decrease of `presence` without the multiplet at a position; NaN where there is none.
     """
 
     positions: np.ndarray

@@ -121,12 +121,12 @@ class Identification:
         """
         row, peak, share = self.masks
         owner, compound = self.compounds.compound[row], self.first_of_group[compound]
-        own_peaks = np.unique(peak[owner == compound])
-        inside = np.isin(peak, own_peaks) & (owner != compound)
+        its_peaks = np.unique(peak[owner == compound])
+        inside = np.isin(peak, its_peaks) & (owner != compound)
         inside &= self.probabilities[owner] >= self.threshold
         areas = share[inside] * self.peaks.areas[peak[inside]]
         area = np.bincount(owner[inside], areas, self.compounds.n_compounds)
-        total = self.peaks.areas[own_peaks].sum()
+        total = self.peaks.areas[its_peaks].sum()
         order = np.argsort(-area, kind="stable")
         return [(int(k), float(area[k] / total)) for k in order if area[k] > 0]
 
@@ -134,13 +134,13 @@ class Identification:
 class Detector:
     """A trained network with a library, ready for mixtures. It does not change.
 
-    The network sees one compound of each group of equivalent compounds: two of them would explain
-    each other away. It does not see multiplets beyond the axis: they would seem to be missing.
+    The network gets one compound of each group of equivalent compounds, because two would explain
+    each other away. It gets no multiplets beyond the axis, because they would count as missing.
 
     Parameters
     ----------
     compounds : Compounds
-        Any library, also one that training never saw.
+        Any library, also one that was not in training.
     trained : Trained, optional
         The packaged network by default.
     axis : Axis
@@ -150,7 +150,7 @@ class Detector:
     groups : ndarray, shape (K,)
         Group of equivalent compounds of each compound.
     problem : str
-        Why no groups could be found, or "".
+        Why equivalent compounds were not grouped, or "".
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class Detector:
             self.groups, self.problem = np.arange(compounds.n_compounds), str(error)
         first = np.unique(self.groups, return_index=True)[1]
         inside = axis.positions(compounds.ppm) >= 0
-        # A compound that lies wholly beyond the axis keeps its multiplets: it is never found.
+        # A compound that lies wholly beyond the axis keeps its multiplets: it is never named.
         beyond = np.bincount(compounds.compound, inside, compounds.n_compounds) == 0
         self._rows = np.flatnonzero(
             np.isin(compounds.compound, first) & (inside | beyond[compounds.compound])
@@ -300,10 +300,10 @@ def ratio_masks(
     expected = np.bincount(inverse, area[line[last]], len(unique))
     row, peak = unique // n, unique % n
     probability = probabilities[compounds.compound[row]]
-    # The mask assumes that its own compound is there: its expected area has the weight 1.
+    # A mask assumes that its compound is present: its expected area has the weight 1.
     weighted = expected * probability
     total = np.bincount(peak, weighted, n)[peak] - weighted + expected
-    there = peaks.areas[peak]
-    mask = expected / np.where(total >= WHOLLY_EXPLAINED * there, total, there)
+    available = peaks.areas[peak]
+    mask = expected / np.where(total >= WHOLLY_EXPLAINED * available, total, available)
     sums = np.bincount(peak, mask * probability, n)
     return row, peak, np.minimum(mask / np.maximum(sums, 1.0)[peak], 1.0)

@@ -35,9 +35,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellTrace:
-    """What one cell of the maps does, from the mixture to the classes.
+    """The effect of one cell of the maps, from the mixture to the classes.
 
-    A window has the P peaks of three positions: the one before the cell, its own, the one after;
+    A window has the P peaks of three positions: the one before the cell, the cell's, the one after;
     zeros past the ends.
 
     Attributes
@@ -137,7 +137,7 @@ def strongest_filter(encoding: np.ndarray, position: int) -> int:
 def example_cell(
     mask: np.ndarray, encoding: np.ndarray, multiplets: np.ndarray, output: int
 ) -> Cell:
-    """Return a cell to look at first: where an output separates most, its strongest masked filter.
+    """Return the cell shown first: an output's strongest masked filter where it separates most.
 
     Parameters
     ----------
@@ -157,18 +157,17 @@ def filters(model: Network) -> tuple[np.ndarray, np.ndarray]:
     decoder adds its pattern, times the separated encoding, around that position.
     """
     n, p = model.config.n_filters, model.config.n_peaks
-    # The encoder takes (peak, tap), the decoder gives (tap, peak); a tap is a position, from the
-    # one before to the one after.
+    # Encoder weights are ordered (peak, tap), those of the decoder (tap, peak); the taps are the
+    # position before, the same, and the one after.
     encoder = model.encoder.weight.detach().numpy().reshape(n, p, 3)
     decoder = model.decoder.weight.detach().numpy().reshape(3, p, n).transpose(2, 1, 0)
-    # Tap "left" of the decoder is what a place takes from the place before it: it lands one
-    # position further on.
+    # The decoder adds its first tap one position further on, so the order is reversed.
     return encoder, decoder[:, :, ::-1]
 
 
 @dataclass(frozen=True)
 class Activations:
-    """What each dilated block gives on: W channels x L positions.
+    """The outputs of each dilated block: W channels x L positions.
 
     Attributes
     ----------
@@ -177,7 +176,7 @@ class Activations:
     residual : ndarray, shape (n - 1, W, L)
         What a block adds to the stream that the next one reads; the last block has none.
     skip : ndarray, shape (n, W, L)
-        What a block adds to the sum that the masks are made from.
+        What a block adds to the sum from which the masks are computed.
     """
 
     dilations: list[int]
@@ -204,7 +203,7 @@ class ReceptiveField:
         "encoding"; "block 1" and so on, the stream after each block; "to the masks", the sum of all
         blocks' skips.
     reach : ndarray, shape (stages,), int
-        Positions to either side that convolutions alone can bring in, the nominal half-width.
+        Positions to either side that convolutions alone reach, the nominal half-width.
     strength : ndarray, shape (stages, L)
         Length of the gradient of the stage's channels at `position` with respect to the mixture at
         each position, relative to the largest of its stage.
@@ -230,7 +229,7 @@ class ReceptiveField:
 
 
 def too_large(config: NetworkConfig) -> str | None:
-    """Say why the receptive field of a network of these sizes is not measured; None where it is."""
+    """Return why the receptive field of such a network is not measured; None where it is."""
     blocks = len(config.dilations)
     work = blocks * blocks * config.n_bottleneck * config.n_positions * config.n_hidden
     if work <= MAX_WORK:
@@ -260,17 +259,17 @@ def receptive_field(model: Network, areas: np.ndarray, position: int) -> Recepti
     scale = mixture.square().mean().clamp_min(1e-30).sqrt()
 
     def strength(stage: Tensor, leaf: Tensor) -> Tensor:  # (C, L, C), (C, P, L) -> (L,)
-        # Example c asks for channel c alone, so that one backward pass gives the gradients of all
+        # Example c selects channel c alone, so that one backward pass gives the gradients of all
         # channels.
-        asked = stage[:, position].diagonal().sum()
-        (gradient,) = torch.autograd.grad(asked, leaf, retain_graph=True)
+        selected = stage[:, position].diagonal().sum()
+        (gradient,) = torch.autograd.grad(selected, leaf, retain_graph=True)
         return gradient.square().sum((0, 1)).sqrt()
 
     with torch.enable_grad():
         leaf = mixture.expand(config.n_filters, -1, -1).clone().requires_grad_()
         rows = [strength(model.encode(leaf).mT, leaf)]
         leaf = mixture.expand(config.n_bottleneck, -1, -1).clone().requires_grad_()
-        # The scale is held fixed: dividing by it would let every position in.
+        # The scale is a constant here: its gradient would reach every position.
         inner = model.separator(model.encode(leaf).mT / scale)  # (W, L, W)
         rows += [strength(stage, leaf) for stage in (*inner.streams, inner.skip_sum)]
     measured = torch.stack(rows).detach().numpy()

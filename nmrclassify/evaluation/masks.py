@@ -1,4 +1,4 @@
-"""Reading masks: ideal masks, where masks overlap, and which output dominates a position."""
+"""Analysis of masks: ideal masks, their overlap, and the output that dominates a position."""
 
 import numpy as np
 import torch

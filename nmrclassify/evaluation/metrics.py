@@ -1,4 +1,4 @@
-"""How good predictions are, on which and how many mixtures, with intervals of confidence."""
+"""Metrics of predictions beside the truth, with confidence intervals."""
 
 from dataclasses import dataclass
 
@@ -187,8 +187,8 @@ class Evaluation:
             "n_mixtures": len(self.predicted),
             "n_compositions": self.compositions,
             "compound_accuracy": accuracy,
-            # The outputs of a mixture are not independent; counting mixtures as trials errs on the
-            # wide side.
+            # The outputs of a mixture are not independent; counting mixtures as trials gives an
+            # interval that is too wide rather than too narrow.
             "compound_accuracy_ci95": list(wilson(accuracy, self.compositions)),
             "exact_match": exact,
             "exact_match_ci95": list(wilson(exact, self.compositions)),
@@ -225,7 +225,7 @@ def pair_counts(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np
 def evaluate(
     model: Network, mixtures: Mixtures, reconstruction_weight: float = 1.0, chunk: int = 256
 ) -> Evaluation:
-    """Run a model on mixtures and set the predictions beside the truth."""
+    """Run a model on mixtures and return its predictions beside the truth."""
     model.eval()
     scores, gains = [], []
     for start in range(0, len(mixtures), chunk):

@@ -67,9 +67,9 @@ class Tally(NamedTuple):
 
 def in_groups(groups: np.ndarray, compounds: np.ndarray) -> np.ndarray:
     """Return which groups have one of `compounds` (indices or bool), shape (groups,), bool."""
-    found = np.zeros(int(groups.max()) + 1, dtype=bool)
-    found[groups[compounds]] = True
-    return found
+    members = np.zeros(int(groups.max()) + 1, dtype=bool)
+    members[groups[compounds]] = True
+    return members
 
 
 def highest_of_group(groups: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -196,21 +196,22 @@ class Score:
             if np.shape(values) != (compounds.n_compounds,):
                 expected = f"expected one for each of the {compounds.n_compounds} compounds"
                 raise ValueError(f"{name} have shape {np.shape(values)}; {expected}")
-        found, there = in_groups(groups, named), in_groups(groups, mixture.present)
-        self.counts.append(Tally.of(found, there))
+        named_groups, present = in_groups(groups, named), in_groups(groups, mixture.present)
+        self.counts.append(Tally.of(named_groups, present))
         is_strong = mixture.amounts > STRONG * mixture.amounts.max(initial=0)
         strong = in_groups(groups, mixture.present[is_strong])
-        self.strong.append((int((strong & found).sum()), int(strong.sum())))
+        self.strong.append((int((strong & named_groups).sum()), int(strong.sum())))
         # Errors of areas: equivalent compounds can differ in protons, and so in amounts.
-        n, protons = len(there), compounds.total_protons
+        n, protons = len(present), compounds.total_protons
         predicted = np.bincount(groups, np.where(named, amounts * protons, 0.0), n)
         true = np.bincount(groups[mixture.present], mixture.amounts * protons[mixture.present], n)
-        self.errors.append(np.abs(predicted / np.where(there, true, 1.0) - 1)[strong & found])
+        errors = np.abs(predicted / np.where(present, true, 1.0) - 1)
+        self.errors.append(errors[strong & named_groups])
         if probabilities is not None:
             stated = highest_of_group(groups, probabilities)
             index = np.minimum((stated * BINS).astype(int), BINS - 1)
-            for bins, chosen in zip(self.bins, (np.ones(n, dtype=bool), found), strict=True):
-                for k, values in enumerate((stated, there, np.ones(n))):
+            for bins, chosen in zip(self.bins, (np.ones(n, dtype=bool), named_groups), strict=True):
+                for k, values in enumerate((stated, present, np.ones(n))):
                     bins[k] += np.bincount(index[chosen], values[chosen], BINS)
         if masks is not None:
             self.masks.append(_mask_errors(mixture, named, masks))
@@ -258,7 +259,7 @@ class Score:
             If no mixture was added.
         """
         if not self.counts:
-            raise ValueError("no mixture was added; add at least one before asking for figures")
+            raise ValueError("no mixture was added; add at least one first")
         n = len(self.counts)
         # How often each mixture occurs in each resample.
         resamples = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), REPEATS)

@@ -28,7 +28,7 @@ def match_truth(
     weight : float
         The reconstruction weight of the training; the matching uses it too.
     unknown : ndarray, shape (P, L), optional
-        What a compound from outside the library adds.
+        Areas of the unknown compound.
     concentrations : ndarray, shape (C,), optional
     """
     is_compound = labels[:, None] == np.arange(len(prediction.counts))  # (C, K)
@@ -62,7 +62,7 @@ def match_mixture(prediction: Prediction, mixture: Mixture, weight: float = 1.0)
 def describe_prediction(
     prediction: Prediction, names: tuple[str, ...], truth: Truth | None = None
 ) -> str:
-    """Say what the network predicts and, where the truth is known, what is wrong."""
+    """Return in words the prediction and, where the truth is known, its mistakes."""
     summary = prediction.summary(names)
     if truth is None:
         return f"The network predicts {summary}. The truth about this mixture is not known."

@@ -19,7 +19,7 @@ MIXTURES = 720
 class Sweep:
     """One sweep: its values, how mixtures are made, and what changes in training.
 
-    One network a seed is trained for all values. `known` says whether the methods get the number of
+    One network a seed is trained for all values. With `known`, the methods get the number of
     compounds; `queries` is what changes in the training of queries only.
     """
 

@@ -91,7 +91,7 @@ class Augmentation:
     Attributes
     ----------
     mixing : MixtureConfig
-        Takes the place of the data set's configuration.
+        Replaces the data set's configuration.
     repeats : float
         Probability that a second portion of one compound replaces another compound of the mixture:
         A and B occur without C, so the network does not learn "where A and B are, C is".
@@ -99,7 +99,8 @@ class Augmentation:
         Probability that the composition is drawn anew from the library: the dynamic mixing of
         N. Zeghidour and D. Grangier, IEEE/ACM TASLP 29, 2021, section III.
     any_number : bool
-        Drawn anew, a mixture has 0 to C + 1 compounds, other than C if the data always have C.
+        A composition that is drawn anew has 0 to C + 1 compounds, but not C if the data always
+        have C.
     unknown : float
         Probability that an unknown compound is added.
     own_levels : bool
@@ -179,13 +180,13 @@ class Dataset:
 
     def with_one_repeat(self) -> list[np.ndarray]:
         """Return the training compositions with one compound replaced by another, in all ways."""
-        ways = []
+        variants = []
         for replaced in range(self.train.shape[1]):
             for copied in range(self.train.shape[1]):
                 if replaced != copied:
-                    ways.append(self.train.copy())
-                    ways[-1][:, replaced] = self.train[:, copied]
-        return ways
+                    variants.append(self.train.copy())
+                    variants[-1][:, replaced] = self.train[:, copied]
+        return variants
 
     def training_batch(
         self, step: int, size: int, augmentation: Augmentation | None = None
@@ -224,7 +225,7 @@ class Dataset:
         levels = None
         if augmentation.own_levels:
             # A fifth of the levels of each disturbance are clipped to 0, and in every third mixture
-            # all are 0, with all concentrations 1: training shall contain many clean mixtures.
+            # all are 0, with all concentrations 1: training needs many clean mixtures.
             levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (
                 rng.random(size) > 1 / 3
             )
@@ -326,6 +327,6 @@ def split(
     n_test = n_test or min(round(0.3 * len(pool)), MAX_TEST)
     rest = pool[n_test:]
     n_validation = min(len(rest) // 10, MAX_TEST)
-    # Validation is taken from the end: fewer training compositions are then the first of them.
+    # Validation is cut from the end, so that a smaller `n_train` keeps the first compositions.
     train, validation = rest[: len(rest) - n_validation], rest[len(rest) - n_validation :]
     return Dataset(library, config, train[:n_train], validation, pool[:n_test], seed, preset)

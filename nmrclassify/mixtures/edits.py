@@ -63,9 +63,9 @@ class Mixture:
         return Contents(self.sources, self.labels, self.concentrations)
 
     def parts(self, n_compounds: int) -> np.ndarray | None:
-        """Return the areas of each compound in it, shape (n, P, L); None if they are not known.
+        """Return the areas of each compound of the mixture, shape (n, P, L); None if unknown.
 
-        What is from outside the library is the last one; `n_compounds` is the size of the library.
+        An unknown compound is the last one; `n_compounds` is the size of the library.
         """
         if self.contents is None:
             return None
@@ -88,7 +88,7 @@ class Mixture:
 
 
 class EditError(ValueError):
-    """An edit that is not possible; the message says why, and what is possible."""
+    """An edit that is not possible; the message has the reason and the possible values."""
 
 
 def _position(value: int, library: Library) -> int:
@@ -157,7 +157,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Move:
-    """Move the multiplet at a position by `by` positions, a fraction is possible."""
+    """Move the multiplet at a position by `by` positions, which may be a fraction."""
 
     word: ClassVar[str] = "move"
     position: int
@@ -212,7 +212,7 @@ class Scale:
 class Amount:
     """Set the concentration of a compound of the library; compounds are counted from 1.
 
-    To a mixture from a file, that concentration is added.
+    In a mixture from a file, this concentration is added to what is there.
     """
 
     word: ClassVar[str] = "amount"
@@ -301,7 +301,7 @@ def _without_empty(sample: Mixture, library: Library) -> Mixture:
 
 
 def apply(sample: Mixture, edits: tuple[Edit, ...], library: Library) -> Mixture:
-    """Make all edits, one after the other.
+    """Return the mixture after all edits, made in this order.
 
     Raises
     ------
@@ -349,7 +349,7 @@ def from_text(text: str) -> tuple[Edit, ...]:
     return tuple(map(_parsed, parts))
 
 
-# Of each type of a value: the type itself, its pattern in a link, and what it is in words.
+# For each type of value: its conversion, its pattern in a link, and its name in errors.
 _VALUES: dict[Any, tuple[Callable[[str], Any], str, str]] = {
     int: (int, r"\d{1,10}", "a whole number"),
     float: (float, r"-?\d{1,4}(\.\d{1,13})?(e-?\d{1,2})?", "a number"),
@@ -358,7 +358,7 @@ _VALUES: dict[Any, tuple[Callable[[str], Any], str, str]] = {
 
 
 def _plain(text: str) -> str:
-    """Return text in which Markdown finds no link."""
+    """Return text without characters that make a link in Markdown."""
     return re.sub(r"[^\w.~-]", "?", text)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from nmrclassify.config import bounded, check
 from nmrclassify.nmr.library import Library
 
-# Each purpose has a random stream of its own: a longer training does not change the test set.
+# One random stream for each purpose, so that longer training does not change the test set.
 STREAMS = {
     "library": 0,
     "split": 1,
@@ -30,7 +30,7 @@ def generator(seed: int, stream: str, *indices: int) -> np.random.Generator:
 
 @dataclass(frozen=True)
 class MixtureConfig:
-    """How mixtures are made from a library."""
+    """Distributions from which the mixtures of a library are drawn."""
 
     n_sources: int = bounded(3, 1, 8, "compounds in a mixture, C")
     repetition: bool = False
@@ -210,7 +210,7 @@ def unknown_compounds(library: Library, size: int, rng: np.random.Generator) -> 
         order = rng.permuted(np.tile(np.arange(library.axis.n_positions), (len(rows), 1)), axis=1)
         drawn = library.areas[rng.integers(library.n_compounds, size=len(rows))]
         compounds[rows] = np.take_along_axis(drawn, order[:, None], axis=2)
-        # A single multiplet may be back at its position, or equal another compound: drawn again.
+        # Compounds that equal one of the library, as single multiplets may, are drawn again.
         rows = rows[(compounds[rows, None] == library.areas).all((2, 3)).any(axis=1)]
         if not len(rows):
             return compounds

@@ -5,7 +5,7 @@ One format serves both. A row is one multiplet; the columns are
 - ``compound`` in a library, ``mixture`` in a file of several mixtures, neither in a single mixture;
 - ``ppm``, or ``position`` (0, 1, 2, ...) where the axis has no unit;
 - either ``multiplicity`` (s, d, t, q, quint, sext, m) and ``area`` (protons x concentration;
-  ``protons`` is taken too), or the peak areas themselves as ``peak_1`` ... ``peak_6``.
+  or ``protons``), or the peak areas themselves as ``peak_1`` ... ``peak_6``.
 
 Rows at the same position add up. Columns that are not named here are ignored.
 """
@@ -85,7 +85,7 @@ def read_mixture(
     axis : Axis
     n_peaks : int
     mixture : str, optional
-        Which of the file's mixtures, where it has a `mixture` column; the first one if not given.
+        Which of the file's mixtures, where it has a `mixture` column; the first by default.
 
     Returns
     -------
@@ -98,13 +98,13 @@ def read_mixture(
     """
     table = _read(content, axis, n_peaks)
     if "mixture" in table and len(table):
-        known = list(dict.fromkeys(table["mixture"]))
-        wanted = known[0] if mixture is None else str(mixture)
-        if wanted not in known:
+        names = list(dict.fromkeys(table["mixture"]))
+        chosen = names[0] if mixture is None else str(mixture)
+        if chosen not in names:
             raise TableError(
-                f"mixture {wanted!r} is not in the file; it has {', '.join(known[:8])}"
+                f"mixture {chosen!r} is not in the file; it has {', '.join(names[:8])}"
             )
-        table = table[table["mixture"] == wanted]
+        table = table[table["mixture"] == chosen]
     elif mixture is not None:
         raise TableError(f"mixture {mixture!r} was asked for, but the file has no column 'mixture'")
     areas = np.zeros((n_peaks, axis.n_positions), dtype=np.float32)

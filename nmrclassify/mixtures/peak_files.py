@@ -1,9 +1,9 @@
 """Mixtures at full scale as CSV tables, in and out: peaks, a whole spectrum, or multiplets.
 
-The columns say which it is:
+The columns decide which:
 
 - ``ppm, area``: a list of peaks; if the rows are many and evenly spaced, a spectrum, whose local
-  maxima are picked (``intensity`` and ``height`` are taken for ``area``);
+  maxima are picked (``intensity`` and ``height`` are the same as ``area``);
 - ``ppm, kind, j_hz, protons`` and, optionally, ``amount``: multiplets, split by the first-order
   rule; the area is protons times amount, and ``j_hz`` may be missing where no kind needs it.
 
@@ -37,7 +37,7 @@ _LAYOUTS = (*(("ppm", area) for area in _AREA), ("ppm", "kind", "protons"))
 
 @dataclass(frozen=True)
 class PeakSample:
-    """A mixture from a file: its peaks, and in a sentence how they came out of it."""
+    """A mixture from a file: its peaks, and a sentence on how they were obtained."""
 
     peaks: Peaks
     note: str
@@ -153,7 +153,7 @@ def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> PeakSample:
 
 
 def peaks_table(peaks: Peaks) -> pd.DataFrame:
-    """Return a mixture's peaks as the table that `read_sample` takes back."""
+    """Return a mixture's peaks as the table that `read_sample` reads."""
     return pd.DataFrame({"ppm": peaks.ppm.round(6), "area": peaks.areas})
 
 

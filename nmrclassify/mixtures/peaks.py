@@ -95,7 +95,7 @@ class Peaks:
 
     @property
     def floor(self) -> float:
-        """The smallest area that was picked; a peak that was not picked may have as much."""
+        """The smallest area that was picked; a peak that was not picked may be as large."""
         return float(self.areas.min()) if len(self.areas) else 1.0
 
     def dense(self) -> np.ndarray:
@@ -256,7 +256,7 @@ def draw_mixture(
     peak_areas = np.bincount(peak, measured[picked], len(unique)).astype(np.float32)
     peak_of_cell = np.full(len(cells), -1)
     peak_of_cell[picked] = peak
-    kept = (rows >= 0) & (peak_of_cell[cell] >= 0)
+    in_peak = (rows >= 0) & (peak_of_cell[cell] >= 0)
     return PeakMixture(
         Peaks(axis, unique, peak_areas),
         present,
@@ -264,6 +264,6 @@ def draw_mixture(
         known.multiplets,
         known.owners,
         known.shifts,
-        parts=(rows[kept], peak_of_cell[cell][kept], areas[kept]),
+        parts=(rows[in_peak], peak_of_cell[cell][in_peak], areas[in_peak]),
         totals=np.bincount(peak, totals[picked], len(unique)),
     )

@@ -1,4 +1,4 @@
-"""A mixture to look at, as one value: which data, which mixture of them, and how it is edited."""
+"""The specification of one mixture: its data, its composition and its edits."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ class Realised(NamedTuple):
 
 @dataclass(frozen=True)
 class MixtureSpec:
-    """Which mixture is looked at. Equal specs give equal bytes.
+    """The mixture that is shown. Equal specs give equal bytes.
 
     A mixture is a test mixture (`number`), a composition (`compounds`), or, without either, one
     from a file. Numbers and compounds are counted from 1, as pages and links show them.
@@ -43,7 +43,7 @@ class MixtureSpec:
         Name of the data; "own" for an uploaded library.
     seed : int
     config : MixtureConfig or None
-        How mixtures are made; None for the way of the preset.
+        How mixtures are drawn; None for the configuration of the preset.
     number : int or None
         Of the test mixture.
     compounds : tuple of int
@@ -98,7 +98,7 @@ class MixtureSpec:
             )
         if self.unknown and self.from_file:
             raise ValueError(
-                "unknown is True for a mixture from a file; expected False: the file has to hold it"
+                "unknown is True for a mixture from a file; expected False: add it to the file"
             )
         if len(self.edits) > MAX_EDITS:
             raise ValueError(f"{len(self.edits)} edits; expected at most {MAX_EDITS}: undo some")
@@ -110,7 +110,7 @@ class MixtureSpec:
 
     @property
     def mixing(self) -> MixtureConfig:
-        """How mixtures are made."""
+        """`config`, or that of the preset."""
         return self.config or usual_config(self.preset)
 
     def realise(
@@ -215,12 +215,12 @@ class MixtureSpec:
 
 
 def usual_config(preset: str) -> MixtureConfig:
-    """Return the way in which the mixtures of a preset are made."""
+    """Return the mixture configuration of a preset."""
     return PRESETS[preset].mixture if preset in PRESETS else MixtureConfig()
 
 
 def link_text(value: object) -> str:
-    """Return a value as a link has it."""
+    """Return a value as the text of a link parameter."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -10,8 +10,8 @@ For each compound of the library:
    amounts, on a logarithmic scale, by its bounds at all shifts within a window. Small shifts and
    exact fits of many lines have a higher weight.
 3. Hypotheses. The votes of all multiplets are added. The highest maxima are the compound's
-   hypotheses "it is here with this amount". `peak_network` decides which are true.
-4. Places. The best shifts of each multiplet are kept for the network.
+   hypotheses "it is here with this amount". `peak_network` estimates which are true.
+4. Places. The best shifts of each multiplet are passed to the network.
 
 The work is linear in the number of lines. Maps over shifts exist only for a chunk of compounds.
 Amounts and areas are relative to the mixture's unit.
@@ -123,7 +123,7 @@ class Templates:
         offsets, areas = compounds.offsets, compounds.areas
         reach = (_reach(axis) + 0.5) * axis.hz_per_position
         # Lines ascend within a multiplet, so this key ascends over all lines, and two searches find
-        # the neighbours of each line within its own multiplet.
+        # the neighbours of each line within its multiplet.
         key = compounds.line_multiplet * 1e5 + offsets
         sums = np.concatenate([[0.0], np.cumsum(areas)])
         high, low = np.searchsorted(key, key + reach, "right"), np.searchsorted(key, key - reach)
@@ -187,7 +187,7 @@ class AmountHypotheses:
         Hypotheses of each compound, the most votes first, and their votes.
     likelihoods : Tensor, shape (M, H, 2)
         Log likelihood of each hypothesis at each multiplet: with small shifts preferred, and with
-        all shifts of the window alike.
+        all shifts of the window equally likely.
     places : Tensor, shape (M, N), int64
         The best shifts of each multiplet, as indices into `templates.shifts`.
     bounds, fits, scores : Tensors, shape (M, N)
@@ -337,10 +337,10 @@ def _bounds(
 
 
 def likelihood(over: Tensor, width: float = CLOSE) -> Tensor:
-    """Return how likely a bound is whose logarithm lies `over` above that of the amount.
+    """Return the likelihood of a bound whose logarithm exceeds that of the amount by `over`.
 
     A normal distribution around 0 (nothing overlaps), an exponential one above 0 (other compounds
-    overlap), and a constant (the bound is of something else).
+    overlap), and a constant (the bound has another cause).
     """
     normal = 3.0 * CLOSE / width * torch.exp(-0.5 * (over / width) ** 2)
     return normal + 0.1 * (over > 0) * torch.exp(-over) + 1e-4
@@ -357,7 +357,7 @@ def _kernel() -> Tensor:
 def estimate_spread(templates: Templates, areas: Tensor, floor: float) -> float:
     """Estimate the standard deviation of the shifts, in ppm, from the shifts of exact fits.
 
-    Fits by chance occur at all shifts alike, true ones around 0; see `spread_of`.
+    Fits by chance occur equally at all shifts, true ones around 0; see `spread_of`.
     """
     histogram = torch.zeros(len(templates.shifts))
     phases = _phases(templates, areas)

@@ -35,7 +35,7 @@ class Candidates:
 
 
 def rows_of(first: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows first[i] to first[i + 1] of every i of `index`, and whose row each is."""
+    """Return the rows first[i] to first[i + 1] of every i of `index`, and the place of i."""
     lengths = first[index + 1] - first[index]
     owner = torch.repeat_interleave(torch.arange(len(index), device=index.device), lengths)
     starts = lengths.cumsum(0) - lengths
@@ -88,8 +88,8 @@ def gather_candidates(hypotheses: AmountHypotheses, chosen: Tensor, n_places: in
 
     def neighbours(distance: int, right: bool) -> Tensor:
         # Searching for ascending numbers uses the cache: three times faster.
-        found = torch.searchsorted(ordered, ordered + distance, right=right)
-        return torch.empty_like(order).scatter_(0, order, found)
+        place = torch.searchsorted(ordered, ordered + distance, right=right)
+        return torch.empty_like(order).scatter_(0, order, place)
 
     return Candidates(
         compound=compound,

@@ -18,7 +18,7 @@
 
 This file holds what all networks share, up to the separated multiplets. The heads, and what the M
 outputs stand for, differ: `slots.py` has the network of the design document, `queries.py` one with
-an output for each compound. The class `Network` says what a third one must offer.
+an output for each compound. A third network has to implement the class `Network`.
 
 Y. Luo and N. Mesgarani, "Conv-TasNet: Surpassing Ideal Time-Frequency Magnitude Masking for Speech
 Separation", IEEE/ACM TASLP 27(8), 2019, doi:10.1109/TASLP.2019.2915167. The paper's symbols stand
@@ -46,7 +46,7 @@ from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
 from nmrclassify.networks.losses import Objective
 from nmrclassify.networks.prediction import OutputNames, Prediction, Scores
 
-# Changes the masks (B, M, N, L) before they are applied, to ask what another mask would do.
+# Changes the masks (B, M, N, L) before they are applied, to measure the effect of another mask.
 MaskHook = Callable[[Tensor], Tensor]
 
 
@@ -58,7 +58,10 @@ class NetworkConfig:
     n_positions: int = bounded(21, 4, 512, "positions L on the axis")
     n_peaks: int = bounded(6, 2, 6, "peaks P of a multiplet, the input channels")
     n_sources: int = bounded(
-        3, 1, 8, "slots: outputs C; queries: the most portions of one compound that are told apart"
+        3,
+        1,
+        8,
+        "slots: outputs C; queries: the most portions of one compound that are distinguished",
     )
     n_filters: int = bounded(64, 2, 512, "encoder filters [N]")
     n_bottleneck: int = bounded(
@@ -168,7 +171,7 @@ def rms(mixture: Tensor) -> Tensor:
 class Intermediates(NamedTuple):
     """Every array between a batch of mixtures and the heads, by name; see the drawing above.
 
-    Those of the separator are transposed when they are asked for.
+    Those of the separator are transposed on access.
     """
 
     encoding: Tensor  # (B, N, L)
@@ -205,7 +208,7 @@ class Intermediates(NamedTuple):
 
 
 class Separation(NamedTuple):
-    """What the heads of a network read."""
+    """The input of a network's heads."""
 
     separated: Tensor  # (B, M, L, N) separated encodings, channels last
     trunk: Tensor  # (B, L, W)
@@ -225,7 +228,7 @@ class Network(nn.Module, OutputNames, ABC):
     usual_recipe : str
         The training recipe that suits it.
     any_number : bool
-        Whether it need not be told the number of compounds in a mixture. Training then mixes any
+        Whether it works without the number of compounds in a mixture. Training then mixes any
         number of them.
     """
 
@@ -282,7 +285,7 @@ class Network(nn.Module, OutputNames, ABC):
         Raises
         ------
         ValueError
-            If the shape of `mixture` is not the one that the network was made for.
+            If `mixture` does not have the network's numbers of peaks and positions.
         """
 
     @abstractmethod
@@ -293,7 +296,7 @@ class Network(nn.Module, OutputNames, ABC):
     def presence(self, output: Any, slot: int | None = None) -> Tensor:
         """Return the probability that each class is in each mixture, from the output of `forward`.
 
-        Shape (B, K), or (B, K + 1) where class K is predicted too. `slot` asks for one output of a
+        Shape (B, K), or (B, K + 1) where class K is predicted too. `slot` selects one output of a
         network whose outputs have no order.
         """
 
@@ -381,7 +384,7 @@ class Network(nn.Module, OutputNames, ABC):
         separated = masks * encoding[:, None]  # (B, M, L, N)
         taps = self.decoder(separated).unflatten(-1, (3, self.config.n_peaks))  # (B, M, L, 3, P)
         left, middle, right = taps.unbind(-2)
-        # Each position takes a third of its kernel from itself and one from each neighbour.
+        # A position sums one tap of its own and one of each neighbour.
         multiplets = (
             middle + F.pad(left[..., :-1, :], (0, 0, 1, 0)) + F.pad(right[..., 1:, :], (0, 0, 0, 1))
         )  # (B, M, L, P)

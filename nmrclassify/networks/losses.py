@@ -46,7 +46,7 @@ def pairwise_costs(logits: Tensor, multiplets: Tensor, labels: Tensor, sources: 
     error = (multiplets[:, :, None] - sources[:, None]).square().sum((-1, -2))  # (B, C, C)
     energy = sources.square().sum((-1, -2))[:, None]  # (B, 1, C)
     # An absent source has no energy to relate an error to: a tenth of the mixture's mean energy
-    # takes its place.
+    # replaces it.
     return Costs(
         classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3)
     )

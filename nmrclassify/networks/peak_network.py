@@ -3,10 +3,10 @@
 Its input is the hypotheses of `amount_hypotheses`: "compound k is here with amount x". It estimates
 in two stages which of them are true.
 
-1. `Screening` scores all K x H hypotheses by a few numbers of each. The likeliest go on.
+1. `Screening` scores all K x H hypotheses by a few numbers of each. The likeliest enter the rounds.
 2. `Round` scores these again, by every line of every multiplet. At each line it compares the area
-   that the hypothesis expects with the area that is there, and with the area that is left when all
-   other compounds have taken theirs. For this it uses the probabilities and amounts of the round
+   that the hypothesis expects with the area that is there, and with the area that remains when
+   all other compounds are subtracted. For this it uses the probabilities and amounts of the round
    before: one compound explains a peak away from another. Features of lines are pooled to those of
    places, multiplets and hypotheses, and become a logit and a corrected amount.
 
@@ -14,7 +14,8 @@ A compound's hypotheses and its absence exclude each other, as the classes of a 
 `identify.ratio_masks` computes masks from the amounts and places.
 
 No weight belongs to a compound, and all inputs are relative: to the amount, to the spread of the
-shifts, to the smallest peak. So the network takes any library, also one that training never saw.
+shifts, to the smallest peak. So the network works with any library, also one not used in
+training.
 
 References
 ----------
@@ -135,7 +136,7 @@ class Screening(nn.Module):
 
 
 class Round(nn.Module):
-    """Score candidates by their lines, beside what all other compounds take of the mixture."""
+    """Score candidates by their lines and the area that other compounds leave in the mixture."""
 
     def __init__(self, config: PeakNetworkConfig):
         super().__init__()
@@ -341,9 +342,9 @@ class PeakNetwork(nn.Module):
         round_candidates: list[Candidates] = []
         for number, step in enumerate(self.rounds):
             if number == 1:
-                kept = _likeliest(logit, config.kept)
-                candidates = gather_candidates(hypotheses, chosen[kept], config.kept_places)
-                logit, log_amount = logit[kept], log_amount[kept]
+                likeliest = _likeliest(logit, config.kept)
+                candidates = gather_candidates(hypotheses, chosen[likeliest], config.kept_places)
+                logit, log_amount = logit[likeliest], log_amount[likeliest]
                 attention = first_place_attention(candidates)
             # No gradient flows from round to round: the loss has a part for each.
             logit, log_amount, attention = (v.detach() for v in (logit, log_amount, attention))

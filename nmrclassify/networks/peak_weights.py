@@ -22,7 +22,7 @@ MAX_BYTES = 10 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and how it came about.
+    """A trained network, its threshold, and the record of its training.
 
     Attributes
     ----------

@@ -76,7 +76,7 @@ class Pairing:
 
 @dataclass(frozen=True, kw_only=True)
 class Truth(Pairing):
-    """What a mixture is made of, in the order of a prediction's outputs.
+    """The true composition of a mixture, in the order of a prediction's outputs.
 
     Attributes
     ----------
@@ -180,7 +180,7 @@ class Prediction(OutputNames, ABC):
 
     @abstractmethod
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
-        """Say what is right and what is wrong in a prediction that is not all right."""
+        """Return in words what is right and what is wrong in a prediction with mistakes."""
 
 
 class Scores(NamedTuple):

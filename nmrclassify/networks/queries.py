@@ -105,7 +105,7 @@ class QueriesPrediction(_QueryNames, Prediction):
         return stated
 
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
-        """Say for each wrong compound whether it is missed, not there, or there another time."""
+        """Return in words which compounds are missed, absent, or there another number of times."""
         probabilities, parts = self.probabilities[0], []
         for k in np.flatnonzero(self.counts != truth.counts):
             if not self.counts[k]:
@@ -142,13 +142,13 @@ class Queries(_QueryNames, Network):
 
     The presence of a compound is computed from its separated encoding, and from a least-squares fit
     of the library to the mixture: the amount of the compound, and the residual at each position. On
-    clean, aligned mixtures these features are exact; training finds out when they are not.
+    clean, aligned mixtures these features are exact; training learns when they are not.
     """
 
     title = "Queries: one output for each compound"
     about_outputs = (
         "This network has one output for each compound of the library. The picture shows the"
-        " outputs of the compounds that it finds. It is not told how many there are."
+        " outputs of the predicted compounds. Their number is predicted, not an input."
     )
     usual_recipe = "queries"
     any_number = True
@@ -213,7 +213,7 @@ class Queries(_QueryNames, Network):
 
     @classmethod
     def has_nothing(cls, mixture: MixtureConfig) -> bool:
-        """Return False: each class has an output of its own."""
+        """Return False: each output is a class."""
         return False
 
     @torch.no_grad()

@@ -93,14 +93,14 @@ class SlotsPrediction(_SlotNames, Prediction):
         ]
 
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
-        """Say for each wrong output what it names, and the rank of the true compound."""
+        """Return in words what each wrong output predicts, and the rank of the true compound."""
         called, parts = self.class_names(names), []
         for i in np.flatnonzero(~truth.right):
             true = self.probabilities[i, truth.labels[i]]
             rank = int((self.probabilities[i] > true).sum()) + 1
             parts.append(
-                f"output {i + 1} says {called[self.named[i]]} ({percent(self.confidence[i])}) where"
-                f" {called[truth.labels[i]]} was mixed in, its guess number {rank}"
+                f"output {i + 1} predicts {called[self.named[i]]} ({percent(self.confidence[i])})"
+                f" where {called[truth.labels[i]]} was mixed in, which has rank {rank}"
                 f" ({percent(true)})"
             )
         return f"{int(truth.right.sum())} of {len(truth.right)} right. Wrong: {listing(parts)}."

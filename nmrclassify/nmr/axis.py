@@ -53,7 +53,7 @@ class Axis:
         """
         if self.unit != "ppm":
             raise ValueError(
-                f"axis is in unit {self.unit!r}, which has no width in Hz; take an axis in 'ppm'"
+                f"axis is in unit {self.unit!r}, which has no width in Hz; use an axis in 'ppm'"
             )
         return self.width * self.mhz
 

@@ -87,7 +87,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     Returns
     -------
     Reading
-        Rows that cannot be used are left out, each with a problem that says why. A d, t, q, ...
+        Unusable rows are left out, each with a `Problem` that gives the reason. A d, t, q, ...
         without a coupling gets `DEFAULT_COUPLING`; the sign of a coupling, which moves no
         first-order line, is dropped; lines beyond `MAX_LINES` are merged; an m without couplings is
         a hump: all are reported. A compound of more than `MAX_OF_ONE` multiplets is left out.
@@ -207,7 +207,7 @@ def _tree(
 
 
 def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
-    """Return whether `first_order` would merge lines, without the 10 ms that merging takes."""
+    """Return whether `first_order` would merge lines; merging them would take 10 ms."""
     steps = [
         PARTNERS.get(symbol, 1) + 1
         for symbol in (symbols if symbols != ("m",) else "d" * len(couplings))
@@ -223,13 +223,13 @@ def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
 def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict[str, str]:
     """Return a safe name for each compound, no two the same; each change is reported."""
     names: dict[str, str] = {}
-    # A name that needs no change keeps it, wherever it stands.
-    taken = {name for _, name in labels.values() if safe_name(name) == name}
+    # Safe names stay as they are, also those of later rows.
+    reserved = {name for _, name in labels.values() if safe_name(name) == name}
     used: set[str] = set()
     counts: dict[str, int] = {}
     for identity, (row, label) in labels.items():
         name = base = safe_name(label)
-        while name in used or (name in taken and name != label):
+        while name in used or (name in reserved and name != label):
             counts[base] = counts.get(base, 1) + 1
             suffix = f" ({counts[base]})"
             name = base[: MAX_NAME - len(suffix)].rstrip() + suffix

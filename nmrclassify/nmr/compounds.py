@@ -42,7 +42,7 @@ def safe_name(text: str) -> str:
     """Return a name of 1 to `MAX_NAME` characters that holds no markup.
 
     No part of it has a meaning to Markdown, HTML, Plotly or a spreadsheet. Brackets become round,
-    and what has no harmless look-alike becomes "-"; a safe name comes back as it is.
+    and characters without a harmless equivalent become "-". A safe name is returned unchanged.
     """
     text = unicodedata.normalize("NFC", str(text)[: 4 * MAX_NAME])
     text = "".join(
@@ -206,7 +206,7 @@ class Compounds:
         )
 
     def line_ppm(self, mhz: float) -> np.ndarray:
-        """Return where every line stands on a spectrometer of `mhz`, in ppm, shape (lines,)."""
+        """Return the position of every line in ppm, on a spectrometer of `mhz`, shape (lines,)."""
         return self.ppm[self.line_multiplet] + self.offsets / mhz
 
     def frame(self) -> pd.DataFrame:
@@ -228,7 +228,7 @@ class Compounds:
         Raises
         ------
         ValueError
-            If an index is not one of the library's, or comes twice.
+            If an index is outside the library, or is repeated.
         """
         chosen = np.asarray(indices, dtype=np.int64).ravel()
         if (
@@ -251,8 +251,8 @@ class Compounds:
         """
         if len(multiplets) == self.n_multiplets:
             return self  # with the lines that have been split already
-        kept, compound = np.unique(self.compound[multiplets], return_inverse=True)
-        return self._of_rows(tuple(self.names[k] for k in kept), compound, multiplets)
+        present, compound = np.unique(self.compound[multiplets], return_inverse=True)
+        return self._of_rows(tuple(self.names[k] for k in present), compound, multiplets)
 
     def _of_rows(
         self, names: tuple[str, ...], compound: np.ndarray, rows: np.ndarray
@@ -267,7 +267,7 @@ class Compounds:
         )
 
     def with_compounds(self, other: "Compounds") -> "Compounds":
-        """Return the library with the compounds of another behind these.
+        """Return this library followed by the compounds of another.
 
         Raises
         ------

@@ -21,7 +21,8 @@ def equivalent_compounds(
     Two compounds are equivalent if their multiplets can be paired one to one such that the centres
     differ by at most `tolerance` (or one position, if that is more), the line patterns by at most
     `SAME_PATTERN` (or one position), and the protons are in one proportion, because the
-    concentration is unknown. A group is what such pairs connect.
+    concentration is unknown. A group is a connected component of these
+    pairs.
 
     Parameters
     ----------
@@ -58,8 +59,8 @@ def equivalent_compounds(
         members = np.flatnonzero(sizes == size)
         rows = first[members][:, None] + np.arange(size)  # (n, size)
         rows = np.take_along_axis(rows, shifts[rows].argsort(axis=1, kind="stable"), axis=1)
-        # A necessary condition: numbers that some pairing brings within a tolerance are within it
-        # in rising order, too.
+        # A necessary condition: if any pairing of the numbers is within the tolerance, the pairing
+        # in rising order is.
         sorted_ = np.concatenate(
             [np.sort(x[rows], axis=1) for x in (shifts, shares, profiles[:, -1], profiles[:, 48])],
             axis=1,
@@ -74,7 +75,7 @@ def equivalent_compounds(
         same = np.zeros(len(near_pairs), dtype=bool)
         for k, (one, two) in enumerate(near_pairs):
             a, b = rows[one], rows[two]
-            # The pairing in the order of ppm nearly always holds; otherwise another may.
+            # Pairing in the order of ppm nearly always works; if not, search for another pairing.
             same[k] = all(
                 (np.abs(values[a] - values[b]) <= 1).all() for values in (shifts, shares, profiles)
             )
@@ -103,11 +104,11 @@ def _profiles(compounds: Compounds) -> np.ndarray:
     """
     profiles = np.empty((compounds.n_multiplets, 64))
     part = (np.arange(64) + 0.5) / 64
-    known: dict[int, np.ndarray] = {}
+    cache: dict[int, np.ndarray] = {}
     for k, lines in enumerate(compounds.lines):
-        profile = known.get(id(lines))
+        profile = cache.get(id(lines))
         if profile is None:
-            profile = known[id(lines)] = lines.offsets[
+            profile = cache[id(lines)] = lines.offsets[
                 np.searchsorted(np.cumsum(lines.areas)[:-1], part)
             ]
         profiles[k] = profile

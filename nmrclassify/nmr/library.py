@@ -106,7 +106,7 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
     Raises
     ------
     ValueError
-        If distinct compounds cannot be found at these sizes.
+        If too few distinct compounds are drawn at these sizes.
     """
     patterns = all_patterns(config.n_peaks)  # (kinds, P)
     compounds: dict[bytes, np.ndarray] = {}
@@ -120,8 +120,8 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
             break
     else:
         raise ValueError(
-            f"found only {len(compounds)} distinct compounds of the {config.n_compounds} asked for;"
-            " raise occupancy or n_positions, or ask for fewer compounds"
+            f"only {len(compounds)} distinct compounds were drawn; expected {config.n_compounds}:"
+            " raise occupancy or n_positions, or lower n_compounds"
         )
     names = tuple(f"compound {k}" for k in range(config.n_compounds))
     return Library(
@@ -150,7 +150,7 @@ METABOLITES = (
 def metabolite_table() -> pd.DataFrame:
     """Return the multiplets of `METABOLITES`, each with its reference.
 
-    A kind that has no pattern of its own here, such as "dsept", is an unresolved multiplet, "m".
+    A kind without a pattern, such as "dsept", becomes an unresolved multiplet, "m".
     """
     table = pd.read_csv(io.BytesIO(packaged("common_metabolites.csv"))).set_index("compound")
     table = table.loc[list(METABOLITES)].reset_index()

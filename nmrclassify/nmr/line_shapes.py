@@ -11,8 +11,8 @@ LINE_WIDTH = 1.85  # Hz, full width at half maximum: the median of real librarie
 
 @lru_cache(maxsize=4)
 def _line(axis: Axis, width: float) -> np.ndarray:
-    """Return the Fourier transform of one line of unit area, on twice the axis."""
-    # Twice the axis: a line at one end does not wrap around to the other.
+    """Return the Fourier transform of one line of unit area, on an axis of twice the length."""
+    # Twice the length, so that a line at one end does not wrap around to the other.
     edges = (np.arange(-axis.n_positions, axis.n_positions + 1) - 0.5) * axis.hz_per_position
     # The area within each position, not the height at its centre: no area is lost on a coarse axis.
     line = np.diff(np.arctan(edges / (width / 2))) / np.pi / axis.hz_per_position

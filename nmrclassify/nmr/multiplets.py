@@ -59,7 +59,7 @@ def pattern(kind: str, n_peaks: int = 6) -> np.ndarray:
     Parameters
     ----------
     kind : str
-        A name or symbol that `parse_kind` takes. An unresolved multiplet ("m") has no published
+        A name or symbol that `parse_kind` accepts. An unresolved multiplet ("m") has no published
         ratios: its area is spread evenly.
     n_peaks : int
         Number of peaks P; shorter patterns are padded with zeros on the right, as in the design
@@ -130,7 +130,7 @@ _FULL |= {
 }
 _FULL |= {"nonet": "non", "multiplet": "m", "of": ""}
 _WORDS = {symbol: symbol for symbol in (*PARTNERS, "m", "b")} | _SHORT | _FULL
-# The longest word first: "quint" is no quartet.
+# The longest word first, so that "quint" is not read as "q".
 _WORD = re.compile(
     "|".join(
         sorted((f"{word}s?" if word in _FULL else word for word in _WORDS), key=len, reverse=True)
@@ -256,10 +256,10 @@ def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
     ----------
     kind : str
         One or more of s, d, t, q, quint, sext, sept, oct, non in a row, as symbols or as names
-        ("dt", "doublet of triplets"); "br" in front changes no line's place. An unresolved
+        ("dt", "doublet of triplets"); "br" in front moves no line. An unresolved
         multiplet (m) with couplings is split in two by each of them. Without, it is a flat hump of
-        `MAX_LINES` lines over `UNRESOLVED_WIDTH` Hz, flagged as not resolved: that has the spread
-        (9.5 Hz standard deviation) of the multiplets with four and more couplings in GISSMO.
+        `MAX_LINES` lines over `UNRESOLVED_WIDTH` Hz, flagged as not resolved. Its standard
+        deviation, 9.5 Hz, is that of the multiplets with four and more couplings in GISSMO.
     couplings : sequence of float
         One coupling in Hz for each splitting: a dt with (8, 4) is a doublet of 8 Hz, each line a
         triplet of 4 Hz.
@@ -267,9 +267,8 @@ def first_order(kind: str, couplings: Sequence[float] = ()) -> Lines:
     Returns
     -------
     Lines
-        Lines within `SAME_LINE` are added together (a dd with equal couplings is 1:2:1). Of more
-        than `MAX_LINES`, the two closest neighbours are merged, again and again, at their
-        area-weighted place.
+        Lines within `SAME_LINE` are added together (a dd with equal couplings is 1:2:1). While
+        there are more than `MAX_LINES`, the two closest are merged at their area-weighted mean.
 
     Raises
     ------
@@ -305,14 +304,14 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
     if len(offsets) > 2:  # two lines are in order
         order = offsets.argsort()
         offsets, areas = offsets[order], areas[order]
-    new = offsets[1:] - offsets[:-1] > SAME_LINE
-    if not new.all():
-        starts = np.flatnonzero(np.concatenate([[True], new]))
+    apart = offsets[1:] - offsets[:-1] > SAME_LINE
+    if not apart.all():
+        starts = np.flatnonzero(np.concatenate([[True], apart]))
         sums = np.add.reduceat(areas, starts)
         offsets, areas = np.add.reduceat(areas * offsets, starts) / sums, sums
     merged = len(offsets) > MAX_LINES
     while len(offsets) > MAX_LINES:
-        # Rounded, so that equal gaps tie: the first of them is taken, whatever the last bit says.
+        # Rounded, so that the first of equal gaps is chosen in spite of rounding errors.
         k = int(np.diff(offsets).round(9).argmin())
         area = areas[k] + areas[k + 1]
         offsets[k] = (areas[k] * offsets[k] + areas[k + 1] * offsets[k + 1]) / area
@@ -323,7 +322,7 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
 
 @lru_cache(maxsize=len(PARTNERS))
 def _splitting(symbol: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the places, in couplings, and the area ratios of one splitting."""
+    """Return the offsets, in units of the coupling, and the area ratios of one splitting."""
     n_neighbours = PARTNERS[symbol]
     return (
         np.arange(n_neighbours + 1) - n_neighbours / 2,

@@ -32,7 +32,7 @@ class Statistics:
         Quantiles, as (share, value), of the multiplets of a compound, of their shifts in ppm, and
         of their couplings in Hz.
     kinds : dict
-        Share of each kind; what is missing to 1 goes to `RARE`.
+        Share of each kind; the rest to 1 is divided as in `RARE`.
     """
 
     sizes: tuple[tuple[float, float], ...]
@@ -47,7 +47,7 @@ def _pairs(text: str) -> tuple[tuple[float, float], ...]:
 
 
 def _matrix(text: str) -> np.ndarray:
-    """Return a line of numbers a row."""
+    """Return the numbers of a text as a matrix, one row for each line."""
     return np.array(
         [[float(value) for value in line.split()] for line in text.splitlines() if line]
     )
@@ -156,7 +156,7 @@ class SyntheticConfig:
         0.35,
         0.0,
         1.0,
-        "share of compounds that have some multiplets nearly as another compound has them",
+        "share of compounds that have some multiplets of another compound, slightly changed",
     )
 
     def __post_init__(self) -> None:
@@ -189,11 +189,11 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
     drawn: list[list[tuple]] = [[] for _ in is_metabolite]
     missing = np.arange(config.n_compounds)
     for _ in range(50):
-        for statistics, which in ((GISSMO, ~is_metabolite), (HMDB, is_metabolite)):
-            wanted = missing[which[missing]]
-            if len(wanted):
-                fresh = _draw(statistics, len(wanted), config.sharing, rng)
-                for k, rows in zip(wanted, _related(fresh, config.relatives, rng), strict=True):
+        for statistics, members in ((GISSMO, ~is_metabolite), (HMDB, is_metabolite)):
+            indices = missing[members[missing]]
+            if len(indices):
+                fresh = _draw(statistics, len(indices), config.sharing, rng)
+                for k, rows in zip(indices, _related(fresh, config.relatives, rng), strict=True):
                     drawn[k] = rows
         compounds = _as_compounds(drawn)
         groups = equivalent_compounds(compounds, FULL_AXIS)
@@ -204,17 +204,17 @@ def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Co
             return compounds
     raise ValueError(
         f"only {config.n_compounds - len(missing)} of the {config.n_compounds} compounds can be"
-        " distinguished; ask for fewer"
+        " distinguished; lower n_compounds"
     )
 
 
 def _related(drawn: list[list[tuple]], share: float, rng: np.random.Generator) -> list[list[tuple]]:
-    """Copy multiplets of one compound to another: real libraries hold homologues and isomers."""
+    """Return compounds with multiplets copied from others, as in homologues and isomers."""
     related = list(drawn)
     for k in np.flatnonzero(rng.random(len(drawn)) < share):
         other = drawn[int(rng.integers(len(drawn)))]
         keep = np.flatnonzero(rng.random(len(other)) < rng.uniform(0.3, 1.0))[: len(drawn[k])]
-        # Most of a common group moves little from one homologue to the next, some of it far.
+        # Between homologues, most multiplets of a common group move little, and some far.
         moves = 0.015 * rng.standard_t(2, len(keep)).clip(-15, 15)
         # Neighbours still share a coupling after it has changed.
         values = sorted({j for i in keep for j in other[i][3]})
@@ -277,8 +277,8 @@ def _shifts(
     aromatic = (
         rng.random(len(compound)) < rng.beta(1.4 * (1 - aliphatic), 1.4 * aliphatic, n)[compound]
     )
-    # A common part moves the multiplets of a compound, and of one region, together; each alone
-    # stays uniform.
+    # The common part correlates the shifts of one compound in one region; each shift alone stays
+    # uniform.
     common = rng.standard_normal((2, n))[aromatic.astype(int), compound]
     share = ndtr(np.sqrt(0.35) * common + np.sqrt(0.65) * rng.standard_normal(len(compound)))
     return _quantile(
@@ -357,8 +357,8 @@ def _couplings(
         usual += values
         slots.append(indices)
     order = np.argsort(np.array(usual) * np.exp(0.3 * rng.standard_normal(len(usual))))
-    # A shared value counts as often as it is used, or the large ones, which are shared more often,
-    # would be too many.
+    # A shared value is weighted by its uses: large values are shared more often, and would
+    # otherwise be too frequent.
     uses = np.bincount([slot for indices in slots for slot in indices], minlength=len(usual))[order]
     drawn = np.empty(len(usual))
     drawn[order] = _quantile(

@@ -64,7 +64,7 @@ class Checkpoint:
 
     @classmethod
     def from_trainer(cls, trainer: Trainer, metrics: dict) -> "Checkpoint":
-        """Take the present state of a training."""
+        """Return the present state of a training."""
         return cls(
             trainer.model, trainer.dataset, trainer.config, trainer.seed, trainer.step, metrics
         )
@@ -98,28 +98,29 @@ class Checkpoint:
         ----------
         labels : ndarray, shape (B, C)
         """
-        own, config = self.dataset, self.dataset.config
-        width, none = config.n_sources, own.library.n_compounds
+        dataset, config = self.dataset, self.dataset.config
+        width, none = config.n_sources, dataset.library.n_compounds
         rows = np.sort(labels, axis=1)
         sizes = (rows < none).sum(axis=1)
-        # To the width of the split; what does not fit into it, or has another number of compounds,
-        # is none of its compositions.
+        # Padded to the width of the split. A composition that does not fit, or has another number
+        # of compounds, is not in the split.
         padded = np.pad(rows, ((0, 0), (0, width)), constant_values=none)[:, :width]
         of_split = (sizes >= 1) & (sizes <= width) if config.number_varies else sizes == width
-        kept = of_split & own.held_out(padded)
-        used = own.keys(own.train)
+        held_out = of_split & dataset.held_out(padded)
+        used = dataset.keys(dataset.train)
         if self.training.repeats:
-            used = np.concatenate([used, *(own.keys(changed) for changed in own.with_one_repeat())])
-        seen = of_split & np.isin(own.keys(padded), used)
+            repeats = (dataset.keys(changed) for changed in dataset.with_one_repeat())
+            used = np.concatenate([used, *repeats])
+        seen = of_split & np.isin(dataset.keys(padded), used)
         if self.training.remix:
             drawn = (
                 (sizes <= width + 1) & (config.number_varies | (sizes != width))
                 if self.model.any_number
                 else of_split
             )
-            twice = ((np.diff(rows, axis=1) == 0) & (rows[:, 1:] < none)).any(axis=1)
-            seen |= drawn & (config.repetition | ~twice)
-        return seen & ~kept & (self.step > 0)
+            repeated = ((np.diff(rows, axis=1) == 0) & (rows[:, 1:] < none)).any(axis=1)
+            seen |= drawn & (config.repetition | ~repeated)
+        return seen & ~held_out & (self.step > 0)
 
 
 def to_bytes(checkpoint: Checkpoint) -> bytes:
@@ -180,7 +181,7 @@ def from_bytes(content: bytes, name: str = "the file") -> Checkpoint:
 
 
 def _checked_metrics(metrics: dict, name: str) -> dict:
-    """Return the metrics if they are none at all, or complete and finite."""
+    """Return the metrics if they are empty, or complete and finite."""
     known = {key: (2,) if key.endswith("ci95") else () for key in METRICS}
     if metrics and (
         set(metrics) != set(known)
@@ -204,7 +205,7 @@ def _checked_metrics(metrics: dict, name: str) -> dict:
 
 
 def _checkpoint(file: TensorFile) -> Checkpoint:
-    """Return what a file holds; each part is compared with what the header and the others say."""
+    """Return what a file holds; each part is compared with the header and with the other parts."""
     name, header = file.name, file.header
     try:
         if header["format"] != FORMAT:

@@ -27,7 +27,7 @@ class TrainingHistory:
     model : Network
         Gives the shapes, and what training does not change; copied.
     max_frames, max_bytes : int
-        The lower limit counts; three frames are kept of a network of any size.
+        The lower of the two limits holds, but at least three frames are kept.
     """
 
     def __init__(self, model: Network, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES):
@@ -86,7 +86,7 @@ class TrainingHistory:
         """
         if not self._frames:
             raise ValueError("this training history is empty; train at least one step")
-        return min(self.steps, key=lambda kept: abs(kept - step))
+        return min(self.steps, key=lambda frame_step: abs(frame_step - step))
 
     def network(self, step: int) -> Network:
         """Return a copy of the network as it was at the frame nearest to `step`."""

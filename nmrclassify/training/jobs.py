@@ -299,7 +299,7 @@ class Job:
         self._join()
 
     def _conclude(self, state: str, keep: bool = True) -> None:
-        """Keep the model, then change the state: who reads the new state finds the model kept."""
+        """Keep the model, and then change the state, so that no reader sees it too early."""
         if self.training_history.steps[-1] != self._trainer.step:
             self.training_history.add(self._trainer.step, self._trainer.model)
         if keep and self._on_end is not None and self.latest.step:

@@ -52,8 +52,8 @@ def take_step(
     length = nn.utils.clip_grad_norm_(_parameters(optimiser), clip_norm)
     if finite and not length.isfinite():
         raise ValueError(
-            f"the loss is {loss.item()}, without a finite gradient; go on with a lower rate from"
-            " the state kept last"
+            f"the loss is {loss.item()}, without a finite gradient; continue with a lower rate"
+            " from the last saved state"
         )
     optimiser.step()
     return length

@@ -28,7 +28,7 @@ class TrainConfig:
         1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss"
     )
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
-    # Augmentation varies the training mixtures only: a network learns few compositions by heart.
+    # Augmentation of the training mixtures: without it, a network memorises the few compositions.
     concentration_spread: float = bounded(
         1.5, 1.0, 10.0, "training concentrations are drawn this many times lower or higher"
     )
@@ -36,7 +36,7 @@ class TrainConfig:
         0.4,
         0.0,
         1.0,
-        "share of training mixtures in which a compound gives way to a repeat of another",
+        "share of training mixtures in which a repeat of one compound replaces another",
     )
     added_noise: float = bounded(
         0.05, 0.0, 1.0, "noise added in training, relative to the library's mean multiplet area"
@@ -46,7 +46,7 @@ class TrainConfig:
         0.0,
         0.0,
         1.0,
-        "share of training mixtures whose compounds are drawn anew; never a kept composition",
+        "share of training mixtures whose compounds are drawn anew; never a held-out composition",
     )
     unknown: float = bounded(
         0.0, 0.0, 1.0, "share of training mixtures with a compound from outside the library"

@@ -59,7 +59,7 @@ def home() -> Path:
 
 
 def new_id(kind: str, preset: str, seed: int) -> str:
-    """Return a new run's name; nobody can guess its end, so only who has the link opens the run."""
+    """Return a new run's name; its random end keeps the run private to those with the link."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     return f"{stamp}-{kind}-{preset}-s{seed}-{secrets.token_hex(6)}"
 

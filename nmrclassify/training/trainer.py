@@ -65,10 +65,10 @@ _INITIALISING = threading.Lock()
 
 
 def set_threads() -> None:
-    """Use one thread, or as many as the environment variable NMRCLASSIFY_THREADS says.
+    """Use one thread, or the number in the environment variable NMRCLASSIFY_THREADS.
 
-    The operations are so small that sharing them out costs more than it brings: two threads train
-    three times slower.
+    The operations are so small that several threads are slower: two train three times as
+    long as one.
     """
     torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
 
@@ -76,8 +76,8 @@ def set_threads() -> None:
 def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
     """Return an untrained network of the data set's sizes; the same seed gives the same weights."""
     network = NETWORKS[kind]
-    # Initialisation draws from torch's generator, which all threads share: one at a time, and put
-    # back as it was.
+    # Initialisation draws from torch's generator, which all threads share: it is locked, and
+    # restored afterwards.
     with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
         model = network(network.sizes_for(dataset))
@@ -95,7 +95,7 @@ class Trainer:
     dataset : Dataset
     config : TrainConfig
     seed : int, optional
-        Seeds the initial weights; the data set's own seed where not given.
+        Seeds the initial weights; by default the seed of the data set.
     kind : str
         Which network, a key of `NETWORKS`.
     """

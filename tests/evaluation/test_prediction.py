@@ -205,7 +205,7 @@ def test_descriptions_of_slots(quick):
     wrong_labels[1] = next(k for k in range(10) if k not in labels)
     wrong = scripted(wrong_labels, sources)
     text = describe_prediction(wrong, names, match_truth(wrong, areas, sources, labels))
-    assert text.startswith("2 of 3 right. Wrong: output 2 says " + names[wrong_labels[1]])
+    assert text.startswith("2 of 3 right. Wrong: output 2 predicts " + names[wrong_labels[1]])
     assert f"where {names[labels[1]]} was mixed in" in text
     assert "not known" in describe_prediction(right, names)
 
@@ -227,9 +227,9 @@ def test_descriptions_of_slots_where_the_number_varies():
     assert sentences[0].startswith("All 2 right: compound 2")
     assert "nothing" not in sentences[0]
     assert sentences[1].startswith("Right: compound 2")
-    assert "says compound 7" in sentences[2]
+    assert "predicts compound 7" in sentences[2]
     assert "where nothing was mixed in" in sentences[2]
-    assert "says nothing" in sentences[3]
+    assert "predicts nothing" in sentences[3]
     assert "where compound 7 was mixed in" in sentences[3]
 
 
