@@ -97,7 +97,7 @@ def _parser() -> _Parser:
     train.add_argument(
         "--recipe",
         choices=RECIPES,
-        help="optimiser, schedule, augmentation (default: the model's own)",
+        help="optimiser, schedule, augmentation (default: that of the model)",
     )
     train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
     train.add_argument(
@@ -164,31 +164,31 @@ def _parser() -> _Parser:
         "--resume", action="store_true", help="continue the interrupted training in --out"
     )
 
-    ask = command(
+    identify = command(
         "identify",
         "Name the compounds of a full-scale mixture.",
-        "identify peaks.csv --library table.csv --out answer.csv",
+        "identify peaks.csv --library table.csv --out compounds.csv",
     )
-    ask.add_argument(
+    identify.add_argument(
         "mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons"
     )
-    ask.add_argument(
+    identify.add_argument(
         "--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)"
     )
-    ask.add_argument(
+    identify.add_argument(
         "--network",
         type=Path,
         help="a scale.safetensors that train-scale wrote (default: the shipped one)",
     )
-    ask.add_argument(
+    identify.add_argument(
         "--spread",
         type=float,
         help="standard deviation of the shifts in ppm, where known (default: estimated)",
     )
-    ask.add_argument(
+    identify.add_argument(
         "--out", type=Path, help="write all probabilities and amounts to this CSV file"
     )
-    ask.add_argument(
+    identify.add_argument(
         "--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file"
     )
 

@@ -21,7 +21,7 @@ def listed() -> dict[str, str]:
 
 
 def run(name: str) -> dict:
-    """Run one measurement; `measured_with` of its result says how and where it was run.
+    """Run one measurement; `measured_with` of its result records how and where it ran.
 
     Raises
     ------

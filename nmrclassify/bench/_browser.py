@@ -164,26 +164,26 @@ CLICK_TO_PAINTED = """
   const drawn = () => figure()?.querySelector('.heatmaplayer image')
     && figure()?.querySelector('.barlayer path');
   const before = content(), began = performance.now();
-  const look = () => {
+  const check = () => {
     if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
     if (figure() && drawn() && content() !== before)
       return requestAnimationFrame(() => requestAnimationFrame(() =>
         resolve(performance.now() - began)));
-    requestAnimationFrame(look);
+    requestAnimationFrame(check);
   };
   button.click();
-  requestAnimationFrame(look);
+  requestAnimationFrame(check);
 })
 """
 
 # Waits for an event, and sets `window.painted` to a promise of milliseconds on the page Full scale:
-# `painted`, until the screen shows another range or, with `answer`, both figures and the metrics of
-# another mixture; `finished`, until it shows the whole page. Traces have x0 and dx in place of x:
-# figures differ only in y and in the range.
+# `painted`, until the screen shows another range or, with `prediction`, both figures and the
+# metrics of another mixture; `finished`, until it shows the whole page. Traces have x0 and dx in
+# place of x: figures differ only in y and in the range.
 PAINTED = """
-({event, answer}) => {
+({event, prediction}) => {
   const all = what => [...document.querySelectorAll(what)];
-  const figures = () => all('.js-plotly-plot').slice(0, answer ? 2 : 1);
+  const figures = () => all('.js-plotly-plot').slice(0, prediction ? 2 : 1);
   const content = figure => JSON.stringify(
     [figure.layout?.xaxis?.range, (figure.data || []).map(trace => trace.y?.bdata)]);
   const drawn = figure => figure.querySelector('.scatterlayer path.js-line');
@@ -192,12 +192,12 @@ PAINTED = """
   const texts = () => all('[data-testid=stMarkdown]').map(element => element.textContent);
   const heading = () => texts().find(text => /Library:/.test(text));
   const before = figures().map(content), headed = heading();
-  const there = () => {
+  const is_new = () => {
     const now = figures();
     const other = now.length === before.length
       && now.every((figure, i) => drawn(figure) && content(figure) !== before[i]);
     if (!other) return false;
-    return !answer
+    return !prediction
       || (heading() !== headed && !stale(all('[data-testid=stMetric]')) && !stale(now));
   };
   window.painted = new Promise((resolve, reject) => document.addEventListener(event, () => {
@@ -205,15 +205,15 @@ PAINTED = """
     let seen = false, painted = null;
     const passed = then => requestAnimationFrame(() => requestAnimationFrame(() =>
       then(performance.now() - began)));
-    const look = () => {
+    const check = () => {
       if (performance.now() - began > 20000)
         return reject(new Error('nothing was painted in 20 s'));
-      if (!seen && there()) { seen = true; passed(value => { painted = value; }); }
+      if (!seen && is_new()) { seen = true; passed(value => { painted = value; }); }
       if (painted !== null && !running() && !stale(all('[data-testid=stElementContainer]')))
         return passed(finished => resolve({painted, finished}));
-      requestAnimationFrame(look);
+      requestAnimationFrame(check);
     };
-    requestAnimationFrame(look);
+    requestAnimationFrame(check);
   }, {once: true, capture: true}));
 }
 """

@@ -48,7 +48,7 @@ def _watch(stop: threading.Event, seen: list[int]) -> None:
 def _here(prepare: Callable, arguments: tuple, repeats: int) -> dict:
     set_threads()
     call = prepare(*arguments)
-    # Memory that was freed but kept, and the highest so far, would hide the rise.
+    # Return freed memory and reset the peak, which would otherwise hide the rise.
     gc.collect()
     try:
         ctypes.CDLL(None).malloc_trim(0)

@@ -35,7 +35,7 @@ PAINTED = """
   const promise = (resolve, reject) => document.addEventListener('pointerdown', () => {
     const began = performance.now();
     let painted = null;
-    const look = () => {
+    const check = () => {
       if (performance.now() - began > 20000)
         return reject(new Error('nothing was painted in 20 s'));
       const now = content();
@@ -45,9 +45,9 @@ PAINTED = """
         }));
       if (painted !== null && !running())
         return setTimeout(() => resolve(painted), 150);
-      requestAnimationFrame(look);
+      requestAnimationFrame(check);
     };
-    requestAnimationFrame(look);
+    requestAnimationFrame(check);
   }, {once: true, capture: true});
   window.painted = new Promise(promise);
 }
@@ -62,20 +62,20 @@ class _Wire:
     """
 
     def __init__(self, page: "Page", pid: int):
-        self.asked: list[float] = []
-        self.answered: list[float] = []
+        self.sent: list[float] = []
+        self.received: list[float] = []
         self._pid, self._spent = pid, 0.0
         client = page.context.new_cdp_session(page)
-        client.on("Network.webSocketFrameSent", lambda frame: self.asked.append(frame["timestamp"]))
+        client.on("Network.webSocketFrameSent", lambda frame: self.sent.append(frame["timestamp"]))
         client.on(
-            "Network.webSocketFrameReceived", lambda frame: self.answered.append(frame["timestamp"])
+            "Network.webSocketFrameReceived", lambda frame: self.received.append(frame["timestamp"])
         )
         client.send("Network.enable")
 
     def clear(self) -> None:
         """Start a new measurement."""
-        self.asked.clear()
-        self.answered.clear()
+        self.sent.clear()
+        self.received.clear()
         self._spent = self._computed()
 
     def _computed(self) -> float:
@@ -84,9 +84,9 @@ class _Wire:
         return 1000 * (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def times(self) -> dict[str, float]:
-        """Return ms from the first request to the last answer, and computing time in ms."""
+        """Return ms from the first request to the last response, and computing time in ms."""
         return {
-            "server": 1000 * (self.answered[-1] - self.asked[0]),
+            "server": 1000 * (self.received[-1] - self.sent[0]),
             "server_computing": self._computed() - self._spent,
         }
 
@@ -181,7 +181,7 @@ def _time_slider(page: "Page", wire: _Wire, address: str) -> list[dict[str, floa
 
 
 def run() -> dict:
-    """Return ms from click to painted figure, from request to last answer, and computing time."""
+    """Return ms from click to painted figure, from request to last response, and computing time."""
     figures: dict[str, Any] = {}
     with served() as (address, pid), chromium() as browser:
         for part in (_inspector, _inspector_over_masks, _what_if, _time_slider):

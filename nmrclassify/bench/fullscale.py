@@ -36,7 +36,7 @@ def _click(page: Any, name: str, prediction: bool = False) -> dict:
         .get_by_role("button", name=re.compile(rf"\b{name}$"))
         .element_handle()
     )
-    page.evaluate(PAINTED, {"event": "click", "answer": prediction})
+    page.evaluate(PAINTED, {"event": "click", "prediction": prediction})
     button.evaluate("button => button.click()")
     return page.evaluate(TIMED)
 
@@ -50,7 +50,7 @@ def _box(page: Any, turn: int) -> dict:
     page.mouse.down()
     page.mouse.move(place(left + 0.03), height, steps=4)
     page.mouse.move(place(left + 0.06), height + 2, steps=4)
-    page.evaluate(PAINTED, {"event": "mouseup", "answer": False})
+    page.evaluate(PAINTED, {"event": "mouseup", "prediction": False})
     page.mouse.up()
     return page.evaluate(TIMED)
 

@@ -2,11 +2,11 @@
 
 The sizes are the positions of the axis, the compounds of the library, and those of the mixture.
 Each point is a fresh process, from the library's table, with multiplets not yet split, to the
-prediction. Seconds are medians of 5. Memory is the rise of the process' highest by the first call,
-after a tiny call for what is loaded only once. F1 is that of one mixture: the network scores as
-many hypotheses closely however large the library is. A slope is that of a line through the
+prediction. Seconds are medians of 5. Memory is the rise of the process' peak by the first call,
+after a tiny call that loads what is loaded only once. F1 is that of one mixture: the network scores
+as many hypotheses closely however large the library is. A slope is that of a line through the
 logarithms, where 1 is linear growth; "last" is the slope of the two largest points, where fixed
-costs hide least.
+costs have the least effect.
 """
 
 import sys

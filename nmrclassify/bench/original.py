@@ -349,7 +349,7 @@ def _summary(name: str, runs: list[dict], before: list[dict]) -> dict:
     return row | {key: runs[0][key] for key in ("trained_at_once", "steps")}
 
 
-def _guess() -> dict:
+def _most_frequent() -> dict:
     """Return the accuracy of always naming the three commonest training compounds."""
     results = []
     for seed in SEEDS:
@@ -409,7 +409,7 @@ def run() -> dict:
         "epochs": EPOCHS,
         "seconds": round(time.perf_counter() - began),
         "seeding": checked | {"printed_on_the_data_of_one_seed_without_a_seed": unseeded},
-        "naming_the_three_commonest": _guess(),
+        "naming_the_three_commonest": _most_frequent(),
         "recipe_of_2022": old,
         "repairs": new,
         "runs": runs,

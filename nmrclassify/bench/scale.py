@@ -5,7 +5,7 @@ training nor in development: synthetic ones, and real ones from GISSMO's table i
 
 The network has one threshold. Least squares and matching pursuit are tuned on development
 mixtures, once for all jitters together and once for each, as if the jitter were known. They get
-some of the mixtures; a row of its own gives the network on the same ones. Optimal transport
+some of the mixtures; one more row gives the network on the same ones. Optimal transport
 (magnetstein, if it is installed) takes about a minute for each mixture. It has the settings of its
 authors, and the best threshold for each jitter, chosen afterwards on the mixtures of the report.
 """
@@ -65,7 +65,7 @@ class Plan:
     mixtures: int = 20
     compounds: int = 877
     recipe: PeakMixtureConfig = field(default_factory=PeakMixtureConfig)
-    peers: int = 5  # mixtures of each library for the classical methods
+    n_classical: int = 5  # mixtures of each library for the classical methods
     transport: int = 2  # mixtures of the first library for optimal transport
     development: int = 6  # mixtures of each jitter for the tuning of the classical methods
     rounds: int = 8  # mixtures of each jitter for the gain of each round of explaining away
@@ -158,7 +158,7 @@ def _classical(method: str, tuned: Tuned, kind: str, seed: int, jitter: float, p
     set_threads()
     compounds, groups = library(kind, seed, plan.compounds)
     solve, score = SETTINGS[method][0](compounds, **tuned.setting), Score()
-    for number in range(min(plan.peers, plan.mixtures)):
+    for number in range(min(plan.n_classical, plan.mixtures)):
         mixture = mixture_of(kind, seed, number, jitter, plan)
         amounts = solve(mixture.peaks)
         score.add(mixture, compounds, groups, named(compounds, amounts, tuned.threshold), amounts)
@@ -208,9 +208,9 @@ def _call_classical(method: str, setting: dict, plan: Plan) -> Callable[[], obje
     return lambda: solve(mixture.peaks)
 
 
-def _row(cell: tuple[str, float], method: str, decided: str, score: Score) -> dict:
-    """Return a row of the table; `decided` says for which jitters the threshold was chosen."""
-    row = {"library": cell[0], "jitter": cell[1], "method": method, "threshold_for": decided}
+def _row(cell: tuple[str, float], method: str, threshold_for: str, score: Score) -> dict:
+    """Return a row of the table; `threshold_for` names the jitters that share a threshold."""
+    row = {"library": cell[0], "jitter": cell[1], "method": method, "threshold_for": threshold_for}
     for name, value in score.summary().items():
         if name.endswith("_interval"):
             row[name.replace("_interval", "_low")], row[name.replace("_interval", "_high")] = value
@@ -224,7 +224,7 @@ def _sum(scores: Iterable[Score]) -> Score:
 
 
 def measure(plan: Plan) -> dict:
-    """Measure as much as the plan says; see `run`."""
+    """Measure what the plan contains; see `run`."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     kinds = ["synthetic"] + ["real"] * REAL.is_file()
     notes = {} if REAL.is_file() else {"real": NO_TABLE}
@@ -253,8 +253,8 @@ def measure(plan: Plan) -> dict:
         tuned = {method: job.result() for method, job in tuning.items()}
         for kind, jitter in cells:
             for method, (one, each) in tuned.items():
-                for decided, setting in (("all jitters", one), ("each jitter", each[jitter])):
-                    classical[kind, jitter, method, decided] = [
+                for threshold_for, setting in (("all jitters", one), ("each jitter", each[jitter])):
+                    classical[kind, jitter, method, threshold_for] = [
                         submit(_classical, method, setting, kind, seed, jitter, plan)
                         for seed in plan.seeds
                     ]
@@ -262,13 +262,13 @@ def measure(plan: Plan) -> dict:
         for cell in cells:
             scores = [job.result() for job in network[cell]]  # of each seed and mixture
             whole = _sum(score for of_seed in scores for score in of_seed)
-            some = _sum(score for of_seed in scores for score in of_seed[: plan.peers])
+            some = _sum(score for of_seed in scores for score in of_seed[: plan.n_classical])
             rows.append(_row(cell, "network", "all jitters", whole))
             rows.append(_row(cell, "network, same mixtures as peers", "all jitters", some))
-            for decided in ("all jitters", "each jitter"):
+            for threshold_for in ("all jitters", "each jitter"):
                 for method in SETTINGS:
-                    score = _sum(job.result() for job in classical[(*cell, method, decided)])
-                    rows.append(_row(cell, method, decided, score))
+                    score = _sum(job.result() for job in classical[(*cell, method, threshold_for)])
+                    rows.append(_row(cell, method, threshold_for, score))
             if n_transport:
                 of_mixtures = (job.result() for job in transport[cell])
                 at_each = [_sum(at_one) for at_one in zip(*of_mixtures, strict=True)]

@@ -141,15 +141,15 @@ def _estimators(config: NetworkConfig, threads: int, batch: int) -> list[dict]:
         order = order[1:] + order[:1]  # the order changes
         for what, times in seconds.items():
             for name in order:
-                taken = _timed(contenders[name][what])
+                duration = _timed(contenders[name][what])
                 if turn > 1:  # the first two warm up
-                    times[name].append(taken)
+                    times[name].append(duration)
     rows = []
     for what, times in seconds.items():
         row = {"threads": threads, "batch": batch, "what": what}
         row |= {
-            f"{name}_per_second": round(batch / statistics.median(taken))
-            for name, taken in times.items()
+            f"{name}_per_second": round(batch / statistics.median(durations))
+            for name, durations in times.items()
         }
         for name in contenders:
             if name != "ours":
@@ -184,15 +184,15 @@ def _networks(threads: int, batch: int) -> list[dict]:
     }
     for turn in range(NETWORK_REPEATS[batch] + 2):
         for kind, times in seconds.items():
-            for what, taken in times.items():
+            for what, durations in times.items():
                 value = _timed(calls[kind][what])
                 if turn > 1:
-                    taken.append(value)
+                    durations.append(value)
     rows = []
     for kind, times in seconds.items():
         rates = {
-            f"{what}_per_second": round(batch / statistics.median(taken))
-            for what, taken in times.items()
+            f"{what}_per_second": round(batch / statistics.median(durations))
+            for what, durations in times.items()
         }
         rows.append({"threads": threads, "batch": batch, "network": kind} | rates)
     return rows
@@ -212,11 +212,11 @@ def run() -> dict:
                 for batch in NETWORK_REPEATS:
                     networks += _networks(threads, batch)
     with _threads(1):
-        made = generation.run()
+        generated = generation.run()
     return {
         "mask_estimators": estimators,
         "whole_networks": networks,
-        "mixtures_made_per_second": made["quick_mixtures_per_second"],
+        "mixtures_made_per_second": generated["quick_mixtures_per_second"],
         "largest_difference_with_our_weights": off,
         "missing": available(config, MASKS)[1],
         "multiply_adds_a_mixture": multiply_adds(config, MASKS),

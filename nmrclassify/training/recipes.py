@@ -71,17 +71,17 @@ class TrainConfig:
         areas = dataset.library.areas.sum(axis=1)
         # Queries count the portions of a compound by its amount, which then must not vary.
         counts_portions = any_number and dataset.config.repetition
-        own, spread = dataset.config, 1.0 if counts_portions else self.concentration_spread
+        base, spread = dataset.config, 1.0 if counts_portions else self.concentration_spread
         mixing = replace(
-            own,
+            base,
             concentration_low=max(
-                own.concentration_low / spread, bounds(MixtureConfig, "concentration_low").low
+                base.concentration_low / spread, bounds(MixtureConfig, "concentration_low").low
             ),
             concentration_high=min(
-                own.concentration_high * spread, bounds(MixtureConfig, "concentration_high").high
+                base.concentration_high * spread, bounds(MixtureConfig, "concentration_high").high
             ),
-            noise=min(float(np.hypot(own.noise, self.added_noise * areas[areas > 0].mean())), 1.0),
-            shift_jitter=min(float(np.hypot(own.shift_jitter, self.added_jitter)), 3.0),
+            noise=min(float(np.hypot(base.noise, self.added_noise * areas[areas > 0].mean())), 1.0),
+            shift_jitter=min(float(np.hypot(base.shift_jitter, self.added_jitter)), 3.0),
         )
         return Augmentation(
             mixing, self.repeats, self.remix, any_number, self.unknown, self.own_levels
