@@ -102,7 +102,6 @@ class TensorFile:
         The metadata entry that was asked for, parsed from JSON; not checked.
     described : dict of str to (str, tuple of int)
         Data type and shape that the file states of each tensor.
-    content : bytes
     name_of : callable
         Returns the present name of a tensor for its name in the file.
     """
@@ -208,7 +207,6 @@ def read_table(
         Sets of columns in lower case, of which the table must have one; the usual set first.
     optional : sequence of str
         Further columns that are read. All others are ignored.
-    max_bytes, max_rows : int
 
     Returns
     -------

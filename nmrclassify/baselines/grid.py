@@ -50,7 +50,6 @@ def matching_pursuit(
     Parameters
     ----------
     areas : ndarray, shape (B, P, L)
-    library : Library
     n_most : int
         Most distinct compounds to choose. A compound that a later fit sets to 0 counts too.
     tolerance : float

@@ -51,7 +51,6 @@ class Likelihood:
 
     Parameters
     ----------
-    library : Library
     candidates : ndarray, shape (n, C), int64
         Compositions; K stands for "no compound" and pads short ones.
     config : MixtureConfig

@@ -46,7 +46,6 @@ def tune(
     ----------
     make : callable
         Called with `compounds` and the arguments of a setting, e.g. `LeastSquares`.
-    settings : sequence of dict
     compounds : Compounds
         Without equivalent compounds.
     mixtures : dict

@@ -110,13 +110,11 @@ class LeastSquares:
 
     Parameters
     ----------
-    compounds : Compounds
     blur : float
         Standard deviation of the blur in ppm: the shift that the method tolerates.
     power : float
         Each row has the weight 1 / (area + least area) ** power: 0 is plain least squares, 2
         makes errors relative.
-    axis : Axis
     """
 
     def __init__(
@@ -160,14 +158,12 @@ class Pursuit:
 
     Parameters
     ----------
-    compounds : Compounds
     window : float
         Largest distance of a multiplet from its place, in ppm.
     lines : float
         The ranking is by area times (number of lines) ** lines: many lines rarely fit by chance.
     least : float
         Compounds with less than this share of the largest compound's area are ignored.
-    axis : Axis
     """
 
     def __init__(
@@ -278,10 +274,8 @@ class Transport:
 
     Parameters
     ----------
-    compounds : Compounds
     n_points : int
         Points of each spectrum.
-    axis : Axis
 
     Raises
     ------

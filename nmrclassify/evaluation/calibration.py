@@ -45,7 +45,6 @@ def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = 10)
     ----------
     probabilities, outcomes : ndarray, of one shape
         Predicted probability of each statement, from 0 to 1, and whether the statement was true.
-    bins : int
 
     Raises
     ------

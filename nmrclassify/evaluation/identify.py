@@ -36,7 +36,6 @@ class Identification:
     groups : ndarray, shape (K,)
         Group of each compound. Compounds of one group are equivalent: they have the same spectrum
         and count as one. The first of each group stands for it.
-    peaks : Peaks
     probabilities : ndarray, shape (K,)
         Calibrated probability that the compound, or another of its group, is in the mixture.
     amounts : ndarray, shape (K,)
@@ -143,7 +142,6 @@ class Detector:
         Any library, also one that was not in training.
     trained : Trained, optional
         The packaged network by default.
-    axis : Axis
 
     Attributes
     ----------
@@ -178,7 +176,6 @@ class Detector:
 
         Parameters
         ----------
-        peaks : Peaks
         spread : float, optional
             Standard deviation of the shifts in ppm, where it is known.
 
@@ -273,8 +270,6 @@ def ratio_masks(
 
     Parameters
     ----------
-    compounds : Compounds
-    peaks : Peaks
     probabilities : ndarray, shape (K,)
         Weights of the compounds' expected areas.
     multiplet, position, area : ndarrays, each of shape (n,)

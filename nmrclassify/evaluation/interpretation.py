@@ -42,10 +42,8 @@ class CellTrace:
 
     Attributes
     ----------
-    cell : Cell
     window, encoder : ndarray, shape (P, 3)
         The mixture there, and the filter's weights; the encoding is the sum of their products.
-    encoding : float
     masks : ndarray, shape (M,)
         Of all outputs of the network, at this filter and position.
     separated : float
@@ -144,7 +142,6 @@ def example_cell(
     mask, encoding : ndarray, shape (N, L)
     multiplets : ndarray, shape (P, L)
         Separated by the output.
-    output : int
     """
     position = int(np.abs(multiplets).sum(axis=0).argmax())
     return Cell(output, strongest_filter(mask * encoding, position), position)
@@ -198,7 +195,6 @@ class ReceptiveField:
 
     Attributes
     ----------
-    position : int
     stages : tuple of str
         "encoding"; "block 1" and so on, the stream after each block; "to the masks", the sum of all
         blocks' skips.

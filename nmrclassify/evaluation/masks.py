@@ -18,7 +18,6 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    model : Network
     sources : ndarray, shape (C, P, L)
 
     Returns

@@ -84,7 +84,6 @@ def mask_shares(mixture: PeakMixture, masks: Masks) -> np.ndarray:
 
     Parameters
     ----------
-    mixture : PeakMixture
     masks : tuple of ndarrays
         As in Identification: (multiplet of the library, peak, share), each pair once.
 
@@ -141,7 +140,6 @@ class Score:
 
     Attributes
     ----------
-    counts : list of Tally
     strong : list of (int, int)
         Strong compounds that are named, and all strong compounds; see `STRONG`.
     errors : list of ndarrays
@@ -173,8 +171,6 @@ class Score:
 
         Parameters
         ----------
-        mixture : PeakMixture
-        compounds : Compounds
         groups : ndarray, shape (K,)
             As `equivalent_compounds` returns them.
         named : ndarray, shape (K,), bool

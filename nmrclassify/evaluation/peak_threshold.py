@@ -61,7 +61,6 @@ def outcome_table(
 
     Parameters
     ----------
-    prediction : Identification
     rows : ndarray
         The compounds to list.
     truth : dict, optional

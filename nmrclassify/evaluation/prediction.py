@@ -20,7 +20,6 @@ def match_truth(
 
     Parameters
     ----------
-    prediction : Prediction
     areas : ndarray, shape (P, L)
         The mixture.
     sources : ndarray, shape (C, P, L)

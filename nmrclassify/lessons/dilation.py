@@ -55,11 +55,8 @@ def influence(model: Network, fixed: bool, position: int, rng: np.random.Generat
 
     Parameters
     ----------
-    model : Network
     fixed : bool
         Whether the global norms are held fixed; then only convolutions connect positions.
-    position : int
-    rng : numpy Generator
 
     Returns
     -------

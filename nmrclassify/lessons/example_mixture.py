@@ -21,13 +21,10 @@ class ExampleMixture:
 
     Attributes
     ----------
-    checkpoint : Checkpoint
     areas : ndarray, shape (P, L)
     sources : ndarray, shape (C, P, L)
         In the order mixed; `truth.sources` has them in the order of the outputs.
     labels, concentrations : ndarray, shape (C,)
-    prediction : Prediction
-    truth : Truth
     """
 
     checkpoint: Checkpoint

@@ -29,7 +29,6 @@ def lines(
         Name to x and y values, each of shape (n,).
     x, y : str
         Axis titles.
-    theme : Theme
     levels : dict, optional
         Name to the height of a thin horizontal line.
     per_cent : bool
@@ -95,7 +94,6 @@ def bars(
         Name to heights, shape (groups,).
     x, y : str
         Axis titles.
-    theme : Theme
     errors : dict, optional
         Name to the distances of the lowest and the highest of several runs from the height, shape
         (2, groups).

@@ -25,7 +25,6 @@ def separated_with(model: Network, mixture: np.ndarray, masks: np.ndarray) -> np
 
     Parameters
     ----------
-    model : Network
     mixture : ndarray, shape (P, L), float32
     masks : ndarray, shape (M, N, L)
         With queries M has to be K + 1, as many as the network has outputs.

@@ -78,7 +78,6 @@ class Step:
 
     Attributes
     ----------
-    title : str
     page : str
         The page that the step opens, as in "pages/masks.py". "pages/lessons.py" shows nothing but
         the step.
@@ -86,7 +85,6 @@ class Step:
         Computes the facts of the step. Steps with the same computation share its facts.
     text : str
         Markdown: what the page shows, and what to look at.
-    question : str
     options : tuple of str
         Two answers or more, all different.
     answer : str or int
@@ -143,10 +141,8 @@ class Lesson:
     ----------
     name : str
         Stands in links: it must not change.
-    title : str
     aim : str
         One sentence: what the visitor knows afterwards.
-    steps : tuple of Step
     """
 
     name: str

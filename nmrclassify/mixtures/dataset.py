@@ -122,8 +122,6 @@ class Dataset:
 
     Attributes
     ----------
-    library : Library
-    config : MixtureConfig
     train, validation, test : ndarray, shape (n, C), int64
         Compositions as sorted multisets; none occurs twice. Probabilities are calibrated on
         `validation`, which can be empty.

@@ -81,9 +81,6 @@ def read_mixture(
 
     Parameters
     ----------
-    content : bytes or str
-    axis : Axis
-    n_peaks : int
     mixture : str, optional
         Which of the file's mixtures, where it has a `mixture` column; the first by default.
 
@@ -145,7 +142,6 @@ def areas_table(
     Parameters
     ----------
     areas : ndarray, shape (P, L), or (n, P, L) with `key` and `names`
-    axis : Axis
     key : str, optional
         Name of the first column, e.g. "compound".
     names : tuple of str, length n

@@ -61,7 +61,6 @@ class Peaks:
 
     Attributes
     ----------
-    axis : Axis
     positions : ndarray, shape (n,), int64
         Positions on the axis, ascending, each once.
     areas : ndarray, shape (n,), float32
@@ -123,7 +122,6 @@ class PeakMixture:
 
     Attributes
     ----------
-    peaks : Peaks
     present : ndarray, shape (n,), int64
         Its compounds, as indices into the library.
     amounts : ndarray, shape (n,)
@@ -213,9 +211,6 @@ def draw_mixture(
     ----------
     compounds : Compounds
         The library.
-    config : PeakMixtureConfig
-    rng : Generator
-    axis : Axis
     unknown : Compounds, optional
         A table from which `config.n_unknown` compounds are drawn that the library does not hold.
 

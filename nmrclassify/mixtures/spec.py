@@ -41,7 +41,6 @@ class MixtureSpec:
     ----------
     preset : str
         Name of the data; "own" for an uploaded library.
-    seed : int
     config : MixtureConfig or None
         How mixtures are drawn; None for the configuration of the preset.
     number : int or None
@@ -52,7 +51,6 @@ class MixtureSpec:
         Of the compounds; all 1 if left out.
     unknown : bool
         Whether a compound from outside the library is added.
-    edits : tuple of Edit
 
     Raises
     ------

@@ -58,7 +58,6 @@ class Templates:
 
     Attributes
     ----------
-    axis : Axis
     centres : Tensor, shape (lines,), int64
         Position of each line at shift 0.
     expected_areas : Tensor, shape (lines,)
@@ -174,7 +173,6 @@ class AmountHypotheses:
 
     Attributes
     ----------
-    templates : Templates
     areas, narrow_areas : Tensors, shape (L,)
         Area within the tolerance of each position, and within a third of it.
     unit : float
@@ -217,8 +215,6 @@ def find_hypotheses(
 
     Parameters
     ----------
-    templates : Templates
-    peaks : Peaks
     spread : float, optional
         Standard deviation of the shifts in ppm, where it is known; estimated from the mixture
         otherwise.

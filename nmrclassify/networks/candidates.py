@@ -47,7 +47,6 @@ def gather_candidates(hypotheses: AmountHypotheses, chosen: Tensor, n_places: in
 
     Parameters
     ----------
-    hypotheses : AmountHypotheses
     chosen : Tensor, shape (J,), int64
         Indices into the K x H hypotheses, ascending.
     n_places : int

@@ -155,8 +155,6 @@ class Round(nn.Module):
 
         Parameters
         ----------
-        hypotheses : AmountHypotheses
-        candidates : Candidates
         state : dict
             Of the round before, with the numbers that `PeakNetwork` adds.
 

@@ -26,7 +26,6 @@ class Trained:
 
     Attributes
     ----------
-    network : PeakNetwork
     threshold : float
         Probability from which a compound is named: one for all, chosen on development mixtures.
     made : dict

@@ -26,7 +26,6 @@ def equivalent_compounds(
 
     Parameters
     ----------
-    compounds : Compounds
     axis : Axis
         In ppm.
     tolerance : float

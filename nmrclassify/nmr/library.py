@@ -25,7 +25,6 @@ class Library:
     names : tuple of str, length K
     areas : ndarray, shape (K, P, L), float32
         Peak areas of each compound at concentration 1 (proton counts, in the metabolite library).
-    axis : Axis
     """
 
     names: tuple[str, ...]

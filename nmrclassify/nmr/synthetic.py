@@ -167,11 +167,6 @@ class SyntheticConfig:
 def synthetic_compounds(config: SyntheticConfig, rng: np.random.Generator) -> Compounds:
     """Draw a library of compounds with the statistics of real ones.
 
-    Parameters
-    ----------
-    config : SyntheticConfig
-    rng : numpy Generator
-
     Returns
     -------
     Compounds

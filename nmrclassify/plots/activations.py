@@ -40,12 +40,9 @@ def cell_trace(
 
     Parameters
     ----------
-    trace : CellTrace
     names : tuple of str, length K
     kind : str
         Of the network.
-    axis : Axis
-    theme : Theme
     """
     cell, network = trace.cell, NETWORKS[kind]
     classes = network.class_names(names)
@@ -235,7 +232,6 @@ def filter_grid(
     Parameters
     ----------
     encoder, decoder : ndarray, shape (N, P, 3)
-    theme : Theme
     chosen : int, optional
         The filter to frame.
     """
@@ -313,9 +309,6 @@ def activation_maps(
 
     Parameters
     ----------
-    activations : Activations
-    axis : Axis
-    theme : Theme
     position : int, optional
         Framed.
     skip : bool
@@ -382,8 +375,6 @@ def probability_history(
     classes : tuple of str, length K'
     present : ndarray or None
         The classes in the mixture, marked with a diamond.
-    theme : Theme
-    step : int
     """
     names, at = marked(classes, present), steps.index(step)
     trace = {

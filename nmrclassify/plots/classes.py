@@ -253,7 +253,6 @@ def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: The
         In the order of mixing, as the columns of the costs.
     weight : float
         Of the reconstruction in the total cost.
-    theme : Theme
 
     Raises
     ------

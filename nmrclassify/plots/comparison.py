@@ -63,10 +63,7 @@ def mask_change(
 
     Parameters
     ----------
-    comparison : Comparison
     names : tuple of str, length K
-    axis : Axis
-    theme : Theme
     labels : tuple of two str
         What the two predictions are called.
     cell : Cell, optional
@@ -146,9 +143,7 @@ def presence_change(
 
     Parameters
     ----------
-    comparison : Comparison
     classes : tuple of str, length K or K + 1
-    theme : Theme
     labels : tuple of two str
         What the two predictions are called.
     present : ndarray of int, optional

@@ -46,7 +46,6 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
     ----------
     table : DataFrame
         What `bench growth` returns: sweep, value, seconds, peak_extra_mib.
-    theme : Theme
 
     Raises
     ------

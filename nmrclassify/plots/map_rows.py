@@ -29,7 +29,6 @@ class MapRow:
         Text above the row.
     maps : ndarray, shape (C, rows, L)
         Cells with NaN stay blank.
-    scale : ColourScale
     row_name : str
         What the vertical axis counts: "peak", "filter", "compound", "channel" or "stage".
     height : int

@@ -50,10 +50,7 @@ def overview(
     Parameters
     ----------
     areas : ndarray, shape (P, L)
-    prediction : Prediction
     names : tuple of str, length K
-    axis : Axis
-    theme : Theme
     truth : Truth, optional
         Adds the row of true sources, and the marks for right and wrong.
     cell : Cell, optional
@@ -177,8 +174,6 @@ def sum_and_overlap(
     masks : ndarray, shape (C, N, L)
     hidden : ndarray, shape (N, L), bool
         Cells to leave blank.
-    axis : Axis
-    theme : Theme
     ids : ndarray, shape (N,), optional
         As in `MapRow`.
     cell : Cell, optional
@@ -235,8 +230,6 @@ def line_spectrum(
     Parameters
     ----------
     areas : ndarray, shape (P, L)
-    axis : Axis
-    theme : Theme
     sources : ndarray, shape (C, P, L), optional
         Divides each stick into coloured parts, one for each source; `names` labels them.
     names : tuple of str, length C
@@ -299,8 +292,6 @@ def area_shares(
     Parameters
     ----------
     multiplets : ndarray, shape (C, P, L)
-    axis : Axis
-    theme : Theme
     names : tuple of str, length C
     """
     traces = [

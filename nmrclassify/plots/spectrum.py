@@ -70,12 +70,10 @@ def overview(
 
     Parameters
     ----------
-    layers : SpectrumLayers
     places : ndarray
         Places of the chosen compound's multiplets, in ppm.
     low, high : float
         The range in the figure above, in ppm.
-    theme : Theme
     """
     axis, colour = layers.axis, colours(theme)
 
@@ -131,12 +129,10 @@ def detail(layers: SpectrumLayers, low: float, high: float, name: str, theme: Th
 
     Parameters
     ----------
-    layers : SpectrumLayers
     low, high : float
         In ppm.
     name : str
         Of the chosen compound.
-    theme : Theme
     """
     colour = colours(theme)
 
@@ -188,11 +184,8 @@ def neighbourhoods(
 
     Parameters
     ----------
-    prediction : Identification
-    compound : int
     multiplets : ndarray
         Of that compound, as indices into the library's.
-    theme : Theme
     """
     compounds = prediction.compounds
     shown = multiplets[:N_PANELS]

@@ -73,8 +73,6 @@ class SpectrumLayers:
 
     Attributes
     ----------
-    axis : Axis
-    mixture : ndarray
     explained : ndarray
         The part that the masks give to the named compounds; nowhere above `mixture`.
     chosen : ndarray
@@ -98,7 +96,6 @@ def spectrum_layers(
 
     Parameters
     ----------
-    prediction : Identification
     compound : int
         The chosen compound, as an index into the library.
     mixture : PeakMixture, optional

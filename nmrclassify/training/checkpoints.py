@@ -41,13 +41,10 @@ class Checkpoint:
 
     Attributes
     ----------
-    model : Network
     dataset : Dataset
         Library and split: the same test compositions stay unseen.
-    training : TrainConfig
     seed : int
         Of the initial weights.
-    step : int
     metrics : dict
         `Evaluation.summary()` on the unseen compositions when it was written.
     version : str

@@ -155,7 +155,6 @@ def first_decided(steps: tuple[int, ...], probabilities: np.ndarray) -> int | No
 
     Parameters
     ----------
-    steps : tuple of int
     probabilities : ndarray, shape (frames,)
     """
     below = np.flatnonzero(probabilities <= 0.5)

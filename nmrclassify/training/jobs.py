@@ -144,7 +144,6 @@ class Job:
 
     Parameters
     ----------
-    trainer : Trainer
     queue : JobQueue
         The queue to wait in.
     max_seconds : float

@@ -31,7 +31,6 @@ def take_step(
 
     Parameters
     ----------
-    optimiser : Optimizer
     loss : Tensor, shape ()
     rate : float
         Learning rate of this step.

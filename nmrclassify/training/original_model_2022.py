@@ -119,8 +119,6 @@ def train(
     ----------
     dataset : Dataset
         Without a fault; `faults.reshaped` changes its mixtures.
-    config : TrainConfig
-    faults : Faults
     seed : int
         Seeds the initial weights and the order of the lists.
     report : callable
@@ -195,7 +193,6 @@ def most_frequent_shares(dataset: Dataset, rows: np.ndarray) -> tuple[float, flo
 
     Parameters
     ----------
-    dataset : Dataset
     rows : ndarray, shape (n, C)
         The true compositions.
     """

@@ -42,7 +42,6 @@ def development_predictions(
 
     Parameters
     ----------
-    network : PeakNetwork
     mixtures : int
         Mixtures of each development library and jitter.
     n_compounds : int
@@ -79,7 +78,6 @@ def calibrate_network(
 
     Parameters
     ----------
-    trainer : PeakTrainer
     mixtures, n_compounds, recipe
         As in `development_predictions`.
     """

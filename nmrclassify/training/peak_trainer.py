@@ -172,8 +172,6 @@ def training_examples(
 
     Parameters
     ----------
-    config : PeakTrainConfig
-    start : int
     rank, world : int
         Number of this process, and number of all.
     workers : int
@@ -221,8 +219,6 @@ class PeakTrainer:
 
     Parameters
     ----------
-    config : PeakTrainConfig
-    network : PeakNetworkConfig, optional
     workers : int
         Processes that prepare examples for this one; 0 prepares them between the steps.
 

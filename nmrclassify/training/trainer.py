@@ -92,8 +92,6 @@ class Trainer:
 
     Parameters
     ----------
-    dataset : Dataset
-    config : TrainConfig
     seed : int, optional
         Seeds the initial weights; by default the seed of the data set.
     kind : str

@@ -42,10 +42,8 @@ def chart(figure: go.Figure, alt: str, key: str, clickable: bool = True, **optio
 
     Parameters
     ----------
-    figure : Figure
     alt : str
         Description for screen readers.
-    key : str
     clickable : bool
         Whether a click on a map chooses a cell. False for maps of another mixture or model than the
         page's.

@@ -81,7 +81,6 @@ class Chosen:
         "shipped", "upload", "training", "untrained", or the name of a run.
     title : str
         What pages call it.
-    checkpoint : Checkpoint
     load_steps, load_rows : callable
         Read `training_history` and `history` when they are used first: a run keeps 24 MB of steps.
     last : bool

@@ -35,8 +35,6 @@ class PeakLibrary:
     ----------
     key : str
         For caches.
-    title : str
-    detector : Detector
     n_beyond : int
         Multiplets beyond the axis.
     problem : str

@@ -23,7 +23,6 @@ def code(
         "synthetic" or "metabolites".
     library_seed, unknown_seed : int
         Of the synthetic library, and of the compounds from outside the library.
-    config : PeakMixtureConfig
     seed : int
         Of the mixture.
     compound : int

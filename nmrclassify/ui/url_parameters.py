@@ -32,17 +32,14 @@ class Parameter:
 
     Attributes
     ----------
-    name : str
     kind : type
         int, float, bool ("yes" or "no" in a link) or str.
-    meaning : str
     default : object
         The value that a link leaves out; None if it depends on other values, such as the preset.
     low, high : float
         The bounds of a number.
     options : tuple of str
         The texts that are allowed; if empty, those that `pattern` matches.
-    pattern : str
     old : str
         Its name in links of version 0.1; such links are read and never written.
     check : callable
