@@ -68,20 +68,21 @@ def compare_predictions(
             f"the models have {sizes[0]} and {sizes[1]} compounds, peaks and positions;"
             " choose two for the same library"
         )
-    alone = [model.predict(mixture) for model, mixture in zip(models, areas, strict=True)]
-    shown = alone
-    if alone[0].outputs_are_classes and alone[1].outputs_are_classes:
-        both = list(dict.fromkeys([*alone[0].named, *alone[1].named]))[:MAX_SHOWN]
+    predictions = [model.predict(mixture) for model, mixture in zip(models, areas, strict=True)]
+    shown = predictions
+    if predictions[0].outputs_are_classes and predictions[1].outputs_are_classes:
+        both = list(dict.fromkeys([*predictions[0].named, *predictions[1].named]))[:MAX_SHOWN]
         shown = [
             model.predict(mixture, np.array(both))
             for model, mixture in zip(models, areas, strict=True)
         ]
         pairs = _same(len(both))
     elif models[0] is models[1]:
-        pairs = _same(len(alone[0].named))
+        pairs = _same(len(predictions[0].named))
     else:
-        same_classes = alone[0].class_k == alone[1].class_k
-        pairs = _paired(alone[0].named, alone[1].named, None if same_classes else sizes[0][0])
+        same_classes = predictions[0].class_k == predictions[1].class_k
+        unpaired = None if same_classes else sizes[0][0]
+        pairs = _paired(predictions[0].named, predictions[1].named, unpaired)
     sides = tuple(int(i is None) for i, _ in pairs)
     where = list(zip(sides, (j if i is None else i for i, j in pairs), strict=True))
     labels = np.array([shown[side].named[i] for side, i in where])
@@ -92,8 +93,8 @@ def compare_predictions(
     ]
     n_classes = min(map(len, presence))
     return Comparison(
-        alone[0],
-        alone[1],
+        predictions[0],
+        predictions[1],
         labels,
         outputs,
         sides,
@@ -110,11 +111,11 @@ def _same(n: int) -> Pairs:
     return [(i, i) for i in range(n)]
 
 
-def _paired(first: np.ndarray, second: np.ndarray, alone: int | None = None) -> Pairs:
-    """Pair outputs of the same class, each once; those of class `alone` get no partner."""
+def _paired(first: np.ndarray, second: np.ndarray, unpaired: int | None = None) -> Pairs:
+    """Pair outputs of the same class, each once; those of class `unpaired` get no partner."""
     left, pairs = list(range(len(second))), Pairs()
     for i, k in enumerate(first):
-        j = next((j for j in left if second[j] == k != alone), None)
+        j = next((j for j in left if second[j] == k != unpaired), None)
         if j is not None:
             left.remove(j)
         pairs.append((i, j))

@@ -242,14 +242,14 @@ def evaluate(
     else:
         predicted = np.concatenate([part.predicted for part in scores])
         matched = np.concatenate([part.matched for part in scores])
-    stated, unknown = (
+    probabilities, unknown = (
         None if getattr(first, name) is None else np.concatenate([getattr(p, name) for p in scores])
         for name in ("output_probabilities", "unknown")
     )
     return Evaluation(
         predicted=predicted,
         matched=matched,
-        output_probabilities=stated,
+        output_probabilities=probabilities,
         presence=np.concatenate([part.presence for part in scores]),
         unknown=unknown,
         true_counts=true_counts,

@@ -174,9 +174,9 @@ class Prediction(OutputNames, ABC):
 
     def summary(self, names: tuple[str, ...]) -> str:
         """Return all that is predicted, in words."""
-        stated = self.statements(names)
+        statements = self.statements(names)
         more = [f"{self.n_more} more"] if self.n_more else []
-        return listing(stated + more) if stated else "no compound of the library"
+        return listing(statements + more) if statements else "no compound of the library"
 
     @abstractmethod
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:

@@ -98,11 +98,11 @@ class QueriesPrediction(_QueryNames, Prediction):
 
     def statements(self, names: tuple[str, ...]) -> list[str]:
         """Return count, compound and probability, in words, for each predicted class shown."""
-        called, stated = self.class_names(names), []
+        classes, statements = self.class_names(names), []
         for k in self._stated:
             times = f"{self.counts[k]}x " if k < len(names) and self.counts[k] > 1 else ""
-            stated.append(f"{times}{called[k]} ({percent(self.probabilities[0, k])})")
-        return stated
+            statements.append(f"{times}{classes[k]} ({percent(self.probabilities[0, k])})")
+        return statements
 
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
         """Return in words which compounds are missed, absent, or there another number of times."""

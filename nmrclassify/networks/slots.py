@@ -94,13 +94,13 @@ class SlotsPrediction(_SlotNames, Prediction):
 
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
         """Return in words what each wrong output predicts, and the rank of the true compound."""
-        called, parts = self.class_names(names), []
+        classes, parts = self.class_names(names), []
         for i in np.flatnonzero(~truth.right):
             true = self.probabilities[i, truth.labels[i]]
             rank = int((self.probabilities[i] > true).sum()) + 1
             parts.append(
-                f"output {i + 1} predicts {called[self.named[i]]} ({percent(self.confidence[i])})"
-                f" where {called[truth.labels[i]]} was mixed in, which has rank {rank}"
+                f"output {i + 1} predicts {classes[self.named[i]]} ({percent(self.confidence[i])})"
+                f" where {classes[truth.labels[i]]} was mixed in, which has rank {rank}"
                 f" ({percent(true)})"
             )
         return f"{int(truth.right.sum())} of {len(truth.right)} right. Wrong: {listing(parts)}."
@@ -210,15 +210,15 @@ class Slots(_SlotNames, Network):
         costs = pairwise_costs(logits, inner.multiplets, labels, sources)
         pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
         probabilities = logits.softmax(-1).numpy()
-        stated = probabilities.max(axis=-1)
+        highest = probabilities.max(axis=-1)
         scores = Scores(
             predicted=probabilities.argmax(-1),
             matched=np.take_along_axis(mixtures.labels, pairing, axis=1),
             counts=None,
-            output_probabilities=stated,
+            output_probabilities=highest,
             presence=self.presence(logits).numpy(),
             unknown=None,
-            confidence=stated.min(axis=1),
+            confidence=highest.min(axis=1),
         )
         paired = np.take_along_axis(mixtures.sources, pairing[:, :, None, None], axis=1)
         return scores, inner.multiplets.numpy(), paired

@@ -57,9 +57,9 @@ def safe_name(text: str) -> str:
 
 def expand_ranges(first: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return first[i], first[i] + 1, ... of all ranges in one array, and the range i of each."""
-    owner = np.repeat(np.arange(len(first)), lengths)
+    range_of = np.repeat(np.arange(len(first)), lengths)
     starts = np.cumsum(lengths) - lengths
-    return (first - starts)[owner] + np.arange(len(owner)), owner
+    return (first - starts)[range_of] + np.arange(len(range_of)), range_of
 
 
 @dataclass(frozen=True, eq=False)
