@@ -74,7 +74,7 @@ def matrix_peak(repeats: int = 15) -> float:
 
 
 def _ours(separator: Separator) -> Callable[[Tensor], Tensor]:
-    return lambda encoding: separator(encoding)[0]
+    return lambda encoding: separator(encoding).masks
 
 
 def parity(config: NetworkConfig) -> dict[str, float]:
@@ -90,7 +90,7 @@ def parity(config: NetworkConfig) -> dict[str, float]:
         for parameter in separator.parameters():  # no gain stays 1, no bias 0
             parameter.add_(0.1 * torch.randn_like(parameter))
         encoding = torch.randn(8, config.n_filters, config.n_positions)
-        ours = separator(encoding.transpose(1, 2))[0].transpose(2, 3)
+        ours = separator(encoding.transpose(1, 2)).masks.transpose(2, 3)
         for name, peer in available(config, MASKS)[0].items():
             copy_weights(separator, name, peer)
             off[name] = (peer(encoding) - ours).abs().max().item()
