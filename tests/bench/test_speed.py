@@ -8,7 +8,7 @@ from nmrclassify.networks.conv_tasnet import NetworkConfig
 
 def test_the_estimators_are_compared_and_timed(monkeypatch):
     monkeypatch.setattr(speed, "REPEATS", {1: 1})
-    monkeypatch.setattr(speed, "NETWORK_REPEATS", 1)
+    monkeypatch.setattr(speed, "NETWORK_REPEATS", {1: 1})
     monkeypatch.setattr(speed, "THREADS", (1,))
     speed.parity(NetworkConfig())
     result = speed.run()
