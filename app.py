@@ -31,7 +31,7 @@ st.markdown(
     " **mask** for each compound that it finds. Each mask separates one compound from the mixture."
 )
 panels.mixture_heading(view)
-panels.show_verdict(view)
+panels.show_prediction(view)
 
 charts.chart(
     page_figures.overview(

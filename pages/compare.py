@@ -22,7 +22,7 @@ other = comparison_picker.choose(view)
 for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True):
     with column:
         st.markdown(f"**{letter}: {comparison_picker.describe_model(side)}**")
-        panels.show_verdict(side)
+        panels.show_prediction(side)
 
 change = compare_predictions(
     (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas)
@@ -102,7 +102,7 @@ if any(histories):
 without = [letter for letter, history in zip("AB", histories, strict=True) if not history]
 if without:
     st.caption(
-        f"There are no curves of {' and '.join(without)}: only trainings of this visit and saved"
+        f"There are no curves for {' and '.join(without)}: only trainings of this visit and saved"
         " runs have curves."
     )
 export_panel.show_program(compared(view, other))

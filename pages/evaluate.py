@@ -16,7 +16,7 @@ st.markdown(
     " 95 % intervals."
 )
 if not view.checkpoint.step:
-    st.info("This network is untrained, so it guesses. Train it on the page *Train or load*.")
+    st.info("This network is untrained. Train it on the page *Train or load*.")
 mixtures = view.dataset.test_mixtures()
 seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
 if seen:
@@ -62,7 +62,7 @@ else:
         key=f"test table {only_wrong}",
         column_config={
             "confidence": st.column_config.ProgressColumn(
-                min_value=0.0, max_value=1.0, format="percent", help="Of the output with the lowest"
+                min_value=0.0, max_value=1.0, format="percent", help="Lowest of all outputs"
             ),
             "SI-SDR improvement (dB)": st.column_config.NumberColumn(format="%.1f"),
         },

@@ -50,12 +50,12 @@ which = url_state.widget(
         "residual": "Residual: goes to the next block",
     }.get,
 )
-found = interpretation.activations(model, view.areas)
+blocks = interpretation.activations(model, view.areas)
 charts.chart(
-    activations.activation_maps(found, axis, view.theme, cell.position, which == "skip"),
+    activations.activation_maps(blocks, axis, view.theme, cell.position, which == "skip"),
     key="blocks",
     alt=(
-        f"Activations of {len(found.dilations)} dilated blocks, {found.skip.shape[1]} channels by"
+        f"Activations of {len(blocks.dilations)} dilated blocks, {blocks.skip.shape[1]} channels by"
         f" {axis.n_positions} positions each"
     ),
 )

@@ -58,13 +58,13 @@ if abs(gap) < 0.01:
     )
 elif gap > 0:
     st.success(
-        f"On these mixtures, the network is {100 * gap:.0f} points ahead of {best['method']}, the"
-        " better of the two simple methods."
+        f"On these mixtures, the network is {100 * gap:.0f} percentage points better than"
+        f" {best['method']}, the better of the two simple methods."
     )
 else:
     st.warning(
-        f"On these mixtures, {best['method']} is {-100 * gap:.0f} points ahead of the network. Use"
-        f" {best['method']}, or train a network on such mixtures."
+        f"On these mixtures, {best['method']} is {-100 * gap:.0f} percentage points better than the"
+        f" network. Use {best['method']}, or train a network on such mixtures."
     )
 with st.expander("The classical methods, one sentence each", icon=":material/help:"):
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in comparison.METHODS.items()))

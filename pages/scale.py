@@ -11,14 +11,14 @@ st.title("Full scale")
 st.markdown(
     "Grey: the spectrum of a mixture of dozens of compounds. **Orange: one compound that the"
     " network has separated from it**, by a mask over the peaks. The network gets the peaks and a"
-    " library of compounds. Nothing tells it which of them are in the mixture, nor how much."
+    " library of compounds. It does not get which of them are in the mixture, nor in what amounts."
 )
 result = peak_page.peak_result(selection)
 compound = peak_picture.heading(result, selection.seed)
 if not len(result.prediction.named):
     st.info(
-        "No compound is named at this threshold. Lower it below to name the likeliest ones. The"
-        " likeliest compound is coloured all the same."
+        "No compound is named at this threshold; you can lower it below. The likeliest compound is"
+        " coloured."
     )
 peak_picture.show_picture(result, compound)
 

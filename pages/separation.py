@@ -13,7 +13,7 @@ prediction, truth, axis, names = view.prediction, view.truth, view.library.axis,
 
 st.title("Separation")
 panels.mixture_heading(view)
-panels.show_verdict(view)
+panels.show_prediction(view)
 
 st.subheader("Separated multiplets")
 charts.chart(

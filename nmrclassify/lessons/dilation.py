@@ -189,7 +189,7 @@ def draw_norms(facts: Facts, theme: Theme) -> go.Figure:
 LESSON = Lesson(
     name="dilation",
     title="How far dilation reaches",
-    aim="You will know how far a network can look along the axis, and how this is measured.",
+    aim="You will know how far a receptive field reaches along the axis, and how to measure it.",
     steps=(
         Step(
             title="A small window",
@@ -269,8 +269,8 @@ LESSON = Lesson(
             answer="outside_option",
             reveal="""Yes. It changes the mean and the spread, and these are used at every position.
                 Outside the receptive field, the influence is at most {outside:.1%} of the
-                strongest, but it is never zero. So the receptive field tells how far the network
-                recognises **patterns**. Positions outside it still have a small effect.""",
+                strongest, but it is never zero. So the network recognises **patterns** only within
+                the receptive field. Positions outside it still have a small effect.""",
             claims={
                 "norms_reach_everywhere": """With the norm free, all {n_positions} positions have an
                     effect. Outside the receptive field it is at most {outside:.1%} of the

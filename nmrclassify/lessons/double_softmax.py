@@ -77,7 +77,7 @@ def losses_and_gradients(report: Report) -> Facts:
         "floor": floor,
         "floor_once": max(floor_once, 1e-8),
         "formula": LOWEST_LOSS,
-        "guessing": log(CLASSES),
+        "equal_loss": log(CLASSES),
         "floor_option": nearest((0, 0.43, floor, log(CLASSES)), LOWEST_LOSS),
         "floor_is_the_formula": abs(floor - LOWEST_LOSS) < 1e-4,
         "one_softmax_has_no_floor": floor_once < 1e-6,
@@ -196,11 +196,11 @@ LESSON = Lesson(
                 so a softmax before it makes two. The curves show the loss as the score of the true
                 compound rises above the others.""",
             question="To what value does the loss fall with two softmaxes?",
-            options=("0.00", "0.43", "{floor:.2f}", "{guessing:.2f}"),
+            options=("0.00", "0.43", "{floor:.2f}", "{equal_loss:.2f}"),
             answer="floor_option",
-            reveal="""It falls to log(e + 9) - 1 = {formula:.4f}. Guessing costs {guessing:.2f}. If
-                a training with ten classes stops at a loss near {formula:.2f}, its predictions may
-                be perfect. The loss does not show it.""",
+            reveal="""It falls to log(e + 9) - 1 = {formula:.4f}. Ten equal
+                probabilities give {equal_loss:.2f}. If a training with ten classes stops at a loss
+                near {formula:.2f}, its predictions may be perfect. The loss does not show it.""",
             claims={
                 "floor_is_the_formula": """The loss of this app, computed from probabilities, falls
                     to {floor:.4f}. The formula gives {formula:.4f}.""",

@@ -12,7 +12,7 @@ from nmrclassify.training.checkpoints import Checkpoint, shipped
 
 NUMBER = 12  # of the test mixture, counted from 1
 SPEC = MixtureSpec(number=NUMBER)
-STATE = SPEC.link()  # all else is at its default, the shipped model for one
+STATE = SPEC.link()  # all else has its default, such as the shipped model
 
 
 @dataclass(frozen=True)

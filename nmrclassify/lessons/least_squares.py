@@ -197,7 +197,7 @@ LESSON = Lesson(
             options=("The network: it was trained with noise", "Least squares", "They are equal"),
             answer="noise_option",
             reveal="""Least squares is better: {squares:.0%} of the mixtures are wholly right,
-                against {network:.0%}. Statistics recommends it if all cells have the same noise.
+                against {network:.0%}. It is the standard method if all cells have the same noise.
                 (The shipped network was trained with noise up to {trained_noise:.2f}. With more
                 noise in training, a network may do better.) So use least squares if you know the
                 patterns and they do not move. If they move, see the lesson *When peaks move*.""",

@@ -153,7 +153,7 @@ LESSON = Lesson(
             question="There is one output too many. What does it do?",
             options=(
                 "It names nothing",
-                "It names a compound all the same",
+                "It still names a compound",
                 "It names a compound that another output has named, and marks this",
             ),
             answer="slot_option",

@@ -183,8 +183,8 @@ LESSON = Lesson(
             text="""This is an untrained network of the kind *slots*. It has three equal outputs.
                 Each output names one compound. Suppose that output 1 counts as right only if it
                 names the first compound of the list. Every order is equally likely.""",
-            question="""Output 1 has found which three compounds are there. What is the best that it
-                can do?""",
+            question="""Suppose that the network finds the three compounds. What is the best
+                prediction of output 1?""",
             options=(
                 "Name the right one every time",
                 "Give each of the three a probability of one third",

@@ -181,7 +181,7 @@ LESSON = Lesson(
                 {few_unseen:.0%}""",
         ),
         Step(
-            title="Better than guessing?",
+            title="Better than a constant prediction?",
             page="pages/lessons.py",
             facts=ten_and_many,
             text="""We need something to compare a share with. The simplest method does not look at

@@ -52,7 +52,7 @@ def growing_shifts(report: Report) -> Facts:
     shifts = np.where(np.arange(ethanol.shape[1]) == position, SHIFT, 0.0)
     moved = shift_multiplets(ethanol, shifts).sum(axis=0)
     stays, goes = (float(moved[p] / ethanol[:, position].sum()) for p in (position, position + 1))
-    kept = float(moved.sum() / ethanol.sum())
+    total_ratio = float(moved.sum() / ethanol.sum())
     clean, shifted, far = (
         {name: float(right[name][i]) for name in right} for i in (0, AT_SHIFT, -1)
     )
@@ -73,7 +73,7 @@ def growing_shifts(report: Report) -> Facts:
         "stays_option": nearest((1, stays, goes, 0), 1 - SHIFT),
         "area_is_divided": abs(stays - 0.6) < 1e-5
         and abs(goes - 0.4) < 1e-5
-        and abs(kept - 1) < 1e-5,
+        and abs(total_ratio - 1) < 1e-5,
         "right": {name: np.array(shares) for name, shares in right.items()},
         "network_clean": clean[NETWORK],
         "squares_clean": clean[SQUARES],
@@ -211,7 +211,7 @@ LESSON = Lesson(
             reveal="""It names compounds that are not in the mixture: it names {named_clean:.1f}
                 compounds without shifts, and {named_shifted:.1f} at {shift:g} positions. And
                 {unexplained:.0%} of the mixture is still unexplained (root of the squared areas).
-                An unexplained rest is a warning that one can measure.""",
+                You can measure the unexplained rest, and it is a warning.""",
             claims={
                 "squares_name_too_many": """At {shift:g} positions, it names {named_shifted:.1f}
                     compounds in a mixture of {n}.""",

@@ -54,7 +54,7 @@ def cell_trace(
     highest = largest(np.stack([trace.window, trace.multiplets]))
     areas = ColourScale("peak area", 0, highest, theme.areas, root=True)
     weights = difference_scale(theme, largest(np.stack([trace.encoder, trace.decoder])))
-    # No narrower than the areas, so that a cell that adds little looks like it.
+    # No narrower than the areas, so that a small addition has a pale colour.
     added = difference_scale(theme, max(largest(trace.added), highest), root=True)
     layout: dict[str, Any] = {}
     traces: list[dict] = []
@@ -195,7 +195,7 @@ def _classes_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
 
 
 def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
-    """Say in words what one cell does, for captions and screen readers."""
+    """Describe what one cell does, for captions and screen readers."""
     cell, network = trace.cell, NETWORKS[kind]
     classes = network.class_names(names)
     output = network.output_name(cell.output, names)

@@ -1,7 +1,6 @@
 """Figures of mixtures, masks and separated multiplets.
 
-Pure functions from arrays to Plotly figures, as everywhere in this folder. Colour ranges are fixed
-wherever maps are compared.
+Pure functions from arrays to Plotly figures. Colour ranges are fixed where maps are compared.
 """
 
 import numpy as np

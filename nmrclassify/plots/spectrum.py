@@ -233,7 +233,7 @@ def _neighbourhood(
     at = centre + compounds.offsets[lines] / peaks.axis.mhz
     reach = max(at.max() - centre, centre - at.min()) + 12 / peaks.axis.mhz
     near = np.flatnonzero(np.abs(peaks.ppm - centre) <= reach)
-    # The 600 strongest: more cannot be told apart on the screen.
+    # The 600 strongest: more cannot be distinguished on the screen.
     near = np.sort(near[np.argsort(-peaks.areas[near], kind="stable")][:600])
     coloured = near[separated[near] > 0]
     expected = prediction.amounts[compound] * compounds.areas[lines]
@@ -255,7 +255,7 @@ def _neighbourhood(
             separated[coloured],
             colour["chosen"],
             3,
-            name="its part of this compound, by the mask",
+            name="part of this compound, by the mask",
         ),
         rings,
     ]
@@ -314,6 +314,7 @@ def precision_recall(
         theme,
         300,
         margin={"t": 12, "r": 12},
-        xaxis=share_axis("recall: right, of those in it", -0.03, 1.05) | {"fixedrange": True},
+        xaxis=share_axis("recall: named, of those in the mixture", -0.03, 1.05)
+        | {"fixedrange": True},
         yaxis=share_axis("precision: right, of those named", -0.03, 1.05) | {"fixedrange": True},
     )

@@ -53,9 +53,9 @@ def do(view: View, *new: Edit) -> None:
 
 def undo() -> None:
     """Undo the last edit."""
-    *kept, last = edits()
+    *earlier, last = edits()
     st.session_state["undone"] = [*st.session_state.get("undone", []), last]
-    url_state.put("edits", to_text(tuple(kept)) or None)
+    url_state.put("edits", to_text(tuple(earlier)) or None)
 
 
 def redo() -> None:
@@ -79,10 +79,10 @@ def start_over() -> None:
 
 def history(view: View) -> None:
     """Draw the list of edits with undo, redo and start over."""
-    made = edits()
+    present = edits()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
-            "Undo", on_click=undo, disabled=not made, icon=":material/undo:", shortcut="Alt+Z"
+            "Undo", on_click=undo, disabled=not present, icon=":material/undo:", shortcut="Alt+Z"
         )
         st.button(
             "Redo",
@@ -92,14 +92,16 @@ def history(view: View) -> None:
             shortcut="Alt+Y",
         )
         st.button(
-            "Start over", on_click=start_over, disabled=not made, icon=":material/restart_alt:"
+            "Start over", on_click=start_over, disabled=not present, icon=":material/restart_alt:"
         )
     if problem := st.session_state.pop("edit problem", None):
         st.warning(problem, icon=":material/block:")
-    if made:
+    if present:
         st.markdown(
             "Edits so far: "
-            + "; ".join(f"**{i + 1}.** {edit.words(view.library)}" for i, edit in enumerate(made))
+            + "; ".join(
+                f"**{i + 1}.** {edit.words(view.library)}" for i, edit in enumerate(present)
+            )
             + "."
         )
     else:
@@ -127,16 +129,16 @@ def at_position(view: View) -> None:
         help="You can also click a position of the mixture.",
     )
     size = float(filled[position])
-    there = size > LEAST * filled.max()
+    filled_here = size > LEAST * filled.max()
     st.markdown(
         f"**{position_label(axis, position)}**: "
-        + (f"peak areas {size:.3g} in all" if there else "no multiplet")
+        + (f"peak areas {size:.3g} in all" if filled_here else "no multiplet")
     )
     st.button(
         "Remove it",
         on_click=do,
         args=(view, Cut(position)),
-        disabled=not there,
+        disabled=not filled_here,
         icon=":material/delete:",
         width="stretch",
     )
@@ -153,7 +155,7 @@ def at_position(view: View) -> None:
         "Move it",
         on_click=_move,
         args=(view, position),
-        disabled=not there or by == 0,
+        disabled=not filled_here or by == 0,
         icon=":material/arrow_right_alt:",
         width="stretch",
     )

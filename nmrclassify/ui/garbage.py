@@ -1,4 +1,4 @@
-"""Garbage collection on the server: objects that stay for good are not looked at again."""
+"""Garbage collection on the server: permanent objects are excluded."""
 
 import gc
 from itertools import count

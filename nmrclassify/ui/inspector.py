@@ -45,7 +45,7 @@ def choose_clicked(click: Click) -> None:
 def show_clicked(view: View) -> None:
     """Open the inspector over the page if a cell was clicked just now.
 
-    Not on Look inside, which shows it anyway, nor in the quiz, where it would give the answer away.
+    Not on Look inside, which always shows it, and not in the quiz, where it would show the answer.
     """
     if st.session_state.pop("inspector asked", False) and st.session_state.get("link page") not in (
         "pages/inside.py",

@@ -96,7 +96,7 @@ def _other_page(lesson: Lesson, part: int) -> None:
 
 
 def _facts_of(computation: Computation) -> Facts:
-    """Return the facts of a computation; run it with a progress bar if nobody has run it yet."""
+    """Return the facts of a computation; run it with a progress bar if it is not cached."""
     if computation in _facts or computation.seconds < 2:
         return _compute(computation, lambda share, words: None)
     bar = st.progress(0.0, text=f"Computing, about {computation.seconds:.0f} s …")

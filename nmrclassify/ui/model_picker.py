@@ -140,8 +140,8 @@ def candidates(
     ]
     if job is not None:
         sources.append(("training", "This visit's training", job.checkpoint))
-    kept = ("shipped", "upload", "training", "untrained")
-    names = [name for name in dict.fromkeys(wanted) if name and name not in kept]
+    fixed_keys = ("shipped", "upload", "training", "untrained")
+    names = [name for name in dict.fromkeys(wanted) if name and name not in fixed_keys]
     sources += [(name, f"Run {name[:15]}", partial(run_checkpoint, name)) for name in names]
     models: dict[str, Chosen] = {}
     for key, title, load in sources:

@@ -97,7 +97,7 @@ def frame(page: str) -> Iterator[Page]:
     # Last, so that the links between pages carry the state as it is now.
     _page_links(pages)
     export_panel.show(page, export, opened.view)
-    presenter.dress()
+    presenter.apply()
     for problem in opened.problems:
         st.warning(problem, icon=":material/link_off:")
     lesson_card.show(page)

@@ -181,11 +181,11 @@ def mixture_heading(view: View) -> None:
         note = "the model was trained on this composition"
         if view.checkpoint.training.remix:
             note = "the model may have been trained on this composition"
-    known = view.labels is not None and view.checkpoint.step
+    has_note = view.labels is not None and view.checkpoint.step
     edited = f" · *{len(view.edits)} edit{'s' * (len(view.edits) > 1)}*" if view.edits else ""
     words, buttons = st.columns([5, 2], vertical_alignment="center")
     words.markdown(
-        f"**{view.title}**: {view.contents}" + (f" · *{note}*" if known else "") + edited
+        f"**{view.title}**: {view.contents}" + (f" · *{note}*" if has_note else "") + edited
     )
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         st.button(
@@ -208,7 +208,7 @@ def mixture_heading(view: View) -> None:
         )
 
 
-def show_verdict(view: View) -> None:
+def show_prediction(view: View) -> None:
     """Write the prediction in words, green if it is right, blue if the truth is not known."""
     if view.truth is None:
         box = st.info

@@ -97,7 +97,7 @@ def packaged_library(key: str) -> PeakLibrary:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def uploaded_library(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
-    """Return an uploaded library; `key` tells its content apart from others."""
+    """Return an uploaded library; `key` identifies its content."""
     return _with_detector(key, title, _compounds)
 
 
@@ -157,10 +157,10 @@ def forget_view() -> None:
 
 def choose_mixture(problems: list[str]) -> PeakSelection:
     """Show the controls of the sidebar."""
-    own, upload = peak_uploads.library(), peak_uploads.mixture()
-    titles = TITLES | ({"own": f"Own: {own.name}"} if own else {})
+    own_library, upload = peak_uploads.library(), peak_uploads.mixture()
+    titles = TITLES | ({"own": f"Own: {own_library.name}"} if own_library else {})
     missing = []
-    if url_state.get("scale_library") == "own" and not own:
+    if url_state.get("scale_library") == "own" and not own_library:
         missing.append("library")
     if url_state.get("scale_mixture") == "file" and not upload:
         missing.append("mixture")
@@ -189,19 +189,21 @@ def choose_mixture(problems: list[str]) -> PeakSelection:
             horizontal=True,
             on_change=forget_view,
         )
-    n_compounds = own.compounds.n_compounds if own and library == "own" else SIZES[library]
-    held = min(n_compounds, int(url_parameters.PARAMETERS["scale_compounds"].high))
-    size, n_unknown, seed = min(SIZE, held), 0, SEED
+    n_compounds = (
+        own_library.compounds.n_compounds if own_library and library == "own" else SIZES[library]
+    )
+    most = min(n_compounds, int(url_parameters.PARAMETERS["scale_compounds"].high))
+    size, n_unknown, seed = min(SIZE, most), 0, SEED
     jitter, noise = PeakMixtureConfig.jitter, PeakMixtureConfig.noise
     if kind == "drawn":
-        if held > 1:
+        if most > 1:
             size = url_state.widget(
                 st.slider,
                 "Compounds in the mixture",
                 "scale_compounds",
                 size,
-                min_value=min(5, held - 1),
-                max_value=held,
+                min_value=min(5, most - 1),
+                max_value=most,
                 step=1,
                 on_change=forget_view,
             )
@@ -252,10 +254,12 @@ def choose_mixture(problems: list[str]) -> PeakSelection:
 
 def peak_result(selection: PeakSelection) -> PeakResult:
     """Return the mixture and the prediction; end the page with a message if there is none."""
-    own, upload = peak_uploads.library(), selection.upload
+    own_library, upload = peak_uploads.library(), selection.upload
     with st.spinner("Reading the library …"):
-        if own is not None and selection.library == "own":
-            library = uploaded_library(f"own {own.digest}", own.name, own.compounds)
+        if own_library is not None and selection.library == "own":
+            library = uploaded_library(
+                f"own {own_library.digest}", own_library.name, own_library.compounds
+            )
         else:
             library = packaged_library(selection.library)
     detector, mixture = library.detector, None
@@ -279,7 +283,7 @@ def peak_result(selection: PeakSelection) -> PeakResult:
         st.info(f"There is nothing to separate: {plain(str(error))}\\.")
         peak_uploads.show_uploads()
         st.stop()
-    # The slider has two decimals. Without a change the network's threshold keeps all of its own.
+    # The slider has two decimals. If it is not moved, the exact threshold of the network is used.
     default = round(prediction.threshold, 2)
     threshold = url_state.get("threshold", default)
     if threshold != default:

@@ -92,8 +92,8 @@ def _choose_compound(result: PeakResult) -> int:
 def default_compound(result: PeakResult) -> int:
     """Return a compound that shows well what a mask does.
 
-    It is the named one whose largest multiplet is large and yet overlapped; without a named one,
-    the likeliest. Named by the network's own threshold: the slider must not change the picture.
+    It is the named compound whose largest multiplet is large but overlapped; if none is named, the
+    likeliest. The network's threshold counts, so that the slider does not change the picture.
     """
     prediction = result.prediction
     threshold = result.library.detector.trained.threshold
@@ -103,7 +103,7 @@ def default_compound(result: PeakResult) -> int:
     areas, first = prediction.multiplet_areas, prediction.compounds.first_multiplet
     largest = np.array([first[k] + areas[first[k] : first[k + 1]].argmax() for k in named])
     shares = np.nan_to_num(prediction.shares[largest])
-    # 1.02: where nothing overlaps, the largest.
+    # 1.02, not 1: if nothing overlaps, the compound with the largest multiplet.
     return int(named[np.argmax(areas[largest] * shares * (1.02 - shares))])
 
 

@@ -123,9 +123,10 @@ def compound_view(result: PeakResult, compound: int) -> None:
     has_share = prediction.separated(compound).any()
     first = prediction.first_of_group[compound]
     if first != compound:
+        name = plain(compounds.names[first])
         st.info(
-            f"This compound and {plain(compounds.names[first])} have equal multiplets. The network"
-            " looks for that one, which has the peaks of both."
+            f"This compound and {name} have equal multiplets. The network assigns the peaks of both"
+            f" to {name}."
         )
     elif not has_share:
         st.info("The network gives this compound no share of any peak: it is too unlikely.")
@@ -135,8 +136,8 @@ def compound_view(result: PeakResult, compound: int) -> None:
         spectrum.neighbourhoods(prediction, compound, index, charts.theme()),
         key="neighbourhoods",
         alt=(
-            f"Peaks around each of {min(len(index), spectrum.N_PANELS)} multiplets, the compound's"
-            " own part coloured"
+            f"Peaks around each of {min(len(index), spectrum.N_PANELS)} multiplets, the part of"
+            " this compound coloured"
         ),
     )
     cut = ""
@@ -158,14 +159,14 @@ def _multiplet_table(result: PeakResult, compound: int, index: np.ndarray) -> No
         "kind": [compounds.kinds[m] for m in index],
         "J (Hz)": ["; ".join(f"{value:g}" for value in compounds.couplings[m]) for m in index],
         "protons": compounds.protons[index],
-        "found (ppm)": compounds.ppm[index] + shifts,
+        "estimated (ppm)": compounds.ppm[index] + shifts,
         "shift (ppm)": shifts,
     }
     mixture = result.mixture
     if mixture is not None and compound in mixture.present:
         truth = dict(zip(mixture.multiplets.tolist(), mixture.shifts, strict=True))
         columns["true shift (ppm)"] = [truth[m] for m in index.tolist()]
-    columns["its own share"] = prediction.shares[index]
+    columns["share of its peaks"] = prediction.shares[index]
     number = st.column_config.NumberColumn
     st.dataframe(
         pd.DataFrame(columns),
@@ -175,7 +176,7 @@ def _multiplet_table(result: PeakResult, compound: int, index: np.ndarray) -> No
         column_config={
             **{name: number(format="%.4f") for name in columns if "ppm" in name},
             "protons": number(format="%g"),
-            "its own share": _share_column("Of the area at its peaks."),
+            "share of its peaks": _share_column("By area."),
         },
     )
 

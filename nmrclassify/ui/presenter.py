@@ -30,7 +30,7 @@ def switch() -> None:
     )
 
 
-def dress() -> None:
+def apply() -> None:
     """In presenter mode, enlarge the text, hide the controls and draw the button that leaves it."""
     if url_state.get("presenter"):
         st.html(_LARGE)

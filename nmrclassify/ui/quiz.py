@@ -59,15 +59,15 @@ def current_round(view: View) -> QuizRound:
 
 def answer_form(current: QuizRound) -> list[str] | None:
     """Draw the question; return the compounds that the visitor has checked, and None before."""
-    held = f"checked {current.key}"
-    answer = st.session_state.get(held)
+    answer_key = f"checked {current.key}"
+    answer = st.session_state.get(answer_key)
     with st.form(f"quiz {current.key}"):
         chosen = st.pills(
             f"**There are {len(current.names)} different compounds in it. Which?**",
             current.view.library.names,
             selection_mode="multi",
             default=answer or [],
-            key=f"said {current.key}",
+            key=f"chosen {current.key}",
             disabled=answer is not None,
         )
         pressed = st.form_submit_button(
@@ -76,7 +76,7 @@ def answer_form(current: QuizRound) -> list[str] | None:
     if pressed and not chosen:
         st.info("Choose at least one compound.")
     elif pressed:
-        answer = st.session_state[held] = list(chosen)
+        answer = st.session_state[answer_key] = list(chosen)
         scores = st.session_state.setdefault("quiz scores", {})
         scores[current.key] = (set(answer) == current.names, current.network_right)
     return answer

@@ -18,7 +18,7 @@ from nmrclassify.ui.session import own_runs, training_box
 
 RECIPE_TITLES = {
     "queries": "Queries: random compounds, jitter, noise",
-    "thorough": "Thorough: trained the packaged model, minutes",
+    "thorough": "Thorough: trained the shipped model, minutes",
     "modern": "Modern: for slots",
     "long": "Long: for slots, minutes",
     "sgd": "Original: SGD, learning rate 0.01",
@@ -327,6 +327,6 @@ def download_model(view: View) -> None:
         on_click="ignore",
     )
     st.markdown(
-        f"Runs are saved in `{runs.home().name}` in the folder NMRCLASSIFY_HOME"
-        " (`~/.nmrclassify` if this variable is not set)."
+        f"Runs are saved in `{runs.home().name}` in the folder that the environment variable"
+        " NMRCLASSIFY_HOME names, else in `~/.nmrclassify`."
     )

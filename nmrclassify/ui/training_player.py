@@ -17,7 +17,7 @@ SECONDS = 0.8  # a frame
 
 
 def player(view: View) -> None:
-    """Draw slider, buttons and pictures; in a fragment while it plays, so that nothing else is."""
+    """Draw slider, buttons and pictures; while it plays, only their fragment is redrawn."""
     history = view.chosen.training_history
     if history is None:
         _offer_training(view)
@@ -111,7 +111,7 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     )
     st.subheader("Probability of each class during training")
     slot = _slot(view)
-    probabilities = _strip(view, history, slot)
+    probabilities = _probabilities(view, history, slot)
     class_labels = view.classes[: probabilities.shape[1]]
     present = (
         None
@@ -169,7 +169,7 @@ def _slot(view: View) -> int | None:
     return chosen - 1 if chosen else None
 
 
-def _strip(view: View, history: TrainingHistory, slot: int | None) -> np.ndarray:
+def _probabilities(view: View, history: TrainingHistory, slot: int | None) -> np.ndarray:
     """Return the probabilities at every step; they are computed once for each mixture."""
     key = (history.origin, history.steps, view.areas.tobytes(), slot)
     cached = st.session_state.get("strip")
@@ -184,9 +184,9 @@ def _summary(
     class_labels: tuple[str, ...],
     present: np.ndarray | None,
 ) -> str:
-    """Say from which step on the probability of each class of interest stays above one half.
+    """Describe from which step on the probability of each shown class stays above one half.
 
-    These are the classes in the mixture and those that the last step names.
+    The classes in the mixture and those that the last step names are shown.
     """
     shown = set(np.flatnonzero(probabilities[-1] > 0.5).tolist()) | (
         set() if present is None else set(present.tolist())
@@ -207,7 +207,7 @@ def _summary(
 
 
 def _offer_training(view: View) -> None:
-    """Say that this model has no saved steps, and offer a training."""
+    """Show that this model has no saved steps, and offer a training."""
     job = training_box().job
     if job is not None and job.active:
         st.info(

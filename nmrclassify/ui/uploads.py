@@ -1,4 +1,4 @@
-"""Upload mixtures, libraries and checkpoints; the readers of these files report what is wrong."""
+"""Upload mixtures, libraries and checkpoints; their readers report what is wrong."""
 
 import re
 from typing import Any
@@ -20,9 +20,9 @@ def is_new(kind: str, file: UploadedFile, *circumstances: Any) -> bool:
     An uploader returns the same file on every run of a page.
     """
     present = (file.file_id, *circumstances)
-    known = st.session_state.get(f"handled {kind}") == present
+    handled = st.session_state.get(f"handled {kind}") == present
     st.session_state[f"handled {kind}"] = present
-    return not known
+    return not handled
 
 
 def own_tables(view: View) -> None:

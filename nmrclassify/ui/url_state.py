@@ -1,8 +1,8 @@
 """The state that a link carries: the values of `url_parameters` that differ from their defaults.
 
 Streamlit forgets a widget's value when the page changes, so the values are kept in one dictionary
-of the session; a widget starts from it and writes back to it. A value that comes with a link is
-checked here, whatever a widget would do.
+of the session; a widget starts from it and writes back to it. Each value of a link is validated
+here, before a widget gets it.
 """
 
 import re
@@ -33,7 +33,7 @@ def read(page: str) -> list[str]:
     state, url = st.session_state, st.query_params.to_dict()
     switched = state.get("link page", page) != page
     state["link page"] = page
-    # To Streamlit the same element on another page is another one: all start from the values again.
+    # Streamlit treats an element on another page as new, so all start from the values again.
     if switched:
         _forget_widgets()
     # The URL of the previous click can arrive late: after a change by a control of this page, the
@@ -50,7 +50,7 @@ def read(page: str) -> list[str]:
         try:
             _values()[name] = PARAMETERS[name].parse(text)
         except ValueError as error:
-            # nothing that Markdown could take for a link
+            # without characters that make a link in Markdown
             shown = re.sub(r"[^\w.,+-]", "?", text[:30])
             problems.append(f"The link has `{key}={shown}`; {error}. The default is used.")
     return problems
@@ -78,10 +78,10 @@ def query() -> dict[str, str]:
 
 def write() -> None:
     """Put the present state into the URL."""
-    wanted = query()
-    st.session_state["link written"] = wanted
-    if st.query_params.to_dict() != wanted:
-        st.query_params.from_dict(wanted)
+    present = query()
+    st.session_state["link written"] = present
+    if st.query_params.to_dict() != present:
+        st.query_params.from_dict(present)
 
 
 def write_from_fragment() -> None:
@@ -95,7 +95,7 @@ def _widget(key: str) -> str:
 
 
 def get(key: str, default: Any = None) -> Any:
-    """Return a value of the state; where it has none, `default` or the default of the table."""
+    """Return a value of the state; if it is not set, `default` or the default of the table."""
     value = _values().get(key)
     if value is not None:
         return value
@@ -109,7 +109,7 @@ def put(key: str, value: Any) -> None:
 
 
 def correct(key: str, value: Any) -> None:
-    """Replace a value that does not fit, while a page is drawn and before its widget is."""
+    """Replace an unsuitable value while a page is drawn, before its widget is drawn."""
     _values()[PARAMETERS[key].name] = value
     st.session_state.pop(_widget(key), None)
 
@@ -138,7 +138,7 @@ def put_mixture(spec: MixtureSpec) -> None:
 
 
 def forget(*keys: str) -> None:
-    """Give values back to their defaults."""
+    """Reset values to their defaults."""
     for key in keys:
         put(key, None)
 
@@ -147,7 +147,7 @@ def widget(make: Callable, label: str, key: str, default: Any = None, **options:
     """Draw an input element bound to a value of the state, and return its value.
 
     Default, bounds and options are those of the table where they are not passed. A value outside
-    the element's bounds or options gives way to the nearest bound or the default.
+    the element's bounds or options is replaced by the nearest bound or the default.
     """
     parameter, name, state = PARAMETERS[key], _widget(key), st.session_state
     default = parameter.default if default is None else default
