@@ -5,7 +5,8 @@ import torch
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from nmrclassify.mixtures.edits import Mixture
-from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks import losses
+from nmrclassify.networks.conv_tasnet import WEAK, Network
 from nmrclassify.networks.prediction import Truth
 
 
@@ -13,8 +14,7 @@ from nmrclassify.networks.prediction import Truth
 def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     """Return the masks that share each cell of the encoding in proportion to the true sources.
 
-    ``|encode(source)| / sum over sources of |encode(source)|``, the ideal ratio mask of D. Wang and
-    J. Chen, IEEE/ACM TASLP 26(10), 2018, section III; 0 where no source has area.
+    As `losses.ideal_ratio_masks`; of signed encodings, the absolute values are shared.
 
     Parameters
     ----------
@@ -24,15 +24,8 @@ def ideal_ratio_masks(model: Network, sources: np.ndarray) -> np.ndarray:
     -------
     ndarray, shape (C, N, L)
     """
-    encoded = (
-        model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32)))
-        .abs()
-        .numpy()
-    )
-    total = encoded.sum(axis=0)
-    return np.divide(
-        encoded, total, out=np.zeros_like(encoded), where=total > 1e-6 * total.max(initial=1e-30)
-    )
+    encoded = model.encode(torch.from_numpy(np.ascontiguousarray(sources, dtype=np.float32)))
+    return losses.ideal_ratio_masks(encoded.abs()[None])[0].numpy()
 
 
 def ideal_masks_of_outputs(
@@ -52,7 +45,7 @@ def ideal_masks_of_outputs(
 def weak_cells(encoding: np.ndarray) -> np.ndarray:
     """Return the cells (N, L) below 2 % of the strongest encoding: a mask has no effect there."""
     strength = np.abs(encoding)
-    return strength < 0.02 * max(float(strength.max()), 1e-9)
+    return strength < WEAK * max(float(strength.max()), 1e-9)
 
 
 def overlap(masks: np.ndarray) -> np.ndarray:

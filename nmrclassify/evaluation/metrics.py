@@ -59,6 +59,7 @@ METRICS = tuple(
         "compound_accuracy",
         "exact_match",
         "si_sdr_improvement_db",
+        "mask_distance",
     )
     for interval in (("",) if key.startswith("n_") else ("", "_ci95"))
 )
@@ -100,6 +101,9 @@ class Evaluation:
         Probability of the least certain statement about each mixture.
     si_sdr_improvement : ndarray, shape (B, outputs)
         dB, as `si_sdr_improvement`; NaN where there is no source.
+    mask_distance : ndarray, shape (B, outputs)
+        Mean absolute difference of each mask from the ideal ratio mask, over the cells that are not
+        weak: 0 to 1; NaN where there is no source.
     compositions : int
         Number of distinct compositions among the mixtures, the unit of the intervals: mixtures of
         the same compounds are not independent.
@@ -113,6 +117,7 @@ class Evaluation:
     true_counts: np.ndarray
     confidence: np.ndarray
     si_sdr_improvement: np.ndarray
+    mask_distance: np.ndarray
     compositions: int
 
     @property
@@ -176,12 +181,25 @@ class Evaluation:
                     np.mean(row[~np.isnan(row)]) if not np.isnan(row).all() else None
                     for row in gains
                 ],
+                "mask distance": [
+                    np.mean(row[~np.isnan(row)]) if not np.isnan(row).all() else None
+                    for row in self.mask_distance
+                ],
             }
         )
 
     def summary(self) -> dict:
         """Return the figures with their 95 % intervals, ready for JSON."""
-        gain, half = _mean_and_half_width(self.si_sdr_improvement, self.compositions)
+        means: dict[str, float | list[float | None] | None] = {}
+        for name, values in (
+            ("si_sdr_improvement_db", self.si_sdr_improvement),
+            ("mask_distance", self.mask_distance),
+        ):
+            mean, half = _mean_and_half_width(values, self.compositions)
+            means[name] = mean
+            means[f"{name}_ci95"] = (
+                [None, None] if mean is None or half is None else [mean - half, mean + half]
+            )
         accuracy, exact = float(self.correct.sum() / self.counted.sum()), float(self.exact.mean())
         return {
             "n_mixtures": len(self.predicted),
@@ -192,10 +210,7 @@ class Evaluation:
             "compound_accuracy_ci95": list(wilson(accuracy, self.compositions)),
             "exact_match": exact,
             "exact_match_ci95": list(wilson(exact, self.compositions)),
-            "si_sdr_improvement_db": gain,
-            "si_sdr_improvement_db_ci95": (
-                [None, None] if gain is None or half is None else [gain - half, gain + half]
-            ),
+            **means,
         }
 
 
@@ -255,6 +270,7 @@ def evaluate(
         true_counts=true_counts,
         confidence=np.concatenate([part.confidence for part in scores]),
         si_sdr_improvement=np.concatenate(gains),
+        mask_distance=np.concatenate([part.mask_distance for part in scores]),
         compositions=len(np.unique(np.sort(mixtures.labels, axis=1), axis=0)),
     )
 

@@ -1,7 +1,7 @@
 """Data sets: a library and its compositions, divided into training, validation and test."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
@@ -103,6 +103,9 @@ class Augmentation:
         have C.
     unknown : float
         Probability that an unknown compound is added.
+    unknown_replaces : float
+        Probability that an unknown compound replaces one compound: A and B occur beside multiplets
+        anywhere, so the network learns each compound, and not the compositions of the training.
     own_levels : bool
         Each mixture draws levels from 0 to 1 that scale its concentration range, jitter and noise,
         so that clean mixtures occur beside the most disturbed ones.
@@ -114,6 +117,7 @@ class Augmentation:
     any_number: bool = False
     unknown: float = 0.0
     own_levels: bool = False
+    unknown_replaces: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -227,12 +231,19 @@ class Dataset:
             levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (
                 rng.random(size) > 1 / 3
             )
+        replaced = np.full(size, False)
+        if augmentation.unknown_replaces:
+            full = (labels < self.library.n_compounds).all(axis=1) & (labels.shape[1] > 1)
+            replaced = full & (rng.random(size) < augmentation.unknown_replaces)
+            order = rng.permuted(np.tile(np.arange(labels.shape[1]), (size, 1)), axis=1)
+            labels = np.where(replaced[:, None] & (order == 0), self.library.n_compounds, labels)
+            labels = np.sort(labels, axis=1)
         mixtures = mix(self.library, labels, mixing, rng, levels)
-        if not augmentation.unknown:
+        if not (augmentation.unknown or augmentation.unknown_replaces):
             return mixtures
         low, high = np.log(mixing.concentration_low), np.log(mixing.concentration_high)
         amounts = np.exp(rng.uniform(low, high, size) * (1 if levels is None else levels[0])) * (
-            rng.random(size) < augmentation.unknown
+            (rng.random(size) < augmentation.unknown) | replaced
         )
         return with_unknown(mixtures, unknown_compounds(self.library, size, rng), amounts)
 
@@ -284,7 +295,8 @@ class Dataset:
     def validation_mixtures(self, size: int, augmentation: Augmentation) -> Mixtures:
         """Make `size` mixtures of the validation compositions, mixed as in training."""
         rows = self.validation[np.arange(size) % len(self.validation)]
-        return self._mix(rows, augmentation, generator(self.seed, "validation"))
+        whole = replace(augmentation, unknown_replaces=0.0)
+        return self._mix(rows, whole, generator(self.seed, "validation"))
 
     def digest(self) -> str:
         """Return the SHA-256 of the library, the split and some mixtures."""

@@ -43,8 +43,11 @@ from nmrclassify.config import bounded, check
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures
 from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
-from nmrclassify.networks.losses import Objective
+from nmrclassify.networks.losses import Objective, ideal_ratio_masks
 from nmrclassify.networks.prediction import OutputNames, Prediction, Scores
+
+# A cell of the encoding below this share of the strongest is weak: a mask has no effect there.
+WEAK = 0.02
 
 # Changes the masks (B, M, N, L) before they are applied, to measure the effect of another mask.
 MaskHook = Callable[[Tensor], Tensor]
@@ -73,6 +76,11 @@ class NetworkConfig:
     n_layers: int = bounded(4, 1, 8, "blocks in a stack, dilation 1, 2, 4, ... [X]")
     # slots: a class K for "no compound", where the number of compounds varies
     nothing: bool = False
+    # Areas are never negative. With such weights the encodings of the sources are not negative
+    # either, so the ideal ratio mask lies in 0..1 and separates exactly. Version 0.1: any sign.
+    non_negative_encoder: bool = True
+    # slots: the ReLU of version 0.1 before the classifier, which can pass no gradient at all
+    relu_before_classes: bool = False
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -244,6 +252,9 @@ class Network(nn.Module, OutputNames, ABC):
         # Without a bias the encoding is additive: encode(a + b) = encode(a) + encode(b), so masks
         # can be exact.
         self.encoder = nn.Linear(3 * config.n_peaks, config.n_filters, bias=False)
+        if config.non_negative_encoder:
+            with torch.no_grad():
+                self.encoder.weight.abs_()
         self.separator = Separator(config, n_outputs)
         self.decoder = nn.Linear(config.n_filters, 3 * config.n_peaks, bias=False)
         # Fitted on validation mixtures after training, to calibrate the probabilities.
@@ -288,9 +299,58 @@ class Network(nn.Module, OutputNames, ABC):
             If `mixture` does not have the network's numbers of peaks and positions.
         """
 
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Set negative encoder weights to 0 where the configuration forbids them.
+
+        To be called after each step of an optimiser (projected gradient descent).
+        """
+        if self.config.non_negative_encoder:
+            self.encoder.weight.clamp_(min=0)
+
     @abstractmethod
-    def objective(self, mixtures: Mixtures, reconstruction_weight: float) -> Objective:
-        """Return the parts of the loss of a batch."""
+    def objective(
+        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
+    ) -> Objective:
+        """Return the parts of the loss of a batch.
+
+        The weights are those of the parts in the matching of outputs with sources, where there is
+        one. Without a mask weight the mask loss is not computed, and 0.
+        """
+
+    def _mask_distances(
+        self, inner: "Intermediates", sources: np.ndarray, mixtures: Mixtures
+    ) -> np.ndarray:
+        """Return the mean absolute difference of masks from ideal masks, shape (B, M).
+
+        The mean is over the cells with at least `WEAK` of the strongest encoding. NaN where a mask
+        has no source.
+
+        Parameters
+        ----------
+        sources : ndarray, shape (B, M, P, L)
+            Of the first M masks.
+        """
+        rest = mixtures.sources.sum(axis=1) - sources.sum(axis=1)
+        if mixtures.unknown is not None:
+            rest = rest + mixtures.unknown
+        every = np.concatenate([sources, rest[:, None]], axis=1).astype(np.float32)
+        ideal, _ = self._ideal_masks(torch.from_numpy(every))
+        strength = inner.encoding.mT.abs()  # (B, L, N)
+        strong = (strength >= WEAK * strength.amax((1, 2), keepdim=True))[:, None]
+        apart = (inner.separator.masks[:, : sources.shape[1]] - ideal[:, :-1]).abs() * strong
+        distance = (apart.sum((2, 3)) / strong.sum((2, 3)).clamp_min(1)).numpy()
+        return np.where(sources.any((2, 3)), distance, np.nan)
+
+    def _ideal_masks(self, sources: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the ideal masks (B, M, L, N) of sources (B, M, P, L), and their sum of encodings.
+
+        The sum, (B, L, N), is the weight of each cell in the mask loss. Without gradients: the
+        encoder is not to be trained towards easy masks.
+        """
+        with torch.no_grad():
+            encoded = self._encode(sources.flatten(0, 1)).abs().unflatten(0, sources.shape[:2])
+            return ideal_ratio_masks(encoded), encoded.sum(1)
 
     @abstractmethod
     def presence(self, output: Any, slot: int | None = None) -> Tensor:

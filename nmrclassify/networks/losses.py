@@ -14,10 +14,21 @@ class Costs(NamedTuple):
 
     classification: Tensor  # cross entropy, nats
     reconstruction: Tensor  # squared error relative to the source's energy
+    masks: Tensor  # cross entropy with the ideal mask, less its least value, nats
 
-    def total(self, reconstruction_weight: float | Tensor) -> Tensor:
+    def total(
+        self, reconstruction_weight: float | Tensor, mask_weight: float | Tensor = 0.0
+    ) -> Tensor:
         """Return the weighted sum that the assignment minimises, shape (B, C, C)."""
-        return self.classification + reconstruction_weight * self.reconstruction
+        return (
+            self.classification
+            + reconstruction_weight * self.reconstruction
+            + mask_weight * self.masks
+        )
+
+    def mean_along(self, assignment: Tensor) -> list[Tensor]:
+        """Return the mean of each part along an assignment, shape (B, C), of outputs to sources."""
+        return [part.gather(2, assignment[..., None]).mean() for part in self]
 
 
 class Objective(NamedTuple):
@@ -25,11 +36,20 @@ class Objective(NamedTuple):
 
     classification: Tensor
     reconstruction: Tensor
+    masks: Tensor
     right: Tensor
+
+    def total(self, reconstruction_weight: float, mask_weight: float) -> Tensor:
+        """Return the loss."""
+        return (
+            self.classification
+            + reconstruction_weight * self.reconstruction
+            + mask_weight * self.masks
+        )
 
 
 def pairwise_costs(logits: Tensor, multiplets: Tensor, labels: Tensor, sources: Tensor) -> Costs:
-    """Compute the cost of every pairing.
+    """Compute the cost of every pairing, without that of the masks.
 
     Parameters
     ----------
@@ -38,36 +58,84 @@ def pairwise_costs(logits: Tensor, multiplets: Tensor, labels: Tensor, sources: 
     multiplets : Tensor, shape (B, C, P, L)
         Separated multiplets.
     labels : Tensor, shape (B, C), int64
+        A label K or higher, for which there is no class, costs nothing.
     sources : Tensor, shape (B, C, P, L)
     """
-    n_sources = logits.shape[1]
+    n_sources, n_classes = logits.shape[1:]
     log_p = logits.log_softmax(-1)  # (B, C, K)
-    classification = -log_p.gather(2, labels[:, None].expand(-1, n_sources, -1))  # (B, C, C)
+    listed = labels.clamp(max=n_classes - 1)[:, None].expand(-1, n_sources, -1)
+    classification = -log_p.gather(2, listed) * (labels < n_classes)[:, None]  # (B, C, C)
     error = (multiplets[:, :, None] - sources[:, None]).square().sum((-1, -2))  # (B, C, C)
     energy = sources.square().sum((-1, -2))[:, None]  # (B, 1, C)
     # An absent source has no energy to relate an error to: a tenth of the mixture's mean energy
     # replaces it.
-    return Costs(
-        classification, error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3)
-    )
+    reconstruction = error / energy.maximum(0.1 * energy.mean(-1, keepdim=True)).clamp_min(1e-3)
+    return Costs(classification, reconstruction, torch.zeros_like(reconstruction))
 
 
-def match_and_reduce(costs: Costs, reconstruction_weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Assign outputs to sources by the total cost, and average both parts along the assignment.
+def ideal_ratio_masks(encoded: Tensor) -> Tensor:
+    """Return the masks that share each cell in proportion to the true sources.
+
+    The ideal ratio mask of D. Wang and J. Chen, IEEE/ACM TASLP 26(10), 2018, section III.
+
+    Parameters
+    ----------
+    encoded : Tensor, shape (B, C, ...)
+        Encodings of the C sources, none negative.
 
     Returns
     -------
-    classification, reconstruction : Tensor, scalars
-    assignment : Tensor, shape (B, C), int64
+    Tensor, shape (B, C, ...)
+        0 where no source has area.
     """
-    total = costs.total(reconstruction_weight)
-    assignment = torch.from_numpy(assign(total.detach().cpu().numpy())).to(total.device)
-    along = assignment[..., None]
-    return (
-        costs.classification.gather(2, along).mean(),
-        costs.reconstruction.gather(2, along).mean(),
-        assignment,
-    )
+    total = encoded.sum(1, keepdim=True)
+    empty = total <= 1e-6 * total.flatten(1).amax(1).view(-1, *[1] * (total.ndim - 1))
+    return torch.where(empty, 0.0, encoded / torch.where(empty, 1.0, total))
+
+
+def mask_costs(masks: Tensor, ideal: Tensor, strength: Tensor) -> Tensor:
+    """Return the cost of each mask with each ideal mask, (B, M, C), nats, as `mask_losses`.
+
+    Parameters
+    ----------
+    masks : Tensor, shape (B, M, L, N)
+    ideal : Tensor, shape (B, C, L, N)
+    strength : Tensor, shape (B, L, N)
+    """
+    weights, passed, least = _mask_terms(masks, ideal, strength)
+    held = torch.log1p(-passed) * weights
+    passes = (passed.log() * weights - held).flatten(2) @ ideal.flatten(2).mT  # (B, M, C)
+    return least[:, None] - passes - held.sum((2, 3))[..., None]
+
+
+def mask_losses(masks: Tensor, ideal: Tensor, strength: Tensor) -> Tensor:
+    """Return the cost of each mask with its ideal mask, (B, M), nats.
+
+    It is the cross entropy between both, less the entropy of the ideal mask, so that a perfect mask
+    costs 0: a mean over the cells, weighted by their strength.
+
+    Parameters
+    ----------
+    masks, ideal : Tensor, shape (B, M, L, N)
+    strength : Tensor, shape (B, L, N)
+        Weight of each cell: the encoding of the mixture without noise.
+    """
+    weights, passed, least = _mask_terms(masks, ideal, strength)
+    cross = ideal * passed.log() + (1 - ideal) * torch.log1p(-passed)
+    return least - (cross * weights).sum((2, 3))
+
+
+def _mask_terms(masks: Tensor, ideal: Tensor, strength: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the cells' weights, the masks within 0 and 1, and the ideal's entropy, negative."""
+    weights = (strength / strength.sum((1, 2), keepdim=True).clamp_min(1e-12))[:, None]
+    entropy = torch.special.entr(ideal) + torch.special.entr(1 - ideal)
+    return weights, masks.clamp(1e-6, 1 - 1e-6), -(entropy * weights).sum((2, 3))
+
+
+def match(costs: Costs, reconstruction_weight: float, mask_weight: float = 0.0) -> Tensor:
+    """Assign outputs to sources by the total cost, shape (B, C), int64."""
+    total = costs.total(reconstruction_weight, mask_weight)
+    return torch.from_numpy(assign(total.detach().cpu().numpy())).to(total.device)
 
 
 def pair_for_scoring(

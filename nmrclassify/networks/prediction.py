@@ -197,3 +197,4 @@ class Scores(NamedTuple):
     presence: np.ndarray  # (B, K) probability of each compound
     unknown: np.ndarray | None  # (B,) probability of something that is not in the library
     confidence: np.ndarray  # (B,) probability of the least certain statement
+    mask_distance: np.ndarray  # (B, M) of each mask from the ideal one; NaN without a source

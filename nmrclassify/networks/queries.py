@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures
 from nmrclassify.networks.conv_tasnet import Intermediates, MaskHook, Network, NetworkConfig, rms
-from nmrclassify.networks.losses import Objective
+from nmrclassify.networks.losses import Objective, mask_losses
 from nmrclassify.networks.prediction import (
     MAX_SHOWN,
     OutputNames,
@@ -269,7 +269,9 @@ class Queries(_QueryNames, Network):
         output = QueryOutput(presence / self.temperature, counts / self.temperature, amounts)
         return output, intermediates
 
-    def objective(self, mixtures: Mixtures, reconstruction_weight: float) -> Objective:
+    def objective(
+        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
+    ) -> Objective:
         """Return the cross entropy of presences and counts, and the relative squared errors.
 
         The errors are those of the separated multiplets and of the amounts.
@@ -306,7 +308,12 @@ class Queries(_QueryNames, Network):
         of = torch.maximum(predicted.sum(1), counts.sum(1))
         # To predict nothing for an empty mixture is right.
         right = torch.where(of > 0, common / of.clamp_min(1), 1.0).mean()
-        return Objective(classification, reconstruction, right)
+        masks = torch.zeros(())
+        if mask_weight:
+            ideal, strength = self._ideal_masks(sources)
+            # A sum over the outputs for each compound that a mixture holds on average.
+            masks = mask_losses(inner.separator.masks, ideal, strength).sum() / present.sum()
+        return Objective(classification, reconstruction, masks, right)
 
     def presence(self, output: QueryOutput, slot: int | None = None) -> Tensor:
         """Return the probability of each compound, and of something unknown, shape (B, K + 1)."""
@@ -324,6 +331,7 @@ class Queries(_QueryNames, Network):
         presence = self.presence(output).numpy()
         counts = output.likeliest_counts.numpy()
         times = output.counts.softmax(-1).amax(-1).numpy()
+        sources = mixtures.by_compound(mixtures.sources)
         certain = np.where(counts > 0, presence[:, :-1] * times, 1 - presence[:, :-1])
         scores = Scores(
             predicted=None,
@@ -333,8 +341,9 @@ class Queries(_QueryNames, Network):
             presence=presence[:, :-1],
             unknown=presence[:, -1],
             confidence=certain.min(axis=1),
+            mask_distance=self._mask_distances(inner, sources, mixtures),
         )
-        return scores, inner.multiplets[:, :-1].numpy(), mixtures.by_compound(mixtures.sources)
+        return scores, inner.multiplets[:, :-1].numpy(), sources
 
     def _prediction(
         self, output: QueryOutput, arrays: list[np.ndarray], outputs: np.ndarray | None

@@ -16,7 +16,8 @@ from nmrclassify.mixtures.grid import MixtureConfig, Mixtures
 from nmrclassify.networks.conv_tasnet import Intermediates, MaskHook, Network, NetworkConfig, rms
 from nmrclassify.networks.losses import (
     Objective,
-    match_and_reduce,
+    mask_costs,
+    match,
     pair_for_scoring,
     pairwise_costs,
 )
@@ -162,7 +163,9 @@ class Slots(_SlotNames, Network):
             F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
             + self.to_line.bias
         )  # (B, C, L, 1)
-        line = torch.relu(line).squeeze(-1)  # (B, C, L)
+        line = line.squeeze(-1)  # (B, C, L)
+        if self.config.relu_before_classes:
+            line = line.relu()
         return self.classifier(line) / self.temperature, intermediates
 
     def _in_unit(self, mixture: Tensor) -> Tensor:
@@ -173,16 +176,37 @@ class Slots(_SlotNames, Network):
         factor = self.reference / rms(mixture)
         return torch.where((factor < 16) & (factor > 1 / 16), 1.0, factor)
 
-    def objective(self, mixtures: Mixtures, reconstruction_weight: float) -> Objective:
-        """Return the permutation-invariant cross entropy and separation error."""
+    def objective(
+        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
+    ) -> Objective:
+        """Return the permutation-invariant cross entropy, separation error and mask loss.
+
+        An unknown compound that stands in the place of one of the library is a source without a
+        class; where it comes on top, no output is to separate it.
+        """
         areas, sources, labels = (
             torch.from_numpy(a) for a in (mixtures.areas, mixtures.sources, mixtures.labels)
         )
+        rest = torch.zeros_like(areas)
+        if mixtures.unknown is not None:
+            unknown = torch.from_numpy(mixtures.unknown)
+            # Absent compounds are listed last.
+            replaces = (labels[:, -1] == self.config.n_compounds)[:, None, None]
+            last = torch.where(replaces, unknown, sources[:, -1])
+            sources = torch.cat([sources[:, :-1], last[:, None]], dim=1)
+            rest = torch.where(replaces, 0.0, unknown)
         logits, inner = self(areas)
         costs = pairwise_costs(logits, inner.multiplets, labels, sources)
-        classification, reconstruction, assignment = match_and_reduce(costs, reconstruction_weight)
-        right = (logits.detach().argmax(-1) == labels.gather(1, assignment)).float().mean()
-        return Objective(classification, reconstruction, right)
+        if mask_weight:
+            ideal, strength = self._ideal_masks(torch.cat([sources, rest[:, None]], dim=1))
+            masks = inner.separator.masks
+            costs = costs._replace(masks=mask_costs(masks, ideal[:, :-1], strength))
+        along = match(costs, reconstruction_weight, mask_weight)
+        true = labels.gather(1, along)
+        classes = true < logits.shape[-1]
+        right = ((logits.detach().argmax(-1) == true) & classes).sum() / classes.sum().clamp_min(1)
+        classification, reconstruction, masks = costs.mean_along(along)
+        return Objective(classification, reconstruction, masks, right)
 
     def presence(self, output: Tensor, slot: int | None = None) -> Tensor:
         """Return the probability that some output names the compound, shape (B, K).
@@ -211,6 +235,7 @@ class Slots(_SlotNames, Network):
         pairing = pair_for_scoring(logits, costs, labels, reconstruction_weight)
         probabilities = logits.softmax(-1).numpy()
         highest = probabilities.max(axis=-1)
+        paired = np.take_along_axis(mixtures.sources, pairing[:, :, None, None], axis=1)
         scores = Scores(
             predicted=probabilities.argmax(-1),
             matched=np.take_along_axis(mixtures.labels, pairing, axis=1),
@@ -219,8 +244,8 @@ class Slots(_SlotNames, Network):
             presence=self.presence(logits).numpy(),
             unknown=None,
             confidence=highest.min(axis=1),
+            mask_distance=self._mask_distances(inner, paired, mixtures),
         )
-        paired = np.take_along_axis(mixtures.sources, pairing[:, :, None, None], axis=1)
         return scores, inner.multiplets.numpy(), paired
 
     def _prediction(

@@ -90,6 +90,9 @@ class LibraryConfig:
     occupancy: float = bounded(
         0.1, 0.01, 1.0, "probability that one set has a multiplet at a position"
     )
+    # Share of the positions that a compound fills, to the next number of positions below or above;
+    # 0 for any, as in version 0.1.
+    filled: float = bounded(0.2, 0.0, 1.0, "share of the positions that a compound fills")
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -99,8 +102,8 @@ class LibraryConfig:
 def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
     """Draw a library: a compound is the sum of `n_sets` sets of randomly placed unit multiplets.
 
-    A compound without a multiplet, or equal to an earlier one, is drawn again: no network could
-    classify it.
+    A compound is drawn again if it does not fill the share `filled` of the positions, has no
+    multiplet, or equals an earlier one: no network could classify it.
 
     Raises
     ------
@@ -113,14 +116,16 @@ def random_library(config: LibraryConfig, rng: np.random.Generator) -> Library:
         present = rng.random((config.n_sets, config.n_positions)) < config.occupancy
         kinds = rng.integers(len(patterns), size=present.shape)
         areas = (patterns[kinds] * present[..., None]).sum(axis=0).T.astype(np.float32)  # (P, L)
-        if areas.any():
+        n_filled = int(areas.any(axis=0).sum())
+        fits = not config.filled or abs(n_filled - config.filled * config.n_positions) < 1
+        if n_filled and fits:
             compounds.setdefault(areas.tobytes(), areas)
         if len(compounds) == config.n_compounds:
             break
     else:
         raise ValueError(
             f"only {len(compounds)} distinct compounds were drawn; expected {config.n_compounds}:"
-            " raise occupancy or n_positions, or lower n_compounds"
+            " change occupancy or filled, raise n_positions, or lower n_compounds"
         )
     names = tuple(f"compound {k}" for k in range(config.n_compounds))
     return Library(

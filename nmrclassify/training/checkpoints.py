@@ -32,6 +32,9 @@ from nmrclassify.training.trainer import Trainer
 
 MAX_BYTES = 8 * 1024 * 1024
 FORMAT = "nmrclassify-2"
+# Settings that files of version 0.1 lack, with the values that it used.
+NETWORK_0_1 = {"non_negative_encoder": False, "relu_before_classes": True}
+TRAINING_0_1 = {"mask_weight": 0.0}
 PARTS = {"train": (1, MAX_COMPOSITIONS), "validation": (0, MAX_TEST), "test": (1, MAX_TEST)}
 
 
@@ -181,8 +184,10 @@ def _checked_metrics(metrics: dict, name: str) -> dict:
     """Return the metrics if they are empty, or complete and finite."""
     known = {key: (2,) if key.endswith("ci95") else () for key in METRICS}
     if metrics and (
-        set(metrics) != set(known)
-        or any(np.shape(metrics[key]) != shape for key, shape in known.items())
+        # Version 0.1 did not measure the masks.
+        set(known) - set(metrics) not in (set(), {"mask_distance", "mask_distance_ci95"})
+        or set(metrics) - set(known)
+        or any(np.shape(metrics[key]) != known[key] for key in metrics)
     ):
         raise CheckpointError(
             f"{name}: metrics are {sorted(metrics)[:9]}; expected none or {', '.join(METRICS)}"
@@ -215,11 +220,11 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
             raise CheckpointError(
                 f"{name} holds a model {kind!r}; expected {' or '.join(NETWORKS)}"
             )
-        config = NetworkConfig(**header["model_config"])
+        config = NetworkConfig(**NETWORK_0_1 | header["model_config"])
         with torch.device("meta"):  # shapes only: draws no random number and fills no memory
             model = NETWORKS[kind](config)
         mixture = MixtureConfig(**header["dataset"]["mixture"])
-        training, axis = TrainConfig(**header["training"]), Axis(**header["axis"])
+        training, axis = TrainConfig(**TRAINING_0_1 | header["training"]), Axis(**header["axis"])
         if config.nothing != NETWORKS[kind].has_nothing(mixture):
             raise CheckpointError(
                 f"{name}: the network's classes do not fit its mixtures; train the model again"

@@ -27,6 +27,9 @@ class TrainConfig:
     reconstruction_weight: float = bounded(
         1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss"
     )
+    mask_weight: float = bounded(
+        1.0, 0.0, 100.0, "weight in the loss of the masks' distance from the ideal ratio masks"
+    )
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
     # Augmentation of the training mixtures: without it, a network memorises the few compositions.
     concentration_spread: float = bounded(
@@ -50,6 +53,9 @@ class TrainConfig:
     )
     unknown: float = bounded(
         0.0, 0.0, 1.0, "share of training mixtures with a compound from outside the library"
+    )
+    unknown_replaces: float = bounded(
+        0.0, 0.0, 1.0, "share of training mixtures in which an unknown compound replaces one"
     )
     own_levels: bool = False  # each training mixture draws its share of spread, jitter and noise
 
@@ -84,7 +90,13 @@ class TrainConfig:
             shift_jitter=min(float(np.hypot(base.shift_jitter, self.added_jitter)), 3.0),
         )
         return Augmentation(
-            mixing, self.repeats, self.remix, any_number, self.unknown, self.own_levels
+            mixing,
+            self.repeats,
+            self.remix,
+            any_number,
+            self.unknown,
+            self.own_levels,
+            self.unknown_replaces,
         )
 
     def rate(self, step: int) -> float:
@@ -109,6 +121,7 @@ _ORIGINAL = TrainConfig(
     "constant",
     batch_size=1,
     steps=10_000,
+    mask_weight=0.0,
     clip_norm=1e6,
     concentration_spread=1.0,
     repeats=0.0,

@@ -125,7 +125,11 @@ def resume(folder: Path) -> Trainer:
         raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
     checkpoint = checkpoints.load(folder / "start.safetensors")
     trainer = Trainer(
-        checkpoint.dataset, checkpoint.training, checkpoint.seed, checkpoint.model.kind
+        checkpoint.dataset,
+        checkpoint.training,
+        checkpoint.seed,
+        checkpoint.model.kind,
+        checkpoint.model.config,
     )
     try:
         file = TensorFile.read(

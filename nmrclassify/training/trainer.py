@@ -13,7 +13,8 @@ from nmrclassify.evaluation.calibration import fit_temperature
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator
-from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
+from nmrclassify.networks.losses import Objective
 from nmrclassify.networks.prediction import Prediction
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training.history import TrainingHistory
@@ -38,6 +39,7 @@ class Snapshot:
     loss: float
     classification: float
     reconstruction: float
+    masks: float
     train_accuracy: float
     learning_rate: float
     test: dict  # Evaluation.summary() on the unseen compositions
@@ -51,12 +53,13 @@ class Snapshot:
             "loss",
             "classification",
             "reconstruction",
+            "masks",
             "train_accuracy",
             "learning_rate",
         )
         test = {
             f"test_{k}": self.test[k]
-            for k in ("compound_accuracy", "exact_match", "si_sdr_improvement_db")
+            for k in ("compound_accuracy", "exact_match", "si_sdr_improvement_db", "mask_distance")
         }
         return {key: getattr(self, key) for key in keys} | test
 
@@ -73,14 +76,19 @@ def set_threads() -> None:
     torch.set_num_threads(int(os.environ.get("NMRCLASSIFY_THREADS", "1")))
 
 
-def model_for(dataset: Dataset, seed: int, kind: str = "slots") -> Network:
-    """Return an untrained network of the data set's sizes; the same seed gives the same weights."""
+def model_for(
+    dataset: Dataset, seed: int, kind: str = "slots", config: NetworkConfig | None = None
+) -> Network:
+    """Return an untrained network; the same seed gives the same weights.
+
+    It has the data set's sizes, or those of `config`.
+    """
     network = NETWORKS[kind]
     # Initialisation draws from torch's generator, which all threads share: it is locked, and
     # restored afterwards.
     with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
-        model = network(network.sizes_for(dataset))
+        model = network(config or network.sizes_for(dataset))
     model.set_data(dataset)
     return model
 
@@ -96,14 +104,21 @@ class Trainer:
         Seeds the initial weights; by default the seed of the data set.
     kind : str
         Which network, a key of `NETWORKS`.
+    network : NetworkConfig, optional
+        Its sizes; by default the usual ones for the data set.
     """
 
     def __init__(
-        self, dataset: Dataset, config: TrainConfig, seed: int | None = None, kind: str = "slots"
+        self,
+        dataset: Dataset,
+        config: TrainConfig,
+        seed: int | None = None,
+        kind: str = "slots",
+        network: NetworkConfig | None = None,
     ):
         self.dataset, self.config = dataset, config
         self.seed = dataset.seed if seed is None else seed
-        self.model = model_for(dataset, self.seed, kind)
+        self.model = model_for(dataset, self.seed, kind, network)
         self.optimiser = OPTIMISERS[config.optimiser](self.model.parameters(), config)
         self.step = 0
         self.seconds = 0.0
@@ -112,7 +127,7 @@ class Trainer:
         self.training_history.add(0, self.model)
         self._widen = config.augmented(dataset, any_number=self.model.any_number)
         self._test = dataset.test_mixtures()
-        self._since: list[tuple[float, float, float]] = []
+        self._since: list[tuple[float, ...]] = []
 
     @property
     def finished(self) -> bool:
@@ -125,12 +140,11 @@ class Trainer:
         config = self.config
         batch = self.dataset.training_batch(self.step, config.batch_size, self._widen)
         self.model.train()
-        classification, reconstruction, right = self.model.objective(
-            batch, config.reconstruction_weight
-        )
-        loss = classification + config.reconstruction_weight * reconstruction
-        take_step(self.optimiser, loss, config.rate(self.step), config.clip_norm)
-        self._since.append((classification.item(), reconstruction.item(), right.item()))
+        weights = config.reconstruction_weight, config.mask_weight
+        parts = self.model.objective(batch, *weights)
+        take_step(self.optimiser, parts.total(*weights), config.rate(self.step), config.clip_norm)
+        self.model.constrain()
+        self._since.append(tuple(part.item() for part in parts))
         self.step += 1
         if self.finished and len(self.dataset.validation):
             fit_temperature(
@@ -142,17 +156,17 @@ class Trainer:
 
     def snapshot(self) -> Snapshot:
         """Measure the present state, and add it to the history."""
-        classification, reconstruction, accuracy = (
-            np.mean(self._since, axis=0) if self._since else (float("nan"),) * 3
-        )
+        means = np.mean(self._since, axis=0) if self._since else np.full(4, np.nan)
+        parts = Objective(*torch.from_numpy(means))
         snapshot = Snapshot(
             step=self.step,
             steps=self.config.steps,
             seconds=self.seconds,
-            loss=float(classification + self.config.reconstruction_weight * reconstruction),
-            classification=float(classification),
-            reconstruction=float(reconstruction),
-            train_accuracy=float(accuracy),
+            loss=parts.total(self.config.reconstruction_weight, self.config.mask_weight).item(),
+            classification=parts.classification.item(),
+            reconstruction=parts.reconstruction.item(),
+            masks=parts.masks.item(),
+            train_accuracy=parts.right.item(),
             learning_rate=self.config.rate(max(self.step - 1, 0)),
             test=evaluate(self.model, self._test, self.config.reconstruction_weight).summary(),
             pinned=self.model.predict(self._test.areas[0]),
@@ -185,4 +199,8 @@ class Trainer:
         """Continue from what `state` returned."""
         load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
         self.step, self.seconds = state["step"], state["seconds"]
-        self.history, self._since = list(state["history"]), [tuple(row) for row in state["since"]]
+        self.history = list(state["history"])
+        # Version 0.1 had no mask loss.
+        self._since = [
+            tuple(row) if len(row) == 4 else (*row[:2], 0.0, row[2]) for row in state["since"]
+        ]
