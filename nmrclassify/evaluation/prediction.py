@@ -30,13 +30,21 @@ def match_truth(
         Areas of the unknown compound.
     concentrations : ndarray, shape (C,), optional
     """
-    is_compound = labels[:, None] == np.arange(len(prediction.counts))  # (C, K)
+    n_compounds = len(prediction.counts)
+    is_compound = labels[:, None] == np.arange(n_compounds)  # (C, K)
     paired = prediction.match(sources, labels, weight, unknown)
+    # What was mixed of each compound, and last of the unknown, less what stands beside outputs.
+    rest = np.einsum("ck,cpl->kpl", is_compound, sources)
+    rest = np.concatenate([rest, np.zeros_like(rest[:1]) if unknown is None else unknown[None]])
+    np.subtract.at(rest, paired.labels, paired.sources)
+    left = np.flatnonzero(np.abs(rest).max((1, 2)) > 1e-6 * np.abs(areas).max())
     gain = si_sdr_improvement(prediction.multiplets, areas[None], paired.sources)
     return Truth(
         **vars(paired),
         si_sdr_improvement=np.where(paired.sources.any((1, 2)), gain, np.nan),
         counts=is_compound.sum(axis=0),
+        unshown_labels=left,
+        unshown=rest[left],
         amounts=(
             None if concentrations is None else (is_compound * concentrations[:, None]).sum(axis=0)
         ),
@@ -47,13 +55,11 @@ def match_truth(
 def match_mixture(prediction: Prediction, mixture: Mixture, weight: float = 1.0) -> Truth | None:
     """Match a prediction to the sources of its mixture, as `match_truth` does.
 
-    None where the sources are not known, or cannot be matched to the outputs.
+    None where the sources are not known.
     """
     if mixture.contents is None:
         return None
     sources, labels, concentrations = mixture.contents
-    if not prediction.can_match(labels):
-        return None
     areas, unknown = mixture.areas, mixture.unknown
     return match_truth(prediction, areas, sources, labels, weight, unknown, concentrations)
 
@@ -67,5 +73,9 @@ def describe_prediction(
         return f"The network predicts {summary}. The truth about this mixture is not known."
     if prediction.all_right(truth):
         n_stated = len(prediction.statements(names))
-        return f"All {n_stated} right: {summary}." if n_stated > 1 else f"Right: {summary}."
-    return prediction.describe_mistakes(names, truth)
+        text = f"All {n_stated} right: {summary}." if n_stated > 1 else f"Right: {summary}."
+    else:
+        text = prediction.describe_mistakes(names, truth)
+    if truth.unknown and prediction.unknown is None:
+        text += " Something unknown was mixed in, too; this network has no output for it."
+    return text

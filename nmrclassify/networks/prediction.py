@@ -61,9 +61,9 @@ class Pairing:
         The compound of each output's source; K where there is no source, or an unknown compound.
     right : ndarray, shape (M,), bool
     sources : ndarray, shape (M, P, L)
-    pairing, classification, reconstruction : ndarray, shapes (C,), (C, C), (C, C), or None
+    pairing, classification, reconstruction : ndarray, shapes (M,), (M, C), (M, C), or None
         Where outputs are matched to sources: the source of each output, and the costs of pairing
-        output i with source j, sources in the order mixed.
+        output i with source j, sources in the order mixed, filled up with empty ones to M.
     """
 
     labels: np.ndarray
@@ -88,10 +88,16 @@ class Truth(Pairing):
         Concentration of each compound.
     unknown : bool
         Whether the mixture holds something that is not in the library.
+    unshown_labels : ndarray, shape (U,)
+        The compounds of the mixture that stand beside no output; K for an unknown compound.
+    unshown : ndarray, shape (U, P, L)
+        Their areas.
     """
 
     si_sdr_improvement: np.ndarray
     counts: np.ndarray
+    unshown_labels: np.ndarray
+    unshown: np.ndarray
     amounts: np.ndarray | None = None
     unknown: bool = False
 
@@ -155,18 +161,18 @@ class Prediction(OutputNames, ABC):
         return 0
 
     @abstractmethod
-    def can_match(self, labels: np.ndarray) -> bool:
-        """Whether the outputs can be matched to sources with these labels, shape (C,)."""
-
-    @abstractmethod
     def match(
         self, sources: np.ndarray, labels: np.ndarray, weight: float, unknown: np.ndarray | None
     ) -> Pairing:
         """Match the outputs to the sources (C, P, L) of the mixture, as `match_truth`."""
 
-    @abstractmethod
     def all_right(self, truth: Truth) -> bool:
-        """Whether every compound is predicted as often as it is there, and nothing else is."""
+        """Whether every compound is predicted as often as it is there, and nothing else is.
+
+        Of something unknown, only where the network predicts that.
+        """
+        unknown = self.unknown is None or self.predicts_unknown == truth.unknown
+        return unknown and np.array_equal(self.counts, truth.counts)
 
     @abstractmethod
     def statements(self, names: tuple[str, ...]) -> list[str]:
@@ -179,8 +185,40 @@ class Prediction(OutputNames, ABC):
         return listing(statements + more) if statements else "no compound of the library"
 
     @abstractmethod
+    def describe_missed(self, compound: int, truth: Truth) -> str:
+        """Return in words how probable a compound is that was mixed in and is not predicted."""
+
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
-        """Return in words what is right and what is wrong in a prediction with mistakes."""
+        """Return in words what is found, missed and invented in a prediction with mistakes."""
+        found = int(np.minimum(self.counts, truth.counts).sum())
+        missed, invented, n_missed, n_invented = [], [], 0, 0
+        for k in np.flatnonzero(self.counts != truth.counts).tolist():
+            more = int(truth.counts[k] - self.counts[k])
+            n_missed, n_invented = n_missed + max(more, 0), n_invented + max(-more, 0)
+            if not self.counts[k]:
+                missed.append(f"{names[k]}: {self.describe_missed(k, truth)}")
+            elif more > 0:
+                missed.append(f"{more} more {names[k]}")
+            else:
+                invented.append(f"{-more} more {names[k]}" if truth.counts[k] else names[k])
+        if self.unknown is not None and (self.predicts_unknown or truth.unknown):
+            if self.predicts_unknown and truth.unknown:
+                found += 1
+            elif truth.unknown:
+                missed.append(f"something unknown: {percent(self.unknown)}")
+                n_missed += 1
+            else:
+                invented.append("something unknown")
+                n_invented += 1
+        parts = [f"{found} of {found + n_missed} found"] + [
+            f"{n} {word} ({items})"
+            for n, word, items in (
+                (n_missed, "missed", "; ".join(missed)),
+                (n_invented, "invented", ", ".join(invented)),
+            )
+            if n
+        ]
+        return f"{', '.join(parts)}. The network predicts {self.summary(names)}."
 
 
 class Scores(NamedTuple):

@@ -23,7 +23,6 @@ from nmrclassify.networks.prediction import (
     Prediction,
     Scores,
     Truth,
-    listing,
     percent,
 )
 
@@ -72,29 +71,19 @@ class QueriesPrediction(_QueryNames, Prediction):
         shown = sum(k < len(self.counts) for k in self._stated)
         return int((self.counts > 0).sum()) - shown
 
-    def can_match(self, labels: np.ndarray) -> bool:
-        """Return True: outputs are classes, so nothing has to be matched."""
-        return True
-
     def match(
         self, sources: np.ndarray, labels: np.ndarray, weight: float, unknown: np.ndarray | None
     ) -> Pairing:
         """Set each output beside its compound, all portions of one compound together."""
         n_compounds = len(self.counts)
-        total = [sources[labels == k].sum(axis=0) for k in self.named]
-        if unknown is not None and self.named[-1] == n_compounds:
-            total[-1] = unknown
-        mixed = np.stack(total)
-        present = np.any(mixed, axis=(1, 2))
+        mixed = np.stack([sources[labels == k].sum(axis=0) for k in self.named])
+        mixed[self.named == n_compounds] = 0.0 if unknown is None else unknown
+        present = mixed.any((1, 2))
         right = [
-            present[i] and (k == n_compounds or self.counts[k] == (labels == k).sum())
-            for i, k in enumerate(self.named)
+            self.predicts_unknown if k == n_compounds else self.counts[k] == (labels == k).sum()
+            for k in self.named
         ]
-        return Pairing(np.where(present, self.named, n_compounds), np.array(right), mixed)
-
-    def all_right(self, truth: Truth) -> bool:
-        """Whether all counts, and the prediction of the unknown, are right."""
-        return np.array_equal(self.counts, truth.counts) and self.predicts_unknown == truth.unknown
+        return Pairing(np.where(present, self.named, n_compounds), present & np.array(right), mixed)
 
     def statements(self, names: tuple[str, ...]) -> list[str]:
         """Return count, compound and probability, in words, for each predicted class shown."""
@@ -104,24 +93,9 @@ class QueriesPrediction(_QueryNames, Prediction):
             statements.append(f"{times}{classes[k]} ({percent(self.probabilities[0, k])})")
         return statements
 
-    def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
-        """Return in words which compounds are missed, absent, or there another number of times."""
-        probabilities, parts = self.probabilities[0], []
-        for k in np.flatnonzero(self.counts != truth.counts):
-            if not self.counts[k]:
-                parts.append(f"{names[k]} is in it and was missed ({percent(probabilities[k])})")
-            elif not truth.counts[k]:
-                parts.append(f"{names[k]} is not in it")
-            else:
-                parts.append(f"{names[k]} is in it {truth.counts[k]} times, not {self.counts[k]}")
-        if self.predicts_unknown != truth.unknown:
-            missed = f"something unknown is in it and was missed ({percent(probabilities[-1])})"
-            parts.append(missed if truth.unknown else "nothing unknown is in it")
-        right = int(np.minimum(self.counts, truth.counts).sum())
-        return (
-            f"{right} of {int(truth.counts.sum())} right: it predicts {self.summary(names)}."
-            f" Wrong: {listing(parts)}."
-        )
+    def describe_missed(self, compound: int, truth: Truth) -> str:
+        """Return the compound's probability in words."""
+        return percent(self.probabilities[0, compound])
 
 
 class QueryOutput(NamedTuple):

@@ -27,7 +27,6 @@ from nmrclassify.networks.prediction import (
     Prediction,
     Scores,
     Truth,
-    listing,
     percent,
 )
 
@@ -52,15 +51,14 @@ class SlotsPrediction(_SlotNames, Prediction):
         """All outputs in order, shape (C,)."""
         return np.arange(len(self.named))
 
-    def can_match(self, labels: np.ndarray) -> bool:
-        """Whether there are as many outputs as sources, and a class for each."""
-        n_outputs, n_classes = self.probabilities.shape
-        return len(labels) == n_outputs and bool((labels < n_classes).all())
-
     def match(
         self, sources: np.ndarray, labels: np.ndarray, weight: float, unknown: np.ndarray | None
     ) -> Pairing:
-        """Match as `pair_for_scoring`."""
+        """Match as `pair_for_scoring`; outputs beyond the sources get empty ones."""
+        n_compounds = len(self.counts)
+        lacking = max(len(self.named) - len(labels), 0)
+        labels = np.pad(labels, (0, lacking), constant_values=n_compounds)
+        sources = np.pad(sources, ((0, lacking), (0, 0), (0, 0)))
         logits, multiplets, truth, classes = (
             torch.from_numpy(np.asarray(a))[None]
             for a in (
@@ -81,10 +79,6 @@ class SlotsPrediction(_SlotNames, Prediction):
             costs.reconstruction[0].numpy(),
         )
 
-    def all_right(self, truth: Truth) -> bool:
-        """Whether every output is right."""
-        return bool(truth.right.all())
-
     def statements(self, names: tuple[str, ...]) -> list[str]:
         """Return the compound and its probability, in words, for each output that names one."""
         return [
@@ -93,18 +87,15 @@ class SlotsPrediction(_SlotNames, Prediction):
             if k < len(names)
         ]
 
-    def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
-        """Return in words what each wrong output predicts, and the rank of the true compound."""
-        classes, parts = self.class_names(names), []
-        for i in np.flatnonzero(~truth.right):
-            true = self.probabilities[i, truth.labels[i]]
-            rank = int((self.probabilities[i] > true).sum()) + 1
-            parts.append(
-                f"output {i + 1} predicts {classes[self.named[i]]} ({percent(self.confidence[i])})"
-                f" where {classes[truth.labels[i]]} was mixed in, which has rank {rank}"
-                f" ({percent(true)})"
-            )
-        return f"{int(truth.right.sum())} of {len(truth.right)} right. Wrong: {listing(parts)}."
+    def describe_missed(self, compound: int, truth: Truth) -> str:
+        """Return in words the compound's rank in its output, or that it has no output."""
+        outputs = np.flatnonzero(truth.labels == compound)
+        if not len(outputs):
+            return "no output left"
+        output = int(outputs[0])
+        probability = float(self.probabilities[output, compound])
+        rank = int((self.probabilities[output] > probability).sum()) + 1
+        return f"rank {rank} in output {output + 1}, {percent(probability)}"
 
 
 class Slots(_SlotNames, Network):

@@ -36,6 +36,20 @@ def headings(
     )
 
 
+def unshown_headings(
+    prediction: Prediction, names: tuple[str, ...], truth: Truth | None
+) -> tuple[str, ...]:
+    """Return a short heading for each part of the mixture that stands beside no output."""
+    if truth is None:
+        return ()
+    called = [(*names, "unknown")[k] for k in truth.unshown_labels]
+    predicted = np.append(prediction.counts > 0, prediction.predicts_unknown)
+    return tuple(
+        name if predicted[k] else f"{name} missed"
+        for name, k in zip(called, truth.unshown_labels, strict=True)
+    )
+
+
 def short(names: Iterable[str]) -> list[str]:
     """Return names of classes for narrow places: "unknown" for "something unknown"."""
     return [name.removeprefix("something ") for name in names]

@@ -11,7 +11,7 @@ from nmrclassify.evaluation.masks import overlap, shares, similarity_order, weak
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
-from nmrclassify.plots.classes import add_class_bars, headings
+from nmrclassify.plots.classes import add_class_bars, headings, unshown_headings
 from nmrclassify.plots.map_rows import (
     MAX_LEVEL_HEADINGS,
     MapRow,
@@ -57,7 +57,7 @@ def overview(
     """
     scale, order = area_scale(theme, areas), similarity_order(prediction.masks)
     masks = np.where(weak_cells(prediction.encoding), np.nan, prediction.masks)[:, order]
-    outputs = prediction.outputs
+    outputs, heads = prediction.outputs, all_headings(prediction, names, truth)
     rows = [
         MapRow(
             "<b>Mixture</b>: the input of the network",
@@ -69,22 +69,27 @@ def overview(
         ),
         MapRow(
             "<b>Masks</b>: what each output lets through",
-            masks,
+            fill_up(masks, len(heads)),
             mask_scale(),
             "filter",
             150,
-            headings(prediction, names, truth),
+            heads,
             indices=outputs,
             ids=order,
             mark=cell,
         ),
     ]
-    multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets, scale)]
+    multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets)]
     if truth is not None:
-        multiplets.append(("<b>Truth</b>: the sources in the mixture", truth.sources, scale))
-    rows += titled_rows(multiplets, height=84, indices=outputs, mark=cell)
+        multiplets.append(("<b>Truth</b>: all that was mixed", with_unshown(truth)))
+    rows += titled_rows(
+        [(title, fill_up(maps, len(heads)), scale) for title, maps in multiplets],
+        height=84,
+        indices=outputs,
+        mark=cell,
+    )
     bars = round(theme.points(16)) * prediction.probabilities.shape[1] + 8
-    above = 68 + 21 * (len(prediction.named) > MAX_LEVEL_HEADINGS)
+    above = 68 + 21 * (len(heads) > MAX_LEVEL_HEADINGS)
     sheet = Sheet(
         theme,
         [row.height for row in rows] + [bars],
@@ -94,6 +99,24 @@ def overview(
     add_rows(sheet, rows, axis)
     add_class_bars(sheet, len(rows), prediction, names, truth)
     return sheet.figure(barmode="overlay", bargap=0.25)
+
+
+def all_headings(
+    prediction: Prediction, names: tuple[str, ...], truth: Truth | None
+) -> tuple[str, ...]:
+    """Return a heading for each output, and for each part of the mixture without an output."""
+    return headings(prediction, names, truth) + unshown_headings(prediction, names, truth)
+
+
+def with_unshown(truth: Truth) -> np.ndarray:
+    """Return the sources beside the outputs, then those without an output, (M + U, P, L)."""
+    return np.concatenate([truth.sources, truth.unshown])
+
+
+def fill_up(maps: np.ndarray, n: int) -> np.ndarray:
+    """Return maps (C, rows, L) and blank ones after them, n in all."""
+    padding = ((0, n - len(maps)), (0, 0), (0, 0))
+    return np.pad(maps.astype(np.float32), padding, constant_values=np.nan)
 
 
 def area_maps(
@@ -107,8 +130,9 @@ def area_maps(
 ) -> go.Figure:
     """Draw titled rows of area maps (C, P, L) on one scale; `indices` as in `MapRow`."""
     scale = area_scale(theme, *(maps for _, maps in stacks))
+    most = max(len(maps) for _, maps in stacks)
     rows = titled_rows(
-        [(f"<b>{title}</b>", maps, scale) for title, maps in stacks],
+        [(f"<b>{title}</b>", fill_up(maps, most), scale) for title, maps in stacks],
         headings,
         height=110,
         outputs=outputs,

@@ -91,12 +91,12 @@ def separation(
     """Draw the separated multiplets of each output, and the true ones below."""
     rows = [("Separated by the network", prediction.multiplets)]
     if truth is not None:
-        rows.append(("Truth", truth.sources))
+        rows.append(("Truth: all that was mixed", maps.with_unshown(truth)))
     return maps.area_maps(
         rows,
         library.axis,
         theme,
-        classes.headings(prediction, library.names, truth),
+        maps.all_headings(prediction, library.names, truth),
         indices=prediction.outputs,
         cell=cell,
     )

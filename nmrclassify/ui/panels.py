@@ -25,8 +25,7 @@ from nmrclassify.ui.model_picker import Chosen
 class View:
     """What a page shows: a model, and a mixture before (`plain`) and after its edits (`sample`).
 
-    The truth is None for a mixture from a file, and where edits have put more compounds into the
-    mixture than a network of slots has outputs.
+    The truth is None for a mixture from a file.
     """
 
     dataset: Dataset

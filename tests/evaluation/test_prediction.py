@@ -16,7 +16,7 @@ def scripted(classes, sources, sure=9.0, n_classes=10):
     probabilities = torch.softmax(sure * torch.eye(n_classes)[classes], -1).numpy()
     empty = np.zeros((64, 21), np.float32)
     stack = np.stack([empty] * len(classes))
-    counts = np.bincount(classes, minlength=n_classes)
+    counts = np.bincount(classes, minlength=10)[:10]
     return SlotsPrediction(
         empty, stack, stack, sources.astype(np.float32), np.asarray(classes), probabilities, counts
     )
@@ -205,8 +205,9 @@ def test_descriptions_of_slots(quick):
     wrong_labels[1] = next(k for k in range(10) if k not in labels)
     wrong = scripted(wrong_labels, sources)
     text = describe_prediction(wrong, names, match_truth(wrong, areas, sources, labels))
-    assert text.startswith("2 of 3 right. Wrong: output 2 predicts " + names[wrong_labels[1]])
-    assert f"where {names[labels[1]]} was mixed in" in text
+    missed, invented = names[labels[1]], names[wrong_labels[1]]
+    assert text.startswith(f"2 of 3 found, 1 missed ({missed}: rank ")
+    assert f" in output 2, 0.0 %), 1 invented ({invented}). The network predicts " in text
     assert "not known" in describe_prediction(right, names)
 
 
@@ -227,10 +228,59 @@ def test_descriptions_of_slots_where_the_number_varies():
     assert sentences[0].startswith("All 2 right: compound 2")
     assert "nothing" not in sentences[0]
     assert sentences[1].startswith("Right: compound 2")
-    assert "predicts compound 7" in sentences[2]
-    assert "where nothing was mixed in" in sentences[2]
-    assert "predicts nothing" in sentences[3]
-    assert "where compound 7 was mixed in" in sentences[3]
+    assert sentences[2].startswith("2 of 2 found, 1 invented (1 more compound 7).")
+    assert sentences[3].startswith("1 of 2 found, 1 missed (compound 7: rank ")
+
+
+def test_slots_are_judged_by_a_mixture_of_more_and_of_fewer_compounds(quick):
+    library, rng = quick.library, np.random.default_rng(0)
+    names, K = library.names, library.n_compounds
+    four = mix(library, np.array([[1, 4, 6, 8]]), MixtureConfig(n_sources=4), rng)
+    given = scripted(np.array([6, 1, 8]), four.sources[0][[2, 0, 3]])
+    truth = match_truth(given, four.areas[0], four.sources[0], four.labels[0])
+    assert truth.labels.tolist() == [6, 1, 8]
+    assert truth.right.all()
+    assert not given.all_right(truth)
+    assert truth.unshown_labels.tolist() == [4]
+    assert truth.unshown[0] == pytest.approx(four.sources[0, 1], abs=1e-5)
+    text = describe_prediction(given, names, truth)
+    assert text.startswith(f"3 of 4 found, 1 missed ({names[4]}: no output left).")
+    two = four.sources[0, :2]
+    for sources, labels in ((two, [1, 4]), (np.append(two, 0 * two[:1], axis=0), [1, 4, K])):
+        truth = match_truth(given, two.sum(axis=0), sources, np.array(labels))
+        assert truth.counts.sum() == 2
+        assert truth.right.tolist() == [False, True, False]
+        assert truth.labels[1] == 1
+        text = describe_prediction(given, names, truth)
+        assert text.startswith(f"1 of 2 found, 1 missed ({names[4]}: rank ")
+        assert f"2 invented ({names[6]}, {names[8]})" in text
+
+
+def test_whatever_was_mixed_stands_beside_an_output_or_is_left_over(pair):
+    for made in pair:
+        unknown = None if made.unknown is None else made.unknown[0]
+        for given in (
+            told({2: 2}, made),
+            told({7: 1, 5: 1}, made, unknown=0.9),
+            scripted(np.array([2, 3, 2]), made.sources[0]),
+            scripted(np.array([7]), made.sources[0, :1]),
+        ):
+            truth = match_truth(given, made.areas[0], made.sources[0], made.labels[0], 1.0, unknown)
+            shown = truth.sources.sum(axis=0) + truth.unshown.sum(axis=0)
+            assert shown == pytest.approx(made.areas[0], abs=1e-4)
+            assert truth.unshown.any((1, 2)).all()
+
+
+def test_slots_say_that_they_have_no_output_for_the_unknown(pair):
+    _, strange = pair
+    given = scripted(strange.labels[0], strange.sources[0])
+    truth = match_truth(
+        given, strange.areas[0], strange.sources[0], strange.labels[0], 1.0, strange.unknown[0]
+    )
+    assert truth.unshown_labels.tolist() == [10]
+    text = describe_prediction(given, build("quick", 3).library.names, truth)
+    assert text.startswith("All 3 right: ")
+    assert text.endswith("Something unknown was mixed in, too; this network has no output for it.")
 
 
 @pytest.mark.parametrize(
@@ -259,42 +309,34 @@ def test_a_description_of_queries_that_are_all_right(pair):
 def test_a_description_of_queries_names_what_was_missed(pair):
     text, given, truth = described({2: 2}, pair[0])
     assert (
-        text
-        == "2 of 3 right: it predicts 2x compound 2 (95.0 %). Wrong: compound 7 is in it and was"
-        " missed (4.0 %)."
+        text == "2 of 3 found, 1 missed (compound 7: 4.0 %). The network predicts 2x compound 2"
+        " (95.0 %)."
     )
     assert not given.all_right(truth)
     text, given, truth = described({}, pair[0])
-    assert text.startswith(
-        "0 of 3 right: it predicts no compound of the library."
-        " Wrong: compound 2 is in it and was missed"
-    )
-    assert "compound 7 is in it and was missed" in text
+    assert text.startswith("0 of 3 found, 3 missed (compound 2: ")
+    assert "; compound 7: 4.0 %)" in text
+    assert text.endswith("The network predicts no compound of the library.")
     assert len(given.named) == 1
 
 
-def test_a_description_of_queries_names_what_is_not_in_it(pair):
+def test_a_description_of_queries_names_what_is_invented(pair):
     text, _, truth = described({2: 2, 7: 1, 4: 1}, pair[0])
-    assert text.startswith(
-        "3 of 3 right: it predicts 2x compound 2 (95.0 %), compound 7 (94.0 %) and compound 4"
-        " (93.0 %)."
+    assert text == (
+        "3 of 3 found, 1 invented (compound 4). The network predicts 2x compound 2 (95.0 %),"
+        " compound 7 (94.0 %) and compound 4 (93.0 %)."
     )
-    assert text.endswith("Wrong: compound 4 is not in it.")
     assert truth.right.tolist() == [True, True, False]
     text, _, _ = described({5: 1, 7: 1}, pair[0])
-    assert "compound 2 is in it and was missed" in text
-    assert "compound 5 is not in it" in text
-    assert text.startswith("1 of 3 right")
+    assert text.startswith("1 of 3 found, 2 missed (compound 2: 4.0 %), 1 invented (compound 5).")
 
 
 def test_a_description_of_queries_names_wrong_counts(pair):
     text, _, truth = described({2: 1, 7: 1}, pair[0])
-    assert text.endswith("Wrong: compound 2 is in it 2 times, not 1.")
-    assert text.startswith("2 of 3 right")
+    assert text.startswith("2 of 3 found, 1 missed (1 more compound 2).")
     assert truth.right.tolist() == [False, True]
     text, _, _ = described({2: 3, 7: 1}, pair[0])
-    assert text.endswith("Wrong: compound 2 is in it 2 times, not 3.")
-    assert text.startswith("3 of 3 right")
+    assert text.startswith("3 of 3 found, 1 invented (1 more compound 2).")
 
 
 def test_a_description_of_something_unknown(pair):
@@ -306,17 +348,16 @@ def test_a_description_of_something_unknown(pair):
     assert given.named.tolist() == [2, 7, 10]
     text, given, truth = described({2: 2, 7: 1}, made, unknown=0.9)
     assert not given.all_right(truth)
-    assert text.endswith("Wrong: nothing unknown is in it.")
+    assert text.startswith("3 of 3 found, 1 invented (something unknown).")
     text, given, truth = described({2: 2}, strange, unknown=0.9)
-    assert "compound 7 is in it and was missed" in text
-    assert "nothing unknown" not in text
+    assert text.startswith("3 of 4 found, 1 missed (compound 7: 4.0 %).")
 
 
 def test_an_unknown_that_was_missed_is_a_mistake(pair):
     _, strange = pair
     text, given, truth = described({2: 2, 7: 1}, strange, unknown=0.2)
     assert not given.all_right(truth)
-    assert "something unknown" in text.split("Wrong: ")[1]
+    assert text.startswith("3 of 4 found, 1 missed (something unknown: 20.0 %).")
 
 
 def test_a_mixture_of_something_unknown_alone_has_a_whole_sentence(pair):
@@ -328,8 +369,7 @@ def test_a_mixture_of_something_unknown_alone_has_a_whole_sentence(pair):
     assert text == "Right: something unknown (90.0 %)."
     assert truth.present.tolist() == []
     text, _, truth = described({}, alone, unknown=0.2)
-    assert "something unknown" in text
-    assert "Wrong: ." not in text
+    assert text.startswith("0 of 1 found, 1 missed (something unknown: 20.0 %).")
 
 
 def test_a_description_without_the_truth(pair):
