@@ -1,13 +1,21 @@
-"""Analysis of masks: ideal masks, their overlap, and the output that dominates a position."""
+"""Analysis of masks: ideal masks, shares of multiplets, cells that disagree, overlap."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy.cluster.hierarchy import leaves_list, linkage
 
+from nmrclassify.evaluation.prediction import match_mixture
 from nmrclassify.mixtures.edits import Mixture
+from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks import losses
 from nmrclassify.networks.conv_tasnet import WEAK, Network
 from nmrclassify.networks.prediction import Truth
+
+DISAGREES = 0.3  # distance of a mask from the ideal mask at which a cell counts as wrong
+TIE = 0.02  # shares that differ by less are equal: the multiplet has two owners
+OCCUPIED = 0.01  # of the largest multiplet; a position with less holds none
 
 
 @torch.inference_mode()
@@ -46,6 +54,196 @@ def weak_cells(encoding: np.ndarray) -> np.ndarray:
     """Return the cells (N, L) below 2 % of the strongest encoding: a mask has no effect there."""
     strength = np.abs(encoding)
     return strength < WEAK * max(float(strength.max()), 1e-9)
+
+
+def disagreements(masks: np.ndarray, ideal: np.ndarray, encoding: np.ndarray) -> np.ndarray:
+    """Return mask minus ideal mask, NaN where the encoding is weak.
+
+    Parameters
+    ----------
+    masks, ideal : ndarray, shape (M, N, L)
+    encoding : ndarray, shape (N, L)
+
+    Returns
+    -------
+    ndarray, shape (M, N, L)
+    """
+    return np.where(weak_cells(encoding), np.nan, masks - ideal)
+
+
+@torch.inference_mode()
+def multiplet_encodings(model: Network, areas: np.ndarray) -> np.ndarray:
+    """Return the encoding of the multiplet at each position alone, as if no other were there.
+
+    The encoder is linear, so they add up to the encoding of the mixture. A multiplet reaches the
+    cells of its own position and of the two neighbours.
+
+    Parameters
+    ----------
+    areas : ndarray, shape (P, L)
+        The mixture.
+
+    Returns
+    -------
+    ndarray, shape (L, N, L)
+    """
+    alone = areas[None] * np.eye(areas.shape[1])[:, None]  # (L, P, L)
+    return model.encode(torch.from_numpy(alone.astype(np.float32))).numpy()
+
+
+def shares_from_masks(masks: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Read from the masks alone which share of each multiplet each output gets.
+
+    They are the shares for which the multiplets' encodings, each times its share, come closest to
+    the masked encoding: weighted least squares, where a cell has the weight 1 / its encoding (the
+    variance of counts). With ideal masks they are the true shares, unless two compounds with
+    different multiplets overlap; then they are close. The mean of the masks at a position, weighted
+    by the encoding, is no such estimate: the encoder reaches across three positions, so it mixes a
+    multiplet with its neighbours.
+
+    Parameters
+    ----------
+    masks : ndarray, shape (M, N, L)
+    parts : ndarray, shape (L, N, L)
+        As `multiplet_encodings`.
+
+    Returns
+    -------
+    ndarray, shape (M, L)
+        In 0..1; 0 at positions without a multiplet.
+    """
+    encoding = parts.sum(axis=0)  # (N, L)
+    size = np.abs(parts).sum(axis=(1, 2))
+    occupied = np.flatnonzero(size > OCCUPIED * max(size.max(), 1e-30))
+    strength = np.abs(encoding)
+    weights = 1 / np.maximum(strength, 1e-3 * max(float(strength.max()), 1e-30))
+    rows = parts[occupied].reshape(len(occupied), encoding.size).astype(float)  # (multiplets, N L)
+    weighted = rows * weights.ravel()
+    masked = (masks * encoding).reshape(len(masks), -1).astype(float)
+    solution = np.linalg.lstsq(weighted @ rows.T, weighted @ masked.T, rcond=1e-8)[0]
+    shares = np.zeros((len(masks), masks.shape[2]))
+    shares[:, occupied] = solution.T.clip(0, 1)
+    return shares
+
+
+def true_shares(mixture: Mixture, truth: Truth | None) -> np.ndarray | None:
+    """Return each output's true share of the area at each position, shape (M, L).
+
+    None where the truth is not known. 0 at positions where nothing was mixed.
+    """
+    if truth is None or mixture.sources is None:
+        return None
+    total = mixture.sources.sum(axis=(0, 1))
+    if mixture.unknown is not None:
+        total = total + mixture.unknown.sum(axis=0)
+    area = truth.sources.sum(axis=1)
+    return np.divide(area, total, out=np.zeros_like(area), where=total > 1e-9)
+
+
+def owners(shares: np.ndarray) -> np.ndarray:
+    """Return the output with the largest share (M, L) at each position, (L,); -1 without any."""
+    return np.where(shares.any(axis=0), shares.argmax(axis=0), -1)
+
+
+def owners_right(model: Network, mixtures: Mixtures, weight: float = 1.0) -> tuple[int, int]:
+    """Count the multiplets whose owner the masks alone name, and all multiplets.
+
+    A multiplet here is a position of a mixture where something was mixed. Its owner is the compound
+    with the largest area there, or one within `TIE` of the largest share. Mixtures whose sources
+    cannot be matched to outputs are left out.
+
+    Parameters
+    ----------
+    weight : float
+        The reconstruction weight of the training, for the matching of outputs and sources.
+    """
+    right = total = 0
+    for i in range(len(mixtures.areas)):
+        mixture = Mixture.of(mixtures, i)
+        prediction = model.predict(mixture.areas)
+        truth = match_mixture(prediction, mixture, weight)
+        true = true_shares(mixture, truth)
+        if true is None:
+            continue
+        read = shares_from_masks(prediction.masks, multiplet_encodings(model, mixture.areas))
+        named, there = owners(read), true.any(axis=0)
+        share = np.where(named >= 0, true[named, np.arange(len(named))], -1.0)
+        right += int((share >= true.max(axis=0) - TIE)[there].sum())
+        total += int(there.sum())
+    return right, total
+
+
+@dataclass(frozen=True)
+class WorstMask:
+    """One multiplet whose mask is far from the ideal one.
+
+    Attributes
+    ----------
+    mixture : int
+        Index in the batch, from 0.
+    output, compound, position : int
+        The output; the compound of its source or, without one, the compound that it names; the
+        position of the multiplet.
+    filter : int
+        The filter that differs most there, weighted by its encoding.
+    mask, ideal : float
+        Share of the multiplet that the mask passes, and that the ideal mask would pass; as
+        `shares_from_masks`.
+    """
+
+    mixture: int
+    output: int
+    compound: int
+    position: int
+    filter: int
+    mask: float
+    ideal: float
+
+    @property
+    def distance(self) -> float:
+        """How far the mask is from the ideal one."""
+        return abs(self.mask - self.ideal)
+
+
+def worst_masks(
+    model: Network, mixtures: Mixtures, number: int = 12, weight: float = 1.0
+) -> list[WorstMask]:
+    """Return the multiplets whose masks are farthest from the ideal ones, the farthest first.
+
+    Parameters
+    ----------
+    number : int
+        How many at most; all of them differ by more than `DISAGREES`.
+    weight : float
+        The reconstruction weight of the training, for the matching of outputs and sources.
+    """
+    found = []
+    for i in range(len(mixtures.areas)):
+        mixture = Mixture.of(mixtures, i)
+        prediction = model.predict(mixture.areas)
+        truth = match_mixture(prediction, mixture, weight)
+        ideal = ideal_masks_of_outputs(model, mixture, truth)
+        if truth is None or ideal is None:
+            continue
+        parts = multiplet_encodings(model, mixture.areas)
+        read, wanted = shares_from_masks(np.concatenate([prediction.masks, ideal]), parts).reshape(
+            2, len(ideal), -1
+        )
+        effect = np.abs((prediction.masks - ideal) * prediction.encoding)  # (M, N, L)
+        compounds = np.where(truth.sources.any((1, 2)), truth.labels, prediction.named)
+        for m, p in np.argwhere(np.abs(read - wanted) > DISAGREES):
+            found.append(
+                WorstMask(
+                    i,
+                    int(prediction.outputs[m]),
+                    int(compounds[m]),
+                    int(p),
+                    int(effect[m, :, p].argmax()),
+                    float(read[m, p]),
+                    float(wanted[m, p]),
+                )
+            )
+    return sorted(found, key=lambda worst: -worst.distance)[:number]
 
 
 def overlap(masks: np.ndarray) -> np.ndarray:

@@ -20,6 +20,22 @@ OUTPUT_COLOURS = (
     "#6B6A00",
     "#666666",
 )
+# One colour for each compound, by its number in the library; further ones start again. Of M. Okabe
+# and K. Ito's hues, moved apart until any two differ with any colour vision (see the tests), and
+# visible on a white and on a dark page.
+COMPOUND_COLOURS = (
+    "#1465FD",
+    "#985500",
+    "#39A180",
+    "#FF65BC",
+    "#DD6B3E",
+    "#47AEF2",
+    "#D7A70D",
+    "#5A2EB6",
+    "#4C4C49",
+    "#86638C",
+)
+NO_COMPOUND = "#8E949E"  # of "nothing", and of what is not in the library
 HIGHLIGHT = "#E69F00"  # of what the user chose
 PROBABILITIES = "Viridis"  # colours of masks and probabilities
 LEGEND = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"}
@@ -120,9 +136,26 @@ class ColourScale:
         }
 
 
+def compound_colour(compound: int, n_compounds: int) -> str:
+    """Return the colour of a compound, everywhere in the app; a class after the last is grey."""
+    if compound >= n_compounds:
+        return NO_COMPOUND
+    return COMPOUND_COLOURS[compound % len(COMPOUND_COLOURS)]
+
+
+def text_on(colour: str) -> str:
+    """Return black or white: the text that is easier to read on a colour like "#1465FD"."""
+    parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    light = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    luminance = float(light @ [0.2126, 0.7152, 0.0722])
+    # Contrast as in WCAG 2.1: white on it is 1.05 / (luminance + 0.05), black (luminance + 0.05) /
+    # 0.05; they are equal at 0.179.
+    return "#000000" if luminance > 0.179 else "#ffffff"
+
+
 def mask_scale() -> ColourScale:
     """Return the scale of all masks: 0 to 1, whatever the values."""
-    return ColourScale("0 to 1", 0.0, 1.0, PROBABILITIES)
+    return ColourScale("mask", 0.0, 1.0, PROBABILITIES)
 
 
 def area_scale(theme: Theme, *areas: np.ndarray, title: str = "peak area") -> ColourScale:
