@@ -24,8 +24,9 @@ for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True)
         st.markdown(f"**{letter}: {comparison_picker.describe_model(side)}**")
         panels.show_prediction(side)
 
+one_training = view.checkpoint.same_filters(other.checkpoint)
 change = compare_predictions(
-    (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas)
+    (view.checkpoint.model, view.areas), (other.checkpoint.model, other.areas), one_training
 )
 letters, class_labels = ("A", "B"), view.classes[: change.presence.shape[1]]
 if np.array_equal(change.first.probabilities, change.second.probabilities) and np.array_equal(
@@ -47,6 +48,9 @@ charts.chart(
         for name, a, b in zip(class_labels, *change.presence, strict=True)
     ),
 )
+about = {change.first.about_presence, change.second.about_presence} - {""}
+if about:
+    st.caption(" ".join(about))
 if not np.array_equal(view.areas, other.areas):
     charts.chart(
         comparison.mixture_change(
@@ -60,7 +64,6 @@ if not np.array_equal(view.areas, other.areas):
         key="mixture",
         alt="The mixture of A, the mixture of B, and the difference",
     )
-comparable = view.checkpoint.same_filters(other.checkpoint)
 st.subheader("Masks")
 if change.masks is None:
     st.info(
@@ -69,14 +72,14 @@ if change.masks is None:
     )
 else:
     charts.chart(
-        comparison.mask_change(change, names, axis, view.theme, letters, view.cell, comparable),
+        comparison.mask_change(change, names, axis, view.theme, letters, view.cell, one_training),
         key="masks",
         alt=f"Masks of {len(change.labels)} outputs in A and in B"
-        + (", and the difference" if comparable else ""),
+        + (", and the difference" if one_training else ""),
     )
     st.caption(
         "The filters are in the same order in all maps. Click a cell to frame it in all of them."
-        if comparable
+        if one_training
         else (
             "These two networks started from different weights or learned from different data, so"
             " filter 5 of A does not correspond to filter 5 of B. No difference is drawn. Compare"

@@ -66,6 +66,8 @@ charts.chart(
         for name, a, b in zip(class_labels, *change.presence, strict=True)
     ),
 )
+if view.prediction.about_presence:
+    st.caption(view.prediction.about_presence)
 
 st.subheader("The influence of each multiplet")
 occlusion = occlude(model, view.areas)

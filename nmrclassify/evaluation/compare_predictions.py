@@ -19,12 +19,10 @@ class Comparison:
     ----------
     first, second : Prediction
         The predictions A and B.
-    labels : ndarray, shape (n,)
-        The class of each pair of outputs.
+    named : ndarray, shape (2, n)
+        The class of A's output in each pair, and of B's; -1 where one has no such output.
     outputs : ndarray, shape (n,)
         Index of A's output in each pair; of B's where A has none.
-    sides : tuple of int, length n
-        Whether the label is one of A (0) or of B (1); their class K may differ.
     masks : ndarray, shape (2, n, N, L), or None
         Of A and of B; NaN where one has no such output. None where their sizes differ.
     multiplets : ndarray, shape (2, n, P, L)
@@ -34,27 +32,36 @@ class Comparison:
 
     first: Prediction
     second: Prediction
-    labels: np.ndarray
+    named: np.ndarray
     outputs: np.ndarray
-    sides: tuple[int, ...]
     masks: np.ndarray | None
     multiplets: np.ndarray
     presence: np.ndarray
 
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of A's output in each pair, of B's where A has none; shape (n,)."""
+        return np.where(self.named[0] < 0, self.named[1], self.named[0])
+
     def class_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the name of the class of each pair of outputs."""
+        """Return the class of each pair of outputs, or "A's → B's" where these differ."""
         called = [side.class_names(names) for side in (self.first, self.second)]
-        return tuple(called[side][k] for side, k in zip(self.sides, self.labels, strict=True))
+        return tuple(
+            " → ".join(dict.fromkeys(called[side][k] for side, k in enumerate(pair) if k >= 0))
+            for pair in self.named.T
+        )
 
 
 def compare_predictions(
-    first: tuple[Network, np.ndarray], second: tuple[Network, np.ndarray]
+    first: tuple[Network, np.ndarray],
+    second: tuple[Network, np.ndarray],
+    one_training: bool = False,
 ) -> Comparison:
     """Compare a prediction of a mixture (P, L) with one by another model or of another mixture.
 
     Both models have the same library. Where outputs are classes in both, all classes that
-    either predicts are shown. Outputs without an order are paired by number in the same model, and
-    by the compounds that they name in two models.
+    either predicts are shown. Outputs without an order are paired by number in the same model and
+    in two steps of `one_training`, and otherwise by the compounds that they name.
 
     Raises
     ------
@@ -69,24 +76,26 @@ def compare_predictions(
             " choose two for the same library"
         )
     predictions = [model.predict(mixture) for model, mixture in zip(models, areas, strict=True)]
-    shown = predictions
-    if predictions[0].outputs_are_classes and predictions[1].outputs_are_classes:
-        both = list(dict.fromkeys([*predictions[0].named, *predictions[1].named]))[:MAX_SHOWN]
-        shown = [
-            model.predict(mixture, np.array(both))
-            for model, mixture in zip(models, areas, strict=True)
-        ]
-        pairs = _same(len(both))
-    elif models[0] is models[1]:
-        pairs = _same(len(predictions[0].named))
+    same_classes = predictions[0].class_k == predictions[1].class_k
+    both, shown = dict.fromkeys([*predictions[0].named, *predictions[1].named]), []
+    for model, mixture, prediction in zip(models, areas, predictions, strict=True):
+        if prediction.outputs_are_classes:  # what only the other side names is shown, too
+            known = [k for k in both if same_classes or k < sizes[0][0] or k in prediction.named]
+            prediction = model.predict(mixture, np.array(known[:MAX_SHOWN]))
+        shown.append(prediction)
+    if same_classes and (models[0] is models[1] or one_training or shown[0].outputs_are_classes):
+        pairs = _same(len(shown[0].named))
     else:
-        same_classes = predictions[0].class_k == predictions[1].class_k
-        unpaired = None if same_classes else sizes[0][0]
-        pairs = _paired(predictions[0].named, predictions[1].named, unpaired)
-    sides = tuple(int(i is None) for i, _ in pairs)
-    where = list(zip(sides, (j if i is None else i for i, j in pairs), strict=True))
-    labels = np.array([shown[side].named[i] for side, i in where])
-    outputs = np.array([shown[side].outputs[i] for side, i in where])
+        pairs = _paired(shown[0].named, shown[1].named, None if same_classes else sizes[0][0])
+    named = np.array(
+        [
+            [-1 if i is None else p.named[i] for i in side]
+            for p, side in zip(shown, zip(*pairs, strict=True), strict=True)
+        ]
+    )
+    outputs = np.array(
+        [shown[0].outputs[i] if i is not None else shown[1].outputs[j] for i, j in pairs]
+    )
     same = models[0].config.n_filters == models[1].config.n_filters
     presence = [
         presence_row(model, mixture[None])[0] for model, mixture in zip(models, areas, strict=True)
@@ -95,9 +104,8 @@ def compare_predictions(
     return Comparison(
         predictions[0],
         predictions[1],
-        labels,
+        named,
         outputs,
-        sides,
         _both("masks", shown, pairs) if same else None,
         _both("multiplets", shown, pairs),
         np.stack([row[:n_classes] for row in presence]),

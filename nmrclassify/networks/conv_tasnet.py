@@ -361,6 +361,10 @@ class Network(nn.Module, OutputNames, ABC):
         """
 
     @abstractmethod
+    def names(self, output: Any, slot: int | None = None) -> Tensor:
+        """Return whether each class is predicted, bool, shaped as `presence`."""
+
+    @abstractmethod
     def log_odds(self, output: Any) -> Tensor:
         """Return the logarithms of the odds of `presence`, also where that rounds to 0 or 1."""
 

@@ -32,11 +32,15 @@ class OutputNames:
     outputs_are_classes : bool
         Whether output k always stands for class k. Otherwise the outputs have no fixed order, and
         are matched to the sources of a mixture.
+    presence_title, about_presence : str
+        What `Network.presence` is: for an axis, and in a sentence, which is empty if it needs none.
     """
 
     kind: ClassVar[str]
     class_k: ClassVar[str]
     outputs_are_classes: ClassVar[bool]
+    presence_title: ClassVar[str]
+    about_presence: ClassVar[str]
 
     @classmethod
     def class_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:

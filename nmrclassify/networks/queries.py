@@ -31,6 +31,8 @@ class _QueryNames(OutputNames):
     kind = "queries"
     class_k = "something unknown"
     outputs_are_classes = True
+    presence_title = "probability"
+    about_presence = ""
 
 
 @dataclass(frozen=True)
@@ -292,6 +294,10 @@ class Queries(_QueryNames, Network):
     def presence(self, output: QueryOutput, slot: int | None = None) -> Tensor:
         """Return the probability of each compound, and of something unknown, shape (B, K + 1)."""
         return output.presence.sigmoid()
+
+    def names(self, output: QueryOutput, slot: int | None = None) -> Tensor:
+        """Whether each compound, and something unknown, is predicted, shape (B, K + 1)."""
+        return output.presence > 0
 
     def log_odds(self, output: QueryOutput) -> Tensor:
         """Return the logits of `presence`."""

@@ -35,6 +35,12 @@ class _SlotNames(OutputNames):
     kind = "slots"
     class_k = "nothing"
     outputs_are_classes = False
+    presence_title = "probability that some output names it"
+    about_presence = (
+        "Each output of the slots has a probability p for each compound. One number for a compound"
+        " combines them: 1 minus the product of (1 - p) over the outputs, the probability that at"
+        " least one output names it."
+    )
 
 
 @dataclass(frozen=True)
@@ -207,6 +213,13 @@ class Slots(_SlotNames, Network):
         if slot is not None:
             return output[:, slot].softmax(-1)
         return 1 - (1 - output.softmax(-1)[..., : self.config.n_compounds]).prod(dim=1)
+
+    def names(self, output: Tensor, slot: int | None = None) -> Tensor:
+        """Whether some output names the compound, or `slot` the class, shaped as `presence`."""
+        named = F.one_hot(output.argmax(-1), output.shape[-1]).bool()  # (B, C, classes)
+        if slot is not None:
+            return named[:, slot]
+        return named[..., : self.config.n_compounds].any(dim=1)
 
     def log_odds(self, output: Tensor) -> Tensor:
         """Return the logarithms of the odds of `presence`, also where that rounds to 0 or 1."""

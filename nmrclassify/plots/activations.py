@@ -365,6 +365,7 @@ def probability_history(
     present: np.ndarray | None,
     theme: Theme,
     step: int,
+    title: str = "probability",
 ) -> go.Figure:
     """Draw the probability of every class over the steps of a training, with a frame at `step`.
 
@@ -375,6 +376,8 @@ def probability_history(
     classes : tuple of str, length K'
     present : ndarray or None
         The classes in the mixture, marked with a diamond.
+    title : str
+        Of the colour bar.
     """
     names, at = marked(classes, present), steps.index(step)
     trace = {
@@ -383,7 +386,7 @@ def probability_history(
         "x": [f"{s:,}" for s in steps],
         "y": names,
         "coloraxis": "coloraxis",
-        "hovertemplate": "%{y} at step %{x}: %{z:.1%}<extra></extra>",
+        "hovertemplate": f"%{{y}} at step %{{x}}: {title} %{{z:.1%}}<extra></extra>",
         "meta": {"rows": "steps", "steps": list(steps)},
     }
     ticks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 5)).round().astype(int))
@@ -392,7 +395,7 @@ def probability_history(
         theme,
         90 + 20 * len(names),
         margin={"t": 8, "r": 62},
-        coloraxis=probability_scale(theme),
+        coloraxis=probability_scale(theme, title),
         shapes=frame(at - 0.5, at + 0.5, -0.5, len(names) - 0.5),
         xaxis={
             "type": "category",

@@ -161,6 +161,9 @@ def presence_change(
         )
         for label, probabilities, colour in zip(labels, comparison.presence, colours, strict=True)
     ]
+    title = " / ".join(
+        dict.fromkeys((comparison.first.presence_title, comparison.second.presence_title))
+    )
     meaning = "" if present is None else " (◇ in the mixture)"
     return finish(
         traces,
@@ -169,7 +172,7 @@ def presence_change(
         barmode="group",
         showlegend=True,
         legend=LEGEND,
-        xaxis=share_axis("probability" + meaning, -0.01, 1.02),
+        xaxis=share_axis(title + meaning, -0.01, 1.02),
         yaxis={"autorange": "reversed", "type": "category", "dtick": 1, "showgrid": False},
     )
 

@@ -170,9 +170,9 @@ def difference_scale(
     return ColourScale(title, -high, high, theme.differences, root)
 
 
-def probability_scale(theme: Theme) -> dict:
+def probability_scale(theme: Theme, title: str = "probability") -> dict:
     """Return the Plotly colour axis of probabilities, as high as the figure."""
-    return ColourScale("probability", 0.0, 1.0, PROBABILITIES).coloraxis(theme, 0.5, 1.0)
+    return ColourScale(title, 0.0, 1.0, PROBABILITIES).coloraxis(theme, 0.5, 1.0)
 
 
 def finish(traces: list[dict], theme: Theme, height: float, **layout: Any) -> go.Figure:

@@ -95,21 +95,24 @@ class TrainingHistory:
         return model
 
     @torch.inference_mode()
-    def presences(self, areas: np.ndarray, slot: int | None = None) -> np.ndarray:
-        """Return the probabilities of one mixture (P, L) at each frame, shape (frames, outputs).
+    def presences(
+        self, areas: np.ndarray, slot: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return `Network.presence` and `Network.names` of one mixture (P, L) at each frame.
 
-        As `Network.presence`.
+        Both have the shape (frames, classes).
         """
         model, mixture = (
             copy.deepcopy(self._template),
             torch.from_numpy(np.ascontiguousarray(areas, dtype=np.float32))[None],
         )
-        rows = []
+        presences, names = [], []
         for _, frame in self._frames:
             _put(model, frame)
             output, _ = model(mixture)
-            rows.append(model.presence(output, slot)[0])
-        return torch.stack(rows).numpy()
+            presences.append(model.presence(output, slot)[0])
+            names.append(model.names(output, slot)[0])
+        return torch.stack(presences).numpy(), torch.stack(names).numpy()
 
     def to_bytes(self) -> bytes:
         """Serialise the frames."""
@@ -150,15 +153,15 @@ def load(path: Path, model: Network) -> TrainingHistory:
     return training_history
 
 
-def first_decided(steps: tuple[int, ...], probabilities: np.ndarray) -> int | None:
-    """Return the first step from which on a probability stays above one half, or None.
+def first_decided(steps: tuple[int, ...], named: np.ndarray) -> int | None:
+    """Return the first step from which on a class is always named, or None.
 
     Parameters
     ----------
-    probabilities : ndarray, shape (frames,)
+    named : ndarray, shape (frames,), bool
     """
-    below = np.flatnonzero(probabilities <= 0.5)
-    first = below[-1] + 1 if len(below) else 0
+    without = np.flatnonzero(~named)
+    first = without[-1] + 1 if len(without) else 0
     return steps[first] if first < len(steps) else None
 
 

@@ -111,9 +111,13 @@ def compared(first: View, second: View) -> str:
             "",
             "",
         ]
+    one_training = first.checkpoint.same_filters(second.checkpoint)
     lines += [
         "(data, model_a, sample_a), (_, model_b, sample_b) = side_a(), side_b()",
-        "change = compare_predictions((model_a, sample_a.areas), (model_b, sample_b.areas))",
+        "change = compare_predictions(",
+        "    (model_a, sample_a.areas), (model_b, sample_b.areas)"
+        + (", one_training=True" if one_training else ""),
+        ")",
         "print(change.presence.round(3))  # A, B",
         'figure = page_figures.change(change, data.library, sides=("A", "B"))',
         "figure.show()",

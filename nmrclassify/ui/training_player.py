@@ -111,7 +111,7 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     )
     st.subheader("Probability of each class during training")
     slot = _slot(view)
-    probabilities = _probabilities(view, history, slot)
+    probabilities, named = _probabilities(view, history, slot)
     class_labels = view.classes[: probabilities.shape[1]]
     present = (
         None
@@ -120,15 +120,22 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
         if slot is None
         else view.truth.labels[slot : slot + 1]
     )
-    summary = _summary(history.steps, probabilities, class_labels, present)
+    summary = _summary(history.steps, probabilities, named, class_labels, present)
     charts.chart(
         activations.probability_history(
-            history.steps, probabilities, class_labels, present, view.theme, step
+            history.steps,
+            probabilities,
+            class_labels,
+            present,
+            view.theme,
+            step,
+            view.prediction.presence_title if slot is None else "probability",
         ),
         key="strip",
         alt=f"Probability of every class at every saved step. {summary}",
     )
-    st.caption(f"{summary} Click a column to go to that step.")
+    about = view.prediction.about_presence if slot is None else ""
+    st.caption(f"{summary} Click a column to go to that step. {about}")
     if view.chosen.history:
         last = view.chosen.history[-1]
         st.subheader("Learning curves")
@@ -169,8 +176,10 @@ def _slot(view: View) -> int | None:
     return chosen - 1 if chosen else None
 
 
-def _probabilities(view: View, history: TrainingHistory, slot: int | None) -> np.ndarray:
-    """Return the probabilities at every step; they are computed once for each mixture."""
+def _probabilities(
+    view: View, history: TrainingHistory, slot: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `TrainingHistory.presences`; they are computed once for each mixture."""
     key = (history.origin, history.steps, view.areas.tobytes(), slot)
     cached = st.session_state.get("strip")
     if cached is None or cached[0] != key:
@@ -181,29 +190,22 @@ def _probabilities(view: View, history: TrainingHistory, slot: int | None) -> np
 def _summary(
     steps: tuple[int, ...],
     probabilities: np.ndarray,
+    named: np.ndarray,
     class_labels: tuple[str, ...],
     present: np.ndarray | None,
 ) -> str:
-    """Describe from which step on the probability of each shown class stays above one half.
-
-    The classes in the mixture and those that the last step names are shown.
-    """
-    shown = set(np.flatnonzero(probabilities[-1] > 0.5).tolist()) | (
-        set() if present is None else set(present.tolist())
-    )
-    parts = []
-    for k in sorted(shown):
-        first = first_decided(steps, probabilities[:, k])
-        parts.append(
-            f"{class_labels[k]} from step {first:,}"
-            if first is not None
-            else f"{class_labels[k]} never ({percent(float(probabilities[-1, k]))} at the end)"
-        )
-    return (
-        f"The probability stays above one half: {listing(parts)}."
-        if parts
-        else "No probability is above one half."
-    )
+    """Describe from which step on each class is named, and which of the mixture is not."""
+    decided, missed = [], []
+    for k in sorted({*np.flatnonzero(named[-1]), *([] if present is None else present)}):
+        first = first_decided(steps, named[:, k])
+        if first is not None:
+            decided.append(f"{class_labels[k]} from step {first:,}")
+        else:
+            missed.append(f"{class_labels[k]} ({percent(float(probabilities[-1, k]))})")
+    parts = [f"Named to the end: {listing(decided)}."] if decided else []
+    if missed:
+        parts.append(f"In the mixture, and not named at the end: {listing(missed)}.")
+    return " ".join(parts) or "No class is named at the end."
 
 
 def _offer_training(view: View) -> None:

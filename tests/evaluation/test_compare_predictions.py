@@ -127,10 +127,30 @@ def test_the_same_slots_stay_in_their_places(trained, quick):
     assert not np.isnan(found.multiplets).any()
 
 
+def test_two_steps_of_one_training_are_paired_by_number(trained, quick):
+    areas, before = quick.test_mixtures().areas[0], model_for(quick, 3, "slots")
+    found = compare_predictions((before, areas), (trained.model, areas), one_training=True)
+    assert found.outputs.tolist() == [0, 1, 2]
+    assert found.named.tolist() == [found.first.named.tolist(), found.second.named.tolist()]
+    for side, prediction in enumerate((found.first, found.second)):
+        assert np.array_equal(found.masks[side], prediction.masks)
+        assert np.array_equal(found.multiplets[side], prediction.multiplets)
+    names = quick.library.names
+    for text, (a, b) in zip(found.class_names(names), found.named.T, strict=True):
+        assert text == (names[a] if a == b else f"{names[a]} → {names[b]}")
+
+
 def test_slots_beside_queries_share_the_compounds(trained, learned, quick):
     areas = quick.test_mixtures().areas[0]
     for first, second in ((trained.model, learned.model), (learned.model, trained.model)):
         found = compare_predictions((first, areas), (second, areas))
+        slots = 0 if first is trained.model else 1
+        # Queries have an output for whatever the slots name; so both have a map beside it.
+        for k in found.first.named if slots == 0 else found.second.named:
+            assert k in found.named[1 - slots]
+        together = (found.named >= 0).all(axis=0)
+        assert (found.named[0] == found.named[1])[together].all()
+        assert not np.isnan(found.multiplets[:, together]).any()
         assert found.presence.shape == (2, 10)
         for row, model in zip(found.presence, (first, second), strict=False):
             assert row == pytest.approx(said(model, areas)[:10], abs=1e-6)

@@ -243,9 +243,10 @@ def test_the_history_shows_every_class_at_every_step(clicks, frames):
     rng, steps = np.random.default_rng(4), (0, 1, 2, 5, 11, 40, 300, 1000, 2500, 3000)
     probabilities, classes = rng.random((10, 4)), ("a", "b", "c", "something unknown")
     figure = activations.probability_history(
-        steps, probabilities, classes, np.array([2]), LIGHT, 40
+        steps, probabilities, classes, np.array([2]), LIGHT, 40, "share named"
     )
     (trace,) = figure.data
+    assert figure.layout.coloraxis.colorbar.title.text == "share named"
     assert np.array_equal(trace.z, probabilities.T)
     assert list(trace.y) == ["a", "b", "◇ c", "something unknown"]
     assert [int(x.replace(",", "")) for x in trace.x] == list(steps)

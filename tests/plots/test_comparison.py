@@ -146,14 +146,31 @@ def test_two_trainings_get_no_difference(two_trainings, quick):
 
 
 def test_headings_name_each_pair(pair, quick):
-    classes = pair.first.class_names(quick.library.names)
+    classes = [
+        name.removeprefix("something ") for name in pair.first.class_names(quick.library.names)
+    ]
     for figure in (
         f(pair, quick.library.names, quick.library.axis, LIGHT)
         for f in (comparison.mask_change, comparison.multiplet_change)
     ):
         assert [note.text for note in figure.layout.annotations if note.bgcolor] == [
-            classes[k].removeprefix("something ") for k in pair.labels
+            classes[a] if a == b else f"{classes[a]} → {classes[b]}" for a, b in pair.named.T
         ]
+
+
+def test_the_axis_says_how_the_probabilities_of_several_outputs_are_combined(
+    trained, learned, quick
+):
+    areas, names = quick.test_mixtures().areas[0], quick.library.names
+    models = {"slots": trained.model, "queries": learned.model}
+    for first, second, title in (
+        ("slots", "slots", "probability that some output names it"),
+        ("queries", "queries", "probability"),
+        ("slots", "queries", "probability that some output names it / probability"),
+    ):
+        pair = compare_predictions((models[first], areas), (models[second], areas))
+        figure = comparison.presence_change(pair, names[: pair.presence.shape[1]], LIGHT)
+        assert figure.layout.xaxis.title.text == title
 
 
 def test_probabilities_stand_beside_each_other(pair, quick):

@@ -17,7 +17,7 @@ from nmrclassify.networks.slots import Slots
 from nmrclassify.training import history, runs, trainer
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.training.recipes import recipe
-from nmrclassify.training.trainer import Trainer
+from nmrclassify.training.trainer import Trainer, model_for
 
 
 @pytest.fixture(autouse=True)
@@ -191,10 +191,15 @@ def test_presences_are_those_of_the_networks(either, quick):
         with torch.no_grad():
             for p in model.parameters():
                 p.add_(0.02 * torch.sin(torch.arange(p.numel(), dtype=torch.float32)).view_as(p))
-    found = kept.presences(areas)
-    assert found.shape == (3, 11 if either.model.kind == "queries" else 10)
-    for row, step in zip(found, kept.steps, strict=False):
-        output = told(kept.network(step), areas)[0][0]
+    found, named = kept.presences(areas)
+    assert found.shape == named.shape == (3, 11 if either.model.kind == "queries" else 10)
+    for row, named_row, step in zip(found, named, kept.steps, strict=True):
+        network = kept.network(step)
+        predicted = network.predict(areas)
+        assert np.flatnonzero(named_row[:10]).tolist() == np.flatnonzero(predicted.counts).tolist()
+        if either.model.kind == "queries":
+            assert named_row[10] == predicted.predicts_unknown
+        output = told(network, areas)[0][0]
         expected = (
             output.sigmoid()
             if either.model.kind == "queries"
@@ -361,10 +366,19 @@ def test_the_first_step_from_which_on_it_is_decided():
     for n in (1, 2, 5, 9):
         steps = tuple(np.cumsum(rng.integers(1, 9, n)).tolist())
         for _ in range(60):
-            probabilities = rng.choice([0.1, 0.5, 0.6, 0.9], n)
+            named = rng.choice([False, True], n)
             expected = None
             for i in range(n):
-                if all(chance > 0.5 for chance in probabilities[i:]):
+                if all(named[i:]):
                     expected = steps[i]
                     break
-            assert first_decided(steps, probabilities) == expected, (steps, probabilities)
+            assert first_decided(steps, named) == expected, (steps, named)
+
+
+def test_a_compound_that_no_output_names_is_not_named_however_probable(quick):
+    model = model_for(quick, 3, "slots")
+    logits = torch.full((1, 3, 10), -20.0)
+    logits[..., 0], logits[..., 1] = np.log(0.4), np.log(0.6)
+    assert model.presence(logits)[0, 0] == pytest.approx(1 - (1 - 0.4) ** 3, abs=1e-4)
+    for slot in (None, 2):
+        assert model.names(logits, slot)[0].tolist() == [k == 1 for k in range(10)]
