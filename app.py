@@ -62,6 +62,11 @@ if metrics and same_data:
         f"{view.model_name}: on the {metrics['n_mixtures']} test mixtures, it names"
         f" {metrics['compound_accuracy']:.1%} of the compounds correctly (95 % interval {low:.0%}"
         f" to {high:.0%}), and all compounds of {metrics['exact_match']:.1%} of the mixtures."
+        + (
+            f" Its masks are on average {metrics['mask_distance']:.2f} from the ideal (0 to 1)."
+            if metrics.get("mask_distance") is not None
+            else ""
+        )
     )
 elif metrics:
     st.caption(

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions
+from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.plots import comparison, curves, page_figures
 from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels
 from nmrclassify.ui.snippets import compared
@@ -91,6 +92,23 @@ charts.chart(
     page_figures.change(change, view.library, view.theme, view.cell, letters),
     key="separated",
     alt=f"Separated multiplets of {len(change.labels)} outputs in A and in B, and the difference",
+)
+st.subheader("On the test mixtures")
+sides = [
+    panels.accuracy(
+        evaluate(
+            side.checkpoint.model,
+            side.dataset.test_mixtures(),
+            side.checkpoint.training.reconstruction_weight,
+        ).summary()
+    )
+    for side in (view, other)
+]
+st.markdown(
+    "| | A | B |\n|---|---|---|\n"
+    + "\n".join(
+        f"| {a['label']} | {a['value']} | {b['value']} |" for a, b in zip(*sides, strict=True)
+    )
 )
 st.subheader("How they were trained")
 histories = (view.chosen.history, other.chosen.history)

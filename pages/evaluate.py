@@ -27,23 +27,17 @@ if seen:
 result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
 summary = result.summary()
 
-tiles = st.columns(4)
-grey = {"delta_color": "off", "delta_arrow": "off"}
-tiles[0].metric("Test mixtures", summary["n_mixtures"])
-for tile, label, key in (
-    (tiles[1], "Compounds right", "compound_accuracy"),
-    (tiles[2], "Mixtures wholly right", "exact_match"),
-):
-    low, high = summary[f"{key}_ci95"]
-    tile.metric(label, f"{summary[key]:.1%}", f"{low:.0%} to {high:.0%}", **grey)
-gain, (low, high) = summary["si_sdr_improvement_db"], summary["si_sdr_improvement_db_ci95"]
-tiles[3].metric(
-    "SI-SDR improvement",
-    "none" if gain is None else f"{gain:.1f} dB",
-    None if low is None else f"{low:.1f} to {high:.1f} dB",
-    help="How much closer to the true source the separated multiplets are than the mixture is.",
-    **grey,
-)
+first, *tiles = st.columns(5)
+first.metric("Test mixtures", summary["n_mixtures"])
+for tile, figure in zip(tiles, panels.accuracy(summary), strict=True):
+    tile.metric(
+        figure["label"],
+        figure["value"],
+        figure["interval"],
+        help=figure["help"],
+        delta_color="off",
+        delta_arrow="off",
+    )
 
 st.subheader("Mixture by mixture")
 only_wrong = url_state.widget(st.toggle, "Only mixtures with a mistake", "only_wrong")
@@ -65,6 +59,7 @@ else:
                 min_value=0.0, max_value=1.0, format="percent", help="Lowest of all outputs"
             ),
             "SI-SDR improvement (dB)": st.column_config.NumberColumn(format="%.1f"),
+            "mask distance": st.column_config.NumberColumn(format="%.3f"),
         },
     )
     if event.selection.rows:

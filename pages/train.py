@@ -5,7 +5,7 @@ import streamlit as st
 from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.plots import classes, curves, page_figures
-from nmrclassify.ui import charts, page, training_controls, uploads
+from nmrclassify.ui import charts, page, panels, training_controls, uploads
 from nmrclassify.ui.session import training_box
 
 view = page.setup("pages/train.py")
@@ -26,18 +26,12 @@ def live_figures() -> None:
     job = box.job
     training_controls.progress(job)
     snapshot, test = job.latest, job.latest.test
-    for column, label, value in zip(
-        st.columns(4),
-        ("Step", "Loss", "Compounds right (test)", "Mixtures wholly right (test)"),
-        (
-            f"{snapshot.step:,} of {snapshot.steps:,}",
-            f"{snapshot.loss:.3g}" if snapshot.step else "not yet",
-            f"{test['compound_accuracy']:.1%}",
-            f"{test['exact_match']:.1%}",
-        ),
-        strict=False,
-    ):
-        column.metric(label, value)
+    figures = [(f"{figure['label']} (test)", figure) for figure in panels.accuracy(test)]
+    columns = st.columns(3)
+    columns[0].metric("Step", f"{snapshot.step:,} of {snapshot.steps:,}")
+    columns[0].metric("Loss", f"{snapshot.loss:.3g}" if snapshot.step else "not yet")
+    for i, (label, figure) in enumerate(figures):
+        columns[1 + i // 2].metric(label, figure["value"], help=figure["help"])
     if not job.active and st.session_state.get("was active"):
         st.session_state["was active"] = False
         training_controls.show_result(job)

@@ -176,24 +176,35 @@ def roc_curves(curves: dict[str, Roc], theme: Theme) -> go.Figure:
 
 
 def learning_curves(history: list[dict], theme: Theme, step: int | None = None) -> go.Figure:
-    """Draw loss (log scale) and the share of compounds right, with a line at `step`.
+    """Draw the loss and its parts (log scale), accuracy and mask distance, with a line at `step`.
 
-    The share is that of the training batches and that of unseen compositions.
+    Parts that a run of version 0.1 has not measured are left out.
     """
     curves = (
         ("loss", "loss", OUTPUT_COLOURS[0], "solid", ""),
-        ("classification", "cross entropy (nats)", OUTPUT_COLOURS[1], "dot", ""),
-        ("reconstruction", "relative squared error", OUTPUT_COLOURS[2], "dash", ""),
-        ("train_accuracy", "training batches", OUTPUT_COLOURS[4], "dot", "2"),
-        ("test_compound_accuracy", "unseen compositions", OUTPUT_COLOURS[3], "solid", "2"),
+        ("classification", "classification (nats)", OUTPUT_COLOURS[1], "dot", ""),
+        (
+            "reconstruction",
+            "reconstruction (relative squared error)",
+            OUTPUT_COLOURS[2],
+            "dash",
+            "",
+        ),
+        ("masks", "masks (nats)", OUTPUT_COLOURS[5], "dashdot", ""),
+        ("train_accuracy", "compounds right, training", OUTPUT_COLOURS[4], "dot", "2"),
+        ("test_compound_accuracy", "compounds right, unseen", OUTPUT_COLOURS[3], "solid", "2"),
+        ("test_mask_distance", "mask distance, unseen", OUTPUT_COLOURS[7], "dashdot", "2"),
     )
     mode = "lines+markers" if len(history) < 3 else "lines"
     traces = [
         _curve(history, key, panel, name, {"color": colour, "dash": dash, "width": 2}, mode=mode)
         for key, name, colour, dash, panel in curves
+        if any(row[key] for row in _measured(history, key))
     ]
     lines = [] if step is None else _step_lines(step, {"color": HIGHLIGHT, "width": 3})
-    return _two_panels(traces, lines, "<b>Compounds right</b>", theme, 390, 150)
+    return _two_panels(
+        traces, lines, "<b>Compounds and masks</b>", theme, 430, 190, "share, or distance"
+    )
 
 
 def compare_learning_curves(
@@ -219,8 +230,14 @@ def compare_learning_curves(
     return _two_panels(traces, lines, "<b>Unseen right</b>", theme, 340, 92)
 
 
+def _measured(history: list[dict], key: str) -> list[dict]:
+    """Return the rows that have a value; runs of version 0.1 lack some, in files as NaN."""
+    return [row for row in history if row.get(key) is not None and row[key] == row[key]]
+
+
 def _curve(history: list[dict], key: str, panel: str, name: str, line: dict, **more: Any) -> dict:
     """Return one measure of a training over its steps; `panel` is "" for the left, "2" right."""
+    history = _measured(history, key)
     return {
         "type": "scatter",
         "mode": "lines",
@@ -251,7 +268,13 @@ def _step_lines(step: int, line: dict) -> list[dict]:
 
 
 def _two_panels(
-    traces: list[dict], shapes: list[dict], right: str, theme: Theme, height: int, bottom: int
+    traces: list[dict],
+    shapes: list[dict],
+    right: str,
+    theme: Theme,
+    height: int,
+    bottom: int,
+    right_axis: str = "share right",
 ) -> go.Figure:
     """Return a figure with the loss at the left and a share, titled `right`, at the right."""
     grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
@@ -268,5 +291,5 @@ def _two_panels(
         xaxis=step | {"domain": [0, 0.38]},
         yaxis={"type": "log", "title": {"text": "loss"}},
         xaxis2=grid | step | {"domain": [0.62, 1], "anchor": "y2"},
-        yaxis2=grid | share_axis("share right", 0, 1.02) | {"anchor": "x2"},
+        yaxis2=grid | share_axis(right_axis, 0, 1.02) | {"anchor": "x2"},
     )

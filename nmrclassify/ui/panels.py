@@ -219,6 +219,40 @@ def show_prediction(view: View) -> None:
     )
 
 
+def accuracy(summary: dict) -> list[dict[str, str | None]]:
+    """Return label, value, 95 % interval and help of each figure of `Evaluation.summary`."""
+    figures = []
+    for label, key, form, unit, text in (
+        ("Compounds right", "compound_accuracy", ".1%", "", "Of all compounds mixed or named."),
+        ("Mixtures wholly right", "exact_match", ".1%", "", "All compounds, and no other."),
+        (
+            "SI-SDR improvement",
+            "si_sdr_improvement_db",
+            ".1f",
+            " dB",
+            "How much closer to the true source the separated multiplets are than the mixture is.",
+        ),
+        (
+            "Mask distance",
+            "mask_distance",
+            ".3f",
+            "",
+            "Mean absolute difference of the masks from the ideal ratio masks: 0 is ideal, 1 the"
+            " most.",
+        ),
+    ):
+        value, (low, high) = summary[key], summary[f"{key}_ci95"]
+        figures.append(
+            {
+                "label": label,
+                "value": "none" if value is None else f"{value:{form}}{unit}",
+                "interval": None if low is None else f"{low:{form}} to {high:{form}}{unit}",
+                "help": text,
+            }
+        )
+    return figures
+
+
 def amounts_table(view: View) -> pd.DataFrame:
     """Return probability, count and amount of each predicted or true compound, and the truth."""
     prediction, truth = view.prediction, view.truth

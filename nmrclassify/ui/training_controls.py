@@ -30,12 +30,14 @@ MORE = (
     ("batch_size", "Mixtures per step", 8),
     ("weight_decay", "Weight decay", None),
     ("reconstruction_weight", "Reconstruction weight", None),
+    ("mask_weight", "Mask weight", None),
     ("concentration_spread", "Concentration spread", None),
     ("repeats", "Repeats", None),
     ("added_noise", "Added noise", None),
     ("added_jitter", "Added jitter", None),
     ("remix", "Remix", None),
     ("unknown", "Unknown compounds", None),
+    ("unknown_replaces", "Unknown in place of one", None),
 )
 
 

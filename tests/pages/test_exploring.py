@@ -236,6 +236,31 @@ def test_compare_sets_two_steps_side_by_side(open_page, run_id):
     }
     assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
     assert sum("step" in line and "run 2026" in line for line in app.texts.splitlines()) == 2
+    for label in (
+        "Compounds right",
+        "Mixtures wholly right",
+        "SI-SDR improvement",
+        "Mask distance",
+    ):
+        assert f"| {label} | " in app.texts
+
+
+def test_compare_draws_each_output_of_slots_at_two_steps(open_page):
+    trainer = Trainer(build("quick", 3), replace(recipe("modern"), steps=8, batch_size=8))
+    *_, last = trainer.snapshots(4)
+    name = "20260101-000000-slots-quick-s3-0123456789ab"
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / name,
+        "cli",
+        trainer.training_history,
+    )
+    app = open_page(COMPARE, preset="quick", seed=3, model=name)
+    _, _, difference = app.figure("separated")["data"]
+    assert np.isfinite(values(difference)).sum() == 3 * 6 * 21
+    assert values(difference)[np.isfinite(values(difference))].any()
+    assert "at least one output names it" in app.texts
 
 
 def test_compare_refuses_a_difference_of_masks_of_two_trainings(open_page):
@@ -339,6 +364,8 @@ def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(open_
         for page in ("app.py", "pages/masks.py", "pages/separation.py", WHATIF, INSIDE):
             app = open_page(page, **query, edits=edit)
             assert not app.exception
+            assert page in ("pages/masks.py", INSIDE) or " found, " in app.texts
+            assert "not known" not in app.texts
 
 
 def test_when_one_output_of_slots_decided(open_page, home):

@@ -284,6 +284,8 @@ def test_evaluate_shows_the_figures_of_the_test_set(open_page):
     shown = {m.label: m.value for m in app.metric}
     assert shown["Test mixtures"] == str(len(model.dataset.test))
     assert shown["Compounds right"] == f"{model.metrics['compound_accuracy']:.1%}"
+    assert 0 < float(shown["Mask distance"]) < 1
+    assert shown["SI-SDR improvement"].endswith(" dB")
     counts = np.array(app.figures[0]["data"][0]["text"])
     assert sum(int(v) for v in counts.ravel() if v) == 3 * len(model.dataset.test)
 
@@ -317,7 +319,7 @@ def test_a_compound_that_is_not_there_is_not_called_alone(open_page):
     app = open_page(
         "pages/separation.py", unknown_compound="yes"
     )  # the packaged model names succinate for the unknown compound as well
-    assert "succinate is not in it" in app.texts
+    assert "1 invented (succinate)" in app.texts
     assert "its compound is not in the mixture" in app.texts
     assert "only compound of the mixture" not in app.texts
     assert "something unknown" not in json.dumps(app.figures[0]["layout"]["annotations"])

@@ -80,6 +80,24 @@ def test_learning_curves_have_a_line_at_the_chosen_step():
         ]
 
 
+def test_curves_that_a_run_of_version_0_1_lacks_are_left_out():
+    keys = ("loss", "classification", "reconstruction", "train_accuracy", "test_compound_accuracy")
+    old = [{"step": s} | dict.fromkeys(keys, 0.5) for s in (1, 2)]
+    new = [row | {"step": 3, "masks": 0.3, "test_mask_distance": 0.1} for row in old[:1]]
+    named = ["masks (nats)", "mask distance, unseen"]
+
+    def drawn(history):
+        return {trace.name: trace for trace in curves.learning_curves(history, Theme()).data}
+
+    assert not drawn(old).keys() & set(named)
+    blank = [row | {"masks": float("nan"), "test_mask_distance": None} for row in old]
+    for history in (old + new, blank + new):
+        for name, value in zip(named, (0.3, 0.1), strict=True):
+            trace = drawn(history)[name]
+            assert (list(trace.x), list(trace.y)) == ([3], [value])
+    assert drawn(blank).keys() == drawn(old).keys()
+
+
 def test_two_trainings_are_drawn_with_their_steps():
     histories = tuple(
         [{"step": s, "loss": loss / s, "test_compound_accuracy": s / 40} for s in range(1, last)]

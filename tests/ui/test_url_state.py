@@ -104,6 +104,7 @@ GOOD = {
     "added_jitter": "0.5",
     "remix": "0.7",
     "unknown": "0.3",
+    "unknown_replaces": "0.25",
     "learning_rate": "0.01",
     "weight_decay": "0.1",
     "reconstruction_weight": "2",
