@@ -6,7 +6,6 @@ hidden channels, and 1 stack of 2 layers.
 """
 
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ import torch
 
 from nmrclassify import cli
 from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.mixtures.grid import generator
 from nmrclassify.networks import peak_weights
-from nmrclassify.networks.conv_tasnet import NetworkConfig
+from nmrclassify.nmr.library import LibraryConfig, random_library
 from nmrclassify.training import checkpoints, history, runs
 from nmrclassify.training.recipes import TrainConfig
 
@@ -42,11 +42,15 @@ def test_the_packaged_models_open():
 def test_a_checkpoint_opens_with_the_results_that_it_states(finished):
     found = checkpoints.load(finished.folder / "model.safetensors")
     assert (found.version, found.model.kind, found.step, found.seed) == ("0.1.0", "slots", 12, 3)
-    assert found.training == TrainConfig(steps=12)
+    assert found.training == TrainConfig(steps=12, mask_weight=0.0)
+    assert not found.model.config.non_negative_encoder
+    assert (found.model.encoder.weight < 0).any()
+    assert found.model.config.relu_before_classes
     assert found.dataset.preset == "quick"
     assert found.model.config.n_filters == 8
     result = evaluate(found.model, found.dataset.test_mixtures()).summary()
-    assert result.keys() == found.metrics.keys()
+    assert result.keys() - found.metrics.keys() == {"mask_distance", "mask_distance_ci95"}
+    assert not found.metrics.keys() - result.keys()
     assert result["compound_accuracy"] == pytest.approx(
         found.metrics["compound_accuracy"], abs=1e-6
     )
@@ -71,13 +75,22 @@ def test_a_run_opens_with_its_curves_and_its_training_history(finished):
     assert all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
 
 
-def test_an_interrupted_training_goes_on_to_the_same_numbers(tmp_path, finished, monkeypatch):
-    # A training makes its network with the usual sizes; here they are those of the file.
-    small = NetworkConfig(n_filters=8, n_bottleneck=4, n_hidden=8, n_stacks=1, n_layers=2)
-    monkeypatch.setattr(NetworkConfig.__init__, "__defaults__", tuple(asdict(small).values()))
+def test_its_random_library_is_drawn_again(finished):
+    stored = checkpoints.load(finished.folder / "model.safetensors").dataset.library
+    drawn = random_library(LibraryConfig(filled=0.0), generator(3, "library"))
+    assert stored.names == drawn.names
+    assert np.array_equal(stored.areas, drawn.areas)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_numbers(tmp_path, finished):
     folder = tmp_path / "interrupted"
     shutil.copytree(OLD / "interrupted", folder)
-    assert runs.resume(folder).step == 7
+    trainer = runs.resume(folder)
+    assert trainer.step == 7
+    assert trainer.config.mask_weight == 0
+    before = trainer.model.encoder.weight.clone()
+    trainer.model.constrain()
+    assert torch.equal(trainer.model.encoder.weight, before)
     assert cli.main(["train", "--resume", "--out", str(folder)]) == 0
     resumed = checkpoints.load(folder / "model.safetensors")
     expected = checkpoints.load(finished.folder / "model.safetensors")

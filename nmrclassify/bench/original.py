@@ -39,7 +39,8 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator, mix
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import conv_tasnet as networks
-from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.conv_tasnet import Network, NetworkConfig
+from nmrclassify.networks.slots import Slots
 from nmrclassify.training.optimiser import OPTIMISERS
 from nmrclassify.training.original_model_2022 import (
     NO_FAULTS,
@@ -107,6 +108,11 @@ class _Shifts:
         return total
 
 
+def _signed(data: Dataset) -> NetworkConfig:
+    """Return the sizes of the network of 2022, whose encoder weights could have any sign."""
+    return replace(Slots.sizes_for(data), non_negative_encoder=False)
+
+
 class _Stack:
     """Networks that train together in one pass, each on its data with its faults.
 
@@ -117,7 +123,8 @@ class _Stack:
     def __init__(self, members: list[Member], config: TrainConfig):
         self.members, self.data = members, [member.dataset() for member in members]
         self.models = [
-            model_for(data, member.start) for data, member in zip(self.data, members, strict=False)
+            model_for(data, member.start, config=_signed(data))
+            for data, member in zip(self.data, members, strict=False)
         ]
         self.parameters, self.buffers = stack_module_state(self.models)
         self.optimiser = OPTIMISERS[config.optimiser](self.parameters.values(), config)
@@ -299,7 +306,7 @@ def check(epochs: int = 3) -> dict:
     off = 0.0
     for member, data, weights in zip(members, stacks[0].data, first, strict=False):
         if not any(member.faults):
-            trainer = Trainer(data, config)
+            trainer = Trainer(data, config, network=_signed(data))
             for _ in range(epochs * len(data.train)):
                 trainer.advance()
             off = max(off, (_weights(trainer.model) - weights).abs().max().item())

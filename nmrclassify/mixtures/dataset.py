@@ -175,10 +175,15 @@ class Dataset:
         )
 
     def held_out(self, labels: np.ndarray) -> np.ndarray:
-        """Return whether each composition of `labels`, (B, C), is for validation or test."""
-        return np.isin(
-            self.keys(labels), np.concatenate([self.keys(self.validation), self.keys(self.test)])
-        )
+        """Return whether each composition of `labels`, (B, C or more), is for validation or test.
+
+        Whether an unknown compound is added makes no difference.
+        """
+        labels = np.sort(labels, axis=1)
+        n_sources = self.test.shape[1]
+        fits = (labels[:, n_sources:] == self.library.n_compounds).all(axis=1)
+        kept = np.concatenate([self.keys(self.validation), self.keys(self.test)])
+        return fits & np.isin(self.keys(labels[:, :n_sources]), kept)
 
     def with_one_repeat(self) -> list[np.ndarray]:
         """Return the training compositions with one compound replaced by another, in all ways."""
@@ -234,10 +239,11 @@ class Dataset:
         replaced = np.full(size, False)
         if augmentation.unknown_replaces:
             full = (labels < self.library.n_compounds).all(axis=1) & (labels.shape[1] > 1)
-            replaced = full & (rng.random(size) < augmentation.unknown_replaces)
             order = rng.permuted(np.tile(np.arange(labels.shape[1]), (size, 1)), axis=1)
-            labels = np.where(replaced[:, None] & (order == 0), self.library.n_compounds, labels)
-            labels = np.sort(labels, axis=1)
+            changed = np.sort(np.where(order == 0, self.library.n_compounds, labels), axis=1)
+            chosen = rng.random(size) < augmentation.unknown_replaces
+            replaced = full & chosen & ~self.held_out(changed)
+            labels = np.where(replaced[:, None], changed, labels)
         mixtures = mix(self.library, labels, mixing, rng, levels)
         if not (augmentation.unknown or augmentation.unknown_replaces):
             return mixtures
@@ -265,8 +271,7 @@ class Dataset:
                 sizes[sizes == n_sources] = width
             drawn[np.arange(width) >= sizes[:, None]] = n_compounds
         drawn.sort(axis=1)  # "no compound" comes last
-        fits = (drawn[:, n_sources:] == n_compounds).all(axis=1)
-        allowed = (rng.random(size) < share) & ~(fits & self.held_out(drawn[:, :n_sources]))
+        allowed = (rng.random(size) < share) & ~self.held_out(drawn)
         labels = np.pad(labels, ((0, 0), (0, width - n_sources)), constant_values=n_compounds)
         return np.where(allowed[:, None], drawn, labels)
 

@@ -288,7 +288,8 @@ class Queries(_QueryNames, Network):
         if mask_weight:
             ideal, strength = self._ideal_masks(sources)
             # A sum over the outputs for each compound that a mixture holds on average.
-            masks = mask_losses(inner.separator.masks, ideal, strength).sum() / present.sum()
+            losses = mask_losses(inner.separator.masks, ideal, strength)
+            masks = losses.sum() / present.sum().clamp_min(1)
         return Objective(classification, reconstruction, masks, right)
 
     def presence(self, output: QueryOutput, slot: int | None = None) -> Tensor:

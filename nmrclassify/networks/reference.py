@@ -77,6 +77,8 @@ class ReferenceNetwork(nn.Module):
         Sizes of a block [B, H, P].
     n_stacks, n_layers : int
         Repeats of the dilation pattern [R], and blocks in each, of dilation 1, 2, 4, ... [X].
+    relu_before_classes : bool
+        Whether a ReLU stands before the classifier, as in version 0.1, for weights of that version.
     """
 
     def __init__(
@@ -91,13 +93,18 @@ class ReferenceNetwork(nn.Module):
         kernel: int = 3,
         n_stacks: int = 3,
         n_layers: int = 4,
+        relu_before_classes: bool = False,
     ):
         super().__init__()
         self.n_sources = n_sources
+        self.relu_before_classes = relu_before_classes
         dilations = [2**layer for _ in range(n_stacks) for layer in range(n_layers)]
         last = len(dilations) - 1
         # Bias omitted: the encoding of a sum is then the sum of the encodings, as masks assume.
         self.encoder = nn.Conv1d(n_peaks, n_filters, 3, padding=1, bias=False)
+        # Areas are never negative. With such weights the encodings are not negative either, so a
+        # mask in 0..1 can separate exactly. Training sets negative weights to 0 after each step.
+        self.encoder.weight.data.abs_()
         self.norm = nn.GroupNorm(1, n_filters)
         self.bottleneck = nn.Conv1d(n_filters, n_bottleneck, 1)
         self.blocks = nn.ModuleList(
@@ -141,7 +148,9 @@ class ReferenceNetwork(nn.Module):
         sources = separated.flatten(0, 1)  # (batch C, N, L)
         multiplets = self.decoder(sources)  # (batch C, P, L)
         multiplets = multiplets.unflatten(0, (-1, self.n_sources))  # (batch, C, P, L)
-        line = self.to_line(sources).relu()  # (batch C, 1, L)
+        line = self.to_line(sources)  # (batch C, 1, L)
+        if self.relu_before_classes:
+            line = line.relu()  # (batch C, 1, L)
         line = line.unflatten(0, (-1, self.n_sources)).squeeze(2)  # (batch, C, L)
         logits = self.classifier(line)  # (batch, C, K)
         return logits, {
@@ -155,7 +164,8 @@ class ReferenceNetwork(nn.Module):
 def from_slots(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights of `slots.Slots`, or their gradients, as those of `ReferenceNetwork`.
 
-    The temperature, where there is one, goes into the classifier.
+    The temperature, where there is one, goes into the classifier. Weights of version 0.1 need a
+    network with `relu_before_classes`.
     """
     width = len(weights["separator.bottleneck.weight"])  # B
     plain = {}

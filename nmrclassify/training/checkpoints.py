@@ -264,6 +264,12 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
             if n.startswith("model.")
         }
         model.load_state_dict(weights, assign=True)
+        least_weight = model.encoder.weight.detach().min().item()
+        if config.non_negative_encoder and least_weight < 0:
+            raise CheckpointError(
+                f"{name}: the encoder has a weight of {least_weight:g}; expected 0 or more, since"
+                " its configuration has non_negative_encoder; train the model again"
+            )
         for key in ("temperature", "reference"):
             value = float(getattr(model, key, 1.0))
             if not 1e-6 < value < 1e6:

@@ -115,6 +115,8 @@ def train(
 ) -> tuple[Network, list[dict]]:
     """Train slots as `Trainer` does, with faults; mixtures list their compounds in random order.
 
+    The model of 2022 had no mask loss, so the mask weight of `config` is not used.
+
     Parameters
     ----------
     dataset : Dataset
@@ -158,6 +160,7 @@ def train(
         )
         loss = costs.total(weight).mean()
         length = take_step(optimiser, loss, config.rate(step), config.clip_norm)
+        model.constrain()
         since.append((costs.classification.mean().item(), length.item()))
         if (step + 1) % every == 0 or step + 1 == config.steps:
             summary = evaluate(model, test, weight).summary()

@@ -8,17 +8,33 @@ import torch
 from nmrclassify.evaluation.metrics import METRICS, evaluate, pair_counts, si_sdr, wilson
 from nmrclassify.mixtures.grid import MixtureConfig, counts_of, mix
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig
+from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig, SeparatorOutput
 from nmrclassify.networks.queries import Queries, QueryOutput
 from nmrclassify.networks.slots import Slots
 
 
-class Scripted(Slots):
-    """Slots that predict set classes and multiplets."""
+def with_encoder(model, n_filters=4):
+    """Give a model that is not initialised an encoder without negative weights."""
+    torch.nn.Module.__init__(model)
+    model.encoder = torch.nn.Linear(18, n_filters, bias=False)
+    model.encoder.weight.data.uniform_(0.1, 1.0, generator=torch.Generator().manual_seed(0))
 
-    def __init__(self, classes, multiplets, n_classes=10):
-        torch.nn.Module.__init__(self)
-        self.config = NetworkConfig()
+
+def inner(model, areas, multiplets, masks=None):
+    """Intermediates with these multiplets (B, M, P, L) and masks (B, M, L, N), by default 0."""
+    encoding = model.encode(areas)
+    if masks is None:
+        masks = torch.zeros(*multiplets.shape[:2], *encoding.mT.shape[1:])
+    separator = SeparatorOutput(encoding.mT, [], [], encoding.mT, encoding.mT, masks)
+    return Intermediates(encoding, masks.mT, masks.mT * encoding[:, None], multiplets, separator)
+
+
+class Scripted(Slots):
+    """Slots that predict set classes, multiplets and masks."""
+
+    def __init__(self, classes, multiplets, n_classes=10, masks=None):
+        with_encoder(self)
+        self.config, self.masks = NetworkConfig(), masks
         self.classes, self.multiplets, self.n_classes = (
             torch.as_tensor(classes),
             torch.as_tensor(multiplets),
@@ -27,14 +43,14 @@ class Scripted(Slots):
 
     def forward(self, areas):
         logits = 9.0 * torch.nn.functional.one_hot(self.classes, self.n_classes).float()
-        return logits, Intermediates(None, None, None, self.multiplets, None)
+        return logits, inner(self, areas, self.multiplets, self.masks)
 
 
 class Told(Queries):
     """Queries that predict set counts (B, K), presence of the unknown, and multiplets."""
 
     def __init__(self, counts, multiplets, unknown=0.0, sure=9.0):
-        torch.nn.Module.__init__(self)
+        with_encoder(self)
         counts = torch.as_tensor(counts)
         presence = torch.cat(
             [sure * (2.0 * (counts > 0) - 1), torch.full((len(counts), 1), unknown)], dim=1
@@ -48,9 +64,8 @@ class Told(Queries):
     def forward(self, areas):
         rows = slice(self.at, self.at + len(areas))
         self.at += len(areas)
-        return QueryOutput(*(part[rows] for part in self.findings)), Intermediates(
-            None, None, None, self.multiplets[rows], None
-        )
+        output = QueryOutput(*(part[rows] for part in self.findings))
+        return output, inner(self, areas, self.multiplets[rows])
 
 
 def varied(n=60, repetition=True, seed=0):
@@ -130,6 +145,36 @@ def test_the_order_of_outputs_does_not_matter():
         assert value == pytest.approx(turned[key]), key
     assert straight["exact_match"] == 1.0
     assert straight["si_sdr_improvement_db"] > 70
+
+
+def test_the_mask_distance_is_a_mean_over_the_strong_cells():
+    mixtures = build("quick", 2, MixtureConfig(number_varies=True)).test_mixtures()
+    model = Scripted(mixtures.labels, mixtures.sources, 11)
+    encoded = np.stack(
+        [model.encode(torch.from_numpy(s)).detach().mT.numpy() for s in mixtures.sources]
+    )  # (B, C, L, N)
+    total = encoded.sum(axis=1, keepdims=True)
+    ideal = np.divide(encoded, total, out=np.zeros_like(encoded), where=total > 0)
+    off = np.random.default_rng(0).random(ideal.shape).astype(np.float32)
+    expected = np.full(mixtures.labels.shape, np.nan)
+    for b, c in np.ndindex(expected.shape):
+        strong = total[b, 0] >= 0.02 * total[b, 0].max()
+        if mixtures.labels[b, c] < 10:
+            expected[b, c] = np.abs(off[b, c] - ideal[b, c])[strong].mean()
+    # An output in which there is no source has no distance.
+    assert 0 < np.isnan(expected).mean() < 1
+    for masks, distances in ((ideal, 0 * expected), (off, expected)):
+        scripted = Scripted(mixtures.labels, mixtures.sources, 11, torch.from_numpy(masks))
+        result = evaluate(scripted, mixtures)
+        assert result.mask_distance == pytest.approx(distances, abs=1e-6, nan_ok=True)
+        summary = result.summary()
+        per_mixture = np.nanmean(distances, axis=1)
+        assert summary["mask_distance"] == pytest.approx(np.mean(per_mixture), abs=1e-6)
+        low, high = summary["mask_distance_ci95"]
+        assert low <= summary["mask_distance"] <= high
+        assert result.table(build("quick", 2).library.names)["mask distance"].tolist() == (
+            pytest.approx(per_mixture, abs=1e-6)
+        )
 
 
 def test_perfect_scores_still_have_an_interval():

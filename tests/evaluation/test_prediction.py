@@ -95,7 +95,7 @@ def test_a_prediction_of_slots_is_what_the_model_computes(trained, quick):
 
 
 def test_a_prediction_of_queries_is_what_the_model_computes(learned, quick):
-    made = quick.test_mixtures()
+    made, off = quick.test_mixtures(), []
     for areas, labels in zip(made.areas[:6], made.labels, strict=False):
         given = learned.model.predict(areas)
         with torch.no_grad():
@@ -117,7 +117,8 @@ def test_a_prediction_of_queries_is_what_the_model_computes(learned, quick):
         ).all()  # the likeliest first, the unknown last
         assert (compounds == given.named[: len(compounds)]).all()
         assert set(compounds) == set(labels)  # which the model has learnt
-        assert given.amounts[labels] == pytest.approx(1, abs=0.4)
+        off.extend(abs(given.amounts[labels] - 1))
+    assert np.mean(off) < 0.25
 
 
 def test_where_nothing_is_predicted_the_likeliest_is_shown(learned, quick):
@@ -449,15 +450,15 @@ def test_a_mixture_of_another_axis_is_refused_with_both_shapes(either, shape):
 
 
 @pytest.mark.parametrize("factor", [1e6, 1e-6])
-def test_the_unit_of_the_areas_changes_no_name(either, quick, factor):
+def test_the_unit_of_the_areas_changes_no_prediction(either, quick, factor):
     for areas in quick.test_mixtures().areas:
         plain, other = either.model.predict(areas), either.model.predict(factor * areas)
         assert sane(other)
-        assert other.named.tolist() == plain.named.tolist()
         assert other.probabilities == pytest.approx(plain.probabilities, abs=2e-3)
         assert other.masks == pytest.approx(plain.masks, abs=2e-3)
         assert other.multiplets / factor == pytest.approx(plain.multiplets, abs=1e-3)
         if other.kind == "queries":
+            assert other.named.tolist() == plain.named.tolist()
             assert other.amounts / factor == pytest.approx(plain.amounts, abs=1e-3)
 
 

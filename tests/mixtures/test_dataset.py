@@ -1,11 +1,13 @@
 import hashlib
+from collections import Counter
+from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
 
 import numpy as np
 import pytest
 
 from nmrclassify.mixtures.dataset import Augmentation, Dataset, compositions, split
-from nmrclassify.mixtures.grid import MixtureConfig
+from nmrclassify.mixtures.grid import MixtureConfig, generator
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.nmr.library import LibraryConfig, random_library
 from nmrclassify.training.recipes import RECIPES, recipe
@@ -200,6 +202,54 @@ def test_own_levels_give_clean_mixtures_and_disturbed_ones():
     assert amounts.max() <= 4.0
 
 
+@pytest.mark.parametrize("number_varies", [False, True])
+@pytest.mark.parametrize("remix", [0.0, 0.7])
+@pytest.mark.parametrize("any_number", [False, True])
+def test_an_unknown_compound_replaces_one_compound(number_varies, remix, any_number):
+    data = build("quick", 5, MixtureConfig(number_varies=number_varies))
+    whole = Augmentation(data.config, remix=remix, any_number=any_number)
+    parts = [
+        data.training_batch(step, 128, replace(whole, unknown_replaces=0.5)) for step in range(40)
+    ]
+    before = [data.training_batch(step, 128, whole) for step in range(40)]
+    labels, old, areas, sources, unknown = (
+        np.concatenate([getattr(m, key) for m in of])
+        for of, key in (
+            (parts, "labels"),
+            (before, "labels"),
+            (parts, "areas"),
+            (parts, "sources"),
+            (parts, "unknown"),
+        )
+    )
+    replaced, size = unknown.any((1, 2)), (labels < 10).sum(axis=1)
+    assert areas == pytest.approx(sources.sum(axis=1) + unknown, abs=1e-5)
+    assert not sources[labels == 10].any()
+    full = (old < 10).all(axis=1)
+    assert not replaced[~full].any()
+    assert replaced[full].mean() > 0.15
+    # One compound of the composition is missing; the others are as they were.
+    for now, was in zip(labels[replaced].tolist(), old[replaced].tolist(), strict=True):
+        assert now[-1] == 10
+        assert (Counter(was) - Counter(now)).total() == 1
+        assert not Counter(now[:-1]) - Counter(was)
+    assert np.array_equal(labels[~replaced], old[~replaced])
+    assert not data.held_out(labels).any()
+    if not (number_varies or any_number):
+        assert replaced.mean() == pytest.approx(0.5, abs=0.03)
+        assert (size[replaced] == 2).all()
+        assert (size[~replaced] == 3).all()
+
+
+def test_validation_mixtures_have_no_compound_replaced():
+    data = build("quick", 5)
+    mixtures = data.validation_mixtures(
+        40, Augmentation(data.config, unknown=0.5, unknown_replaces=0.9)
+    )
+    assert (mixtures.labels < 10).all()
+    assert mixtures.has_unknown.mean() == pytest.approx(0.5, abs=0.3)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("any_number", [False, True])
 def test_the_same_step_gives_the_same_bytes(name, any_number):
@@ -251,7 +301,10 @@ def test_one_seed_gives_the_same_bytes(preset):
 
 
 def test_the_bytes_of_a_seed_do_not_change_between_versions():
-    data = build("original", 7)
+    assert build("original", 7).digest()[:16] == "bf06107ab12533f9"
+    # The libraries of version 0.1, whose compounds filled any number of positions.
+    library = random_library(LibraryConfig(filled=0.0), generator(7, "library"))
+    data = build("original", 7, library=library)
     assert data.digest()[:16] == "d2755615103bd034"
     # The bytes from before there was a validation part.
     before = hashlib.sha256()

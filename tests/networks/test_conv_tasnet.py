@@ -69,14 +69,19 @@ def test_queries_have_an_output_for_each_compound_and_one_for_the_unknown(querie
     assert torch.equal(inside.separated_encodings, inside.masks * inside.encoding[:, None])
 
 
-def test_slots_name_by_a_line_and_a_table(model):
+@pytest.mark.parametrize("relu", [False, True])
+def test_slots_name_by_a_line_and_a_table(relu):
+    torch.manual_seed(0)
+    model = disturbed(Slots(NetworkConfig(relu_before_classes=relu)))
     x = torch.randn(4, 6, 21)
-    logits, inside = disturbed(model)(x)
+    logits, inside = model(x)
     line = F.conv1d(
         inside.separated_encodings.flatten(0, 1),
         model.to_line.weight[..., None],
         model.to_line.bias,
-    ).relu()
+    )
+    assert (line < 0).any()
+    line = line.relu() if relu else line
     expected = line.squeeze(1) @ model.classifier.weight.T + model.classifier.bias
     assert torch.allclose(logits.flatten(0, 1), expected, atol=1e-5)
 

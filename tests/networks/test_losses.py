@@ -3,12 +3,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Bernoulli
 from torch.nn import functional as F
 
+from nmrclassify.mixtures.dataset import Augmentation
 from nmrclassify.mixtures.grid import MixtureConfig, mix, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig
-from nmrclassify.networks.losses import match_and_reduce, pairwise_costs
+from nmrclassify.networks.conv_tasnet import Intermediates, NetworkConfig, SeparatorOutput
+from nmrclassify.networks.losses import (
+    ideal_ratio_masks,
+    mask_costs,
+    mask_losses,
+    match,
+    pairwise_costs,
+)
 from nmrclassify.networks.queries import Queries, QueryOutput
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.networks.slots import Slots
@@ -20,6 +28,18 @@ def example(seed=0):
     torch.manual_seed(seed)
     logits, multiplets = torch.randn(5, 3, 10), torch.rand(5, 3, 6, 21)
     return logits, multiplets, torch.randint(10, (5, 3)), torch.rand(5, 3, 6, 21)
+
+
+def mask_example(seed=1, n_filters=8):
+    """Masks (B, M, L, N), ideal ratio masks of random encodings, and the mixtures' encodings.
+
+    A third of the cells has no source, and another third has one alone.
+    """
+    torch.manual_seed(seed)
+    encoded = torch.rand(5, 3, 21, n_filters)
+    encoded[:, :, :7] = 0
+    encoded[:, 1:, 7:14] = 0
+    return torch.rand(5, 3, 21, n_filters), ideal_ratio_masks(encoded), encoded.sum(1)
 
 
 def test_costs_equal_their_definitions():
@@ -35,28 +55,110 @@ def test_costs_equal_their_definitions():
 
 def test_the_loss_does_not_depend_on_the_order_of_sources_or_outputs():
     logits, multiplets, labels, sources = example()
-    before = match_and_reduce(pairwise_costs(logits, multiplets, labels, sources), 1.0)
-    order = [2, 0, 1]
-    after = match_and_reduce(
-        pairwise_costs(
-            logits[:, order], multiplets[:, order], labels[:, [1, 0, 2]], sources[:, [1, 0, 2]]
-        ),
-        1.0,
+    masks, ideal, strength = mask_example()
+    order, other = [2, 0, 1], [1, 0, 2]
+    straight = pairwise_costs(logits, multiplets, labels, sources)
+    straight = straight._replace(masks=mask_costs(masks, ideal, strength))
+    turned = pairwise_costs(
+        logits[:, order], multiplets[:, order], labels[:, other], sources[:, other]
     )
-    assert torch.isclose(before[0], after[0])
-    assert torch.isclose(before[1], after[1])
+    turned = turned._replace(masks=mask_costs(masks[:, order], ideal[:, other], strength))
+    before, after = (costs.mean_along(match(costs, 1.0, 1.0)) for costs in (straight, turned))
+    assert len(before) == 3
+    for one, two in zip(before, after, strict=True):
+        assert torch.isclose(one, two)
 
 
 def test_the_classification_part_can_reach_zero():
     # A softmax before the cross entropy could not fall below 1.46 nats with 10 classes.
     _, _, labels, sources = example()
     logits = 50.0 * F.one_hot(labels, 10).float()
-    classification, reconstruction, assignment = match_and_reduce(
-        pairwise_costs(logits, sources, labels, sources), 1.0
-    )
+    costs = pairwise_costs(logits, sources, labels, sources)
+    assignment = match(costs, 1.0)
+    classification, reconstruction, _ = costs.mean_along(assignment)
     assert classification < 1e-6
     assert reconstruction == 0
     assert (assignment == torch.arange(3)).all()
+
+
+def test_mask_losses_equal_a_weighted_cross_entropy_less_the_entropy_of_the_ideal():
+    masks, ideal, strength = mask_example()
+    cross = F.binary_cross_entropy(masks, ideal, reduction="none")
+    weights = (strength / strength.sum((1, 2), keepdim=True))[:, None]
+    expected = ((cross - Bernoulli(ideal).entropy()) * weights).sum((2, 3))
+    torch.testing.assert_close(mask_losses(masks, ideal, strength), expected)
+    assert (expected > 0).all()
+
+
+def test_the_ideal_mask_costs_nothing_and_any_other_more():
+    masks, ideal, strength = mask_example()
+    torch.testing.assert_close(
+        mask_losses(ideal, ideal, strength), torch.zeros(5, 3), atol=1e-5, rtol=0
+    )
+    for share in (0.01, 0.1, 1.0):
+        off = mask_losses(ideal + share * (masks - ideal), ideal, strength)
+        assert (off > 1e-5).all()
+    # Where no source has area, masks are free.
+    free = torch.where(strength[:, None] > 0, ideal, masks)
+    torch.testing.assert_close(
+        mask_losses(free, ideal, strength), torch.zeros(5, 3), atol=1e-5, rtol=0
+    )
+
+
+def test_mask_costs_are_the_losses_of_all_pairs():
+    masks, ideal, strength = mask_example()
+    costs = mask_costs(masks, ideal, strength)
+    assert costs.shape == (5, 3, 3)
+    for i in range(3):
+        for j in range(3):
+            expected = mask_losses(masks[:, i : i + 1], ideal[:, j : j + 1], strength)
+            torch.testing.assert_close(costs[:, i, j], expected[:, 0], atol=1e-5, rtol=1e-4)
+    turned = mask_costs(ideal[:, [1, 2, 0]], ideal, strength)
+    equal = pairwise_costs(*example())
+    equal = equal._replace(classification=0 * turned, reconstruction=0 * turned, masks=turned)
+    assert match(equal, 1.0, 1.0).tolist() == [[1, 2, 0]] * 5
+
+
+@pytest.mark.parametrize("least", [0.0, 1.0])
+def test_saturated_masks_cost_a_finite_amount_with_a_gradient(least):
+    masks, ideal, strength = mask_example()
+    hard = (masks > least).float().requires_grad_()
+    for cost in (mask_losses(hard, ideal, strength), mask_costs(hard, ideal, strength)):
+        assert cost.isfinite().all()
+        cost.sum().backward()
+    assert hard.grad.isfinite().all()
+    empty = mask_losses(masks, 0 * ideal, 0 * strength)
+    assert torch.equal(empty, torch.zeros(5, 3))
+
+
+@pytest.mark.parametrize("kind", [Slots, Queries])
+def test_with_a_non_negative_encoder_ideal_masks_separate_exactly(kind):
+    made = build("quick", 3).test_mixtures()
+    sources, mixtures = torch.from_numpy(made.sources), torch.from_numpy(made.areas)
+
+    def separated(signed):
+        """Return ideal masks, mask x encoding of the mixture, and the encodings of the sources."""
+        torch.manual_seed(0)
+        model = kind(NetworkConfig(non_negative_encoder=not signed))
+        with torch.no_grad():
+            encoded = model.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
+            ideal = ideal_ratio_masks(encoded.abs())
+            return ideal, ideal * model.encode(mixtures)[:, None], encoded
+
+    ideal, parts, encoded = separated(signed=False)
+    assert ideal.min() >= 0
+    assert ideal.max() <= 1
+    has_area = encoded.sum(1) > 0
+    assert has_area.any()
+    assert not has_area.all()
+    torch.testing.assert_close(ideal.sum(1), has_area.float())
+    torch.testing.assert_close(parts, encoded)
+    ideal, parts, encoded = separated(signed=True)
+    assert (parts - encoded).abs().max() > 0.1 * encoded.abs().max()
+    # No mask within 0 and 1 does: some parts have the opposite sign of their sum, or are larger.
+    ratio = encoded / encoded.sum(1, keepdim=True)
+    assert (ratio < 0).any()
+    assert (ratio > 1).any()
 
 
 def test_an_empty_source_costs_a_finite_amount():
@@ -177,8 +279,8 @@ def test_empty_mixtures_and_unknowns_cost_a_finite_amount(kind, empty, noise):
     data, made, unknown = troubled(empty=empty, noise=noise)
     for mixtures in (made, unknown) if kind == "queries" else (made,):
         model = model_for(data, 3, kind)
-        found = model.objective(mixtures, 1.0)
-        (found.classification + found.reconstruction).backward()
+        found = model.objective(mixtures, 1.0, 1.0)
+        found.total(1.0, 1.0).backward()
         assert all(part.isfinite() for part in found)
         assert found.reconstruction < 1e4  # none drowns the others
         assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -192,8 +294,9 @@ def test_no_compound_predicted_for_an_empty_mixture_is_right():
 def test_one_empty_mixture_as_a_whole_batch_costs_a_finite_amount():
     data, made, _ = troubled(n=1, empty=1, noise=0.1)
     model = model_for(data, 3, "queries")
-    found = model.objective(made, 1.0)
-    (found.classification + found.reconstruction).backward()
+    found = model.objective(made, 1.0, 1.0)
+    found.total(1.0, 1.0).backward()
+    assert found.masks == 0
     assert all(part.isfinite() for part in found)
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
@@ -214,6 +317,86 @@ def test_absent_sources_are_matched_with_empty_outputs():
     assert found.classification < 1e-6
     assert found.reconstruction == 0
     assert found.right == 1
+
+
+class Separating(Slots):
+    """Slots that return set logits and multiplets, and masks (B, M, L, N)."""
+
+    def __init__(self, logits, multiplets, masks, encoder):
+        torch.nn.Module.__init__(self)
+        self.config, self.encoder = NetworkConfig(), encoder
+        self.returned = logits, multiplets, masks
+
+    def forward(self, areas):
+        logits, multiplets, masks = self.returned
+        encoding = self.encode(areas)
+        inner = SeparatorOutput(encoding, [], [], encoding, encoding, masks)
+        return logits, Intermediates(encoding, masks.mT, encoding, multiplets, inner)
+
+
+def encodings(encoder, sources):
+    """Encode sources (B, C, P, L) by a convolution, (B, C, L, N)."""
+    kernel = encoder.weight.unflatten(1, (-1, 3))  # (N, P, 3)
+    encoded = F.conv1d(torch.as_tensor(sources).flatten(0, 1), kernel, padding=1)
+    return encoded.mT.unflatten(0, sources.shape[:2]).detach()
+
+
+def test_an_unknown_that_replaces_a_compound_is_a_source_without_a_class(quick):
+    augmentation = Augmentation(quick.config, unknown_replaces=1.0)
+    made = quick.training_batch(0, 8, augmentation)
+    labels = torch.from_numpy(made.labels)
+    assert (labels[:, 2] == 10).all()
+    sources = torch.from_numpy(made.sources).clone()
+    sources[:, 2] = torch.from_numpy(made.unknown)
+    encoder = Slots(NetworkConfig()).encoder
+    encoded = encodings(encoder, sources)
+    ideal = encoded / encoded.sum(1, keepdim=True).clamp_min(1e-9)
+    order = [2, 0, 1]  # output 1 separates the unknown
+    logits = 50.0 * F.one_hot(labels.clamp(max=9), 10).float()
+    for name in range(10):  # whatever that output predicts, it costs nothing
+        logits[:, 2] = 50.0 * F.one_hot(torch.tensor(name), 10).float()
+        model = Separating(logits[:, order], sources[:, order], ideal[:, order], encoder)
+        found = model.objective(made, 1.0, 1.0)
+        assert found.classification < 1e-6
+        assert found.reconstruction < 1e-6
+        assert abs(found.masks) < 1e-5
+        assert found.right == 1
+    # Without its multiplets and its mask, that output costs.
+    model = Separating(logits[:, order], 0 * sources[:, order], 0 * ideal[:, order], encoder)
+    found = model.objective(made, 1.0, 1.0)
+    assert found.reconstruction == pytest.approx(1.0)
+    assert found.masks > 0.1
+
+
+def test_an_unknown_on_top_is_in_no_ideal_mask(quick):
+    made = quick.training_batch(0, 8, Augmentation(quick.config, unknown=1.0))
+    assert made.has_unknown.all()
+    labels, sources = torch.from_numpy(made.labels), torch.from_numpy(made.sources)
+    encoder = Slots(NetworkConfig()).encoder
+    unknown = encodings(encoder, made.unknown[:, None])
+    parts = encodings(encoder, sources)
+    total = parts.sum(1, keepdim=True) + unknown
+    ideal = parts / total.clamp_min(1e-9)
+    assert ((unknown > 0) & (ideal.sum(1, keepdim=True) < 0.9)).any()
+    logits = 50.0 * F.one_hot(labels, 10).float()
+    found = Separating(logits, sources, ideal, encoder).objective(made, 1.0, 1.0)
+    assert abs(found.masks) < 1e-5
+    assert found.right == 1
+    greedy = ideal.clone()
+    greedy[:, :1] += unknown / total.clamp_min(1e-9)
+    assert Separating(logits, sources, greedy, encoder).objective(made, 1.0, 1.0).masks > 0.01
+    scores, _, _ = Separating(logits, sources, ideal, encoder).score(made, 1.0)
+    assert scores.mask_distance == pytest.approx(0, abs=1e-5)
+
+
+def test_a_part_without_a_weight_is_not_in_the_loss(quick):
+    for kind in NETWORKS:
+        found = model_for(quick, 3, kind).objective(quick.training_batch(0, 8), 1.0)
+        assert found.masks == 0
+        found = model_for(quick, 3, kind).objective(quick.training_batch(0, 8), 1.0, 2.0)
+        assert found.masks > 0
+        total = found.classification + 3 * found.reconstruction + 2 * found.masks
+        torch.testing.assert_close(found.total(3.0, 2.0), total)
 
 
 def test_more_portions_than_counted_cost_a_finite_amount():

@@ -20,6 +20,7 @@ SIZES = {
     "least": NetworkConfig(
         1, 4, 2, 1, n_filters=2, n_bottleneck=2, n_hidden=2, n_stacks=1, n_layers=1
     ),
+    "version 0.1": NetworkConfig(non_negative_encoder=False, relu_before_classes=True),
 }
 SHARED = ("encoder", "separator", "decoder")
 INTERMEDIATES = ("encoding", "masks", "separated_encodings", "multiplets")
@@ -35,7 +36,7 @@ def disturbed(model):
 
 def reference(config, **sizes):
     values = asdict(config) | sizes
-    del values["nothing"]
+    del values["nothing"], values["non_negative_encoder"]  # neither changes what is computed
     return ReferenceNetwork(**values)
 
 
@@ -87,10 +88,11 @@ def test_the_fast_networks_equal_the_reference_in_values_and_gradients(
         torch.testing.assert_close(grads[name], value, rtol=tolerance, atol=atol, msg=name)
 
 
-def test_weights_go_both_ways():
+@pytest.mark.parametrize("relu", [False, True])
+def test_weights_go_both_ways(relu):
     torch.manual_seed(0)
-    plain = disturbed(ReferenceNetwork())
-    fast = Slots(NetworkConfig())
+    plain = disturbed(ReferenceNetwork(relu_before_classes=relu))
+    fast = Slots(NetworkConfig(relu_before_classes=relu))
     fast.load_state_dict(to_slots(plain.state_dict()))
     back = from_slots(fast.state_dict())
     assert back.keys() == plain.state_dict().keys()
@@ -100,6 +102,26 @@ def test_weights_go_both_ways():
     fast.temperature.fill_(2.0)
     plain.load_state_dict(from_slots(fast.state_dict()))
     torch.testing.assert_close(fast(mixture)[0], plain(mixture)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_the_relu_before_the_classifier_is_what_tells_the_versions_apart():
+    torch.manual_seed(0)
+    now, before = ReferenceNetwork(), ReferenceNetwork(relu_before_classes=True)
+    before.load_state_dict(now.state_dict())
+    mixture = torch.rand(4, 6, 21)
+    assert not torch.allclose(now(mixture)[0], before(mixture)[0])
+    for network in (now, before):
+        network.to_line.bias.data.fill_(100.0)  # no line is negative: the ReLU changes nothing
+    assert torch.equal(now(mixture)[0], before(mixture)[0])
+
+
+def test_an_untrained_network_encodes_no_negative_number():
+    torch.manual_seed(0)
+    for network in (ReferenceNetwork(), Slots(NetworkConfig()), Queries(NetworkConfig())):
+        assert (network.encoder.weight >= 0).all()
+        assert network.encoder.weight.std() > 0.01
+    signed = Slots(NetworkConfig(non_negative_encoder=False))
+    assert (signed.encoder.weight < 0).float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_defaults_are_the_sizes_of_the_design_document():

@@ -23,19 +23,37 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def test_random_library_has_the_stated_shape_and_occupancy():
-    config = LibraryConfig(n_compounds=60)
-    library = random_library(config, rng())
+def n_filled(library):
+    """Return the number of positions that each compound fills, (K,)."""
+    return library.areas.any(axis=1).sum(axis=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_compound_fills_a_fifth_of_the_positions(seed):
+    library = random_library(LibraryConfig(n_compounds=60), rng(seed))
     assert library.areas.shape == (60, 6, 21)
-    # Two sets at .1 fill 1 - .9^2 = 19 % of the positions.
+    assert set(n_filled(library)) == {4, 5}  # 20 % of 21 positions are 4.2
+    # A position that both sets fill has the sum of two multiplets.
+    assert (library.areas.sum(axis=1) > 1.5).any()
+
+
+@pytest.mark.parametrize(("filled", "allowed"), [(0.1, {2, 3}), (1 / 3, {7}), (0.5, {10, 11})])
+def test_a_compound_fills_the_share_that_is_asked_for(filled, allowed):
+    config = LibraryConfig(n_compounds=60, occupancy=filled / 2, filled=filled)
+    assert set(n_filled(random_library(config, rng()))) == allowed
+
+
+def test_a_compound_may_fill_any_number_of_positions():
+    library = random_library(LibraryConfig(n_compounds=60, filled=0.0), rng())
+    # Two sets at .1 fill 1 - .9^2 = 19 % of the positions on average.
     assert library.occupancy.mean() == pytest.approx(0.19, abs=0.03)
+    assert len(set(n_filled(library))) > 4
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_compound_has_a_multiplet_and_none_is_twice(seed):
-    library = random_library(
-        LibraryConfig(n_compounds=12, n_positions=6, occupancy=0.05), rng(seed)
-    )
+    config = LibraryConfig(n_compounds=12, n_positions=6, occupancy=0.05, filled=0.0)
+    library = random_library(config, rng(seed))
     assert library.areas.any(axis=(1, 2)).all()
     assert len({compound.tobytes() for compound in library.areas}) == 12
 

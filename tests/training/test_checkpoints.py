@@ -12,6 +12,7 @@ from nmrclassify import files
 from nmrclassify.evaluation.metrics import METRICS, evaluate
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
+from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import (
     Checkpoint,
@@ -99,6 +100,37 @@ def test_mixtures_of_any_number_come_back(varying, kind):
     assert found.model.config.n_compounds == 10
     assert kind == "queries" or found.model.classifier.out_features == 11
     assert same_answers(found.model, checkpoint.model, found.dataset.test_mixtures().areas[:4])
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_networks_configuration_comes_back(quick, kind):
+    sizes = replace(
+        NETWORKS[kind].sizes_for(quick),
+        n_filters=16,
+        n_bottleneck=8,
+        non_negative_encoder=False,
+        relu_before_classes=True,
+    )
+    trainer = Trainer(quick, replace(recipe("modern"), steps=2, batch_size=8), 5, kind, sizes)
+    trainer.advance()
+    checkpoint = Checkpoint.from_trainer(trainer, {})
+    found = from_bytes(to_bytes(checkpoint))
+    assert found.model.config == sizes != NETWORKS[kind].sizes_for(quick)
+    assert (found.model.encoder.weight < 0).any()
+    assert same_answers(found.model, checkpoint.model, quick.test_mixtures().areas[:4])
+
+
+def test_settings_that_a_file_lacks_are_those_of_version_0_1(trained, content):
+    header = parts(content)[0]
+    for name in ("non_negative_encoder", "relu_before_classes"):
+        del header["model_config"][name]
+    for name in ("mask_weight", "unknown_replaces"):
+        del header["training"][name]
+    found = from_bytes(forge(content, header))
+    assert found.model.config == replace(
+        trained.model.config, non_negative_encoder=False, relu_before_classes=True
+    )
+    assert found.training == replace(trained.training, mask_weight=0.0, unknown_replaces=0.0)
 
 
 def test_a_checkpoint_without_validation_compositions_comes_back(quick):
@@ -242,6 +274,11 @@ FORGERIES = {
         {"split.validation": torch.zeros(4, 3)},
         "split.validation is F32",
     ),
+    "negative encoder": (
+        {},
+        {"model.encoder.weight": torch.full((64, 18), -0.5)},
+        "a weight of -0.5; expected 0 or more",
+    ),
     "no temperature": ({}, {"model.temperature": None}, "model.temperature"),
     "zero temperature": (
         {},
@@ -358,7 +395,7 @@ def test_padded_compositions_belong_to_a_number_that_varies(varying, kind):
 def test_the_shipped_model_is_what_its_recipe_makes():
     model = checkpoints.shipped()
     assert model.model.kind == "queries"
-    assert model.training == recipe("thorough")
+    assert model.training == replace(recipe("thorough"), mask_weight=0.0)  # of version 0.1
     assert model.step == model.training.steps
     assert model.seed == model.dataset.seed == 7
     assert model.dataset.preset == "metabolites"

@@ -144,6 +144,48 @@ def test_snapshots_are_not_changed_by_later_steps(quick, kind):
         first.step = 3
 
 
+@pytest.mark.parametrize("kind", NETWORKS)
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+def test_training_keeps_encoder_weights_at_0_or_more(quick, kind, optimiser, monkeypatch):
+    config = replace(SHORT, optimiser=optimiser, learning_rate=0.05)
+
+    def after_each_step(network=None):
+        trainer = Trainer(quick, config, kind=kind, network=network)
+        for _ in range(6):
+            trainer.advance()
+            yield trainer.model.encoder.weight.detach().clone()
+
+    *_, last = weights = list(after_each_step())
+    assert all((w >= 0).all() for w in weights)
+    assert (last == 0).any()
+    assert (last > 0).any()
+    free = replace(
+        NETWORKS[kind].sizes_for(quick), non_negative_encoder=False, relu_before_classes=True
+    )
+    signed = list(after_each_step(free))
+    assert (signed[-1] < 0).any()
+    monkeypatch.setattr(NETWORKS[kind], "constrain", lambda _: None)
+    assert (list(after_each_step())[-1] < 0).any()
+    # A network without the constraint trains as if there were none.
+    assert all(map(torch.equal, signed, after_each_step(free)))
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_mask_loss_brings_masks_to_the_ideal(quick, kind):
+    distances = {}
+    for weight in (0.0, 5.0):
+        trainer = Trainer(quick, replace(SHORT, steps=40, mask_weight=weight), kind=kind)
+        first, *_, last = trainer.snapshots(20)
+        assert last.loss == pytest.approx(
+            last.classification + last.reconstruction + weight * last.masks
+        )
+        assert (last.masks > 0) == (weight > 0)
+        assert last.row()["masks"] == last.masks
+        assert last.row()["test_mask_distance"] == last.test["mask_distance"]
+        distances[weight] = last.test["mask_distance"]
+    assert 0 < distances[5.0] < distances[0.0] < 1
+
+
 def test_training_learns_ten_mixtures_by_heart():
     config = replace(
         recipe("modern"),
