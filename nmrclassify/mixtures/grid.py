@@ -18,6 +18,7 @@ STREAMS = {
     "view": 6,
     "validation": 7,
     "unknown": 8,
+    "dropout": 9,
 }
 
 

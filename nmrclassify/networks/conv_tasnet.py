@@ -79,7 +79,8 @@ class NetworkConfig:
     # Areas are never negative. With such weights the encodings of the sources are not negative
     # either, so the ideal ratio mask lies in 0..1 and separates exactly. Version 0.1: any sign.
     non_negative_encoder: bool = True
-    # slots: the ReLU of version 0.1 before the classifier, which can pass no gradient at all
+    # slots: the ReLU of version 0.1 before the classifier, which can pass no gradient at all. Now
+    # the line of each output is divided by its root mean square.
     relu_before_classes: bool = False
 
     def __post_init__(self) -> None:
@@ -310,12 +311,17 @@ class Network(nn.Module, OutputNames, ABC):
 
     @abstractmethod
     def objective(
-        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
+        self,
+        mixtures: Mixtures,
+        reconstruction_weight: float,
+        mask_weight: float = 0.0,
+        rng: np.random.Generator | None = None,
     ) -> Objective:
         """Return the parts of the loss of a batch.
 
         The weights are those of the parts in the matching of outputs with sources, where there is
-        one. Without a mask weight the mask loss is not computed, and 0.
+        one. Without a mask weight the mask loss is not computed, and 0. `rng` draws what the
+        network hides from itself in training (dropout).
         """
 
     def _mask_distances(

@@ -113,13 +113,18 @@ class Slots(_SlotNames, Network):
     )
     usual_recipe = "modern"
     any_number = False
+    # Share of the positions that are hidden from the classifier in training. A multiplet at a
+    # shared position may be missing from an output: the others must suffice.
+    dropout = 0.3
     reference: Tensor
 
     def __init__(self, config: NetworkConfig):
         super().__init__(config, config.n_sources)
-        # The mean `rms` of the training mixtures; see `_in_unit`.
-        self.register_buffer("reference", torch.ones(()))
-        self.to_line = nn.Linear(config.n_filters, 1)
+        if config.relu_before_classes:
+            # The mean `rms` of the training mixtures; see `_in_unit`.
+            self.register_buffer("reference", torch.ones(()))
+        # Bias omitted: a position without area then stays 0.
+        self.to_line = nn.Linear(config.n_filters, 1, bias=config.relu_before_classes)
         self.classifier = nn.Linear(config.n_positions, config.n_compounds + config.nothing)
 
     @classmethod
@@ -136,8 +141,9 @@ class Slots(_SlotNames, Network):
 
     @torch.no_grad()
     def set_data(self, dataset: Dataset) -> None:
-        """Set the unit of the areas."""
-        self.reference.copy_(rms(torch.from_numpy(dataset.training_set().areas)).mean())
+        """Set the unit of the areas, for networks of version 0.1."""
+        if self.config.relu_before_classes:
+            self.reference.copy_(rms(torch.from_numpy(dataset.training_set().areas)).mean())
 
     @classmethod
     def has_nothing(cls, mixture: MixtureConfig) -> bool:
@@ -145,9 +151,17 @@ class Slots(_SlotNames, Network):
         return mixture.number_varies
 
     def forward(
-        self, mixture: Tensor, mask_hook: MaskHook | None = None
+        self,
+        mixture: Tensor,
+        mask_hook: MaskHook | None = None,
+        rng: np.random.Generator | None = None,
     ) -> tuple[Tensor, Intermediates]:
         """Separate and classify, as `Network.forward`.
+
+        Parameters
+        ----------
+        rng : Generator, optional
+            Draws the positions that are hidden from the classifier, in training.
 
         Returns
         -------
@@ -156,13 +170,16 @@ class Slots(_SlotNames, Network):
         intermediates : Intermediates
         """
         separated, _, intermediates = self._separate(mixture, mask_hook)
-        line = (
-            F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
-            + self.to_line.bias
-        )  # (B, C, L, 1)
-        line = line.squeeze(-1)  # (B, C, L)
         if self.config.relu_before_classes:
-            line = line.relu()
+            line = F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
+            line = (line + self.to_line.bias).squeeze(-1).relu()  # (B, C, L)
+        else:
+            line = self.to_line(separated / rms(mixture)[..., None]).squeeze(-1)  # (B, C, L)
+            # A class must not depend on the amount: a weak compound is the same compound.
+            line = line / (line.square().mean(-1, keepdim=True) + 1e-4).sqrt()
+        if rng is not None and not self.config.relu_before_classes:
+            kept = rng.random(line.shape, dtype=np.float32) >= self.dropout
+            line = line * torch.from_numpy(kept) / (1 - self.dropout)
         return self.classifier(line) / self.temperature, intermediates
 
     def _in_unit(self, mixture: Tensor) -> Tensor:
@@ -174,7 +191,11 @@ class Slots(_SlotNames, Network):
         return torch.where((factor < 16) & (factor > 1 / 16), 1.0, factor)
 
     def objective(
-        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
+        self,
+        mixtures: Mixtures,
+        reconstruction_weight: float,
+        mask_weight: float = 0.0,
+        rng: np.random.Generator | None = None,
     ) -> Objective:
         """Return the permutation-invariant cross entropy, separation error and mask loss.
 
@@ -192,7 +213,7 @@ class Slots(_SlotNames, Network):
             last = torch.where(replaces, unknown, sources[:, -1])
             sources = torch.cat([sources[:, :-1], last[:, None]], dim=1)
             rest = torch.where(replaces, 0.0, unknown)
-        logits, inner = self(areas)
+        logits, inner = self(areas, rng=rng)
         costs = pairwise_costs(logits, inner.multiplets, labels, sources)
         if mask_weight:
             ideal, strength = self._ideal_masks(torch.cat([sources, rest[:, None]], dim=1))

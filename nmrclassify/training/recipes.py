@@ -28,7 +28,7 @@ class TrainConfig:
         1.0, 0.0, 100.0, "weight of the separated multiplets' error in the loss"
     )
     mask_weight: float = bounded(
-        1.0, 0.0, 100.0, "weight in the loss of the masks' distance from the ideal ratio masks"
+        2.0, 0.0, 100.0, "weight in the loss of the masks' distance from the ideal ratio masks"
     )
     clip_norm: float = bounded(1.0, 1e-3, 1e6, "gradients longer than this are shortened to it")
     # Augmentation of the training mixtures: without it, a network memorises the few compositions.
