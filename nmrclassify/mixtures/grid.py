@@ -18,7 +18,6 @@ STREAMS = {
     "view": 6,
     "validation": 7,
     "unknown": 8,
-    "dropout": 9,
 }
 
 

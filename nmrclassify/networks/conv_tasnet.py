@@ -311,17 +311,12 @@ class Network(nn.Module, OutputNames, ABC):
 
     @abstractmethod
     def objective(
-        self,
-        mixtures: Mixtures,
-        reconstruction_weight: float,
-        mask_weight: float = 0.0,
-        rng: np.random.Generator | None = None,
+        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
     ) -> Objective:
         """Return the parts of the loss of a batch.
 
         The weights are those of the parts in the matching of outputs with sources, where there is
-        one. Without a mask weight the mask loss is not computed, and 0. `rng` draws what the
-        network hides from itself in training (dropout).
+        one. Without a mask weight the mask loss is not computed, and 0.
         """
 
     def _mask_distances(

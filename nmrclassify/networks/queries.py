@@ -246,11 +246,7 @@ class Queries(_QueryNames, Network):
         return output, intermediates
 
     def objective(
-        self,
-        mixtures: Mixtures,
-        reconstruction_weight: float,
-        mask_weight: float = 0.0,
-        rng: np.random.Generator | None = None,
+        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
     ) -> Objective:
         """Return the cross entropy of presences and counts, and the relative squared errors.
 

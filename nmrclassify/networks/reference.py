@@ -78,7 +78,8 @@ class ReferenceNetwork(nn.Module):
     n_stacks, n_layers : int
         Repeats of the dilation pattern [R], and blocks in each, of dilation 1, 2, 4, ... [X].
     relu_before_classes : bool
-        Whether a ReLU stands before the classifier, as in version 0.1, for weights of that version.
+        Whether a ReLU stands before the classifier, as in version 0.1, for weights of that version;
+        otherwise each line is divided by its root mean square.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class ReferenceNetwork(nn.Module):
         self.prelu = nn.PReLU()
         self.masks = nn.Conv1d(n_bottleneck, n_sources * n_filters, 1)
         self.decoder = nn.Conv1d(n_filters, n_peaks, 3, padding=1, bias=False)
-        self.to_line = nn.Conv1d(n_filters, 1, 1)
+        # Bias omitted: a position without area then stays 0.
+        self.to_line = nn.Conv1d(n_filters, 1, 1, bias=relu_before_classes)
         self.classifier = nn.Linear(n_positions, n_compounds)
 
     def forward(self, mixture: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
@@ -149,9 +151,13 @@ class ReferenceNetwork(nn.Module):
         multiplets = self.decoder(sources)  # (batch C, P, L)
         multiplets = multiplets.unflatten(0, (-1, self.n_sources))  # (batch, C, P, L)
         line = self.to_line(sources)  # (batch C, 1, L)
-        if self.relu_before_classes:
-            line = line.relu()  # (batch C, 1, L)
         line = line.unflatten(0, (-1, self.n_sources)).squeeze(2)  # (batch, C, L)
+        if self.relu_before_classes:
+            line = line.relu()  # (batch, C, L)
+        else:
+            # A class must not depend on the amount: a weak compound is the same compound.
+            line = line / scale
+            line = line / (line.square().mean(-1, keepdim=True) + 1e-4).sqrt()  # (batch, C, L)
         logits = self.classifier(line)  # (batch, C, K)
         return logits, {
             "encoding": encoding,
@@ -196,7 +202,9 @@ def to_slots(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
     The unit of the areas, `Slots.reference`, is taken as 1.
     """
-    fast = {"temperature": torch.ones(()), "reference": torch.ones(())}
+    fast = {"temperature": torch.ones(())}
+    if "to_line.bias" in weights:  # of version 0.1
+        fast["reference"] = torch.ones(())
     for name, value in weights.items():
         if name == "encoder.weight":
             fast[name] = value.flatten(1)

@@ -113,9 +113,6 @@ class Slots(_SlotNames, Network):
     )
     usual_recipe = "modern"
     any_number = False
-    # Share of the positions that are hidden from the classifier in training. A multiplet at a
-    # shared position may be missing from an output: the others must suffice.
-    dropout = 0.3
     reference: Tensor
 
     def __init__(self, config: NetworkConfig):
@@ -151,17 +148,9 @@ class Slots(_SlotNames, Network):
         return mixture.number_varies
 
     def forward(
-        self,
-        mixture: Tensor,
-        mask_hook: MaskHook | None = None,
-        rng: np.random.Generator | None = None,
+        self, mixture: Tensor, mask_hook: MaskHook | None = None
     ) -> tuple[Tensor, Intermediates]:
         """Separate and classify, as `Network.forward`.
-
-        Parameters
-        ----------
-        rng : Generator, optional
-            Draws the positions that are hidden from the classifier, in training.
 
         Returns
         -------
@@ -177,9 +166,6 @@ class Slots(_SlotNames, Network):
             line = self.to_line(separated / rms(mixture)[..., None]).squeeze(-1)  # (B, C, L)
             # A class must not depend on the amount: a weak compound is the same compound.
             line = line / (line.square().mean(-1, keepdim=True) + 1e-4).sqrt()
-        if rng is not None and not self.config.relu_before_classes:
-            kept = rng.random(line.shape, dtype=np.float32) >= self.dropout
-            line = line * torch.from_numpy(kept) / (1 - self.dropout)
         return self.classifier(line) / self.temperature, intermediates
 
     def _in_unit(self, mixture: Tensor) -> Tensor:
@@ -191,11 +177,7 @@ class Slots(_SlotNames, Network):
         return torch.where((factor < 16) & (factor > 1 / 16), 1.0, factor)
 
     def objective(
-        self,
-        mixtures: Mixtures,
-        reconstruction_weight: float,
-        mask_weight: float = 0.0,
-        rng: np.random.Generator | None = None,
+        self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0
     ) -> Objective:
         """Return the permutation-invariant cross entropy, separation error and mask loss.
 
@@ -213,7 +195,7 @@ class Slots(_SlotNames, Network):
             last = torch.where(replaces, unknown, sources[:, -1])
             sources = torch.cat([sources[:, :-1], last[:, None]], dim=1)
             rest = torch.where(replaces, 0.0, unknown)
-        logits, inner = self(areas, rng=rng)
+        logits, inner = self(areas)
         costs = pairwise_costs(logits, inner.multiplets, labels, sources)
         if mask_weight:
             ideal, strength = self._ideal_masks(torch.cat([sources, rest[:, None]], dim=1))

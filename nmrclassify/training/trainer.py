@@ -141,7 +141,7 @@ class Trainer:
         batch = self.dataset.training_batch(self.step, config.batch_size, self._widen)
         self.model.train()
         weights = config.reconstruction_weight, config.mask_weight
-        parts = self.model.objective(batch, *weights, generator(self.seed, "dropout", self.step))
+        parts = self.model.objective(batch, *weights)
         take_step(self.optimiser, parts.total(*weights), config.rate(self.step), config.clip_norm)
         self.model.constrain()
         self._since.append(tuple(part.item() for part in parts))
