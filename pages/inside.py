@@ -1,8 +1,11 @@
 """Look inside: one cell from mixture to class, filters, blocks, weights and the receptive field."""
 
+from collections import Counter
+
 import streamlit as st
 
 from nmrclassify.evaluation import interpretation
+from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.plots import activations
 from nmrclassify.ui import charts, inspector, page, panels, url_state
 
@@ -30,12 +33,18 @@ charts.chart(
         f" {encoder.shape[1]} peaks by 3 positions; filter {cell.filter} is framed"
     ),
 )
+counted = "; ".join(
+    f"{times} {name}"
+    for name, times in Counter(pattern.name for pattern in patterns_of(model)).most_common(4)
+)
 st.caption(
     f"Each small picture is one of {len(encoder)} filters. Its rows are the {encoder.shape[1]}"
     " peaks of a multiplet. Its columns are three positions, with the larger shift on the left."
     " Blue weights are positive, orange weights are negative. "
     + ("" if view.checkpoint.step else "They are random: this network is untrained. ")
-    + "Click a filter to follow it."
+    + "Filters are ordered by the multiplet to which they respond most: first those at their own"
+    f" position, then at the left, then at the right. The most frequent: {counted}."
+    " Click a filter to follow it."
 )
 
 st.subheader("The output of every block")

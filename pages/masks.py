@@ -1,115 +1,124 @@
-"""Masks: the mask of each output, the ideal masks, where masks overlap, the area of each output."""
+"""Masks: each compound's share of each multiplet, the masks beside the ideal ones, the worst."""
 
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation import masks
-from nmrclassify.plots import classes, maps, page_figures
-from nmrclassify.ui import charts, page, panels, url_state
+from nmrclassify.evaluation import filters, masks
+from nmrclassify.plots import classes, mask_maps, page_figures
+from nmrclassify.plots.map_rows import centre_label
+from nmrclassify.plots.outputs import output_names
+from nmrclassify.ui import charts, page, panels, url_state, worst_masks
 
 view = page.setup("pages/masks.py")
 prediction, truth, axis = view.prediction, view.truth, view.library.axis
+names, model = view.library.names, view.checkpoint.model
+called = output_names(prediction, names)
+ideal = masks.ideal_masks_of_outputs(model, view.sample, truth)
 
 st.title("Masks")
-st.markdown(
-    "The encoder turns the mixture into **filters x positions**. Each output has a **mask** of the"
-    " same shape, from 0 (blocks) to 1 (passes). Below it is the **ideal ratio mask**: the share of"
-    " the true source in each cell of the encoding. **Click any cell** to follow it from the"
-    " mixture to the class."
-)
 panels.mixture_heading(view)
-left, right = st.columns(2)
-with left:
+
+st.subheader("Which compound does each multiplet belong to?")
+read = masks.shares_from_masks(prediction.masks, masks.multiplet_encodings(model, view.areas))
+true = masks.true_shares(view.sample, truth)
+wrong = np.zeros(axis.n_positions, bool) if true is None else masks.wrong_owners(read, true)
+by_masks = mask_maps.Division.of("masks", read, prediction.named, called, len(names))
+by_truth = panels.true_division(view)
+panels.colour_key(by_masks, by_truth)
+charts.chart(
+    mask_maps.multiplet_shares(
+        view.areas,
+        by_masks,
+        by_truth,
+        wrong,
+        axis,
+        view.theme,
+        None if view.cell is None else view.cell.position,
+    ),
+    alt="Multiplets of the mixture, divided by the masks"
+    + ("" if by_truth is None else " and, below, by the truth"),
+    key="shares",
+)
+if true is None:
+    st.caption("Each bar is a multiplet of the mixture. The masks divide it among the compounds.")
+else:
+    n_multiplets = int(true.any(axis=0).sum())
+    at = ", ".join(centre_label(axis, p) for p in np.flatnonzero(wrong))
+    if view.checkpoint.step:
+        st.markdown(
+            f"The masks give **{n_multiplets - wrong.sum()} of {n_multiplets}** multiplets to the"
+            " right output." + (f" Wrong (✗): {at}." if at else "")
+        )
+    st.caption(
+        "Each bar is a multiplet; its height is its area. Above the line, the masks divide it among"
+        " the compounds; below, the truth. Grey: passed by no mask. **Click a multiplet** to follow"
+        " it through the network."
+    )
+
+st.subheader("Each mask, filter by filter")
+patterns = filters.patterns_of(model)
+one, two, three = st.columns(3)
+with one:
     sort = url_state.widget(
         st.toggle,
-        "Sort filters by similarity",
+        "Sort filters by their pattern",
         "sort_filters",
-        help="Filters with similar masks are next to each other, in the same order in all maps.",
+        help="The pattern is the multiplet to which a filter responds most, singlet to sextet. Its"
+        " place is the filter's own position, the left (higher ppm) or the right.",
     )
-with right:
+with two:
+    only_wrong = ideal is not None and url_state.widget(
+        st.toggle,
+        f"Only differences above {masks.DISAGREES:g}",
+        "wrong_cells",
+        help="Shows where to look for a mistake. Click such a cell to follow it.",
+    )
+with three:
     show_weak = url_state.widget(
         st.toggle,
-        "Show masks where the encoding is weak",
+        "Masks where the encoding is weak",
         "weak_cells",
         help="A mask has no effect there, so these cells are normally blank.",
     )
-
-order, hidden = page_figures.shown_cells(prediction, sort, show_weak)
-largest = max(float(np.abs(prediction.encoding).max()), 1e-9)
-headings = classes.headings(prediction, view.library.names, truth)
-ideal = masks.ideal_masks_of_outputs(view.checkpoint.model, view.sample, truth)
+st.markdown(
+    "A mask has a value from 0 (blocks) to 1 (passes) for each **filter** (row) and position. The"
+    " **ideal mask** is the share of the true compound in that cell. Filters in the rows *own*"
+    " respond most to a multiplet at their position, the others to one at the *left* or *right*."
+    " **Click a cell** to follow it from the mixture to the class."
+)
+if ideal is not None:
+    panels.count_wrong_cells(prediction, ideal, called)
 charts.chart(
     page_figures.masks(
-        prediction, truth, ideal, view.library, view.theme, view.cell, sort, show_weak
+        prediction,
+        truth,
+        ideal,
+        patterns,
+        view.library,
+        view.theme,
+        view.cell,
+        sort,
+        show_weak,
+        only_wrong,
     ),
     alt=(
-        "Masks, ideal ratio masks and masked encodings of each output."
+        "Mask, ideal mask and difference of each output."
         f" {classes.alt_text(prediction, view.library.names)}"
     ),
     key="masks",
 )
-if ideal is not None:
-    strong = ~masks.weak_cells(prediction.encoding)
-    error = np.abs(prediction.masks - ideal)[:, strong].mean(axis=1)
-    words = ", ".join(f"output {i + 1} {value:.2f}" for i, value in enumerate(error))
-    st.caption(
-        f"Mean distance from the ideal mask where the encoding is not weak: {words} (0: equal, 1:"
-        " opposite). The network never gets the ideal masks. Its decoder is trained together with"
-        " its masks, so very different masks can separate well, too. The page *Separation* shows"
-        " the result."
-    )
 
-left, right = st.columns([1, 2])
-with left:
-    st.subheader("Encoding")
-    charts.chart(
-        maps.mask_maps(
-            [
-                (
-                    "Strength, relative",
-                    np.where(hidden, np.nan, np.abs(prediction.encoding[order]) / largest)[None],
-                )
-            ],
-            axis,
-            view.theme,
-            outputs=False,
-            ids=order,
-            cell=view.cell,
-        ),
-        alt="Heatmap of the encoding of the mixture, filters by positions",
-        key="encoding",
+worst_masks.show(view)
+
+with st.expander("Encoding, sum and overlap of the masks", icon=":material/layers:"):
+    st.markdown(
+        "**Encoding**: what the masks multiply. **Sum**: ideal masks add up to 1 in each cell."
+        " **Second-highest mask**: near 1 where two outputs pass the same cell."
     )
-with right:
-    st.subheader("Do the masks overlap?")
     charts.chart(
-        maps.sum_and_overlap(
-            prediction.masks[:, order], hidden, axis, view.theme, order, view.cell
+        mask_maps.encoding_and_sums(
+            prediction, patterns, axis, view.theme, view.cell, sort, show_weak
         ),
-        alt="Sum of the masks, and second-highest mask, filters by positions",
+        alt="Encoding, sum of the masks and second-highest mask, filters by positions",
         key="sum",
     )
-st.caption(
-    "Sum of the masks: ideal masks add up to 1 in each cell. The masks of the network need not,"
-    " because its decoder learns the scale, too. Above 1, a cell is used more than once."
-    " Second-highest mask: it is near 1 where at least two outputs use the same cell."
-)
-
-st.subheader("Which output has the most area at each position?")
-charts.chart(
-    maps.area_shares(
-        prediction.multiplets,
-        axis,
-        view.theme,
-        tuple(f"output {i + 1}: {h}" for i, h in enumerate(headings)),
-    ),
-    alt="Share of the separated area at each position, by output",
-    key="owners",
-)
-dominant = masks.dominant_outputs(prediction.multiplets)
-counts = ", ".join(
-    f"output {i + 1} at {int((dominant == i).sum())}" for i in range(len(prediction.masks))
-)
-st.caption(
-    f"Output with the largest share of the area: {counts} of {int((dominant >= 0).sum())} positions"
-    " that are not empty."
-)

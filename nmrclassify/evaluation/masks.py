@@ -145,12 +145,30 @@ def owners(shares: np.ndarray) -> np.ndarray:
     return np.where(shares.any(axis=0), shares.argmax(axis=0), -1)
 
 
+def wrong_owners(read: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Return at which positions the owner by the shares `read` is not one by the true shares.
+
+    The owner has the largest share, or one within `TIE` of it.
+
+    Parameters
+    ----------
+    read, true : ndarray, shape (M, L)
+
+    Returns
+    -------
+    ndarray, shape (L,), bool
+        False where nothing was mixed.
+    """
+    named = owners(read)
+    share = np.where(named >= 0, true[named, np.arange(len(named))], -1.0)
+    return true.any(axis=0) & (share < true.max(axis=0) - TIE)
+
+
 def owners_right(model: Network, mixtures: Mixtures, weight: float = 1.0) -> tuple[int, int]:
     """Count the multiplets whose owner the masks alone name, and all multiplets.
 
-    A multiplet here is a position of a mixture where something was mixed. Its owner is the compound
-    with the largest area there, or one within `TIE` of the largest share. Mixtures whose sources
-    cannot be matched to outputs are left out.
+    A multiplet here is a position of a mixture where something was mixed; its owner is that of
+    `wrong_owners`. Mixtures whose sources cannot be matched to outputs are left out.
 
     Parameters
     ----------
@@ -166,10 +184,9 @@ def owners_right(model: Network, mixtures: Mixtures, weight: float = 1.0) -> tup
         if true is None:
             continue
         read = shares_from_masks(prediction.masks, multiplet_encodings(model, mixture.areas))
-        named, there = owners(read), true.any(axis=0)
-        share = np.where(named >= 0, true[named, np.arange(len(named))], -1.0)
-        right += int((share >= true.max(axis=0) - TIE)[there].sum())
-        total += int(there.sum())
+        n_multiplets = int(true.any(axis=0).sum())
+        right += n_multiplets - int(wrong_owners(read, true).sum())
+        total += n_multiplets
     return right, total
 
 

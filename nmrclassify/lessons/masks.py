@@ -140,13 +140,12 @@ LESSON = Lesson(
         ),
         Step(
             title="Which output has the most area?",
-            page=PAGE,
+            page="pages/separation.py",
             state=STATE,
             facts=masks_and_encodings,
             text="""Between 3.5 and 4 ppm, the singlet of glycine and the quartet of ethanol are in
-                the same position. Find this position in the last picture, *Which output has the
-                most area at each position?*. Each bar shows how the network divides the area
-                between the compounds.""",
+                the same position. Find this position in the separated multiplets: the network
+                divides its area between the compounds.""",
             question="Which compound gets the largest share between 3.5 and 4 ppm?",
             options=("{names[0]}", "{names[1]}", "{names[2]}"),
             answer="largest_option",
@@ -162,9 +161,9 @@ LESSON = Lesson(
             page=PAGE,
             state=STATE,
             facts=masks_and_encodings,
-            text="""Look at *Do the masks overlap?*. The left map shows the sum of the masks in each
-                cell. The right map shows the second highest mask. It is near 1 where two outputs
-                take the same cell.""",
+            text="""Open *Encoding, sum and overlap of the masks* at the foot of the page. The
+                second map shows the sum of the masks in each cell. The third map shows the second
+                highest mask. It is near 1 where two outputs take the same cell.""",
             question="In how many of the cells that are not weak is the sum above 1?",
             options=("In none: 1 is the limit", "In less than a tenth", "In more than a third"),
             answer="above_1_option",

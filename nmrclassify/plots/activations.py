@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from nmrclassify.evaluation.filters import filter_patterns, readable_order
 from nmrclassify.evaluation.interpretation import Activations, CellTrace, ReceptiveField
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.registry import NETWORKS
@@ -227,7 +228,7 @@ def filter_grid(
     """Draw the weights of encoder and decoder as small multiplet patterns, one for each filter.
 
     A pattern has the P peaks as rows and the three positions as columns, the larger ppm left;
-    it is drawn relative to its largest weight.
+    it is drawn relative to its largest weight. The filters stand in the order for reading.
 
     Parameters
     ----------
@@ -236,6 +237,8 @@ def filter_grid(
         The filter to frame.
     """
     n, n_peaks, taps = encoder.shape
+    patterns = filter_patterns(encoder)
+    order = readable_order(patterns).tolist()
     columns = int(np.ceil(np.sqrt(n * n_peaks / taps)))
     rows = -(-n // columns)
     height, width = n_peaks + 1, taps + 1  # of a pattern and the gap after it
@@ -244,18 +247,19 @@ def filter_grid(
     for suffix, weights, domain in zip(("", "2"), (encoder, decoder), domains, strict=True):
         grid = np.full((rows * height - 1, columns * width - 1), np.nan)
         text = np.full(grid.shape, "", dtype=object)
-        for i, pattern in enumerate(weights):
+        for i, n_filter in enumerate(order):
+            pattern, name = weights[n_filter], patterns[n_filter].name
             top, left = i // columns * height, i % columns * width
             cells = (slice(top, top + n_peaks), slice(left, left + taps))
             grid[cells] = pattern[:, ::-1] / max(np.abs(pattern).max(), 1e-12)
             text[cells] = [
                 [
-                    f"filter {i}, peak {k + 1}, {side}: {weight:.3g}"
+                    f"filter {n_filter} ({name}) · peak {k + 1}, {side} · weight {weight:.3g}"
                     for side, weight in zip(("left", "middle", "right"), line, strict=True)
                 ]
                 for k, line in enumerate(pattern[:, ::-1])
             ]
-            if i == chosen:
+            if n_filter == chosen:
                 edges = (left - 0.9, left + taps - 0.1, top - 0.9, top + n_peaks - 0.1)
                 shapes += frame(*edges, xref=f"x{suffix}", yref=f"y{suffix}")
         hidden = {"showgrid": False, "zeroline": False, "showticklabels": False, "ticks": ""}
@@ -275,7 +279,7 @@ def filter_grid(
                 "coloraxis": "coloraxis",
                 "meta": {
                     "rows": "grid",
-                    "filters": n,
+                    "ids": order,
                     "columns": columns,
                     "height": height,
                     "width": width,

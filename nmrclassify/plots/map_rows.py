@@ -13,7 +13,15 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.plots.style import OUTPUT_COLOURS, ColourScale, Theme, finish, frame, note
+from nmrclassify.plots.style import (
+    OUTPUT_COLOURS,
+    ColourScale,
+    Theme,
+    finish,
+    frame,
+    note,
+    text_on,
+)
 
 GAP = 1  # empty columns between two maps
 MAX_LEVEL_HEADINGS = 2  # with more, every other heading stands higher
@@ -35,6 +43,10 @@ class MapRow:
         In pixels.
     headings : tuple of str
         One above each map.
+    colours : tuple of str
+        The background of each heading.
+    shown : tuple of str
+        What each map shows, for the text under the pointer; no two are alike.
     names : tuple of str
         Labels of the vertical axis, in place of numbers.
     outputs : bool
@@ -42,7 +54,11 @@ class MapRow:
     indices : ndarray, shape (C,), optional
         The output of the network that each map shows, for clicks.
     ids : ndarray, shape (rows,), optional
-        The filter of each row, where filters are sorted by similarity.
+        The filter of each row, where filters are sorted.
+    id_names : tuple of str
+        What each row of `ids` is called under the pointer, such as "43 (triplet)".
+    groups : tuple of (str, int)
+        Names of the groups of neighbouring rows, and their sizes, for the vertical axis.
     mark : Cell or int, optional
         What to frame in every map: a cell (its column, unless the rows are filters), or the column
         of a position.
@@ -54,10 +70,14 @@ class MapRow:
     row_name: str = "peak"
     height: int = 100
     headings: tuple[str, ...] = ()
+    colours: tuple[str, ...] = OUTPUT_COLOURS
+    shown: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     outputs: bool = True
     indices: np.ndarray | None = None
     ids: np.ndarray | None = None
+    id_names: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
     mark: Cell | int | None = None
 
     @property
@@ -80,8 +100,19 @@ class MapRow:
             "range": [self.first - 0.5, self.first + n - 0.5],
         }
         if self.ids is not None:
-            y |= {"title": {"text": f"{self.row_name}s, sorted"}, "type": "category"}
-            return [str(i) for i in self.ids], y | {"showticklabels": False}, hover
+            labels = list(self.id_names) or [str(i) for i in self.ids]
+            if not self.groups:
+                y |= {"title": {"text": f"{self.row_name}s, sorted"}, "showticklabels": False}
+                return labels, y | {"type": "category"}, hover
+            sizes = np.array([size for _, size in self.groups])
+            y |= {
+                "type": "category",
+                "title": {"text": ""},
+                "tickvals": (np.cumsum(sizes) - sizes / 2 - 0.5).tolist(),
+                "ticktext": [name for name, _ in self.groups],
+                "range": [n - 0.5, -0.5],
+            }
+            return labels, y, hover
         if self.row_name == "peak":
             y |= {"dtick": 1 if n < 4 else 5, "tick0": 1}
         return np.arange(self.first, self.first + n), y, hover
@@ -98,8 +129,10 @@ class MapRow:
         source = "output" if self.outputs else "map"
         columns = []
         for m in range(n_maps):
-            prefix = f"{source} {m + 1}, " if n_maps > 1 else ""
-            columns += [prefix + position_label(axis, p) for p in reversed(range(n))]
+            prefix = f"{self.shown[m] if self.shown else f'{source} {m + 1}'} · "
+            if n_maps == 1 and not self.shown:
+                prefix = ""
+            columns += [prefix + centre_label(axis, p) for p in reversed(range(n))]
             columns += [f"gap {len(columns) + g}" for g in range(GAP)]
         labels, _, hover = self.rows()
         value = "%{text}" if self.scale.root else "%{z:.3g}"
@@ -109,7 +142,7 @@ class MapRow:
             "x": columns[:-GAP],
             "y": labels,
             "hoverongaps": False,
-            "hovertemplate": f"{hover}, %{{x}}<br>{self.scale.title} {value}<extra></extra>",
+            "hovertemplate": f"%{{x}} · {hover} · {self.scale.title} {value}<extra></extra>",
             # For clicks on a cell, and for the table of the figure.
             "meta": {
                 "rows": self.row_name,
@@ -215,6 +248,7 @@ class Sheet:
         # Every other heading stands higher, since neighbours would overlap on a narrow screen.
         two_levels = len(content.headings) > MAX_LEVEL_HEADINGS
         for i, heading in enumerate(content.headings):
+            colour = content.colours[i % len(content.colours)]
             self.annotations.append(
                 {
                     "text": heading,
@@ -225,8 +259,8 @@ class Sheet:
                     "yanchor": "bottom",
                     "yshift": 3 + self.theme.points(21) * (two_levels and i % 2),
                     "showarrow": False,
-                    "font": {"size": self.theme.points(13), "color": "white"},
-                    "bgcolor": OUTPUT_COLOURS[i % 8],
+                    "font": {"size": self.theme.points(13), "color": text_on(colour)},
+                    "bgcolor": colour,
                     "borderpad": 2,
                 }
             )
@@ -289,6 +323,14 @@ def position_label(axis: Axis, position: int) -> str:
         return f"position {position}"
     left = axis.low + position * axis.width
     return f"{left:.2f} to {left + axis.width:.2f} {axis.unit}"
+
+
+def centre_label(axis: Axis, position: int) -> str:
+    """Return a position by its number, or by its centre in ppm."""
+    if axis.unit == "position":
+        return f"position {position}"
+    decimals = max(2, 1 - int(np.floor(np.log10(axis.width))))
+    return f"{axis.centres[position]:.{decimals}f} {axis.unit}"
 
 
 def ticks(axis: Axis, n_maps: int) -> tuple[list[float], list[str]]:

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import overlap, shares, similarity_order, weak_cells
+from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
@@ -21,17 +21,15 @@ from nmrclassify.plots.map_rows import (
     stack,
     titled_rows,
 )
+from nmrclassify.plots.outputs import output_colours, output_names, true_names
 from nmrclassify.plots.style import (
     LEGEND,
     OUTPUT_COLOURS,
-    PROBABILITIES,
-    ColourScale,
     Theme,
     area_scale,
     difference_scale,
     finish,
     mask_scale,
-    share_axis,
 )
 
 
@@ -58,6 +56,8 @@ def overview(
     scale, order = area_scale(theme, areas), similarity_order(prediction.masks)
     masks = np.where(weak_cells(prediction.encoding), np.nan, prediction.masks)[:, order]
     outputs, heads = prediction.outputs, all_headings(prediction, names, truth)
+    called = output_names(prediction, names)
+    blank = [f"no output {i + 1}" for i in range(len(heads) - len(outputs))]
     rows = [
         MapRow(
             "<b>Mixture</b>: the input of the network",
@@ -74,20 +74,35 @@ def overview(
             "filter",
             150,
             heads,
+            output_colours(prediction, names, truth),
+            (*called, *blank),
             indices=outputs,
             ids=order,
             mark=cell,
         ),
     ]
-    multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets)]
+    multiplets = [
+        (
+            "<b>Separated</b>: the multiplets of each output",
+            prediction.multiplets,
+            (*called, *blank),
+        )
+    ]
     if truth is not None:
-        multiplets.append(("<b>Truth</b>: all that was mixed", with_unshown(truth)))
-    rows += titled_rows(
-        [(title, fill_up(maps, len(heads)), scale) for title, maps in multiplets],
-        height=84,
-        indices=outputs,
-        mark=cell,
-    )
+        true = with_unshown(truth), true_names(truth, names)
+        multiplets.append(("<b>Truth</b>: all that was mixed", *true))
+    rows += [
+        MapRow(
+            title,
+            fill_up(maps, len(heads)),
+            scale,
+            height=84,
+            shown=shown,
+            indices=outputs,
+            mark=cell,
+        )
+        for title, maps, shown in multiplets
+    ]
     bars = round(theme.points(16)) * prediction.probabilities.shape[1] + 8
     above = 68 + 21 * (len(heads) > MAX_LEVEL_HEADINGS)
     sheet = Sheet(
@@ -180,33 +195,6 @@ def mask_maps(
         mark=cell,
     )
     return stack(rows, axis, theme)
-
-
-def sum_and_overlap(
-    masks: np.ndarray,
-    hidden: np.ndarray,
-    axis: Axis,
-    theme: Theme,
-    ids: np.ndarray | None = None,
-    cell: Cell | None = None,
-) -> go.Figure:
-    """Draw the sum of the masks, from 0 to C, beside the second-highest mask, from 0 to 1.
-
-    Parameters
-    ----------
-    masks : ndarray, shape (C, N, L)
-    hidden : ndarray, shape (N, L), bool
-        Cells to leave blank.
-    ids : ndarray, shape (N,), optional
-        As in `MapRow`.
-    cell : Cell, optional
-        Framed.
-    """
-    maps = np.where(hidden, np.nan, np.stack([masks.sum(axis=0), overlap(masks)]))
-    scale = ColourScale("mask", 0.0, float(len(masks)), PROBABILITIES)
-    title = "<b>Left: sum. Right: second-highest mask</b>"
-    row = MapRow(title, maps, scale, "filter", 190, outputs=False, ids=ids, mark=cell)
-    return stack([row], axis, theme)
 
 
 def mixture_over_library(
@@ -305,37 +293,3 @@ def _decreasing(axis: Axis) -> dict:
     half = axis.width / 2
     ends = [axis.centres[-1] + half, axis.centres[0] - half]
     return {"title": {"text": axis.title}, "range": ends, "showgrid": False, "zeroline": False}
-
-
-def area_shares(
-    multiplets: np.ndarray, axis: Axis, theme: Theme, names: tuple[str, ...]
-) -> go.Figure:
-    """Draw each output's share of the separated area at each position as stacked bars.
-
-    Parameters
-    ----------
-    multiplets : ndarray, shape (C, P, L)
-    names : tuple of str, length C
-    """
-    traces = [
-        {
-            "type": "bar",
-            "x": axis.centres,
-            "y": share,
-            "name": name,
-            "width": axis.width * 0.92,
-            "marker": {"color": OUTPUT_COLOURS[i % 8]},
-            "hovertemplate": f"{name}: %{{y:.0%}} at %{{x:.2f}} {axis.unit}<extra></extra>",
-        }
-        for i, (share, name) in enumerate(zip(shares(multiplets), names, strict=False))
-    ]
-    return finish(
-        traces,
-        theme,
-        260,
-        barmode="stack",
-        showlegend=True,
-        legend=LEGEND,
-        xaxis=_decreasing(axis),
-        yaxis=share_axis("share of the area", 0, 1),
-    )

@@ -4,14 +4,15 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nmrclassify.evaluation.compare_predictions import Comparison
+from nmrclassify.evaluation.filters import FilterPattern
 from nmrclassify.evaluation.interpretation import Cell, CellTrace
-from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.evaluation.metrics import Evaluation
 from nmrclassify.evaluation.robustness import SWEEPS, measured
 from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
-from nmrclassify.plots import activations, classes, comparison, curves, maps
+from nmrclassify.plots import activations, classes, comparison, curves, maps, mask_maps
+from nmrclassify.plots.outputs import output_colours, output_names
 from nmrclassify.plots.style import Theme
 
 LIGHT = Theme()
@@ -43,42 +44,32 @@ def masks(
     prediction: Prediction,
     truth: Truth | None,
     ideal: np.ndarray | None,
+    patterns: list[FilterPattern],
     library: Library,
     theme: Theme = LIGHT,
     cell: Cell | None = None,
     sort: bool = True,
     show_weak: bool = False,
+    only_wrong: bool = False,
 ) -> go.Figure:
-    """Draw the masks, the ideal masks, shape (C, N, L), and the masked encodings of each output.
+    """Draw the mask of each output, the ideal mask and their difference below each other.
 
-    `sort` puts similar filters side by side; `show_weak` also draws masks where the encoding is
-    weak.
+    The parameters are those of `mask_maps.masks_beside_ideal`.
     """
-    order, hidden = shown_cells(prediction, sort, show_weak)
-    rows = [("Masks estimated by the network", prediction.masks)]
-    if ideal is not None:
-        rows.append(("Ideal ratio masks, from the true sources", ideal))
-    largest = max(float(np.abs(prediction.encoding).max()), 1e-9)
-    strength = np.abs(prediction.separated_encodings) / largest
-    rows.append(("Masked encodings, relative strength", strength))
-    return maps.mask_maps(
-        [(title, np.where(hidden, np.nan, values[:, order])) for title, values in rows],
+    return mask_maps.masks_beside_ideal(
+        prediction,
+        ideal,
+        patterns,
+        classes.headings(prediction, library.names, truth),
+        output_names(prediction, library.names),
+        output_colours(prediction, library.names),
         library.axis,
         theme,
-        classes.headings(prediction, library.names, truth),
-        indices=prediction.outputs,
-        ids=order,
-        cell=cell,
+        cell,
+        sort,
+        show_weak,
+        only_wrong,
     )
-
-
-def shown_cells(
-    prediction: Prediction, sort: bool, show_weak: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order of the filters, shape (N,), and which cells are left blank, shape (N, L)."""
-    n_filters = len(prediction.encoding)
-    order = similarity_order(prediction.masks) if sort else np.arange(n_filters)
-    return order, weak_cells(prediction.encoding)[order] & (not show_weak)
 
 
 def separation(

@@ -92,7 +92,7 @@ def decode(value: Any) -> Click | None:
             columns = int(meta["columns"])
             across = min(column // int(meta["width"]), columns - 1)
             at = row // int(meta["height"]) * columns + across
-            return Click(rows, at, None, None) if 0 <= at < int(meta["filters"]) else None
+            return Click(rows, int(meta["ids"][at]), None, None)
         n = int(meta["positions"])
         number, place = divmod(column, n + GAP)
         if not 0 <= place < n:  # between two maps

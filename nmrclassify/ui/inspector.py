@@ -3,8 +3,9 @@
 import streamlit as st
 
 from nmrclassify.evaluation import interpretation
+from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.plots import activations, page_figures
-from nmrclassify.plots.map_rows import position_label
+from nmrclassify.plots.map_rows import centre_label
 from nmrclassify.ui import charts, url_state
 from nmrclassify.ui.clicks import Click
 from nmrclassify.ui.panels import View
@@ -77,7 +78,7 @@ def cell_fields(view: View) -> None:
         range(1, model.n_outputs + 1),
         key="cell output",
         on_change=chosen,
-        format_func=lambda number: model.output_name(number - 1, view.library.names),
+        format_func=lambda number: view.output_name(number - 1),
     )
     two.number_input(
         "Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen
@@ -92,11 +93,12 @@ def show_cell(view: View, key: str) -> None:
     model, cell = view.checkpoint.model, view.followed_cell
     names, axis = view.library.names, view.library.axis
     trace = interpretation.trace_cell(model, view.areas, cell)
-    output = model.output_name(cell.output, names)
+    pattern = patterns_of(model)[cell.filter].name
     edited = f", {len(view.edits)} edits" if view.edits else ""
     st.markdown(
-        f"**{position_label(axis, cell.position)} · filter {cell.filter} · mask of {output}** "
-        f" \n{view.title}{edited} · {view.model_name}"
+        f"**{view.output_name(cell.output)} · {centre_label(axis, cell.position)} · filter"
+        f" {cell.filter} ({pattern}) · mask {trace.masks[cell.output]:.2f}**  \n"
+        f"{view.title}{edited} · {view.model_name}"
     )
     words = activations.describe_cell(trace, names, model.kind, axis)
     charts.chart(

@@ -1,5 +1,6 @@
 """The view of a page, a model and a mixture, and what several pages show of it."""
 
+import html
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from nmrclassify.evaluation.interpretation import Cell, example_cell, strongest_filter
+from nmrclassify.evaluation.masks import DISAGREES, disagreements
 from nmrclassify.evaluation.prediction import describe_prediction, match_mixture
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.edits import Edit, Mixture
@@ -15,7 +17,9 @@ from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.mixtures.spec import MixtureSpec
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
-from nmrclassify.plots.style import Theme
+from nmrclassify.plots.mask_maps import Division
+from nmrclassify.plots.outputs import output_names
+from nmrclassify.plots.style import Theme, text_on
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import url_state
 from nmrclassify.ui.model_picker import Chosen
@@ -116,6 +120,13 @@ class View:
         cell = replace(cell, filter=url_state.get("filter", cell.filter))
         return cell.within(model.config, model.n_outputs)
 
+    def output_name(self, output: int) -> str:
+        """Return what an output is called: the compound that it names, where it is shown."""
+        shown = self.prediction.outputs.tolist()
+        if output in shown:
+            return output_names(self.prediction, self.library.names)[shown.index(output)]
+        return self.checkpoint.model.output_name(output, self.library.names)
+
     @property
     def in_training(self) -> bool:
         """Whether the model was trained on this composition."""
@@ -205,6 +216,50 @@ def mixture_heading(view: View) -> None:
             "This network is untrained: its masks result from random weights. Train it on the page"
             " *Train or load*."
         )
+
+
+def true_division(view: View) -> Division | None:
+    """Return each compound's true share of the multiplets; None where it is not known."""
+    if view.parts is None or view.sample.labels is None:
+        return None
+    area = view.parts.sum(axis=1)  # (m, L)
+    total = area.sum(axis=0)
+    shares = np.divide(area, total, out=np.zeros_like(area), where=total > 1e-9)
+    k = view.library.n_compounds
+    labels = [int(label) for label in view.sample.labels if label < k]
+    labels += [k] * (len(area) - len(labels))
+    names = [view.library.names[i] if i < k else view.source_names[-1] for i in labels]
+    return Division.of("truth", shares, np.array(labels), names, k)
+
+
+def colour_key(*divisions: Division | None) -> None:
+    """Write the names of all compounds on their colours."""
+    colours = {
+        name: colour
+        for division in divisions
+        if division is not None
+        for name, colour in zip(division.names, division.colours, strict=True)
+    }
+    chips = [
+        f'<span style="background:{colour};color:{text_on(colour)};padding:1px 8px;'
+        f'border-radius:4px;margin-right:6px;white-space:nowrap">{html.escape(name)}</span>'
+        for name, colour in colours.items()
+    ]
+    st.html(f'<div style="line-height:1.9">{"".join(chips)}</div>')
+
+
+def count_wrong_cells(prediction: Prediction, ideal: np.ndarray, names: tuple[str, ...]) -> None:
+    """Write how many cells of the masks, of all that matter, differ much from the ideal masks."""
+    away = np.abs(disagreements(prediction.masks, ideal, prediction.encoding))  # (M, N, L)
+    strong = ~np.isnan(away)
+    wrong = (np.nan_to_num(away) > DISAGREES).sum(axis=(1, 2))
+    each = ", ".join(f"{name} {n}" for name, n in zip(names, wrong, strict=True) if n)
+    st.markdown(
+        f"**{wrong.sum():,} of {strong.sum():,} cells** where the encoding is not weak differ from"
+        f" the ideal mask by more than {DISAGREES:g}"
+        + (f": {each}." if each else ".")
+        + f" Mean difference {away[strong].mean():.2f}."
+    )
 
 
 def show_prediction(view: View) -> None:

@@ -14,6 +14,7 @@ from nmrclassify.ui.panels import View
 # Where each name that a program may use is imported from.
 _MODULES = {
     "nmrclassify.evaluation.compare_predictions": "compare_predictions",
+    "nmrclassify.evaluation.filters": "patterns_of",
     "nmrclassify.evaluation.interpretation": "Cell trace_cell",
     "nmrclassify.evaluation.masks": "ideal_masks_of_outputs",
     "nmrclassify.evaluation.metrics": "evaluate",
@@ -49,7 +50,14 @@ _FIGURES: dict[str, tuple[str, ...]] = {
         *_PREDICTION,
         "ideal = ideal_masks_of_outputs(model, sample, truth)",
         "figure = page_figures.masks(",
-        "    prediction, truth, ideal, data.library, sort={sort}, show_weak={weak_cells}",
+        "    prediction,",
+        "    truth,",
+        "    ideal,",
+        "    patterns_of(model),",
+        "    data.library,",
+        "    sort={sort},",
+        "    show_weak={weak_cells},",
+        "    only_wrong={wrong_cells},",
         ")",
     ),
     "pages/separation.py": (
@@ -94,6 +102,7 @@ def code(page: str, view: View) -> str:
         "cell": view.followed_cell,
         "sort": url_state.get("sort_filters"),
         "weak_cells": url_state.get("weak_cells"),
+        "wrong_cells": url_state.get("wrong_cells"),
         "sweep": url_state.get("sweep"),
     }
     figure = [line.format(**values) for line in _FIGURES[page]]

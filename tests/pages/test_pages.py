@@ -1,12 +1,14 @@
 """Every page, through the entry point."""
 
 import json
+import re
 import threading
 
 import numpy as np
 import pytest
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.plots.style import HIGHLIGHT
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.ui import peak_page
 from nmrclassify.ui.page import PAGES
@@ -149,6 +151,37 @@ def test_a_control_of_the_page_reaches_the_link_at_once(open_page):
     app = open_page("pages/masks.py")
     app.toggle[0].set_value(False).run()
     assert app.link == {"sort_filters": "no"}
+
+
+def test_masks_show_the_share_of_each_multiplet_and_the_differences(open_page):
+    app = open_page("pages/masks.py")
+    assert re.search(r"The masks give \*\*\d+ of \d+\*\* multiplets to the right output", app.texts)
+    assert re.search(r"\*\*[\d,]+ of [\d,]+ cells\*\* where the encoding is not weak", app.texts)
+    masks, shares = app.figure("masks"), app.figure("shares")
+    assert len(masks["data"]) % 3 == 0  # of each output: mask, ideal mask, difference
+    assert all(masks["layout"]["margin"][i] == shares["layout"]["margin"][i] for i in "lr")
+    next(t for t in app.toggle if t.label.startswith("Only differences")).set_value(True).run()
+    assert app.link["wrong_cells"] == "yes"
+
+
+def test_an_untrained_network_gets_no_verdict_on_its_masks(open_page):
+    app = open_page("pages/masks.py", preset="quick", network="slots")
+    assert "right output" not in app.texts
+    assert not [b for b in app.button if b.label.startswith("Mixture ")]
+    assert len(app.figure("masks")["data"]) == 9
+
+
+def test_one_of_the_worst_masks_opens_its_mixture_with_its_cell(open_page):
+    app = open_page("pages/masks.py")
+    worst = [b for b in app.button if b.label.startswith("Mixture ")]
+    assert worst
+    number, mask = re.match(r"Mixture (\d+), .*: mask ([\d.]+), ideal", worst[0].label).groups()
+    assert 0 <= float(mask) <= 1
+    app.press(worst[0].label)
+    assert f"Test mixture {number} of" in app.texts
+    assert {"output", "filter", "position"} <= set(app.link)
+    framed = [s for s in app.figure("masks")["layout"]["shapes"] if s["type"] == "rect"]
+    assert any(s["line"].get("color") == HIGHLIGHT for s in framed)
 
 
 def test_changing_the_preset_brings_its_own_mixing(open_page):

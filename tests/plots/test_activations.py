@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from nmrclassify.evaluation import interpretation
+from nmrclassify.evaluation.filters import filter_patterns
 from nmrclassify.evaluation.interpretation import Activations, Cell, ReceptiveField
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.slots import Slots
@@ -140,6 +141,7 @@ def test_a_click_on_a_cell_of_the_grid_names_its_filter(n, n_peaks, clicks):
     rng = np.random.default_rng(0)
     encoder, decoder = rng.normal(size=(2, n, n_peaks, 3))
     figure = activations.filter_grid(encoder, decoder, LIGHT)
+    names = [pattern.name for pattern in filter_patterns(encoder)]
     for trace, weights in zip(figure.data, (encoder, decoder), strict=True):
         seen = np.zeros(weights.shape, bool)
         for (i, j), click in clicks(trace).items():
@@ -151,9 +153,8 @@ def test_a_click_on_a_cell_of_the_grid_names_its_filter(n, n_peaks, clicks):
             assert not seen[click.row, k, t]
             assert click.position is None is click.output
             assert (
-                trace.text[i][j]
-                == f"filter {click.row}, peak {k + 1}, {('right', 'middle', 'left')[t]}:"
-                f" {weights[click.row, k, t]:.3g}"
+                trace.text[i][j] == f"filter {click.row} ({names[click.row]}) · peak {k + 1},"
+                f" {('right', 'middle', 'left')[t]} · weight {weights[click.row, k, t]:.3g}"
             )
             seen[click.row, k, t] = True
         assert seen.all()

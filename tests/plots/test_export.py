@@ -10,6 +10,7 @@ from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots import activations, classes, curves, maps
 from nmrclassify.plots.export import as_table
 from nmrclassify.plots.map_rows import MapRow, stack
+from nmrclassify.plots.outputs import output_names
 from nmrclassify.plots.style import ColourScale, Theme
 
 THEME = Theme()
@@ -37,7 +38,7 @@ def test_the_table_of_a_map_has_its_unit_and_no_blanks_or_gaps(root):
     assert len(table) == np.isfinite(maps).sum()
     assert table.columns.tolist() == ["part", "row", "column", "value"]
     for row in table.to_dict("records"):
-        output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
+        output, position = (int(word.split(" ")[1]) for word in row["column"].split(" · "))
         assert row["value"] == pytest.approx(
             maps[output - 1, int(row["row"]) - 1, position], rel=1e-6
         )
@@ -60,10 +61,12 @@ def test_the_table_of_the_overview_has_every_map(slots):
     assert len(masks) == 3 * strong.sum()
     assert masks["value"].sum() == pytest.approx(prediction.masks[:, strong].sum(), rel=1e-5)
     # Filters are sorted in the figure; the table has their numbers.
+    called = output_names(prediction, library.names)
     for row in masks.sample(40, random_state=0).to_dict("records"):
-        output, position = (int(word.split(" ")[1]) for word in row["column"].split(", "))
+        name, at = row["column"].split(" · ")
+        position = int(at.split(" ")[1])
         assert row["value"] == pytest.approx(
-            prediction.masks[output - 1, int(row["row"]), position]
+            prediction.masks[called.index(name), int(row["row"]), position]
         )
     bars = table[table["part"].str.match(r"[567]")]
     assert bars["x"].to_numpy() == pytest.approx(prediction.probabilities.ravel())
@@ -168,7 +171,6 @@ def test_the_table_has_a_row_for_every_value_drawn(slots):
     areas, prediction, truth, library = slots
     for figure in (
         maps.line_spectrum(areas, library.axis, THEME, truth.sources, ("a", "b", "c")),
-        maps.area_shares(prediction.multiplets, library.axis, THEME, ("a", "b", "c")),
         classes.class_bars(prediction, library.names, THEME),
         maps.library_map(library, THEME),
     ):

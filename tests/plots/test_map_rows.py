@@ -21,7 +21,7 @@ def test_positions_decrease_to_the_right():
     assert row[21 - 1 - 3] == 5.0
     assert row[22] == 7.0
     assert np.isnan(row[21])
-    assert trace.x[17] == "output 1, 1.50 to 2.00 ppm"
+    assert trace.x[17] == "output 1 · 1.75 ppm"
 
 
 def test_ticks_are_at_round_ppm_values():

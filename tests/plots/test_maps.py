@@ -84,32 +84,24 @@ def test_the_overview_shows_the_separated_multiplets(case, request, values):
     assert len(overview(case, truth=False).data) == len(figure.data) - 2
 
 
-def test_a_single_compound_of_queries_can_be_drawn(learned, quick, values):
+def test_a_single_compound_of_queries_can_be_drawn(learned, quick):
     areas, names, axis = quick.library.areas[4], quick.library.names, quick.library.axis
     prediction = learned.model.predict(areas)
     figure = maps.overview(areas, prediction, names, axis, LIGHT)
     assert "compound 4" in [a.text for a in figure.layout.annotations if a.bgcolor]
-    hidden = np.zeros(prediction.encoding.shape, bool)
-    masks = prediction.masks[:1]
-    both = values(maps.sum_and_overlap(masks, hidden, axis, LIGHT).data[0])
-    assert both[:, :21][:, ::-1] == pytest.approx(masks[0])
-    assert not both[:, 22:].any()
 
 
 def test_every_figure_has_titled_axes(slots, trained, quick):
     areas, prediction, truth, library = slots
     keys = ("loss", "classification", "reconstruction", "train_accuracy", "test_compound_accuracy")
     history = [{"step": s} | dict.fromkeys(keys, 0.5) for s in (1, 2, 3)]
-    hidden = np.zeros(prediction.encoding.shape, bool)
     counts = evaluate(trained.model, quick.test_mixtures()).confusion()
     three, axis = ("a", "b", "c"), library.axis
     rows = [("a", prediction.multiplets), ("b", truth.sources)]
     for figure in (
         maps.area_maps(rows, axis, LIGHT, three),
         maps.mask_maps([("m", prediction.masks)], axis, LIGHT),
-        maps.sum_and_overlap(prediction.masks, hidden, axis, LIGHT),
         maps.line_spectrum(areas, axis, LIGHT, truth.sources, three),
-        maps.area_shares(prediction.multiplets, axis, LIGHT, three),
         maps.library_map(metabolite_library(), LIGHT),
         curves.learning_curves(history, LIGHT),
         classes.class_bars(prediction, library.names, LIGHT),
@@ -120,13 +112,6 @@ def test_every_figure_has_titled_axes(slots, trained, quick):
         assert any(axis.title.text for axis in figure.select_xaxes())
         numeric = [axis for axis in figure.select_yaxes() if axis.type != "category"]
         assert all(axis.title.text for axis in numeric)
-
-
-def test_stacked_shares_add_up_to_1(slots):
-    figure = maps.area_shares(slots.prediction.multiplets, PPM_AXIS, LIGHT, ("a", "b", "c"))
-    total = np.sum([trace.y for trace in figure.data], axis=0)
-    assert total.any()
-    assert total[total > 0] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["slots", "queries"])
@@ -171,15 +156,6 @@ def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(queries, clicks):
             if click is not None:
                 output = outputs.tolist().index(click.output)
                 assert trace.z[i, j] == masks[output, click.row, click.position]
-    hidden = np.zeros(prediction.encoding.shape, bool)
-    figure = maps.sum_and_overlap(both[0][:, order], hidden, library.axis, LIGHT, order)
-    (trace,) = figure.data
-    for (i, j), click in clicks(trace).items():
-        if click is not None:
-            assert click.output is None
-            cell = prediction.masks[:, click.row, click.position]
-            expected = cell.sum() if j < 21 else np.sort(cell)[-2]
-            assert trace.z[i, j] == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("cell", [Cell(1, 0, 0), Cell(2, 63, 20), Cell(0, 17, 6)], ids=str)
@@ -188,12 +164,11 @@ def test_the_frame_is_around_the_cell(slots, cell, ordered, clicks, frames):
     _, prediction, _, library = slots
     order = similarity_order(prediction.masks) if ordered else np.arange(64)
     ids, masks = order if ordered else None, prediction.masks[:, order]
-    hidden, axis = np.zeros(prediction.encoding.shape, bool), library.axis
+    axis = library.axis
     whole = overview(slots, cell=cell)
     multiplets = prediction.multiplets
     for figure, yaxis, n_maps, whole_column in (
         (maps.mask_maps([("m", masks)], axis, LIGHT, ids=ids, cell=cell), "y", 3, False),
-        (maps.sum_and_overlap(masks, hidden, axis, LIGHT, ids, cell), "y", 2, False),
         (whole, "y2", 3, False),
         (whole, "y", 1, True),
         (whole, "y4", 3, True),

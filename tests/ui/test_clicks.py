@@ -19,7 +19,7 @@ META = {
     "title": "",
     "outputs": [7, 3],
 }
-GRID = {"rows": "grid", "filters": 7, "columns": 3, "height": 4, "width": 4}
+GRID = {"rows": "grid", "ids": [3, 6, 0, 5, 1, 2, 4], "columns": 3, "height": 4, "width": 4}
 STEPS = {"rows": "steps", "steps": [0, 1, 5]}
 
 
@@ -69,7 +69,7 @@ def test_between_two_maps_there_is_no_cell():
 
 def test_a_grid_gives_the_filter_and_a_history_the_step():
     filters = [decode(message(GRID, 4 * (i // 3), 4 * (i % 3) + 1)) for i in range(9)]
-    assert filters == [Click("grid", i, None, None) for i in range(7)] + [None, None]
+    assert filters == [Click("grid", i, None, None) for i in GRID["ids"]] + [None, None]
     assert [decode(message(STEPS, 0, i)) for i in range(3)] == [
         Click("steps", s, None, None) for s in (0, 1, 5)
     ]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions
+from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.evaluation.interpretation import Cell, trace_cell
 from nmrclassify.evaluation.masks import ideal_masks_of_outputs
 from nmrclassify.evaluation.metrics import evaluate
@@ -74,7 +75,9 @@ def drawn(page, view):
         return page_figures.change(change, library, theme)
     if page == "pages/masks.py":
         ideal = ideal_masks_of_outputs(model, view.sample, view.truth)
-        return page_figures.masks(view.prediction, view.truth, ideal, library, theme)
+        return page_figures.masks(
+            view.prediction, view.truth, ideal, patterns_of(model), library, theme
+        )
     if page == "pages/separation.py":
         return page_figures.separation(view.prediction, view.truth, library, theme)
     return page_figures.overview(view.sample, view.prediction, view.truth, library, theme)

@@ -1,0 +1,53 @@
+"""The list of the worst masks of a test set; each opens its mixture on the page Masks."""
+
+import streamlit as st
+
+from nmrclassify.evaluation.masks import DISAGREES, WorstMask, worst_masks
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.plots.map_rows import centre_label
+from nmrclassify.ui import panels, url_state
+from nmrclassify.ui.panels import View
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing all masks with the ideal ones …")
+def _worst(_model: Network, _dataset: Dataset, weight: float, key: tuple) -> list[WorstMask]:
+    return worst_masks(_model, _dataset.test_mixtures(), weight=weight)
+
+
+def _open(worst: WorstMask) -> None:
+    panels.drop_edits("mixture")
+    url_state.put("number", worst.mixture + 1)
+    url_state.put("output", worst.output + 1)
+    url_state.put("filter", worst.filter)
+    url_state.put("position", worst.position)
+
+
+def show(view: View) -> None:
+    """List the multiplets whose masks are farthest from the ideal ones, over all test mixtures."""
+    st.subheader("The worst masks of the test mixtures")
+    checkpoint, data = view.checkpoint, view.dataset
+    if not checkpoint.step:
+        st.caption("An untrained network has no masks to compare: train it first.")
+        return
+    key = (view.chosen.key, checkpoint.step, id(checkpoint.model), data.seed, data.config)
+    worst = _worst(checkpoint.model, data, checkpoint.training.reconstruction_weight, key)
+    if not worst:
+        st.success(
+            f"No mask passes a share of a multiplet that is wrong by more than {DISAGREES:g}."
+        )
+        return
+    st.caption(
+        "What the mask and the ideal mask pass of a multiplet. Press one to show its mixture here,"
+        " with a frame around the filter that differs most."
+    )
+    classes, axis = view.classes, view.library.axis
+    with st.container(horizontal=True, gap="small"):
+        for i, one in enumerate(worst):
+            st.button(
+                f"Mixture {one.mixture + 1}, {classes[one.compound]},"
+                f" {centre_label(axis, one.position)}: mask {one.mask:.2f}, ideal {one.ideal:.2f}",
+                key=f"worst mask {i}",
+                on_click=_open,
+                args=(one,),
+            )
