@@ -34,7 +34,7 @@ MAX_BYTES = 8 * 1024 * 1024
 FORMAT = "nmrclassify-2"
 # Settings that files of version 0.1 lack, with the values that it used.
 NETWORK_0_1 = {"non_negative_encoder": False, "relu_before_classes": True}
-TRAINING_0_1 = {"mask_weight": 0.0}
+TRAINING_0_1 = {"mask_weight": 0.0, "unknown_replaces": 0.0}
 PARTS = {"train": (1, MAX_COMPOSITIONS), "validation": (0, MAX_TEST), "test": (1, MAX_TEST)}
 
 
