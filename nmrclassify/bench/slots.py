@@ -61,8 +61,8 @@ def row(runs: list[dict]) -> dict:
         )
         means[key] = f"{mean} ({low} to {high})"
     n = sum(run["n_compositions"] for run in runs)
-    low, high = wilson(statistics.mean(run["exact_match"] for run in runs), n)
-    means["exact_match, 95 % interval"] = f"{low:.3f} to {high:.3f}"
+    bounds = wilson(statistics.mean(run["exact_match"] for run in runs), n)
+    means["exact_match, 95 % interval"] = f"{bounds[0]:.3f} to {bounds[1]:.3f}"
     right, total = (
         sum(int(run["owners_right"].split(" of ")[i]) for run in runs) for i in range(2)
     )
