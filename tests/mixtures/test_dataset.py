@@ -2,6 +2,7 @@ import hashlib
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations, combinations_with_replacement
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,13 @@ from nmrclassify.mixtures.grid import MixtureConfig, generator
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.nmr.library import LibraryConfig, random_library
 from nmrclassify.training.recipes import RECIPES, recipe
+
+DESIGN = Path(__file__).parents[2] / "docs" / "design.md"
+
+
+def with_percent(line):
+    """Write shares as Python does, without a space before the sign."""
+    return line.replace(" %", "%")
 
 
 def rng(seed=0):
@@ -317,6 +325,29 @@ def test_the_bytes_of_a_seed_do_not_change_between_versions():
     ):
         before.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
     assert before.hexdigest()[:16] == "404f945fbc4219d2"
+
+
+@pytest.mark.parametrize(
+    ("row", "filled"), [("| now |", 0.2), ("| version 0.1: any number", 0.0)], ids=["now", "0.1"]
+)
+def test_compounds_and_mixtures_fill_the_positions_that_the_design_page_states(row, filled):
+    singles, mixed = [], []  # positions filled, for each seed
+    for seed in range(1, 6):
+        library = random_library(LibraryConfig(filled=filled), generator(seed, "library"))
+        if filled:
+            assert np.array_equal(library.areas, build("quick", seed).library.areas)
+        fills = library.areas.any(axis=1)  # (K, L)
+        triples = np.array(list(combinations(range(10), 3)))
+        singles.append(fills.sum(axis=1))
+        mixed.append(fills[triples].any(axis=1).sum(axis=1))
+    single, mixture = np.mean(singles), np.mean(mixed)
+    stated = next(line for line in DESIGN.read_text().splitlines() if line.startswith(row))
+    least, most = np.min(singles), np.max(singles)
+    assert f"| {single:.2f} ({single / 21:.0%}), from {least} to {most} |" in with_percent(stated)
+    assert f"| {mixture:.1f} ({mixture / 21:.0%})" in with_percent(stated)
+    # Three compounds that are placed independently overlap: they fill less than 3 x 20 %.
+    assert mixture / 21 == pytest.approx(1 - (1 - single / 21) ** 3, abs=0.01)
+    assert mixture < 3 * single - 2
 
 
 def test_the_test_set_is_the_same_whatever_training_does():
