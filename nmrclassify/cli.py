@@ -26,8 +26,8 @@ from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.networks.prediction import percent
 from nmrclassify.networks.registry import NETWORKS
-from nmrclassify.training import checkpoints, runs
-from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training import checkpoints, packaged, runs
+from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
 from nmrclassify.training.recipes import RECIPES, recipe
 from nmrclassify.training.trainer import Trainer, set_threads
 
@@ -51,6 +51,18 @@ def _parser() -> _Parser:
     seed = _Parser(add_help=False)
     seed.add_argument(
         "--seed", type=int, default=7, help="the same seed gives the same numbers (default 7)"
+    )
+    model = _Parser(add_help=False)
+    model.add_argument(
+        "checkpoint",
+        type=Path,
+        help="a packaged model, reference (slots; shipped is the same) or queries; or a"
+        " .safetensors file",
+    )
+    model.add_argument(
+        "--preset",
+        choices=PACKAGED_PRESETS,
+        help="data of the packaged model (default metabolites)",
     )
     parser = _Parser(
         prog="python -m nmrclassify",
@@ -113,24 +125,42 @@ def _parser() -> _Parser:
     test = command(
         "evaluate",
         "Measure a checkpoint on its unseen compositions.",
-        "evaluate runs/first/model.safetensors --draws 5",
+        "evaluate reference --draws 5",
         seed,
+        model,
     )
-    test.add_argument("checkpoint", type=Path)
     test.add_argument(
         "--draws", type=int, default=1, help="mixtures of each unseen composition (default 1)"
     )
 
     separate = command(
-        "separate", "Separate one mixture.", "separate shipped mixture.csv --out separated.csv"
+        "separate",
+        "Separate one mixture.",
+        "separate reference mixture.csv --out separated.csv",
+        model,
     )
-    separate.add_argument("checkpoint", type=Path, help="a .safetensors file, or the word shipped")
     separate.add_argument(
         "mixture", type=Path, help="CSV; `generate` and the app's page Mixtures write the format"
     )
     separate.add_argument("--pick", help="which mixture of a file of several (default the first)")
     separate.add_argument(
         "--out", type=Path, help="write the separated multiplets to this CSV file"
+    )
+
+    package = command(
+        "package-models",
+        "Train the models that come with the package, and write their files (minutes).",
+        "package-models --only original-queries",
+    )
+    package.add_argument(
+        "--only", choices=["-".join(model) for model in packaged.ALL], help="make one of them"
+    )
+    package.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
+    package.add_argument(
+        "--out",
+        type=Path,
+        default=packaged.FOLDER,
+        help="folder of the files (default: that of the package)",
     )
 
     scale = command(
@@ -272,6 +302,15 @@ def _training(
         signal.signal(signal.SIGINT, before)
 
 
+def _train_on(trainer: Trainer) -> None:
+    """Train to the end, or until an interrupt, with a progress bar."""
+    every = max(1, trainer.config.steps // 50)
+    with _training(trainer.config.steps, trainer.step) as (show, interrupted):
+        for snapshot in trainer.snapshots(every, halt=interrupted):
+            unseen = f"{snapshot.test['compound_accuracy']:.1%}"
+            show(snapshot.step, loss=f"{snapshot.loss:.3f}", unseen=unseen)
+
+
 def _train(arguments: argparse.Namespace) -> dict:
     chosen = _chosen(arguments, "steps", "learning_rate")
     if arguments.resume:
@@ -291,11 +330,7 @@ def _train(arguments: argparse.Namespace) -> dict:
             arguments.model, arguments.preset, arguments.seed
         )
     folder.mkdir(parents=True, exist_ok=True)
-    every = max(1, trainer.config.steps // 50)
-    with _training(trainer.config.steps, trainer.step) as (show, interrupted):
-        for snapshot in trainer.snapshots(every, halt=interrupted):
-            unseen = f"{snapshot.test['compound_accuracy']:.1%}"
-            show(snapshot.step, loss=f"{snapshot.loss:.3f}", unseen=unseen)
+    _train_on(trainer)
     if not trainer.finished:
         runs.save_state(trainer, folder)
         raise KeyboardInterrupt(
@@ -320,14 +355,48 @@ def _train(arguments: argparse.Namespace) -> dict:
     }
 
 
-def _open(path: Path) -> Checkpoint:
-    return checkpoints.shipped() if str(path) == "shipped" else checkpoints.load(path)
+def _package_models(arguments: argparse.Namespace) -> dict:
+    models = packaged.ALL
+    if arguments.only is not None:
+        models = tuple(model for model in models if "-".join(model) == arguments.only)
+    made = {}
+    for preset, name in models:
+        trainer = packaged.trainer_of(name, preset, arguments.steps)
+        _train_on(trainer)
+        if not trainer.finished:
+            raise KeyboardInterrupt(f"stopped at step {trainer.step}; {preset}-{name} not written")
+        path = packaged.write(trainer, name, arguments.out)
+        made[f"{preset}-{name}"] = {
+            "seconds": round(trainer.seconds, 2),
+            "checkpoint": str(path),
+            "test": checkpoints.load(path).metrics,
+        }
+    return made
+
+
+def _open(arguments: argparse.Namespace) -> Checkpoint:
+    """Return the packaged model or the file that the command line names."""
+    path, preset = arguments.checkpoint, arguments.preset
+    name = "reference" if str(path) == "shipped" else str(path)
+    if name in PACKAGED:
+        return checkpoints.shipped(name, preset or PACKAGED_PRESETS[0])
+    if not path.suffix and not path.exists():
+        raise ValueError(
+            f"{name!r} is neither a packaged model nor a file; expected {', '.join(PACKAGED)},"
+            " shipped (the same as reference), or the path of a .safetensors file"
+        )
+    if preset is not None:
+        raise ValueError(
+            f"--preset {preset} chooses among the packaged models {', '.join(PACKAGED)};"
+            f" leave it out for the file {name}, which has data of its own"
+        )
+    return checkpoints.load(path)
 
 
 def _evaluate(arguments: argparse.Namespace) -> dict:
     if not 1 <= arguments.draws <= 1000:
         raise ValueError(f"--draws is {arguments.draws}; expected 1 to 1000")
-    checkpoint = _open(arguments.checkpoint)
+    checkpoint = _open(arguments)
     mixtures = checkpoint.dataset.test_mixtures(arguments.seed, arguments.draws)
     return {
         "test": (
@@ -339,7 +408,7 @@ def _evaluate(arguments: argparse.Namespace) -> dict:
 
 
 def _separate(arguments: argparse.Namespace) -> dict:
-    checkpoint = _open(arguments.checkpoint)
+    checkpoint = _open(arguments)
     library = checkpoint.dataset.library
     if not arguments.mixture.is_file():
         raise ValueError(f"no mixture at {arguments.mixture}; give the path of a CSV file")
@@ -545,6 +614,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": _train,
         "evaluate": _evaluate,
         "separate": _separate,
+        "package-models": _package_models,
     }
     commands |= {"train-scale": _train_scale, "identify": _identify, "bench": _bench}
     try:

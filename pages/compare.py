@@ -23,7 +23,10 @@ other = comparison_picker.choose(view)
 for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True):
     with column:
         st.markdown(f"**{letter}: {comparison_picker.describe_model(side)}**")
-        panels.show_prediction(side)
+        if side.checkpoint.step:
+            panels.show_prediction(side)
+        else:
+            st.info("Untrained: random weights name no compound.")
 
 one_training = view.checkpoint.same_filters(other.checkpoint)
 change = compare_predictions(
@@ -123,7 +126,6 @@ if any(histories):
 without = [letter for letter, history in zip("AB", histories, strict=True) if not history]
 if without:
     st.caption(
-        f"There are no curves for {' and '.join(without)}: only trainings of this visit and saved"
-        " runs have curves."
+        f"There are no curves for {' and '.join(without)}: untrained and uploaded models have none."
     )
 export_panel.show_program(compared(view, other))

@@ -16,7 +16,7 @@ st.markdown(
     " 95 % intervals."
 )
 if not view.checkpoint.step:
-    st.info("This network is untrained. Train it on the page *Train or load*.")
+    panels.offer_training(view)
 mixtures = view.dataset.test_mixtures()
 seen = int(view.checkpoint.trained_on(mixtures.labels).sum())
 if seen:

@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.plots import classes, maps
-from nmrclassify.ui import charts, page, quiz, url_state
+from nmrclassify.ui import charts, page, panels, quiz, url_state
 
 view = page.setup("pages/quiz.py")
 library, axis = view.library, view.library.axis
@@ -39,8 +38,9 @@ answer = quiz.answer_form(current)
 if answer is not None:
     quiz.show_result(current, answer)
     prediction, truth = current.view.prediction, current.view.truth
-    (st.success if current.network_right else st.warning)(
-        f"The network: {describe_prediction(prediction, library.names, truth)}",
+    box = st.success if current.network_right else st.warning
+    (box if view.checkpoint.step else st.info)(
+        f"The network: {panels.verdict(current.view)}",
         icon=":material/neurology:",
     )
     charts.chart(

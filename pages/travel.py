@@ -13,7 +13,7 @@ st.markdown(
     " network learns most. Choose a step: masks, separated multiplets and classes are computed from"
     " the weights of that step. Other pages then use the same step."
 )
-panels.mixture_heading(view)
+panels.mixture_heading(view, offer=False)
 job = training_box().job
 if job is not None and job.active and view.chosen.key == "training":
     st.fragment(training_controls.watched_progress, run_every=2.0)()

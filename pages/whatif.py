@@ -4,7 +4,6 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions, occlude
-from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.plots import comparison, page_figures
 from nmrclassify.ui import charts, editor, page, panels, url_state
 
@@ -47,8 +46,8 @@ with st.expander("Edit in tables, or add noise", icon=":material/table_edit:", e
 change = compare_predictions((model, view.plain.areas), (model, view.areas))
 class_labels = view.classes[: change.presence.shape[1]]
 st.subheader("Predicted compounds")
-summary = describe_prediction(view.prediction, names, view.truth)
-if view.edits:
+summary = panels.verdict(view)
+if view.edits and view.checkpoint.step:
     difference = change.presence[1] - change.presence[0]
     k = int(np.abs(difference).argmax())
     summary += (

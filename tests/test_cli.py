@@ -15,6 +15,7 @@ import nmrclassify
 from nmrclassify import bench
 from nmrclassify.bench import generation
 from nmrclassify.cli import main
+from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.grid import mix_at
 from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixture
@@ -156,8 +157,9 @@ def test_separate_tells_how_much_of_each_compound_queries_find(capsys, tmp_path,
         assert line.endswith(f"amount {row['amount']:.3g}")
 
 
-def test_named_metabolites_that_were_never_trained_on_are_named(capsys, tmp_path):
-    model = checkpoints.shipped()
+@pytest.mark.parametrize(("name", "least"), [("reference", 7), ("queries", 9)])
+def test_named_metabolites_that_were_never_trained_on_are_named(capsys, tmp_path, name, least):
+    model = checkpoints.shipped(name)
     names = model.dataset.library.names
     rows = [row for row in model.dataset.test.tolist() if len(set(row)) == 3]
     right = 0
@@ -172,11 +174,36 @@ def test_named_metabolites_that_were_never_trained_on_are_named(capsys, tmp_path
         )
         path = tmp_path / f"{number}.csv"
         areas_table(made.areas[0], model.dataset.library.axis).to_csv(path, index=False)
-        found = {
-            compound["name"] for compound in run(capsys, "separate", "shipped", path)["compounds"]
-        }
+        found = {compound["name"] for compound in run(capsys, "separate", name, path)["compounds"]}
         right += found == {names[k] for k in row}
-    assert right >= 9
+    assert right >= least
+
+
+@pytest.mark.parametrize("preset", checkpoints.PACKAGED_PRESETS)
+@pytest.mark.parametrize("name", ["reference", "queries", "shipped"])
+def test_packaged_models_are_called_by_name(capsys, name, preset):
+    found = run(capsys, "evaluate", name, "--preset", preset)["test"]
+    model = checkpoints.shipped("reference" if name == "shipped" else name, preset)
+    data, weight = model.dataset, model.training.reconstruction_weight
+    expected = evaluate(model.model, data.test_mixtures(7, 1), weight).summary()
+    assert found["compound_accuracy"] == expected["compound_accuracy"]
+    if preset == "metabolites":
+        assert run(capsys, "evaluate", name)["test"] == found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "best"], "expected reference, queries, shipped"),
+        (["separate", "best", "mixture.csv"], "expected reference, queries, shipped"),
+        (["evaluate", "runs/model.safetensors", "--preset", "original"], "leave it out"),
+        (["evaluate", "queries", "--preset", "quick"], "--preset"),
+        (["package-models", "--only", "quick-queries"], "--only"),
+    ],
+)
+def test_names_that_are_not_there_are_explained(capsys, arguments, message):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_runs_go_to_one_place_when_no_folder_is_named(capsys, home):

@@ -31,8 +31,8 @@ def finished(home):
     return runs.find(folder.name)
 
 
-def test_the_packaged_models_open():
-    model = checkpoints.shipped()
+def test_the_packaged_models_of_version_0_1_open():
+    model = checkpoints.load(OLD / "metabolites.safetensors")
     assert (model.version, model.model.kind, model.step) == ("0.1.0", "queries", 3000)
     scale = peak_weights.shipped()
     assert 0 < scale.threshold < 1

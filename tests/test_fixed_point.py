@@ -407,9 +407,9 @@ def commands(seed: int) -> dict:
         for pick in (1, 2, 3):
             out = place / f"separated_{pick}.csv"
             mixtures = place / "test_mixtures.csv"
-            row = called("separate", "shipped", mixtures, "--pick", pick, "--out", out)
+            row = called("separate", "queries", mixtures, "--pick", pick, "--out", out)
             found[f"separate shipped, mixture {pick}"] = row | {"written": of_table(out)}
-        row = called("evaluate", "shipped", "--draws", 2, "--seed", seed)
+        row = called("evaluate", "queries", "--draws", 2, "--seed", seed)
         found["evaluate shipped"] = row
         # A training ends with a calibration, which takes longer than the steps.
         for kind in NETWORKS if seed == SEEDS[0] else ():
@@ -461,7 +461,7 @@ def sample_files(seed: int) -> dict[str, pd.DataFrame]:
 @torch.no_grad()
 def networks(seed: int) -> dict:
     """Return what the packaged networks, and untrained ones, make of fixed mixtures."""
-    given = shipped()
+    given = shipped("queries")
     own = given.dataset
     test = own.test_mixtures(seed)[:4]
     strange = with_unknown(test, unknown_test_compounds(own.library, 4, seed), np.ones(4))
@@ -581,7 +581,7 @@ def baselines(seed: int) -> dict:
             )
             row[f"exhaustive, average {average}"] = hashed(likelihood.exhaustive(mixtures.areas))
         found[name] = row
-    given = shipped()
+    given = shipped("queries")
     table = compare_methods(
         given.model, "shipped", given.dataset, given.dataset.test_mixtures(seed)
     )
@@ -593,7 +593,7 @@ def baselines(seed: int) -> dict:
 
 def reading(seed: int) -> dict:
     """Return what is shown of the inside of networks, and of edited mixtures."""
-    given, quick = shipped(), dataset("quick", seed)
+    given, quick = shipped("queries"), dataset("quick", seed)
     found = {}
     models = {
         "shipped": (given.model, given.dataset),

@@ -100,7 +100,7 @@ def receptive_fields(report: Report) -> Facts:
     report(0.7, "measuring gradients, norms free")
     free = influence(model, False, middle, generator(SEED, "view"))
     report(0.9, "measuring gradients, shipped model")
-    toy = shipped().model
+    toy = shipped("queries").model
     n_toy = toy.config.n_positions
     toy_reached = int((influence(toy, True, PLACE, generator(SEED, "view")) > 0).sum())
 

@@ -1,4 +1,4 @@
-"""The mixture that the app shows first, with the prediction of the shipped model."""
+"""The mixture that the app shows first, with the prediction of the packaged queries."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from nmrclassify.training.checkpoints import Checkpoint, shipped
 
 NUMBER = 12  # of the test mixture, counted from 1
 SPEC = MixtureSpec(number=NUMBER)
-STATE = SPEC.link()  # all else has its default, such as the shipped model
+STATE = SPEC.link() | {"model": "queries"}
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class ExampleMixture:
 
 
 def example_mixture() -> ExampleMixture:
-    """Run the shipped model on the mixture of `SPEC`."""
-    checkpoint = shipped()
+    """Run the packaged queries on the mixture of `SPEC`."""
+    checkpoint = shipped("queries")
     mixtures = checkpoint.dataset.test_mixtures()[NUMBER - 1 : NUMBER]
     areas, sources = mixtures.areas[0], mixtures.sources[0]
     labels, amounts = mixtures.labels[0], mixtures.concentrations[0]

@@ -23,12 +23,13 @@ NUMBERS = (1, 2, 3, 4, 5)
 N_MIXTURES = 100  # of each number
 PAIR = ("ethanol", "glycine")
 SLOTS, QUERIES = "slots for three", "queries"
+QUERIES_STATE = {"model": "queries"}
 
 
 @computation(seconds=4.5)
 def slots_and_queries(report: Report) -> Facts:
     """Compare slots for three with the shipped queries on mixtures of one to five compounds."""
-    checkpoint = shipped()
+    checkpoint = shipped("queries")
     data, queries = checkpoint.dataset, checkpoint.model
     library, names = data.library, data.library.names
     on_step = report_steps(part_of(report, 0.0, 0.9), STEPS, "training slots")
@@ -127,7 +128,7 @@ LESSON = Lesson(
         Step(
             title="One query for each compound",
             page="pages/separation.py",
-            state=MixtureSpec(config=_mixtures_of(2), compounds=(1, 5)).link(),
+            state=MixtureSpec(config=_mixtures_of(2), compounds=(1, 5)).link() | QUERIES_STATE,
             facts=slots_and_queries,
             text="""This mixture holds only {pair}. The network on this page works with **queries**:
                 one output for each compound of the library. Each output gives the probability that
@@ -199,7 +200,8 @@ LESSON = Lesson(
         Step(
             title="The limits of queries",
             page="app.py",
-            state=MixtureSpec(config=_mixtures_of(5), compounds=(1, 2, 3, 4, 5)).link(),
+            state=MixtureSpec(config=_mixtures_of(5), compounds=(1, 2, 3, 4, 5)).link()
+            | QUERIES_STATE,
             facts=slots_and_queries,
             text="""This mixture holds five compounds. You can choose others in the sidebar. The
                 network was trained on mixtures of zero to {most_trained} compounds.""",

@@ -28,7 +28,7 @@ ENOUGH = 0.1  # an amount above this counts as named; the lowest amount in a mix
 def growing_shifts(report: Report) -> Facts:
     """Compare the shipped network with least squares as shifts grow."""
     report(0.0, "opening the model")
-    checkpoint = shipped()
+    checkpoint = shipped("queries")
     data, n = checkpoint.dataset, checkpoint.dataset.config.n_sources
     right: dict[str, list[float]] = {NETWORK: [], SQUARES: []}
     n_named, unexplained = [], []
@@ -225,7 +225,7 @@ LESSON = Lesson(
         Step(
             title="The limits of the network",
             page="pages/robustness.py",
-            state={"jitter": "1"},
+            state={"jitter": "1", "model": "queries"},
             facts=growing_shifts,
             text="""Here the shifts are larger: jitter 1. In training, the jitter went up to
                 {trained:g} positions (standard deviation). On this page, only the classical methods

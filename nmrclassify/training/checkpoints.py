@@ -35,6 +35,9 @@ FORMAT = "nmrclassify-2"
 # Settings that files of version 0.1 lack, with the values that it used.
 NETWORK_0_1 = {"non_negative_encoder": False, "relu_before_classes": True}
 TRAINING_0_1 = {"mask_weight": 0.0, "unknown_replaces": 0.0}
+# The packaged models: name and kind of network. Each is there for each of the presets.
+PACKAGED = {"reference": "slots", "queries": "queries"}
+PACKAGED_PRESETS = ("metabolites", "original")
 PARTS = {"train": (1, MAX_COMPOSITIONS), "validation": (0, MAX_TEST), "test": (1, MAX_TEST)}
 
 
@@ -290,10 +293,24 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
     return Checkpoint(model, dataset, training, seeds[0], seeds[2], metrics, version)
 
 
-def shipped() -> Checkpoint:
-    """Return the trained model that comes with the package.
+def shipped(name: str = "reference", preset: str = "metabolites") -> Checkpoint:
+    """Return a trained model that comes with the package.
 
-    Made by `python -m nmrclassify train --preset metabolites --model queries --recipe thorough
-    --seed 7`; `bench shipped` measures it.
+    `python -m nmrclassify package-models` made it; `bench shipped` measures those of `metabolites`.
+
+    Parameters
+    ----------
+    name : str
+        "reference" (slots) or "queries".
+    preset : str
+        The data: "metabolites" or "original".
+
+    Raises
+    ------
+    ValueError
+        If there is no such model.
     """
-    return from_bytes(packaged("metabolites.safetensors"))
+    for value, known in ((name, PACKAGED), (preset, PACKAGED_PRESETS)):
+        if value not in known:
+            raise ValueError(f"no packaged model {value!r}; expected {' or '.join(known)}")
+    return from_bytes(packaged(f"{preset}_{name}.safetensors"), f"the packaged model {name}")

@@ -1,6 +1,7 @@
 """The training history: the weights of a network at a bounded number of steps of its training."""
 
 import copy
+import gzip
 import math
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from nmrclassify.networks.conv_tasnet import Network
 MAX_BYTES = 24 * 1024 * 1024
 MAX_FRAMES = 60
 FILE = "timeline.safetensors"
+PACKED_FRAMES = 24
+_LEVELS = 4  # the steps of a packed change in its root mean square
 
 
 class TrainingHistory:
@@ -68,8 +71,11 @@ class TrainingHistory:
 
         A frame of the same step is replaced.
         """
+        self._keep(step, _changing(model))
+
+    def _keep(self, step: int, weights: Tensor) -> None:
         frames = [frame for frame in self._frames if frame[0] < step]
-        frames.append((step, _changing(model)))
+        frames.append((step, weights))
         while len(frames) > self._max_frames:
             places = [_place(s) for s, _ in frames]
             crowded = min(range(1, len(frames) - 1), key=lambda i: places[i + 1] - places[i - 1])
@@ -121,6 +127,38 @@ class TrainingHistory:
         )
         return tensor_bytes({"frames": frames}, "steps", self.steps)
 
+    def packed(self, max_frames: int = PACKED_FRAMES) -> bytes:
+        """Serialise at most `max_frames` frames for `unpack`, with about 4 bits for each weight.
+
+        The last frame is not written: it is the trained model, exactly. Each earlier frame is
+        written as its change from the frame after it, rounded to a quarter of the root mean square
+        of the change of each parameter. A change is taken from what a reader gets for the frame
+        after it, so that the rounding errors of several frames do not add up.
+        """
+        thinned = TrainingHistory(self._template, max_frames)
+        for step, frame in self._frames:
+            thinned._keep(step, frame)
+        sizes = [value.numel() for value in _kept(self._template)]
+        *earlier, (_, after) = thinned._frames
+        codes, scales = [], []
+        for _, frame in reversed(earlier):
+            changes = (frame - after).split(sizes)
+            scale = torch.stack(
+                [
+                    torch.maximum(c.square().mean().sqrt() / _LEVELS, c.abs().max() / 127)
+                    for c in changes
+                ]
+            )
+            code = torch.cat(
+                [(c / s.clamp_min(1e-30)).round() for c, s in zip(changes, scale, strict=True)]
+            )
+            codes.append(code.to(torch.int8))
+            scales.append(scale)
+            after = _before(after, codes[-1], scale, sizes)
+        tensors = {"codes": torch.stack(codes[::-1]), "scales": torch.stack(scales[::-1])}
+        # Without the time of day, so that the same training gives the same bytes.
+        return gzip.compress(tensor_bytes(tensors, "steps", thinned.steps), mtime=0)
+
 
 def load(path: Path, model: Network) -> TrainingHistory:
     """Read the frames of a run; `model` is the run's network.
@@ -153,6 +191,28 @@ def load(path: Path, model: Network) -> TrainingHistory:
     return training_history
 
 
+def unpack(content: bytes, model: Network) -> TrainingHistory:
+    """Return the frames that `TrainingHistory.packed` wrote; `model` is the trained network.
+
+    For files of the package only: the size of what is unpacked is not bounded.
+    """
+    history = TrainingHistory(model)
+    file = TensorFile.read(gzip.decompress(content), "steps", MAX_BYTES, name="the packed frames")
+    steps, sizes = file.header, [value.numel() for value in _kept(model)]
+    arrays = file.arrays(
+        {
+            "codes": ("I8", (len(steps) - 1, sum(sizes))),
+            "scales": ("F32", (len(steps) - 1, len(sizes))),
+        }
+    )
+    codes, scales = (torch.from_numpy(arrays[name]) for name in ("codes", "scales"))
+    frames = [_changing(model)]
+    for code, scale in zip(codes.flip(0), scales.flip(0), strict=True):
+        frames.append(_before(frames[-1], code, scale, sizes))
+    history._frames = tuple(zip(steps, frames[::-1], strict=True))
+    return history
+
+
 def first_decided(steps: tuple[int, ...], named: np.ndarray) -> int | None:
     """Return the first step from which on a class is always named, or None.
 
@@ -167,6 +227,12 @@ def first_decided(steps: tuple[int, ...], named: np.ndarray) -> int | None:
 
 def _place(step: int) -> float:
     return math.sqrt(step + 1)
+
+
+def _before(after: Tensor, code: Tensor, scale: Tensor, sizes: list[int]) -> Tensor:
+    """Return the frame before `after` from its packed change."""
+    steps = torch.repeat_interleave(scale, torch.tensor(sizes))
+    return after + code * steps
 
 
 def _kept(model: Network) -> list[Tensor]:
@@ -185,3 +251,4 @@ def _put(model: Network, frame: Tensor) -> None:
     parts = frame.split([value.numel() for value in _kept(model)])
     for value, part in zip(_kept(model), parts, strict=True):
         value.copy_(part.view_as(value))
+    model.constrain()  # the rounding of a packed frame can make a weight slightly negative

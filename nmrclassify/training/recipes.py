@@ -145,7 +145,7 @@ RECIPES = {
     "long": TrainConfig(steps=4500),
     # Queries train on compositions that are drawn anew, each with a share of noise and jitter.
     "queries": _QUERIES,
-    # Trained the packaged model.
+    # Trained the packaged model of version 0.1.
     "thorough": replace(_QUERIES, steps=3000),
     "sgd": _ORIGINAL,
     "momentum": replace(_ORIGINAL, learning_rate=1e-4, momentum=0.99),

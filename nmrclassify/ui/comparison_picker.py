@@ -9,6 +9,7 @@ from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs
 
 MAX_RUNS = 8
+MIXTURE_OF_B = ("noise_b", "jitter_b", "unedited_b")
 
 
 def choose(view: View) -> View:
@@ -33,7 +34,7 @@ def choose(view: View) -> View:
     if wanted and wanted not in models:
         st.warning(
             f"The model {wanted[:40]!r} of side B does not exist for these data;"
-            f" {models[default].title.lower()} is used.",
+            f" *{models[default].title}* is used.",
             icon=":material/link_off:",
         )
     one, two, three, four = st.columns(4)
@@ -50,8 +51,10 @@ def choose(view: View) -> View:
     with two:
         history = chosen.training_history
         if history is not None:
-            first = history.steps[0 if key == view.chosen.key else -1]
-            step = model_picker.step_slider(history, "B: training step", "step_b", first)
+            # The sides differ in one thing by default: the step, if in nothing else.
+            same = key == view.chosen.key and not any(map(url_state.get, MIXTURE_OF_B))
+            usual = history.steps[0 if same else -1]
+            step = model_picker.step_slider(history, "B: training step", "step_b", usual)
             chosen = chosen.at(step)
         else:
             st.text_input(
@@ -93,4 +96,4 @@ def choose(view: View) -> View:
 def describe_model(view: View) -> str:
     """Return the model of a side, and its training step, in words."""
     step = f", step {view.checkpoint.step:,}" if view.chosen.last and view.checkpoint.step else ""
-    return view.model_name[0].lower() + view.model_name[1:] + step
+    return view.model_name + step

@@ -1,8 +1,9 @@
-"""The model of a page: shipped, uploaded, untrained or trained here; and the training step."""
+"""The model of a page: packaged, uploaded, untrained or trained here; and the training step."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -10,8 +11,8 @@ import streamlit as st
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import PRESETS, build
-from nmrclassify.training import checkpoints, runs
-from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training import checkpoints, packaged, runs
+from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
 from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.history import load as load_steps
@@ -20,13 +21,20 @@ from nmrclassify.training.trainer import model_for, set_threads
 from nmrclassify.ui import url_state
 from nmrclassify.ui.session import training_box
 
+TITLES = {"reference": "Reference network (slots)", "queries": "Queries"}
+
 set_threads()
 
 
-@st.cache_resource(max_entries=1, show_spinner=False)
-def shipped() -> Checkpoint:
-    """Return the trained model of the package; read-only."""
-    return checkpoints.shipped()
+@st.cache_resource(max_entries=4, show_spinner=False)
+def packaged_model(name: str, preset: str) -> Checkpoint:
+    """Return a trained model of the package; read-only."""
+    return checkpoints.shipped(name, preset)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _packaged_training_history(name: str, preset: str) -> TrainingHistory:
+    return packaged.training_history(name, preset)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Opening the run …")
@@ -78,7 +86,7 @@ class Chosen:
     Attributes
     ----------
     key : str
-        "shipped", "upload", "training", "untrained", or the name of a run.
+        "reference", "queries", "upload", "training", "untrained", or the name of a run.
     title : str
         What pages call it.
     load_steps, load_rows : callable
@@ -134,57 +142,67 @@ def candidates(
 ) -> dict[str, Chosen]:
     """Return the models for these data by their keys; `wanted` are keys, runs among them."""
     job = training_box().job
-    sources: list[tuple[str, str, Callable[[], Checkpoint | None]]] = [
-        ("shipped", "The shipped model", shipped),
-        ("upload", "The uploaded model", lambda: st.session_state.get("upload")),
-    ]
-    if job is not None:
-        sources.append(("training", "This visit's training", job.checkpoint))
-    fixed_keys = ("shipped", "upload", "training", "untrained")
-    names = [name for name in dict.fromkeys(wanted) if name and name not in fixed_keys]
-    sources += [(name, f"Run {name[:15]}", partial(run_checkpoint, name)) for name in names]
     models: dict[str, Chosen] = {}
-    for key, title, load in sources:
+
+    def add(key: str, title: str, load: Callable[[], Checkpoint | None], **training: Any) -> None:
         try:
             checkpoint = load()
         except ValueError as error:
             problems.append(f"{error}.")
-            continue
-        if checkpoint is None or not fits(checkpoint, dataset):
-            continue
-        model = Chosen(key, title, checkpoint)
-        if key == "training" and job is not None:
-            model = replace(
-                model,
-                load_steps=job.training_history.snapshot,
-                load_rows=partial(list, job.history),
+            return
+        if checkpoint is not None and fits(checkpoint, dataset):
+            models[key] = Chosen(key, title, checkpoint, **training)
+
+    preset = dataset.preset
+    for name in PACKAGED if preset in PACKAGED_PRESETS else ():
+        add(
+            name,
+            TITLES[name],
+            partial(packaged_model, name, preset),
+            load_steps=partial(_packaged_training_history, name, preset),
+            load_rows=partial(packaged.rows, name, preset),
+        )
+    add("upload", "Uploaded model", lambda: st.session_state.get("upload"))
+    if job is not None:
+        add(
+            "training",
+            "This visit's training",
+            job.checkpoint,
+            load_steps=job.training_history.snapshot,
+            load_rows=partial(list, job.history),
+        )
+    fixed_keys = (*PACKAGED, "upload", "training", "untrained")
+    for run in dict.fromkeys(wanted):
+        if run and run not in fixed_keys:
+            add(
+                run,
+                f"Run {run[:15]}",
+                partial(run_checkpoint, run),
+                load_steps=partial(_run_training_history, run),
+                load_rows=partial(_run_rows, run),
             )
-        elif key in names:
-            model = replace(
-                model,
-                load_steps=partial(_run_training_history, key),
-                load_rows=partial(_run_rows, key),
-            )
-        models[key] = model
     # An uploaded library is not the result of a preset: its untrained network is not cached.
     kind = url_state.get("network")
     if dataset.preset in PRESETS:
         untrained = _untrained(dataset.preset, dataset.seed, dataset.config, kind)
     else:
         untrained = _untrained_checkpoint(dataset, kind)
-    models["untrained"] = Chosen("untrained", "Untrained network", untrained)
+    models["untrained"] = Chosen("untrained", "Untrained", untrained)
     return models
 
 
 def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen:
     """Draw the choice of the model and, if `slider`, of its training step; return the model."""
     wanted = url_state.get("model")
+    if wanted in PACKAGED and dataset.preset not in PACKAGED_PRESETS:
+        # There is none for these data: show the same network untrained.
+        url_state.correct("network", PACKAGED[wanted])
     models = candidates(dataset, [wanted], problems)
-    default = "shipped" if "shipped" in models else "untrained"
-    if wanted and wanted not in models:
+    default = next(key for key in (*PACKAGED, "untrained") if key in models)
+    if wanted and wanted not in models and wanted not in PACKAGED:
         problems.append(
             f"The model {wanted[:40]!r} does not exist for these data;"
-            f" {models[default].title.lower()} is used."
+            f" *{models[default].title}* is used."
         )
     key = url_state.widget(
         st.selectbox,

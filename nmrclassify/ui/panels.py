@@ -22,7 +22,7 @@ from nmrclassify.plots.outputs import output_names
 from nmrclassify.plots.style import Theme, text_on
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import url_state
-from nmrclassify.ui.model_picker import Chosen
+from nmrclassify.ui.model_picker import TITLES, Chosen, fits, packaged_model
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,11 @@ def go_to_neighbour(change: int, dataset: Dataset) -> None:
     url_state.put("number", (number - 1 + change) % len(dataset.test) + 1)
 
 
-def mixture_heading(view: View) -> None:
-    """Write the title and the contents of the mixture; draw the buttons Previous and Next."""
+def mixture_heading(view: View, offer: bool = True) -> None:
+    """Write the title and the contents of the mixture; draw the buttons Previous and Next.
+
+    `offer`: whether an untrained network is followed by `offer_training`.
+    """
     note = "not in the training data"
     if view.in_training:
         note = "the model was trained on this composition"
@@ -211,11 +214,64 @@ def mixture_heading(view: View) -> None:
             icon=":material/chevron_right:",
             icon_position="right",
         )
+    if offer and not view.checkpoint.step:
+        offer_training(view)
+
+
+UNTRAINED = "This network is **untrained**: its weights are random, so it names no compound."
+
+
+def verdict(view: View) -> str:
+    """Return the prediction in words; an untrained network predicts nothing."""
     if not view.checkpoint.step:
-        st.info(
-            "This network is untrained: its masks result from random weights. Train it on the page"
-            " *Train or load*."
-        )
+        return UNTRAINED
+    return describe_prediction(view.prediction, view.library.names, view.truth)
+
+
+def offer_training(view: View) -> None:
+    """Say that the network is untrained; offer the page that trains it, unless this is a step 0."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(UNTRAINED, icon=":material/casino:")
+        if view.chosen.key == "untrained" and st.button(
+            "Train on this library",
+            icon=":material/model_training:",
+            type="secondary" if view.theme.dark else "primary",
+        ):
+            url_state.put("network", view.checkpoint.model.kind)
+            st.switch_page("pages/train.py", query_params=url_state.query())
+
+
+# Each packaged model, the other one, and in what it differs.
+_OTHER = {
+    "reference": (
+        "queries",
+        "Another network, *Queries*, has one output for each compound of the library: it needs no"
+        " number of compounds, and can report an unknown compound.",
+    ),
+    "queries": (
+        "reference",
+        "Another network, the *reference network*, has one output for each compound in the mixture;"
+        " a softmax over the library names each output.",
+    ),
+}
+
+
+def offer_other_network(view: View) -> None:
+    """Say in one sentence what the other packaged network does, with a button that shows it."""
+    if view.chosen.key not in _OTHER:
+        return
+    key, difference = _OTHER[view.chosen.key]
+    if not fits(packaged_model(key, view.dataset.preset), view.dataset):
+        return
+    words, button = st.columns([5, 2], vertical_alignment="center")
+    words.caption(difference)
+    button.button(
+        f"Show {TITLES[key].lower()}",
+        on_click=url_state.put,
+        args=("model", key),
+        icon=":material/swap_horiz:",
+        width="stretch",
+    )
 
 
 def true_division(view: View) -> Division | None:
@@ -263,7 +319,12 @@ def count_wrong_cells(prediction: Prediction, ideal: np.ndarray, names: tuple[st
 
 
 def show_prediction(view: View) -> None:
-    """Write the prediction in words, green if it is right, blue if the truth is not known."""
+    """Write the prediction in words, green if it is right, blue if the truth is not known.
+
+    An untrained network predicts nothing; `mixture_heading` says so.
+    """
+    if not view.checkpoint.step:
+        return
     if view.truth is None:
         box = st.info
     else:

@@ -7,6 +7,7 @@ from typing import Any
 from nmrclassify.mixtures import edits
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.spec import OWN, usual_config
+from nmrclassify.training.checkpoints import PACKAGED
 from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
@@ -27,6 +28,7 @@ _MODULES = {
     "nmrclassify.nmr.axis": "Axis",
     "nmrclassify.plots": "page_figures",
     "nmrclassify.training.checkpoints": "load shipped",
+    "nmrclassify.training.packaged": "training_history",
     "nmrclassify.training.recipes": "TrainConfig",
     "nmrclassify.training.runs": "find",
     "nmrclassify.training.trainer": "Trainer model_for",
@@ -202,8 +204,11 @@ def _mixture(view: View) -> list[str]:
 def _model(view: View) -> list[str]:
     name, checkpoint = view.chosen.key, view.checkpoint
     kind = checkpoint.model.kind
-    if name == "shipped":
-        return ["model = shipped().model"]
+    if name in PACKAGED:
+        names = repr(name), repr(checkpoint.dataset.preset)
+        if view.chosen.last:
+            return [f"model = shipped({', '.join(names)}).model"]
+        return [f"model = training_history({', '.join(names)}).network({checkpoint.step})"]
     if name == "untrained" or not checkpoint.step:
         return [f"model = model_for(data, seed={checkpoint.seed}, kind={kind!r})  # untrained"]
     if name == "upload":

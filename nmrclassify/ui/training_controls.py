@@ -18,7 +18,7 @@ from nmrclassify.ui.session import own_runs, training_box
 
 RECIPE_TITLES = {
     "queries": "Queries: random compounds, jitter, noise",
-    "thorough": "Thorough: trained the shipped model, minutes",
+    "thorough": "Thorough: for queries, minutes",
     "modern": "Modern: for slots",
     "long": "Long: for slots, minutes",
     "sgd": "Original: SGD, learning rate 0.01",
@@ -158,7 +158,7 @@ def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
 
 def start_usual(view: View) -> None:
     """Start a training on the present data, with the default recipe of the chosen network."""
-    kind = url_state.get("network", "queries")
+    kind = url_state.get("network")
     _start(view, recipe(NETWORKS[kind].usual_recipe), view.dataset.seed, kind)
 
 

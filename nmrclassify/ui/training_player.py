@@ -5,11 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.networks.prediction import MAX_SHOWN, Prediction, listing, percent
 from nmrclassify.plots import activations, classes, curves, page_figures
 from nmrclassify.training.history import TrainingHistory, first_decided
-from nmrclassify.ui import charts, model_picker, training_controls, url_state
+from nmrclassify.ui import charts, model_picker, panels, training_controls, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import training_box
 
@@ -97,7 +96,7 @@ def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
 def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     names = view.library.names
     st.subheader(f"Step {step:,}")
-    st.markdown(describe_prediction(view.prediction, names, view.truth))
+    st.markdown(panels.verdict(view))
     prediction = _in_one_order(view, history)
     charts.chart(
         page_figures.overview(
@@ -226,12 +225,12 @@ def _offer_training(view: View) -> None:
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
     st.info(
-        f"**{view.model_name}** has no saved steps of its training. Train a network here (about one"
-        " minute), or open one of your runs on the page *Train or load*.",
+        f"**{view.model_name}**: no steps of a training are saved. Train a network here (minutes),"
+        " or choose another model in the sidebar.",
         icon=":material/history:",
     )
     st.button(
-        "Train a network on these data",
+        "Train on this library",
         on_click=training_controls.start_usual,
         args=(view,),
         icon=":material/play_arrow:",

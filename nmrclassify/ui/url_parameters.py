@@ -5,8 +5,8 @@ options here.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nmrclassify.config import bounds
@@ -42,6 +42,8 @@ class Parameter:
         The texts that are allowed; if empty, those that `pattern` matches.
     old : str
         Its name in links of version 0.1; such links are read and never written.
+    old_values : dict of str to str
+        Values of older links, and what they are called now.
     check : callable
         Replaces `pattern`; raises ValueError for a text that is not allowed.
     """
@@ -55,6 +57,7 @@ class Parameter:
     options: tuple[str, ...] = ()
     pattern: str = r"[a-z0-9-]{1,100}"
     old: str = ""
+    old_values: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[str], object] | None = None
 
     @property
@@ -79,7 +82,7 @@ class Parameter:
             self.check(text)
         elif not options and not re.fullmatch(self.pattern, text):
             raise ValueError(f"expected a name like {self.pattern}")
-        return text == "yes" if self.kind is bool else text
+        return text == "yes" if self.kind is bool else self.old_values.get(text, text)
 
     def _number(self, text: str) -> float:
         try:
@@ -114,10 +117,10 @@ def _choice(
     return Parameter(name, str, meaning, default, options=options, old=old)
 
 
-def _field(name: str, config: type, field: str = "", old: str = "", meaning: str = "") -> Parameter:
+def _field(name: str, config: type, of: str = "", old: str = "", meaning: str = "") -> Parameter:
     """Return the parameter of a bounded field; presets and recipes determine its default."""
-    limit = bounds(config, field or name)
-    kind = type(getattr(config, field or name))
+    limit = bounds(config, of or name)
+    kind = type(getattr(config, of or name))
     low, high = kind(limit.low), kind(limit.high)
     return Parameter(name, kind, meaning or limit.help, None, low, high, old=old)
 
@@ -129,6 +132,7 @@ _MAX_OUTPUTS = bounds(NetworkConfig, "n_compounds").high + 1
 _LAST_FILTER = bounds(NetworkConfig, "n_filters").high - 1
 _LAST_POSITION = bounds(NetworkConfig, "n_positions").high - 1
 _LOW, _HIGH = FULL_AXIS.low, FULL_AXIS.high
+_OLD_MODELS = {"shipped": "queries"}  # the one packaged model of versions 0.1 and 0.2
 _SOURCES = range(1, int(_MAX_SOURCES) + 1)
 
 # The data and the mixture: what `MixtureSpec.link` writes.
@@ -158,9 +162,14 @@ _MIXTURE = (
 )
 _OTHERS = (
     # The model and its training.
-    Parameter("model", str, "shipped, untrained, upload, training, or the name of a run"),
+    Parameter(
+        "model",
+        str,
+        "reference, queries, untrained, upload, training, or the name of a run",
+        old_values=_OLD_MODELS,
+    ),
     _whole("step", 0, _MAX_STEPS, "training step of the model", old="at"),
-    _choice("network", tuple(NETWORKS), "kind of network", "queries"),
+    _choice("network", tuple(NETWORKS), "kind of network", "slots"),
     _choice("recipe", tuple(RECIPES), "recipe of the training"),
     _choice("optimiser", tuple(OPTIMISERS), "optimiser of the training"),
     _field("learning_rate", TrainConfig, old="rate"),
@@ -190,7 +199,7 @@ _OTHERS = (
     _whole("slot", 1, _MAX_SOURCES, "output whose classes Time travel shows"),
     _choice("blocks", ("skip", "residual"), "which output of the blocks is drawn", "skip"),
     # Side B of the page Compare.
-    Parameter("model_b", str, "model of side B", old="other"),
+    Parameter("model_b", str, "model of side B", old="other", old_values=_OLD_MODELS),
     _whole("step_b", 0, _MAX_STEPS, "training step of side B", old="otherat"),
     _field("noise_b", MixtureConfig, "noise", "othernoise"),
     _field("jitter_b", MixtureConfig, "shift_jitter", "otherjitter"),

@@ -9,7 +9,7 @@ import pytest
 from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.edits import Add, Amount, Cut, Move, Scale
 from nmrclassify.mixtures.presets import build
-from nmrclassify.training import runs
+from nmrclassify.training import packaged, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
@@ -52,14 +52,14 @@ def run_id(home) -> str:
 
 
 def test_the_inspector_follows_the_cell_that_the_link_names(open_page):
-    app = open_page(INSIDE, output=3, filter=7, position=2)
+    app = open_page(INSIDE, model="queries", output=3, filter=7, position=2)
     text = app.texts
     assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
     assert len(app.get("plotly_chart")) == 4
-    assert app.link == {"output": "3", "filter": "7", "position": "2"}
+    assert app.link == {"model": "queries", "output": "3", "filter": "7", "position": "2"}
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
     assert "filter 8 · mask of alanine" in app.texts
-    assert app.link == {"output": "3", "filter": "8", "position": "2"}
+    assert app.link == {"model": "queries", "output": "3", "filter": "8", "position": "2"}
     app.radio(key="widget blocks").set_value("residual").run()
     assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in app.texts
     assert app.link["filter"] == "8"
@@ -221,9 +221,31 @@ def test_playing_goes_from_step_to_step_and_stops_at_the_end(open_page, run_id):
 
 
 def test_a_model_without_steps_says_so_and_offers_a_training(open_page):
-    app = open_page(TRAVEL)
-    assert "has no saved steps" in app.texts
-    assert app.has_button("Train a network on these data")
+    app = open_page(TRAVEL, model="untrained")
+    assert "no steps of a training are saved" in app.texts
+    assert app.has_button("Train on this library")
+
+
+@pytest.mark.parametrize("preset", ["metabolites", "original"])
+@pytest.mark.parametrize("model", ["reference", "queries"])
+def test_time_travel_needs_no_training(open_page, preset, model):
+    app = open_page(TRAVEL, preset=preset, model=model)
+    steps = app.figure("strip")["data"][0]["meta"]["steps"]
+    assert 20 <= len(steps) <= 40
+    assert f"Step {steps[-1]:,}" in app.texts
+    assert {c.proto.id.split("-")[-1] for c in app.get("plotly_chart")} >= {"strip", "curves"}
+    app.press("Start")
+    assert "untrained" in app.texts
+
+
+def test_compare_needs_no_training(open_page):
+    app = open_page(COMPARE)  # the end and the start of the packaged training
+    assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
+    assert "Untrained: random weights name no compound." in app.texts
+    assert app.figure("curves")
+    other = open_page(COMPARE, model_b="queries")
+    assert "**B: Queries" in other.texts
+    assert other.figure("classes") and other.figure("separated")
 
 
 # Compare
@@ -235,7 +257,7 @@ def test_compare_sets_two_steps_side_by_side(open_page, run_id):
         c.proto.id.split("-")[-1] for c in app.get("plotly_chart")
     }
     assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
-    assert sum("step" in line and "run 2026" in line for line in app.texts.splitlines()) == 2
+    assert sum("step" in line and "Run 2026" in line for line in app.texts.splitlines()) == 2
     for label in (
         "Compounds right",
         "Mixtures wholly right",
@@ -264,18 +286,18 @@ def test_compare_draws_each_output_of_slots_at_two_steps(open_page):
 
 
 def test_compare_refuses_a_difference_of_masks_of_two_trainings(open_page):
-    app = open_page(COMPARE)
+    app = open_page(COMPARE, model_b="untrained")
     assert "Difference" not in str(app.figure("masks")["layout"]["annotations"])
     assert "started from different weights" in app.texts
 
 
 def test_compare_takes_other_settings_of_the_same_mixture(open_page):
-    app = open_page(COMPARE, model_b="shipped", noise_b=0.3)
+    app = open_page(COMPARE, model_b="reference", noise_b=0.3)
     assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
     assert len(app.figure("mixture")["data"]) == 3
-    same = open_page(COMPARE, model_b="shipped")
+    same = open_page(COMPARE, step_b=packaged.training_history().steps[-1])
     assert any("Both sides are the same" in info.value for info in same.info)
-    edited = open_page(COMPARE, model_b="shipped", edits="cut_7", unedited_b="yes")
+    edited = open_page(COMPARE, model_b="reference", edits="cut_7", unedited_b="yes")
     assert len(edited.figure("mixture")["data"]) == 3
 
 

@@ -45,7 +45,7 @@ def shipped():
     return checkpoints.shipped()
 
 
-def view_of(checkpoint, model="shipped", last=True, dataset=None, areas=None, **mixture):
+def view_of(checkpoint, model="reference", last=True, dataset=None, areas=None, **mixture):
     """Return the view of a model and a mixture of `dataset`, or of the data it was trained on."""
     data = dataset or checkpoint.dataset
     spec = MixtureSpec(data.preset, data.seed, data.config, **mixture)

@@ -92,7 +92,7 @@ def test_values_survive_the_way_through_a_link(key, value):
 
 GOOD = {
     "preset": "own",
-    "model": "shipped",
+    "model": "queries",
     "mixture": "choose",
     "recipe": "adam",
     "optimiser": "sgd",
