@@ -42,7 +42,7 @@ charts.chart(
 if true is None:
     st.caption("Each bar is a multiplet of the mixture. The masks divide it among the compounds.")
 else:
-    n_multiplets = int(true.any(axis=0).sum())
+    n_multiplets = int((~np.isnan(true[0])).sum())
     at = ", ".join(centre_label(axis, p) for p in np.flatnonzero(wrong))
     if view.checkpoint.step:
         st.markdown(

@@ -129,7 +129,7 @@ def shares_from_masks(masks: np.ndarray, parts: np.ndarray) -> np.ndarray:
 def true_shares(mixture: Mixture, truth: Truth | None) -> np.ndarray | None:
     """Return each output's true share of the area at each position, shape (M, L).
 
-    None where the truth is not known. 0 at positions where nothing was mixed.
+    None where the truth is not known. NaN at positions where nothing was mixed.
     """
     if truth is None or mixture.sources is None:
         return None
@@ -137,7 +137,7 @@ def true_shares(mixture: Mixture, truth: Truth | None) -> np.ndarray | None:
     if mixture.unknown is not None:
         total = total + mixture.unknown.sum(axis=0)
     area = truth.sources.sum(axis=1)
-    return np.divide(area, total, out=np.zeros_like(area), where=total > 1e-9)
+    return np.divide(area, total, out=np.full_like(area, np.nan), where=total > 1e-9)
 
 
 def owners(shares: np.ndarray) -> np.ndarray:
@@ -148,7 +148,8 @@ def owners(shares: np.ndarray) -> np.ndarray:
 def wrong_owners(read: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Return at which positions the owner by the shares `read` is not one by the true shares.
 
-    The owner has the largest share, or one within `TIE` of it.
+    The owner has the largest share, or one within `TIE` of it. It may be a compound that no output
+    shows; then every output is wrong.
 
     Parameters
     ----------
@@ -159,9 +160,10 @@ def wrong_owners(read: np.ndarray, true: np.ndarray) -> np.ndarray:
     ndarray, shape (L,), bool
         False where nothing was mixed.
     """
-    named = owners(read)
-    share = np.where(named >= 0, true[named, np.arange(len(named))], -1.0)
-    return true.any(axis=0) & (share < true.max(axis=0) - TIE)
+    named, shown = owners(read), np.nan_to_num(true)
+    share = np.where(named >= 0, shown[named, np.arange(len(named))], -1.0)
+    largest = np.maximum(shown.max(axis=0), 1 - shown.sum(axis=0))
+    return ~np.isnan(true[0]) & (share < largest - TIE)
 
 
 def owners_right(model: Network, mixtures: Mixtures, weight: float = 1.0) -> tuple[int, int]:
@@ -184,7 +186,7 @@ def owners_right(model: Network, mixtures: Mixtures, weight: float = 1.0) -> tup
         if true is None:
             continue
         read = shares_from_masks(prediction.masks, multiplet_encodings(model, mixture.areas))
-        n_multiplets = int(true.any(axis=0).sum())
+        n_multiplets = int((~np.isnan(true[0])).sum())
         right += n_multiplets - int(wrong_owners(read, true).sum())
         total += n_multiplets
     return right, total

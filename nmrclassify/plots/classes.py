@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from nmrclassify.networks.prediction import Prediction, Truth, percent
 from nmrclassify.plots.map_rows import Sheet
+from nmrclassify.plots.outputs import output_colours
 from nmrclassify.plots.style import (
     HIGHLIGHT,
     LEGEND,
@@ -83,9 +84,9 @@ def add_class_bars(
 def _presence_bars(
     sheet: Sheet, row: int, prediction: Prediction, classes: tuple[str, ...], truth: Truth | None
 ) -> None:
-    """Draw one bar for each compound, in the colour of the output that shows it."""
+    """Draw one bar for each compound; those that an output shows have the compound's colour."""
     colours = np.full(len(classes), sheet.theme.grid, dtype=object)
-    colours[prediction.named] = [OUTPUT_COLOURS[i % 8] for i in range(len(prediction.named))]
+    colours[prediction.named] = output_colours(prediction, classes[:-1])
     x = share_axis("probability" + (" (◇ in the mixture)" if truth else ""), -0.01, 1.02)
     x["title"]["standoff"] = 4
     on = sheet.axes(row, x, class_axis(sheet.theme))
@@ -115,8 +116,9 @@ def _softmax_bars(
         "title": {"text": title, "standoff": 4},
     }
     on = sheet.axes(row, x, class_axis(sheet.theme))
+    colours = output_colours(prediction, classes[:-1])
     for i, probabilities in enumerate(prediction.probabilities):
-        bars = horizontal_bars(classes[:n_classes], probabilities, OUTPUT_COLOURS[i % 8])
+        bars = horizontal_bars(classes[:n_classes], probabilities, colours[i])
         details = {
             "base": np.full(n_classes, steps[i]),
             "customdata": probabilities,
@@ -233,13 +235,15 @@ def class_bars(prediction: Prediction, names: tuple[str, ...], theme: Theme) -> 
     """Draw probabilities as bars, one colour for each row of them."""
     classes = prediction.class_names(names)[: prediction.probabilities.shape[1]]
     rows = zip(_rows(prediction), prediction.probabilities, strict=True)
+    colours = OUTPUT_COLOURS[:1] if prediction.outputs_are_classes else ()
+    colours = colours or output_colours(prediction, names)
     traces = [
         {
             "type": "bar",
             "x": list(classes),
             "y": probabilities,
             "name": label,
-            "marker": {"color": OUTPUT_COLOURS[i % 8]},
+            "marker": {"color": colours[i % len(colours)]},
             "hovertemplate": f"{label}: %{{x}} %{{y:.1%}}<extra></extra>",
         }
         for i, (label, probabilities) in enumerate(rows)

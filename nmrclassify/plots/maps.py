@@ -142,8 +142,9 @@ def area_maps(
     outputs: bool = True,
     indices: np.ndarray | None = None,
     cell: Cell | None = None,
+    colours: tuple[str, ...] = OUTPUT_COLOURS,
 ) -> go.Figure:
-    """Draw titled rows of area maps (C, P, L) on one scale; `indices` as in `MapRow`."""
+    """Draw titled rows of area maps (C, P, L) on one scale; `indices`, `colours` as in `MapRow`."""
     scale = area_scale(theme, *(maps for _, maps in stacks))
     most = max(len(maps) for _, maps in stacks)
     rows = titled_rows(
@@ -153,6 +154,7 @@ def area_maps(
         outputs=outputs,
         indices=indices,
         mark=cell,
+        colours=colours,
     )
     return stack(rows, axis, theme)
 

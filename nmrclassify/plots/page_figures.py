@@ -90,6 +90,7 @@ def separation(
         maps.all_headings(prediction, library.names, truth),
         indices=prediction.outputs,
         cell=cell,
+        colours=output_colours(prediction, library.names, truth),
     )
 
 

@@ -107,7 +107,11 @@ class ColourScale:
     def coloraxis(self, theme: Theme, centre: float, length: float) -> dict:
         """Return the Plotly colour axis, with its bar at height `centre` of the figure."""
         bar = {
-            "title": {"text": self.title, "side": "right", "font": {"size": theme.points(11)}},
+            "title": {
+                "text": f"{self.title}<br>(square-root scale)" if self.root else self.title,
+                "side": "right",
+                "font": {"size": theme.points(10 if self.root else 11)},
+            },
             "thickness": 9,
             "len": length,
             "y": centre,

@@ -118,7 +118,8 @@ def test_true_shares_include_the_unknown_compound(trained, quick):
     mixture = Mixture.of(made, 0)
     truth = match_mixture(trained.model.predict(mixture.areas), mixture)
     total = masks.true_shares(mixture, truth).sum(axis=0)
-    assert total == pytest.approx(mixture.areas.any(axis=0).astype(float), abs=1e-5)
+    filled = np.where(mixture.areas.any(axis=0), 1.0, np.nan)
+    assert total == pytest.approx(filled, abs=1e-5, nan_ok=True)
     doubled = Mixture(
         2 * mixture.areas,
         mixture.sources,
@@ -126,7 +127,9 @@ def test_true_shares_include_the_unknown_compound(trained, quick):
         mixture.concentrations,
         unknown=mixture.areas,
     )
-    assert masks.true_shares(doubled, truth).sum(axis=0) == pytest.approx(total / 2, abs=1e-5)
+    assert masks.true_shares(doubled, truth).sum(axis=0) == pytest.approx(
+        filled / 2, abs=1e-5, nan_ok=True
+    )
     assert masks.true_shares(mixture, None) is None
 
 
@@ -155,6 +158,14 @@ def test_the_worst_masks_are_those_that_the_page_shows(either, quick, number):
     ideal = masks.ideal_masks_of_outputs(either.model, mixture, truth)
     wanted = masks.shares_from_masks(ideal, parts)[m, one.position]
     assert (one.mask, one.ideal) == pytest.approx((read, wanted))
+
+
+def test_an_owner_without_an_output_makes_every_output_wrong():
+    true = np.array([[0.6, 0.49, 0.0, np.nan], [0.4, 0.51, 0.0, np.nan]])
+    read = np.array([[0.9, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1]])
+    assert masks.wrong_owners(read, true).tolist() == [False, False, True, False]
+    assert masks.wrong_owners(read[::-1], true).tolist() == [True, False, True, False]
+    assert masks.wrong_owners(np.zeros((2, 4)), true).tolist() == [True, True, True, False]
 
 
 def test_right_owners_are_counted(learned, quick, monkeypatch):

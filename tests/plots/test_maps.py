@@ -7,7 +7,7 @@ from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.nmr.library import metabolite_library
 from nmrclassify.plots import classes, curves, maps
-from nmrclassify.plots.style import OUTPUT_COLOURS, Theme
+from nmrclassify.plots.style import Theme, compound_colour
 
 LIGHT, DARK = Theme(False), Theme(True)
 
@@ -62,9 +62,9 @@ def test_the_overview_of_queries_shows_one_bar_for_each_compound(queries, theme)
     (bars,) = [trace for trace in figure.data if trace.type == "bar"]
     assert list(bars.y) == [*library.names, "something unknown"]
     assert list(bars.x) == list(prediction.probabilities[0])
-    # A bar has the colour of the output of its compound, or of the grid where there is none.
-    for i, k in enumerate(prediction.named):
-        assert bars.marker.color[k] == OUTPUT_COLOURS[i]
+    # A bar has the colour of its compound, or of the grid where no output shows it.
+    for k in prediction.named:
+        assert bars.marker.color[k] == compound_colour(int(k), 10)
     others = set(range(11)) - set(prediction.named)
     assert {bars.marker.color[k] for k in others} == {theme.grid}
     (marks,) = [trace for trace in figure.data if trace.type == "scatter"]

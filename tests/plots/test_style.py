@@ -35,6 +35,7 @@ def test_text_has_enough_contrast():
 def test_the_square_root_scale_has_labels_of_areas():
     bar = ColourScale("area", 0.0, 4.0, "Viridis", root=True).coloraxis(Theme(), 0.5, 1.0)
     assert bar["cmax"] == 2.0
+    assert bar["colorbar"]["title"]["text"].endswith("(square-root scale)")
     ticks = bar["colorbar"]
     assert len(ticks["tickvals"]) > 2
     for place, text in zip(ticks["tickvals"], ticks["ticktext"], strict=True):
