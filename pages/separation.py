@@ -6,10 +6,12 @@ import streamlit as st
 
 from nmrclassify.mixtures import grid_files
 from nmrclassify.plots import classes, maps, page_figures
+from nmrclassify.plots.outputs import output_names
 from nmrclassify.ui import charts, page, panels
 
 view = page.setup("pages/separation.py")
 prediction, truth, axis, names = view.prediction, view.truth, view.library.axis, view.library.names
+called = output_names(prediction, names)
 
 st.title("Separation")
 panels.mixture_heading(view)
@@ -33,17 +35,18 @@ if truth is not None:
             view.theme,
             prediction.outputs,
             view.cell,
+            shown=called,
         ),
         alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}",
         key="residual",
     )
     gains = ", ".join(
-        f"output {i + 1} {gain:+.1f} dB"
+        f"{name} {gain:+.1f} dB"
         if np.isfinite(gain)
-        else f"output {i + 1} none (it is the only compound of the mixture)"
-        if truth.sources[i].any()
-        else f"output {i + 1} none (its compound is not in the mixture)"
-        for i, gain in enumerate(truth.si_sdr_improvement)
+        else f"{name} none (it is the only compound of the mixture)"
+        if source.any()
+        else f"{name} none (it is not in the mixture)"
+        for name, gain, source in zip(called, truth.si_sdr_improvement, truth.sources, strict=True)
     )
     st.caption(
         "Improvement of the scale-invariant signal-to-distortion ratio (SI-SDR) over the mixture:"
@@ -92,13 +95,17 @@ elif truth is not None and truth.pairing is not None:
         f" the cross entropy of the class (first number) plus {weight:g} times the relative squared"
         " error of the multiplets (second number). The frames mark the chosen pairing: the pairing"
         " with the most correct names and, among those, the lowest sum of costs. Training chooses"
-        " the lowest sum."
+        " the lowest sum, of masks too."
     )
     class_labels = prediction.class_names(names)
-    sources = [class_labels[k] for k in view.labels]
-    chosen = ", ".join(f"output {i + 1} with {class_labels[k]}" for i, k in enumerate(truth.labels))
+    numbered = [f"{class_labels[k]} (output {i + 1})" for i, k in enumerate(prediction.named)]
+    lacking = len(prediction.named) - len(view.labels)
+    sources = [class_labels[k] for k in view.labels] + ["nothing"] * lacking
+    chosen = ", ".join(
+        f"{name} with {class_labels[k]}" for name, k in zip(numbered, truth.labels, strict=True)
+    )
     charts.chart(
-        classes.cost_matrix(truth, sources, weight, view.theme),
+        classes.cost_matrix(truth, numbered, sources, weight, view.theme),
         alt=f"Cost of each pairing; chosen: {chosen}",
         key="costs",
     )

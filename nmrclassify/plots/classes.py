@@ -1,6 +1,6 @@
 """Figures of classes: probabilities of the compounds, the assignment of outputs, and confusions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,16 +8,17 @@ import plotly.graph_objects as go
 
 from nmrclassify.networks.prediction import Prediction, Truth, percent
 from nmrclassify.plots.map_rows import Sheet
-from nmrclassify.plots.outputs import output_colours
+from nmrclassify.plots.outputs import output_colours, output_names
 from nmrclassify.plots.style import (
     HIGHLIGHT,
     LEGEND,
-    OUTPUT_COLOURS,
     PROBABILITIES,
     ColourScale,
     Theme,
     class_axis,
+    compound_colour,
     finish,
+    frame,
     horizontal_bars,
     probability_scale,
     share_axis,
@@ -66,31 +67,49 @@ def marked(names: Iterable[str], present: np.ndarray | None) -> list[str]:
 
 def alt_text(prediction: Prediction, names: tuple[str, ...]) -> str:
     """Return the class probabilities in words, for a screen reader."""
-    classes = prediction.class_names(names)
     return "; ".join(
-        f"output {i + 1} {classes[k]} {percent(p)}"
-        for i, (k, p) in enumerate(zip(prediction.named, prediction.confidence, strict=True))
+        f"{name} {percent(p)}"
+        for name, p in zip(output_names(prediction, names), prediction.confidence, strict=True)
     )
 
 
-def add_class_bars(
-    sheet: Sheet, row: int, prediction: Prediction, names: tuple[str, ...], truth: Truth | None
+def class_heights(prediction: Prediction, theme: Theme) -> list[int]:
+    """Return the heights of the rows of `add_classes`: bars, and for slots a heatmap."""
+    n_outputs, n_classes = prediction.probabilities.shape
+    bars = round(theme.points(16)) * n_classes + 8
+    return [bars] if prediction.outputs_are_classes else [bars, round(theme.points(24)) * n_outputs]
+
+
+def add_classes(
+    sheet: Sheet,
+    row: int,
+    prediction: Prediction,
+    names: tuple[str, ...],
+    truth: Truth | None,
+    pitch: float,
+    width: float,
 ) -> None:
-    """Draw the probabilities as bars in a row of a sheet; diamonds mark the truth."""
-    draw = _presence_bars if prediction.outputs_are_classes else _softmax_bars
-    draw(sheet, row, prediction, prediction.class_names(names), truth)
+    """Draw the probabilities as bars from a row of a sheet on; diamonds mark the truth.
+
+    Below them, slots have a heatmap of outputs x classes. `pitch` is the distance between the bars
+    of two outputs, and `width` that of the whole row, in lengths of a bar of probability 1.
+    """
+    if prediction.outputs_are_classes:
+        _presence_bars(sheet, row, prediction, short(prediction.class_names(names)), truth)
+    else:
+        _softmax_bars(sheet, row, prediction, names, truth, pitch, width)
+        _softmax_map(sheet, row + 1, prediction, names, truth)
 
 
 def _presence_bars(
-    sheet: Sheet, row: int, prediction: Prediction, classes: tuple[str, ...], truth: Truth | None
+    sheet: Sheet, row: int, prediction: Prediction, classes: list[str], truth: Truth | None
 ) -> None:
-    """Draw one bar for each compound; those that an output shows have the compound's colour."""
-    colours = np.full(len(classes), sheet.theme.grid, dtype=object)
-    colours[prediction.named] = output_colours(prediction, classes[:-1])
+    """Draw one bar for each compound, in its colour."""
+    colours = [compound_colour(k, len(classes) - 1) for k in range(len(classes))]
     x = share_axis("probability" + (" (◇ in the mixture)" if truth else ""), -0.01, 1.02)
     x["title"]["standoff"] = 4
     on = sheet.axes(row, x, class_axis(sheet.theme))
-    bars = horizontal_bars(classes, prediction.probabilities[0], list(colours))
+    bars = horizontal_bars(classes, prediction.probabilities[0], colours)
     sheet.traces.append(bars | {"hovertemplate": "%{y} %{x:.1%}<extra></extra>"} | on)
     if truth is not None:
         at = np.full(len(truth.present), 0.02)
@@ -101,28 +120,37 @@ def _presence_bars(
 
 
 def _softmax_bars(
-    sheet: Sheet, row: int, prediction: Prediction, classes: tuple[str, ...], truth: Truth | None
+    sheet: Sheet,
+    row: int,
+    prediction: Prediction,
+    names: tuple[str, ...],
+    truth: Truth | None,
+    pitch: float,
+    width: float,
 ) -> None:
     """Draw the softmax of each output, one block of bars beside the other."""
     n_outputs, n_classes = prediction.probabilities.shape
-    pitch = 1.12
+    classes = prediction.class_names(names)
+    colours = [compound_colour(k, len(names)) for k in range(n_classes)]
     steps = np.arange(n_outputs) * pitch
     title = "probability" + (" (◇ true compound)" if truth else "")
     x = {
         "tickvals": [s + v for s in steps for v in (0.5, 1)],
         "ticktext": ["½", "1"] * n_outputs,
         "tickangle": 0,
-        "range": [-0.02, n_outputs * pitch - 0.1],
+        "range": [0, width],
         "title": {"text": title, "standoff": 4},
     }
     on = sheet.axes(row, x, class_axis(sheet.theme))
-    colours = output_colours(prediction, classes[:-1])
+    called = output_names(prediction, names)
     for i, probabilities in enumerate(prediction.probabilities):
-        bars = horizontal_bars(classes[:n_classes], probabilities, colours[i])
+        bars = horizontal_bars(classes[:n_classes], probabilities, colours)
         details = {
             "base": np.full(n_classes, steps[i]),
             "customdata": probabilities,
-            "hovertemplate": f"output {i + 1}: %{{y}} %{{customdata:.1%}}<extra></extra>",
+            "hovertemplate": (
+                f"output {i + 1}, {called[i]}: %{{y}} %{{customdata:.1%}}<extra></extra>"
+            ),
         }
         sheet.traces.append(bars | details | on)
         sheet.shapes.append(
@@ -139,9 +167,59 @@ def _softmax_bars(
             }
         )
     if truth is not None:
-        labels = [classes[k] for k in truth.labels]
-        sheet.traces.append(_diamonds(sheet.theme, labels, steps + 0.03, "true compound") | on)
-    sheet.title(row, "<b>Which compound?</b> Probability of each, by output")
+        known = truth.labels < n_classes
+        labels = [classes[k] for k in truth.labels[known]]
+        at = steps[known] + 0.03
+        sheet.traces.append(_diamonds(sheet.theme, labels, at, "true compound") | on)
+    sheet.title(row, "<b>Which compound?</b> Softmax of each output")
+
+
+def _softmax_map(
+    sheet: Sheet, row: int, prediction: Prediction, names: tuple[str, ...], truth: Truth | None
+) -> None:
+    """Draw the softmax of each output as a heatmap of outputs x classes; frame the truth."""
+    n_outputs, n_classes = prediction.probabilities.shape
+    outputs = class_axis(sheet.theme) | {"range": [n_outputs - 0.5, -0.5], "autorange": False}
+    compounds = {"type": "category", "tickfont": {"size": sheet.theme.points(11)}}
+    on = sheet.axes(row, compounds, outputs)
+    sheet.layout["coloraxis9"] = probability_scale(sheet.theme) | {"showscale": False}
+    sheet.traces.append(
+        {
+            "type": "heatmap",
+            "z": prediction.probabilities,
+            "x": list(prediction.class_names(names)[:n_classes]),
+            "y": _rows(prediction, names),
+            "coloraxis": "coloraxis9",
+            "xgap": 1,
+            "ygap": 1,
+            "text": _percents(prediction.probabilities),
+            "texttemplate": "%{text}",
+            "textfont": {"size": sheet.theme.points(10)},
+            "hovertemplate": "%{y}: %{x} %{z:.1%}<extra></extra>",
+            "meta": {"rows": "classes", "outputs_are_classes": False},
+        }
+        | on
+    )
+    for i, k in _true_cells(prediction, truth):
+        x, y = on["xaxis"], on["yaxis"]
+        sheet.shapes += frame(k - 0.5, k + 0.5, i - 0.5, i + 0.5, xref=x, yref=y)
+    framed = "; frame: true compound" if truth else ""
+    sheet.title(row, f"<b>As a heatmap</b> (%{framed})")
+
+
+def _percents(probabilities: np.ndarray) -> list[list[str]]:
+    """Return texts for narrow cells: percent without the sign, empty below one half."""
+    return [[f"{100 * p:.0f}" if p >= 0.005 else "" for p in row] for row in probabilities]
+
+
+def _true_cells(prediction: Prediction, truth: Truth | None) -> list[tuple[int, int]]:
+    """Return row and class of the true compounds among `prediction.probabilities`."""
+    if truth is None:
+        return []
+    if prediction.outputs_are_classes:
+        return [(0, int(k)) for k in truth.present]
+    n_classes = prediction.probabilities.shape[1]
+    return [(i, int(k)) for i, k in enumerate(truth.labels) if k < n_classes]
 
 
 def _diamonds(theme: Theme, classes: list[str], x: np.ndarray, meaning: str) -> dict:
@@ -194,16 +272,17 @@ def _table_map(
     ]
     axis = {"showgrid": False, "type": "category"}
     layout["xaxis"] = axis | layout["xaxis"]
+    layout["xaxis"]["title"]["standoff"] = 8  # from names, which are upright on a narrow screen
     layout["yaxis"] = axis | {"autorange": "reversed"} | layout.pop("yaxis", {})
     margin = {"r": 62 if layout["coloraxis"].get("showscale", True) else 8, "t": 10}
     return finish([trace], theme, height, shapes=frames, margin=margin, **layout)
 
 
-def _rows(prediction: Prediction) -> list[str]:
+def _rows(prediction: Prediction, names: tuple[str, ...]) -> list[str]:
     """Return the names of the rows of `prediction.probabilities`."""
     if prediction.outputs_are_classes:
         return ["probability"]
-    return [f"output {i + 1}" for i in range(len(prediction.probabilities))]
+    return list(output_names(prediction, names))
 
 
 def class_heatmap(
@@ -211,42 +290,39 @@ def class_heatmap(
 ) -> go.Figure:
     """Draw probabilities as outputs x compounds, or in one row; frame the true compounds."""
     probabilities = prediction.probabilities
-    framed: list[tuple[int, int]] = []
-    if truth is not None and prediction.outputs_are_classes:
-        framed = [(0, k) for k in truth.present]
-    elif truth is not None:
-        framed = list(enumerate(truth.labels))
     return _table_map(
         probabilities,
-        [[f"{p:.2f}" if p >= 0.005 else "" for p in row] for row in probabilities],
-        list(prediction.class_names(names)[: probabilities.shape[1]]),
-        _rows(prediction),
+        _percents(probabilities),
+        short(prediction.class_names(names)[: probabilities.shape[1]]),
+        _rows(prediction, names),
         "%{y}: %{x} %{z:.1%}",
         theme,
-        130 + 44 * len(probabilities),
-        framed,
+        160 + 44 * len(probabilities),
+        _true_cells(prediction, truth),
         {"rows": "classes", "outputs_are_classes": prediction.outputs_are_classes},
         coloraxis=probability_scale(theme),
-        xaxis={"title": {"text": "compound" + (" (framed: in the mixture)" if truth else "")}},
+        xaxis={"title": {"text": "in percent" + (" (framed: in the mixture)" if truth else "")}},
     )
 
 
 def class_bars(prediction: Prediction, names: tuple[str, ...], theme: Theme) -> go.Figure:
-    """Draw probabilities as bars, one colour for each row of them."""
-    classes = prediction.class_names(names)[: prediction.probabilities.shape[1]]
-    rows = zip(_rows(prediction), prediction.probabilities, strict=True)
-    colours = OUTPUT_COLOURS[:1] if prediction.outputs_are_classes else ()
-    colours = colours or output_colours(prediction, names)
+    """Draw probabilities as bars: a row of them has the colour of its compound, or each bar has."""
+    classes = short(prediction.class_names(names)[: prediction.probabilities.shape[1]])
+    colours: tuple[Any, ...] = output_colours(prediction, names)
+    if prediction.outputs_are_classes:
+        colours = ([compound_colour(k, len(names)) for k in range(len(classes))],)
     traces = [
         {
             "type": "bar",
-            "x": list(classes),
+            "x": classes,
             "y": probabilities,
             "name": label,
-            "marker": {"color": colours[i % len(colours)]},
+            "marker": {"color": colour},
             "hovertemplate": f"{label}: %{{x}} %{{y:.1%}}<extra></extra>",
         }
-        for i, (label, probabilities) in enumerate(rows)
+        for label, colour, probabilities in zip(
+            _rows(prediction, names), colours, prediction.probabilities, strict=True
+        )
     ]
     return finish(
         traces,
@@ -255,19 +331,30 @@ def class_bars(prediction: Prediction, names: tuple[str, ...], theme: Theme) -> 
         barmode="group",
         showlegend=len(traces) > 1,
         legend=LEGEND,
-        xaxis={"title": {"text": "compound"}, "showgrid": False, "type": "category"},
+        xaxis={
+            "title": {"text": "compound", "standoff": 8},
+            "showgrid": False,
+            "type": "category",
+        },
         yaxis={"title": {"text": "probability"}, "range": [0, 1]},
     )
 
 
-def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: Theme) -> go.Figure:
+def cost_matrix(
+    truth: Truth,
+    output_names: Sequence[str],
+    source_names: Sequence[str],
+    weight: float,
+    theme: Theme,
+) -> go.Figure:
     """Draw the cost of every pair of output and source; frames mark the chosen assignment.
 
     Parameters
     ----------
     truth : Truth
         With the costs, as slots have them.
-    source_names : list of str, length C
+    output_names : sequence of str, length M
+    source_names : sequence of str, length C
         In the order of mixing, as the columns of the costs.
     weight : float
         Of the reconstruction in the total cost.
@@ -293,11 +380,11 @@ def cost_matrix(truth: Truth, source_names: list[str], weight: float, theme: The
         np.log10(cost + offset),
         text,
         [f"{j + 1}: {name}" for j, name in enumerate(source_names)],
-        [f"output {i + 1}" for i in range(len(cost))],
+        list(output_names),
         "%{y} with %{x}: cost %{text}",
         theme,
         120 + 56 * len(cost),
-        enumerate(truth.pairing),
+        ((i, int(j)) for i, j in enumerate(truth.pairing)),
         {"log_offset": offset},
         coloraxis={"colorscale": PROBABILITIES, "showscale": False, "cmin": -3.0, "cmax": 2.0},
         xaxis={"title": {"text": "source (framed: the chosen assignment)"}},

@@ -1,5 +1,7 @@
 """Figures of changes: two predictions side by side with their difference, and occlusion."""
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -15,6 +17,7 @@ from nmrclassify.plots.style import (
     ColourScale,
     Theme,
     area_scale,
+    compound_colour,
     difference_scale,
     finish,
     horizontal_bars,
@@ -92,12 +95,11 @@ def mask_change(
         rows.append((title, second - first, difference_scale(theme, 1.0)))
     maps = titled_rows(
         rows,
-        _headings(comparison, names),
         row_name="filter",
         height=150,
-        indices=comparison.outputs,
         ids=order,
         mark=cell,
+        **_columns(comparison, names),
     )
     return stack(maps, axis, theme)
 
@@ -118,8 +120,7 @@ def multiplet_change(
         (f"<b>Separated, {labels[1]}</b>", second, scale),
         (DIFFERENCE, change, _change_scale(theme, np.nan_to_num(change), scale.high)),
     )
-    headings, outputs = _headings(comparison, names), comparison.outputs
-    maps = titled_rows(rows, headings, height=84, indices=outputs, mark=cell)
+    maps = titled_rows(rows, height=84, mark=cell, **_columns(comparison, names))
     return stack(maps, axis, theme)
 
 
@@ -128,8 +129,18 @@ def _change_scale(theme: Theme, change: np.ndarray, high: float) -> ColourScale:
     return difference_scale(theme, max(largest(change), 1e-3 * high), root=True)
 
 
-def _headings(comparison: Comparison, names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(short(comparison.class_names(names)))
+def _columns(comparison: Comparison, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return the options of a `MapRow` with the pairs of outputs, called by what they name."""
+    called = tuple(short(comparison.class_names(names)))
+    return {
+        "headings": called,
+        "colours": tuple(compound_colour(int(k), len(names)) for k in comparison.labels),
+        "shown": tuple(
+            name if called.count(name) == 1 else f"{name} (pair {i + 1})"
+            for i, name in enumerate(called)
+        ),
+        "indices": comparison.outputs,
+    }
 
 
 def presence_change(
@@ -188,7 +199,7 @@ def occlusion_map(
     row = MapRow(
         "<b>Fall of probability</b>",
         occlusion.fall[None],
-        difference_scale(theme, 1.0, "fall"),
+        difference_scale(theme, 1.0, "fall of probability"),
         "compound",
         24 * len(classes),
         names=classes,

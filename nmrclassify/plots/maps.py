@@ -3,6 +3,8 @@
 Pure functions from arrays to Plotly figures. Colour ranges are fixed where maps are compared.
 """
 
+from typing import Any
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -11,8 +13,9 @@ from nmrclassify.evaluation.masks import similarity_order, weak_cells
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
-from nmrclassify.plots.classes import add_class_bars, headings, unshown_headings
+from nmrclassify.plots.classes import add_classes, class_heights, headings, unshown_headings
 from nmrclassify.plots.map_rows import (
+    GAP,
     MAX_LEVEL_HEADINGS,
     MapRow,
     Sheet,
@@ -44,6 +47,9 @@ def overview(
 ) -> go.Figure:
     """Draw a mixture, its masks, its separated multiplets beside the truth, and the classes.
 
+    Each output has a column. The mixture stands above each of them, so that equal positions are
+    below each other.
+
     Parameters
     ----------
     areas : ndarray, shape (P, L)
@@ -55,72 +61,73 @@ def overview(
     """
     scale, order = area_scale(theme, areas), similarity_order(prediction.masks)
     masks = np.where(weak_cells(prediction.encoding), np.nan, prediction.masks)[:, order]
-    outputs, heads = prediction.outputs, all_headings(prediction, names, truth)
-    called = output_names(prediction, names)
-    blank = [f"no output {i + 1}" for i in range(len(heads) - len(outputs))]
+    columns = all_columns(prediction, names, truth)
+    n, shown = len(columns["headings"]), columns["shown"]
     rows = [
         MapRow(
-            "<b>Mixture</b>: the input of the network",
-            areas[None],
+            "<b>Mixture</b>: the input" + (", same for each output" if n > 1 else ""),
+            np.repeat(areas[None], n, axis=0),
             scale,
             height=84,
+            shown=tuple(f"mixture above {name}" for name in shown),
             outputs=False,
             mark=cell,
         ),
         MapRow(
             "<b>Masks</b>: what each output lets through",
-            fill_up(masks, len(heads)),
+            fill_up(masks, n),
             mask_scale(),
             "filter",
             150,
-            heads,
-            output_colours(prediction, names, truth),
-            (*called, *blank),
-            indices=outputs,
             ids=order,
             mark=cell,
+            **columns,
         ),
     ]
-    multiplets = [
-        (
-            "<b>Separated</b>: the multiplets of each output",
-            prediction.multiplets,
-            (*called, *blank),
-        )
-    ]
+    multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets, shown)]
     if truth is not None:
         true = with_unshown(truth), true_names(truth, names)
         multiplets.append(("<b>Truth</b>: all that was mixed", *true))
     rows += [
         MapRow(
             title,
-            fill_up(maps, len(heads)),
+            fill_up(maps, n),
             scale,
             height=84,
-            shown=shown,
-            indices=outputs,
+            shown=called,
+            indices=prediction.outputs,
             mark=cell,
         )
-        for title, maps, shown in multiplets
+        for title, maps, called in multiplets
     ]
-    bars = round(theme.points(16)) * prediction.probabilities.shape[1] + 8
-    above = 68 + 21 * (len(heads) > MAX_LEVEL_HEADINGS)
-    sheet = Sheet(
-        theme,
-        [row.height for row in rows] + [bars],
-        [26, above] + [46] * len(multiplets) + [62],
-        bottom=46,
-    )
+    heights = [row.height for row in rows] + class_heights(prediction, theme)
+    above = 72 + 21 * (n > MAX_LEVEL_HEADINGS)
+    gaps = [26, above] + [50] * len(multiplets) + [70, 66]
+    sheet = Sheet(theme, heights, gaps[: len(heights)], bottom=46)
     add_rows(sheet, rows, axis)
-    add_class_bars(sheet, len(rows), prediction, names, truth)
+    # The bars of an output are as wide as its maps, and below them.
+    pitch = 1 + GAP / axis.n_positions
+    add_classes(
+        sheet, len(rows), prediction, names, truth, pitch, n * pitch - GAP / axis.n_positions
+    )
     return sheet.figure(barmode="overlay", bargap=0.25)
 
 
-def all_headings(
+def all_columns(
     prediction: Prediction, names: tuple[str, ...], truth: Truth | None
-) -> tuple[str, ...]:
-    """Return a heading for each output, and for each part of the mixture without an output."""
-    return headings(prediction, names, truth) + unshown_headings(prediction, names, truth)
+) -> dict[str, Any]:
+    """Return the options of a `MapRow` with each output, and each part that has no output.
+
+    Outputs have the name and the colour of the compound that they name.
+    """
+    rest = [] if truth is None else truth.unshown_labels.tolist()
+    called = (*names, "unknown")
+    return {
+        "headings": headings(prediction, names, truth) + unshown_headings(prediction, names, truth),
+        "colours": output_colours(prediction, names, truth),
+        "shown": output_names(prediction, names) + tuple(f"{called[k]} (no output)" for k in rest),
+        "indices": prediction.outputs,
+    }
 
 
 def with_unshown(truth: Truth) -> np.ndarray:
@@ -142,9 +149,9 @@ def area_maps(
     outputs: bool = True,
     indices: np.ndarray | None = None,
     cell: Cell | None = None,
-    colours: tuple[str, ...] = OUTPUT_COLOURS,
+    **options: Any,
 ) -> go.Figure:
-    """Draw titled rows of area maps (C, P, L) on one scale; `indices`, `colours` as in `MapRow`."""
+    """Draw titled rows of area maps (C, P, L) on one scale; `options` as in `MapRow`."""
     scale = area_scale(theme, *(maps for _, maps in stacks))
     most = max(len(maps) for _, maps in stacks)
     rows = titled_rows(
@@ -154,7 +161,7 @@ def area_maps(
         outputs=outputs,
         indices=indices,
         mark=cell,
-        colours=colours,
+        **options,
     )
     return stack(rows, axis, theme)
 
@@ -167,10 +174,12 @@ def difference_maps(
     theme: Theme,
     indices: np.ndarray | None = None,
     cell: Cell | None = None,
+    **options: Any,
 ) -> go.Figure:
     """Draw maps of area differences (C, P, L) on a diverging scale from ``-high`` to `high`."""
     scale = difference_scale(theme, high)
-    row = MapRow(f"<b>{title}</b>", maps, scale, height=110, indices=indices, mark=cell)
+    options |= {"height": 110, "indices": indices, "mark": cell}
+    row = MapRow(f"<b>{title}</b>", maps, scale, **options)
     return stack([row], axis, theme)
 
 

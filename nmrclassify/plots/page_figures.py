@@ -87,10 +87,8 @@ def separation(
         rows,
         library.axis,
         theme,
-        maps.all_headings(prediction, library.names, truth),
-        indices=prediction.outputs,
         cell=cell,
-        colours=output_colours(prediction, library.names, truth),
+        **maps.all_columns(prediction, library.names, truth),
     )
 
 

@@ -33,13 +33,13 @@ def test_the_truth_is_framed_among_the_probabilities(queries):
     _, prediction, truth, library = queries
     figure = classes.class_heatmap(prediction, library.names, THEME, truth)
     (trace,) = figure.data
-    assert list(trace.x) == [*library.names, "something unknown"]
+    assert list(trace.x) == [*library.names, "unknown"]
     assert list(trace.y) == ["probability"]
     assert np.array_equal(trace.z, prediction.probabilities)
     assert framed(figure) == [(0, k) for k in truth.present]
     assert not framed(classes.class_heatmap(prediction, library.names, THEME))
     (bars,) = classes.class_bars(prediction, library.names, THEME).data
-    assert list(bars.x) == [*library.names, "something unknown"]
+    assert list(bars.x) == [*library.names, "unknown"]
     assert list(bars.y) == list(prediction.probabilities[0])
 
 
@@ -48,8 +48,12 @@ def test_the_description_in_words_names_each_output(case, last, request):
     _, prediction, _, library = request.getfixturevalue(case)
     named = [(*library.names, last)[k] for k in prediction.named]
     assert classes.alt_text(prediction, library.names).split("; ") == [
-        f"output {i + 1} {name} {percent(probability)}"
-        for i, (name, probability) in enumerate(zip(named, prediction.confidence, strict=True))
+        f"{name} {percent(probability)}"
+        if named.count(name) == 1
+        else f"{name} (output {output + 1}) {percent(probability)}"
+        for name, output, probability in zip(
+            named, prediction.outputs, prediction.confidence, strict=True
+        )
     ]
 
 
@@ -80,10 +84,11 @@ def test_a_confusion_matrix_has_room_for_missed_and_false_compounds(learned, qui
 
 
 def test_frames_mark_the_chosen_assignment(slots):
-    figure = classes.cost_matrix(slots.truth, ["a", "b", "c"], 1.0, THEME)
+    figure = classes.cost_matrix(slots.truth, ["x", "y", "z"], ["a", "b", "c"], 1.0, THEME)
+    assert list(figure.data[0].y) == ["x", "y", "z"]
     assert framed(figure) == list(enumerate(slots.truth.pairing))
 
 
 def test_queries_have_no_costs_to_draw(queries):
     with pytest.raises(ValueError, match="no costs of pairs"):
-        classes.cost_matrix(queries.truth, ["a", "b", "c"], 1.0, THEME)
+        classes.cost_matrix(queries.truth, ["x"], ["a", "b", "c"], 1.0, THEME)

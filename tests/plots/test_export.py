@@ -53,8 +53,8 @@ def test_the_table_of_the_overview_has_every_map(slots):
         str(i + 1) for i in range(len(figure.data))
     ]
     mixture, masks, separated = (part(table, i) for i in (1, 2, 3))
-    assert mixture["value"].sum() == pytest.approx(areas.sum(), rel=1e-5)
-    assert len(mixture) == areas.size
+    assert mixture["value"].sum() == pytest.approx(3 * areas.sum(), rel=1e-5)
+    assert len(mixture) == 3 * areas.size
     assert separated["value"].sum() == pytest.approx(prediction.multiplets.sum(), rel=1e-4)
     assert (separated["value"] < 0).any()
     strong = ~(np.abs(prediction.encoding) < 0.02 * np.abs(prediction.encoding).max())
@@ -63,10 +63,10 @@ def test_the_table_of_the_overview_has_every_map(slots):
     # Filters are sorted in the figure; the table has their numbers.
     called = output_names(prediction, library.names)
     for row in masks.sample(40, random_state=0).to_dict("records"):
-        name, at = row["column"].split(" · ")
-        position = int(at.split(" ")[1])
+        name, position = row["column"].split(" · position ")
+        output = called.index(name)
         assert row["value"] == pytest.approx(
-            prediction.masks[called.index(name), int(row["row"]), position]
+            prediction.masks[output, int(row["row"]), int(position)]
         )
     bars = table[table["part"].str.match(r"[567]")]
     assert bars["x"].to_numpy() == pytest.approx(prediction.probabilities.ravel())
@@ -77,13 +77,10 @@ def test_names_of_rows_and_columns_are_kept(slots):
     _, prediction, truth, library = slots
     table = as_table(classes.class_heatmap(prediction, library.names, THEME, truth))
     assert len(table) == 30
+    called = output_names(prediction, library.names)
     for row in table.to_dict("records"):
-        assert (
-            row["value"]
-            == prediction.probabilities[
-                int(row["row"].split(" ")[1]) - 1, library.names.index(row["column"])
-            ]
-        )
+        place = called.index(row["row"]), library.names.index(row["column"])
+        assert row["value"] == prediction.probabilities[place]
 
 
 def test_the_table_of_a_traced_cell_has_its_units(trained, quick):
@@ -100,7 +97,7 @@ def test_the_table_of_a_traced_cell_has_its_units(trained, quick):
 
 
 def test_the_table_of_costs_has_costs_and_not_logarithms(slots):
-    table = as_table(classes.cost_matrix(slots.truth, ["a", "b", "c"], 2.0, THEME))
+    table = as_table(classes.cost_matrix(slots.truth, ["x", "y", "z"], ["a", "b", "c"], 2.0, THEME))
     cost = slots.truth.classification + 2.0 * slots.truth.reconstruction
     assert table["value"].to_numpy() == pytest.approx(cost.ravel(), rel=1e-4)
 

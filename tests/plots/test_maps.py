@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,58 @@ def test_differences_are_symmetric_around_zero(slots):
 def test_the_overview_of_slots_shows_a_block_of_bars_for_each_output(slots, theme):
     bars = [trace for trace in overview(slots, theme).data if trace.type == "bar"]
     assert [list(bar.x) for bar in bars] == [list(row) for row in slots.prediction.probabilities]
+    for bar in bars:
+        assert list(bar.marker.color) == [compound_colour(k, 10) for k in range(10)]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_the_overview_of_slots_shows_the_softmax_as_a_heatmap(slots, theme, frames):
+    figure = overview(slots, theme)
+    heatmap = figure.data[-1]
+    assert np.array_equal(heatmap.z, slots.prediction.probabilities)
+    assert list(heatmap.x) == list(slots.library.names)
+    assert len(set(heatmap.y)) == 3
+    framed = [(top + 0.5, left + 0.5) for left, _, top, _ in frames(figure, heatmap.yaxis)]
+    assert framed == list(enumerate(slots.truth.labels))
+    assert not frames(overview(slots, theme, truth=False), heatmap.yaxis)
+
+
+@pytest.mark.parametrize("name", ["slots", "queries"])
+def test_equal_positions_stand_below_each_other(name, request):
+    case = request.getfixturevalue(name)
+    figure = overview(case)
+    maps_ = [t for t in figure.data if t.type == "heatmap" and t.meta["rows"] != "classes"]
+    axes = [figure.layout[trace.xaxis.replace("x", "xaxis")] for trace in maps_]
+    assert len({(axis.range, axis.tickvals, axis.ticktext) for axis in axes}) == 1
+    assert len({np.shape(trace.z)[1] for trace in maps_}) == 1
+    # The bars of an output are as wide as its maps.
+    if name == "slots":
+        bars = [trace for trace in figure.data if trace.type == "bar"]
+        low, high = figure.layout[bars[0].xaxis.replace("x", "xaxis")].range
+        left, right = axes[0].range
+        for i, bar in enumerate(bars):
+            for share, column in ((bar.base[0], 22 * i - 0.5), (bar.base[0] + 1, 22 * i + 20.5)):
+                place = (share - low) / (high - low)
+                assert place == pytest.approx((column - left) / (right - left))
+
+
+@pytest.mark.parametrize("name", ["slots", "queries"])
+def test_the_truth_shows_all_that_was_mixed(name, request, values, clicks):
+    case = request.getfixturevalue(name)
+    missed = case.areas * 0.3
+    truth = replace(case.truth, unshown=missed[None], unshown_labels=np.array([4]))
+    counts = np.where(np.arange(10) == 4, 0, case.prediction.counts)
+    prediction = replace(case.prediction, counts=counts)
+    n, library = len(prediction.named), case.library
+    figure = maps.overview(case.areas, prediction, library.names, library.axis, LIGHT, truth)
+    headings = [a.text for a in figure.layout.annotations if a.bgcolor]
+    assert headings[n:] == [f"{library.names[4]} missed"]
+    _, masks, separated, true = figure.data[:4]
+    last = slice(22 * n, 22 * n + 21)
+    assert values(true)[:, last][:, ::-1] == pytest.approx(missed, abs=1e-6)
+    for trace in (masks, separated):
+        assert np.isnan(np.asarray(trace.z)[:, last]).all()
+        assert all(click is None for (_, j), click in clicks(trace).items() if j >= 22 * n)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
@@ -60,13 +114,9 @@ def test_the_overview_of_queries_shows_one_bar_for_each_compound(queries, theme)
     _, prediction, truth, library = queries
     figure = overview(queries, theme)
     (bars,) = [trace for trace in figure.data if trace.type == "bar"]
-    assert list(bars.y) == [*library.names, "something unknown"]
+    assert list(bars.y) == [*library.names, "unknown"]
     assert list(bars.x) == list(prediction.probabilities[0])
-    # A bar has the colour of its compound, or of the grid where no output shows it.
-    for k in prediction.named:
-        assert bars.marker.color[k] == compound_colour(int(k), 10)
-    others = set(range(11)) - set(prediction.named)
-    assert {bars.marker.color[k] for k in others} == {theme.grid}
+    assert list(bars.marker.color) == [compound_colour(k, 10) for k in range(11)]
     (marks,) = [trace for trace in figure.data if trace.type == "scatter"]
     assert list(marks.y) == [library.names[k] for k in truth.present]
 
@@ -106,7 +156,7 @@ def test_every_figure_has_titled_axes(slots, trained, quick):
         curves.learning_curves(history, LIGHT),
         classes.class_bars(prediction, library.names, LIGHT),
         classes.class_heatmap(prediction, library.names, LIGHT, truth),
-        classes.cost_matrix(truth, list(three), 1.0, LIGHT),
+        classes.cost_matrix(truth, three, three, 1.0, LIGHT),
         classes.confusion(counts, library.names, LIGHT),
     ):
         assert any(axis.title.text for axis in figure.select_xaxes())
@@ -139,6 +189,9 @@ def test_clicks_on_the_overview_name_the_cell_that_was_drawn(name, request, clic
                 assert drawn[i, j] == pytest.approx(expected, abs=1e-6)
     drawn = values(mixture)
     for (i, j), click in clicks(mixture).items():
+        if click is None:
+            assert j % 22 == 21
+            continue
         assert (click.rows, click.output) == ("peak", None)
         assert drawn[i, j] == pytest.approx(areas[click.row, click.position], abs=1e-6)
 
@@ -170,7 +223,7 @@ def test_the_frame_is_around_the_cell(slots, cell, ordered, clicks, frames):
     for figure, yaxis, n_maps, whole_column in (
         (maps.mask_maps([("m", masks)], axis, LIGHT, ids=ids, cell=cell), "y", 3, False),
         (whole, "y2", 3, False),
-        (whole, "y", 1, True),
+        (whole, "y", 3, True),
         (whole, "y4", 3, True),
         (maps.area_maps([("a", multiplets)], axis, LIGHT, cell=cell), "y", 3, True),
         (maps.difference_maps("d", multiplets, 1.0, axis, LIGHT, cell=cell), "y", 3, True),
