@@ -232,6 +232,17 @@ def _parser() -> _Parser:
         help="write the result to this .json file, or the table of a result that has one to this"
         " CSV file",
     )
+    benchmark.add_argument(
+        "--seeds", type=_seeds, metavar="N,N", help="robustness: only these seeds, as 1,2"
+    )
+    benchmark.add_argument(
+        "--cache",
+        type=Path,
+        help="robustness: keep finished parts in this folder, and do not measure them again",
+    )
+    benchmark.add_argument(
+        "--share", type=float, help="robustness: train on this share of the mixtures, for a trial"
+    )
     benchmark.add_argument("--list", action="store_true", help="list the measurements")
     return parser
 
@@ -560,12 +571,19 @@ def _write(rows: dict, path: Path) -> None:
     pd.DataFrame(rows).to_csv(path, index=False)
 
 
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(int(seed) for seed in text.split(","))
+
+
 def _bench(arguments: argparse.Namespace) -> dict:
     if arguments.list:
         return {"benches": bench.listed()}
     if arguments.name is None:
         raise ValueError("bench needs a name; `bench --list` lists the names")
-    result = bench.run(arguments.name)
+    options = {key: getattr(arguments, key) for key in ("seeds", "cache", "share")}
+    result = bench.run(
+        arguments.name, **{key: value for key, value in options.items() if value is not None}
+    )
     if arguments.out is not None and arguments.out.suffix == ".json":
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(_valid(result), indent=2) + "\n")

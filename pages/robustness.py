@@ -1,5 +1,6 @@
 """Robustness: a network and classical methods, on the mixtures of the sidebar and over sweeps."""
 
+import pandas as pd
 import streamlit as st
 
 from nmrclassify.baselines import comparison
@@ -8,6 +9,13 @@ from nmrclassify.plots import curves, page_figures
 from nmrclassify.ui import charts, page, url_state
 
 view = page.setup("pages/robustness.py")
+
+
+def _trained_on(rows: pd.DataFrame) -> str:
+    """Return what the networks of a sweep were trained on, as the table's own column says."""
+    words = rows["trained_on"].dropna().unique()
+    return f"Training: {'; '.join(words)}." if len(words) else ""
+
 
 st.title("Robustness")
 st.markdown(
@@ -74,7 +82,14 @@ results = measured()
 sweep = url_state.widget(
     st.selectbox, "What changes", "sweep", format_func=lambda name: SWEEPS[name].title.capitalize()
 )
-rows = curves.over_seeds(results[results["sweep"] == sweep])
+measured_here = results[results["sweep"] == sweep]
+if measured_here.empty:
+    st.info(
+        "The packaged table does not hold this sweep yet. The command `python -m nmrclassify bench"
+        " robustness --out robustness.csv` measures it."
+    )
+    st.stop()
+rows = curves.over_seeds(measured_here)
 last = rows[rows["value"] == (rows["value"].min() if sweep == "training" else rows["value"].max())]
 hardest = ", ".join(
     f"{row.method} {row.mean_:.0%}" for row in last.rename(columns={"mean": "mean_"}).itertuples()
@@ -88,9 +103,11 @@ charts.chart(
     ),
 )
 st.caption(
-    "Random compounds and test compositions. The curves are means of the seeds"
-    f" {', '.join(map(str, sorted(results['seed'].unique())))} with 95 % intervals. Each seed has"
-    f" one network for the whole curve. {SWEEPS[sweep].reading} The command `python -m nmrclassify"
+    "Queries get the answer of least squares as an input; *queries without least squares* do not."
+    f" {_trained_on(measured_here)} Random compounds and test compositions. The curves are means"
+    " of the seeds"
+    f" {', '.join(map(str, sorted(results['seed'].unique())))} with 95 % intervals."
+    f" {SWEEPS[sweep].reading} The command `python -m nmrclassify"
     " bench robustness --out robustness.csv` computes this table."
 )
 charts.download("All sweeps as CSV", results, "robustness.csv", "Every method, value and seed.")

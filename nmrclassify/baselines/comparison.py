@@ -5,7 +5,7 @@ import pandas as pd
 
 from nmrclassify.baselines.grid import counts_from_amounts, matching_pursuit, nnls, tune_threshold
 from nmrclassify.baselines.likelihood import MAX_JITTER_CELLS, Likelihood
-from nmrclassify.evaluation.metrics import evaluate, shares_right, wilson
+from nmrclassify.evaluation.metrics import Evaluation, evaluate, shares_right, wilson
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import MixtureConfig, Mixtures, counts_of, generator, mix
 from nmrclassify.networks.conv_tasnet import Network
@@ -63,10 +63,14 @@ def classical_counts(
 
 def network_counts(model: Network, mixtures: Mixtures, number: int | None = None) -> np.ndarray:
     """Return predicted counts, (B, K); networks of any number name the `number` likeliest."""
-    result = evaluate(model, mixtures)
-    if model.any_number and number is not None:
+    return counts_of_result(evaluate(model, mixtures), number if model.any_number else None)
+
+
+def counts_of_result(result: Evaluation, number: int | None = None) -> np.ndarray:
+    """Return predicted counts, (B, K), or the `number` likeliest compounds where that is given."""
+    if number is not None:
         return counts_from_amounts(result.presence, False, number=number)
-    return counts_of(result.predicted, mixtures.n_compounds)
+    return counts_of(result.predicted, result.n_compounds)
 
 
 def compare_methods(

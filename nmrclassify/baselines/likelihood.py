@@ -5,7 +5,8 @@ from functools import cached_property
 
 import numpy as np
 from scipy.linalg import cholesky, solve_triangular
-from scipy.special import ndtr
+from scipy.special import logsumexp, ndtr, ndtri
+from scipy.stats import qmc
 
 from nmrclassify.baselines.grid import checked_cells
 from nmrclassify.mixtures.grid import MixtureConfig, counts_of
@@ -21,6 +22,10 @@ _ACCURACY = 1e-6
 _MAX_SWEEPS = 5000
 _SWEEPS_BETWEEN = 5  # between two computations of the duality gap
 _BLOCK = 2_000_000  # most numbers in an array over mixtures x candidates x sources x sources
+# An average over concentrations is at most the likelihood at the best ones. A candidate whose best
+# is this many nats below that of the best candidate is not averaged: it cannot win.
+_MARGIN = 40.0
+_POINTS = 1024  # quasi-random points of an average over concentrations
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +39,9 @@ class Likelihood:
       within the bounds that fit best. Each portion of a repeated compound has a concentration, and
       only their sum affects the mixture. That is maximum likelihood, but not the limit: a candidate
       with more free concentrations fits better without being more probable, above all where the
-      number of compounds varies. With `average`, the likelihood is averaged over the
-      concentrations, with a Gaussian of the same mean and variance in place of their log-uniform
-      distribution. That comes close to the limit where noise matters.
+      number of compounds varies. With `average`, the likelihood is averaged over the log-uniform
+      concentrations, which is the limit again. With repeated compounds or with shift jitter, a
+      Gaussian of the same mean and variance takes the place of the log-uniform distribution.
     - Shift jitter is approximated: a Gaussian with the exact mean and covariance takes the place of
       a shifted multiplet. The true distribution is not Gaussian (a multiplet fills two positions,
       not all that it could reach), so this is not the limit: another method can be better.
@@ -192,6 +197,12 @@ class Likelihood:
         mean = (high - low) / width
         return mean, max((high**2 - low**2) / (2 * width) - mean**2, 0.0)
 
+    @property
+    def _log_uniform(self) -> bool:
+        """Whether the average is over the log-uniform distribution itself."""
+        free = self.config.concentration_low < self.config.concentration_high
+        return self.average and free and not self.config.shift_jitter and self.counts.max() <= 1
+
     def _misfit(
         self,
         gram: np.ndarray,
@@ -205,10 +216,19 @@ class Likelihood:
         `products`, shape (B, n, C), those with the mixtures; templates and mixtures are whitened.
         `portions` has shape (n, C).
         """
-        if not self.average:
-            low = portions * self.config.concentration_low
-            high = portions * self.config.concentration_high
-            return bounded_least_squares(gram, products, low, high, inverse)[1]
+        low = portions * self.config.concentration_low
+        high = portions * self.config.concentration_high
+        if not self.average or self._log_uniform:
+            least = bounded_least_squares(gram, products, low, high, inverse)[1]
+        if self._log_uniform:
+            near = least <= least.min(axis=1, keepdims=True) + _MARGIN  # (B, n)
+            mixture, candidate = np.nonzero(near)
+            evidence = log_uniform_average(
+                gram[candidate], products[mixture, candidate], low[candidate], high[candidate]
+            )
+            least[near] = -evidence
+        if not self.average or self._log_uniform:
+            return least
         # The covariance of the concentrations adds a matrix of rank C to that of the noise, which
         # the Woodbury identity inverts.
         mean, variance = self._concentration
@@ -317,6 +337,77 @@ def shift_moments(n_positions: int, std: float) -> tuple[np.ndarray, np.ndarray]
         mean[:, end] += beyond
         moment[:, end, end] += beyond
     return mean, moment - mean[:, :, None] * mean[:, None]
+
+
+def log_uniform_average(
+    gram: np.ndarray, products: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Return the logarithm of the mean of exp(b'a - a'Ga/2) over log-uniform amounts a.
+
+    The Gaussian factor is drawn one amount at a time, each within its bounds given those before
+    (the GHK simulator), at quasi-random points; the density of the log-uniform distribution weights
+    the draws.
+
+    Parameters
+    ----------
+    gram : ndarray, shape (m, C, C)
+        G. Rows of zeros (padding) are allowed.
+    products : ndarray, shape (m, C)
+        b.
+    low, high : ndarray, shape (m, C)
+        Bounds of the amounts; 0 in the padding.
+
+    Returns
+    -------
+    ndarray, shape (m,)
+
+    References
+    ----------
+    V. Hajivassiliou, D. McFadden and P. Ruud, J. Econometrics 72, 85-134 (1996).
+    """
+    count, size = products.shape
+    points = qmc.Sobol(size, scramble=False).random(_POINTS) + 0.5 / _POINTS  # (S, C)
+    averages = np.empty(count)
+    rows = max(1, _BLOCK // (_POINTS * size))
+    for start in range(0, count, rows):
+        block = slice(start, start + rows)
+        held = high[block] > 0  # (m, C)
+        width = np.ones(held.shape)  # of the range, on the logarithmic scale
+        width[held] = np.log(high[block][held] / low[block][held])
+        # Padding becomes a standard normal amount without bounds, and a small ridge keeps equal
+        # templates apart.
+        diagonal = np.einsum("mii->mi", gram[block])
+        precision = gram[block] + np.eye(size) * np.where(held, 1e-9 * diagonal, 1.0)[:, :, None]
+        centre = np.linalg.solve(precision, products[block][..., None])[..., 0]  # (m, C)
+        factor = np.linalg.cholesky(np.linalg.inv(precision))
+        draws = np.zeros((len(held), _POINTS, size))
+        weights = np.zeros((len(held), _POINTS))  # logarithms
+        for i in range(size):
+            std = factor[:, i, i, None]
+            middle = centre[:, i, None] + np.einsum(
+                "msj,mj->ms", draws[:, :, :i], factor[:, i, :i]
+            )  # (m, S)
+            here = held[:, i, None]
+            ends = [
+                np.where(here, (bound[block][:, i, None] - middle) / std, infinite)
+                for bound, infinite in ((low, -np.inf), (high, np.inf))
+            ]
+            # In the upper tail the mirrored probabilities are accurate.
+            mirrored = ends[0] > 0
+            least, most = (
+                np.where(mirrored, a, b) for a, b in ((-ends[1], ends[0]), (-ends[0], ends[1]))
+            )
+            below, above = ndtr(least), ndtr(most)
+            drawn = ndtri((below + points[:, i] * (above - below)).clip(1e-300, 1 - 1e-16))
+            draws[:, :, i] = np.clip(np.where(mirrored, -drawn, drawn), ends[0], ends[1])
+            amount = np.where(here, middle + std * draws[:, :, i], 1.0)
+            weights += np.log((above - below).clip(1e-300)) - np.log(amount * width[:, i, None])
+        peak = 0.5 * (products[block] * centre).sum(axis=1)
+        volume = np.log(np.einsum("mii->mi", factor)).sum(axis=1) + 0.5 * np.log(
+            2 * np.pi
+        ) * held.sum(axis=1)
+        averages[block] = peak + volume + logsumexp(weights, axis=1) - np.log(_POINTS)
+    return averages
 
 
 def bounded_least_squares(

@@ -1,9 +1,11 @@
 """The measurements behind every stated figure: one module each, with a function `run` -> dict."""
 
 import importlib
+import inspect
 import os
 import pkgutil
 from datetime import date
+from typing import Any
 
 import torch
 
@@ -20,21 +22,26 @@ def listed() -> dict[str, str]:
     return texts
 
 
-def run(name: str) -> dict:
+def run(name: str, **options: Any) -> dict:
     """Run one measurement; `measured_with` of its result records how and where it ran.
+
+    `options` are arguments of its function `run`.
 
     Raises
     ------
     ValueError
-        If there is none of this name.
+        If there is none of this name, or it has no such option.
     """
     known = listed()
     if name not in known:
         raise ValueError(f"bench is {name!r}; expected one of {', '.join(known)}")
     module = importlib.import_module(f"{__name__}.{name}")
+    unknown = set(options) - set(inspect.signature(module.run).parameters)
+    if unknown:
+        raise ValueError(f"bench {name} has no option {', '.join(sorted(unknown))}; leave it out")
     origin = {
         "command": f"python -m nmrclassify bench {name}",
-        "seeds": list(getattr(module, "SEEDS", ())),
+        "seeds": list(options.get("seeds", getattr(module, "SEEDS", ()))),
         "version": __version__,
         "date": date.today().isoformat(),
         "machine": (
@@ -42,4 +49,4 @@ def run(name: str) -> dict:
             f" {torch.get_num_threads()} thread{'s' * (torch.get_num_threads() != 1)}"
         ),
     }
-    return module.run() | {"measured_with": origin}
+    return module.run(**options) | {"measured_with": origin}

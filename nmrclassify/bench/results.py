@@ -25,8 +25,10 @@ not this page. "Unseen" compositions never occur in training.
 def _robustness() -> pd.DataFrame:
     """Return the share of mixtures wholly right in %, mean of the seeds, one column a method."""
     means = robustness.measured().pivot_table("exact_match", ["sweep", "value"], "method") * 100
-    means = means[[*robustness.NETWORKS, *means.columns.difference(list(robustness.NETWORKS))]]
-    table = means.loc[list(robustness.SWEEPS)].round(1).reset_index()
+    networks = [name for name in robustness.NETWORKS if name in means]
+    means = means[[*networks, *means.columns.difference(networks)]]
+    sweeps = [name for name in robustness.SWEEPS if name in means.index]
+    table = means.loc[sweeps].round(1).reset_index()
     return table.assign(sweep=[robustness.SWEEPS[name].title for name in table["sweep"]])
 
 

@@ -107,8 +107,8 @@ class Augmentation:
         Probability that an unknown compound replaces one compound: A and B occur beside multiplets
         anywhere, so the network learns each compound, and not the compositions of the training.
     own_levels : bool
-        Each mixture draws levels from 0 to 1 that scale its concentration range, jitter and noise,
-        so that clean mixtures occur beside the most disturbed ones.
+        Each mixture draws levels from 0 to 1 that scale its concentration range, jitter, noise and
+        common shift, so that clean mixtures occur beside the most disturbed ones.
     """
 
     mixing: MixtureConfig
@@ -233,9 +233,8 @@ class Dataset:
         if augmentation.own_levels:
             # A fifth of the levels of each disturbance are clipped to 0, and in every third mixture
             # all are 0, with all concentrations 1: training needs many clean mixtures.
-            levels = np.clip(rng.uniform(-0.25, 1.0, (3, size)), 0.0, 1.0) * (
-                rng.random(size) > 1 / 3
-            )
+            disturbed = rng.uniform(-0.25, 1.0, (3 + (mixing.common_shift > 0), size))
+            levels = np.clip(disturbed, 0.0, 1.0) * (rng.random(size) > 1 / 3)
         replaced = np.full(size, False)
         if augmentation.unknown_replaces:
             full = (labels < self.library.n_compounds).all(axis=1) & (labels.shape[1] > 1)

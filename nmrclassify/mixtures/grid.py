@@ -43,6 +43,9 @@ class MixtureConfig:
     )
     noise: float = bounded(0.0, 0.0, 1.0, "standard deviation of the noise on each peak area")
     number_varies: bool = False  # from 1 up to n_sources compounds, instead of always n_sources
+    common_shift: float = bounded(
+        0.0, 0.0, 3.0, "largest shift, either way, that all multiplets of a mixture share"
+    )
 
     def __post_init__(self) -> None:
         """Refuse values out of bounds, and a lowest concentration above the highest."""
@@ -165,8 +168,9 @@ def mix(
 ) -> Mixtures:
     """Make one mixture for each row of `labels`, shape (B, C).
 
-    `levels`, shape (3, B), from 0 to 1, scales the range of concentrations (on the logarithmic
-    scale), the shift jitter and the noise of each mixture.
+    `levels`, shape (4, B), from 0 to 1, scales the range of concentrations (on the logarithmic
+    scale), the shift jitter, the noise and the common shift of each mixture. Without a common
+    shift, its row may be left out.
     """
     low, high = np.log(config.concentration_low), np.log(config.concentration_high)
     logarithm = rng.uniform(low, high, labels.shape)
@@ -183,18 +187,22 @@ def mix_at(
     rng: np.random.Generator,
     levels: np.ndarray | None = None,
 ) -> Mixtures:
-    """Make mixtures at `concentrations`, (B, C), with the jitter and noise of `config`."""
+    """Make mixtures at `concentrations`, (B, C), with the shifts and noise of `config`."""
     absent = labels == library.n_compounds
     if absent.any():
         concentrations = np.where(absent, np.float32(0), concentrations)
     sources = library.areas[np.where(absent, 0, labels)]  # (B, C, P, L)
     if (concentrations != 1).any():
         sources *= concentrations[..., None, None]
+    shifts = np.zeros((*labels.shape, library.axis.n_positions))
     if config.shift_jitter:
-        shifts = rng.normal(0.0, config.shift_jitter, (*labels.shape, library.axis.n_positions))
-        sources = shift_multiplets(
-            sources, shifts if levels is None else shifts * levels[1][:, None, None]
-        ).astype(np.float32)
+        jitter = rng.normal(0.0, config.shift_jitter, shifts.shape)
+        shifts += jitter if levels is None else jitter * levels[1][:, None, None]
+    if config.common_shift:
+        common = rng.uniform(-config.common_shift, config.common_shift, len(labels))
+        shifts += (common if levels is None else common * levels[3])[:, None, None]
+    if config.shift_jitter or config.common_shift:
+        sources = shift_multiplets(sources, shifts).astype(np.float32)
     areas = sources.sum(axis=1)
     if config.noise:
         noise = rng.normal(0.0, config.noise, areas.shape)

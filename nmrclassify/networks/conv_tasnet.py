@@ -82,6 +82,10 @@ class NetworkConfig:
     # slots: the ReLU of version 0.1 before the classifier, which can pass no gradient at all. Now
     # the line of each output is divided by its root mean square.
     relu_before_classes: bool = False
+    # queries: whether the heads read a least-squares fit; without it they read 0 in its place
+    least_squares_features: bool = True
+    # queries: whether that fit states the significance of each amount, too. Version 0.1: no.
+    significance_features: bool = True
 
     def __post_init__(self) -> None:
         """Check the bounds."""

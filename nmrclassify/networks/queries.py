@@ -132,6 +132,8 @@ class Queries(_QueryNames, Network):
     # Least-squares features, relative to the mixture, are scaled by asinh: linear below each of
     # these values and logarithmic above.
     asinh_scale_values = (0.003, 0.03, 0.3)
+    # The same for an amount relative to its standard deviation.
+    significance_scales = (1.0, 8.0)
     library: Tensor
     asinh_scales: Tensor
     unmixing: Tensor
@@ -144,7 +146,9 @@ class Queries(_QueryNames, Network):
             config.n_positions,
             config.n_peaks * config.n_positions,
         )
-        n_scales = len(self.asinh_scale_values)
+        n_scales, significances = len(self.asinh_scale_values), config.significance_features
+        n_amounts = n_scales + len(self.significance_scales) * significances
+        n_residuals = n_scales * n_positions + significances
         super().__init__(config, n_queries)
         self.register_buffer("library", torch.zeros(config.n_compounds, n_cells))
         self.register_buffer("asinh_scales", torch.tensor(self.asinh_scale_values))
@@ -153,7 +157,7 @@ class Queries(_QueryNames, Network):
         # see `set_library`.
         self.templates = nn.Parameter(torch.zeros(config.n_compounds, n_positions, config.n_peaks))
         self.to_features = nn.Linear(config.n_filters, self.n_features)
-        size = n_positions * self.n_features + n_scales * (n_positions + 1)
+        size = n_positions * self.n_features + n_amounts + n_residuals
         self.class_heads = nn.Parameter(
             torch.randn(n_queries, size, self.n_class_hidden) / size**0.5
         )
@@ -162,7 +166,7 @@ class Queries(_QueryNames, Network):
         self.to_presence = nn.Parameter(
             torch.randn(n_queries, self.n_class_hidden, 1) / self.n_class_hidden**0.5
         )
-        size = n_positions * config.n_bottleneck + n_scales * (n_positions + config.n_compounds)
+        size = n_positions * config.n_bottleneck + n_amounts * config.n_compounds + n_residuals
         self.global_head = nn.Sequential(
             nn.Linear(size, self.n_global_hidden),
             nn.PReLU(),
@@ -200,17 +204,34 @@ class Queries(_QueryNames, Network):
         self.templates.copy_((areas / areas.square().sum((1, 2), keepdim=True)).transpose(1, 2))
 
     def _least_squares_features(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the scaled amounts (B, K, scales) and residual (B, L, scales) of a fit."""
+        """Return the scaled amounts (B, K, n) and residuals (B, n) of a fit of the library.
+
+        An amount is given relative to the mixture, and relative to the standard deviation that
+        white noise as strong as the residual would give it: its t statistic. The residuals are
+        those of the positions, and the strength of this noise.
+        """
         cells, scale = mixture.flatten(1), rms(mixture)  # (B, P L), (B, 1, 1)
         amounts = cells @ self.unmixing  # (B, K)
-        residual = (
-            (cells - amounts @ self.library).unflatten(1, mixture.shape[1:]).square().sum(1).sqrt()
-        )  # (B, L)
-        amounts = amounts * self.library.square().mean(1).sqrt()
-        scaled, left = (
-            torch.asinh(part[..., None] / scale / self.asinh_scales) for part in (amounts, residual)
+        left = cells - amounts @ self.library  # (B, P L)
+        residual = left.unflatten(1, mixture.shape[1:]).square().sum(1).sqrt()  # (B, L)
+        relative = amounts * self.library.square().mean(1).sqrt()
+        scaled, residuals = (
+            torch.asinh(part[..., None] / scale / self.asinh_scales)
+            for part in (relative, residual)
         )
-        return scaled, left
+        residuals = residuals.flatten(1)  # (B, scales x L)
+        if self.config.significance_features:
+            # The residual of an exact fit is only rounding: a thousandth of the mixture is the
+            # least noise.
+            free = max(1, cells.shape[1] - amounts.shape[1])
+            noise = (left.square().sum(1) / free).sqrt().maximum(1e-3 * scale[:, 0, 0])  # (B,)
+            significance = amounts / noise[:, None] / self.unmixing.norm(dim=0).clamp_min(1e-9)
+            scales = significance.new_tensor(self.significance_scales)
+            scaled = torch.cat([scaled, torch.asinh(significance[..., None] / scales)], dim=-1)
+            residuals = torch.cat([residuals, (noise / scale[:, 0, 0]).log()[:, None]], dim=1)
+        if not self.config.least_squares_features:
+            return torch.zeros_like(scaled), torch.zeros_like(residuals)
+        return scaled, residuals
 
     def forward(
         self, mixture: Tensor, mask_hook: MaskHook | None = None
@@ -224,10 +245,10 @@ class Queries(_QueryNames, Network):
         )  # (B, K + 1, L, F)
         features = self.features_prelu(features).flatten(2).transpose(0, 1)  # (K + 1, B, L F)
         amount, residual = self._least_squares_features(mixture)
-        fit = torch.cat([amount, residual], dim=1).flatten(1)  # (B, scales x (K + L))
+        fit = torch.cat([amount.flatten(1), residual], dim=1)
         # Least squares has no amount of the unknown: 0 stands for it.
-        amount = F.pad(amount, (0, 0, 0, 1)).transpose(0, 1)  # (K + 1, B, scales)
-        residual = residual.flatten(1).expand(len(amount), -1, -1)  # (K + 1, B, scales x L)
+        amount = F.pad(amount, (0, 0, 0, 1)).transpose(0, 1)  # (K + 1, B, n)
+        residual = residual.expand(len(amount), -1, -1)  # (K + 1, B, n)
         hidden = self.class_heads_prelu(
             torch.baddbmm(
                 self.class_heads_bias,

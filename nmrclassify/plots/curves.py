@@ -22,6 +22,7 @@ from nmrclassify.plots.style import (
 # Networks have full lines, classical methods dashed ones; each has one colour in all figures.
 STYLES = {
     "queries": (OUTPUT_COLOURS[0], "solid", "circle"),
+    "queries without least squares": (OUTPUT_COLOURS[5], "dot", "circle-open"),
     "queries, own mixtures only": (OUTPUT_COLOURS[5], "dot", "circle-open"),
     "slots": (OUTPUT_COLOURS[3], "solid", "square"),
     "least squares": (OUTPUT_COLOURS[1], "dash", "triangle-up"),

@@ -33,7 +33,11 @@ from nmrclassify.training.trainer import Trainer
 MAX_BYTES = 8 * 1024 * 1024
 FORMAT = "nmrclassify-2"
 # Settings that files of version 0.1 lack, with the values that it used.
-NETWORK_0_1 = {"non_negative_encoder": False, "relu_before_classes": True}
+NETWORK_0_1 = {
+    "non_negative_encoder": False,
+    "relu_before_classes": True,
+    "significance_features": False,
+}
 TRAINING_0_1 = {"mask_weight": 0.0, "unknown_replaces": 0.0}
 # The packaged models: name and kind of network. Each is there for each of the presets.
 PACKAGED = {"reference": "slots", "queries": "queries"}

@@ -57,7 +57,14 @@ class TrainConfig:
     unknown_replaces: float = bounded(
         0.5, 0.0, 1.0, "share of training mixtures in which an unknown compound replaces one"
     )
-    own_levels: bool = False  # each training mixture draws its share of spread, jitter and noise
+    # each training mixture draws its share of spread, jitter, noise and common shift
+    own_levels: bool = False
+    added_common_shift: float = bounded(
+        0.0,
+        0.0,
+        3.0,
+        "largest shift, either way, added in training to all multiplets of a mixture",
+    )
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -88,6 +95,7 @@ class TrainConfig:
             ),
             noise=min(float(np.hypot(base.noise, self.added_noise * areas[areas > 0].mean())), 1.0),
             shift_jitter=min(float(np.hypot(base.shift_jitter, self.added_jitter)), 3.0),
+            common_shift=min(base.common_shift + self.added_common_shift, 3.0),
         )
         return Augmentation(
             mixing,

@@ -6,7 +6,12 @@ from scipy.optimize import lsq_linear
 from scipy.stats import multivariate_normal
 
 from nmrclassify.baselines.grid import counts_from_amounts, matching_pursuit, nnls
-from nmrclassify.baselines.likelihood import Likelihood, bounded_least_squares, shift_moments
+from nmrclassify.baselines.likelihood import (
+    Likelihood,
+    bounded_least_squares,
+    log_uniform_average,
+    shift_moments,
+)
 from nmrclassify.mixtures.dataset import compositions
 from nmrclassify.mixtures.grid import MixtureConfig, counts_of, mix, mix_at, shift_multiplets
 from nmrclassify.mixtures.presets import build
@@ -348,3 +353,35 @@ def test_mixtures_that_cannot_be_are_refused(library, jitter):
         likelihood.log_likelihood(np.zeros((2, 6, 20)))
     with pytest.raises(ValueError, match=r"areas hold nan at \(1, 2, 3\)"):
         likelihood.exhaustive(np.where(np.arange(252).reshape(2, 6, 21) == 171, np.nan, 0))
+
+
+@pytest.mark.parametrize("sharpness", [0.1, 3.0, 100.0])
+def test_the_average_over_concentrations_is_that_of_a_fine_grid(sharpness):
+    random, (low, high) = rng(3), (0.2, 5.0)
+    templates = random.uniform(0, 1, (6, 2, 4))
+    gram = sharpness * templates @ templates.mT
+    products = (gram @ random.uniform(0.1, 6.0, (6, 2, 1)))[..., 0]
+    grid = np.exp(np.linspace(np.log(low), np.log(high), 2001))
+    grid = np.sqrt(grid[1:] * grid[:-1])  # the middles of cells of equal probability
+    a = np.stack(np.meshgrid(grid, grid, indexing="ij"), axis=-1).reshape(-1, 2)
+    expected = [
+        np.logaddexp.reduce(a @ b - 0.5 * ((a @ g) * a).sum(axis=1)) - np.log(len(a))
+        for g, b in zip(gram, products, strict=True)
+    ]
+    # The same with a third compound that is padding.
+    padded = [np.pad(gram, ((0, 0), (0, 1), (0, 1))), np.pad(products, ((0, 0), (0, 1)))]
+    for g, b in ((gram, products), padded):
+        bounds = np.zeros(b.shape), np.zeros(b.shape)
+        bounds[0][:, :2], bounds[1][:, :2] = low, high
+        np.testing.assert_allclose(log_uniform_average(g, b, *bounds), expected, atol=0.04)
+
+
+def test_averaging_over_concentrations_is_right_more_often_than_the_best_ones(library):
+    free = MixtureConfig(noise=0.3, concentration_low=0.2, concentration_high=5.0)
+    candidates = compositions(K, 3, False, rng(), number_varies=True)
+    areas, counts = draw(library, free, 600, candidates)
+    average, profiled = (
+        share_right(Likelihood(library, candidates, free, average=way).exhaustive(areas), counts)
+        for way in (True, False)
+    )
+    assert average > profiled

@@ -13,7 +13,8 @@ from nmrclassify.mixtures.grid import (
     with_unknown,
 )
 from nmrclassify.mixtures.presets import build
-from nmrclassify.nmr.library import LibraryConfig, metabolite_library, random_library
+from nmrclassify.nmr.axis import Axis
+from nmrclassify.nmr.library import Library, LibraryConfig, metabolite_library, random_library
 
 
 def rng(seed=0):
@@ -39,6 +40,23 @@ def test_levels_scale_the_disturbances_of_each_mixture():
     assert part.areas[10:] == pytest.approx(
         mix(library, labels, config, rng(1)).areas[10:], abs=1e-6
     )
+
+
+def test_a_common_shift_moves_all_multiplets_of_a_mixture_alike():
+    areas = np.zeros((2, 6, 21), dtype=np.float32)
+    areas[0, :, 8], areas[1, :, 12] = 1.0, 2.0
+    library = Library(("a", "b"), areas, Axis(21))
+    labels = np.tile([0, 1], (200, 1))
+    mixtures = mix(library, labels, MixtureConfig(common_shift=1.5), rng(1))
+    # The centre of area of a compound is where its one multiplet is.
+    centres = (mixtures.sources * np.arange(21)).sum((2, 3)) / mixtures.sources.sum((2, 3))
+    shifts = centres - [8, 12]
+    assert shifts[:, 0] == pytest.approx(shifts[:, 1], abs=1e-5)
+    assert np.abs(shifts).max() <= 1.5
+    assert shifts.min() < -1.2
+    assert shifts.max() > 1.2
+    none = mix(library, labels, MixtureConfig(common_shift=1.5), rng(1), np.zeros((4, 200)))
+    assert np.array_equal(none.sources, mix(library, labels, MixtureConfig(), rng(1)).sources)
 
 
 def test_labels_of_no_compound_have_no_source():
