@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,11 +107,16 @@ def test_presences_equal_those_of_a_loop_over_compounds(queries):
     for b, mixture in enumerate(x.numpy()):
         scale = np.sqrt((mixture**2).mean())
         amounts = np.linalg.lstsq(library.T, mixture.ravel(), rcond=None)[0]
-        left = np.sqrt(((mixture.ravel() - amounts @ library).reshape(6, 21) ** 2).sum(axis=0))
+        rest = mixture.ravel() - amounts @ library
+        left = np.sqrt((rest.reshape(6, 21) ** 2).sum(axis=0))
+        noise = np.sqrt((rest**2).sum() / (126 - 10))
+        std = noise * np.sqrt(np.diag(np.linalg.inv(library @ library.T)))
         sizes = amounts * np.sqrt((library**2).mean(axis=1))
         own = np.arcsinh(sizes[:, None] / scale / weights["asinh_scales"])
-        own = np.vstack([own, np.zeros(3)])
+        significance = np.arcsinh((amounts / std)[:, None] / queries.significance_scales)
+        own = np.vstack([np.hstack([own, significance]), np.zeros(5)])
         left = np.arcsinh(left[:, None] / scale / weights["asinh_scales"]).ravel()
+        left = np.append(left, np.log(noise / scale))
         trunk = trunk_of(model, x[b : b + 1]).ravel()
         hidden = (
             weights["global_head.0.weight"] @ np.concatenate([trunk, own[:-1].ravel(), left])
@@ -202,16 +208,16 @@ def test_published_sizes(model):
 def test_sizes_of_queries():
     data = build("quick", 3)
     trunk = 48_629 - 3264 - 64 - 220
-    # Masks; templates; features; class heads of 126 + 66 inputs;
-    # the global head of 336 + 93; PReLUs.
-    heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (192 + 1 + 1) + 429 * 96 + 96 + 96 * 11 + 11 + 3
+    # Masks; templates; features; class heads of 126 + 5 + 64 inputs;
+    # the global head of 336 + 50 + 64; PReLUs.
+    heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (195 + 1 + 1) + 450 * 96 + 96 + 96 * 11 + 11 + 3
     counting = {False: 0, True: 6}  # sharpness and bias of each number of portions
     for repetition, more in counting.items():
         config = MixtureConfig(repetition=repetition)
         model = model_for(build("quick", 3, config), 3, "queries")
         assert model.n_parameters == trunk + heads + more
         assert model.config.receptive_field == 91
-    assert model_for(data, 3, "queries").n_parameters == 152_265
+    assert model_for(data, 3, "queries").n_parameters == 155_073
 
 
 def test_receptive_field_is_where_gradients_reach():
@@ -307,9 +313,21 @@ def test_least_squares_features_of_a_clean_mixture_are_exact(queries):
     sizes = np.sqrt((areas**2).mean((1, 2))) / np.sqrt((made.areas**2).mean((1, 2)))[:, None]
     expected = made.by_compound(made.concentrations) * sizes
     assert np.sinh(amounts[..., 2].numpy()) * 0.3 == pytest.approx(expected, abs=1e-3)
-    assert left.abs().max() < 1e-3
+    assert left[:, :-1].abs().max() < 1e-3
+    assert left[:, -1].exp().numpy() == pytest.approx(1e-3)  # the least noise
     other = torch.from_numpy(np.roll(made.areas, 1, axis=2))
-    assert queries._least_squares_features(other)[1].abs().amax((1, 2)).min() > 1
+    assert queries._least_squares_features(other)[1][:, :-1].abs().amax(1).min() > 1
+
+
+def test_queries_without_least_squares_do_not_read_it(queries):
+    config = replace(queries.config, least_squares_features=False)
+    blind = type(queries)(config)
+    blind.load_state_dict(queries.state_dict())
+    x = torch.rand(3, 6, 21)
+    before = blind(x)[0].presence
+    blind.unmixing.normal_()
+    assert torch.equal(before, blind(x)[0].presence)
+    assert not torch.allclose(before, queries(x)[0].presence)
 
 
 def test_a_template_measures_its_own_compound(queries):

@@ -122,13 +122,16 @@ def test_the_networks_configuration_comes_back(quick, kind):
 
 def test_settings_that_a_file_lacks_are_those_of_version_0_1(trained, content):
     header = parts(content)[0]
-    for name in ("non_negative_encoder", "relu_before_classes"):
+    for name in ("non_negative_encoder", "relu_before_classes", "significance_features"):
         del header["model_config"][name]
     for name in ("mask_weight", "unknown_replaces"):
         del header["training"][name]
     found = from_bytes(forge(content, header))
     assert found.model.config == replace(
-        trained.model.config, non_negative_encoder=False, relu_before_classes=True
+        trained.model.config,
+        non_negative_encoder=False,
+        relu_before_classes=True,
+        significance_features=False,
     )
     assert found.training == replace(trained.training, mask_weight=0.0, unknown_replaces=0.0)
 
