@@ -14,6 +14,10 @@ MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
     pytest.fail(MISSING, pytrace=False)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
+if MISSING is None:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)
 
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 PATHS = ["" if page == "app.py" else Path(page).stem for page in PAGES]
@@ -56,13 +60,20 @@ def go(page, link: str, title: str) -> None:
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
 
 
+def expect_in_url(page, *parts: str) -> None:
+    """Wait until the address has all of these parts."""
+    for part in parts:
+        expect(page).to_have_url(re.compile(re.escape(part)))
+
+
 def test_the_first_page_shows_a_mixture_taken_apart(visit, address):
     page = visit(address)
     wait_for_figure(page)
-    assert page.get_by_text("Test mixture 12 of").is_visible()
-    assert page.get_by_text(re.compile("All 3 right")).first.is_visible()
-    titles = page.locator(".js-plotly-plot .annotation-text").all_text_contents()
-    assert {"Mixture", "Masks", "Separated", "Truth"} <= {title.split(":")[0] for title in titles}
+    expect(page.get_by_text("Test mixture 12 of")).to_be_visible()
+    expect(page.get_by_text(re.compile("All 3 right")).first).to_be_visible()
+    titles = page.locator(".js-plotly-plot .annotation-text")
+    for title in ("Mixture", "Masks", "Separated", "Truth"):
+        expect(titles.filter(has_text=re.compile(f"^{title}:")).first).to_be_visible()
     # The point of the picture is on the first screen.
     assert page.locator(".js-plotly-plot").bounding_box()["y"] < 420
 
@@ -78,28 +89,25 @@ def test_make_train_masks_separation(visit, address):
     page.get_by_text("Finished at step 30 of 30").wait_for(timeout=120_000)
     page.wait_for_url(re.compile("model=2"))
     settled(page)
-    assert page.locator(".js-plotly-plot").count() == 2
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
     go(page, "Masks", "Masks")
     wait_for_figure(page)
-    assert "model=2" in page.url
-    assert "preset=quick" in page.url
-    assert not page.get_by_text("This network is untrained").is_visible()
+    settled(page)
+    expect_in_url(page, "model=2", "preset=quick")
+    expect(page.get_by_text("This network is untrained")).to_be_hidden()
     go(page, "Separation", "Separation")
     wait_for_figure(page)
-    assert page.get_by_text("How outputs are matched to sources").is_visible()
+    expect(page.get_by_text("How outputs are matched to sources")).to_be_visible()
 
 
 def test_a_deep_link_on_a_fresh_server(visit):
     with _browser.server() as fresh:
         page = visit(f"{fresh}/masks?preset=original&seed=9&number=4&sort_filters=no")
         wait_for_figure(page)
-        assert page.get_by_text("Test mixture 4 of 10").is_visible()
+        expect(page.get_by_text("Test mixture 4 of 10")).to_be_visible()
         settled(page)
-        assert not page.get_by_text("Page not found").is_visible()
-        assert all(
-            part in page.url
-            for part in ("/masks?", "preset=original", "seed=9", "number=4", "sort_filters=no")
-        )
+        expect(page.get_by_text("Page not found")).to_be_hidden()
+        expect_in_url(page, "/masks?", "preset=original", "seed=9", "number=4", "sort_filters=no")
 
 
 def test_back_brings_the_page_before(visit, address):
@@ -119,13 +127,14 @@ def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
     other = visit(f"{address}/train?preset=quick&steps=5000")
     first.get_by_role("button", name="Start").click()
     first.get_by_text("Training:").first.wait_for(timeout=30_000)
-    assert other.get_by_text("There is no training in this visit yet").is_visible()
+    expect(other.get_by_text("There is no training in this visit yet")).to_be_visible()
     go(other, "Masks", "Masks")
     wait_for_figure(other)
-    assert other.get_by_text("This network is untrained").is_visible()
+    expect(other.get_by_text("This network is untrained")).to_be_visible()
     go(first, "Masks", "Masks")
     wait_for_figure(first)
-    assert not first.get_by_text("This network is untrained").is_visible()
+    settled(first)
+    expect(first.get_by_text("This network is untrained")).to_be_hidden()
     go(first, "Train or load", "Train or load")
     first.get_by_role("button", name="Stop").click()
     first.get_by_text("Stopped at step").wait_for()
@@ -166,28 +175,35 @@ def test_dark_mode_reaches_the_figures(visit, address):
     page = visit(address, scheme="dark")
     wait_for_figure(page)
     settled(page)
-    colour = page.evaluate(
-        "() => getComputedStyle(document.querySelector('.js-plotly-plot .xtick text')).fill"
+    page.wait_for_function(
+        """() => {
+            const text = document.querySelector('.js-plotly-plot .xtick text');
+            const colour = text && getComputedStyle(text).fill.match(/\\d+/g).slice(0, 3);
+            return colour?.every(value => value > 200);
+        }"""
     )
-    assert min(int(v) for v in re.findall(r"\d+", colour)[:3]) > 200
 
 
-def shown_range(page, figure: int) -> list[float]:
-    """Return the ppm range of a figure, rounded."""
-    return [
-        round(value, 2)
-        for value in page.evaluate(
-            f"document.querySelectorAll('.js-plotly-plot')[{figure}].layout.xaxis.range"
-        )
-    ]
+def wait_for_range(page, figure: int, condition: str) -> None:
+    """Wait until a figure's ppm range, `left` to `right`, fulfils a condition in JavaScript."""
+    page.wait_for_function(
+        f"""figure => {{
+            const plot = document.querySelectorAll('.js-plotly-plot')[figure];
+            const range = plot?.layout?.xaxis?.range;
+            if (!range) return false;
+            const [left, right] = range.map(value => Math.round(100 * value) / 100);
+            return {condition};
+        }}""",
+        arg=figure,
+    )
 
 
 def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address):
     page = visit(f"{address}/scale?ppm_low=2&ppm_high=4")
     wait_for_figure(page)
     settled(page)
-    assert shown_range(page, 0) == [4.0, 2.0]
-    assert shown_range(page, 1) == [12.0, -1.0]
+    wait_for_range(page, 0, "left === 4 && right === 2")
+    wait_for_range(page, 1, "left === 12 && right === -1")
     points = page.evaluate(
         "[...document.querySelectorAll('.js-plotly-plot')].flatMap(plot => plot._fullData.map(trace"
         " => trace._length))"
@@ -196,7 +212,7 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     page.get_by_role("button", name="In", exact=True).click()
     page.wait_for_url(re.compile("ppm_high=3.5&ppm_low=2.5"))
     settled(page)
-    assert shown_range(page, 0) == [3.5, 2.5]
+    wait_for_range(page, 0, "left === 3.5 && right === 2.5")
     box = page.locator(".js-plotly-plot .nsewdrag").nth(1).bounding_box()
     place, height = (lambda share: box["x"] + share * box["width"]), box["y"] + box["height"] / 2
     page.mouse.move(place(0.3), height)
@@ -206,16 +222,14 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     page.mouse.up()
     page.wait_for_url(re.compile("high=8.1"))
     settled(page)
-    left, right = shown_range(page, 0)
-    assert 8.0 < left < 8.2
-    assert 6.7 < right < 6.9
+    wait_for_range(page, 0, "8.0 < left && left < 8.2 && 6.7 < right && right < 6.9")
     table = page.get_by_test_id("stDataFrame").first
     table.scroll_into_view_if_needed()
     grid = table.bounding_box()
     page.mouse.click(grid["x"] + 16, grid["y"] + 35 + 35 * 3 + 17)
     page.wait_for_url(re.compile(r"\?compound=\d+$"))
     settled(page)
-    assert shown_range(page, 0) != [left, right]
+    wait_for_range(page, 0, "!(8.0 < left && left < 8.2 && 6.7 < right && right < 6.9)")
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -19,6 +19,10 @@ MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
     pytest.fail(MISSING, pytrace=False)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
+if MISSING is None:
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=30_000)
 
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 RUN = "20260101-000000-queries-metabolites-s7-0123456789ab"
@@ -94,12 +98,40 @@ def serious(page) -> list:
     return [(v["id"], [node["html"][:160] for node in v["nodes"]][:4]) for v in found]
 
 
+CONTENT = """key => JSON.stringify(
+    document.querySelector(`.st-key-${key} .js-plotly-plot`)?.data?.map(
+        t => [t.z?.bdata, t.z, t.x?.bdata, t.x]))"""
+
+
 def content(page, key: str) -> str:
-    """Return what a figure draws, as text."""
-    return page.evaluate(
-        f"JSON.stringify(document.querySelector('.st-key-{key} .js-plotly-plot').data.map(t =>"
-        " [t.z?.bdata, t.z, t.x?.bdata, t.x]))"
+    """Return what a figure draws, as text, once it is drawn."""
+    return page.wait_for_function(CONTENT, arg=key).json_value()
+
+
+def wait_for_content(page, key: str, text: str, same: bool = True) -> None:
+    """Wait until `content` of a figure is a text, or another one."""
+    page.wait_for_function(
+        f"""([key, text, same]) => {{
+            const now = ({CONTENT})(key);
+            return now !== undefined && (now === text) === same;
+        }}""",
+        arg=[key, text, same],
     )
+
+
+def wait_for_frames(page, count: int) -> None:
+    """Wait until the map of masks has this number of frames around cells."""
+    page.wait_for_function(
+        """count => document.querySelector('.st-key-masks .js-plotly-plot')?.layout?.shapes?.filter(
+            s => s.line?.color === '#E69F00').length === count""",
+        arg=count,
+    )
+
+
+def expect_in_url(page, *parts: str) -> None:
+    """Wait until the address has all of these parts."""
+    for part in parts:
+        expect(page).to_have_url(re.compile(re.escape(part)))
 
 
 # A. Time travel
@@ -118,7 +150,7 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     button(page, "Pause").click()
     button(page, "Play").wait_for()
     settled(page)
-    assert content(page, "overview") != end
+    wait_for_content(page, "overview", end, same=False)
     click_cell(page, "strip", 0.3, 0.5)
     page.wait_for_function(f"location.href !== {page.url!r}")
     settled(page)
@@ -128,8 +160,8 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     page.get_by_test_id("stSidebar").get_by_role("link", name="Masks").click()
     page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
     settled(page)
-    assert f"step={step}" in page.url
-    assert page.get_by_test_id("stSidebar").get_by_text("Training step").is_visible()
+    expect_in_url(page, f"step={step}")
+    expect(page.get_by_test_id("stSidebar").get_by_text("Training step")).to_be_visible()
 
 
 # B. What if
@@ -143,18 +175,17 @@ def test_what_if_by_click_with_undo_and_difference(visit, scheme):
     click_cell(page, "mixture", (21 - 7 - 0.5) / 21, 0.5)
     page.wait_for_url(re.compile("position=7"))
     settled(page)
-    assert not page.get_by_role("dialog").is_visible()
+    expect(page.get_by_role("dialog")).to_be_hidden()
     button(page, "Remove it").click()
     page.wait_for_url(re.compile("edits=cut_7"))
     settled(page)
-    assert content(page, "classes") != before
-    titles = page.locator(".st-key-masks .annotation-text").all_text_contents()
-    assert any(title.startswith("Difference") for title in titles)
+    wait_for_content(page, "classes", before, same=False)
+    titles = page.locator(".st-key-masks .annotation-text")
+    expect(titles.filter(has_text=re.compile("^Difference")).first).to_be_visible()
     assert not serious(page)
     page.keyboard.press("Alt+z")
-    page.wait_for_function("!location.href.includes('edit=')")
-    settled(page)
-    assert content(page, "classes") == before
+    page.wait_for_function("!location.href.includes('edits=')")
+    wait_for_content(page, "classes", before)
     page.keyboard.press("Alt+y")
     page.wait_for_url(re.compile("edits=cut_7"))
 
@@ -170,15 +201,11 @@ def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
     page.get_by_role("dialog").wait_for()
     page.wait_for_selector(".st-key-inspector .js-plotly-plot .main-svg")
     settled(page)
-    assert all(f"{key}=" in page.url for key in ("output", "filter", "position"))
+    expect_in_url(page, "output=", "filter=", "position=")
     assert not serious(page)
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="hidden")
-    frames = page.evaluate(
-        "document.querySelector('.st-key-masks .js-plotly-plot').layout.shapes.filter(s =>"
-        " s.line?.color === '#E69F00').length"
-    )
-    assert frames == 3  # the mask of the output, the ideal mask and the difference
+    wait_for_frames(page, 3)  # the mask of the output, the ideal mask and the difference
 
 
 @pytest.mark.parametrize(
@@ -236,23 +263,23 @@ def test_no_map_is_dead(visit, path):
 def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
     page = visit(f"compare?model={RUN}&step_b=20", scheme)
     wait_for_figure(page)
-    assert all(page.get_by_text(f"{side}: run 20260101").first.is_visible() for side in "AB")
+    for side in "AB":
+        expect(page.get_by_text(f"{side}: run 20260101").first).to_be_visible()
     click_cell(page, "masks", 0.1, 0.4)
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")
     settled(page)
-    maps = page.evaluate(
+    n_maps, n_outputs = page.evaluate(
         """() => {
-            const { data, layout } = document.querySelector('.st-key-masks .js-plotly-plot');
-            const frames = layout.shapes.filter(s => s.line?.color === '#E69F00');
-            return [data.length, data[0].meta.outputs.length, frames.length];
+            const { data } = document.querySelector('.st-key-masks .js-plotly-plot');
+            return [data.length, data[0].meta.outputs.length];
         }"""
     )
-    n_maps, n_outputs, n_frames = maps
     assert n_maps == 3
-    assert n_frames == 3 * n_outputs > 0
-    assert f"model={RUN}" in page.url
-    assert re.search(r"step_b=\d", page.url)
+    assert n_outputs > 0
+    wait_for_frames(page, 3 * n_outputs)
+    expect_in_url(page, f"model={RUN}")
+    expect(page).to_have_url(re.compile(r"step_b=\d"))
     assert not serious(page)
 
 
@@ -288,7 +315,7 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
         settled(page)
         page.keyboard.press("Alt+a")
         page.get_by_text("The answer: ").first.wait_for()
-        assert page.get_by_text("Computed by this app").count() == bool(step.claims)
+        expect(page.get_by_text("Computed by this app")).to_have_count(int(bool(step.claims)))
         if part == 2:
             assert not serious(page)
         page.keyboard.press("Alt+n")
@@ -327,7 +354,7 @@ def test_a_lesson_that_trains_shows_progress_and_ends(visit):
     button(page, "Reveal the answer").wait_for(timeout=90_000)
     page.keyboard.press("Alt+a")
     page.get_by_text("The answer: ").first.wait_for()
-    assert "✗" not in page.locator(".st-key-lesson").inner_text()
+    expect(page.locator(".st-key-lesson")).not_to_contain_text("✗")
 
 
 @both_schemes
@@ -364,21 +391,14 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
         taken = download.value.path().read_bytes()
         assert taken.startswith(start)
         assert download.value.suggested_filename.endswith(ending)
-    assert page.get_by_text("Cut(position=7)").count()
-    link = (
-        next(
-            text
-            for text in page.locator("[data-testid=stCode]").all_inner_texts()
-            if "/whatif?" in text
-        )
-        .replace("\n", "")
-        .strip()
-    )
+    expect(page.get_by_text("Cut(position=7)").first).to_be_attached()
+    code = page.locator("[data-testid=stCode]").filter(has_text="/whatif?").first
+    link = code.inner_text().replace("\n", "").strip()
     other = browser.new_context(viewport=WIDE, color_scheme=scheme).new_page()
     other.goto(link)
     wait_for_figure(other)
     settled(other)
-    assert content(other, "classes") == content(page, "classes")
+    wait_for_content(other, "classes", content(page, "classes"))
     other.context.close()
 
 
@@ -389,7 +409,7 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     page.get_by_test_id("stSidebar").get_by_role("button", name="Presenter mode").click()
     page.wait_for_url(re.compile("presenter=yes"))
     settled(page)
-    assert not page.get_by_test_id("stSidebar").is_visible()
+    expect(page.get_by_test_id("stSidebar")).to_be_hidden()
     assert not serious(page)
     page.keyboard.press("Alt+p")
     page.get_by_test_id("stSidebar").wait_for()
