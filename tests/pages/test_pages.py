@@ -42,7 +42,7 @@ def test_the_first_page_shows_a_trained_model_and_the_truth(open_page):
     assert "not in the training data" in words
     assert app.success[0].value.startswith("All 3 right")
     kinds = [trace["type"] for trace in app.figure("overview")["data"]]
-    assert kinds.count("heatmap") == 4 and "bar" in kinds
+    assert kinds.count("heatmap") == 5 and "bar" in kinds
     assert app.figure("classes")["data"][0]["z"]["shape"] == "3, 10"
     assert "95 % interval" in words
 
@@ -397,7 +397,7 @@ def test_an_unknown_compound_in_the_mixture_is_reported(open_page):
 def test_a_compound_that_is_not_there_is_not_called_alone(open_page):
     # Slots name one compound of the library too many where one of three is unknown.
     app = open_page("pages/separation.py", unknown_compound="yes", edits="amount_1_0")
-    assert "its compound is not in the mixture" in app.texts
+    assert "it is not in the mixture" in app.texts
     assert "only compound of the mixture" not in app.texts
 
 
