@@ -44,13 +44,6 @@ charts.chart(
     key="overview",
 )
 
-if not view.prediction.outputs_are_classes:
-    st.markdown("**Softmax of each output over the compounds**")
-    charts.chart(
-        classes.class_heatmap(view.prediction, names, view.theme, view.truth),
-        alt=f"Softmax of each output. {classes.alt_text(view.prediction, names)}",
-        key="classes",
-    )
 panels.offer_other_network(view)
 with st.expander("How to read this picture", icon=":material/help:"):
     st.markdown(

@@ -43,7 +43,7 @@ def test_the_first_page_shows_a_trained_model_and_the_truth(open_page):
     assert app.success[0].value.startswith("All 3 right")
     kinds = [trace["type"] for trace in app.figure("overview")["data"]]
     assert kinds.count("heatmap") == 5 and "bar" in kinds
-    assert app.figure("classes")["data"][0]["z"]["shape"] == "3, 10"
+    assert app.figure("overview")["data"][-1]["z"]["shape"] == "3, 10"
     assert "95 % interval" in words
 
 
