@@ -218,7 +218,12 @@ def test_a_perfect_training_accuracy_can_be_seen(learned, quick):
     # The share on training batches is drawn beside that on unseen compositions: a batch that is all
     # right must say 1.
     widen = replace(
-        recipe("queries"), added_noise=0.0, added_jitter=0.0, unknown=0.0, concentration_spread=1.0
+        recipe("queries"),
+        added_noise=0.0,
+        added_jitter=0.0,
+        unknown=0.0,
+        concentration_spread=1.0,
+        added_common_shift=0.0,
     )
     batch = quick.training_batch(0, 256, widen.augmented(quick, any_number=True))
     found = evaluate(learned.model, batch)
