@@ -172,6 +172,9 @@ class _Stack:
         self.optimiser.zero_grad()
         loss.backward()
         self.optimiser.step()
+        if self.models[0].config.non_negative_encoder:  # as `Network.constrain`
+            with torch.no_grad():
+                self.parameters["encoder.weight"].clamp_(min=0)
 
     def epoch(self, number: int) -> np.ndarray:
         """Train for one epoch; return the share of test compounds right in order, shape (E,)."""

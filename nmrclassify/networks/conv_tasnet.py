@@ -68,7 +68,7 @@ class NetworkConfig:
     )
     n_filters: int = bounded(64, 2, 512, "encoder filters [N]")
     n_bottleneck: int = bounded(
-        16, 2, 256, "channels between blocks, residual and skip [B, Sc], W above"
+        32, 2, 256, "channels between blocks, residual and skip [B, Sc], W above"
     )
     n_hidden: int = bounded(64, 2, 512, "channels inside a block [H]")
     kernel: int = bounded(3, 3, 9, "kernel of the depthwise convolutions [P], odd")

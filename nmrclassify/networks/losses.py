@@ -112,7 +112,7 @@ def mask_losses(masks: Tensor, ideal: Tensor, strength: Tensor) -> Tensor:
     """Return the cost of each mask with its ideal mask, (B, M), nats.
 
     It is the cross entropy between both, less the entropy of the ideal mask, so that a perfect mask
-    costs 0: a mean over the cells, weighted by the square root of their strength.
+    costs 0: a mean over the cells, weighted by the fourth root of their strength.
 
     Parameters
     ----------
@@ -127,9 +127,9 @@ def mask_losses(masks: Tensor, ideal: Tensor, strength: Tensor) -> Tensor:
 
 def _mask_terms(masks: Tensor, ideal: Tensor, strength: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return the cells' weights, the masks within 0 and 1, and the ideal's entropy, negative."""
-    # The square root, so that weak multiplets count too; below half a percent a mask has no effect.
+    # The fourth root, so that weak multiplets count nearly as much; below 1 % a mask has no effect.
     relative = strength / strength.amax((1, 2), keepdim=True).clamp_min(1e-12)
-    weights = torch.where(relative > 0.005, relative.sqrt(), 0.0)
+    weights = torch.where(relative > 0.01, relative.sqrt().sqrt(), 0.0)
     weights = (weights / weights.sum((1, 2), keepdim=True).clamp_min(1e-12))[:, None]
     entropy = torch.special.entr(ideal) + torch.special.entr(1 - ideal)
     return weights, masks.clamp(1e-6, 1 - 1e-6), -(entropy * weights).sum((2, 3))

@@ -185,7 +185,7 @@ class Queries(_QueryNames, Network):
         """Return sizes with as many portions of one compound as a mixture can hold."""
         n_compounds, n_peaks, n_positions = dataset.library.areas.shape
         portions = dataset.config.n_sources if dataset.config.repetition else 1
-        return NetworkConfig(n_compounds, n_positions, n_peaks, portions)
+        return NetworkConfig(n_compounds, n_positions, n_peaks, portions, n_bottleneck=16)
 
     def set_data(self, dataset: Dataset) -> None:
         """Set the library."""

@@ -89,7 +89,7 @@ class ReferenceNetwork(nn.Module):
         n_peaks: int = 6,
         n_sources: int = 3,
         n_filters: int = 64,
-        n_bottleneck: int = 16,
+        n_bottleneck: int = 32,
         n_hidden: int = 64,
         kernel: int = 3,
         n_stacks: int = 3,

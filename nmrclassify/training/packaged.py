@@ -13,7 +13,6 @@ import pandas as pd
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.files import packaged, write_atomically
 from nmrclassify.mixtures.presets import build
-from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint, shipped
 from nmrclassify.training.history import TrainingHistory, unpack
@@ -22,6 +21,7 @@ from nmrclassify.training.trainer import Trainer
 
 FOLDER = Path(__file__).parents[1] / "data"
 SEED = 7
+RECIPES = {"reference": "long", "queries": "queries"}
 # Of each packaged model: preset and name, in the order in which they are made.
 ALL = tuple((preset, name) for preset in PACKAGED_PRESETS for name in PACKAGED)
 
@@ -41,9 +41,9 @@ def rows(name: str = "reference", preset: str = "metabolites") -> list[dict]:
 
 
 def trainer_of(name: str, preset: str, steps: int | None = None) -> Trainer:
-    """Return the training of a packaged model at its start; `steps` replaces the usual number."""
+    """Return the training of a packaged model at its start; `steps` replaces that of the recipe."""
     kind = PACKAGED[name]
-    config = recipe(NETWORKS[kind].usual_recipe)
+    config = recipe(RECIPES[name])
     config = replace(config, steps=config.steps if steps is None else steps)
     return Trainer(build(preset, SEED), config, kind=kind)
 

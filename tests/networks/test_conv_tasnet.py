@@ -197,17 +197,17 @@ def test_every_parameter_of_queries_gets_a_gradient(repetition):
 
 
 def test_published_sizes(model):
-    # Encoder 1152; norm 128, bottleneck 1040; 12 blocks of 1024 + 1 + 128 + 192 + 1 + 128, their
-    # skips of 1040 and 11 residuals of 1040; PReLU 1; decoder 1152.
-    trunk = 1152 + 128 + 1040 + 12 * (1474 + 1040) + 11 * 1040 + 1 + 1152
-    # Masks 3264; line 64; classifier 220.
-    assert model.n_parameters == trunk + 3264 + 64 + 220 == 48_629
+    # Encoder 1152; norm 128, bottleneck 2080; 12 blocks of 2048 + 1 + 128 + 192 + 1 + 128, their
+    # skips of 2080 and 11 residuals of 2080; PReLU 1; decoder 1152.
+    trunk = 1152 + 128 + 2080 + 12 * (2498 + 2080) + 11 * 2080 + 1 + 1152
+    # Masks 6336; line 64; classifier 220.
+    assert model.n_parameters == trunk + 6336 + 64 + 220 == 88_949
     assert model.config.receptive_field == 91
 
 
 def test_sizes_of_queries():
     data = build("quick", 3)
-    trunk = 48_629 - 3264 - 64 - 220
+    trunk = 1152 + 128 + 1040 + 12 * (1474 + 1040) + 11 * 1040 + 1 + 1152  # bottleneck 16
     # Masks; templates; features; class heads of 126 + 5 + 64 inputs;
     # the global head of 336 + 50 + 64; PReLUs.
     heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (195 + 1 + 1) + 450 * 96 + 96 + 96 * 11 + 11 + 3
@@ -426,7 +426,7 @@ def test_intermediates_add_up(kind):
     with torch.no_grad():
         _, inner = model(x)
         stream, masks = inner.bottleneck, model.separator.masks
-        assert stream.shape == (2, 16, 21)
+        assert stream.shape == (2, 32, 21)
         assert len(inner.skips) == len(inner.residuals) + 1 == 12
         for residual, following in zip(inner.residuals, inner.streams, strict=True):
             stream = stream + residual

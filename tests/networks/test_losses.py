@@ -84,7 +84,7 @@ def test_the_classification_part_can_reach_zero():
 def test_mask_losses_equal_a_weighted_cross_entropy_less_the_entropy_of_the_ideal():
     masks, ideal, strength = mask_example()
     cross = F.binary_cross_entropy(masks, ideal, reduction="none")
-    weights = strength.sqrt() * (strength > 0.005 * strength.amax((1, 2), keepdim=True))
+    weights = strength.sqrt().sqrt() * (strength > 0.01 * strength.amax((1, 2), keepdim=True))
     weights = (weights / weights.sum((1, 2), keepdim=True))[:, None]
     expected = ((cross - Bernoulli(ideal).entropy()) * weights).sum((2, 3))
     torch.testing.assert_close(mask_losses(masks, ideal, strength), expected)

@@ -225,7 +225,7 @@ def test_the_template_is_left_as_it_was(either, quick):
     # What training does not change, as a library or a reference, comes from the model, whatever the
     # step.
     fixed = [name for name, _ in either.model.named_buffers() if name != "temperature"]
-    assert fixed
+    assert fixed or either.model.kind == "slots"
     assert all(torch.equal(kept.network(1).state_dict()[name], before[name]) for name in fixed)
 
 

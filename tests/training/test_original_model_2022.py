@@ -117,7 +117,7 @@ def test_switches_can_differ_from_row_to_row():
 
 
 def test_without_faults_training_is_the_packages_own(quick):
-    config = short(steps=6, mask_weight=0.0)
+    config = short(steps=6, mask_weight=0.0, unknown_replaces=0.0)
     model, history = train(quick, config, NO_FAULTS, quick.seed, every=3)
     trainer = Trainer(quick, config)
     while not trainer.finished:
