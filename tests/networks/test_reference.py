@@ -36,7 +36,8 @@ def disturbed(model):
 
 def reference(config, **sizes):
     values = asdict(config) | sizes
-    del values["nothing"], values["non_negative_encoder"]  # neither changes what is computed
+    for name in ("nothing", "non_negative_encoder", "significance_features"):
+        del values[name]  # none changes what the network computes
     return ReferenceNetwork(**values)
 
 
