@@ -363,7 +363,7 @@ def test_forgeries_are_refused_in_one_sentence(content, name):
 
 QUERIES_FORGERIES = {
     "queries as slots": ({"model": "slots"}, {}, "tensor 'model"),
-    "nan": ({}, {"model.class_heads": torch.full((11, 192, 24), float("nan"))}, "undefined number"),
+    "nan": ({}, {"model.class_heads": torch.full((11, 195, 24), float("nan"))}, "undefined number"),
     "shape": ({}, {"model.class_heads": torch.zeros(11, 192, 25)}, "model.class_heads"),
     "other library": ({}, {"model.library": torch.zeros(9, 126)}, "model.library"),
     "missing": ({}, {"model.templates": None}, "model.templates"),
