@@ -69,8 +69,8 @@ def _training(name: str, share: float, changes: dict) -> TrainConfig:
 
     All networks train on as many mixtures, with the disturbances of the recipe of queries.
     """
-    queries = recipe(KINDS["queries"].usual_recipe)
-    usual = recipe(KINDS[_kind(name)].usual_recipe)
+    queries = recipe("disturbed")
+    usual = queries if _kind(name) == "queries" else recipe("modern")
     disturbances = {
         key: getattr(queries, key)
         for key in (
@@ -262,7 +262,7 @@ def work(task: tuple, cache: Path | None = None) -> list[dict]:
     if cache is None:
         return function(*arguments)
     # A changed recipe is another task.
-    recipes = [repr(recipe(network.usual_recipe)) for network in KINDS.values()]
+    recipes = [repr(recipe(name)) for name in ("disturbed", "modern")]
     digest = hashlib.sha256("".join(recipes).encode()).hexdigest()[:8]
     words = [function.__name__, *map(str, arguments), digest]
     path = cache / ("-".join(words).replace(" ", "_") + ".json")

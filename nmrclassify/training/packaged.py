@@ -21,7 +21,7 @@ from nmrclassify.training.trainer import Trainer
 
 FOLDER = Path(__file__).parents[1] / "data"
 SEED = 7
-RECIPES = {"reference": "long", "queries": "queries"}
+RECIPES = {"reference": "long", "queries": "thorough"}
 # Of each packaged model: preset and name, in the order in which they are made.
 ALL = tuple((preset, name) for preset in PACKAGED_PRESETS for name in PACKAGED)
 
