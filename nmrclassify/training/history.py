@@ -15,7 +15,7 @@ from nmrclassify.networks.conv_tasnet import Network
 MAX_BYTES = 24 * 1024 * 1024
 MAX_FRAMES = 60
 FILE = "timeline.safetensors"
-PACKED_FRAMES = 24
+PACKED_FRAMES = 20
 _LEVELS = 4  # the steps of a packed change in its root mean square
 
 

@@ -19,6 +19,7 @@ from nmrclassify.ui.session import own_runs, training_box
 RECIPE_TITLES = {
     "queries": "Queries: random compounds, jitter, noise",
     "thorough": "Thorough: for queries, minutes",
+    "disturbed": "Disturbed: for queries, all disturbances at once, minutes",
     "modern": "Modern: for slots",
     "long": "Long: for slots, minutes",
     "sgd": "Original: SGD, learning rate 0.01",
@@ -35,6 +36,7 @@ MORE = (
     ("repeats", "Repeats", None),
     ("added_noise", "Added noise", None),
     ("added_jitter", "Added jitter", None),
+    ("added_common_shift", "Added common shift", None),
     ("remix", "Remix", None),
     ("unknown", "Unknown compounds", None),
     ("unknown_replaces", "Unknown in place of one", None),

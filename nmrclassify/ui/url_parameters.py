@@ -183,6 +183,7 @@ _OTHERS = (
     _field("repeats", TrainConfig, old="twice"),
     _field("added_noise", TrainConfig, old="grain"),
     _field("added_jitter", TrainConfig, old="wobble"),
+    _field("added_common_shift", TrainConfig),
     _field("remix", TrainConfig),
     _field("unknown", TrainConfig, old="strange"),
     _field("unknown_replaces", TrainConfig),

@@ -1,5 +1,6 @@
 """The pages for exploring: look inside, what if, time travel, compare, lessons, quiz, export."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -54,14 +55,14 @@ def run_id(home) -> str:
 def test_the_inspector_follows_the_cell_that_the_link_names(open_page):
     app = open_page(INSIDE, model="queries", output=3, filter=7, position=2)
     text = app.texts
-    assert "1.00 to 1.50 ppm · filter 7 · mask of alanine" in text
+    assert re.search(r"alanine · 1.25 ppm · filter 7 \([a-z ,]+\) · mask \d.\d\d", text)
     assert len(app.get("plotly_chart")) == 4
     assert app.link == {"model": "queries", "output": "3", "filter": "7", "position": "2"}
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
-    assert "filter 8 · mask of alanine" in app.texts
+    assert re.search(r"alanine · 1.25 ppm · filter 8 \(", app.texts)
     assert app.link == {"model": "queries", "output": "3", "filter": "8", "position": "2"}
     app.radio(key="widget blocks").set_value("residual").run()
-    assert "1.00 to 1.50 ppm · filter 8 · mask of alanine" in app.texts
+    assert re.search(r"alanine · 1.25 ppm · filter 8 \(", app.texts)
     assert app.link["filter"] == "8"
 
 
@@ -386,7 +387,7 @@ def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(open_
         for page in ("app.py", "pages/masks.py", "pages/separation.py", WHATIF, INSIDE):
             app = open_page(page, **query, edits=edit)
             assert not app.exception
-            assert page in ("pages/masks.py", INSIDE) or " found, " in app.texts
+            assert "names no compound" in app.texts or page == "pages/masks.py"
             assert "not known" not in app.texts
 
 
