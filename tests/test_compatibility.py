@@ -42,7 +42,16 @@ def test_the_packaged_models_of_version_0_1_open():
 def test_a_checkpoint_opens_with_the_results_that_it_states(finished):
     found = checkpoints.load(finished.folder / "model.safetensors")
     assert (found.version, found.model.kind, found.step, found.seed) == ("0.1.0", "slots", 12, 3)
-    assert found.training == TrainConfig(steps=12, mask_weight=0.0)
+    assert found.training == TrainConfig(
+        steps=12,
+        learning_rate=3e-3,
+        weight_decay=1e-2,
+        mask_weight=0.0,
+        concentration_spread=1.5,
+        repeats=0.4,
+        added_noise=0.05,
+        unknown_replaces=0.0,
+    )
     assert not found.model.config.non_negative_encoder
     assert (found.model.encoder.weight < 0).any()
     assert found.model.config.relu_before_classes

@@ -42,7 +42,7 @@ def test_the_science_runs_with_streamlit_blocked():
         timeout=120,
         check=False,
     )
-    assert done.stdout.split("\n")[:2] == ["(1, 11)", "blocked"], done.stderr
+    assert done.stdout.split("\n")[:2] == ["(3, 10)", "blocked"], done.stderr
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def with_and_without_matching(report: Report) -> Facts:
         "same_name": float((named == named[:, :1]).all(axis=1).mean()),
         "learnt_option": 1 if listed["right"] < 0.5 < matched["right"] else 0,
         "matching_helps": matched["right"] - listed["right"] > 0.2,
-        "listed_loss_stays_high": log(n) < listed["classification"],
+        "listed_loss_stays_high": 0.9 * log(n) < listed["classification"],
     }
 
 
@@ -242,15 +242,15 @@ LESSON = Lesson(
             ),
             answer="learnt_option",
             reveal="""At the end, {matched:.0%} of the compounds are right with matching, and
-                {listed:.0%} without. Without matching, the loss stays at {listed_loss:.2f}, above
+                {listed:.0%} without. Without matching, the loss stays at {listed_loss:.2f}, near
                 log 3 = {log_n:.2f}. With matching, it falls to {matched_loss:.2f}. In
                 {same_name:.0%} of the mixtures, the three outputs without matching all name the
                 same compound: each output names the most probable of the three.""",
             claims={
                 "matching_helps": """With matching, the compounds right on unseen mixtures go from
                     {listed:.0%} to {matched:.0%} (one seed, {n_test} mixtures).""",
-                "listed_loss_stays_high": """Without matching the loss stays above log 3: it is
-                    {listed_loss:.2f} at the end.""",
+                "listed_loss_stays_high": """Without matching the loss stays near log 3 =
+                    {log_n:.2f}: it is {listed_loss:.2f} at the end.""",
             },
             figure=draw_runs,
             alt="""Curves of the compounds right over {steps} steps: with matching up to

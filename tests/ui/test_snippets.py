@@ -219,8 +219,9 @@ def test_outputs_are_matched_by_the_weight_of_the_training(trained, tmp_path, mo
     unweighted = replace(trained, training=replace(trained.training, reconstruction_weight=0.0))
     checkpoints.save(unweighted, tmp_path / "model.safetensors")
     monkeypatch.chdir(tmp_path)
+    uploaded = checkpoints.load(tmp_path / "model.safetensors")
     for page in ("app.py", "pages/evaluate.py"):
-        check(page, view_of(unweighted, "upload", number=3), monkeypatch)
+        check(page, view_of(uploaded, "upload", number=3), monkeypatch)
 
 
 @pytest.mark.parametrize("page", pages())
