@@ -35,7 +35,7 @@ class _SlotNames(OutputNames):
     kind = "slots"
     class_k = "nothing"
     outputs_are_classes = False
-    presence_title = "probability that some output names it"
+    presence_title = "an output names it: probability"
     about_presence = (
         "Each output of the slots has a probability p for each compound. One number for a compound"
         " combines them: 1 minus the product of (1 - p) over the outputs, the probability that at"

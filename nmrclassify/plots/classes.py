@@ -387,7 +387,7 @@ def cost_matrix(
         ((i, int(j)) for i, j in enumerate(truth.pairing)),
         {"log_offset": offset},
         coloraxis={"colorscale": PROBABILITIES, "showscale": False, "cmin": -3.0, "cmax": 2.0},
-        xaxis={"title": {"text": "source (framed: the chosen assignment)"}},
+        xaxis={"title": {"text": "source (framed: chosen)"}},
     )
 
 

@@ -175,7 +175,7 @@ def presence_change(
     title = " / ".join(
         dict.fromkeys((comparison.first.presence_title, comparison.second.presence_title))
     )
-    meaning = "" if present is None else " (◇ in the mixture)"
+    meaning = "" if present is None else " (◇ mixed)"
     return finish(
         traces,
         theme,

@@ -144,7 +144,7 @@ def test_a_closed_tab_frees_its_place(visit, address):
     pages = [visit(f"{address}/train?preset=quick&steps=50000&seed={seed}") for seed in (1, 2)]
     for page in pages:
         page.get_by_role("button", name="Start").click()
-        page.get_by_text("Training:").first.wait_for(timeout=30_000)
+        page.get_by_text(re.compile(r"^Training: \d")).first.wait_for(timeout=30_000)
     third = visit(f"{address}/train?preset=quick&steps=20&seed=3")
     third.get_by_role("button", name="Start").click()
     third.get_by_text("Waiting for a free place").wait_for()

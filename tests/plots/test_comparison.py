@@ -164,9 +164,9 @@ def test_the_axis_says_how_the_probabilities_of_several_outputs_are_combined(
     areas, names = quick.test_mixtures().areas[0], quick.library.names
     models = {"slots": trained.model, "queries": learned.model}
     for first, second, title in (
-        ("slots", "slots", "probability that some output names it"),
+        ("slots", "slots", "an output names it: probability"),
         ("queries", "queries", "probability"),
-        ("slots", "queries", "probability that some output names it / probability"),
+        ("slots", "queries", "an output names it: probability / probability"),
     ):
         pair = compare_predictions((models[first], areas), (models[second], areas))
         figure = comparison.presence_change(pair, names[: pair.presence.shape[1]], LIGHT)
