@@ -135,7 +135,6 @@ _ORIGINAL = TrainConfig(
     added_noise=0.0,
     unknown_replaces=0.0,
 )
-# One network for all disturbances. About four minutes on a thread that nothing else uses.
 _QUERIES = TrainConfig(
     learning_rate=5e-3,
     weight_decay=1e-2,

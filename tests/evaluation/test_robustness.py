@@ -1,9 +1,12 @@
 from nmrclassify.evaluation.robustness import NETWORKS, SEEDS, SWEEPS, measured
 
+# Sweeps that came after the last full run of `bench robustness`: to be emptied by the next one.
+NOT_MEASURED = {"common_shift", "unknown"}
+
 
 def test_the_packaged_sweeps_are_complete():
     rows = measured()
-    assert set(rows["sweep"]) <= set(SWEEPS)
+    assert set(SWEEPS) - set(rows["sweep"]) == NOT_MEASURED
     for name, swept in rows.groupby("sweep"):
         methods = set(swept["method"])
         assert methods >= {"least squares", "matching pursuit", "exhaustive", "queries"}

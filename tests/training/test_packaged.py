@@ -28,6 +28,7 @@ def state(model):
 def test_a_packaged_model_is_trained_on_its_preset(preset, name):
     model = shipped(name, preset)
     assert model.model.kind == PACKAGED[name]
+    assert model.training == recipe(packaged.RECIPES[name])
     assert model.step == model.training.steps > 0
     assert model.seed == model.dataset.seed == packaged.SEED
     assert model.dataset.digest() == build(preset, packaged.SEED).digest()
