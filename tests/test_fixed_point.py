@@ -54,9 +54,9 @@ from nmrclassify.evaluation.interpretation import (
     trace_cell,
 )
 from nmrclassify.evaluation.masks import (
-    dominant_outputs,
     ideal_ratio_masks,
     overlap,
+    owners,
     shares,
     similarity_order,
     weak_cells,
@@ -622,7 +622,7 @@ def reading(seed: int) -> dict:
             "silent": int(weak_cells(said.encoding).sum()),
             "overlap": [summary(overlap(said.masks)), summary(overlap(ideal))],
             "shares": summary(shares(said.multiplets)),
-            "owners": listed(dominant_outputs(said.multiplets)),
+            "owners": listed(owners(shares(said.multiplets))),
             "order of the filters": hashed(similarity_order(ideal)),
             "filters": [summary(encoder), summary(decoder)],
             "cell": [cell.output, cell.filter, cell.position],

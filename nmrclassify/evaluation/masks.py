@@ -1,4 +1,4 @@
-"""Analysis of masks: ideal masks, shares of multiplets, cells that disagree, overlap."""
+"""Analysis of masks: ideal masks, the shares that masks give, their overlap, the worst cells."""
 
 from dataclasses import dataclass
 
@@ -288,12 +288,6 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
     return np.divide(
         area, total, out=np.zeros_like(area), where=total > 0.05 * max(total.max(), 1e-9)
     )
-
-
-def dominant_outputs(multiplets: np.ndarray) -> np.ndarray:
-    """Return the output with the largest share at each position, (L,); -1 without area."""
-    share = shares(multiplets)
-    return np.where(share.any(axis=0), share.argmax(axis=0), -1)
 
 
 def similarity_order(masks: np.ndarray) -> np.ndarray:

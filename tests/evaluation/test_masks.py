@@ -50,7 +50,7 @@ def test_owners_and_shares():
     multiplets = np.zeros((2, 6, 4))
     multiplets[0, 0, 0], multiplets[1, 0, 0], multiplets[1, :2, 2] = 3.0, 1.0, 1.0
     assert masks.shares(multiplets)[:, 0] == pytest.approx([0.75, 0.25])
-    assert masks.dominant_outputs(multiplets).tolist() == [0, -1, 1, -1]
+    assert masks.owners(masks.shares(multiplets)).tolist() == [0, -1, 1, -1]
 
 
 def test_silence_is_relative_to_the_strongest_cell():

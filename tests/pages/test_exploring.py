@@ -268,9 +268,9 @@ def test_compare_sets_two_steps_side_by_side(open_page, run_id):
         assert f"| {label} | " in app.texts
 
 
-def test_compare_draws_each_output_of_slots_at_two_steps(open_page):
-    trainer = Trainer(build("quick", 3), replace(recipe("modern"), steps=8, batch_size=8))
-    *_, last = trainer.snapshots(4)
+def saved_run(trainer, every):
+    """Train to the end, save the run, and return its name."""
+    *_, last = trainer.snapshots(every)
     name = "20260101-000000-slots-quick-s3-0123456789ab"
     runs.save(
         Checkpoint.from_trainer(trainer, last.test),
@@ -279,6 +279,12 @@ def test_compare_draws_each_output_of_slots_at_two_steps(open_page):
         "cli",
         trainer.training_history,
     )
+    return name
+
+
+def test_compare_draws_each_output_of_slots_at_two_steps(open_page):
+    trainer = Trainer(build("quick", 3), replace(recipe("modern"), steps=8, batch_size=8))
+    name = saved_run(trainer, 4)
     app = open_page(COMPARE, preset="quick", seed=3, model=name)
     _, _, difference = app.figure("separated")["data"]
     assert np.isfinite(values(difference)).sum() == 3 * 6 * 21
@@ -395,15 +401,7 @@ def test_when_one_output_of_slots_decided(open_page, home):
     trainer = Trainer(
         build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots"
     )
-    *_, last = trainer.snapshots(6)
-    name = "20260101-000000-slots-quick-s3-0123456789ab"
-    runs.save(
-        Checkpoint.from_trainer(trainer, last.test),
-        trainer.history,
-        runs.home() / name,
-        "cli",
-        trainer.training_history,
-    )
+    name = saved_run(trainer, 6)
     app = open_page(TRAVEL, preset="quick", seed=3, model=name)
     any_output = values(app.figure("strip")["data"][0])
     next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
