@@ -204,7 +204,7 @@ def learning_curves(history: list[dict], theme: Theme, step: int | None = None) 
     ]
     lines = [] if step is None else _step_lines(step, {"color": HIGHLIGHT, "width": 3})
     return _two_panels(
-        traces, lines, "<b>Compounds and masks</b>", theme, 430, 190, "share, or distance"
+        traces, lines, "<b>Accuracy, masks</b>", theme, 430, 190, "share, or distance"
     )
 
 

@@ -226,14 +226,20 @@ def test_no_map_is_dead(visit, path):
     page = visit(path)
     wait_for_figure(page)
     settled(page)
+    folded = page.locator(".stMain details:not([open]):has(.js-plotly-plot) > summary")
+    while folded.count():
+        folded.first.click()
+        settled(page)
     maps = page.evaluate(
         """() => [...document.querySelectorAll('.stMain .js-plotly-plot')].flatMap(plot => {
             const key = plot.closest('[class*="st-key-"]').className.match(/st-key-([\\w-]+)/)[1];
             const number = axis => axis.slice(1) || 1;
-            const axes = [...new Set(plot.data.map(t => t.yaxis ?? 'y'))]
-                .sort((a, b) => number(a) - number(b));
+            // An axis over another takes its clicks in the area of that one.
+            const below = axis => plot.layout[`yaxis${axis.slice(1)}`]?.overlaying || axis;
+            const axisOf = trace => below(trace.yaxis ?? 'y');
+            const axes = [...new Set(plot.data.map(axisOf))].sort((a, b) => number(a) - number(b));
             return plot.data.filter(t => t.meta?.rows)
-                .map(t => [key, axes.indexOf(t.yaxis ?? 'y'), t.meta.rows]);
+                .map(t => [key, axes.indexOf(axisOf(t)), t.meta.rows]);
         })"""
     )
     assert maps
