@@ -149,7 +149,7 @@ _QUERIES = TrainConfig(
 )
 RECIPES = {
     "modern": TrainConfig(),
-    # Four minutes: better masks, not more compounds right.
+    # About four minutes on one thread.
     "long": TrainConfig(steps=4500),
     # Queries train on compositions that are drawn anew, each with a share of noise and jitter.
     "queries": _QUERIES,
