@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from nmrclassify import bench
 from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.files import write_csv
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.networks.prediction import percent
@@ -251,21 +252,19 @@ def _generate(arguments: argparse.Namespace) -> dict:
     dataset = build(arguments.preset, arguments.seed)
     library, out = dataset.library, arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    grid_files.areas_table(library.areas, library.axis, "compound", library.names).to_csv(
-        out / "library.csv", index=False
-    )
+    table = grid_files.areas_table(library.areas, library.axis, "compound", library.names)
+    write_csv(table, out / "library.csv")
     parts = {"train": dataset.training_set(), "test": dataset.test_mixtures()}
     for name, mixtures in parts.items():
         numbers = tuple(str(i + 1) for i in range(len(mixtures)))
-        grid_files.areas_table(mixtures.areas, library.axis, "mixture", numbers).to_csv(
-            out / f"{name}_mixtures.csv", index=False
-        )
+        table = grid_files.areas_table(mixtures.areas, library.axis, "mixture", numbers)
+        write_csv(table, out / f"{name}_mixtures.csv")
         rows = {
             "mixture": np.repeat(numbers, mixtures.labels.shape[1]),
             "compound": [library.names[k] for k in mixtures.labels.ravel()],
             "concentration": mixtures.concentrations.ravel(),
         }
-        pd.DataFrame(rows).to_csv(out / f"{name}_contents.csv", index=False)
+        write_csv(pd.DataFrame(rows), out / f"{name}_contents.csv")
     figures = {
         "n_train": len(dataset.train),
         "n_test": len(dataset.test),
@@ -430,10 +429,8 @@ def _separate(arguments: argparse.Namespace) -> dict:
     labels = prediction.class_names(library.names)
     if arguments.out is not None:
         names = tuple(f"{i + 1}: {labels[k]}" for i, k in enumerate(prediction.named))
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        grid_files.areas_table(prediction.multiplets, library.axis, "output", names).to_csv(
-            arguments.out, index=False
-        )
+        table = grid_files.areas_table(prediction.multiplets, library.axis, "output", names)
+        write_csv(table, arguments.out)
     rows = []
     for k, probability in zip(prediction.named, prediction.confidence, strict=True):
         row = {"name": labels[k], "probability": float(probability)}
@@ -541,9 +538,9 @@ def _identify(arguments: argparse.Namespace) -> dict:
             "probability": prediction.probabilities[order],
             "amount": prediction.amounts[order],
         }
-        _write(rows, arguments.out)
+        write_csv(pd.DataFrame(rows), arguments.out)
     if arguments.masks is not None:
-        _write(_mask_rows(prediction), arguments.masks)
+        write_csv(pd.DataFrame(_mask_rows(prediction)), arguments.masks)
     return {
         "compounds": compounds,
         "note": mixture.note,
@@ -564,11 +561,6 @@ def _mask_rows(prediction: "Identification") -> dict[str, list]:
         rows["area"] += peaks.areas[where].tolist()
         rows["share"] += shares[where].round(6).tolist()
     return rows
-
-
-def _write(rows: dict, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(path, index=False)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -592,7 +584,7 @@ def _bench(arguments: argparse.Namespace) -> dict:
             raise ValueError(
                 f"bench {arguments.name} has no table for {arguments.out}; give a .json file"
             )
-        _write(result["table"], arguments.out)
+        write_csv(pd.DataFrame(result["table"]), arguments.out)
     return result
 
 

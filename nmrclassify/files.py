@@ -11,9 +11,11 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,6 +27,12 @@ from safetensors.numpy import save as save_arrays
 SUFFIX = ".safetensors"
 MAX_HEADER_BYTES = 256 * 1024
 MAX_COLUMNS = 64
+MAX_CELLS = 2**19  # of a table, in the columns that are read
+MAX_LINE = 2**14  # characters
+MAX_ABOVE = 1000  # empty lines above the header
+MAX_ROW_LINES = 32  # of one row whose cells hold line breaks
+QUOTED = 80  # characters of a file in an error
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # starts of a formula
 
 _DTYPES = {"float32": "F32", "int64": "I64"}
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
@@ -189,6 +197,38 @@ class TensorFile:
         return arrays
 
 
+def quoted(text: str) -> str:
+    """Return a text of a file as an error may quote it: escaped, at most 80 characters."""
+    shown = repr(text[:QUOTED])
+    return shown if len(text) <= QUOTED and len(shown) <= QUOTED else f"{shown[: QUOTED - 1]}…"
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """Return a table as CSV, in which no text is a formula to a spreadsheet; numbers stay numbers.
+
+    A text that starts as a formula does gets an apostrophe in front, which a spreadsheet does not
+    show and `read_table` takes away.
+    """
+    table = table.rename(columns=_harmless)
+    for k, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            table.isetitem(k, table.iloc[:, k].map(_harmless).to_numpy())
+    return table.to_csv(index=False)
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write `csv_text` of a table atomically."""
+    write_atomically(path, csv_text(table).encode())
+
+
+def _harmless(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    value = value.replace("\r", "\n")  # pandas quotes a line feed, but no carriage return
+    is_formula = value.startswith(FORMULA) and not _DECIMAL.fullmatch(value)
+    return f"'{value}" if is_formula else value
+
+
 def read_table(
     source: str | bytes | Path | IO,
     layouts: Sequence[Sequence[str]],
@@ -198,6 +238,9 @@ def read_table(
     max_rows: int,
 ) -> pd.DataFrame:
     """Read a CSV table with a comma, a semicolon or a tab between its columns.
+
+    Lines are read one by one and bounded in length and number, so that no file within `max_bytes`
+    takes more than a second, or more memory than what is returned and 32 MB.
 
     Parameters
     ----------
@@ -221,56 +264,96 @@ def read_table(
         If the file is too large, is not such a table, has a column twice or lacks one, or has a row
         with more cells than columns.
     """
-    text = _text(source, max_bytes)
+    content = _content(source, max_bytes)
     wanted = list(dict.fromkeys([name for layout in layouts for name in layout] + list(optional)))
-    first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
+    first = next((line for line in islice(_lines(content), MAX_ABOVE) if line.strip()), "")
     separator = max(
         ",;\t", key=lambda mark: len(set(wanted) & {_column(name) for name in first.split(mark)})
     )
-    # Enumerated, because a cell may hold a line break and a spreadsheet counts it as one row.
-    reader = enumerate(
-        csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True), 1
-    )
-    numbers, cells_of = [], []
+    reader = _rows(content, separator)
     try:
         above, header = next(
-            ((number, cells) for number, cells in reader if any(map(str.strip, cells))), (1, [])
+            (row for row in islice(reader, MAX_ABOVE) if any(map(str.strip, row[1]))), (1, [])
         )
         used = _used(header, layouts, wanted)
+        most = min(max_rows, MAX_CELLS // len(used))
+        numbers = np.empty(most, np.int64)  # an eighth of the memory of a list
+        columns = [(k, list[str]()) for k in used.values()]
         for number, cells in reader:
-            if number > above + max_rows:
-                raise TableError(f"the table has more than {max_rows:,} rows; split it")
-            if any(map(str.strip, cells[len(header) :])):
+            if number > above + most:
+                raise TableError(f"the table has more than {most:,} rows; split it")
+            if len(cells) > len(header) and any(map(str.strip, cells[len(header) :])):
                 raise TableError(
                     f"row {number} has {len(cells):,} cells; expected {len(header)}, one for each"
                     " column"
                 )
             if any(map(str.strip, cells)):
-                numbers.append(number)
-                cells_of.append([cells[k].strip() if k < len(cells) else "" for k in used.values()])
+                numbers[len(columns[0][1])] = number
+                for k, column in columns:
+                    cell = cells[k].strip() if k < len(cells) else ""
+                    if cell.startswith("'") and cell[1:2] in FORMULA:  # as `csv_text` writes it
+                        cell = cell[1:].strip()
+                    column.append(cell)
     except csv.Error as error:
         raise TableError(
             f"the file is not a CSV table ({error}); expected the columns {', '.join(layouts[0])}"
         ) from None
-    return pd.DataFrame(cells_of, index=numbers, columns=list(used), dtype=object)
+    return pd.DataFrame(
+        {name: column for name, (_, column) in zip(used, columns, strict=True)},
+        index=numbers[: len(columns[0][1])],
+        dtype=object,
+        copy=False,
+    )
 
 
-def _text(source: str | bytes | Path | IO, max_bytes: int) -> str:
+def _content(source: str | bytes | Path | IO, max_bytes: int) -> bytes:
+    """Return the bytes of a table, which are valid UTF-8."""
     if isinstance(source, Path):
         with source.open("rb") as file:
             source = file.read(max_bytes + 1)
     content = source if isinstance(source, (str, bytes)) else source.read(max_bytes + 1)
+    if isinstance(content, str):
+        content = content[: max_bytes + 1].encode("utf-8", "surrogatepass")
     if len(content) > max_bytes:
         raise TableError(f"the file has more than {max_bytes:,} bytes; expected at most that")
     try:
-        text = content if isinstance(content, str) else content.decode("utf-8")
+        content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise TableError(
             f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8"
         ) from None
-    if "\0" in text:
+    if b"\0" in content:
         raise TableError("the file holds binary data; expected a CSV table")
-    return text.removeprefix("\ufeff")  # the byte-order mark of a spreadsheet
+    return content
+
+
+def _lines(content: bytes) -> Iterator[str]:
+    """Yield the lines with their ends, without the byte-order mark of a spreadsheet."""
+    file = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
+    for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), ""), 1):
+        if len(line) > MAX_LINE:
+            raise TableError(
+                f"line {number} has more than {MAX_LINE:,} characters; expected one row of the"
+                " table a line"
+            )
+        yield line
+
+
+def _rows(content: bytes, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows, numbered as a spreadsheet does: a row whose cells hold line breaks is one."""
+    of_row = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal of_row
+        for line in _lines(content):
+            of_row += 1
+            if of_row > MAX_ROW_LINES:
+                raise csv.Error(f"a quoted cell does not end within {MAX_ROW_LINES} lines")
+            yield line
+
+    for row in enumerate(csv.reader(lines(), delimiter=separator, strict=True), 1):
+        of_row = 0
+        yield row
 
 
 def _column(name: str) -> str:
@@ -293,13 +376,13 @@ def _used(
     names = [name.strip().lower() for name in header]
     repeated = [name for name in names if name and names.count(name) > 1]
     if repeated:
-        raise TableError(f"column {repeated[0][:30]!r} occurs twice; keep one of them")
+        raise TableError(f"column {quoted(repeated[0])} occurs twice; keep one of them")
     nearest = min(layouts, key=lambda layout: (len(set(layout) - set(names)), -len(layout)))
     missing = [name for name in nearest if name not in names]
     if missing:
         raise TableError(
             f"column {missing[0]!r} is missing: the columns are"
-            f" {', '.join(repr(name[:30]) for name in names[:12])}; expected {', '.join(nearest)}"
+            f" {', '.join(quoted(name[:30]) for name in names[:12])}; expected {', '.join(nearest)}"
         )
     return {name: names.index(name) for name in wanted if name in names}
 
@@ -319,12 +402,12 @@ def decimals(
     TableError
         If a cell holds something else; names the row, the column and the cell, and says `expected`.
     """
-    values = np.array([decimal(text) for text in table[column]], dtype=np.float64)
+    values = np.fromiter(map(decimal, table[column]), np.float64, len(table))
     bad = ~((low <= values) & (values <= high))
     if bad.any():
         k = int(bad.argmax())
         raise TableError(
-            f"row {table.index[k]}, column {column!r}: {table[column].iloc[k][:40]!r} is not"
+            f"row {table.index[k]}, column {column!r}: {quoted(table[column].iloc[k])} is not"
             f" {expected}"
         )
     return values

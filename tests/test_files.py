@@ -1,7 +1,11 @@
+import csv
 import io
 import json
+import time
+import tracemalloc
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.numpy import save as save_arrays
@@ -91,12 +95,76 @@ def test_sources_of_every_kind_are_read(wrap):
         (b"ppm,area\n\xff", "byte 9 is not UTF-8"),
         ("ppm,area\n" + "1" * 1000, "more than 1,000 bytes"),
         ('ppm,area\n"1,1\n', "is not a CSV table"),
+        ('ppm,area\n"1' + "\n" * 40, "a quoted cell does not end within 32 lines"),
         (",".join(map(str, range(65))), "65 columns, more than 64"),
     ],
 )
 def test_tables_that_cannot_be_used_are_refused(text, message):
     with pytest.raises(TableError, match=message):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ppm,area\n" + ",".join("1" * 40_000),
+        "ppm,area\n" + "," * 2_000_000,
+        "ppm,area" + "," * 2_000_000,
+        "ppm,area\n" + ',"\n"' * 400_000,
+        "ppm,area\n" + "\n" * 2_000_000,
+        "\n" * 2_000_000,
+        ",\n" * 1_000_000,
+        "ppm,area\nx" + "\U0001f600" * 500_000,
+    ],
+    ids=range(8),
+)
+def test_no_table_takes_long_or_much_memory_before_it_is_refused(text):
+    content = text.encode()
+    tracemalloc.start()
+    began = time.process_time()
+    try:
+        with pytest.raises(TableError) as caught:
+            read(content, max_bytes=2**21, max_rows=20_000)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - began < 2
+    assert len(str(caught.value)) < 200
+
+
+def test_the_most_cells_take_at_most_50_mb():
+    content = ("ppm,area,kind,protons,note\n" + "1é,2é,3é,4é,5é\n" * 120_000).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(TableError, match="more than 104,857 rows"):
+            read(content, max_bytes=2**23, max_rows=2**18)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", ["a" * 1000, "\n" * 90, "\x1b[2J", "\u202e", "a'\"b", ""])
+def test_errors_quote_at_most_80_escaped_characters(text):
+    shown = files.quoted(text)
+    assert len(shown) <= 80 and shown.isprintable()
+    assert (shown == repr(text)) == (len(repr(text)) <= 80)
+
+
+FORMULAS = ["=1+1", "+1+1", "-2+3", "@sum(a1)", "\t=1", "\r=1", "=cmd|' /c calc'!a0", "-OH"]
+
+
+def test_no_text_of_a_written_table_is_a_formula(tmp_path):
+    values = np.array([-1.5, 0.1], dtype=np.float32)
+    for formula in FORMULAS:
+        table = pd.DataFrame({"ppm": values, "area": [formula, "+2.5"], formula: ["x", None]})
+        files.write_csv(table, tmp_path / "t.csv")
+        header, *rows = csv.reader(
+            io.StringIO((tmp_path / "t.csv").read_bytes().decode(), newline="")
+        )
+        formula = formula.replace("\r", "\n")
+        assert header == ["ppm", "area", f"'{formula}"]
+        assert rows == [["-1.5", f"'{formula}", "x"], ["0.1", "+2.5", ""]]
+        assert read(tmp_path / "t.csv").area.tolist() == [formula.strip(), "+2.5"]
 
 
 @pytest.mark.parametrize("text", ["1", "-1.5", "+.5", "1.", "1e-3", "2.5E+7"])

@@ -30,6 +30,7 @@ from nmrclassify.baselines.peaks import LeastSquares, Pursuit, Transport
 from nmrclassify.bench._cost import cost, unsplit
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score, Tally
+from nmrclassify.files import csv_text
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import compete
@@ -197,7 +198,7 @@ def _call_table(plan: Plan) -> Callable[[], object]:
 
 def _call_file(plan: Plan) -> Callable[[], object]:
     compounds, mixture = _first_mixture(plan)
-    text = compounds.frame().to_csv(index=False)
+    text = csv_text(compounds.frame())
     return lambda: Detector(read_compounds(text).compounds).identify(mixture.peaks)
 
 

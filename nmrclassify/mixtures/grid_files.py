@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nmrclassify.files import TableError, decimals, read_table
+from nmrclassify.files import TableError, decimals, quoted, read_table
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
 from nmrclassify.nmr.multiplets import pattern
@@ -47,7 +47,7 @@ def _areas(table: pd.DataFrame, axis: Axis, n_peaks: int) -> tuple[np.ndarray, n
         values = decimals(table, "position", 0, axis.n_positions - 1, expected)
         if (bad := values % 1 != 0).any():
             row, text = table.index[bad.argmax()], table["position"].iloc[bad.argmax()]
-            raise TableError(f"row {row}, column 'position': {text!r} is not {expected}")
+            raise TableError(f"row {row}, column 'position': {quoted(text)} is not {expected}")
         positions = values.astype(np.int64)
     elif axis.unit == "ppm":
         expected = f"a chemical shift from {axis.low:g} to below {axis.high:g} ppm"
@@ -99,11 +99,14 @@ def read_mixture(
         chosen = names[0] if mixture is None else str(mixture)
         if chosen not in names:
             raise TableError(
-                f"mixture {chosen!r} is not in the file; it has {', '.join(names[:8])}"
+                f"mixture {quoted(chosen)} is not in the file; it has"
+                f" {', '.join(quoted(name) for name in names[:8])}"
             )
         table = table[table["mixture"] == chosen]
     elif mixture is not None:
-        raise TableError(f"mixture {mixture!r} was asked for, but the file has no column 'mixture'")
+        raise TableError(
+            f"mixture {quoted(mixture)} was asked for, but the file has no column 'mixture'"
+        )
     areas = np.zeros((n_peaks, axis.n_positions), dtype=np.float32)
     for position, peaks in zip(*_areas(table, axis, n_peaks), strict=True):
         areas[:, position] += peaks
@@ -118,7 +121,7 @@ def read_library(content: bytes | str, axis: Axis, n_peaks: int) -> Library:
     for number, name in table["compound"].items():
         if not 1 <= len(name) <= MAX_NAME:
             raise TableError(
-                f"row {number}, column 'compound': {name[:20]!r} is not a name of 1 to {MAX_NAME}"
+                f"row {number}, column 'compound': {quoted(name)} is not a name of 1 to {MAX_NAME}"
                 " characters"
             )
     names = list(dict.fromkeys(table["compound"]))

@@ -19,7 +19,7 @@ from typing import IO
 
 import numpy as np
 
-from nmrclassify.files import decimal, packaged, read_table
+from nmrclassify.files import TableError, decimal, packaged, quoted, read_table
 from nmrclassify.nmr.compounds import (
     MAX_NAME,
     MAX_OF_ONE,
@@ -39,13 +39,15 @@ from nmrclassify.nmr.multiplets import (
     parse_tree,
 )
 
-MAX_BYTES = 20 * 1024 * 1024
-MAX_ROWS = 100_000
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ROWS = 30_000
+MAX_CROWDED = 2_000  # multiplets of more than `MAX_LINES` lines: merging these takes 10 ms each
 DEFAULT_COUPLING = 7.0  # Hz; the median of real libraries
 
 SIMPLE = ("compound", "ppm", "kind", "protons")
 GISSMO = ("gissmo_id", "name", "ppm", "n_protons", "multiplicity")
 
+_MERGED = "the closest are merged"
 _SYMBOLS = {count: symbol for symbol, count in PARTNERS.items()}
 
 
@@ -105,6 +107,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     labels: dict[str, tuple[int, str]] = {}  # row and label where each compound occurs first
     seen: dict[tuple, int] = {}
     problems: list[Problem] = []
+    crowded = 0
     for number, cells in zip(table.index.tolist(), table.to_numpy(), strict=True):
         row = dict(zip(table.columns, cells, strict=True))
         try:
@@ -119,13 +122,19 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
             problems.append(Problem(number, f"the same as row {earlier}", True))
             continue
         problems += [Problem(number, note, False) for note in notes]
+        crowded += any(note.endswith(_MERGED) for note in notes)
+        if crowded > MAX_CROWDED:
+            raise TableError(
+                f"the file has more than {MAX_CROWDED:,} multiplets of over {MAX_LINES} lines; give"
+                " such multiplets as m without couplings"
+            )
         multiplets_of.setdefault(row[key], []).append(multiplet)
     for identity, (number, name) in labels.items():
         count = len(multiplets_of.get(identity, ()))
         if 1 <= count <= MAX_OF_ONE:
             continue
         reason = f"{count:,} multiplets, more than {MAX_OF_ONE}," if count else "no usable row,"
-        text = f"compound {name[:MAX_NAME]!r} has {reason} and is left out"
+        text = f"compound {quoted(name)} has {reason} and is left out"
         problems.append(Problem(number, text, True))
         multiplets_of.pop(identity, None)
     if not multiplets_of:
@@ -154,7 +163,7 @@ def common_metabolites() -> Compounds:
 def _number(row: dict[str, str], name: str, low: float, high: float, expected: str) -> float:
     value = decimal(row[name])
     if not low <= value <= high:
-        raise ValueError(f"{name} is {row[name][:40]!r}; expected {expected}")
+        raise ValueError(f"{name} is {quoted(row[name])}; expected {expected}")
     return value
 
 
@@ -169,7 +178,7 @@ def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
     )
     couplings = parse_couplings(row.get("j_hz", ""))
     if any(value < 0 for value in couplings):
-        notes.append(f"j_hz is {row['j_hz'][:40]!r}; the sign moves no line, and is dropped")
+        notes.append(f"j_hz is {quoted(row['j_hz'])}; the sign moves no line, and is dropped")
         couplings = [abs(value) for value in couplings]
     counted, text = row.get("j_multiplicity"), row["kind"] if "kind" in row else row["multiplicity"]
     # With the neighbours counted, an m among the letters ("dm") is a splitting that has no letter.
@@ -200,7 +209,7 @@ def _tree(
     couplings = couplings[:needed]
     check_couplings(kind, couplings)
     if _crowded(symbols, couplings):
-        notes.append(f"{kind} has more than {MAX_LINES} lines; the closest are merged")
+        notes.append(f"{kind} has more than {MAX_LINES} lines; {_MERGED}")
     if symbols == ("m",) and not couplings and not unresolved:
         notes.append(f"m without couplings is taken as a hump of {UNRESOLVED_WIDTH:g} Hz")
     return kind, tuple(couplings)
@@ -235,7 +244,7 @@ def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict
             name = base[: MAX_NAME - len(suffix)].rstrip() + suffix
         if name != label:
             problems.append(
-                Problem(row, f"compound {label[:MAX_NAME]!r} is called {name!r} here", False)
+                Problem(row, f"compound {quoted(label)} is called {name!r} here", False)
             )
         used.add(name)
         names[identity] = name

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nmrclassify.config import bounded, check
-from nmrclassify.files import packaged
+from nmrclassify.files import packaged, quoted
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.nmr.multiplets import SYMBOLS, all_patterns, pattern
 
@@ -51,13 +51,14 @@ class Library:
         ]
         if empty:
             raise ValueError(
-                f"compound {empty[0]!r} has no multiplet; give it at least one, or leave it out"
+                f"compound {quoted(empty[0])} has no multiplet; give it at least one, or leave it"
+                " out"
             )
         for name in self.names:
             # Every page shows names inside Markdown and HTML: they must hold no markup.
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"compound name {name[:80]!r} is not usable; it may hold 1 to 80 letters,"
+                    f"compound name {quoted(name)} is not usable; it may hold 1 to 80 letters,"
                     " digits, spaces and -+,.'()/"
                 )
         if len(set(self.names)) != len(self.names):

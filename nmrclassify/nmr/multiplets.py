@@ -14,7 +14,7 @@ from math import comb, prod
 
 import numpy as np
 
-from nmrclassify.files import decimal
+from nmrclassify.files import decimal, quoted
 
 KINDS = ("singlet", "doublet", "triplet", "quartet", "quintet", "sextet")
 SYMBOLS = ("s", "d", "t", "q", "quint", "sext")
@@ -42,8 +42,8 @@ def parse_kind(text: str) -> str:
     kind = _SYNONYMS.get(text.strip().lower().rstrip("."))
     if kind is None:
         raise ValueError(
-            f"unknown multiplicity {text!r}; expected one of {', '.join(SYMBOLS)}, m, or their full"
-            " names"
+            f"unknown multiplicity {quoted(text)}; expected one of {', '.join(SYMBOLS)}, m, or"
+            " their full names"
         )
     return kind
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.files import packaged, write_atomically
+from nmrclassify.files import packaged, write_atomically, write_csv
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint, shipped
@@ -59,5 +59,5 @@ def write(trainer: Trainer, name: str, folder: Path = FOLDER) -> Path:
     write_atomically(folder / f"{stem}.steps.gz", trainer.training_history.packed())
     # The same training takes another time on another day.
     curves = pd.DataFrame(trainer.history).drop(columns="seconds")
-    write_atomically(folder / f"{stem}.csv", curves.to_csv(index=False).encode())
+    write_csv(curves, folder / f"{stem}.csv")
     return path

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from nmrclassify.files import TensorFile, tensor_bytes, write_atomically
+from nmrclassify.files import TensorFile, tensor_bytes, write_atomically, write_csv
 from nmrclassify.networks.registry import current_tensor_name
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import Checkpoint
@@ -97,7 +97,7 @@ def save(
     checkpoints.save(checkpoint, model)
     if steps is not None:
         write_atomically(folder / STEPS_FILE, steps.to_bytes())
-    write_atomically(folder / "history.csv", pd.DataFrame(history).to_csv(index=False).encode())
+    write_csv(pd.DataFrame(history), folder / "history.csv")
     # Last, because a folder counts as a run once it has its configuration.
     write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
     return model

@@ -6,6 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from nmrclassify.files import csv_text
 from nmrclassify.plots.style import Theme
 from nmrclassify.ui import url_state
 
@@ -65,7 +66,7 @@ def download(label: str, table: pd.DataFrame, name: str, help: str | None = None
     """Offer a table as CSV."""
     st.download_button(
         label,
-        lambda: table.to_csv(index=False),
+        lambda: csv_text(table),
         name,
         "text/csv",
         icon=":material/download:",

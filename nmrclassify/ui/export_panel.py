@@ -7,6 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 import streamlit as st
 
+from nmrclassify.files import csv_text
 from nmrclassify.plots.export import as_table
 from nmrclassify.training import checkpoints
 from nmrclassify.ui import charts, url_state
@@ -62,7 +63,7 @@ def _csv(key: str, figures: dict[str, go.Figure]) -> str:
     """Return the table of a figure of the page."""
     if key not in figures:
         return "not on the page any more\n"
-    return as_table(figures[key]).to_csv(index=False)
+    return csv_text(as_table(figures[key]))
 
 
 def show(page: str, container: Any, view: View | None) -> None:

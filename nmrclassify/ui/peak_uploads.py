@@ -16,8 +16,8 @@ from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.uploads import is_new
 
-# Limits of an uploaded library, so that a prediction takes seconds.
-MAX_COMPOUNDS, MAX_MULTIPLETS = int(url_parameters.PARAMETERS["compound"].high), 30_000
+# Of an uploaded library, so that a prediction takes seconds.
+MAX_COMPOUNDS = int(url_parameters.PARAMETERS["compound"].high)
 SHOWN_PROBLEMS = 200
 
 
@@ -152,11 +152,10 @@ def _take_library(file: UploadedFile) -> None:
     try:
         with st.spinner("Reading the library …"):
             reading = read_compounds(file.getvalue())
-        count, multiplets = reading.compounds.n_compounds, reading.compounds.n_multiplets
-        if count > MAX_COMPOUNDS or multiplets > MAX_MULTIPLETS:
+        count = reading.compounds.n_compounds
+        if count > MAX_COMPOUNDS:
             raise ValueError(
-                f"the library has {count:,} compounds with {multiplets:,} multiplets; this page"
-                f" takes at most {MAX_COMPOUNDS:,} with {MAX_MULTIPLETS:,}"
+                f"the library has {count:,} compounds; this page takes at most {MAX_COMPOUNDS:,}"
             )
     except ValueError as error:
         state["compounds problem"] = f"{_name(file)}: {error}."

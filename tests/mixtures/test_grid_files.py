@@ -83,7 +83,7 @@ def test_one_of_several_mixtures_is_picked():
     assert read_mixture(text, TOY, 6)[0, 1] == 1
     assert read_mixture(text, TOY, 6, "b")[0, 2] == 5
     assert read_mixture(text + "c,99,s,1\n", TOY, 6, "b")[0, 2] == 5
-    with pytest.raises(TableError, match="mixture 'c' is not in the file; it has a, b"):
+    with pytest.raises(TableError, match="mixture 'c' is not in the file; it has 'a', 'b'"):
         read_mixture(text, TOY, 6, "c")
     with pytest.raises(TableError, match="no column 'mixture'"):
         read_mixture("position,multiplicity,area\n1,s,1\n", TOY, 6, "a")
@@ -123,7 +123,7 @@ BAD_MIXTURES = {
     "long number": ("ppm,multiplicity,area\n1,s," + "1" * 41 + "\n", "row 2, column 'area': '1111"),
     "decimal comma": ("ppm;multiplicity;area\n1,3;s;1\n", "row 2, column 'ppm': '1,3'"),
     "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "70 columns, more than 64"),
-    "long field": ("x" * 200_000 + "\n", "not a CSV table|missing"),
+    "long field": ("x" * 200_000 + "\n", "line 1 has more than 16,384 characters"),
     "binary": ("ppm\0,x\n", "binary"),
     "fraction": (
         "position,peak_1,peak_2,peak_3,peak_4,peak_5,peak_6\n1.5,1,0,0,0,0,0\n",
@@ -177,6 +177,6 @@ def test_negative_peaks_are_noise_and_stay():
 
 
 def test_many_columns_behind_a_quoted_line_end_are_refused():
-    text = '"\n"' + ",a" * 20_000 + "\n"
+    text = '"\n"' + ",a" * 2_000 + "\n"
     with pytest.raises(TableError, match="columns"):
         read_mixture(text.encode(), PPM_AXIS, 6)
