@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.plots import classes, page_figures
 from nmrclassify.ui import charts, page, panels
 
@@ -35,7 +36,13 @@ panels.show_prediction(view)
 
 charts.chart(
     page_figures.overview(
-        view.sample, view.prediction, view.truth, view.library, view.theme, view.cell
+        view.sample,
+        view.prediction,
+        view.truth,
+        view.library,
+        view.theme,
+        view.cell,
+        patterns_of(view.checkpoint.model),
     ),
     alt=(
         "The mixture, a mask for each output, separated multiplets, truth and class bars."

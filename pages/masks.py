@@ -21,8 +21,9 @@ panels.mixture_heading(view)
 st.subheader("Which compound does each multiplet belong to?")
 read = masks.shares_from_masks(prediction.masks, masks.multiplet_encodings(model, view.areas))
 true = masks.true_shares(view.sample, truth)
-wrong = np.zeros(axis.n_positions, bool) if true is None else masks.wrong_owners(read, true)
-by_masks = mask_maps.Division.of("masks", read, prediction.named, called, len(names))
+judged = true is not None and prediction.trained
+wrong = masks.wrong_owners(read, true) if judged else np.zeros(axis.n_positions, bool)
+by_masks = mask_maps.Division.of("masks", read, prediction.output_classes, called, len(names))
 by_truth = panels.true_division(view)
 panels.colour_key(by_masks, by_truth)
 charts.chart(
@@ -44,7 +45,7 @@ if true is None:
 else:
     n_multiplets = int((~np.isnan(true[0])).sum())
     at = ", ".join(centre_label(axis, p) for p in np.flatnonzero(wrong))
-    if view.checkpoint.step:
+    if judged:
         st.markdown(
             f"The masks give **{n_multiplets - wrong.sum()} of {n_multiplets}** multiplets to the"
             " right output." + (f" Wrong (✗): {at}." if at else "")

@@ -23,7 +23,9 @@ names = view.source_names
 total = f"{view.areas.sum():.3g}"
 st.subheader("The mixture as a spectrum")
 charts.chart(
-    maps.line_spectrum(view.areas, axis, view.theme, view.parts, names or ("mixture",)),
+    maps.line_spectrum(
+        view.areas, axis, view.theme, view.parts, names or ("mixture",), view.part_colours
+    ),
     alt=(
         f"Line spectrum of the mixture, total area {total}, coloured by source:"
         f" {listing(list(names)) if names else 'not known'}"
@@ -64,6 +66,8 @@ if view.parts is not None and len(view.parts):
             view.theme,
             outputs=False,
             headings=plain,
+            colours=view.part_colours,
+            shown=names,
             cell=view.cell,
         ),
         alt=f"Heatmaps of the true sources: {listing(list(names))}",

@@ -98,14 +98,13 @@ elif truth is not None and truth.pairing is not None:
         " the lowest sum, of masks too."
     )
     class_labels = prediction.class_names(names)
-    numbered = [f"{class_labels[k]} (output {i + 1})" for i, k in enumerate(prediction.named)]
     lacking = len(prediction.named) - len(view.labels)
     sources = [class_labels[k] for k in view.labels] + ["nothing"] * lacking
     chosen = ", ".join(
-        f"{name} with {class_labels[k]}" for name, k in zip(numbered, truth.labels, strict=True)
+        f"{name} with {class_labels[k]}" for name, k in zip(called, truth.labels, strict=True)
     )
     charts.chart(
-        classes.cost_matrix(truth, numbered, sources, weight, view.theme),
+        classes.cost_matrix(truth, called, sources, weight, view.theme),
         alt=f"Cost of each pairing; chosen: {chosen}",
         key="costs",
     )
@@ -113,10 +112,9 @@ elif truth is not None and truth.pairing is not None:
 st.subheader("Tables")
 one, two = st.columns(2)
 with one:
-    outputs = tuple(f"output {i + 1}" for i in range(len(prediction.multiplets)))
     charts.download(
         "Separated multiplets as CSV",
-        grid_files.areas_table(prediction.multiplets, axis, "output", outputs),
+        grid_files.areas_table(prediction.multiplets, axis, "output", called),
         "separated.csv",
     )
 with two:
@@ -124,5 +122,5 @@ with two:
         prediction.probabilities,
         columns=list(prediction.class_names(names)[: prediction.probabilities.shape[1]]),
     )
-    probabilities.insert(0, "output", "all" if prediction.outputs_are_classes else outputs)
+    probabilities.insert(0, "output", "all" if prediction.outputs_are_classes else called)
     charts.download("Probabilities as CSV", probabilities, "probabilities.csv")

@@ -54,7 +54,12 @@ def live_pictures() -> None:
     st.caption(describe_prediction(snapshot.pinned, data.library.names, truth))
     charts.chart(
         page_figures.overview(
-            Mixture.of(job.pinned, 0), snapshot.pinned, truth, data.library, view.theme
+            Mixture.of(job.pinned, 0),
+            snapshot.pinned,
+            truth,
+            data.library,
+            view.theme,
+            patterns=snapshot.patterns,
         ),
         alt=(
             f"Masks and separated multiplets at step {snapshot.step}."

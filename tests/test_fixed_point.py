@@ -58,7 +58,6 @@ from nmrclassify.evaluation.masks import (
     overlap,
     owners,
     shares,
-    similarity_order,
     weak_cells,
 )
 from nmrclassify.evaluation.metrics import evaluate
@@ -623,7 +622,6 @@ def reading(seed: int) -> dict:
             "overlap": [summary(overlap(said.masks)), summary(overlap(ideal))],
             "shares": summary(shares(said.multiplets)),
             "owners": listed(owners(shares(said.multiplets))),
-            "order of the filters": hashed(similarity_order(ideal)),
             "filters": [summary(encoder), summary(decoder)],
             "cell": [cell.output, cell.filter, cell.position],
             "trace": [[trace.encoding], [trace.separated], summary(trace.masks)],

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from nmrclassify.evaluation.filters import FilterPattern, patterns_of
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.prediction import MAX_SHOWN, Prediction
 
@@ -20,7 +21,8 @@ class Comparison:
     first, second : Prediction
         The predictions A and B.
     named : ndarray, shape (2, n)
-        The class of A's output in each pair, and of B's; -1 where one has no such output.
+        The class of A's output in each pair, and of B's; -1 where one has no such output, or is an
+        untrained network that names nothing.
     outputs : ndarray, shape (n,)
         Index of A's output in each pair; of B's where A has none.
     masks : ndarray, shape (2, n, N, L), or None
@@ -28,6 +30,8 @@ class Comparison:
     multiplets : ndarray, shape (2, n, P, L)
     presence : ndarray, shape (2, K) or (2, K + 1)
         Probability of each compound; of something unknown too, where both predict it.
+    patterns : tuple of two lists of FilterPattern
+        Of the filters of A and of B.
     """
 
     first: Prediction
@@ -37,17 +41,30 @@ class Comparison:
     masks: np.ndarray | None
     multiplets: np.ndarray
     presence: np.ndarray
+    patterns: tuple[list[FilterPattern], list[FilterPattern]]
 
     @property
     def labels(self) -> np.ndarray:
-        """The class of A's output in each pair, of B's where A has none; shape (n,)."""
+        """The class of A's output in each pair, of B's where A names none; shape (n,)."""
         return np.where(self.named[0] < 0, self.named[1], self.named[0])
 
     def class_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return the class of each pair of outputs, or "A's → B's" where these differ."""
-        called = [side.class_names(names) for side in (self.first, self.second)]
+        """Return the class of each pair of outputs, or "A's → B's" where these differ.
+
+        An untrained network that names nothing is called "untrained".
+        """
+        sides = [
+            (side.class_names(names), (side.output_classes < 0).any())
+            for side in (self.first, self.second)
+        ]
         return tuple(
-            " → ".join(dict.fromkeys(called[side][k] for side, k in enumerate(pair) if k >= 0))
+            " → ".join(
+                dict.fromkeys(
+                    called[k] if k >= 0 else "untrained"
+                    for k, (called, nameless) in zip(pair, sides, strict=True)
+                    if k >= 0 or nameless
+                )
+            )
             for pair in self.named.T
         )
 
@@ -60,8 +77,9 @@ def compare_predictions(
     """Compare a prediction of a mixture (P, L) with one by another model or of another mixture.
 
     Both models have the same library. Where outputs are classes in both, all classes that
-    either predicts are shown. Outputs without an order are paired by number in the same model and
-    in two steps of `one_training`, and otherwise by the compounds that they name.
+    either predicts are shown. Outputs without an order are paired by number in the same model, in
+    two steps of `one_training` and where one network is untrained, and otherwise by the compounds
+    that they name.
 
     Raises
     ------
@@ -77,19 +95,25 @@ def compare_predictions(
         )
     predictions = [model.predict(mixture) for model, mixture in zip(models, areas, strict=True)]
     same_classes = predictions[0].class_k == predictions[1].class_k
-    both, shown = dict.fromkeys([*predictions[0].named, *predictions[1].named]), []
+    # What random weights seem to name is of no interest beside a trained network.
+    telling = [p for p in predictions if p.trained] or predictions
+    both, shown = dict.fromkeys(k for p in telling for k in p.named), []
     for model, mixture, prediction in zip(models, areas, predictions, strict=True):
         if prediction.outputs_are_classes:  # what only the other side names is shown, too
             known = [k for k in both if same_classes or k < sizes[0][0] or k in prediction.named]
             prediction = model.predict(mixture, np.array(known[:MAX_SHOWN]))
         shown.append(prediction)
-    if same_classes and (models[0] is models[1] or one_training or shown[0].outputs_are_classes):
-        pairs = _same(len(shown[0].named))
+    one_order = models[0] is models[1] or one_training or shown[0].outputs_are_classes
+    if (same_classes and one_order) or any((p.output_classes < 0).any() for p in shown):
+        a, b = (len(p.named) for p in shown)
+        pairs: Pairs = [
+            (i if i < a else None, i if i < b else None) for i in range(min(max(a, b), MAX_SHOWN))
+        ]
     else:
         pairs = _paired(shown[0].named, shown[1].named, None if same_classes else sizes[0][0])
     named = np.array(
         [
-            [-1 if i is None else p.named[i] for i in side]
+            [-1 if i is None else p.output_classes[i] for i in side]
             for p, side in zip(shown, zip(*pairs, strict=True), strict=True)
         ]
     )
@@ -109,14 +133,11 @@ def compare_predictions(
         _both("masks", shown, pairs) if same else None,
         _both("multiplets", shown, pairs),
         np.stack([row[:n_classes] for row in presence]),
+        (patterns_of(models[0]), patterns_of(models[1])),
     )
 
 
 Pairs = list[tuple[int | None, int | None]]  # outputs of A and of B; None where one has no such
-
-
-def _same(n: int) -> Pairs:
-    return [(i, i) for i in range(n)]
 
 
 def _paired(first: np.ndarray, second: np.ndarray, unpaired: int | None = None) -> Pairs:

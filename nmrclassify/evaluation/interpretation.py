@@ -58,6 +58,8 @@ class CellTrace:
         mask of the cell's output set to 0 for all filters at the position.
     log_odds : ndarray, shape (4, K) or (4, K + 1)
         The logarithms of the odds of these four, also where probabilities round to 0 or 1.
+    output_classes : ndarray, shape (M,), int
+        The class that each output stands for; -1 where it names nothing.
     """
 
     cell: Cell
@@ -74,6 +76,7 @@ class CellTrace:
     opened: np.ndarray
     silenced: np.ndarray
     log_odds: np.ndarray
+    output_classes: np.ndarray
 
 
 def _window(areas: np.ndarray, position: int) -> np.ndarray:
@@ -124,6 +127,7 @@ def trace_cell(model: Network, areas: np.ndarray, cell: Cell) -> CellTrace:
         opened,
         silenced,
         model.log_odds(output).numpy(),
+        model.predict(areas, np.arange(total)).output_classes,
     )
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.cluster.hierarchy import leaves_list, linkage
 
 from nmrclassify.evaluation.prediction import match_mixture
 from nmrclassify.mixtures.edits import Mixture
@@ -288,17 +287,3 @@ def shares(multiplets: np.ndarray) -> np.ndarray:
     return np.divide(
         area, total, out=np.zeros_like(area), where=total > 0.05 * max(total.max(), 1e-9)
     )
-
-
-def similarity_order(masks: np.ndarray) -> np.ndarray:
-    """Return an order of the N filters that puts those with similar masks side by side, shape (N,).
-
-    Leaves of an average-linkage clustering over the filters' mask values (scipy, optimal leaf
-    ordering).
-
-    Parameters
-    ----------
-    masks : ndarray, shape (C, N, L)
-    """
-    rows = masks.transpose(1, 0, 2).reshape(masks.shape[1], -1)
-    return leaves_list(linkage(rows, "average", optimal_ordering=True))

@@ -64,10 +64,18 @@ def match_mixture(prediction: Prediction, mixture: Mixture, weight: float = 1.0)
     return match_truth(prediction, areas, sources, labels, weight, unknown, concentrations)
 
 
+UNTRAINED = "This network is **untrained**: its weights are random, so it names no compound."
+
+
 def describe_prediction(
     prediction: Prediction, names: tuple[str, ...], truth: Truth | None = None
 ) -> str:
-    """Return in words the prediction and, where the truth is known, its mistakes."""
+    """Return in words the prediction and, where the truth is known, its mistakes.
+
+    An untrained network predicts nothing.
+    """
+    if not prediction.trained:
+        return UNTRAINED
     summary = prediction.summary(names)
     if truth is None:
         return f"The network predicts {summary}. The truth about this mixture is not known."

@@ -31,7 +31,7 @@ multiply-adds. `bench speed` measures the gain.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -243,6 +243,8 @@ class Network(nn.Module, OutputNames, ABC):
     any_number : bool
         Whether it works without the number of compounds in a mixture. Training then mixes any
         number of them.
+    trained : bool
+        Whether a training has changed the weights.
     """
 
     title: ClassVar[str]
@@ -250,6 +252,7 @@ class Network(nn.Module, OutputNames, ABC):
     usual_recipe: ClassVar[str]
     any_number: ClassVar[bool]
     temperature: Tensor
+    trained = True
 
     def __init__(self, config: NetworkConfig, n_outputs: int):
         super().__init__()
@@ -418,7 +421,8 @@ class Network(nn.Module, OutputNames, ABC):
         self.eval()
         output, inner = self(torch.from_numpy(areas)[None])
         shown = (inner.encoding, inner.masks, inner.separated_encodings, inner.multiplets)
-        return self._prediction(output, [t[0].numpy().copy() for t in shown], outputs)
+        arrays = [t[0].numpy().copy() for t in shown]
+        return replace(self._prediction(output, arrays, outputs), trained=self.trained)
 
     @property
     def n_outputs(self) -> int:

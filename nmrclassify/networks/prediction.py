@@ -128,6 +128,8 @@ class Prediction(OutputNames, ABC):
         How often each compound is predicted.
     amounts : ndarray, shape (K,), or None
         Concentration of each compound; None where the network predicts no amounts.
+    trained : bool
+        Whether the network is trained.
     """
 
     encoding: np.ndarray
@@ -138,6 +140,16 @@ class Prediction(OutputNames, ABC):
     probabilities: np.ndarray
     counts: np.ndarray
     amounts: np.ndarray | None = None
+    trained: bool = True
+
+    @property
+    def output_classes(self) -> np.ndarray:
+        """The class that each output stands for, shape (M,).
+
+        It is -1 in an untrained network, which names nothing, unless outputs are classes.
+        """
+        known = self.trained or self.outputs_are_classes
+        return self.named if known else np.full_like(self.named, -1)
 
     @property
     @abstractmethod
@@ -189,7 +201,7 @@ class Prediction(OutputNames, ABC):
         return listing(statements + more) if statements else "no compound of the library"
 
     @abstractmethod
-    def describe_missed(self, compound: int, truth: Truth) -> str:
+    def describe_missed(self, compound: int, names: tuple[str, ...], truth: Truth) -> str:
         """Return in words how probable a compound is that was mixed in and is not predicted."""
 
     def describe_mistakes(self, names: tuple[str, ...], truth: Truth) -> str:
@@ -200,7 +212,7 @@ class Prediction(OutputNames, ABC):
             more = int(truth.counts[k] - self.counts[k])
             n_missed, n_invented = n_missed + max(more, 0), n_invented + max(-more, 0)
             if not self.counts[k]:
-                missed.append(f"{names[k]}: {self.describe_missed(k, truth)}")
+                missed.append(f"{names[k]}: {self.describe_missed(k, names, truth)}")
             elif more > 0:
                 missed.append(f"{more} more {names[k]}")
             else:

@@ -95,7 +95,7 @@ class QueriesPrediction(_QueryNames, Prediction):
             statements.append(f"{times}{classes[k]} ({percent(self.probabilities[0, k])})")
         return statements
 
-    def describe_missed(self, compound: int, truth: Truth) -> str:
+    def describe_missed(self, compound: int, names: tuple[str, ...], truth: Truth) -> str:
         """Return the compound's probability in words."""
         return percent(self.probabilities[0, compound])
 

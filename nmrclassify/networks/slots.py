@@ -93,7 +93,7 @@ class SlotsPrediction(_SlotNames, Prediction):
             if k < len(names)
         ]
 
-    def describe_missed(self, compound: int, truth: Truth) -> str:
+    def describe_missed(self, compound: int, names: tuple[str, ...], truth: Truth) -> str:
         """Return in words the compound's rank in its output, or that it has no output."""
         outputs = np.flatnonzero(truth.labels == compound)
         if not len(outputs):
@@ -101,7 +101,8 @@ class SlotsPrediction(_SlotNames, Prediction):
         output = int(outputs[0])
         probability = float(self.probabilities[output, compound])
         rank = int((self.probabilities[output] > probability).sum()) + 1
-        return f"rank {rank} in output {output + 1}, {percent(probability)}"
+        named = self.class_names(names)[self.named[output]]
+        return f"rank {rank} where {named} is named, {percent(probability)}"
 
 
 class Slots(_SlotNames, Network):

@@ -12,6 +12,7 @@ from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.classes import marked, short
 from nmrclassify.plots.map_rows import MapRow, position_label, stack
+from nmrclassify.plots.outputs import name_outputs
 from nmrclassify.plots.style import (
     HIGHLIGHT,
     LEGEND_BELOW,
@@ -46,7 +47,7 @@ def cell_trace(
         Of the network.
     """
     cell, network = trace.cell, NETWORKS[kind]
-    classes = network.class_names(names)
+    classes, called = network.class_names(names), _called(trace, names, network)
     positions = _window_positions(trace, axis)
     ppm = [
         "none" if p < 0 else f"{axis.centres[p]:.2f}" if axis.unit == "ppm" else str(p)
@@ -119,7 +120,7 @@ def cell_trace(
     )
     traces.append(
         horizontal_bars(
-            _short([network.output_name(m, names) for m in shown]),
+            _short([called[m] for m in shown]),
             trace.masks[shown],
             [HIGHLIGHT if m == cell.output else OUTPUT_COLOURS[7] for m in shown],
             showlegend=False,
@@ -166,6 +167,12 @@ def cell_trace(
     )
 
 
+def _called(trace: CellTrace, names: tuple[str, ...], network: type[Network]) -> tuple[str, ...]:
+    """Return a name for each output of the network."""
+    outputs = np.arange(len(trace.masks))
+    return name_outputs(trace.output_classes, outputs, network.class_names(names))
+
+
 def _short(names: list[str]) -> list[str]:
     """Return names that fit beside a panel, unless two would then be equal."""
     names = short(names)
@@ -199,7 +206,7 @@ def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axi
     """Describe what one cell does, for captions and screen readers."""
     cell, network = trace.cell, NETWORKS[kind]
     classes = network.class_names(names)
-    output = network.output_name(cell.output, names)
+    output = _called(trace, names, network)[cell.output]
     states = {
         "If this mask value were 0": trace.closed,
         "If it were 1": trace.opened,

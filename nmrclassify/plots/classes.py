@@ -28,7 +28,12 @@ from nmrclassify.plots.style import (
 def headings(
     prediction: Prediction, names: tuple[str, ...], truth: Truth | None
 ) -> tuple[str, ...]:
-    """Return a short heading for each output: the compound that it names, right or wrong."""
+    """Return a short heading for each output: the compound that it names, right or wrong.
+
+    An untrained network is neither.
+    """
+    if not prediction.trained:
+        return tuple(short(output_names(prediction, names)))
     classes = short(prediction.class_names(names))
     if truth is None:
         return tuple(classes[k] for k in prediction.named)
@@ -47,7 +52,7 @@ def unshown_headings(
     called = [(*names, "unknown")[k] for k in truth.unshown_labels]
     predicted = np.append(prediction.counts > 0, prediction.predicts_unknown)
     return tuple(
-        name if predicted[k] else f"{name} missed"
+        name if predicted[k] or not prediction.trained else f"{name} missed"
         for name, k in zip(called, truth.unshown_labels, strict=True)
     )
 
@@ -148,9 +153,7 @@ def _softmax_bars(
         details = {
             "base": np.full(n_classes, steps[i]),
             "customdata": probabilities,
-            "hovertemplate": (
-                f"output {i + 1}, {called[i]}: %{{y}} %{{customdata:.1%}}<extra></extra>"
-            ),
+            "hovertemplate": f"{called[i]}: %{{y}} %{{customdata:.1%}}<extra></extra>",
         }
         sheet.traces.append(bars | details | on)
         sheet.shapes.append(

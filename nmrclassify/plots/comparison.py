@@ -7,10 +7,11 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.compare_predictions import Comparison, Occlusion
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import similarity_order, weak_cells
+from nmrclassify.evaluation.masks import weak_cells
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.classes import marked, short
 from nmrclassify.plots.map_rows import MapRow, stack, titled_rows
+from nmrclassify.plots.mask_maps import filter_rows
 from nmrclassify.plots.style import (
     LEGEND,
     OUTPUT_COLOURS,
@@ -62,7 +63,7 @@ def mask_change(
     cell: Cell | None = None,
     difference: bool = True,
 ) -> go.Figure:
-    """Draw the masks of two predictions in one order of the filters, and their difference.
+    """Draw the masks of two predictions, filters in the order for reading, and their difference.
 
     Parameters
     ----------
@@ -72,7 +73,8 @@ def mask_change(
     cell : Cell, optional
         Framed.
     difference : bool
-        Whether to draw the difference; it means nothing unless both networks have the same filters.
+        Whether to draw the difference, with the filters of both in the order of the first; it
+        means nothing unless both networks have the same filters.
 
     Raises
     ------
@@ -81,26 +83,25 @@ def mask_change(
     """
     if comparison.masks is None:
         raise ValueError("the masks differ in size; expected two networks of equal sizes")
-    order = similarity_order(np.nan_to_num(np.concatenate(list(comparison.masks))))
-    # Blank only where the encodings of both mixtures are near zero.
-    hidden = weak_cells(comparison.first.encoding) & weak_cells(comparison.second.encoding)
-    first, second = np.where(hidden, np.nan, comparison.masks)[:, :, order]
-    scale = mask_scale()
+    weak = [weak_cells(side.encoding) for side in (comparison.first, comparison.second)]
+    patterns = list(comparison.patterns)
+    if difference:
+        # Blank only where the encodings of both mixtures are near zero.
+        weak, patterns = [weak[0] & weak[1]] * 2, [patterns[0]] * 2
+    first, second = np.where(np.stack(weak)[:, None], np.nan, comparison.masks)
     rows = [
-        (f"<b>Masks, {labels[0]}</b>", first, scale),
-        (f"<b>Masks, {labels[1]}</b>", second, scale),
+        (f"<b>Masks, {labels[0]}</b>", first, mask_scale(), patterns[0]),
+        (f"<b>Masks, {labels[1]}</b>", second, mask_scale(), patterns[1]),
     ]
     if difference:
         title = f"<b>Difference, {labels[1]} minus {labels[0]}</b>"
-        rows.append((title, second - first, difference_scale(theme, 1.0)))
-    maps = titled_rows(
-        rows,
-        row_name="filter",
-        height=150,
-        ids=order,
-        mark=cell,
-        **_columns(comparison, names),
-    )
+        rows.append((title, second - first, difference_scale(theme, 1.0), patterns[0]))
+    columns, maps = _columns(comparison, names), []
+    for title, values, scale, of_filters in rows:
+        order, options = filter_rows(of_filters, sort=True)
+        options |= columns | {"mark": cell}
+        maps.append(MapRow(title, values[:, order], scale, "filter", 150, **options))
+        columns["headings"] = ()
     return stack(maps, axis, theme)
 
 

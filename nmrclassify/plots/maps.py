@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from nmrclassify.evaluation.filters import FilterPattern
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import similarity_order, weak_cells
+from nmrclassify.evaluation.masks import weak_cells
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.library import Library
@@ -24,6 +25,7 @@ from nmrclassify.plots.map_rows import (
     stack,
     titled_rows,
 )
+from nmrclassify.plots.mask_maps import filter_rows
 from nmrclassify.plots.outputs import output_colours, output_names, true_names
 from nmrclassify.plots.style import (
     LEGEND,
@@ -44,6 +46,7 @@ def overview(
     theme: Theme,
     truth: Truth | None = None,
     cell: Cell | None = None,
+    patterns: list[FilterPattern] | None = None,
 ) -> go.Figure:
     """Draw a mixture, its masks, its separated multiplets beside the truth, and the classes.
 
@@ -58,9 +61,15 @@ def overview(
         Adds the row of true sources, and the marks for right and wrong.
     cell : Cell, optional
         Framed.
+    patterns : list of FilterPattern, length N, optional
+        Sorts and names the filters; without it they stand in the network's order.
     """
-    scale, order = area_scale(theme, areas), similarity_order(prediction.masks)
-    masks = np.where(weak_cells(prediction.encoding), np.nan, prediction.masks)[:, order]
+    scale = area_scale(theme, areas)
+    masks = np.where(weak_cells(prediction.encoding), np.nan, prediction.masks)
+    filters: dict[str, Any] = {}
+    if patterns is not None:
+        order, filters = filter_rows(patterns, sort=True)
+        masks = masks[:, order]
     columns = all_columns(prediction, names, truth)
     n, shown = len(columns["headings"]), columns["shown"]
     rows = [
@@ -79,9 +88,9 @@ def overview(
             mask_scale(),
             "filter",
             150,
-            ids=order,
             mark=cell,
             **columns,
+            **filters,
         ),
     ]
     multiplets = [("<b>Separated</b>: the multiplets of each output", prediction.multiplets, shown)]
@@ -246,6 +255,7 @@ def line_spectrum(
     theme: Theme,
     sources: np.ndarray | None = None,
     names: tuple[str, ...] = ("mixture",),
+    colours: tuple[str, ...] = OUTPUT_COLOURS,
 ) -> go.Figure:
     """Draw areas as a line spectrum: one stick a peak, side by side within a position.
 
@@ -253,8 +263,9 @@ def line_spectrum(
     ----------
     areas : ndarray, shape (P, L)
     sources : ndarray, shape (C, P, L), optional
-        Divides each stick into coloured parts, one for each source; `names` labels them.
-    names : tuple of str, length C
+        Divides each stick into coloured parts, one for each source.
+    names, colours : tuple of str, length C
+        Of the sources.
     """
     traces = []
     parts = areas[None] if sources is None else sources
@@ -280,7 +291,7 @@ def line_spectrum(
                 "name": name,
                 "width": axis.width * 0.1,
                 "marker": {
-                    "color": theme.text if sources is None else OUTPUT_COLOURS[i % 8],
+                    "color": theme.text if sources is None else colours[i % len(colours)],
                     "line": {"width": 0},
                 },
                 "customdata": np.array(where)[filled],

@@ -2,20 +2,39 @@
 
 from collections import Counter
 
+import numpy as np
+
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.plots.style import compound_colour
 
 
 def output_names(prediction: Prediction, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a name for each output, no two alike, as `name_outputs`."""
+    return name_outputs(
+        prediction.output_classes, prediction.outputs, prediction.class_names(names)
+    )
+
+
+def name_outputs(
+    classes: np.ndarray, outputs: np.ndarray, class_names: tuple[str, ...]
+) -> tuple[str, ...]:
     """Return a name for each output, no two alike: the class that it names.
 
-    Where two outputs name the same class, their numbers are added: "ethanol (output 2)".
+    Where two outputs name the same class, their numbers are added: "ethanol (output 2)". An output
+    that names nothing has its number only.
+
+    Parameters
+    ----------
+    classes : ndarray, shape (M,)
+        -1 where an output names nothing.
+    outputs : ndarray, shape (M,)
+        The numbers of the outputs, from 0.
     """
-    classes = prediction.class_names(names)
-    return distinct(
-        [classes[k] for k in prediction.named],
-        [f"output {output + 1}" for output in prediction.outputs],
-    )
+    numbers = [f"output {output + 1}" for output in outputs]
+    named = [
+        class_names[k] if k >= 0 else number for k, number in zip(classes, numbers, strict=True)
+    ]
+    return distinct(named, numbers)
 
 
 def true_names(truth: Truth, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,7 +51,10 @@ def output_colours(
 
     With `truth`, the colours of the sources without an output follow.
     """
-    labels = [*prediction.named, *(() if truth is None else truth.unshown_labels)]
+    labels = [
+        *prediction.output_classes,
+        *(() if truth is None else truth.unshown_labels),
+    ]
     return tuple(compound_colour(int(k), len(names)) for k in labels)
 
 

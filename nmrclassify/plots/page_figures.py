@@ -25,9 +25,15 @@ def overview(
     library: Library,
     theme: Theme = LIGHT,
     cell: Cell | None = None,
+    patterns: list[FilterPattern] | None = None,
 ) -> go.Figure:
-    """Draw mixture, masks, separated multiplets, truth and probabilities."""
-    return maps.overview(mixture.areas, prediction, library.names, library.axis, theme, truth, cell)
+    """Draw mixture, masks, separated multiplets, truth and probabilities.
+
+    The filters are sorted by `patterns`, if these are given.
+    """
+    return maps.overview(
+        mixture.areas, prediction, library.names, library.axis, theme, truth, cell, patterns
+    )
 
 
 def mixture(

@@ -141,8 +141,8 @@ class ColourScale:
 
 
 def compound_colour(compound: int, n_compounds: int) -> str:
-    """Return the colour of a compound, everywhere in the app; a class after the last is grey."""
-    if compound >= n_compounds:
+    """Return the colour of a compound, everywhere in the app; any other class is grey."""
+    if not 0 <= compound < n_compounds:
         return NO_COMPOUND
     return COMPOUND_COLOURS[compound % len(COMPOUND_COLOURS)]
 

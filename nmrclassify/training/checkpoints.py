@@ -294,6 +294,7 @@ def _checkpoint(file: TensorFile) -> Checkpoint:
     except Exception as error:  # what a forged header makes a constructor raise: one sentence
         raise CheckpointError(f"{name} does not describe a usable model: {error}") from error
     model.requires_grad_(False).eval()
+    model.trained = seeds[2] > 0
     return Checkpoint(model, dataset, training, seeds[0], seeds[2], metrics, version)
 
 

@@ -98,6 +98,7 @@ class TrainingHistory:
         """Return a copy of the network as it was at the frame nearest to `step`."""
         model = copy.deepcopy(self._template)
         _put(model, dict(self._frames)[self.nearest(step)])
+        model.trained = self.nearest(step) > 0
         return model
 
     @torch.inference_mode()

@@ -161,7 +161,7 @@ def train(
         loss = costs.total(weight).mean()
         length = take_step(optimiser, loss, config.rate(step), config.clip_norm)
         model.constrain()
-        model.constrain()
+        model.trained = True
         since.append((costs.classification.mean().item(), length.item()))
         if (step + 1) % every == 0 or step + 1 == config.steps:
             summary = evaluate(model, test, weight).summary()

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from nmrclassify.evaluation.calibration import fit_temperature
+from nmrclassify.evaluation.filters import FilterPattern, patterns_of
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator
@@ -44,6 +45,7 @@ class Snapshot:
     learning_rate: float
     test: dict  # Evaluation.summary() on the unseen compositions
     pinned: Prediction  # the first unseen mixture
+    patterns: list[FilterPattern]  # of the filters
 
     def row(self) -> dict:
         """Return the scalars, one row of a run's history."""
@@ -90,6 +92,7 @@ def model_for(
         torch.manual_seed(int(generator(seed, "weights").integers(2**63)))
         model = network(config or network.sizes_for(dataset))
     model.set_data(dataset)
+    model.trained = False
     return model
 
 
@@ -144,6 +147,7 @@ class Trainer:
         parts = self.model.objective(batch, *weights)
         take_step(self.optimiser, parts.total(*weights), config.rate(self.step), config.clip_norm)
         self.model.constrain()
+        self.model.trained = True
         self._since.append(tuple(part.item() for part in parts))
         self.step += 1
         if self.finished and len(self.dataset.validation):
@@ -170,6 +174,7 @@ class Trainer:
             learning_rate=self.config.rate(max(self.step - 1, 0)),
             test=evaluate(self.model, self._test, self.config.reconstruction_weight).summary(),
             pinned=self.model.predict(self._test.areas[0]),
+            patterns=patterns_of(self.model),
         )
         self._since = []
         self.history.append(snapshot.row())
@@ -199,6 +204,7 @@ class Trainer:
         """Continue from what `state` returned."""
         load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
         self.step, self.seconds = state["step"], state["seconds"]
+        self.model.trained = self.step > 0
         self.history = list(state["history"])
         # Version 0.1 had no mask loss.
         self._since = [

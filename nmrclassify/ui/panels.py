@@ -10,7 +10,7 @@ import streamlit as st
 
 from nmrclassify.evaluation.interpretation import Cell, example_cell, strongest_filter
 from nmrclassify.evaluation.masks import DISAGREES, disagreements
-from nmrclassify.evaluation.prediction import describe_prediction, match_mixture
+from nmrclassify.evaluation.prediction import UNTRAINED, describe_prediction, match_mixture
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.edits import Edit, Mixture
 from nmrclassify.mixtures.presets import PRESETS
@@ -19,7 +19,7 @@ from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
 from nmrclassify.plots.mask_maps import Division
 from nmrclassify.plots.outputs import output_names
-from nmrclassify.plots.style import Theme, text_on
+from nmrclassify.plots.style import Theme, compound_colour, text_on
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import url_state
 from nmrclassify.ui.model_picker import TITLES, Chosen, fits, packaged_model
@@ -154,6 +154,19 @@ class View:
         return self.sample.parts(self.library.n_compounds)
 
     @property
+    def part_labels(self) -> np.ndarray:
+        """The class of each of `source_names`, shape (n,): K for what is not in the library."""
+        k = self.library.n_compounds
+        labels = () if self.labels is None else self.labels
+        known = [int(label) for label in labels if label < k]
+        return np.array(known + [k] * (len(self.source_names) - len(known)))
+
+    @property
+    def part_colours(self) -> tuple[str, ...]:
+        """The colour of each of `source_names`."""
+        return tuple(compound_colour(k, self.library.n_compounds) for k in self.part_labels)
+
+    @property
     def contents(self) -> str:
         """The compounds of the mixture in words."""
         return " + ".join(self.source_names) or (
@@ -218,13 +231,8 @@ def mixture_heading(view: View, offer: bool = True) -> None:
         offer_training(view)
 
 
-UNTRAINED = "This network is **untrained**: its weights are random, so it names no compound."
-
-
 def verdict(view: View) -> str:
-    """Return the prediction in words; an untrained network predicts nothing."""
-    if not view.checkpoint.step:
-        return UNTRAINED
+    """Return the prediction in words."""
     return describe_prediction(view.prediction, view.library.names, view.truth)
 
 
@@ -281,11 +289,9 @@ def true_division(view: View) -> Division | None:
     area = view.parts.sum(axis=1)  # (m, L)
     total = area.sum(axis=0)
     shares = np.divide(area, total, out=np.zeros_like(area), where=total > 1e-9)
-    k = view.library.n_compounds
-    labels = [int(label) for label in view.sample.labels if label < k]
-    labels += [k] * (len(area) - len(labels))
+    k, labels = view.library.n_compounds, view.part_labels
     names = [view.library.names[i] if i < k else view.source_names[-1] for i in labels]
-    return Division.of("truth", shares, np.array(labels), names, k)
+    return Division.of("truth", shares, labels, names, k)
 
 
 def colour_key(*divisions: Division | None) -> None:

@@ -40,7 +40,9 @@ _PREDICTION = (
 )
 _OVERVIEW = (
     *_PREDICTION,
-    "figure = page_figures.overview(sample, prediction, truth, data.library)",
+    "figure = page_figures.overview(",
+    "    sample, prediction, truth, data.library, patterns=patterns_of(model)",
+    ")",
 )
 # The lines that draw each page's main figure, from `data`, `plain`, `sample` and `model`.
 _FIGURES: dict[str, tuple[str, ...]] = {

@@ -5,8 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
+from nmrclassify.evaluation.filters import patterns_of
+from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.prediction import MAX_SHOWN, Prediction, listing, percent
 from nmrclassify.plots import activations, classes, curves, page_figures
+from nmrclassify.plots.outputs import output_names
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.ui import charts, model_picker, panels, training_controls, url_state
 from nmrclassify.ui.panels import View
@@ -97,10 +100,17 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
     names = view.library.names
     st.subheader(f"Step {step:,}")
     st.markdown(panels.verdict(view))
-    prediction = _in_one_order(view, history)
+    end = history.network(history.steps[-1])
+    prediction = _in_one_order(view, end)
     charts.chart(
         page_figures.overview(
-            view.sample, prediction, view.truth_of(prediction), view.library, view.theme, view.cell
+            view.sample,
+            prediction,
+            view.truth_of(prediction),
+            view.library,
+            view.theme,
+            view.cell,
+            patterns_of(view.checkpoint.model),
         ),
         key="overview",
         alt=(
@@ -109,7 +119,7 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
         ),
     )
     st.subheader("Probability of each class during training")
-    slot = _slot(view)
+    slot = _slot(view, end)
     probabilities, named = _probabilities(view, history, slot)
     class_labels = view.classes[: probabilities.shape[1]]
     present = (
@@ -149,20 +159,25 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
         )
 
 
-def _in_one_order(view: View, history: TrainingHistory) -> Prediction:
+def _in_one_order(view: View, end: Network) -> Prediction:
     """Return the prediction with its outputs in the same order at all steps."""
     if not view.prediction.outputs_are_classes:
         return view.prediction
-    end = history.network(history.steps[-1]).predict(view.areas)
-    outputs = [*sorted(end.named), *(k for k in view.prediction.named if k not in end.named)]
+    outputs = sorted(end.predict(view.areas).named)
+    if view.prediction.trained:
+        outputs += [k for k in view.prediction.named if k not in outputs]
     return view.checkpoint.model.predict(view.areas, np.array(outputs[:MAX_SHOWN]))
 
 
-def _slot(view: View) -> int | None:
-    """Ask for one output of slots; None for any output, or where outputs are classes."""
+def _slot(view: View, end: Network) -> int | None:
+    """Ask for one output of slots; None for any output, or where outputs are classes.
+
+    An output is called after the compound that it names at the end of the training.
+    """
     if view.prediction.outputs_are_classes:
         return None
-    options = list(range(len(view.prediction.named) + 1))
+    called = output_names(end.predict(view.areas), view.library.names)
+    options = list(range(len(called) + 1))
     chosen = url_state.widget(
         st.radio,
         "Which output?",
@@ -170,7 +185,8 @@ def _slot(view: View) -> int | None:
         0,
         options=options,
         horizontal=True,
-        format_func=lambda i: f"output {i}" if i else "any output",
+        format_func=lambda i: called[i - 1] if i else "any output",
+        help="Called after the compound that it names at the last step.",
     )
     return chosen - 1 if chosen else None
 

@@ -79,6 +79,7 @@ def test_no_more_outputs_are_shown_than_fit(quick):
 
 def test_slots_of_two_trainings_are_paired_by_what_they_name(trained, quick):
     areas, other = quick.test_mixtures().areas[0], model_for(quick, 11, "slots")
+    other.trained = True
     found = compare_predictions((trained.model, areas), (other, areas))
     first, second = found.first.named.tolist(), found.second.named.tolist()
     # Every output of either stands once; those of one name stand together as often as both have it.
@@ -131,13 +132,38 @@ def test_two_steps_of_one_training_are_paired_by_number(trained, quick):
     areas, before = quick.test_mixtures().areas[0], model_for(quick, 3, "slots")
     found = compare_predictions((before, areas), (trained.model, areas), one_training=True)
     assert found.outputs.tolist() == [0, 1, 2]
-    assert found.named.tolist() == [found.first.named.tolist(), found.second.named.tolist()]
+    assert found.named.tolist() == [[-1, -1, -1], found.second.named.tolist()]
     for side, prediction in enumerate((found.first, found.second)):
         assert np.array_equal(found.masks[side], prediction.masks)
         assert np.array_equal(found.multiplets[side], prediction.multiplets)
     names = quick.library.names
+    assert found.labels.tolist() == found.second.named.tolist()
+    assert found.class_names(names) == tuple(f"untrained → {names[k]}" for k in found.second.named)
+    before.trained = True  # it then names compounds, as an early step of a training does
+    found = compare_predictions((before, areas), (trained.model, areas), one_training=True)
+    assert found.named.tolist() == [found.first.named.tolist(), found.second.named.tolist()]
     for text, (a, b) in zip(found.class_names(names), found.named.T, strict=True):
         assert text == (names[a] if a == b else f"{names[a]} → {names[b]}")
+
+
+@pytest.mark.parametrize("trained_first", [True, False])
+def test_untrained_slots_name_nothing_beside_trained_queries(learned, quick, trained_first):
+    areas, blank = quick.test_mixtures().areas[0], model_for(quick, 11, "slots")
+    sides = [(learned.model, areas), (blank, areas)]
+    found = compare_predictions(*(sides if trained_first else sides[::-1]))
+    named = learned.model.predict(areas).named.tolist()
+    queries, slots = found.named if trained_first else found.named[::-1]
+    assert queries[: len(named)].tolist() == named
+    assert (slots == -1).all()
+    texts = found.class_names(quick.library.names)
+    assert all("untrained" in text.split(" → ") for text in texts)
+    assert len(texts) == max(3, len(named))
+
+
+def test_untrained_queries_show_the_compounds_of_the_other_side(trained, quick):
+    areas, blank = quick.test_mixtures().areas[0], model_for(quick, 11, "queries")
+    found = compare_predictions((trained.model, areas), (blank, areas))
+    assert found.named[0].tolist() == found.named[1].tolist() == found.first.named.tolist()
 
 
 def test_slots_beside_queries_share_the_compounds(trained, learned, quick):

@@ -26,9 +26,8 @@ def test_ideal_masks_do_not_depend_on_the_unit(either, quick, factor):
     assert masks.ideal_ratio_masks(either.model, factor * sources) == pytest.approx(ideal, abs=1e-4)
 
 
-def test_masks_of_one_output_can_be_ordered_and_overlap_nowhere(learned, quick):
+def test_the_mask_of_one_output_overlaps_nowhere(learned, quick):
     given = learned.model.predict(quick.library.areas[0])
-    assert sorted(masks.similarity_order(given.masks[:1])) == list(range(64))
     assert not masks.overlap(given.masks[:1]).any()
 
 
@@ -57,15 +56,6 @@ def test_silence_is_relative_to_the_strongest_cell():
     encoding = np.array([[10.0, -0.3], [0.1, 0.0]])
     assert masks.weak_cells(encoding).tolist() == [[False, False], [True, True]]
     assert masks.weak_cells(np.zeros((2, 2))).all()
-
-
-def test_similar_filters_come_to_stand_together():
-    rng = np.random.default_rng(0)
-    kinds = rng.permutation(np.repeat([0, 1], 8))
-    rows = np.where(kinds[:, None] == 0, 0.1, 0.9) + 0.01 * rng.random((16, 5))
-    order = masks.similarity_order(np.stack([rows, rows]))
-    assert sorted(order) == list(range(16))
-    assert (np.diff(kinds[order]) != 0).sum() == 1
 
 
 def test_encodings_of_single_multiplets_add_up(either, quick):

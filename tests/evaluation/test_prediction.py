@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.evaluation.prediction import describe_prediction, match_truth
+from nmrclassify.evaluation.prediction import UNTRAINED, describe_prediction, match_truth
 from nmrclassify.mixtures.grid import MixtureConfig, mix, mix_at, unknown_compounds, with_unknown
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.prediction import MAX_SHOWN, listing, percent
@@ -125,6 +125,9 @@ def test_where_nothing_is_predicted_the_likeliest_is_shown(learned, quick):
     given = learned.model.predict(quick.test_mixtures().areas[0])
     model = model_for(quick, 3, "queries")
     model.global_head[2].bias.data.fill_(-50.0)
+    said = describe_prediction(model.predict(quick.test_mixtures().areas[0]), quick.library.names)
+    assert said == UNTRAINED
+    model.trained = True
     none = model.predict(quick.test_mixtures().areas[0])
     assert len(none.named) == 1
     assert none.named[0] == none.probabilities[0, :10].argmax()
@@ -208,7 +211,7 @@ def test_descriptions_of_slots(quick):
     text = describe_prediction(wrong, names, match_truth(wrong, areas, sources, labels))
     missed, invented = names[labels[1]], names[wrong_labels[1]]
     assert text.startswith(f"2 of 3 found, 1 missed ({missed}: rank ")
-    assert f" in output 2, 0.0 %), 1 invented ({invented}). The network predicts " in text
+    assert f" where {invented} is named, 0.0 %), 1 invented ({invented}). The network pre" in text
     assert "not known" in describe_prediction(right, names)
 
 

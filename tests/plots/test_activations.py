@@ -11,6 +11,7 @@ from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.slots import Slots
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.plots import activations
+from nmrclassify.plots.outputs import output_names
 from nmrclassify.plots.style import HIGHLIGHT, Theme
 
 THEMES = [Theme(), Theme(dark=True), Theme(large=True), Theme(dark=True, large=True)]
@@ -67,7 +68,8 @@ def test_a_traced_cell_is_drawn_with_its_numbers(traced, quick, values):
     assert masks.x[chosen] == trace.masks[2]
     assert set(masks.x) <= set(trace.masks)
     if model.kind == "slots":
-        assert list(masks.y) == ["output 1", "output 2", "output 3"]
+        called = output_names(model.predict(traced[1]), quick.library.names)
+        assert list(masks.y) == list(called)
     else:  # of the others the largest
         assert sorted(masks.x) == sorted([trace.masks[2], *sorted(np.delete(trace.masks, 2))[-4:]])
     classes = model.class_names(quick.library.names)
@@ -114,12 +116,18 @@ def test_classes_of_similar_names_have_different_bars(learned, quick):
 
 
 def test_a_cell_in_words(traced, quick):
-    model, _, trace = traced
+    model, areas, trace = traced
     classes = model.class_names(quick.library.names)
     words = activations.describe_cell(trace, quick.library.names, model.kind, PPM_AXIS)
     assert f"the encoding by filter 5 is {trace.encoding:.3g}." in words
     assert f"{trace.masks[2]:.1%} of it" in words
-    assert (f"mask of {classes[2]}" if model.kind == "queries" else "mask of output 3") in words
+    slots = model.kind == "slots"
+    called = output_names(model.predict(areas), quick.library.names) if slots else classes
+    assert f"mask of {called[2]}" in words
+    if slots:
+        untrained = replace(trace, output_classes=np.full(3, -1))
+        said = activations.describe_cell(untrained, quick.library.names, model.kind, PPM_AXIS)
+        assert "mask of output 3" in said
     for values in (trace.closed, trace.opened, trace.silenced):
         k = int(np.argmax(np.abs(values - trace.presence)))
         if abs(values[k] - trace.presence[k]) >= 0.001:

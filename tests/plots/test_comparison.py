@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.evaluation.compare_predictions import Comparison, compare_predictions, occlude
+from nmrclassify.evaluation.filters import readable_order
 from nmrclassify.evaluation.interpretation import Cell
 from nmrclassify.evaluation.masks import weak_cells
 from nmrclassify.nmr.axis import PPM_AXIS
@@ -23,8 +24,9 @@ def pair(either, quick):
 @pytest.fixture
 def two_trainings(trained, quick) -> Comparison:
     """Predictions of two networks for one mixture; some outputs have no partner."""
-    areas = quick.test_mixtures().areas[0]
-    pair = compare_predictions((trained.model, areas), (model_for(quick, 11, "slots"), areas))
+    areas, other = quick.test_mixtures().areas[0], model_for(quick, 11, "slots")
+    other.trained = True
+    pair = compare_predictions((trained.model, areas), (other, areas))
     assert np.isnan(pair.masks).any()
     return pair
 
@@ -141,6 +143,10 @@ def test_two_trainings_get_no_difference(two_trainings, quick):
         two_trainings, quick.library.names, quick.library.axis, LIGHT, ("A", "B"), difference=False
     )
     assert len(figure.data) == 2
+    # Each side has its own order of the filters, that of its own patterns.
+    orders = [readable_order(patterns).tolist() for patterns in two_trainings.patterns]
+    assert [trace.meta["ids"] for trace in figure.data] == orders
+    assert orders[0] != orders[1]
     scale = figure.layout.coloraxis
     assert (scale.cmin, scale.cmax) == (0, 1)
 

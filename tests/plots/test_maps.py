@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmrclassify.evaluation.filters import filter_patterns, readable_order
 from nmrclassify.evaluation.interpretation import Cell
-from nmrclassify.evaluation.masks import similarity_order, weak_cells
+from nmrclassify.evaluation.masks import weak_cells
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.nmr.library import metabolite_library
@@ -12,12 +13,14 @@ from nmrclassify.plots import classes, curves, maps
 from nmrclassify.plots.style import Theme, compound_colour
 
 LIGHT, DARK = Theme(False), Theme(True)
+PATTERNS = filter_patterns(np.random.default_rng(0).random((64, 6, 3)))
 
 
-def overview(case, theme=LIGHT, truth=True, cell=None):
+def overview(case, theme=LIGHT, truth=True, cell=None, patterns=None):
     areas, prediction, true, library = case
+    true = true if truth else None
     return maps.overview(
-        areas, prediction, library.names, library.axis, theme, true if truth else None, cell
+        areas, prediction, library.names, library.axis, theme, true, cell, patterns
     )
 
 
@@ -198,7 +201,7 @@ def test_clicks_on_the_overview_name_the_cell_that_was_drawn(name, request, clic
 
 def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(queries, clicks):
     _, prediction, _, library = queries
-    order = similarity_order(prediction.masks)
+    order = readable_order(PATTERNS)
     assert order.tolist() != list(range(64))
     both = (prediction.masks, 1 - prediction.masks)
     rows = [("a", both[0][:, order]), ("b", both[1][:, order])]
@@ -215,10 +218,10 @@ def test_clicks_on_sorted_masks_name_the_cell_that_was_drawn(queries, clicks):
 @pytest.mark.parametrize("ordered", [False, True])
 def test_the_frame_is_around_the_cell(slots, cell, ordered, clicks, frames):
     _, prediction, _, library = slots
-    order = similarity_order(prediction.masks) if ordered else np.arange(64)
+    order = readable_order(PATTERNS) if ordered else np.arange(64)
     ids, masks = order if ordered else None, prediction.masks[:, order]
     axis = library.axis
-    whole = overview(slots, cell=cell)
+    whole = overview(slots, cell=cell, patterns=PATTERNS if ordered else None)
     multiplets = prediction.multiplets
     for figure, yaxis, n_maps, whole_column in (
         (maps.mask_maps([("m", masks)], axis, LIGHT, ids=ids, cell=cell), "y", 3, False),

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from nmrclassify.plots.classes import headings, short, unshown_headings
 from nmrclassify.plots.outputs import output_colours, output_names, true_names
 from nmrclassify.plots.style import NO_COMPOUND, compound_colour
 
@@ -23,6 +24,20 @@ def test_two_outputs_of_one_compound_have_different_names(slots):
     assert called == ("compound 4 (output 1)", "compound 1", "compound 4 (output 3)")
     colours = output_colours(prediction, slots.library.names)
     assert colours[0] == colours[2] != colours[1]
+
+
+def test_outputs_of_an_untrained_network_have_numbers_and_no_verdict(slots, queries):
+    names = slots.library.names
+    prediction = replace(slots.prediction, trained=False)
+    assert output_names(prediction, names) == ("output 1", "output 2", "output 3")
+    assert headings(prediction, names, slots.truth) == ("output 1", "output 2", "output 3")
+    assert output_colours(prediction, names) == (NO_COMPOUND,) * 3
+    # An output of queries stands for its compound before any training.
+    prediction, truth = replace(queries.prediction, trained=False), queries.truth
+    named = tuple(prediction.class_names(names)[k] for k in prediction.named)
+    assert headings(prediction, names, truth) == tuple(short(named))
+    absent = replace(truth, unshown_labels=np.array([5, 10]))
+    assert unshown_headings(prediction, names, absent) == (names[5], "unknown")
 
 
 def test_sources_without_an_output_follow(slots):

@@ -80,7 +80,10 @@ def drawn(page, view):
         )
     if page == "pages/separation.py":
         return page_figures.separation(view.prediction, view.truth, library, theme)
-    return page_figures.overview(view.sample, view.prediction, view.truth, library, theme)
+    patterns = patterns_of(model)
+    return page_figures.overview(
+        view.sample, view.prediction, view.truth, library, theme, patterns=patterns
+    )
 
 
 def run(program, monkeypatch):
