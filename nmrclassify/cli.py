@@ -30,7 +30,7 @@ from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints, packaged, runs
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
 from nmrclassify.training.recipes import RECIPES, recipe
-from nmrclassify.training.trainer import Trainer, set_threads
+from nmrclassify.training.trainer import Trainer, set_threads, sizes_for
 
 if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification
@@ -115,6 +115,12 @@ def _parser() -> _Parser:
     train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
     train.add_argument(
         "--rate", dest="learning_rate", type=float, help="learning rate (default: the recipe's)"
+    )
+    train.add_argument(
+        "--filters",
+        dest="n_filters",
+        type=int,
+        help="filters of the encoder (default 64; with 16 or 32 a mask has fewer rows to read)",
     )
     train.add_argument(
         "--out", type=Path, help="folder of the run (default: a new one among the runs)"
@@ -322,19 +328,21 @@ def _train_on(trainer: Trainer) -> None:
 
 
 def _train(arguments: argparse.Namespace) -> dict:
-    chosen = _chosen(arguments, "steps", "learning_rate")
+    chosen, sizes = _chosen(arguments, "steps", "learning_rate"), _chosen(arguments, "n_filters")
     if arguments.resume:
-        if arguments.out is None or chosen:
+        if arguments.out is None or chosen or sizes:
             raise ValueError(
-                "--resume needs --out, the folder of the interrupted training, and takes no --steps"
-                " and no --rate"
+                "--resume needs --out, the folder of the interrupted training, and takes no"
+                " --steps, no --rate and no --filters"
             )
         trainer, folder = runs.resume(arguments.out), arguments.out
     else:
+        dataset = build(arguments.preset, arguments.seed)
         trainer = Trainer(
-            build(arguments.preset, arguments.seed),
+            dataset,
             replace(recipe(arguments.recipe or NETWORKS[arguments.model].usual_recipe), **chosen),
             kind=arguments.model,
+            network=sizes_for(dataset, arguments.model, **sizes),
         )
         folder = arguments.out or runs.home() / runs.new_id(
             arguments.model, arguments.preset, arguments.seed

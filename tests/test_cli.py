@@ -289,6 +289,16 @@ def test_help_has_an_example(capsys, command):
     assert f"example: python -m nmrclassify {command}" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize("model", ["slots", "queries"])
+def test_an_encoder_of_fewer_filters_is_trained_and_opened(tmp_path, capsys, model):
+    options = ("--preset", "quick", "--model", model, "--steps", 2, "--filters", 16)
+    done = run(capsys, "train", *options, "--out", tmp_path / "run")
+    assert checkpoints.load(Path(done["checkpoint"])).model.config.n_filters == 16
+    assert run(capsys, "evaluate", done["checkpoint"])["test"] == done["test"]
+    assert main(["train", "--filters", "1", "--out", str(tmp_path / "other")]) == 2
+    assert "n_filters is 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("model", "steps"), [("slots", 150), ("queries", 40)])
 def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
     out = tmp_path / "run"

@@ -15,6 +15,7 @@ import numpy as np
 from nmrclassify.evaluation.prediction import match_truth
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures
+from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.prediction import Truth
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory
@@ -228,11 +229,19 @@ class Job:
         """Which network is trained."""
         return self._trainer.model.kind
 
-    def matches(self, dataset: Dataset, config: TrainConfig, seed: int, kind: str) -> bool:
+    def matches(
+        self,
+        dataset: Dataset,
+        config: TrainConfig,
+        seed: int,
+        kind: str,
+        n_filters: int = NetworkConfig.n_filters,
+    ) -> bool:
         """Whether this job trains this network on these data with this configuration and seed."""
         trainer, data = self._trainer, self._trainer.dataset
         return (
             (trainer.config, trainer.seed, self.kind) == (config, seed, kind)
+            and trainer.model.config.n_filters == n_filters
             and data.config == dataset.config
             and np.array_equal(data.library.areas, dataset.library.areas)
             and np.array_equal(data.train, dataset.train)

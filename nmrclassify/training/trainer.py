@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -94,6 +94,11 @@ def model_for(
     model.set_data(dataset)
     model.trained = False
     return model
+
+
+def sizes_for(dataset: Dataset, kind: str, **changes: int) -> NetworkConfig:
+    """Return the usual sizes of a network for a data set, with changes such as `n_filters=16`."""
+    return replace(NETWORKS[kind].sizes_for(dataset), **changes)
 
 
 class Trainer:

@@ -7,8 +7,9 @@ from typing import Any
 from nmrclassify.mixtures import edits
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.spec import OWN, usual_config
-from nmrclassify.training.checkpoints import PACKAGED
+from nmrclassify.training.checkpoints import PACKAGED, Checkpoint
 from nmrclassify.training.recipes import TrainConfig
+from nmrclassify.training.trainer import sizes_for
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
 
@@ -31,7 +32,7 @@ _MODULES = {
     "nmrclassify.training.packaged": "training_history",
     "nmrclassify.training.recipes": "TrainConfig",
     "nmrclassify.training.runs": "find",
-    "nmrclassify.training.trainer": "Trainer model_for",
+    "nmrclassify.training.trainer": "Trainer model_for sizes_for",
     "pathlib": "Path",
 }
 _PREDICTION = (
@@ -158,6 +159,14 @@ def _changed(config: Any, usual: Any) -> str:
     )
 
 
+def _sizes(name: str, data: str, checkpoint: Checkpoint) -> str:
+    """Return the sizes of a network as a further argument; "" if they are the usual ones."""
+    n_filters, kind = checkpoint.model.config.n_filters, checkpoint.model.kind
+    if n_filters == sizes_for(checkpoint.dataset, kind).n_filters:
+        return ""
+    return f", {name}=sizes_for({data}, {kind!r}, n_filters={n_filters})"
+
+
 def _config(preset: str, config: MixtureConfig) -> str:
     """Return a way to make mixtures as code; "" if it is that of the preset."""
     if config == usual_config(preset):
@@ -212,7 +221,9 @@ def _model(view: View) -> list[str]:
             return [f"model = shipped({', '.join(names)}).model"]
         return [f"model = training_history({', '.join(names)}).network({checkpoint.step})"]
     if name == "untrained" or not checkpoint.step:
-        return [f"model = model_for(data, seed={checkpoint.seed}, kind={kind!r})  # untrained"]
+        sizes = _sizes("config", "data", checkpoint)
+        seed = checkpoint.seed
+        return [f"model = model_for(data, seed={seed}, kind={kind!r}{sizes})  # untrained"]
     if name == "upload":
         return ['model = load("model.safetensors").model  # the file that you uploaded']
     if name != "training" and view.chosen.last:
@@ -229,10 +240,11 @@ def _model(view: View) -> list[str]:
             arguments.append("library=library")
         lines = [f"{data} = build({', '.join(arguments)})"]
     settings = _changed(checkpoint.training, TrainConfig())
+    sizes = _sizes("network", data, checkpoint)
     return [
         *lines,
         f"settings = TrainConfig({settings})",
-        f"trainer = Trainer({data}, settings, seed={checkpoint.seed}, kind={kind!r})",
+        f"trainer = Trainer({data}, settings, seed={checkpoint.seed}, kind={kind!r}{sizes})",
         f"for _ in range({checkpoint.step}):",
         "    trainer.advance()",
         "model = trainer.model",

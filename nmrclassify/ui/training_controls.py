@@ -11,7 +11,7 @@ from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints, runs
 from nmrclassify.training.jobs import Job, QueueFull
 from nmrclassify.training.recipes import TrainConfig, recipe
-from nmrclassify.training.trainer import Trainer
+from nmrclassify.training.trainer import Trainer, sizes_for
 from nmrclassify.ui import model_picker, page, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs, training_box
@@ -47,7 +47,7 @@ def training_settings(view: View) -> None:
     """Draw the settings and the buttons that control this visit's training."""
     job = training_box().job
     busy = job is not None and job.active
-    zero, one = st.columns(2)
+    zero, one, six = st.columns([3, 3, 2])
     with zero:
         kind = url_state.widget(
             st.selectbox,
@@ -73,6 +73,16 @@ def training_settings(view: View) -> None:
                 "The original recipes train for 1,000 epochs on ten mixtures, one at a time."
                 " Choose the data *Original* with them."
             ),
+        )
+    with six:
+        n_filters = int(
+            url_state.widget(
+                st.selectbox,
+                "Filters",
+                "filters",
+                disabled=busy,
+                help="Of the encoder. Fewer filters are fewer rows of a mask to read.",
+            )
         )
     usual = recipe(name)
     with two:
@@ -116,7 +126,7 @@ def training_settings(view: View) -> None:
     except ValueError as error:
         st.error(f"{error}.")
         return
-    _buttons((view, config, seed, kind), job)
+    _buttons((view, config, seed, kind, n_filters), job)
 
 
 def _number(busy: bool, label: str, field: str, usual: TrainConfig, **options: Any) -> Any:
@@ -132,25 +142,28 @@ def _number(busy: bool, label: str, field: str, usual: TrainConfig, **options: A
     )
 
 
-def _prepare(view: View, config: TrainConfig, seed: int, kind: str, keep: bool = False) -> Job:
-    job = training_box().replace(Trainer(view.dataset, config, seed, kind), keep)
+def _prepare(
+    view: View, config: TrainConfig, seed: int, kind: str, n_filters: int, keep: bool = False
+) -> Job:
+    network = sizes_for(view.dataset, kind, n_filters=n_filters)
+    job = training_box().replace(Trainer(view.dataset, config, seed, kind, network), keep)
     url_state.put("model", "training")
     return job
 
 
-def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str) -> Job:
+def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> Job:
     job = training_box().job
     if (
         job is None
         or job.state in ("finished", "stopped", "failed")
-        or not job.matches(view.dataset, config, seed, kind)
+        or not job.matches(view.dataset, config, seed, kind, n_filters)
     ):
-        job = _prepare(view, config, seed, kind, keep=True)
+        job = _prepare(view, config, seed, kind, n_filters, keep=True)
     return job
 
 
-def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
-    job = _wanted_job(view, config, seed, kind)
+def _start(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
+    job = _wanted_job(view, config, seed, kind, n_filters)
     url_state.put("model", "training")
     try:
         job.start()
@@ -161,7 +174,8 @@ def _start(view: View, config: TrainConfig, seed: int, kind: str) -> None:
 def start_usual(view: View) -> None:
     """Start a training on the present data, with the default recipe of the chosen network."""
     kind = url_state.get("network")
-    _start(view, recipe(NETWORKS[kind].usual_recipe), view.dataset.seed, kind)
+    n_filters = sizes_for(view.dataset, kind).n_filters
+    _start(view, recipe(NETWORKS[kind].usual_recipe), view.dataset.seed, kind, n_filters)
 
 
 def watched_progress() -> None:
@@ -178,15 +192,15 @@ def watched_progress() -> None:
         st.rerun()
 
 
-def _one_step(view: View, config: TrainConfig, seed: int, kind: str) -> None:
-    job = _wanted_job(view, config, seed, kind)
+def _one_step(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
+    job = _wanted_job(view, config, seed, kind, n_filters)
     url_state.put("model", "training")
     job.step()
 
 
-def _new_seed(view: View, config: TrainConfig, seed: int, kind: str) -> None:
+def _new_seed(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
     url_state.put("weights_seed", seed + 1)
-    _prepare(view, config, seed + 1, kind)
+    _prepare(view, config, seed + 1, kind, n_filters)
 
 
 def _stop(job: Job) -> None:
@@ -194,18 +208,18 @@ def _stop(job: Job) -> None:
     show_result(job)
 
 
-def _reset(view: View, config: TrainConfig, seed: int, kind: str) -> None:
-    _prepare(view, config, seed, kind)
+def _reset(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
+    _prepare(view, config, seed, kind, n_filters)
 
 
 def _pause(job: Job) -> None:
     job.pause()
 
 
-def _buttons(wanted: tuple[View, TrainConfig, int, str], job: Job | None) -> None:
-    view, config, seed, kind = wanted
+def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -> None:
+    view, config, seed, kind, n_filters = wanted
     state = job.state if job is not None else "none"
-    same = job is not None and job.matches(view.dataset, config, seed, kind)
+    same = job is not None and job.matches(view.dataset, config, seed, kind, n_filters)
     active = state in ("waiting", "running")
     halted = not active and state != "paused"
     start = "Continue" if state == "paused" and same else "Start"

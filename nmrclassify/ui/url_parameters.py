@@ -170,6 +170,7 @@ _OTHERS = (
     ),
     _whole("step", 0, _MAX_STEPS, "training step of the model", old="at"),
     _choice("network", tuple(NETWORKS), "kind of network", "slots"),
+    _choice("filters", ("64", "32", "16"), "filters of the encoder in the next training", "64"),
     _choice("recipe", tuple(RECIPES), "recipe of the training"),
     _choice("optimiser", tuple(OPTIMISERS), "optimiser of the training"),
     _field("learning_rate", TrainConfig, old="rate"),

@@ -150,6 +150,7 @@ def test_a_job_matches_only_what_it_trains(quick, make_job):
     ):
         assert not job.matches(*other)
     assert not job.matches(build("quick", 4), config, 3, "queries")
+    assert not job.matches(quick, config, 3, "queries", n_filters=16)
 
 
 def test_only_so_many_run_and_the_rest_queue_in_order(quick, make_job, wait_until):

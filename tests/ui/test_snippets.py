@@ -25,7 +25,7 @@ from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints, runs, trainer
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import TrainConfig
-from nmrclassify.training.trainer import Trainer, model_for
+from nmrclassify.training.trainer import Trainer, model_for, sizes_for
 from nmrclassify.ui.model_picker import Chosen
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.snippets import code, compared, pages
@@ -154,7 +154,8 @@ def test_an_untrained_network_is_drawn_again(page, kind, quick, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["slots", "queries"])
 def test_a_step_of_a_training_is_drawn_again(kind, quick, monkeypatch):
-    trainer = Trainer(quick, replace(FEW, learning_rate=2e-3, reconstruction_weight=3.0), 9, kind)
+    settings = replace(FEW, learning_rate=2e-3, reconstruction_weight=3.0)
+    trainer = Trainer(quick, settings, 9, kind, sizes_for(quick, kind, n_filters=16))
     while not trainer.finished:
         trainer.advance()
     for step in (0, 2, 3):

@@ -100,6 +100,7 @@ GOOD = {
     "jitter": "0.25",
     "noise": "0.5",
     "network": "slots",
+    "filters": "16",
     "sweep": "noise",
     "added_jitter": "0.5",
     "remix": "0.7",
