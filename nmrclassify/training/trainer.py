@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,7 @@ def model_for(
     return model
 
 
-def sizes_for(dataset: Dataset, kind: str, **changes: int) -> NetworkConfig:
+def sizes_for(dataset: Dataset, kind: str, **changes: Any) -> NetworkConfig:
     """Return the usual sizes of a network for a data set, with changes such as `n_filters=16`."""
     return replace(NETWORKS[kind].sizes_for(dataset), **changes)
 
