@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from nmrclassify.baselines.comparison import classical_counts, counts_of_result
 from nmrclassify.baselines.likelihood import Likelihood
-from nmrclassify.evaluation.calibration import reliability
+from nmrclassify.evaluation.calibration import given_number, reliability
 from nmrclassify.evaluation.metrics import Evaluation, evaluate, shares_right
 from nmrclassify.evaluation.robustness import (
     DISTURBED,
@@ -120,8 +120,13 @@ def _test(data: Dataset, sweep: str, value: float) -> Mixtures:
     return mixtures
 
 
-def _calibration(result: Evaluation) -> dict:
-    """Return the calibration error, and the share of wrong among confidently named compounds."""
+def _calibration(result: Evaluation, given: int | None) -> dict:
+    """Return the calibration error, and the share of wrong among confidently named compounds.
+
+    Queries that are given the number of compounds state the probabilities for this number.
+    """
+    if given is not None:
+        result = replace(result, presence=given_number(result.presence, given))
     stated, right = result.statements(named=True)
     sure = right[stated >= CONFIDENT]
     error = reliability(*result.statements()).expected_calibration_error
@@ -180,7 +185,9 @@ def _measured(trainer: Trainer, sweep: str, value: float, name: str, words: str)
     result = evaluate(trainer.model, mixtures)
     given = axis.base.n_sources if axis.known and trainer.model.any_number else None
     counts = counts_of_result(result, given)
-    return _row(sweep, value, name, seed, counts, mixtures.counts, _calibration(result), words)
+    return _row(
+        sweep, value, name, seed, counts, mixtures.counts, _calibration(result, given), words
+    )
 
 
 def network(name: str, seed: int, share: float) -> list[dict]:

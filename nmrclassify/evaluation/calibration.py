@@ -70,6 +70,33 @@ def reliability(probabilities: np.ndarray, outcomes: np.ndarray, bins: int = 10)
     return Reliability(mean_stated, mean_true, n)
 
 
+def given_number(presence: np.ndarray, number: int) -> np.ndarray:
+    """Return the probability of each compound if a mixture holds exactly `number` compounds.
+
+    The compounds are taken as independent, apart from their number (conditional Bernoulli: S. X.
+    Chen, A. P. Dempster and J. S. Liu, Biometrika 81, 1994, equation 5).
+
+    Parameters
+    ----------
+    presence : ndarray, shape (B, K)
+        Probabilities where the number is not known.
+    """
+    p = np.clip(presence.astype(float), 1e-12, 1 - 1e-12)
+    odds = p / (1 - p)  # (B, K)
+
+    def weights(odds: np.ndarray) -> np.ndarray:
+        """Return the summed products of the odds of 0 to `number` compounds, (B, number + 1)."""
+        sums = np.zeros((len(odds), number + 1))
+        sums[:, 0] = 1
+        for column in odds.T:
+            sums[:, 1:] += column[:, None] * sums[:, :-1]
+        return sums
+
+    without = np.stack([weights(np.delete(odds, k, axis=1)) for k in range(p.shape[1])], axis=1)
+    there = odds * without[:, :, number - 1]  # (B, K)
+    return there / (there + without[:, :, number])
+
+
 def best_temperature(cost: Callable[[float], float]) -> float:
     """Return the temperature within `TEMPERATURES` with the lowest cost, to about 2 %."""
     best = minimize_scalar(

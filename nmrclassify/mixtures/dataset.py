@@ -107,8 +107,8 @@ class Augmentation:
         Probability that an unknown compound replaces one compound: A and B occur beside multiplets
         anywhere, so the network learns each compound, and not the compositions of the training.
     own_levels : bool
-        Each mixture draws levels from 0 to 1 that scale its concentration range, jitter, noise and
-        common shift, so that clean mixtures occur beside the most disturbed ones.
+        Each mixture has none, one or two of these disturbances, and a level from 0 to 1 that scales
+        each: its concentration range, jitter, noise and common shift.
     """
 
     mixing: MixtureConfig
@@ -231,10 +231,12 @@ class Dataset:
         size, mixing = len(labels), augmentation.mixing
         levels = None
         if augmentation.own_levels:
-            # A fifth of the levels of each disturbance are clipped to 0, and in every third mixture
-            # all are 0, with all concentrations 1: training needs many clean mixtures.
-            disturbed = rng.uniform(-0.25, 1.0, (3 + (mixing.common_shift > 0), size))
-            levels = np.clip(disturbed, 0.0, 1.0) * (rng.random(size) > 1 / 3)
+            # Most mixtures have one disturbance; with all at once, hardly any would have just one
+            # that is strong, and few would be clean.
+            n_kinds = 3 + (mixing.common_shift > 0)
+            n_disturbances = rng.choice(3, size, p=(0.2, 0.6, 0.2))
+            rank = rng.permuted(np.tile(np.arange(n_kinds), (size, 1)), axis=1).T  # (kinds, B)
+            levels = rng.random((n_kinds, size)) * (rank < n_disturbances)
         replaced = np.full(size, False)
         if augmentation.unknown_replaces:
             full = (labels < self.library.n_compounds).all(axis=1) & (labels.shape[1] > 1)

@@ -84,8 +84,9 @@ class NetworkConfig:
     relu_before_classes: bool = False
     # queries: whether the heads read a least-squares fit; without it they read 0 in its place
     least_squares_features: bool = True
-    # queries: whether that fit states the significance of each amount, too. Version 0.1: no.
-    significance_features: bool = True
+    # queries: whether that fit allows no negative amounts, states the significance of each, and
+    # adds them to the presences with weights that the residual decides. Version 0.1: no.
+    non_negative_fit: bool = True
 
     def __post_init__(self) -> None:
         """Check the bounds."""

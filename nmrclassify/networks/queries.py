@@ -26,6 +26,10 @@ from nmrclassify.networks.prediction import (
     percent,
 )
 
+# Steps towards non-negative amounts: with noise 0.3 on the preset quick, all are then within 0.012
+# of the exact solution.
+FIT_STEPS = 20
+
 
 class _QueryNames(OutputNames):
     kind = "queries"
@@ -118,7 +122,9 @@ class Queries(_QueryNames, Network):
 
     The presence of a compound is computed from its separated encoding, and from a least-squares fit
     of the library to the mixture: the amount of the compound, and the residual at each position. On
-    clean, aligned mixtures these features are exact; training learns when they are not.
+    clean, aligned mixtures these features are exact; training learns when they are not. For that, a
+    small network computes from the residual a weight for each of a compound's amount features, the
+    same for all compounds, and the weighted sum is added to the presence.
     """
 
     title = "Queries: one output for each compound"
@@ -128,7 +134,7 @@ class Queries(_QueryNames, Network):
     )
     usual_recipe = "queries"
     any_number = True
-    n_features, n_class_hidden, n_global_hidden = 6, 24, 96
+    n_features, n_class_hidden, n_global_hidden, n_weights_hidden = 6, 24, 96, 32
     # Least-squares features, relative to the mixture, are scaled by asinh: linear below each of
     # these values and logarithmic above.
     asinh_scale_values = (0.003, 0.03, 0.3)
@@ -146,7 +152,7 @@ class Queries(_QueryNames, Network):
             config.n_positions,
             config.n_peaks * config.n_positions,
         )
-        n_scales, significances = len(self.asinh_scale_values), config.significance_features
+        n_scales, significances = len(self.asinh_scale_values), config.non_negative_fit
         n_amounts = n_scales + len(self.significance_scales) * significances
         n_residuals = n_scales * n_positions + significances
         super().__init__(config, n_queries)
@@ -171,6 +177,15 @@ class Queries(_QueryNames, Network):
             nn.Linear(size, self.n_global_hidden),
             nn.PReLU(),
             nn.Linear(self.n_global_hidden, n_queries),
+        )
+        self.amount_weights = (
+            nn.Sequential(
+                nn.Linear(n_residuals, self.n_weights_hidden),
+                nn.PReLU(),
+                nn.Linear(self.n_weights_hidden, n_amounts),
+            )
+            if significances
+            else None
         )
         # With at most one portion there is no count to learn: buffers, and not parameters.
         for name, value in (("sharpness", 1.0), ("count_bias", 0.0)):
@@ -203,6 +218,23 @@ class Queries(_QueryNames, Network):
         self.unmixing.copy_(torch.linalg.pinv(areas.flatten(1).double()))
         self.templates.copy_((areas / areas.square().sum((1, 2), keepdim=True)).transpose(1, 2))
 
+    @torch.no_grad()
+    def _non_negative(self, amounts: Tensor, cells: Tensor) -> Tensor:
+        """Return the non-negative amounts with the least squared residual, (B, K), nearly.
+
+        `FIT_STEPS` steps of FISTA (A. Beck and M. Teboulle, SIAM J. Imaging Sciences 2, 2009,
+        section 4) from `amounts`, the solution that may be negative. Where that is not negative,
+        it is the result.
+        """
+        gram, target = self.library @ self.library.T, cells @ self.library.T
+        step = 1 / gram.abs().sum(1).max().clamp_min(1e-9)  # 1 / a bound of the largest eigenvalue
+        amounts = ahead = amounts.clamp_min(0)
+        for i in range(FIT_STEPS):
+            before = amounts
+            amounts = (ahead - step * (ahead @ gram - target)).clamp_min(0)
+            ahead = amounts + i / (i + 3) * (amounts - before)
+        return amounts
+
     def _least_squares_features(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
         """Return the scaled amounts (B, K, n) and residuals (B, n) of a fit of the library.
 
@@ -212,6 +244,8 @@ class Queries(_QueryNames, Network):
         """
         cells, scale = mixture.flatten(1), rms(mixture)  # (B, P L), (B, 1, 1)
         amounts = cells @ self.unmixing  # (B, K)
+        if self.config.non_negative_fit:
+            amounts = self._non_negative(amounts, cells)
         left = cells - amounts @ self.library  # (B, P L)
         residual = left.unflatten(1, mixture.shape[1:]).square().sum(1).sqrt()  # (B, L)
         relative = amounts * self.library.square().mean(1).sqrt()
@@ -220,7 +254,7 @@ class Queries(_QueryNames, Network):
             for part in (relative, residual)
         )
         residuals = residuals.flatten(1)  # (B, scales x L)
-        if self.config.significance_features:
+        if self.config.non_negative_fit:
             # The residual of an exact fit is only rounding: a thousandth of the mixture is the
             # least noise.
             free = max(1, cells.shape[1] - amounts.shape[1])
@@ -247,18 +281,21 @@ class Queries(_QueryNames, Network):
         amount, residual = self._least_squares_features(mixture)
         fit = torch.cat([amount.flatten(1), residual], dim=1)
         # Least squares has no amount of the unknown: 0 stands for it.
-        amount = F.pad(amount, (0, 0, 0, 1)).transpose(0, 1)  # (K + 1, B, n)
-        residual = residual.expand(len(amount), -1, -1)  # (K + 1, B, n)
+        amount = F.pad(amount, (0, 0, 0, 1))  # (B, K + 1, n)
         hidden = self.class_heads_prelu(
             torch.baddbmm(
                 self.class_heads_bias,
-                torch.cat([features, amount, residual], dim=-1),
+                torch.cat(
+                    [features, amount.transpose(0, 1), residual.expand(len(features), -1, -1)], -1
+                ),
                 self.class_heads,
             )
         )  # (K + 1, B, hidden)
         presence = (hidden @ self.to_presence).squeeze(-1).T + self.global_head(
             torch.cat([trunk.flatten(1), fit], dim=1)
         )
+        if self.amount_weights is not None:
+            presence = presence + (amount @ self.amount_weights(residual)[..., None]).squeeze(-1)
         amounts = torch.einsum("bkpl,klp->bk", intermediates.multiplets[:, :-1], self.templates)
         steps = torch.arange(1, self.config.n_sources + 1, device=mixture.device)
         distance = amounts.clamp(0, self.config.n_sources + 1)[..., None] - steps  # (B, K, Q)

@@ -36,7 +36,7 @@ FORMAT = "nmrclassify-2"
 NETWORK_0_1 = {
     "non_negative_encoder": False,
     "relu_before_classes": True,
-    "significance_features": False,
+    "non_negative_fit": False,
 }
 TRAINING_0_1 = {"mask_weight": 0.0, "unknown_replaces": 0.0}
 # The packaged models: name and kind of network. Each is there for each of the presets.

@@ -1,11 +1,18 @@
 import copy
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from nmrclassify.evaluation.calibration import TEMPERATURES, fit_temperature, reliability, roc
+from nmrclassify.evaluation.calibration import (
+    TEMPERATURES,
+    fit_temperature,
+    given_number,
+    reliability,
+    roc,
+)
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.grid import MixtureConfig, mix
 from nmrclassify.mixtures.presets import build
@@ -205,3 +212,22 @@ def test_perfect_and_useless_scores():
 def test_a_curve_needs_positives_and_negatives(positive):
     with pytest.raises(ValueError, match="expected at least one of each"):
         roc(np.arange(len(positive), dtype=float), positive)
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_probabilities_given_the_number_are_those_of_an_enumeration(number):
+    presence = np.random.default_rng(3).random((4, 6))
+    summed, total = np.zeros_like(presence), np.zeros(4)
+    for chosen in itertools.combinations(range(6), number):
+        held = np.isin(range(6), chosen)
+        weight = np.where(held, presence, 1 - presence).prod(axis=1)
+        total += weight
+        summed[:, held] += weight[:, None]
+    conditional = given_number(presence, number)
+    np.testing.assert_allclose(conditional, summed / total[:, None])
+    np.testing.assert_allclose(conditional.sum(axis=1), number)
+
+
+def test_probabilities_given_the_number_allow_for_certainty():
+    certain = np.array([[1.0, 1.0, 1.0, 0.0, 0.0]])
+    np.testing.assert_allclose(given_number(certain, 3), certain, atol=1e-9)

@@ -192,10 +192,11 @@ def test_own_levels_give_clean_mixtures_and_disturbed_ones():
     assert noise.max() > 0.15
     assert np.median(noise) < 0.15
     quiet = noise < 1e-6
-    # Every third mixture is clean; of the others, a fifth has none of one disturbance.
+    # A fifth of the mixtures is clean, a fifth has two of the three disturbances, the others one.
     for share in (quiet, plain, pure):
-        assert share.mean() == pytest.approx(1 / 3 + 2 / 3 / 5, abs=0.03)
-    assert (quiet & pure & plain).mean() == pytest.approx(1 / 3 + 2 / 3 / 125, abs=0.03)
+        assert share.mean() == pytest.approx(1 - 0.6 / 3 - 0.2 * 2 / 3, abs=0.03)
+    assert (quiet & pure & plain).mean() == pytest.approx(0.2, abs=0.03)
+    assert (~quiet & ~pure & ~plain).sum() == 0
     assert unknown.mean() == pytest.approx(0.5, abs=0.04)
     clean = quiet & pure & plain & ~unknown
     assert clean.any()
