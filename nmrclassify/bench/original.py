@@ -15,14 +15,10 @@ mixtures. The means include such trainings. Rows with one mixture a step count t
 state the means of the other seeds too.
 """
 
-import multiprocessing
-import os
 import secrets
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from unittest import mock
 
@@ -32,8 +28,8 @@ import torch.nn.functional as F
 from scipy.stats import t as student_t
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
-from tqdm import tqdm
 
+from nmrclassify.bench._parallel import run_all
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import generator, mix
@@ -384,13 +380,9 @@ def tasks() -> list[tuple[Callable, tuple]]:
 
 def run() -> dict:
     """Return rows of the optimisers of 2022, and of the repairs, each on top of those before."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    began, runs = time.perf_counter(), []
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        checked = pool.submit(check).result()
-        jobs = [pool.submit(function, *arguments) for function, arguments in tasks()]
-        for job in tqdm(as_completed(jobs), total=len(jobs), unit="training", file=sys.stderr):
-            runs += job.result()
+    began = time.perf_counter()
+    checked, *trained = run_all([(check, ()), *tasks()], "training")
+    runs = [run for part in trained for run in part]
     runs.sort(key=lambda run: (run["row"], run["seed"]))
     rows = {
         name: [run for run in runs if run["row"] == name] for name in {run["row"] for run in runs}

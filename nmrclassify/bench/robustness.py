@@ -7,21 +7,17 @@ bench that was stopped goes on where it was; with `--seeds` several processes sh
 
 import hashlib
 import json
-import multiprocessing
-import os
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from nmrclassify.baselines.comparison import classical_counts, counts_of_result
 from nmrclassify.baselines.likelihood import Likelihood
+from nmrclassify.bench._parallel import run_all
 from nmrclassify.evaluation.calibration import given_number, reliability
 from nmrclassify.evaluation.metrics import Evaluation, evaluate, shares_right
 from nmrclassify.evaluation.robustness import (
@@ -283,12 +279,8 @@ def work(task: tuple, cache: Path | None = None) -> list[dict]:
 
 def run(seeds: Sequence[int] = SEEDS, cache: Path | None = None, share: float = 1.0) -> dict:
     """Return one row for each sweep, value, method and seed, as `table`."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    rows, calls = [], tasks(seeds, share)
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        jobs = [pool.submit(work, task, cache) for task in calls]
-        for job in tqdm(as_completed(jobs), total=len(jobs), unit="task", file=sys.stderr):
-            rows += job.result()
+    parts = run_all([(work, (task, cache)) for task in tasks(seeds, share)], "task")
+    rows = [row for part in parts for row in part]
     order = {name: i for i, name in enumerate(SWEEPS)}
     rows.sort(key=lambda row: (order[row["sweep"]], row["value"], row["method"], row["seed"]))
     return {"seeds": list(seeds), "table": rows}

@@ -4,15 +4,10 @@
 one thread; its CPU seconds are its seconds on a core of its own.
 """
 
-import multiprocessing
-import os
 import statistics
-import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 
-from tqdm import tqdm
-
+from nmrclassify.bench._parallel import run_all
 from nmrclassify.evaluation.masks import owners_right
 from nmrclassify.evaluation.metrics import evaluate, wilson
 from nmrclassify.mixtures.presets import build
@@ -76,15 +71,8 @@ def row(runs: list[dict]) -> dict:
 
 def run() -> dict:
     """Return one row for each preset and recipe, and the figures and failures of each training."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     tasks = [(preset, name, seed) for name in RECIPES for preset in PRESETS for seed in SEEDS]
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(train, *task): task for task in tasks}
-        done = {
-            jobs[job]: job.result()
-            for job in tqdm(as_completed(jobs), total=len(jobs), unit="training", file=sys.stderr)
-        }
-    runs = [done[task] for task in tasks]
+    runs = run_all([(train, task) for task in tasks], "training")
     return {
         "table": [
             row([r for r in runs if (r["preset"], r["recipe"]) == (preset, name)])
