@@ -75,7 +75,7 @@ def test_generate(capsys, tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "parameters", "recipe_name"),
-    [("slots", 88_949, "modern"), ("queries", 155_073, "queries")],
+    [("slots", 88_949, "modern"), ("queries", 157_319, "queries")],
 )
 def test_train_evaluate_separate(capsys, tmp_path, model, parameters, recipe_name):
     done = run(

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from nmrclassify.files import (
@@ -18,6 +19,7 @@ from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 
 FORMAT = "nmrclassify-scale-1"
 MAX_BYTES = 10 * 1024 * 1024
+MAX_WEIGHT = 1e6  # larger ones can overflow; whether they do depends on the processor
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ def _trained(file: TensorFile) -> Trained:
             raise CheckpointError(
                 f"{name}: threshold is {threshold:g} and temperature {temperature:g}; train it"
                 " again"
+            )
+        largest = max(float(np.abs(array).max(initial=0)) for array in arrays.values())
+        if largest > MAX_WEIGHT:
+            raise CheckpointError(
+                f"{name}: a weight is {largest:g}, too large for a finite output; expected at most"
+                f" {MAX_WEIGHT:g}, train the network again"
             )
     except CheckpointError:
         raise

@@ -4,10 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 from torch.nn import functional as F
 
+from nmrclassify.baselines.grid import nnls as baseline
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
+from nmrclassify.networks import queries as queries_module
 from nmrclassify.networks.conv_tasnet import NetworkConfig, Separator, rms
 from nmrclassify.networks.layers import DepthwiseShifts, GlobalNorm
 from nmrclassify.networks.queries import Queries
@@ -91,7 +94,8 @@ def test_slots_name_by_a_line_and_a_table(relu):
     assert torch.allclose(logits.flatten(0, 1), expected, atol=1e-5)
 
 
-def test_presences_equal_those_of_a_loop_over_compounds(queries):
+def test_presences_equal_those_of_a_loop_over_compounds(queries, monkeypatch):
+    monkeypatch.setattr(queries_module, "FIT_STEPS", 5000)  # until nothing changes
     data = build("quick", 3)
     model = disturbed(queries).double()
     x = torch.from_numpy(data.test_mixtures().areas[:4]).double()
@@ -106,7 +110,7 @@ def test_presences_equal_those_of_a_loop_over_compounds(queries):
     library = data.library.areas.reshape(10, -1).astype(float)
     for b, mixture in enumerate(x.numpy()):
         scale = np.sqrt((mixture**2).mean())
-        amounts = np.linalg.lstsq(library.T, mixture.ravel(), rcond=None)[0]
+        amounts = nnls(library.T, mixture.ravel())[0]
         rest = mixture.ravel() - amounts @ library
         left = np.sqrt((rest.reshape(6, 21) ** 2).sum(axis=0))
         noise = np.sqrt((rest**2).sum() / (126 - 10))
@@ -137,6 +141,13 @@ def test_presences_equal_those_of_a_loop_over_compounds(queries):
                 weights["class_heads_prelu.weight"],
             )
             presence = judged @ weights["to_presence"][k, :, 0] + global_head[k]
+            decided = prelu(
+                weights["amount_weights.0.weight"] @ left + weights["amount_weights.0.bias"],
+                weights["amount_weights.1.weight"],
+            )
+            presence += own[k] @ (
+                weights["amount_weights.2.weight"] @ decided + weights["amount_weights.2.bias"]
+            )
             assert findings.presence[b, k].item() == pytest.approx(presence, rel=1e-5, abs=1e-5)
         for k in range(10):
             amount = (inside.multiplets[b, k].numpy().T * weights["templates"][k]).sum()
@@ -144,6 +155,16 @@ def test_presences_equal_those_of_a_loop_over_compounds(queries):
             away = (np.clip(amount, 0, 4) - np.array([1, 2, 3])) ** 2
             counts = weights["count_bias"] - np.exp(weights["sharpness"]) * away
             assert findings.counts[b, k].numpy() == pytest.approx(counts)
+
+
+def test_the_amounts_of_the_fit_are_nearly_those_of_an_exact_solver(queries):
+    data = build("quick", 3)
+    clean = data.test_mixtures().areas
+    noisy = clean + np.random.default_rng(3).normal(0, 0.3, clean.shape).astype(np.float32)
+    for areas, tolerance in ((clean, 1e-4), (noisy, 0.02)):
+        cells = torch.from_numpy(areas).flatten(1)
+        amounts = queries._non_negative(cells @ queries.unmixing, cells)
+        np.testing.assert_allclose(amounts, baseline(areas, data.library), atol=tolerance)
 
 
 def trunk_of(model, x):
@@ -209,15 +230,16 @@ def test_sizes_of_queries():
     data = build("quick", 3)
     trunk = 1152 + 128 + 1040 + 12 * (1474 + 1040) + 11 * 1040 + 1 + 1152  # bottleneck 16
     # Masks; templates; features; class heads of 126 + 5 + 64 inputs;
-    # the global head of 336 + 50 + 64; PReLUs.
+    # the global head of 336 + 50 + 64; the weights of the amounts; PReLUs.
     heads = 11 * 17 * 64 + 1260 + 390 + 11 * 24 * (195 + 1 + 1) + 450 * 96 + 96 + 96 * 11 + 11 + 3
+    heads += 32 * 64 + 32 + 1 + 5 * 32 + 5
     counting = {False: 0, True: 6}  # sharpness and bias of each number of portions
     for repetition, more in counting.items():
         config = MixtureConfig(repetition=repetition)
         model = model_for(build("quick", 3, config), 3, "queries")
         assert model.n_parameters == trunk + heads + more
         assert model.config.receptive_field == 91
-    assert model_for(data, 3, "queries").n_parameters == 155_073
+    assert model_for(data, 3, "queries").n_parameters == 157_319
 
 
 def test_receptive_field_is_where_gradients_reach():
