@@ -8,250 +8,37 @@ import argparse
 import json
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from nmrclassify import bench
+from nmrclassify import bench, cli_parser
 from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.files import write_csv
 from nmrclassify.mixtures import grid_files
-from nmrclassify.mixtures.presets import PRESETS, build
+from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.prediction import percent
 from nmrclassify.networks.registry import NETWORKS
-from nmrclassify.training import checkpoints, packaged, runs
+from nmrclassify.training import checkpoints, packaged, run_files, runs
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
-from nmrclassify.training.recipes import RECIPES, recipe
+from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer, set_threads, sizes_for
 
 if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification
 
 INTERRUPTED = 130
+SAVE_SECONDS = 30  # between two states of a training, at most
+SAVE_ATTEMPTS = 3  # to write the model of a finished training
 MOST_PROBLEMS = 20  # rows of a library whose problems are printed
-
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one sentence."""
-
-    def error(self, message: str) -> NoReturn:
-        raise ValueError(f"{message}; see {self.prog} --help")
-
-
-def _parser() -> _Parser:
-    shared = _Parser(add_help=False)
-    shared.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    seed = _Parser(add_help=False)
-    seed.add_argument(
-        "--seed", type=int, default=7, help="the same seed gives the same numbers (default 7)"
-    )
-    model = _Parser(add_help=False)
-    model.add_argument(
-        "checkpoint",
-        type=Path,
-        help="a packaged model, reference (slots; shipped is the same) or queries; or a"
-        " .safetensors file",
-    )
-    model.add_argument(
-        "--preset",
-        choices=PACKAGED_PRESETS,
-        help="data of the packaged model (default metabolites)",
-    )
-    parser = _Parser(
-        prog="python -m nmrclassify",
-        description="Make NMR mixtures, separate them and name their compounds.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-
-    def command(name: str, text: str, example: str, *parents: _Parser) -> _Parser:
-        return commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=f"example: python -m nmrclassify {example}",
-            parents=[shared, *parents],
-        )
-
-    generate = command(
-        "generate",
-        "Write a preset's library and mixtures as CSV.",
-        "generate --preset original --out data",
-        seed,
-    )
-    generate.add_argument("--preset", choices=PRESETS, default="quick")
-    generate.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="folder for library.csv, train_*.csv, test_*.csv, dataset.json",
-    )
-
-    train = command(
-        "train",
-        "Train a network and save it as a run.",
-        "train --preset quick --model queries --out runs/first",
-        seed,
-    )
-    train.add_argument("--preset", choices=PRESETS, default="quick")
-    train.add_argument(
-        "--model",
-        choices=NETWORKS,
-        default="queries",
-        help="queries: one output a compound (default); slots: the reference design",
-    )
-    train.add_argument(
-        "--recipe",
-        choices=RECIPES,
-        help="optimiser, schedule, augmentation (default: that of the model)",
-    )
-    train.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
-    train.add_argument(
-        "--rate", dest="learning_rate", type=float, help="learning rate (default: the recipe's)"
-    )
-    train.add_argument(
-        "--filters",
-        dest="n_filters",
-        type=int,
-        help="filters of the encoder (default 64; with 16 or 32 a mask has fewer rows to read)",
-    )
-    train.add_argument(
-        "--out", type=Path, help="folder of the run (default: a new one among the runs)"
-    )
-    train.add_argument(
-        "--resume", action="store_true", help="continue the interrupted training in --out"
-    )
-
-    test = command(
-        "evaluate",
-        "Measure a checkpoint on its unseen compositions.",
-        "evaluate reference --draws 5",
-        seed,
-        model,
-    )
-    test.add_argument(
-        "--draws", type=int, default=1, help="mixtures of each unseen composition (default 1)"
-    )
-
-    separate = command(
-        "separate",
-        "Separate one mixture.",
-        "separate reference mixture.csv --out separated.csv",
-        model,
-    )
-    separate.add_argument(
-        "mixture", type=Path, help="CSV; `generate` and the app's page Mixtures write the format"
-    )
-    separate.add_argument("--pick", help="which mixture of a file of several (default the first)")
-    separate.add_argument(
-        "--out", type=Path, help="write the separated multiplets to this CSV file"
-    )
-
-    package = command(
-        "package-models",
-        "Train the models that come with the package, and write their files (minutes).",
-        "package-models --only original-queries",
-    )
-    package.add_argument(
-        "--only", choices=["-".join(model) for model in packaged.ALL], help="make one of them"
-    )
-    package.add_argument("--steps", type=int, help="optimiser steps (default: the recipe's)")
-    package.add_argument(
-        "--out",
-        type=Path,
-        default=packaged.FOLDER,
-        help="folder of the files (default: that of the package)",
-    )
-
-    scale = command(
-        "train-scale",
-        "Train the network at full scale.",
-        "train-scale --out runs/scale --steps 4000",
-    )
-    scale.epilog = (
-        f"{scale.epilog}; on two GPUs:"
-        " torchrun --nproc-per-node 2 -m nmrclassify train-scale --out runs/scale"
-    )
-    scale.add_argument("--seed", type=int, help="the same seed gives the same numbers (default 7)")
-    scale.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="folder for the network (scale.safetensors) and the state of the training",
-    )
-    scale.add_argument("--steps", type=int, help="optimiser steps (default 4000)")
-    scale.add_argument("--batch", type=int, help="mixtures a step, over all processes (default 4)")
-    scale.add_argument(
-        "--rate", dest="learning_rate", type=float, help="learning rate (default 0.002)"
-    )
-    scale.add_argument(
-        "--workers",
-        type=int,
-        default=1,
-        help="processes that prepare mixtures, for each training process (default 1)",
-    )
-    scale.add_argument(
-        "--resume", action="store_true", help="continue the interrupted training in --out"
-    )
-
-    identify = command(
-        "identify",
-        "Name the compounds of a full-scale mixture.",
-        "identify peaks.csv --library table.csv --out compounds.csv",
-    )
-    identify.add_argument(
-        "mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons"
-    )
-    identify.add_argument(
-        "--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)"
-    )
-    identify.add_argument(
-        "--network",
-        type=Path,
-        help="a scale.safetensors that train-scale wrote (default: the shipped one)",
-    )
-    identify.add_argument(
-        "--spread",
-        type=float,
-        help="standard deviation of the shifts in ppm, where known (default: estimated)",
-    )
-    identify.add_argument(
-        "--out", type=Path, help="write all probabilities and amounts to this CSV file"
-    )
-    identify.add_argument(
-        "--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file"
-    )
-
-    benchmark = command(
-        "bench", "Run a measurement behind a figure of docs/results.md.", "bench generation --json"
-    )
-    benchmark.add_argument("name", nargs="?", help="which measurement, see --list")
-    benchmark.add_argument(
-        "--out",
-        type=Path,
-        help="write the result to this .json file, or the table of a result that has one to this"
-        " CSV file",
-    )
-    benchmark.add_argument(
-        "--seeds", type=_seeds, metavar="N,N", help="robustness: only these seeds, as 1,2"
-    )
-    benchmark.add_argument(
-        "--cache",
-        type=Path,
-        help="robustness: keep finished parts in this folder, and do not measure them again",
-    )
-    benchmark.add_argument(
-        "--share", type=float, help="robustness: train on this share of the mixtures, for a trial"
-    )
-    benchmark.add_argument("--list", action="store_true", help="list the measurements")
-    return parser
 
 
 def _generate(arguments: argparse.Namespace) -> dict:
@@ -294,18 +81,42 @@ def _chosen(arguments: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
+class _Stopped(KeyboardInterrupt):
+    """A training that a signal has stopped."""
+
+    def __init__(self, message: str, number: int):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+class _Signals:
+    """The last signal that asked this process to stop, 0 before the first."""
+
+    number = 0
+
+    def __call__(self) -> bool:
+        """Whether there was one."""
+        return self.number > 0
+
+    def note(self, number: int, frame: object) -> None:
+        """Keep the number of a signal."""
+        self.number = number
+
+
 @contextmanager
 def _training(
     steps: int, done: int, rank: int = 0
-) -> Iterator[tuple[Callable[..., None], Callable[[], bool]]]:
+) -> Iterator[tuple[Callable[..., None], _Signals]]:
     """Show a progress bar, and note an interrupt instead of raising it.
 
-    Yields a function that shows a step with some figures, and one that returns whether there was an
-    interrupt. Training stops between two steps, so that it can continue to the same numbers. Of
-    several processes, only the one of rank 0 shows the bar.
+    Yields a function that shows a step with some figures, and the signals, which tell whether there
+    was an interrupt: Ctrl+C, or what ends the process or its terminal. Training stops between two
+    steps, so that it can continue to the same numbers. Of several processes, only the one of rank 0
+    shows the bar.
     """
-    interrupt = threading.Event()
-    before = signal.signal(signal.SIGINT, lambda *_: interrupt.set())
+    signals = _Signals()
+    numbers = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))
+    before = {number: signal.signal(number, signals.note) for number in set(numbers)}
     try:
         with tqdm(total=steps, initial=done, unit="step", file=sys.stderr, disable=rank > 0) as bar:
 
@@ -313,57 +124,131 @@ def _training(
                 bar.set_postfix(figures, refresh=False)
                 bar.update(step - bar.n)
 
-            yield show, interrupt.is_set
+            yield show, signals
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _train_on(trainer: Trainer) -> None:
-    """Train to the end, or until an interrupt, with a progress bar."""
+def _train_on(trainer: Trainer, between: Callable[[], None] = lambda: None) -> int:
+    """Train with a progress bar to the end, or until a signal, whose number is returned.
+
+    `between` is called before each step.
+    """
     every = max(1, trainer.config.steps // 50)
-    with _training(trainer.config.steps, trainer.step) as (show, interrupted):
-        for snapshot in trainer.snapshots(every, halt=interrupted):
+    with _training(trainer.config.steps, trainer.step) as (show, signals):
+
+        def halted() -> bool:
+            between()
+            return signals()
+
+        for snapshot in trainer.snapshots(every, halt=halted):
             unseen = f"{snapshot.test['compound_accuracy']:.1%}"
             show(snapshot.step, loss=f"{snapshot.loss:.3f}", unseen=unseen)
+    return signals.number
+
+
+def _tell(text: str) -> None:
+    tqdm.write(f"nmrclassify: {text}", file=sys.stderr)
+
+
+class _Saver:
+    """Writes the state of a training from time to time; a full disk does not end the training."""
+
+    def __init__(self, trainer: Trainer, folder: Path, every: int):
+        self._trainer, self._folder, self._every = trainer, folder, every
+        self._step, self._time = trainer.step, time.monotonic()
+
+    def between(self) -> None:
+        """Write the state if so many steps or 30 seconds have passed since it was tried last."""
+        step, now = self._trainer.step, time.monotonic()
+        if step - self._step < self._every and now - self._time < SAVE_SECONDS:
+            return
+        try:
+            self.save()
+        except OSError as error:
+            _tell(f"step {step} is not saved: {error}; the training goes on, and tries again")
+
+    def save(self) -> None:
+        """Write the state; raises OSError with the path if that is not possible."""
+        self._step, self._time = self._trainer.step, time.monotonic()
+        with _naming(self._folder):
+            run_files.check_room(self._folder, runs.room_needed(self._trainer))
+            runs.save_state(self._trainer, self._folder)
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    """Name the folder in the error of a write."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise OSError(f"{folder} cannot be written ({error.strerror})") from error
 
 
 def _train(arguments: argparse.Namespace) -> dict:
     chosen, sizes = _chosen(arguments, "steps", "learning_rate"), _chosen(arguments, "n_filters")
-    if arguments.resume:
-        if arguments.out is None or chosen or sizes:
-            raise ValueError(
-                "--resume needs --out, the folder of the interrupted training, and takes no"
-                " --steps, no --rate and no --filters"
+    out = arguments.out
+    if arguments.resume and (out is None or chosen or sizes or arguments.overwrite):
+        raise ValueError(
+            "--resume needs --out, the folder of the interrupted training, and takes no --steps,"
+            " no --rate, no --filters and no --overwrite"
+        )
+    if arguments.save_every < 1:
+        raise ValueError(f"--save-every is {arguments.save_every}; expected 1 or more steps")
+    if out is None and (problem := runs.home_problem()):
+        raise ValueError(problem)
+    folder = out or runs.home() / runs.new_id(arguments.model, arguments.preset, arguments.seed)
+    if arguments.resume and not folder.is_dir():
+        raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
+    with run_files.locked(folder):
+        if arguments.resume:
+            trainer = runs.resume(folder, _tell)
+        else:
+            dataset = build(arguments.preset, arguments.seed)
+            trainer = Trainer(
+                dataset,
+                replace(
+                    recipe(arguments.recipe or NETWORKS[arguments.model].usual_recipe), **chosen
+                ),
+                kind=arguments.model,
+                network=sizes_for(dataset, arguments.model, **sizes),
             )
-        trainer, folder = runs.resume(arguments.out), arguments.out
-    else:
-        dataset = build(arguments.preset, arguments.seed)
-        trainer = Trainer(
-            dataset,
-            replace(recipe(arguments.recipe or NETWORKS[arguments.model].usual_recipe), **chosen),
-            kind=arguments.model,
-            network=sizes_for(dataset, arguments.model, **sizes),
-        )
-        folder = arguments.out or runs.home() / runs.new_id(
-            arguments.model, arguments.preset, arguments.seed
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    _train_on(trainer)
+            if arguments.overwrite:
+                runs.remove(folder)
+            runs.check_free(folder)
+        run_files.check_room(folder, runs.room_needed(trainer))
+        return _train_in(folder, trainer, arguments.save_every)
+
+
+def _train_in(folder: Path, trainer: Trainer, save_every: int) -> dict:
+    """Train, write the run, and return its figures."""
+    saver = _Saver(trainer, folder, save_every)
+    stopped_by = _train_on(trainer, saver.between)
     if not trainer.finished:
-        runs.save_state(trainer, folder)
-        raise KeyboardInterrupt(
-            f"stopped at step {trainer.step}; `train --resume --out {folder}` continues"
+        saver.save()
+        raise _Stopped(
+            f"stopped at step {trainer.step}; `train --resume --out {folder}` continues",
+            stopped_by,
         )
     result = evaluate(
         trainer.model, trainer.dataset.test_mixtures(), trainer.config.reconstruction_weight
     ).summary()
-    path = runs.save(
-        Checkpoint.from_trainer(trainer, result),
-        trainer.history,
-        folder,
-        "cli",
-        trainer.training_history,
-    )
+    checkpoint = Checkpoint.from_trainer(trainer, result)
+    for attempt in range(1, SAVE_ATTEMPTS + 1):
+        try:
+            with _naming(folder):
+                path = runs.save(
+                    checkpoint, trainer.history, folder, "cli", trainer.training_history
+                )
+            break
+        except OSError as error:
+            if attempt == SAVE_ATTEMPTS:
+                raise OSError(f"{error}: the trained model is lost, {_remains(folder)}") from error
+            _tell(f"{error}; free some space: it is tried again in {SAVE_SECONDS} s")
+            time.sleep(SAVE_SECONDS)
     return {
         "seconds": round(trainer.seconds, 2),
         "steps": trainer.step,
@@ -373,6 +258,13 @@ def _train(arguments: argparse.Namespace) -> dict:
     }
 
 
+def _remains(folder: Path) -> str:
+    """Say what is left of a training that could not be written."""
+    if (folder / runs.STATE).is_file():
+        return f"but `train --resume --out {folder}` continues from the state saved last"
+    return "and no state of it was saved"
+
+
 def _package_models(arguments: argparse.Namespace) -> dict:
     models = packaged.ALL
     if arguments.only is not None:
@@ -380,9 +272,10 @@ def _package_models(arguments: argparse.Namespace) -> dict:
     made = {}
     for preset, name in models:
         trainer = packaged.trainer_of(name, preset, arguments.steps)
-        _train_on(trainer)
+        stopped_by = _train_on(trainer)
         if not trainer.finished:
-            raise KeyboardInterrupt(f"stopped at step {trainer.step}; {preset}-{name} not written")
+            message = f"stopped at step {trainer.step}; {preset}-{name} not written"
+            raise _Stopped(message, stopped_by)
         path = packaged.write(trainer, name, arguments.out)
         made[f"{preset}-{name}"] = {
             "seconds": round(trainer.seconds, 2),
@@ -471,19 +364,20 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
                 " another --out"
             )
         trainer = PeakTrainer(PeakTrainConfig(**chosen), workers=arguments.workers)
-    with _training(trainer.config.steps, trainer.step, trainer.rank) as (show, interrupted):
+    with _training(trainer.config.steps, trainer.step, trainer.rank) as (show, signals):
 
         def report(step: int, parts: dict[str, float]) -> None:
             show(step, loss=f"{parts['loss']:.2f}")
             if step % 100 == 0:
                 trainer.save(state)
 
-        trainer.run(report, interrupted)
+        trainer.run(report, signals)
     trainer.save(state)
     if not trainer.finished:
-        raise KeyboardInterrupt(
+        raise _Stopped(
             f"stopped at step {trainer.step}; `train-scale --resume --out {arguments.out}`"
-            " continues"
+            " continues",
+            signals.number,
         )
     if trainer.rank:
         return {}
@@ -571,10 +465,6 @@ def _mask_rows(prediction: "Identification") -> dict[str, list]:
     return rows
 
 
-def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(int(seed) for seed in text.split(","))
-
-
 def _bench(arguments: argparse.Namespace) -> dict:
     if arguments.list:
         return {"benches": bench.listed()}
@@ -636,14 +526,14 @@ def main(argv: list[str] | None = None) -> int:
     }
     commands |= {"train-scale": _train_scale, "identify": _identify, "bench": _bench}
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = cli_parser.parser().parse_args(argv)
         result = commands[arguments.command](arguments)
     except (ValueError, OSError) as error:
         print(f"nmrclassify: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         print(f"nmrclassify: {stop or 'interrupted'}", file=sys.stderr)
-        return INTERRUPTED
+        return getattr(stop, "exit_code", INTERRUPTED)
     # Of several processes only the first has a result.
     if result:
         result = _valid(result)

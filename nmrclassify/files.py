@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from importlib import resources
 from itertools import islice
 from pathlib import Path
@@ -34,6 +35,7 @@ MAX_ROW_LINES = 32  # of one row whose cells hold line breaks
 QUOTED = 80  # characters of a file in an error
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # starts of a formula
 
+_UNSEALED = "0" * 64
 _DTYPES = {"float32": "F32", "int64": "I64"}
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
@@ -52,7 +54,10 @@ def packaged(name: str) -> bytes:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it: a crash never leaves half a file."""
+    """Write a file under a temporary name and rename it: a crash never leaves half a file.
+
+    File and folder are on the disk when this returns.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=f".{path.name}.", delete=False
@@ -65,6 +70,12 @@ def write_atomically(path: Path, content: bytes) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def described(tensors: Mapping[str, Any]) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -83,6 +94,12 @@ def tensor_bytes(tensors: Mapping[str, Any], entry: str, header: Any) -> bytes:
     """
     arrays = {name: np.asarray(value, order="C") for name, value in tensors.items()}
     return save_arrays(arrays, metadata={entry: json.dumps(header)})
+
+
+def sealed(tensors: Mapping[str, Any], entry: str, header: dict) -> bytes:
+    """Return `tensor_bytes` with the file's SHA-256 in its header, which `unseal` compares."""
+    content = tensor_bytes(tensors, entry, {"sha256": _UNSEALED} | header)
+    return content.replace(_UNSEALED.encode(), sha256(content).hexdigest().encode(), 1)
 
 
 def write_tensors(path: Path, content: bytes) -> None:
@@ -166,6 +183,21 @@ class TensorFile:
                 f"{name} is not a {SUFFIX} file that nmrclassify wrote; train a model to get one"
             ) from None
         return cls(name, header, stated, source, name_of)
+
+    def unseal(self) -> None:
+        """Take the SHA-256 that `sealed` wrote out of the header.
+
+        Raises
+        ------
+        CheckpointError
+            If the file is not as it was written.
+        """
+        stated = str(self.header.pop("sha256")).encode()
+        if (
+            sha256(self.content.replace(stated, _UNSEALED.encode(), 1)).hexdigest()
+            != stated.decode()
+        ):
+            raise CheckpointError(f"{self.name} is damaged: its SHA-256 is not the one it states")
 
     def arrays(self, expected: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, np.ndarray]:
         """Return all tensors as arrays, if they are just those of `expected`, see `described`.

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("app.py", "pages", "__main__"),
     ("cli",),
+    ("cli_parser",),
     ("bench", "ui"),
     ("lessons",),
     ("plots",),

@@ -1,18 +1,23 @@
+import errno
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import nmrclassify
-from nmrclassify import bench
+from nmrclassify import bench, cli
 from nmrclassify.bench import generation
 from nmrclassify.cli import main
 from nmrclassify.evaluation.metrics import evaluate
@@ -23,7 +28,13 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
 from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
-from nmrclassify.training import checkpoints, peak_calibration, peak_trainer
+from nmrclassify.training import (
+    checkpoints,
+    peak_calibration,
+    peak_trainer,
+    run_files,
+    runs,
+)
 from nmrclassify.training.recipes import recipe
 
 ROOT = Path(__file__).parents[1]
@@ -299,8 +310,11 @@ def test_an_encoder_of_fewer_filters_is_trained_and_opened(tmp_path, capsys, mod
     assert "n_filters is 1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("model", "steps"), [("slots", 150), ("queries", 40)])
-def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
+@pytest.mark.parametrize(
+    ("model", "steps", "number"),
+    [("slots", 150, signal.SIGINT), ("queries", 40, signal.SIGTERM)],
+)
+def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps, number):
     out = tmp_path / "run"
     training = ["train", "--preset", "quick", "--model", model, "--steps", str(steps)]
     command = [sys.executable, "-m", "nmrclassify", *training, "--out", str(out)]
@@ -310,9 +324,9 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
         read = process.stderr.read(1)
         assert read, seen
         seen += read
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     rest = process.stderr.read()
-    assert process.wait(60) == 130
+    assert process.wait(60) == 128 + number
     assert "--resume" in rest
     assert "Traceback" not in rest
     done = run(capsys, "train", "--resume", "--out", out)
@@ -326,6 +340,84 @@ def test_an_interrupted_training_is_resumed(tmp_path, capsys, model, steps):
     assert (
         float(first["temperature"]) != 1
     )  # calibrated, after the same steps, on the same mixtures
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_a_training_between_two_steps(number):
+    before = signal.getsignal(number)
+    with cli._training(5, 0) as (_, signals):
+        assert not signals()
+        os.kill(os.getpid(), number)
+        assert signals() and signals.number == number
+    assert signal.getsignal(number) is before
+
+
+TRAIN = ("train", "--preset", "quick", "--model", "queries", "--steps", "3")
+
+
+def test_a_training_replaces_another_only_where_that_is_meant(tmp_path, capsys):
+    out = str(tmp_path / "run")
+    model = tmp_path / "run" / "model.safetensors"
+    assert main([*TRAIN, "--out", out, "--save-every", "0"]) == 2
+    assert "--save-every is 0; expected 1 or more steps" in capsys.readouterr().err
+    run(capsys, *TRAIN, "--out", out)
+    kept = model.read_bytes()
+    assert main([*TRAIN, "--seed", "8", "--out", out]) == 2
+    assert "finished training; choose another --out, or add --overwrite" in capsys.readouterr().err
+    assert main(["train", "--resume", "--out", out]) == 2
+    assert "the one there is finished" in capsys.readouterr().err
+    assert model.read_bytes() == kept
+    run(capsys, *TRAIN, "--seed", "8", "--out", out, "--overwrite")
+    assert checkpoints.load(model).seed == 8
+    with run_files.locked(tmp_path / "run"):
+        assert main([*TRAIN, "--out", out, "--overwrite"]) == 2
+    assert f"process {os.getpid()} writes the folder" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_with_its_path_and_ends_no_training(tmp_path, capsys, monkeypatch):
+    free, full, slept = shutil.disk_usage(tmp_path).free, [True], []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free * (not full)))
+    assert main([*TRAIN, "--out", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert f"the disk of {tmp_path / 'run'} has 0.0 MB of free space; expected at least" in said
+    # Full for the first state, and for the first try to write the model.
+    full.clear()
+    save_state, save, states = runs.save_state, runs.save, []
+
+    def fail_once(*arguments):
+        states.append(arguments)
+        if len(states) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save_state(*arguments)
+
+    def fail_until_slept(*arguments):
+        if not slept:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return save(*arguments)
+
+    monkeypatch.setattr(runs, "save_state", fail_once)
+    monkeypatch.setattr(runs, "save", fail_until_slept)
+    monkeypatch.setattr(time, "sleep", slept.append)
+    assert main([*TRAIN, "--out", str(tmp_path / "run"), "--save-every", "1"]) == 0
+    said = capsys.readouterr().err
+    assert f"step 1 is not saved: {tmp_path / 'run'} cannot be written (No space" in said
+    assert "it is tried again in 30 s" in said
+    assert len(states) == 2 and slept == [30]
+    assert checkpoints.load(tmp_path / "run" / "model.safetensors").step == 3
+
+
+def test_a_model_that_cannot_be_written_ends_with_what_remains(tmp_path, capsys, monkeypatch):
+    def fail(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cli, "SAVE_ATTEMPTS", 1)
+    monkeypatch.setattr(runs, "save", fail)
+    assert main([*TRAIN, "--out", str(tmp_path), "--save-every", "1"]) == 2
+    said = capsys.readouterr().err
+    assert f"{tmp_path} cannot be written (No space left on device)" in said
+    assert f"`train --resume --out {tmp_path}` continues from the state saved last" in said
+    monkeypatch.undo()
+    assert run(capsys, "train", "--resume", "--out", tmp_path)["steps"] == 3
 
 
 @pytest.fixture

@@ -9,19 +9,26 @@ import os
 import re
 import secrets
 import shutil
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 
-from nmrclassify.files import TensorFile, tensor_bytes, write_atomically, write_csv
+from nmrclassify.files import TensorFile, quoted, sealed, write_atomically, write_csv
+from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.registry import current_tensor_name
-from nmrclassify.training import checkpoints
+from nmrclassify.training import checkpoints, run_files
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
-from nmrclassify.training.history import TrainingHistory
+from nmrclassify.training.history import MAX_BYTES as MAX_STEPS_BYTES
+from nmrclassify.training.history import MAX_FRAMES, TrainingHistory
 from nmrclassify.training.history import load as load_steps
 from nmrclassify.training.optimiser import expected_tensors
 from nmrclassify.training.trainer import Trainer
@@ -30,11 +37,23 @@ _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_APP_RUNS = 200
 MAX_STATE_BYTES = 64 * 1024 * 1024
 MAX_APP_TIMELINES = 40  # up to 24 MB each
+MAX_STEPS = 10**9
+MAX_ROWS, MAX_HISTORY_BYTES = 100_000, 32 * 1024 * 1024  # of a run's history
+LEFT_SECONDS = 3600
+MODEL, CONFIG, HISTORY = "model.safetensors", "config.json", "history.csv"
+STATE, START = "state.safetensors", "start.safetensors"  # of an interrupted training
+_STATE = {"step", "seconds", "history", "since"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished or stopped training on disk; `made_by` is "cli" or "app"."""
+    """A finished or stopped training on disk; `made_by` is "cli" or "app".
+
+    Attributes
+    ----------
+    damage : str
+        Why the run cannot be used; empty for a run that can.
+    """
 
     id: str
     folder: Path
@@ -43,10 +62,13 @@ class Run:
     preset: str
     steps: int
     compound_accuracy: float
+    damage: str = ""
 
     @property
     def title(self) -> str:
         """One line for a list."""
+        if self.damage:
+            return f"{self.id[:15]} · damaged: {self.damage}"
         return (
             f"{self.id[:15]} · {self.model} on {self.preset} · {self.steps:,} steps ·"
             f" {self.compound_accuracy:.0%} of compounds"
@@ -54,8 +76,29 @@ class Run:
 
 
 def home() -> Path:
-    """Return the folder that holds all runs."""
-    return Path(os.environ.get("NMRCLASSIFY_HOME", Path.home() / ".nmrclassify")) / "runs"
+    """Return the folder that holds all runs; `home_problem` tells whether it can be used."""
+    return Path(os.environ.get("NMRCLASSIFY_HOME") or Path.home() / ".nmrclassify") / "runs"
+
+
+def _home_is_blank() -> bool:
+    return not os.environ.get("NMRCLASSIFY_HOME", "named").strip()
+
+
+def home_problem() -> str | None:
+    """Return why `home` cannot hold runs, in one sentence, or None if it can."""
+    if _home_is_blank():
+        return (
+            f"NMRCLASSIFY_HOME is {os.environ['NMRCLASSIFY_HOME']!r}; expected the path of a"
+            " folder: name one, or remove the variable"
+        )
+    there = next(path for path in (home(), *home().absolute().parents) if os.path.lexists(path))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return None
+    state = "cannot be written" if there.is_dir() else "is a file"
+    return (
+        f"runs cannot be saved in {home()}, because {there} {state}; expected a folder that can be"
+        " written: name one in NMRCLASSIFY_HOME"
+    )
 
 
 def new_id(kind: str, preset: str, seed: int) -> str:
@@ -73,6 +116,9 @@ def save(
 ) -> Path:
     """Write a run's files, each atomically, and return the path of its model.
 
+    The run is complete with the last file, a manifest with the checksums of the others. What is
+    there of an interrupted training is removed then.
+
     Parameters
     ----------
     made_by : str
@@ -80,6 +126,7 @@ def save(
     steps : TrainingHistory, optional
         For the page Time travel.
     """
+    _prepare(folder)
     config = {
         "made_by": made_by,
         "preset": checkpoint.dataset.preset,
@@ -92,117 +139,301 @@ def save(
         "model_config": asdict(checkpoint.model.config),
         "metrics": checkpoint.metrics,
         "version": checkpoint.version,
+        "manifest": run_files.MANIFEST,
     }
-    model = folder / "model.safetensors"
-    checkpoints.save(checkpoint, model)
+    (folder / run_files.MANIFEST).unlink(missing_ok=True)
+    checkpoints.save(checkpoint, folder / MODEL)
     if steps is not None:
         write_atomically(folder / STEPS_FILE, steps.to_bytes())
-    write_csv(pd.DataFrame(history), folder / "history.csv")
-    # Last, because a folder counts as a run once it has its configuration.
-    write_atomically(folder / "config.json", json.dumps(config, indent=2).encode())
-    return model
+    write_csv(pd.DataFrame(history), folder / HISTORY)
+    write_atomically(folder / CONFIG, json.dumps(config, indent=2).encode())
+    steps_file = () if steps is None else (STEPS_FILE,)
+    run_files.write_manifest(folder, (MODEL, HISTORY, CONFIG, *steps_file))
+    remove_state(folder)
+    return folder / MODEL
+
+
+def _prepare(folder: Path) -> None:
+    """Raise OSError if the folder is among the runs, and these cannot be written."""
+    if folder.is_relative_to(home()) and (problem := home_problem()):
+        raise OSError(problem)
+
+
+def room_needed(trainer: Trainer) -> int:
+    """Return the bytes that a run and the state of its training take at most, while both exist."""
+    model = sum(value.nbytes for value in trainer.model.state_dict().values())
+    return 2 * min(MAX_STEPS_BYTES, MAX_FRAMES * model) + 8 * model + 2 * 2**20
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write what `resume` needs to go on with an unfinished training."""
+    """Write what `resume` needs to go on with an unfinished training.
+
+    The state before it counts until the new one is complete: the last file that is written has the
+    checksums of all.
+    """
+    _prepare(folder)
     state = trainer.state()
     tensors = state.pop("tensors")
-    start = checkpoints.to_bytes(Checkpoint.from_trainer(trainer, {}))
-    write_atomically(folder / "start.safetensors", start)
-    write_atomically(folder / STEPS_FILE, trainer.training_history.to_bytes())
-    write_atomically(folder / "state.safetensors", tensor_bytes(tensors, "state", state))
+    steps = f"steps-{trainer.step}.safetensors"
+    untrained = trainer.training_history.network(0)
+    start = checkpoints.to_bytes(
+        Checkpoint(untrained, trainer.dataset, trainer.config, trainer.seed, 0, {})
+    )
+    contents = {START: start, steps: trainer.training_history.to_bytes()}
+    for name, content in contents.items():
+        path = folder / name
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
+    state["parts"] = {name: run_files.digest(content) for name, content in contents.items()}
+    write_atomically(folder / STATE, sealed(tensors, "state", state))
+    for path in folder.glob("steps-*.safetensors"):
+        if path.name != steps:
+            path.unlink(missing_ok=True)
 
 
-def resume(folder: Path) -> Trainer:
+def remove_state(folder: Path) -> None:
+    """Remove what `save_state` wrote."""
+    for path in (folder / STATE, folder / START, *folder.glob("steps-*.safetensors")):
+        path.unlink(missing_ok=True)
+
+
+def remove(folder: Path) -> None:
+    """Remove the run and the interrupted training of a folder, but no other file."""
+    for name in (run_files.MANIFEST, CONFIG, MODEL, STEPS_FILE, HISTORY):
+        (folder / name).unlink(missing_ok=True)
+    remove_state(folder)
+
+
+def check_free(folder: Path) -> None:
+    """Raise ValueError if a folder holds a training that a new one would replace."""
+    if (folder / STATE).is_file():
+        raise ValueError(
+            f"{folder} holds an interrupted training; add --resume to continue it, or --overwrite"
+            " to start anew"
+        )
+    if (folder / CONFIG).is_file() or (folder / MODEL).is_file():
+        raise ValueError(
+            f"{folder} holds a finished training; choose another --out, or add --overwrite to"
+            " replace it"
+        )
+
+
+def resume(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Trainer:
     """Return the training whose state `save_state` wrote, as if it had never been interrupted.
+
+    Parameters
+    ----------
+    tell : callable
+        Called with a sentence if the weights of earlier steps are damaged: the training goes on
+        without them.
 
     Raises
     ------
     ValueError
-        If the folder holds no interrupted training.
+        If the folder holds no interrupted training, or a damaged one, or also a finished run that
+        is another training.
     """
-    if not (folder / "state.safetensors").is_file():
-        raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
-    checkpoint = checkpoints.load(folder / "start.safetensors")
-    trainer = Trainer(
-        checkpoint.dataset,
-        checkpoint.training,
-        checkpoint.seed,
-        checkpoint.model.kind,
-        checkpoint.model.config,
-    )
+    if not (folder / STATE).is_file():
+        finished = (folder / CONFIG).is_file()
+        raise ValueError(
+            f"no interrupted training in {folder}"
+            + (": the one there is finished" if finished else "; leave out --resume to start one")
+        )
     try:
         file = TensorFile.read(
-            folder / "state.safetensors",
-            "state",
-            MAX_STATE_BYTES,
-            MAX_STATE_BYTES,
-            name_of=current_tensor_name,
+            folder / STATE, "state", MAX_STATE_BYTES, MAX_STATE_BYTES, name_of=current_tensor_name
+        )
+        state = file.header
+        if set(state) == _STATE | {"sha256", "parts"}:
+            file.unseal()
+        elif set(state) != _STATE:  # files of before have no checksums
+            raise ValueError(f"{STATE} is no state of a training")
+        checkpoint = _start(folder, state.get("parts", {}))
+        trainer = Trainer(
+            checkpoint.dataset,
+            checkpoint.training,
+            checkpoint.seed,
+            checkpoint.model.kind,
+            checkpoint.model.config,
         )
         parts = trainer.model, trainer.optimiser, "model"
         arrays = file.arrays(expected_tensors(file.described, *parts))
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        trainer.load_state(file.header | {"tensors": tensors})
-        if (folder / STEPS_FILE).is_file():
-            trainer.training_history = load_steps(folder / STEPS_FILE, trainer.model)
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        trainer.load_state(state | {"tensors": tensors})
+    except (KeyError, TypeError, RuntimeError, ValueError, AttributeError) as error:
         raise ValueError(
-            f"the state in {folder} is damaged ({error}); leave out --resume to start again"
+            f"the state in {folder} is damaged ({error}); add --overwrite in place of --resume to"
+            " start again"
         ) from error
+    _check_same(folder, trainer)
+    steps = next((name for name in state.get("parts", {}) if name != START), STEPS_FILE)
+    try:
+        if (folder / steps).is_file() or "parts" in state:
+            _check_part(folder, steps, state.get("parts", {}))
+            loaded = load_steps(folder / steps, trainer.model)
+            if loaded.steps[-1] > trainer.step:
+                raise ValueError("they are of a later step")
+            trainer.training_history = loaded
+    except (OSError, ValueError) as error:
+        tell(f"{folder / steps} is not used ({error}); the training goes on without these steps")
     return trainer
+
+
+def _start(folder: Path, parts: dict) -> Checkpoint:
+    _check_part(folder, START, parts)
+    return checkpoints.load(folder / START)
+
+
+def _check_part(folder: Path, name: str, parts: dict) -> None:
+    """Compare a part of a state with the checksum that the state has of it, if it has one."""
+    if parts and run_files.digest((folder / name).read_bytes()) != parts[name]:
+        raise ValueError(f"{name} is damaged: its SHA-256 is not the one that {STATE} states")
+
+
+def _check_same(folder: Path, trainer: Trainer) -> None:
+    """Raise ValueError if the folder holds a finished run of another training."""
+    if not (folder / CONFIG).is_file():
+        return
+    own = {
+        "preset": trainer.dataset.preset,
+        "data_seed": trainer.dataset.seed,
+        "weights_seed": trainer.seed,
+        "model": trainer.model.kind,
+        "steps": trainer.config.steps,
+    }
+    config = run_files.read_json(folder / CONFIG)
+    for key, value in own.items():
+        if config.get(key) != value:
+            raise ValueError(
+                f"{folder} holds a finished training whose {key} is {config.get(key)!r}, and an"
+                f" interrupted one whose {key} is {value!r}; move one of them to another folder"
+            )
 
 
 def history(run: Run) -> list[dict]:
     """Return the rows of a run's training; empty where they cannot be read."""
     try:
-        return pd.read_csv(run.folder / "history.csv").to_dict("records")
+        run_files.check(run.folder, HISTORY)
+        if (run.folder / HISTORY).stat().st_size > MAX_HISTORY_BYTES:
+            return []
+        rows = pd.read_csv(run.folder / HISTORY)
     except (OSError, ValueError):
         return []
+    usable = "step" in rows and len(rows) <= MAX_ROWS and all(map(is_numeric_dtype, rows.dtypes))
+    return rows.to_dict("records") if usable and np.isfinite(rows["step"]).all() else []
 
 
 def _read(folder: Path) -> Run | None:
+    """Return the run of a folder, perhaps a damaged one; None if it is none, or not complete."""
+    run = Run(folder.name, folder, "", "", "", 0, 0.0)
     try:
-        config = json.loads((folder / "config.json").read_text())
-        accuracy = float(config["metrics"]["compound_accuracy"])
-        return Run(
-            folder.name,
-            folder,
-            str(config["made_by"]),
-            str(config["model"]),
-            str(config["preset"]),
-            int(config["steps"]),
-            accuracy,
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        config = run_files.read_json(folder / CONFIG)
+        run = replace(run, made_by=str(config["made_by"]))
+        if "manifest" in config and not (folder / run_files.MANIFEST).is_file():
+            return None
+        steps, accuracy = config["steps"], config["metrics"]["compound_accuracy"]
+        model, preset = str(config["model"]), str(config["preset"])
+        if type(steps) is not int or not 0 <= steps <= MAX_STEPS:
+            raise ValueError(f"steps is {quoted(str(steps))}")
+        if not isinstance(accuracy, (int, float)) or not 0 <= accuracy <= 1:
+            raise ValueError(f"compound_accuracy is {quoted(str(accuracy))}")
+        if not all(re.fullmatch("[a-z]{1,20}", name) for name in (model, preset)):
+            raise ValueError(f"model and preset are {quoted(str((model, preset)))}")
+        for name in (MODEL, CONFIG, HISTORY):
+            if (folder / name).is_file():
+                run_files.check(folder, name, whole=False)
+            elif name == MODEL:
+                raise ValueError(f"{name} is missing")
+        header = _first_line(folder / HISTORY)
+        if header and b"step" not in header.split(b","):
+            raise ValueError(f"{HISTORY} has no column 'step'")
+    except OSError:
         return None  # not a run, or one that is being written
+    except KeyError as error:
+        return replace(run, damage=f"{CONFIG} has no {error}")
+    except TypeError:
+        return replace(run, damage=f"{CONFIG} is not as nmrclassify writes it")
+    except ValueError as error:
+        return replace(run, damage=str(error))
+    return replace(run, model=model, preset=preset, steps=steps, compound_accuracy=float(accuracy))
+
+
+def _first_line(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.readline(4096).strip()
 
 
 def find(run_id: str) -> Run:
-    """Return the run with this name.
+    """Return the run with this name, whose model is as it was written.
 
     Raises
     ------
     ValueError
-        If the name is not that of a run; it never reaches outside the runs folder.
+        If the name is not that of a run, or the run is damaged; it never reaches outside the runs
+        folder.
     """
-    run = _read(home() / run_id) if _ID.fullmatch(run_id) else None
+    run = _read(home() / run_id) if _ID.fullmatch(run_id) and len(run_id) < 200 else None
     if run is None:
         raise ValueError(
             f"no run is called {run_id[:80]!r}; it may have been removed, pick another one"
         )
+    if run.damage:
+        raise ValueError(f"the run {run_id[:80]} is damaged: {run.damage}; pick another one")
+    run_files.check(run.folder, MODEL)
     return run
 
 
+def training_history(run: Run, model: Network) -> TrainingHistory:
+    """Return the weights at steps of a run, if they are as they were written; `model` is its model.
+
+    Raises
+    ------
+    ValueError
+        If there are none, or they are damaged.
+    """
+    with suppress(FileNotFoundError):  # removed to make room; `load_steps` says so
+        run_files.check(run.folder, STEPS_FILE)
+    return load_steps(run.folder / STEPS_FILE, model)
+
+
+def _folders() -> list[Path]:
+    """Return what may be runs, newest first; nothing if the home cannot be read."""
+    try:
+        names = [] if _home_is_blank() else list(home().iterdir())
+    except OSError:
+        return []
+    return sorted((path for path in names if _ID.fullmatch(path.name)), reverse=True)
+
+
 def listed() -> list[Run]:
-    """Return all runs, newest first."""
-    folders = sorted(home().iterdir(), reverse=True) if home().is_dir() else []
-    return [run for folder in folders if _ID.fullmatch(folder.name) and (run := _read(folder))]
+    """Return all runs, newest first, also damaged ones."""
+    return [run for folder in _folders() if (run := _read(folder))]
 
 
 def prune_app_runs() -> None:
-    """Remove the oldest runs of the app's visitors beyond `MAX_APP_RUNS`, to save disk space."""
+    """Remove the oldest runs of the app's visitors beyond `MAX_APP_RUNS`, to save disk space.
+
+    Folders that an interrupted write left without a run are removed after an hour.
+    """
     app_runs = [run for run in listed() if run.made_by == "app"]
     for run in app_runs[MAX_APP_TIMELINES:]:
         (run.folder / STEPS_FILE).unlink(missing_ok=True)
-    for run in app_runs[MAX_APP_RUNS:]:
-        shutil.rmtree(run.folder, ignore_errors=True)
+    old = [run.folder for run in app_runs[MAX_APP_RUNS:]]
+    for folder in old + [folder for folder in _folders() if _is_left(folder)]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether a folder without run or training has not been written for an hour."""
+    try:
+        return (
+            folder.is_dir()
+            and time.time() - folder.stat().st_mtime > LEFT_SECONDS
+            and not (folder / STATE).is_file()
+            and not run_files.is_locked(folder)
+            and _read(folder) is None
+        )
+    except OSError:
+        return False

@@ -207,12 +207,26 @@ class Trainer:
         }
 
     def load_state(self, state: dict) -> None:
-        """Continue from what `state` returned."""
-        load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.model.trained = self.step > 0
-        self.history = list(state["history"])
+        """Continue from what `state` returned.
+
+        Raises
+        ------
+        ValueError, TypeError, KeyError, RuntimeError
+            If it cannot be the state of this training.
+        """
+        step, rows = state["step"], state["history"]
+        if type(step) is not int or not 0 <= step <= self.config.steps:
+            raise ValueError(f"its step is {str(step)[:40]}; expected 0 to {self.config.steps:,}")
+        if not all(type(row["step"]) is int for row in rows):
+            raise ValueError("a row of its history has no whole step")
+        if not all(len(row) in (3, 4) for row in state["since"]):
+            raise ValueError("its losses are not four numbers a step")
         # Version 0.1 had no mask loss.
-        self._since = [
-            tuple(row) if len(row) == 4 else (*row[:2], 0.0, row[2]) for row in state["since"]
+        since = [
+            tuple(map(float, row if len(row) == 4 else (*row[:2], 0.0, row[2])))
+            for row in state["since"]
         ]
+        load_training_tensors(state["tensors"], self.model, self.optimiser, "model")
+        self.step, self.seconds = step, float(state["seconds"])
+        self.model.trained = step > 0
+        self.history, self._since = list(rows), since

@@ -16,7 +16,8 @@ def choose(view: View) -> View:
     """Draw the controls of side B, and return its view of the same mixture."""
     wanted = url_state.get("model_b")
     problems: list[str] = []
-    recent = [run.id for run in own_runs() if run.preset == view.dataset.preset][:MAX_RUNS]
+    same_data = [r for r in own_runs() if r.preset == view.dataset.preset and not r.damage]
+    recent = [run.id for run in same_data[:MAX_RUNS]]
     models = model_picker.candidates(
         view.dataset, [wanted, url_state.get("model"), *recent], problems
     )

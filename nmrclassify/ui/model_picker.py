@@ -13,9 +13,7 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.training import checkpoints, packaged, runs
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
-from nmrclassify.training.history import FILE as STEPS_FILE
 from nmrclassify.training.history import TrainingHistory
-from nmrclassify.training.history import load as load_steps
 from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.training.trainer import model_for, set_threads
 from nmrclassify.ui import url_state
@@ -40,16 +38,16 @@ def _packaged_training_history(name: str, preset: str) -> TrainingHistory:
 @st.cache_resource(max_entries=16, show_spinner="Opening the run …")
 def run_checkpoint(run_id: str) -> Checkpoint:
     """Return the model of a run on disk; read-only."""
-    return checkpoints.load(runs.find(run_id).folder / "model.safetensors")
+    return checkpoints.load(runs.find(run_id).folder / runs.MODEL)
 
 
 # Up to 24 MB each.
 @st.cache_resource(max_entries=4, show_spinner="Opening the steps of the run …")
 def _run_training_history(run_id: str) -> TrainingHistory | None:
     try:
-        return load_steps(runs.find(run_id).folder / STEPS_FILE, run_checkpoint(run_id).model)
+        return runs.training_history(runs.find(run_id), run_checkpoint(run_id).model)
     except ValueError:
-        return None  # a run of version 0.1, or one whose steps were deleted for newer ones
+        return None  # none, damaged, or deleted for those of newer runs
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -14,6 +14,7 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, usual_config
 from nmrclassify.nmr.library import Library
+from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.jobs import yield_to_visitors
 from nmrclassify.ui import (
@@ -25,6 +26,7 @@ from nmrclassify.ui import (
     lesson_card,
     model_picker,
     presenter,
+    upload_limits,
     url_state,
 )
 from nmrclassify.ui.model_picker import Chosen
@@ -78,7 +80,10 @@ def frame(page: str) -> Iterator[Page]:
     yield_to_visitors()
     garbage.freeze_loaded_objects()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
+    upload_limits.limit_uploads()
     opened = Page(url_state.read(page))
+    if page == "pages/train.py" and (problem := runs.home_problem()):
+        opened.problems.append(f"{problem}.")
     if page != "pages/travel.py":
         st.session_state.pop("playing", None)
     charts.start_page()

@@ -14,6 +14,7 @@ from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
+from nmrclassify.ui.upload_limits import KEPT
 from nmrclassify.ui.uploads import is_new
 
 # Of an uploaded library, so that a prediction takes seconds.
@@ -104,6 +105,7 @@ def show_uploads() -> None:
                 _take_library(file)
             _show_result("compounds")
             _show_problems()
+    st.caption(KEPT)
 
 
 def _show_result(kind: str) -> None:

@@ -1,6 +1,7 @@
 """The page *Time travel*: choose a saved step of a training, or play all of them."""
 
 from collections.abc import Callable
+from math import nan
 
 import numpy as np
 import streamlit as st
@@ -153,8 +154,8 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
             key="curves",
             alt=(
                 f"Learning curves with a line at step {step}; at the end loss"
-                f" {last['loss']:.3g}, {last['test_compound_accuracy']:.1%} of compounds right on"
-                " test compositions"
+                f" {last.get('loss', nan):.3g}, {last.get('test_compound_accuracy', nan):.1%} of"
+                " compounds right on test compositions"
             ),
         )
 

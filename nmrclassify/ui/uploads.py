@@ -12,6 +12,7 @@ from nmrclassify.nmr.library import PPM_AXIS
 from nmrclassify.training import checkpoints
 from nmrclassify.ui import page, panels, url_state
 from nmrclassify.ui.panels import View
+from nmrclassify.ui.upload_limits import KEPT
 
 
 def is_new(kind: str, file: UploadedFile, *circumstances: Any) -> bool:
@@ -100,6 +101,7 @@ def own_tables(view: View) -> None:
                 st.rerun()
         if file is not None and "library problem" in st.session_state:
             st.error(st.session_state["library problem"])
+    st.caption(KEPT)
 
 
 def checkpoint_file() -> None:
