@@ -79,11 +79,11 @@ def influence(model: Network, fixed: bool, position: int, rng: np.random.Generat
 
 
 @computation(seconds=1.0)
-def receptive_fields(report: Report) -> Facts:
+def receptive_fields(report: Report, seed: int = SEED) -> Facts:
     """Measure by gradients which positions affect the masks, with and without dilation."""
     report(0.0, "making networks")
-    library = random_library(LibraryConfig(n_positions=POSITIONS), generator(SEED, "library"))
-    model = model_for(split(library, MixtureConfig(), SEED, None, None), SEED)
+    library = random_library(LibraryConfig(n_positions=POSITIONS), generator(seed, "library"))
+    model = model_for(split(library, MixtureConfig(), seed, None, None), seed)
     config, middle = model.config, POSITIONS // 2
     plain = copy.deepcopy(model)
     for block in plain.separator.blocks:
@@ -92,17 +92,17 @@ def receptive_fields(report: Report) -> Facts:
     curves = {}
     for i, (name, network) in enumerate(((DILATED, model), (PLAIN, plain))):
         report(0.1 + 0.3 * i, f"measuring gradients, {name}")
-        curves[name] = influence(network, True, middle, generator(SEED, "view"))
+        curves[name] = influence(network, True, middle, generator(seed, "view"))
     report(0.6, "measuring gradients, two blocks")
     two = copy.deepcopy(plain)
     two.separator.blocks = plain.separator.blocks[-2:]
-    two_blocks = int((influence(two, True, middle, generator(SEED, "view")) > 0).sum())
+    two_blocks = int((influence(two, True, middle, generator(seed, "view")) > 0).sum())
     report(0.7, "measuring gradients, norms free")
-    free = influence(model, False, middle, generator(SEED, "view"))
+    free = influence(model, False, middle, generator(seed, "view"))
     report(0.9, "measuring gradients, shipped model")
     toy = shipped("queries").model
     n_toy = toy.config.n_positions
-    toy_reached = int((influence(toy, True, PLACE, generator(SEED, "view")) > 0).sum())
+    toy_reached = int((influence(toy, True, PLACE, generator(seed, "view")) > 0).sum())
 
     kernel, dilations = config.kernel, config.dilations
     formula = {DILATED: config.receptive_field, PLAIN: 1 + len(dilations) * (kernel - 1)}
@@ -120,7 +120,7 @@ def receptive_fields(report: Report) -> Facts:
     needed = 1 + int(np.argmax(np.array(sides) >= far_end))
     report(1.0, "done")
     return {
-        "seed": SEED,
+        "seed": seed,
         "n_positions": POSITIONS,
         "kernel": kernel,
         "kernel_squared": kernel**2,

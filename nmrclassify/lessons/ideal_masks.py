@@ -177,8 +177,8 @@ LESSON = Lesson(
             page=PAGE,
             state=STATE,
             facts=ideal_masks,
-            text="""Below the masks of the network are the **ideal ratio masks**. They are computed
-                from the true compounds: each compound gets its share of a cell. Take filter
+            text="""Below each mask of the network is the **ideal ratio mask**. It is computed from
+                the true compounds: each compound gets its share of a cell. Take filter
                 {filter} between 3.5 and 4 ppm. There, pure ethanol has the strength {ethanol:.2f}
                 and pure glycine has {glycine:.2f}. Lactate is in the next position and adds
                 {neighbour:.2f}.""",
@@ -207,8 +207,8 @@ LESSON = Lesson(
             answer="opposed_option",
             reveal="""None: peak areas are never negative, and the weights of this encoder are not
                 either. So the encoding of a mixture is the sum of the encodings of its compounds,
-                and no part is larger than the sum. A mask from 0 to 1 can restore each part
-                exactly.""",
+                and no part is larger than the sum. A mask from 0 to 1 can restore the encoding of
+                each compound exactly.""",
             claims={
                 "none_are_opposed": """{n_opposed} of {n_clear} filters that react clearly to both
                     compounds react in opposite directions.""",

@@ -4,6 +4,7 @@ A text is a template: "{right:.0%} of the compounds" holds the fact `right`. A l
 written as "1, 2 and 3". Line breaks in a text are spaces.
 """
 
+import inspect
 import re
 import string
 from collections.abc import Callable, Sequence
@@ -24,13 +25,23 @@ Report = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Computation:
-    """A function that computes facts, and about how many seconds it takes on one core."""
+    """A function that computes facts, and about how many seconds it takes on one core.
 
-    compute: Callable[[Report], Facts]
+    Where facts depend on a seed, the function takes it as `seed`, with that of the lesson as its
+    default: `bench lessons` tries others.
+    """
+
+    compute: Callable[..., Facts]
     seconds: float
 
+    @property
+    def seed(self) -> int | None:
+        """The seed of the lesson; None where no fact depends on one."""
+        parameter = inspect.signature(self.compute).parameters.get("seed")
+        return None if parameter is None else parameter.default
 
-def computation(seconds: float) -> Callable[[Callable[[Report], Facts]], Computation]:
+
+def computation(seconds: float) -> Callable[[Callable[..., Facts]], Computation]:
     """Decorate a function that computes facts with the time that it takes."""
     return lambda compute: Computation(compute, seconds)
 

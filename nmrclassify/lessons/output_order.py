@@ -28,12 +28,12 @@ UNTRAINED_SLOTS = {"preset": "quick", "network": "slots", "model": "untrained"}
 
 
 @computation(seconds=0.2)
-def two_lists(report: Report) -> Facts:
+def two_lists(report: Report, seed: int = SEED) -> Facts:
     """List one mixture in two orders, and compute the lowest loss if the order is unknown."""
     report(0.0, "mixing")
-    data = build("quick", SEED)
+    data = build("quick", seed)
     first = data.test_mixtures()[:1]
-    second = shuffled_compounds(first, generator(SEED, "view"))
+    second = shuffled_compounds(first, generator(seed, "view"))
     lists = [[data.library.names[k] for k in mixture.labels[0]] for mixture in (first, second)]
     difference = float(np.abs(first.sources.sum(axis=1) - second.sources.sum(axis=1)).max())
     n = data.config.n_sources
@@ -50,7 +50,7 @@ def two_lists(report: Report) -> Facts:
     )
     report(1.0, "done")
     return {
-        "seed": SEED,
+        "seed": seed,
         "axis": data.library.axis,
         "areas": first.areas[0],
         "sources": [first.sources[0], second.sources[0]],
@@ -69,15 +69,17 @@ def two_lists(report: Report) -> Facts:
 
 
 @computation(seconds=5.0)
-def with_and_without_matching(report: Report) -> Facts:
+def with_and_without_matching(report: Report, seed: int = SEED) -> Facts:
     """Train slots with and without matching, and try all pairings of one unseen mixture."""
-    data, models, runs = build("quick", SEED), {}, {}
+    data, models, runs = build("quick", seed), {}, {}
     for i, (name, faults) in enumerate(
         ((MATCHED, NO_FAULTS), (LISTED, Faults(False, False, True)))
     ):
         part = part_of(report, 0.49 * i, 0.49 * (i + 1))
         on_step = report_steps(part, STEPS, f"training, {name}")
-        models[name], runs[name] = train(data, short(), faults, SEED, on_step, EVERY)
+        # An unknown compound would have no class, and the loss could fall below log 3.
+        config = short(unknown_replaces=0.0)
+        models[name], runs[name] = train(data, config, faults, seed, on_step, EVERY)
 
     report(0.98, "trying all pairings")
     unseen = data.test_mixtures()
@@ -101,12 +103,14 @@ def with_and_without_matching(report: Report) -> Facts:
         chosen = cost(list(range(n)), False)
         named = models[LISTED](torch.from_numpy(unseen.areas))[0].argmax(-1).numpy()  # (B, C)
     matched, listed = (runs[name][-1] for name in (MATCHED, LISTED))
+    lowest = min(row["classification"] for row in runs[LISTED])
     chosen_is_lowest = abs(chosen - costs[0]) < 1e-4
     report(1.0, "done")
     return {
-        "seed": SEED,
+        "seed": seed,
         "steps": STEPS,
         "batch": BATCH,
+        "every": EVERY,
         "n_test": len(unseen),
         "runs": runs,
         "n_pairings": len(costs),
@@ -122,8 +126,9 @@ def with_and_without_matching(report: Report) -> Facts:
         "log_n": log(n),
         "same_name": float((named == named[:, :1]).all(axis=1).mean()),
         "learnt_option": 1 if listed["right"] < 0.5 < matched["right"] else 0,
-        "matching_helps": matched["right"] - listed["right"] > 0.2,
-        "listed_loss_stays_high": 0.9 * log(n) < listed["classification"],
+        "matching_helps": matched["right"] - listed["right"] > 0.3,
+        "lowest_listed_loss": lowest,
+        "listed_loss_stays_above_log_n": lowest > log(n) - 0.02,
     }
 
 
@@ -242,15 +247,17 @@ LESSON = Lesson(
             ),
             answer="learnt_option",
             reveal="""At the end, {matched:.0%} of the compounds are right with matching, and
-                {listed:.0%} without. Without matching, the loss stays at {listed_loss:.2f}, near
-                log 3 = {log_n:.2f}. With matching, it falls to {matched_loss:.2f}. In
-                {same_name:.0%} of the mixtures, the three outputs without matching all name the
+                {listed:.0%} without. Without matching, the loss ends at {listed_loss:.2f}: it
+                cannot fall below log 3 = {log_n:.2f}. With matching, it falls to
+                {matched_loss:.2f}. In {same_name:.0%} of the mixtures, the three outputs without
+                matching all name the
                 same compound: each output names the most probable of the three.""",
             claims={
                 "matching_helps": """With matching, the compounds right on unseen mixtures go from
                     {listed:.0%} to {matched:.0%} (one seed, {n_test} mixtures).""",
-                "listed_loss_stays_high": """Without matching the loss stays near log 3 =
-                    {log_n:.2f}: it is {listed_loss:.2f} at the end.""",
+                "listed_loss_stays_above_log_n": """Without matching the loss does not fall below
+                    log 3 = {log_n:.2f}: the lowest mean over {every} steps is
+                    {lowest_listed_loss:.2f}.""",
             },
             figure=draw_runs,
             alt="""Curves of the compounds right over {steps} steps: with matching up to

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from nmrclassify.lessons.figures import bars, lines
 from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation, nearest
 from nmrclassify.lessons.progress import report_steps
-from nmrclassify.lessons.short_training import SEED, short
+from nmrclassify.lessons.short_training import SEED, five_seeds, only_these
 from nmrclassify.mixtures.grid import counts_of
 from nmrclassify.mixtures.presets import build
 from nmrclassify.plots.style import Theme
@@ -20,8 +20,8 @@ from nmrclassify.training.original_model_2022 import (
     train,
 )
 
-SEEDS = (1, 2, 3, 4, 5)
-EPOCHS, BATCH = 80, 10  # a batch holds all ten mixtures, so a step is an epoch
+EPOCHS, BATCH = 40, 10  # a batch holds all ten mixtures, so a step is an epoch
+NEAR = 0.02  # shares of compounds that differ by less are about equal
 OPTIMISERS = {"sgd": "SGD", "momentum": "SGD, momentum", "adam": "Adam"}
 
 
@@ -32,24 +32,29 @@ def right_in_place(named: np.ndarray, rows: np.ndarray) -> float:
 
 
 @computation(seconds=0.2)
-def shares_of_compounds(report: Report) -> Facts:
-    """Compare the figures of 2022, as shares of compounds, with naming the commonest ones."""
+def shares_of_compounds(report: Report, seed: int = 1) -> Facts:
+    """Compare the figures of 2022, as shares of compounds, with naming the commonest ones.
+
+    `seed` chooses the five libraries: see `five_seeds`.
+    """
     report(0.0, "naming the commonest")
+    seeds = five_seeds(seed)
     lazy, in_place = [], []
-    for i, seed in enumerate(SEEDS):
-        few, many = build("original", seed), build("quick", seed)
+    for i, one in enumerate(seeds):
+        few, many = build("original", one), build("quick", one)
         rows = np.concatenate([many.validation, many.test])
         rows = rows[~np.isin(few.keys(rows), few.keys(few.train))]
         lazy.append(most_frequent_shares(few, rows)[1])
         often = counts_of(few.train, few.library.n_compounds).sum(axis=0)
         commonest = np.argsort(-often, kind="stable")[: few.config.n_sources]
         in_place.append(right_in_place(commonest, rows))
-        report((i + 1) / len(SEEDS), f"naming the commonest, seed {seed}")
+        report((i + 1) / len(seeds), f"naming the commonest, seed {one}")
     n = few.config.n_sources
     per_compound = {name: value / n for name, value in REPORTED.items()}
     lazy_mean, in_place_mean = float(np.mean(lazy)), float(np.mean(in_place))
-    best, most = max(per_compound.values()), printed(np.ones(1), n)
-    n_better = sum(value > lazy_mean for value in per_compound.values())
+    most = printed(np.ones(1), n)
+    *others, best = sorted(per_compound.values())
+    as_good = abs(best - lazy_mean) < NEAR and max(others) < lazy_mean - NEAR
     options = (REPORTED["sgd"], 2 * per_compound["sgd"], per_compound["sgd"])
     return {
         "n": n,
@@ -64,27 +69,29 @@ def shares_of_compounds(report: Report) -> Facts:
         "share_option": nearest(options, REPORTED["sgd"] / n),
         "best": best,
         "best_is_27_6": abs(best - 0.2762) < 1e-4,
-        "seeds": list(SEEDS),
-        "n_seeds": len(SEEDS),
+        "seeds": list(seeds),
+        "n_seeds": len(seeds),
         "lazy": lazy_mean,
         "lazy_seeds": lazy,
         "in_place": in_place_mean,
-        "lazy_option": {3: 0, 0: 1}.get(n_better, 2),
-        "lazy_is_better": best < lazy_mean,
+        "lazy_option": 1 if as_good else 0 if min(others) > lazy_mean else 2,
+        "near": 100 * NEAR,
+        "others": others,
+        "only_the_best_is_as_good": as_good,
         "in_place_is_a_third": abs(in_place_mean - lazy_mean / 3) < 1e-9,
     }
 
 
-@computation(seconds=2.5)
-def over_epochs(report: Report) -> Facts:
+@computation(seconds=1.3)
+def over_epochs(report: Report, seed: int = SEED) -> Facts:
     """Train slots on the preset "original", and count after each epoch as in 2022."""
-    data, config = build("original", SEED), short(batch_size=BATCH, steps=EPOCHS)
+    data, config = build("original", seed), only_these(batch_size=BATCH, steps=EPOCHS)
     on_step = report_steps(report, EPOCHS, "training, epoch after epoch")
-    _, history = train(data, config, NO_FAULTS, SEED, on_step, 1)
+    _, history = train(data, config, NO_FAULTS, seed, on_step, 1)
     shares, n = np.array([row["right"] for row in history]), data.config.n_sources
     printed_2022, mean, end = printed(shares, n), float(shares.mean()), float(shares[-1])
     return {
-        "seed": SEED,
+        "seed": seed,
         "n_epochs": EPOCHS,
         "n": n,
         "n_test": len(data.test),
@@ -94,7 +101,7 @@ def over_epochs(report: Report) -> Facts:
         "mean": mean,
         "end": end,
         "printed_option": nearest((end, mean, printed_2022), n * mean),
-        "printed_is_neither": printed_2022 > 1.2 * end and mean < end,
+        "printed_is_more_than_twice_the_end": printed_2022 > 2 * end,
         "printed_is_n_times_the_mean": abs(printed_2022 - n * mean) < 1e-9,
     }
 
@@ -170,19 +177,19 @@ LESSON = Lesson(
             page="pages/lessons.py",
             facts=over_epochs,
             text="""There was a second mistake. The figure was an average over all **epochs**
-                (rounds of training), from the first to the last. Here we just trained a network for
-                {n_epochs} epochs on ten mixtures (seed {seed}, with the code of today). The curve
-                shows the compounds right on {n_test} unseen mixtures after each epoch.""",
+                (rounds of training), from the first to the last. Here we just trained the network
+                of today for {n_epochs} epochs on ten mixtures (seed {seed}). The curve shows the
+                compounds right on {n_test} unseen mixtures after each epoch.""",
             question="Which accuracy would the code of 2022 print for this training?",
             options=("{end:.0%}", "{mean:.0%}", "{printed:.0%}"),
             answer="printed_option",
             reveal="""At the end, {end:.0%} are right. The mean over the epochs is {mean:.0%}, and
-                {n} times the mean is {printed:.0%}. So this one number contains two mistakes: one
-                makes it larger, the other makes it smaller. It does not tell how good the network
-                is at the end.""",
+                {n} times the mean is {printed:.0%}. So this one number contains two mistakes: it is
+                multiplied by {n}, and it counts the early epochs, when the network had hardly
+                learnt. It does not tell how good the network is at the end.""",
             claims={
-                "printed_is_neither": """The printed figure, {printed:.0%}, is not the share at the
-                    end, {end:.0%}, and not the mean, {mean:.0%}.""",
+                "printed_is_more_than_twice_the_end": """The printed figure, {printed:.0%}, is more
+                    than twice the share at the end, {end:.0%}.""",
                 "printed_is_n_times_the_mean": "It is {n} times the mean over the epochs.",
             },
             figure=draw_epochs,
@@ -198,16 +205,22 @@ LESSON = Lesson(
                 share of the lazy method on unseen mixtures (mean of {n_seeds} random libraries,
                 seeds {seeds}).""",
             question="How good were the figures of 2022, compared with the lazy method?",
-            options=("All were better", "None was better", "Only the best one was better"),
+            options=(
+                "All were better",
+                "The best was about as good, the other two were worse",
+                "All were worse",
+            ),
             answer="lazy_option",
-            reveal="""The lazy method gets {lazy:.0%} (by seed: {lazy_seeds:.0%}), so none was
-                better. But perhaps an output counted as right in 2022 only at the place of its
-                compound in the list. We suppose this, but we cannot check it. Counted this way, the
-                lazy method gets {in_place:.0%}. Then the network of 2022 had learnt something, but
-                the order of the outputs was a problem (lesson *The order must not matter*).""",
+            reveal="""The lazy method gets {lazy:.0%} (by seed: {lazy_seeds:.0%}), about as much as
+                the best of them. But perhaps an output counted as right in 2022 only at the place
+                of its compound in the list. We suppose this, but we cannot check it. Counted this
+                way, the lazy method gets {in_place:.0%}. Then the network of 2022 had learnt
+                something, but the order of the outputs was a problem
+                (lesson *The order must not matter*).""",
             claims={
-                "lazy_is_better": """Naming the three commonest gets {lazy:.0%} of the compounds
-                    right. The best figure of 2022 is {best:.1%}.""",
+                "only_the_best_is_as_good": """Naming the three commonest gets {lazy:.1%} of the
+                    compounds right. The best figure of 2022, {best:.1%}, is within {near:.0f}
+                    percentage points of it; the others are {others:.1%}.""",
                 "in_place_is_a_third": """Counted place by place, the lazy method gets a third of
                     that: {in_place:.0%}.""",
             },

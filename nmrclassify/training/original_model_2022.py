@@ -162,7 +162,9 @@ def train(
         length = take_step(optimiser, loss, config.rate(step), config.clip_norm)
         model.constrain()
         model.trained = True
-        since.append((costs.classification.mean().item(), length.item()))
+        # A source without a class costs nothing, and does not count.
+        known = (labels < logits.shape[-1]).sum()
+        since.append(((costs.classification.sum() / known).item(), length.item()))
         if (step + 1) % every == 0 or step + 1 == config.steps:
             summary = evaluate(model, test, weight).summary()
             means = dict(
