@@ -5,8 +5,9 @@ import streamlit as st
 from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.mixtures.edits import Mixture
 from nmrclassify.plots import classes, curves, page_figures
+from nmrclassify.training.jobs import Job
 from nmrclassify.ui import charts, page, panels, training_controls, uploads
-from nmrclassify.ui.session import training_box
+from nmrclassify.ui.session import this_visit
 
 view = page.setup("pages/train.py")
 
@@ -18,12 +19,19 @@ st.markdown(
     " training."
 )
 training_controls.training_settings(view)
-box = training_box()
+
+
+def present_job() -> Job:
+    """Return this visit's training; draw the whole page again if the visit has ended meanwhile."""
+    job = this_visit().job
+    if job is None:
+        st.rerun()
+    return job
 
 
 def live_figures() -> None:
     """Progress and accuracy; drawn again every second while the job is active."""
-    job = box.job
+    job = present_job()
     training_controls.progress(job)
     snapshot, test = job.latest, job.latest.test
     figures = [(f"{figure['label']} (test)", figure) for figure in panels.accuracy(test)]
@@ -41,7 +49,8 @@ def live_figures() -> None:
 
 def live_pictures() -> None:
     """Curves and one test mixture; drawn every four seconds, since new charts flicker."""
-    job, data = box.job, box.job.dataset
+    job = present_job()
+    data = job.dataset
     snapshot, truth = job.latest, job.pinned_truth
     if snapshot.step:
         share = f"{snapshot.test['compound_accuracy']:.1%} of compounds right on test compositions"
@@ -70,14 +79,14 @@ def live_pictures() -> None:
     )
 
 
-if box.job is None:
+job = this_visit().job
+if job is None:
     st.info(
         "There is no training in this visit yet. Press *Start*: the curves and masks appear here."
     )
 else:
-    active = box.job.active
-    st.fragment(live_figures, run_every=1.0 if active else None)()
-    st.fragment(live_pictures, run_every=4.0 if active else None)()
+    st.fragment(live_figures, run_every=1.0 if job.active else None)()
+    st.fragment(live_pictures, run_every=4.0 if job.active else None)()
 
 st.subheader("Load a model")
 left, right = st.columns(2)

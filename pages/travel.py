@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify.ui import page, panels, training_controls, training_player
-from nmrclassify.ui.session import training_box
+from nmrclassify.ui.session import this_visit
 
 view = page.setup("pages/travel.py", slider=False)
 
@@ -14,7 +14,7 @@ st.markdown(
     " the weights of that step. Other pages then use the same step."
 )
 panels.mixture_heading(view, offer=False)
-job = training_box().job
+job = this_visit().job
 if job is not None and job.active and view.chosen.key == "training":
     st.fragment(training_controls.watched_progress, run_every=2.0)()
 training_player.player(view)

@@ -35,7 +35,7 @@ class TrainingHistory:
 
     def __init__(self, model: Network, max_frames: int = MAX_FRAMES, max_bytes: int = MAX_BYTES):
         self._template = copy.deepcopy(model).requires_grad_(False).eval()
-        size = len(_changing(model))
+        size = len(weights_of(model))
         self._max_frames = max(3, min(max_frames, max_bytes // (4 * size)))
         self.origin = object()  # the same for all snapshots of one history
         # Replaced as a whole, so that pages can read while training writes.
@@ -71,9 +71,10 @@ class TrainingHistory:
 
         A frame of the same step is replaced.
         """
-        self._keep(step, _changing(model))
+        self.keep(step, weights_of(model))
 
-    def _keep(self, step: int, weights: Tensor) -> None:
+    def keep(self, step: int, weights: Tensor) -> None:
+        """Do as `add` does, with what `weights_of` returned."""
         frames = [frame for frame in self._frames if frame[0] < step]
         frames.append((step, weights))
         while len(frames) > self._max_frames:
@@ -96,9 +97,14 @@ class TrainingHistory:
 
     def network(self, step: int) -> Network:
         """Return a copy of the network as it was at the frame nearest to `step`."""
-        model = copy.deepcopy(self._template)
-        _put(model, dict(self._frames)[self.nearest(step)])
+        model = self.network_of(dict(self._frames)[self.nearest(step)])
         model.trained = self.nearest(step) > 0
+        return model
+
+    def network_of(self, weights: Tensor) -> Network:
+        """Return a copy of the network with what `weights_of` returned."""
+        model = copy.deepcopy(self._template)
+        _put(model, weights)
         return model
 
     @torch.inference_mode()
@@ -138,7 +144,7 @@ class TrainingHistory:
         """
         thinned = TrainingHistory(self._template, max_frames)
         for step, frame in self._frames:
-            thinned._keep(step, frame)
+            thinned.keep(step, frame)
         sizes = [value.numel() for value in _kept(self._template)]
         *earlier, (_, after) = thinned._frames
         codes, scales = [], []
@@ -161,6 +167,11 @@ class TrainingHistory:
         return gzip.compress(tensor_bytes(tensors, "steps", thinned.steps), mtime=0)
 
 
+def weights_of(model: Network) -> Tensor:
+    """Return what training changes in one vector, shape (weights,); a copy."""
+    return torch.cat([value.detach().flatten() for value in _kept(model)]).clone()
+
+
 def load(path: Path, model: Network) -> TrainingHistory:
     """Read the frames of a run; `model` is the run's network.
 
@@ -170,7 +181,7 @@ def load(path: Path, model: Network) -> TrainingHistory:
         If there are none, or they do not fit the network.
     """
     training_history = TrainingHistory(model)
-    size = len(_changing(model))
+    size = len(weights_of(model))
     try:
         file = TensorFile.read(path, "steps", MAX_FRAMES * 4 * size + MAX_HEADER_BYTES)
         steps = file.header
@@ -207,7 +218,7 @@ def unpack(content: bytes, model: Network) -> TrainingHistory:
         }
     )
     codes, scales = (torch.from_numpy(arrays[name]) for name in ("codes", "scales"))
-    frames = [_changing(model)]
+    frames = [weights_of(model)]
     for code, scale in zip(codes.flip(0), scales.flip(0), strict=True):
         frames.append(_before(frames[-1], code, scale, sizes))
     history._frames = tuple(zip(steps, frames[::-1], strict=True))
@@ -241,14 +252,9 @@ def _kept(model: Network) -> list[Tensor]:
     return [*model.parameters(), model.temperature]
 
 
-def _changing(model: Network) -> Tensor:
-    """Return what training changes in one vector."""
-    return torch.cat([value.detach().flatten() for value in _kept(model)]).clone()
-
-
 @torch.no_grad()
 def _put(model: Network, frame: Tensor) -> None:
-    """Write what `_changing` returned into a model."""
+    """Write what `weights_of` returned into a model."""
     parts = frame.split([value.numel() for value in _kept(model)])
     for value, part in zip(_kept(model), parts, strict=True):
         value.copy_(part.view_as(value))

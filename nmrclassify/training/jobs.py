@@ -1,16 +1,23 @@
-"""Train in the background: jobs that can be stopped, a limit on how many run, and a queue.
+"""Trainings in the background: jobs that can be stopped, a limit on how many run, and a queue.
 
-A job is a thread. Its owner reads immutable snapshots of it, never the trainer itself.
+A running job is a process of its own (`worker.py`), so that pages do not wait for it. Its owner
+reads immutable snapshots of it. While a job is halted there is no process: its trainer is here.
 """
 
 import os
+import pickle
+import signal
+import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from nmrclassify.evaluation.prediction import match_truth
 from nmrclassify.mixtures.dataset import Dataset
@@ -18,19 +25,38 @@ from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.prediction import Truth
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
-from nmrclassify.training.history import TrainingHistory
+from nmrclassify.training.history import TrainingHistory, weights_of
 from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.training.trainer import Snapshot, Trainer
 
-MAX_RUNNING = 2
+MAX_RUNNING = 2  # by default
 MAX_WAITING = 16
 MAX_SECONDS = 15 * 60
-YIELD_SECONDS = 0.6
+# Of private memory. Python, torch and what they reserve without using it take half of it.
+MAX_MEMORY = 3 * 2**30
+HALT_SECONDS = 10  # longer than a step and a snapshot take on a busy machine
 OVER = ("finished", "stopped", "failed")
 
 
 class QueueFull(RuntimeError):
     """Too many trainings wait already."""
+
+
+def max_running() -> int:
+    """Return how many trainings compute at once: NMRCLASSIFY_TRAININGS, or 2.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable is not a whole number from 1 to 64.
+    """
+    text = os.environ.get("NMRCLASSIFY_TRAININGS", str(MAX_RUNNING))
+    if not text.isdecimal() or not 1 <= int(text) <= 64:
+        raise ValueError(
+            f"NMRCLASSIFY_TRAININGS is {text[:20]!r}; expected a whole number from 1 to 64, such as"
+            " the number of CPU cores to spare"
+        )
+    return int(text)
 
 
 class JobQueue:
@@ -40,25 +66,13 @@ class JobQueue:
     ----------
     max_running, max_waiting : int
         How many jobs compute, and how many more may wait.
-    clock : callable
-        Returns the present time in seconds.
-    sleep : callable
-        Waits for so many seconds.
     """
 
-    def __init__(
-        self,
-        max_running: int = MAX_RUNNING,
-        max_waiting: int = MAX_WAITING,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ):
+    def __init__(self, max_running: int = MAX_RUNNING, max_waiting: int = MAX_WAITING):
         self._max_running, self._max_waiting = max_running, max_waiting
-        self.clock, self.sleep = clock, sleep
         self._changed = threading.Condition()
         self._running: set[int] = set()
         self._waiting: deque[int] = deque()
-        self._yield_until = -np.inf
 
     def enter(self, job: int) -> None:
         """Join the queue; raises QueueFull where it is too long."""
@@ -72,7 +86,7 @@ class JobQueue:
             self._changed.notify_all()
 
     def wait_for_turn(self, job: int, halted: threading.Event) -> bool:
-        """Block until it is this job's turn; returns False if it was halted first."""
+        """Block until it is this job's turn; returns False if it was halted and left first."""
         with self._changed:
             while not halted.is_set():
                 first = self._waiting and self._waiting[0] == job
@@ -81,7 +95,7 @@ class JobQueue:
                     self._running.add(job)
                     self._changed.notify_all()
                     return True
-                self._changed.wait(0.2)
+                self._changed.wait()
             return False
 
     def leave(self, job: int) -> None:
@@ -97,51 +111,60 @@ class JobQueue:
         with self._changed:
             return list(self._waiting).index(job) if job in self._waiting else 0
 
-    def yield_to_visitors(self) -> None:
-        """Make all jobs pause for YIELD_SECONDS from now on."""
-        self._yield_until = self.clock() + YIELD_SECONDS
 
-    def rest(self, busy_until: float) -> float:
-        """Sleep between two steps, longer while a visitor waits for a page.
-
-        Parameters
-        ----------
-        busy_until : float
-            Before this time the job does not yield, so that it pauses at most half of the time.
-
-        Returns
-        -------
-        busy_until : float
-            The same for the next call.
-        """
-        now = self.clock()
-        # Locks are not fair: without a short sleep a page that waits for the model's lock would
-        # never get it.
-        pause = 0.001
-        if busy_until < now < self._yield_until:
-            pause = self._yield_until - now
-            busy_until = now + 2 * pause
-        self.sleep(pause)
-        return busy_until
+JOB_QUEUE = JobQueue(max_running())
 
 
-JOB_QUEUE = JobQueue()
+class _Worker:
+    """A process that trains; `nmrclassify.training.worker` says what goes through its pipes.
 
-
-def yield_to_visitors() -> None:
-    """Make trainings pause for a moment, because a visitor waits for a page.
-
-    A training and a page share one interpreter lock: even at the lowest priority, two trainings
-    would leave the page a third of it.
+    Not by `multiprocessing`: its processes would run app.py, which is the main module of a server.
     """
-    JOB_QUEUE.yield_to_visitors()
+
+    def __init__(self) -> None:
+        """Start it."""
+        path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "nmrclassify.training.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._input, self._output = self.process.stdin, self.process.stdout
+
+    def send(self, *values: Any) -> None:
+        """Give it its limits and its trainer."""
+        for value in values:
+            pickle.dump(value, self._input)
+        self._input.flush()
+
+    def receive(self) -> tuple:
+        """Return its next message; waits for it."""
+        return pickle.load(self._output)
+
+    def halt(self) -> None:
+        """Make it halt after the present step."""
+        with suppress(OSError):
+            self._input.close()
+
+    def end(self) -> int:
+        """Wait until it has ended, and return its exit code."""
+        self.halt()
+        self._output.close()
+        try:
+            return self.process.wait(HALT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
 
 class Job:
-    """One training in a thread of its own.
+    """One training, which runs in a process of its own.
 
-    States: "ready" (not started), "waiting" (in the queue), "running", "paused" (also after a
-    single step), "finished", "stopped", "failed". A paused job gives its place to the next one.
+    States: "ready" (not started), "waiting" (in the queue), "starting" (its process loads the
+    program), "running", "paused" (also after a single step), "finished", "stopped", "failed". A
+    paused job gives its place to the next one. A failed one keeps its latest snapshot and model.
 
     Parameters
     ----------
@@ -149,9 +172,11 @@ class Job:
         The queue to wait in.
     max_seconds : float
         Computing time after which the job is stopped.
+    max_memory : int
+        Bytes of private memory that its process may have (where the system has such limits).
     on_end : callable, optional
-        Called once with the job when it is finished or stopped after at least one step, for example
-        to keep its model.
+        Called once with the job when it is over, after at least one step, for example to keep its
+        model.
     """
 
     def __init__(
@@ -159,19 +184,34 @@ class Job:
         trainer: Trainer,
         queue: JobQueue = JOB_QUEUE,
         max_seconds: float = MAX_SECONDS,
+        max_memory: int = MAX_MEMORY,
         on_end: Callable[["Job"], None] | None = None,
     ):
         self._trainer, self._queue = trainer, queue
-        self._max_seconds, self._on_end = max_seconds, on_end
-        self._lock = threading.Lock()  # guards the trainer
+        self._limits, self._on_end = (max_seconds, max_memory), on_end
+        self._controls = threading.RLock()  # one owner may have two windows
+        self._lock = threading.Lock()  # guards `_halted`, `_worker` and the states around them
         self._halted = threading.Event()
         self._thread: threading.Thread | None = None
-        self._seconds = 0.0  # computing time of earlier turns
+        self._worker: _Worker | None = None
+        self._killed = False  # by this job, not from outside
         self._state = "ready"
         self.message = ""
         self.run_id: str | None = None
         self.pinned: Mixtures = trainer.dataset.test_mixtures()[:1]
-        self.latest: Snapshot = trainer.snapshot()
+        # Replaced as a whole, so that pages can read at any time.
+        self._seen: tuple[Snapshot, Tensor] = trainer.snapshot(), weights_of(trainer.model)
+
+    @property
+    def latest(self) -> Snapshot:
+        """The latest snapshot."""
+        return self._seen[0]
+
+    @property
+    def process_id(self) -> int | None:
+        """The number of the process that trains now, if any."""
+        worker = self._worker
+        return None if worker is None else worker.process.pid
 
     @property
     def state(self) -> str:
@@ -181,7 +221,7 @@ class Job:
     @property
     def active(self) -> bool:
         """Whether the job waits or computes, so that its state changes by itself."""
-        return self._state in ("waiting", "running")
+        return self._state in ("waiting", "starting", "running")
 
     @property
     def over(self) -> bool:
@@ -255,118 +295,160 @@ class Job:
         QueueFull
             If too many jobs wait already.
         """
-        if self.active or self.over:
-            return
-        self._join()
-        self._queue.enter(id(self))
-        self._halted.clear()
-        self._state = "waiting"
-        self._thread = threading.Thread(target=self._work, name="training", daemon=True)
-        self._thread.start()
+        with self._controls:
+            if self.active or self.over:
+                return
+            self._queue.enter(id(self))
+            self._halted.clear()
+            self._state = "waiting"
+            self._thread = threading.Thread(target=self._work, name="training", daemon=True)
+            self._thread.start()
 
     def pause(self) -> None:
-        """Halt after the present step; `start` goes on."""
-        self._halt_and_wait()
-        if self.active:
-            self._state = "paused"
+        """Halt after the present step; `start` goes on. Waits for it, but not for ever."""
+        with self._controls:
+            self._halt()
+            if self._ended() and self.active:
+                self._state = "paused"
 
     def stop(self, keep: bool = True) -> None:
         """Halt for good; the model stays as it is. Without `keep`, `on_end` is not called."""
-        self._halt_and_wait()
-        if not self.over:
-            self._conclude("stopped", keep)
+        with self._controls:
+            self._halt()
+            if not self._ended():  # it does not answer; its latest snapshot is kept
+                self._kill()
+                self._ended(None)
+            if not self.over:
+                self._conclude("stopped", keep)
 
     def step(self) -> None:
-        """Take one step while halted."""
-        if self.active or self.over:
-            return
-        began = self._queue.clock()
-        try:
-            with self._lock:
-                self._trainer.advance()
-                self.latest = self._trainer.snapshot()
-        except Exception as error:  # shown to the owner, as in the thread
-            self._fail(error)
-            return
-        self._seconds += self._queue.clock() - began
-        if self._trainer.finished:
-            self._conclude("finished")
-        else:
-            self._state = "paused"
+        """Take one step while halted, in this process."""
+        with self._controls:
+            if self.active or self.over:
+                return
+            trainer = self._trainer
+            try:
+                trainer.advance()
+                self._seen = trainer.snapshot(), weights_of(trainer.model)
+            except Exception as error:  # shown to the owner, as an error of the process is
+                self._fail(f"training failed: {error}")
+                return
+            if trainer.finished:
+                self._conclude("finished")
+            else:
+                self._state = "paused"
 
     def checkpoint(self) -> Checkpoint:
-        """Return the present model as a checkpoint of its own, which later steps do not change."""
-        with self._lock:
-            return from_bytes(
-                to_bytes(Checkpoint.from_trainer(self._trainer, self.latest.test)), "this training"
-            )
+        """Return the model of the latest snapshot; later steps do not change it."""
+        (latest, weights), trainer = self._seen, self._trainer
+        model = self.training_history.network_of(weights)
+        checkpoint = Checkpoint(
+            model, trainer.dataset, trainer.config, trainer.seed, latest.step, latest.test
+        )
+        return from_bytes(to_bytes(checkpoint), "this training")
 
-    def _halt_and_wait(self) -> None:
-        self._halted.set()
+    def _halt(self) -> None:
+        with self._lock:
+            self._halted.set()
+            if self._state == "starting":  # it has learnt nothing yet
+                self._kill()
+            elif self._worker is not None:
+                self._worker.halt()
         self._queue.leave(id(self))
-        self._join()
+
+    def _ended(self, seconds: float | None = HALT_SECONDS) -> bool:
+        """Wait for the end of the present turn; return whether it has come."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+    def _kill(self) -> None:
+        self._killed = True
+        if (worker := self._worker) is not None:
+            worker.process.kill()
 
     def _conclude(self, state: str, keep: bool = True) -> None:
         """Keep the model, and then change the state, so that no reader sees it too early."""
-        if self.training_history.steps[-1] != self._trainer.step:
-            self.training_history.add(self._trainer.step, self._trainer.model)
-        if keep and self._on_end is not None and self.latest.step:
+        latest, weights = self._seen
+        if self.training_history.steps[-1] != latest.step:
+            self.training_history.keep(latest.step, weights)
+        if keep and self._on_end is not None and latest.step:
             try:
                 self._on_end(self)
-            except OSError as error:
-                self.message = (
-                    f"the run could not be written to disk ({error}); download the model to keep it"
+            except (OSError, ValueError) as error:
+                self.message += (
+                    f"{'. ' * bool(self.message)}the run could not be saved ({error});"
+                    " download the model to keep it"
                 )
         self._state = state
 
-    def _fail(self, error: Exception) -> None:
-        self.message, self._state = f"training failed: {error}", "failed"
-
-    def _join(self) -> None:
-        if self._thread and self._thread is not threading.current_thread():
-            self._thread.join(timeout=30)
+    def _fail(self, message: str) -> None:
+        self.message = message
+        self._conclude("failed")
 
     def _work(self) -> None:
         try:
             if self._queue.wait_for_turn(id(self), self._halted):
-                self._state = "running"
                 self._train()
         except Exception as error:  # shown to the owner: nobody else reads a thread's exception
-            self._fail(error)
+            self._fail(f"training failed: {error}")
         finally:
             self._queue.leave(id(self))
 
     def _train(self) -> None:
-        # Niceness belongs to a thread on Linux: pages' threads come first.
-        if sys.platform == "linux":
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        clock = self._queue.clock
-        began = snapshot_due = busy_until = clock()
-        try:
-            while not self._halted.is_set() and not self._trainer.finished:
-                with self._lock:
-                    self._trainer.advance()
-                    now = clock()
-                    # At most a tenth of the time goes to snapshots, and no more of them than a
-                    # page can show.
-                    if now > snapshot_due:
-                        self.latest = self._trainer.snapshot()
-                        snapshot_due = clock() + max(0.4, 9 * (clock() - now))
-                busy_until = self._queue.rest(busy_until)
-                if self._seconds + clock() - began > self._max_seconds:
-                    self.message = (
-                        f"stopped after {self._max_seconds / 60:g} minutes, the limit for one"
-                        " training"
-                    )
-                    break
-        finally:
-            self._seconds += clock() - began
         with self._lock:
-            if self.latest.step != self._trainer.step:
-                self.latest = self._trainer.snapshot()
-        if self.message:
-            self._conclude("stopped")
-        elif self._trainer.finished:
-            self._conclude("finished")
+            if self._halted.is_set():
+                return
+            self._worker = worker = _Worker()
+            self._state, self._killed = "starting", False
+        try:
+            worker.send(self._limits, self._trainer)
+            while self._follow(*worker.receive()):
+                pass
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
+            if not self._killed:
+                self._fail(self._cause(worker.process.wait()))
+        finally:
+            worker.end()
+            self._worker = None
+
+    def _follow(self, kind: str, *content: Any) -> bool:
+        """Take in a message of the process; return whether more messages follow."""
+        trainer = self._trainer
+        if kind == "running":
+            with self._lock:
+                if self._halted.is_set():
+                    return False
+                self._state = "running"
+        elif kind == "frame":
+            self.training_history.keep(*content)
+        elif kind == "snapshot":
+            self._seen = content
+            trainer.history.append(self.latest.row())
+        elif kind == "failed":
+            self._fail(*content)
         else:
-            self._state = "paused"
+            trainer.load_state(*content)
+            if trainer.finished:
+                self._conclude("finished")
+            elif self._halted.is_set():
+                self._state = "paused"
+            else:
+                self.message = (
+                    f"stopped after {self._limits[0] / 60:g} minutes, the limit for one training"
+                )
+                self._conclude("stopped")
+        return kind in ("running", "frame", "snapshot")
+
+    def _cause(self, code: int) -> str:
+        """Say how the process ended, and what to do."""
+        how = f"with code {code}; the log of the server says more"
+        if code < 0:
+            how = (
+                f"by {signal.Signals(-code).name} from outside, most often because the machine ran"
+                " out of memory"
+            )
+        return (
+            f"the process of this training ended {how}. Its model of step {self.latest.step:,} is"
+            " kept: download it, or start again"
+        )

@@ -17,7 +17,7 @@ from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.training.trainer import model_for, set_threads
 from nmrclassify.ui import url_state
-from nmrclassify.ui.session import training_box
+from nmrclassify.ui.session import this_visit
 
 TITLES = {"reference": "Reference network (slots)", "queries": "Queries"}
 
@@ -139,7 +139,7 @@ def candidates(
     dataset: Dataset, wanted: Iterable[str | None], problems: list[str]
 ) -> dict[str, Chosen]:
     """Return the models for these data by their keys; `wanted` are keys, runs among them."""
-    job = training_box().job
+    job = this_visit().job
     models: dict[str, Chosen] = {}
 
     def add(key: str, title: str, load: Callable[[], Checkpoint | None], **training: Any) -> None:

@@ -16,7 +16,6 @@ from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, usual_config
 from nmrclassify.nmr.library import Library
 from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.jobs import yield_to_visitors
 from nmrclassify.ui import (
     charts,
     clicks,
@@ -31,6 +30,7 @@ from nmrclassify.ui import (
 )
 from nmrclassify.ui.model_picker import Chosen
 from nmrclassify.ui.panels import View, drop_edits, first
+from nmrclassify.ui.session import keep_visit
 
 # Page, its label in the sidebar, and its symbol.
 PAGES = {
@@ -77,7 +77,6 @@ class Page:
 @contextmanager
 def frame(page: str) -> Iterator[Page]:
     """Start a page: configuration, sidebar with what the body draws into it, link."""
-    yield_to_visitors()
     garbage.freeze_loaded_objects()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     upload_limits.limit_uploads()
@@ -98,6 +97,7 @@ def frame(page: str) -> Iterator[Page]:
         # sixth of a small screen empty above the title.
         st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
         clicks.listen(inspector.choose_clicked)
+        keep_visit()
     url_state.write()
     # Last, so that the links between pages carry the state as it is now.
     _page_links(pages)

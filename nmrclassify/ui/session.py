@@ -1,47 +1,40 @@
-"""The training of one visit, which stops when the visit ends."""
+"""The visit of a session: it is found again after a reload by a key that the browser keeps."""
 
 import os
-import threading
+import secrets
 
 import streamlit as st
 
-from nmrclassify.training import runs
-from nmrclassify.training.jobs import Job
-from nmrclassify.training.trainer import Trainer
+from nmrclassify.training import runs, visits
+from nmrclassify.training.visits import Visit
+
+COOKIE = "nmrclassify_visit"
+# Until the browser is closed, not for scripts of other sites, and never in a link.
+_KEEP = """<script>
+document.cookie = '{cookie}={key}; path=/; SameSite=Strict'
+  + (location.protocol === 'https:' ? '; Secure' : '');
+</script>"""
 
 
-class TrainingBox:
-    """Holds the one training of a visit."""
-
-    def __init__(self) -> None:
-        """Start without a training."""
-        self.job: Job | None = None
-        self.run_ids: list[str] = []
-
-    def replace(self, trainer: Trainer, keep: bool) -> Job:
-        """Stop the present training, if any, and set up a new one; `keep` saves the old model."""
-        if self.job is not None:
-            self.job.stop(keep)
-        self.job = Job(trainer, on_end=self._keep)
-        return self.job
-
-    def close(self) -> None:
-        """Stop when the visit ends, in a new thread: the caller is a thread of the server."""
-        if self.job is not None:
-            threading.Thread(target=self.job.stop, daemon=True).start()
-
-    def _keep(self, job: Job) -> None:
-        run_id = runs.new_id(job.kind, job.dataset.preset, job.dataset.seed)
-        runs.save(job.checkpoint(), job.history, runs.home() / run_id, "app", job.training_history)
-        runs.prune_app_runs()
-        job.run_id = run_id
-        self.run_ids.append(run_id)
+def _kept_key() -> str:
+    """Return the key that the browser has kept; empty if there is none."""
+    key = st.context.cookies.get(COOKIE, "")
+    return key if visits.KEY.fullmatch(key) else ""
 
 
-@st.cache_resource(scope="session", on_release=lambda box: box.close(), show_spinner=False)
-def training_box() -> TrainingBox:
-    """Return the holder of this visit's training."""
-    return TrainingBox()
+def this_visit() -> Visit:
+    """Return this visitor's visit, which is seen now."""
+    if "visit" not in st.session_state:
+        st.session_state["visit"] = _kept_key() or secrets.token_urlsafe(24)
+    return visits.find(st.session_state["visit"])
+
+
+def keep_visit() -> None:
+    """Make the browser keep the key of this visit, and see the visit while a page is open."""
+    seconds = None if this_visit().job is None else visits.END_SECONDS / 10
+    if _kept_key() != (key := st.session_state["visit"]):
+        st.html(_KEEP.format(cookie=COOKIE, key=key), unsafe_allow_javascript=True)
+    st.fragment(this_visit, run_every=seconds)()
 
 
 def own_runs() -> list[runs.Run]:
@@ -51,5 +44,5 @@ def own_runs() -> list[runs.Run]:
     address of a request does not identify a user: it can be that of a proxy.
     """
     all_runs = os.environ.get("NMRCLASSIFY_ALL_RUNS") == "1"
-    ids = set(training_box().run_ids)
+    ids = set(this_visit().run_ids)
     return [run for run in runs.listed() if all_runs or run.made_by == "cli" or run.id in ids]

@@ -14,7 +14,7 @@ from nmrclassify.training.recipes import TrainConfig, recipe
 from nmrclassify.training.trainer import Trainer, sizes_for
 from nmrclassify.ui import model_picker, page, url_state
 from nmrclassify.ui.panels import View
-from nmrclassify.ui.session import own_runs, training_box
+from nmrclassify.ui.session import own_runs, this_visit
 
 RECIPE_TITLES = {
     "queries": "Queries: random compounds, jitter, noise",
@@ -45,7 +45,7 @@ MORE = (
 
 def training_settings(view: View) -> None:
     """Draw the settings and the buttons that control this visit's training."""
-    job = training_box().job
+    job = this_visit().job
     busy = job is not None and job.active
     zero, one, six = st.columns([3, 3, 2])
     with zero:
@@ -146,18 +146,14 @@ def _prepare(
     view: View, config: TrainConfig, seed: int, kind: str, n_filters: int, keep: bool = False
 ) -> Job:
     network = sizes_for(view.dataset, kind, n_filters=n_filters)
-    job = training_box().replace(Trainer(view.dataset, config, seed, kind, network), keep)
+    job = this_visit().replace(Trainer(view.dataset, config, seed, kind, network), keep)
     url_state.put("model", "training")
     return job
 
 
 def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> Job:
-    job = training_box().job
-    if (
-        job is None
-        or job.state in ("finished", "stopped", "failed")
-        or not job.matches(view.dataset, config, seed, kind, n_filters)
-    ):
+    job = this_visit().job
+    if job is None or job.over or not job.matches(view.dataset, config, seed, kind, n_filters):
         job = _prepare(view, config, seed, kind, n_filters, keep=True)
     return job
 
@@ -180,7 +176,7 @@ def start_usual(view: View) -> None:
 
 def watched_progress() -> None:
     """Show the progress of this visit's training; draw the page again at times, and at the end."""
-    job = training_box().job
+    job = this_visit().job
     if job is None:
         return
     progress(job)
@@ -220,7 +216,7 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
     view, config, seed, kind, n_filters = wanted
     state = job.state if job is not None else "none"
     same = job is not None and job.matches(view.dataset, config, seed, kind, n_filters)
-    active = state in ("waiting", "running")
+    active = job is not None and job.active
     halted = not active and state != "paused"
     start = "Continue" if state == "paused" and same else "Start"
     # On the dark theme, white on light blue is too faint to read.
@@ -270,6 +266,8 @@ def progress(job: Job) -> None:
     share = latest.step / latest.steps
     if job.state == "waiting":
         text = f"Waiting for a free place: {job.n_ahead} ahead of you. It starts automatically."
+    elif job.state == "starting":
+        text = "Starting: its process loads the program, which takes some seconds."
     elif job.state == "running":
         left = job.remaining_seconds
         text = f"Training: {share:.0%}" + (

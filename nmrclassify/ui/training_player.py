@@ -14,7 +14,7 @@ from nmrclassify.plots.outputs import output_names
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.ui import charts, model_picker, panels, training_controls, url_state
 from nmrclassify.ui.panels import View
-from nmrclassify.ui.session import training_box
+from nmrclassify.ui.session import this_visit
 
 SECONDS = 0.8  # a frame
 
@@ -226,7 +226,7 @@ def _summary(
 
 def _offer_training(view: View) -> None:
     """Show that this model has no saved steps, and offer a training."""
-    job = training_box().job
+    job = this_visit().job
     if job is not None and job.active:
         st.info(
             "A training of this visit is running. You can look at its steps.",

@@ -1,11 +1,14 @@
 """The app as tests of its pages use it."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+
+from nmrclassify.training.visits import VISITS
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
 
@@ -48,6 +51,11 @@ class App(AppTest):
         """The text on the progress bar."""
         return "".join(bar.proto.text for bar in self.get("progress"))
 
+    def run_later(self) -> None:
+        """Run again after a moment, in which a training's process can start."""
+        time.sleep(0.5)
+        self.run()
+
     def has_button(self, label: str) -> bool:
         """Return whether the page has a button that can be pressed."""
         return any(b.label == label and not b.disabled for b in self.button)
@@ -66,7 +74,15 @@ class App(AppTest):
 
 
 @pytest.fixture
-def open_page():
+def cookies(monkeypatch):
+    """The cookies that the browser sends; AppTest has none."""
+    cookies = {}
+    monkeypatch.setattr(type(st.context), "cookies", cookies)
+    return cookies
+
+
+@pytest.fixture
+def open_page(cookies):
     """Return a function that opens a page as a link does."""
 
     def open_page(page: str = "app.py", **query) -> App:
@@ -80,4 +96,5 @@ def open_page():
         return app
 
     yield open_page
-    st.cache_resource.clear()  # caches of a session would reach the next test
+    VISITS.end_unseen(0)
+    st.cache_resource.clear()

@@ -5,11 +5,12 @@ import threading
 
 import numpy as np
 import pytest
+import streamlit as st
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.plots.style import HIGHLIGHT
-from nmrclassify.training import checkpoints, runs
-from nmrclassify.ui import peak_page
+from nmrclassify.training import checkpoints, runs, visits
+from nmrclassify.ui import peak_page, session
 from nmrclassify.ui.page import PAGES
 
 PATHS = list(PAGES)
@@ -264,7 +265,7 @@ def test_more_sources_make_more_outputs(open_page):
 def test_training_from_start_to_run_and_back(wait_until, open_page):
     app = open_page("pages/train.py", preset="quick", steps=8)
     app.press("Start")
-    wait_until(lambda: "Finished" in app.progress_text, app.run)
+    wait_until(lambda: "Finished" in app.progress_text, app.run_later, seconds=300)
     run = runs.listed()[0]
     assert app.link["model"] == run.id
     assert run.steps == 8
@@ -288,12 +289,39 @@ def test_step_reset_new_seed_pause_and_stop(wait_until, open_page):
     assert app.figures[-1]["data"][1]["z"] != first
     assert app.link["weights_seed"] == "3"
     app.press("Continue")
-    wait_until(lambda: any(b.label == "Pause" and not b.disabled for b in app.button), app.run)
+    wait_until(lambda: "Training:" in app.progress_text, app.run_later, seconds=300)
     app.press("Pause")
-    assert "Paused" in app.progress_text
+    wait_until(lambda: "Paused" in app.progress_text, app.run_later, seconds=300)
     app.press("Stop")
     assert "Stopped" in app.progress_text
     assert len(runs.listed()) == 1
+
+
+def test_a_reload_and_a_cleared_cache_leave_the_training(wait_until, open_page, cookies):
+    first = open_page("pages/train.py", preset="quick", steps=50_000)
+    first.press("Start")
+    wait_until(lambda: "Training:" in first.progress_text, first.run_later, seconds=300)
+    kept = first.session_state["visit"]
+    st.cache_resource.clear()  # as the message `clear_cache` of any visitor does
+    st.cache_data.clear()
+    other = open_page("pages/train.py", preset="quick")
+    assert "There is no training in this visit yet" in other.texts
+    cookies[session.COOKIE] = kept  # as the browser sends it
+    again = open_page("pages/train.py", preset="quick", steps=50_000)
+    assert "Training:" in again.progress_text
+    again.press("Stop")
+    assert "Stopped at step" in again.progress_text
+    assert again.link["model"] == runs.listed()[0].id
+    assert len(visits.VISITS.find(kept).run_ids) == 1
+
+
+@pytest.mark.parametrize("key", ["", "short", "x" * 33, "<script>" * 4])
+def test_a_visit_takes_no_key_that_the_app_did_not_make(open_page, cookies, key):
+    cookies[session.COOKIE] = key
+    app = open_page("pages/train.py", preset="quick")
+    assert visits.KEY.fullmatch(app.session_state["visit"])
+    assert app.session_state["visit"] != key
+    assert any(app.session_state["visit"] in html.proto.body for html in app.get("html"))
 
 
 def test_uploads(open_page, trained):
