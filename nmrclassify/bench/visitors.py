@@ -1,72 +1,211 @@
-"""Seconds for a page change of one visitor while two others train (minutes)."""
+"""A class at work: 30 visitors change pages while eight train (minutes, Linux).
 
-import statistics
+Visitors speak the app's websocket protocol, since 30 browsers would need more than this machine: a
+page change is the time from the request to the end of the page, without drawing.
+"""
+
+import asyncio
+import os
+import random
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
-from nmrclassify.bench._browser import chromium, server, wait_for_figure
+import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+from nmrclassify.bench._browser import served
 
-PAGES = (
-    ("Masks", "Masks"),
-    ("Evaluate", "Evaluate"),
-    ("Mixtures", "Mixtures"),
-    ("Separation", "Separation"),
-)
-STEPS = 400
+VISITORS, TRAININGS, MINUTES = 30, 8, 5.0
+STEPS = 1200  # of a training
+PAUSE = 2.0, 6.0  # seconds between two page changes
+AFTER = 60  # seconds from the last visitor's leaving to the last reading of the memory
 
 
-def _start_training(browser: "Browser", address: str, seed: int) -> "Page":
-    page = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
-    page.goto(f"{address}/train?preset=quick&seed={seed}&steps={STEPS}")
-    page.get_by_role("button", name="Start").click()
-    page.get_by_text("Training:").first.wait_for(timeout=60_000)
-    return page
+class _Visitor:
+    """One visitor: requests pages, and what the open page requests by itself.
 
-
-def _change_page(page: "Page", link: str, title: str) -> float:
-    """Return seconds from the click to the painted page."""
-    began = time.perf_counter()
-    page.get_by_test_id("stSidebar").get_by_role("link", name=link).click()
-    page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
-    wait_for_figure(page)
-    page.evaluate(
-        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-    )
-    return time.perf_counter() - began
-
-
-def _measure(third: "Page", turns: int) -> list[float]:
-    return [_change_page(third, link, title) for _ in range(turns) for link, title in PAGES]
-
-
-def run() -> dict:
-    """Return the seconds of a page change, and how many trainings finished.
-
-    Measured without training; during two trainings whose browsers show another page, as if they
-    were on other machines; and while all three browsers draw on this machine.
+    Parameters
+    ----------
+    query : str
+        Parameters of the link that is opened first.
     """
-    with server() as address, chromium() as browser:
-        third = browser.new_context(viewport={"width": 1366, "height": 768}).new_page()
-        third.goto(address)
-        wait_for_figure(third)
-        _measure(third, 1)  # warm
-        seconds = {"quiet": _measure(third, 2)}
-        trainers = [_start_training(browser, address, seed) for seed in (11, 12)]
-        for page in trainers:
-            _change_page(page, "Masks", "Masks")
-        seconds["training"] = _measure(third, 3)
-        for page in trainers:
-            page.get_by_test_id("stSidebar").get_by_role("link", name="Train or load").click()
-            page.get_by_text("Training:").first.wait_for(timeout=60_000)
-        seconds["training_and_drawing"] = _measure(third, 2)
-        for page in trainers:
-            page.get_by_text("Finished at step").first.wait_for(timeout=15 * 60_000)
-    figures = {
-        f"{name}_seconds_median": round(statistics.median(times), 2)
-        for name, times in seconds.items()
+
+    def __init__(self, address: str, query: str = ""):
+        self._address, self._query = address.replace("http", "ws") + "/_stcore/stream", query
+        self._page = ""
+        self._pages: dict[str, str] = {}  # address of a page -> its name in the protocol
+        self._buttons: dict[str, str] = {}  # label -> name in the protocol
+        self._repeated: dict[str, float] = {}  # part of the page -> seconds between two runs
+        self.exceptions: list[str] = []
+
+    async def __aenter__(self) -> "_Visitor":
+        from websockets.asyncio.client import connect
+
+        self._socket = await connect(self._address, max_size=None, subprotocols=["streamlit"])  # type: ignore[list-item]
+        await self._run()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._socket.close()
+
+    @property
+    def pages(self) -> list[str]:
+        """The addresses of all pages."""
+        return list(self._pages)
+
+    async def open(self, page: str) -> float:
+        """Change the page; return the seconds until the server has sent all of it."""
+        self._page = self._pages[page]
+        self._buttons, self._repeated = {}, {}
+        return await self._run()
+
+    async def press(self, label: str) -> None:
+        """Press a button of the present page."""
+        pressed = {"id": self._buttons[label], "trigger_value": True}
+        await self._run(widget_states={"widgets": [pressed]})
+
+    async def stay(self, seconds: float) -> None:
+        """Stay on the page; its parts that run by themselves do so."""
+        end, ran = time.monotonic() + seconds, dict.fromkeys(self._repeated, time.monotonic())
+        while (left := end - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, 0.5))
+            for part, every in list(self._repeated.items()):
+                if time.monotonic() - ran.get(part, 0.0) >= every:
+                    await self._run(fragment_id=part, is_auto_rerun=True)
+                    ran[part] = time.monotonic()
+
+    async def _run(self, **request: Any) -> float:
+        """Request a run of the page, or of a part of it; return the seconds to its end."""
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ClientState_pb2 import ClientState
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        state = {"query_string": self._query, "page_script_hash": self._page} | request
+        began = time.perf_counter()
+        await self._socket.send(BackMsg(rerun_script=ClientState(**state)).SerializeToString())
+        while True:
+            message = ForwardMsg.FromString(await self._socket.recv(decode=False))
+            kind = message.WhichOneof("type")
+            if kind == "new_session":
+                new = message.new_session
+                self._page = new.page_script_hash
+                self._pages = {page.url_pathname: page.page_script_hash for page in new.app_pages}
+            elif kind == "page_info_changed":
+                self._query = message.page_info_changed.query_string
+            elif kind == "auto_rerun":
+                self._repeated[message.auto_rerun.fragment_id] = message.auto_rerun.interval
+            elif kind == "stop_auto_rerun":
+                self._repeated.pop(message.stop_auto_rerun.fragment_id, None)
+            elif kind == "delta":
+                self._see(message.delta.new_element)
+            elif kind == "script_finished" and message.script_finished != (
+                ForwardMsg.FINISHED_EARLY_FOR_RERUN
+            ):
+                return time.perf_counter() - began
+
+    def _see(self, element: Any) -> None:
+        kind = element.WhichOneof("type")
+        if kind == "button":
+            self._buttons[element.button.label] = element.button.id
+        elif kind == "exception":
+            self.exceptions.append(f"{element.exception.type}: {element.exception.message}")
+
+
+def _memory(pid: int) -> tuple[float, float]:
+    """Return the MiB of the server alone, and with its trainings (shared memory counts once)."""
+
+    def proportional(process: int) -> float:
+        try:
+            text = Path(f"/proc/{process}/smaps_rollup").read_text()
+        except OSError:
+            return 0.0  # a training that has just ended
+        return int(text.split("\nPss:")[1].split()[0]) / 1024
+
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    trainings = {int(child) for path in children for child in path.read_text().split()}
+    resident = Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]
+    return int(resident) / 1024, proportional(pid) + sum(map(proportional, trainings))
+
+
+def _seconds_of_runs(pid: int) -> list[float]:
+    """Return the seconds that each finished training of the server has computed."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    (home,) = (e.partition(b"=")[2] for e in environment if e.startswith(b"NMRCLASSIFY_HOME="))
+    histories = (pd.read_csv(path) for path in Path(home.decode()).glob("runs/*/history.csv"))
+    return [float(h["seconds"].iloc[-1]) for h in histories if h["step"].iloc[-1] == STEPS]
+
+
+async def _train(visitor: _Visitor) -> None:
+    await visitor.open("train")
+    await visitor.press("Start")
+
+
+async def _visit(
+    address: str, number: int, end: float, trains: bool, changes: list[float]
+) -> list[str]:
+    """Visit until `end`; append the seconds of each page change, and return the exceptions."""
+    chance = random.Random(number)
+    await asyncio.sleep(chance.uniform(0, 10))  # they do not all come at once
+    async with _Visitor(address, f"preset=quick&seed={number}&steps={STEPS}" * trains) as visitor:
+        if trains:
+            await _train(visitor)
+        while time.monotonic() < end:
+            await visitor.stay(chance.uniform(*PAUSE))
+            changes.append(await visitor.open(chance.choice(visitor.pages)))
+        return visitor.exceptions
+
+
+async def _class(
+    address: str, pid: int, visitors: int, trainings: int, minutes: float
+) -> dict[str, Any]:
+    async with _Visitor(address, f"preset=quick&steps={STEPS}") as first:
+        for page in first.pages:  # warm
+            await first.open(page)
+        await _train(first)
+        while not (alone := _seconds_of_runs(pid)):
+            await first.stay(1)
+    end, changes = time.monotonic() + 60 * minutes, list[float]()
+    visits = [
+        asyncio.create_task(_visit(address, 100 + i, end, i < trainings, changes))
+        for i in range(visitors)
+    ]
+    readings = [_memory(pid)]
+    start = readings[0][0]
+    while not all(visit.done() for visit in visits):
+        await asyncio.sleep(1)
+        readings.append(_memory(pid))
+    exceptions = [text for visit in visits for text in visit.result()]
+    await asyncio.sleep(AFTER)
+    after = _memory(pid)[0]
+    ratios = [seconds / alone[0] for seconds in _seconds_of_runs(pid) if seconds != alone[0]]
+    return {
+        "visitors": visitors,
+        "minutes": minutes,
+        "page_changes": len(changes),
+        "page_change_seconds_median": round(float(np.median(changes)), 2),
+        "page_change_seconds_95th": round(float(np.quantile(changes, 0.95)), 2),
+        "page_change_seconds_max": round(max(changes), 2),
+        "exceptions": len(exceptions),
+        "first_exceptions": exceptions[:5],
+        "trainings_wanted": trainings,
+        "trainings_finished": len(ratios),
+        "training_alone_seconds": round(alone[0], 1),
+        "training_over_alone": [round(ratio, 2) for ratio in sorted(ratios)],
+        "server_mib_start": round(start),
+        "server_mib_at_most": round(max(server for server, _ in readings)),
+        "server_and_trainings_mib_at_most": round(max(together for _, together in readings)),
+        f"server_mib_{AFTER}_seconds_after": round(after),
+        "server_change_percent": round(100 * (after - start) / start, 1),
     }
-    figures |= {f"{name}_seconds_max": round(max(times), 2) for name, times in seconds.items()}
-    return figures | {"trainings_finished": len(trainers), "steps_each": STEPS}
+
+
+def run(visitors: int = VISITORS, trainings: int = TRAININGS, minutes: float = MINUTES) -> dict:
+    """Return the seconds of page changes, how long trainings took, and the memory.
+
+    A training's time is compared with that of the same training alone on the machine.
+    """
+    with served() as (address, pid):
+        return asyncio.run(_class(address, pid, visitors, trainings, minutes)) | {
+            "cores": os.cpu_count()
+        }

@@ -5,10 +5,14 @@ import re
 from pathlib import Path
 
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ClientState_pb2 import ClientState
+from websockets.sync.client import connect
 
 from nmrclassify.bench import _browser
 from nmrclassify.bench._browser import CUT_OFF, settled, wait_for_figure
 from nmrclassify.ui.page import PAGES
+from nmrclassify.ui.session import COOKIE
 
 MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
@@ -125,8 +129,7 @@ def test_back_brings_the_page_before(visit, address):
 def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
     first = visit(f"{address}/train?preset=quick&steps=5000")
     other = visit(f"{address}/train?preset=quick&steps=5000")
-    first.get_by_role("button", name="Start").click()
-    first.get_by_text("Training:").first.wait_for(timeout=30_000)
+    start_training(first)
     expect(other.get_by_text("There is no training in this visit yet")).to_be_visible()
     go(other, "Masks", "Masks")
     wait_for_figure(other)
@@ -140,18 +143,52 @@ def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
     first.get_by_text("Stopped at step").wait_for()
 
 
-def test_a_closed_tab_frees_its_place(visit, address):
+TRAINS = re.compile(r"^Training: \d")
+
+
+def start_training(page) -> None:
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text(TRAINS).first.wait_for(timeout=120_000)
+
+
+def test_a_training_survives_reload_lost_connection_closed_tab_and_cleared_caches(visit, address):
+    page = visit(f"{address}/train?preset=quick&steps=50000&seed=4")
+    start_training(page)
+    page.reload()
+    page.get_by_text(TRAINS).first.wait_for()
+    page.context.set_offline(True)
+    page.wait_for_timeout(3000)  # a short loss of the network
+    page.context.set_offline(False)
+    with connect(f"{address.replace('http', 'ws')}/_stcore/stream") as anybody:
+        anybody.send(BackMsg(clear_cache=True).SerializeToString())
+        anybody.send(BackMsg(rerun_script=ClientState()).SerializeToString())
+        anybody.recv()
+    page.reload()
+    page.get_by_text(TRAINS).first.wait_for()
+    (cookie,) = (c for c in page.context.cookies() if c["name"] == COOKIE)
+    assert cookie["sameSite"] == "Strict"
+    assert cookie["value"] not in page.url
+    another_tab = page.context.new_page()
+    page.close()
+    another_tab.goto(f"{address}/train?preset=quick&steps=50000&seed=4")
+    another_tab.get_by_text(TRAINS).first.wait_for()
+    stranger = visit(f"{address}/train?preset=quick&steps=50000&seed=4")
+    stranger.get_by_text("There is no training in this visit yet").wait_for()
+    another_tab.get_by_role("button", name="Stop").click()
+    another_tab.get_by_text("Stopped at step").wait_for()
+
+
+def test_a_third_training_waits_for_a_place(visit, address):
     pages = [visit(f"{address}/train?preset=quick&steps=50000&seed={seed}") for seed in (1, 2)]
     for page in pages:
-        page.get_by_role("button", name="Start").click()
-        page.get_by_text(re.compile(r"^Training: \d")).first.wait_for(timeout=30_000)
+        start_training(page)
     third = visit(f"{address}/train?preset=quick&steps=20&seed=3")
     third.get_by_role("button", name="Start").click()
     third.get_by_text("Waiting for a free place").wait_for()
-    pages[0].context.close()
+    for page in pages:
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_text("Stopped at step").wait_for()
     third.get_by_text("Finished at step 20").wait_for(timeout=200_000)
-    pages[1].get_by_role("button", name="Stop").click()
-    pages[1].get_by_text("Stopped at step").wait_for()
 
 
 def test_a_row_opens_its_mixture(visit, address):

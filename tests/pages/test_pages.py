@@ -307,7 +307,7 @@ def test_a_reload_and_a_cleared_cache_leave_the_training(wait_until, open_page, 
     other = open_page("pages/train.py", preset="quick")
     assert "There is no training in this visit yet" in other.texts
     cookies[session.COOKIE] = kept  # as the browser sends it
-    again = open_page("pages/train.py", preset="quick", steps=50_000)
+    again = open_page("pages/train.py", preset="quick", steps=50_000, model="training")
     assert "Training:" in again.progress_text
     again.press("Stop")
     assert "Stopped at step" in again.progress_text
