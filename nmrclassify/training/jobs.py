@@ -162,8 +162,8 @@ class _Worker:
 class Job:
     """One training, which runs in a process of its own.
 
-    States: "ready" (not started), "waiting" (in the queue), "starting" (its process loads the
-    program), "running", "paused" (also after a single step), "finished", "stopped", "failed". A
+    States: "ready" (not started), "waiting" (in the queue), "starting" (until its process has taken
+    a step), "running", "paused" (also after a single step), "finished", "stopped", "failed". A
     paused job gives its place to the next one. A failed one keeps its latest snapshot and model.
 
     Parameters
@@ -350,7 +350,7 @@ class Job:
     def _halt(self) -> None:
         with self._lock:
             self._halted.set()
-            if self._state == "starting":  # it has learnt nothing yet
+            if self._state == "starting":  # nothing is lost
                 self._kill()
             elif self._worker is not None:
                 self._worker.halt()
@@ -415,19 +415,18 @@ class Job:
     def _follow(self, kind: str, *content: Any) -> bool:
         """Take in a message of the process; return whether more messages follow."""
         trainer = self._trainer
-        if kind == "running":
-            with self._lock:
-                if self._halted.is_set():
-                    return False
+        with self._lock:
+            if self._killed:
+                return False
+            if kind == "snapshot":
+                self._seen = content
+                trainer.history.append(self.latest.row())
                 self._state = "running"
-        elif kind == "frame":
+        if kind == "frame":
             self.training_history.keep(*content)
-        elif kind == "snapshot":
-            self._seen = content
-            trainer.history.append(self.latest.row())
         elif kind == "failed":
             self._fail(*content)
-        else:
+        elif kind == "halted":
             trainer.load_state(*content)
             if trainer.finished:
                 self._conclude("finished")
@@ -438,7 +437,7 @@ class Job:
                     f"stopped after {self._limits[0] / 60:g} minutes, the limit for one training"
                 )
                 self._conclude("stopped")
-        return kind in ("running", "frame", "snapshot")
+        return kind in ("frame", "snapshot")
 
     def _cause(self, code: int) -> str:
         """Say how the process ended, and what to do."""

@@ -1,9 +1,9 @@
 """The process of one training: `python -m nmrclassify.training.worker`, started by `jobs.Job`.
 
 It reads its limits and a trainer from its input, and writes messages to its output, each a pickle:
-("running",) first, ("frame", step, weights) for the training history, ("snapshot", Snapshot,
-weights), and at the end ("halted", state) or ("failed", sentence). It halts after the present step
-when its input is closed: by `Job`, or because the process that started it has died.
+("frame", step, weights) for the training history, ("snapshot", Snapshot, weights) after its first
+step and at times, and at the end ("halted", state) or ("failed", sentence). It halts after the
+present step when its input is closed: by `Job`, or because the process that started it has died.
 """
 
 import contextlib
@@ -57,7 +57,6 @@ def _train(max_seconds: float, output: BinaryIO) -> None:
 
     halted = threading.Event()
     threading.Thread(target=_wait_for_end_of_input, args=(halted,), daemon=True).start()
-    send("running")
     measured, snapshot_due = trainer.step, time.monotonic()
     while not (halted.is_set() or trainer.finished or trainer.seconds > max_seconds):
         trainer.advance()

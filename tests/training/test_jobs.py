@@ -284,7 +284,7 @@ def test_a_process_is_modest_and_ends_with_its_parent(data, tmp_path):
     )
     with parent.stdout as messages:  # of the worker, after the line with its number
         worker = int(messages.readline())
-        assert pickle.load(messages) == ("running",)
+        assert pickle.load(messages)[0] == "frame"
         assert os.getpriority(os.PRIO_PROCESS, worker) == 19
         limits = Path(f"/proc/{worker}/limits").read_text().splitlines()
         assert [line.split()[3] for line in limits if "data size" in line] == [str(MAX_MEMORY)]
