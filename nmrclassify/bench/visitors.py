@@ -163,8 +163,9 @@ async def _class(
         for page in first.pages:  # warm
             await first.open(page)
         await _train(first)
-        while not (alone := _seconds_of_runs(pid)):
-            await first.stay(1)
+        async with asyncio.timeout(15 * 60):
+            while not (alone := _seconds_of_runs(pid)):
+                await first.stay(1)
     end, changes = time.monotonic() + 60 * minutes, list[float]()
     visits = [
         asyncio.create_task(_visit(address, 100 + i, end, i < trainings, changes))

@@ -27,19 +27,22 @@ class Visit:
         self.job: Job | None = None
         self.run_ids: list[str] = []
         self.seen = 0.0
+        self._lock = threading.Lock()  # one visitor may have two windows
 
     def replace(self, trainer: Trainer, keep: bool) -> Job:
         """Stop the present training, if any, and set up a new one; `keep` saves the old model."""
-        if self.job is not None:
-            self.job.stop(keep)
-        self.job = Job(trainer, on_end=self._keep)
-        return self.job
+        with self._lock:
+            if self.job is not None:
+                self.job.stop(keep)
+            self.job = job = Job(trainer, on_end=self._keep)
+        return job
 
     def end(self) -> None:
         """Stop the training; its model is kept as a run."""
-        job, self.job = self.job, None
-        if job is not None:
-            job.stop()
+        with self._lock:
+            if self.job is not None:
+                self.job.stop()
+            self.job = None
 
     def _keep(self, job: Job) -> None:
         run_id = runs.new_id(job.kind, job.dataset.preset, job.dataset.seed)
