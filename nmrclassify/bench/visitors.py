@@ -87,10 +87,10 @@ class _Visitor:
         while True:
             message = ForwardMsg.FromString(await self._socket.recv(decode=False))
             kind = message.WhichOneof("type")
-            if kind == "new_session":
-                new = message.new_session
-                self._page = new.page_script_hash
-                self._pages = {page.url_pathname: page.page_script_hash for page in new.app_pages}
+            if kind in ("new_session", "navigation"):
+                told = getattr(message, kind)
+                self._page = told.page_script_hash
+                self._pages |= {page.url_pathname: page.page_script_hash for page in told.app_pages}
             elif kind == "page_info_changed":
                 self._query = message.page_info_changed.query_string
             elif kind == "auto_rerun":
