@@ -38,7 +38,7 @@ from nmrclassify.training.trainer import Trainer
 
 SEEDS = (1,)
 KILLS, INPUTS = 100, 12_000
-STEPS, SAVE_EVERY = 12, "4"
+STEPS, SAVE_EVERY = 6, "2"
 MAX_SECONDS = 3.0  # of the processor, for one input
 _WRITES = ("fsync", "replace", "unlink", "ftruncate")
 
