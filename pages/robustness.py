@@ -83,12 +83,6 @@ sweep = url_state.widget(
     st.selectbox, "What changes", "sweep", format_func=lambda name: SWEEPS[name].title.capitalize()
 )
 measured_here = results[results["sweep"] == sweep]
-if measured_here.empty:
-    st.info(
-        "The packaged table does not hold this sweep yet. The command `python -m nmrclassify bench"
-        " robustness --out robustness.csv` measures it."
-    )
-    st.stop()
 rows = curves.over_seeds(measured_here)
 last = rows[rows["value"] == (rows["value"].min() if sweep == "training" else rows["value"].max())]
 hardest = ", ".join(
