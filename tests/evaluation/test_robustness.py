@@ -9,7 +9,6 @@ from nmrclassify.evaluation.robustness import (
     measured,
 )
 
-
 RESULT = Path(__file__).parents[2] / "docs" / "results" / "robustness.json"
 
 
