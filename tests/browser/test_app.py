@@ -187,7 +187,7 @@ def test_a_third_training_waits_for_a_place(visit, address):
     third.get_by_text("Waiting for a free place").wait_for()
     for page in pages:
         page.get_by_role("button", name="Stop").click()
-        page.get_by_text("Stopped at step").wait_for()
+        page.get_by_text("Stopped at step").wait_for(timeout=120_000)
     third.get_by_text("Finished at step 20").wait_for(timeout=200_000)
 
 
