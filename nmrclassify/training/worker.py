@@ -22,6 +22,10 @@ def _be_modest(max_memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the server, which then halts this
     with contextlib.suppress(AttributeError, OSError):
         os.nice(19)
+        # Linux shares cores between sessions first, and niceness counts within one: the process
+        # takes a session of its own, and that has the lowest priority, too.
+        os.setsid()
+        Path("/proc/self/autogroup").write_text("19")
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
