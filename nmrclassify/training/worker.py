@@ -4,6 +4,8 @@ It reads its limits and a trainer from its input, and writes messages to its out
 ("frame", step, weights) for the training history, ("snapshot", Snapshot, weights) after its first
 step and at times, and at the end ("halted", state) or ("failed", sentence). It halts after the
 present step when its input is closed: by `Job`, or because the process that started it has died.
+
+The pickles are safe: both ends of the pipes are this program. No file or visitor writes to them.
 """
 
 import contextlib
