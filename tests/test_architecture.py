@@ -13,7 +13,8 @@ FLOORS = (
     ("app.py", "pages", "__main__"),
     ("cli",),
     ("cli_parser",),
-    ("bench", "ui"),
+    ("bench",),
+    ("ui",),
     ("lessons",),
     ("plots",),
     ("baselines",),
@@ -94,11 +95,7 @@ def test_only_the_app_imports_streamlit(library):
     rooms = {
         room_of(path)
         for path, tree in SOURCES
-        # The messages of its protocol are no part of the app: `bench visitors` sends them.
-        if any(
-            name.split(".")[0] == library and not name.startswith("streamlit.proto.")
-            for name in imported_modules(tree)
-        )
+        if any(name.split(".")[0] == library for name in imported_modules(tree))
     }
     assert rooms <= {"app.py", "pages", "ui"}
 

@@ -15,101 +15,12 @@ import numpy as np
 import pandas as pd
 
 from nmrclassify.bench._browser import served
+from nmrclassify.ui.protocol_client import Visitor
 
 VISITORS, TRAININGS, MINUTES = 30, 8, 5.0
 STEPS = 1200  # of a training
 PAUSE = 2.0, 6.0  # seconds between two page changes
 AFTER = 60  # seconds from the last visitor's leaving to the last reading of the memory
-
-
-class _Visitor:
-    """One visitor: requests pages, and what the open page requests by itself.
-
-    Parameters
-    ----------
-    query : str
-        Parameters of the link that is opened first.
-    """
-
-    def __init__(self, address: str, query: str = ""):
-        self._address, self._query = address.replace("http", "ws") + "/_stcore/stream", query
-        self._page = ""
-        self._pages: dict[str, str] = {}  # address of a page -> its name in the protocol
-        self._buttons: dict[str, str] = {}  # label -> name in the protocol
-        self._repeated: dict[str, float] = {}  # part of the page -> seconds between two runs
-        self.exceptions: list[str] = []
-
-    async def __aenter__(self) -> "_Visitor":
-        from websockets.asyncio.client import connect
-
-        self._socket = await connect(self._address, max_size=None, subprotocols=["streamlit"])  # type: ignore[list-item]
-        await self._run()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._socket.close()
-
-    @property
-    def pages(self) -> list[str]:
-        """The addresses of all pages."""
-        return list(self._pages)
-
-    async def open(self, page: str) -> float:
-        """Change the page; return the seconds until the server has sent all of it."""
-        self._page = self._pages[page]
-        self._buttons, self._repeated = {}, {}
-        return await self._run()
-
-    async def press(self, label: str) -> None:
-        """Press a button of the present page."""
-        pressed = {"id": self._buttons[label], "trigger_value": True}
-        await self._run(widget_states={"widgets": [pressed]})
-
-    async def stay(self, seconds: float) -> None:
-        """Stay on the page; its parts that run by themselves do so."""
-        end, ran = time.monotonic() + seconds, dict.fromkeys(self._repeated, time.monotonic())
-        while (left := end - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, 0.5))
-            for part, every in list(self._repeated.items()):
-                if time.monotonic() - ran.get(part, 0.0) >= every:
-                    await self._run(fragment_id=part, is_auto_rerun=True)
-                    ran[part] = time.monotonic()
-
-    async def _run(self, **request: Any) -> float:
-        """Request a run of the page, or of a part of it; return the seconds to its end."""
-        from streamlit.proto.BackMsg_pb2 import BackMsg
-        from streamlit.proto.ClientState_pb2 import ClientState
-        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
-        state = {"query_string": self._query, "page_script_hash": self._page} | request
-        began = time.perf_counter()
-        await self._socket.send(BackMsg(rerun_script=ClientState(**state)).SerializeToString())
-        while True:
-            message = ForwardMsg.FromString(await self._socket.recv(decode=False))
-            kind = message.WhichOneof("type")
-            if kind in ("new_session", "navigation"):
-                told = getattr(message, kind)
-                self._page = told.page_script_hash
-                self._pages |= {page.url_pathname: page.page_script_hash for page in told.app_pages}
-            elif kind == "page_info_changed":
-                self._query = message.page_info_changed.query_string
-            elif kind == "auto_rerun":
-                self._repeated[message.auto_rerun.fragment_id] = message.auto_rerun.interval
-            elif kind == "stop_auto_rerun":
-                self._repeated.pop(message.stop_auto_rerun.fragment_id, None)
-            elif kind == "delta":
-                self._see(message.delta.new_element)
-            elif kind == "script_finished" and message.script_finished != (
-                ForwardMsg.FINISHED_EARLY_FOR_RERUN
-            ):
-                return time.perf_counter() - began
-
-    def _see(self, element: Any) -> None:
-        kind = element.WhichOneof("type")
-        if kind == "button":
-            self._buttons[element.button.label] = element.button.id
-        elif kind == "exception":
-            self.exceptions.append(f"{element.exception.type}: {element.exception.message}")
 
 
 def _memory(pid: int) -> tuple[float, float]:
@@ -136,7 +47,7 @@ def _seconds_of_runs(pid: int) -> list[float]:
     return [float(h["seconds"].iloc[-1]) for h in histories if h["step"].iloc[-1] == STEPS]
 
 
-async def _train(visitor: _Visitor) -> None:
+async def _train(visitor: Visitor) -> None:
     await visitor.open("train")
     await visitor.press("Start")
 
@@ -147,7 +58,7 @@ async def _visit(
     """Visit until `end`; append the seconds of each page change, and return the exceptions."""
     chance = random.Random(number)
     await asyncio.sleep(chance.uniform(0, 10))  # they do not all come at once
-    async with _Visitor(address, f"preset=quick&seed={number}&steps={STEPS}" * trains) as visitor:
+    async with Visitor(address, f"preset=quick&seed={number}&steps={STEPS}" * trains) as visitor:
         if trains:
             await _train(visitor)
         while time.monotonic() < end:
@@ -159,7 +70,7 @@ async def _visit(
 async def _class(
     address: str, pid: int, visitors: int, trainings: int, minutes: float
 ) -> dict[str, Any]:
-    async with _Visitor(address, f"preset=quick&steps={STEPS}") as first:
+    async with Visitor(address, f"preset=quick&steps={STEPS}") as first:
         for page in first.pages:  # warm
             await first.open(page)
         await _train(first)
