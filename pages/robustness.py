@@ -25,12 +25,9 @@ st.markdown(
 )
 
 st.subheader("Accuracy on the mixtures of the sidebar")
-kind = view.checkpoint.model.kind
 config = view.dataset.config
 mixtures = view.dataset.test_mixtures(draws=max(1, 300 // len(view.dataset.test)))
-table = comparison.compare_methods(
-    view.checkpoint.model, f"{view.model_name} ({kind})", view.dataset, mixtures
-)
+table = comparison.compare_methods(view.checkpoint.model, view.model_name, view.dataset, mixtures)
 st.dataframe(
     table,
     hide_index=True,

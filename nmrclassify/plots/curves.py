@@ -97,10 +97,10 @@ def robustness(table: pd.DataFrame, title: str, theme: Theme) -> go.Figure:
     return finish(
         traces,
         theme,
-        380,
+        420,
         showlegend=True,
-        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0},
-        margin={"b": 110},
+        # Above: on a narrow screen it needs several lines, and the plot makes room for them.
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         xaxis={"title": {"text": title}, "tickvals": values, "type": "log" if wide else "linear"},
         yaxis=share_axis("mixtures wholly right", -0.02, 1.03),
     )
