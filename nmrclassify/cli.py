@@ -27,7 +27,7 @@ from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.prediction import percent
 from nmrclassify.networks.registry import NETWORKS
-from nmrclassify.training import checkpoints, packaged, run_files, runs
+from nmrclassify.training import checkpoints, packaged, run_files, run_states, runs
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer, set_threads, sizes_for
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification
 
 INTERRUPTED = 130
-SAVE_SECONDS = 30  # between two states of a training, at most
 SAVE_ATTEMPTS = 3  # to write the model of a finished training
+SAVE_SECONDS = 30  # between two of them
 MOST_PROBLEMS = 20  # rows of a library whose problems are printed
 
 
@@ -152,42 +152,6 @@ def _tell(text: str) -> None:
     tqdm.write(f"nmrclassify: {text}", file=sys.stderr)
 
 
-class _Saver:
-    """Writes the state of a training from time to time; a full disk does not end the training."""
-
-    def __init__(self, trainer: Trainer, folder: Path, every: int):
-        self._trainer, self._folder, self._every = trainer, folder, every
-        self._step, self._time = trainer.step, time.monotonic()
-
-    def between(self) -> None:
-        """Write the state if so many steps or 30 seconds have passed since it was tried last."""
-        step, now = self._trainer.step, time.monotonic()
-        if step - self._step < self._every and now - self._time < SAVE_SECONDS:
-            return
-        try:
-            self.save()
-        except OSError as error:
-            _tell(f"step {step} is not saved: {error}; the training goes on, and tries again")
-
-    def save(self) -> None:
-        """Write the state; raises OSError with the path if that is not possible."""
-        self._step, self._time = self._trainer.step, time.monotonic()
-        with _naming(self._folder):
-            run_files.check_room(self._folder, runs.room_needed(self._trainer))
-            runs.save_state(self._trainer, self._folder)
-
-
-@contextmanager
-def _naming(folder: Path) -> Iterator[None]:
-    """Name the folder in the error of a write."""
-    try:
-        yield
-    except OSError as error:
-        if error.strerror is None:
-            raise
-        raise OSError(f"{folder} cannot be written ({error.strerror})") from error
-
-
 def _train(arguments: argparse.Namespace) -> dict:
     chosen, sizes = _chosen(arguments, "steps", "learning_rate"), _chosen(arguments, "n_filters")
     out = arguments.out
@@ -198,14 +162,14 @@ def _train(arguments: argparse.Namespace) -> dict:
         )
     if arguments.save_every < 1:
         raise ValueError(f"--save-every is {arguments.save_every}; expected 1 or more steps")
-    if out is None and (problem := runs.home_problem()):
+    if out is None and (problem := run_files.home_problem()):
         raise ValueError(problem)
     folder = out or runs.home() / runs.new_id(arguments.model, arguments.preset, arguments.seed)
     if arguments.resume and not folder.is_dir():
         raise ValueError(f"no interrupted training in {folder}; leave out --resume to start one")
     with run_files.locked(folder):
         if arguments.resume:
-            trainer = runs.resume(folder, _tell)
+            trainer = run_states.resume(folder, _tell)
         else:
             dataset = build(arguments.preset, arguments.seed)
             trainer = Trainer(
@@ -219,13 +183,13 @@ def _train(arguments: argparse.Namespace) -> dict:
             if arguments.overwrite:
                 runs.remove(folder)
             runs.check_free(folder)
-        run_files.check_room(folder, runs.room_needed(trainer))
+        run_files.check_room(folder, run_states.room_needed(trainer))
         return _train_in(folder, trainer, arguments.save_every)
 
 
 def _train_in(folder: Path, trainer: Trainer, save_every: int) -> dict:
     """Train, write the run, and return its figures."""
-    saver = _Saver(trainer, folder, save_every)
+    saver = run_states.Saver(trainer, folder, save_every, _tell)
     stopped_by = _train_on(trainer, saver.between)
     if not trainer.finished:
         saver.save()
@@ -239,7 +203,7 @@ def _train_in(folder: Path, trainer: Trainer, save_every: int) -> dict:
     checkpoint = Checkpoint.from_trainer(trainer, result)
     for attempt in range(1, SAVE_ATTEMPTS + 1):
         try:
-            with _naming(folder):
+            with run_files.naming(folder):
                 path = runs.save(
                     checkpoint, trainer.history, folder, "cli", trainer.training_history
                 )
@@ -260,7 +224,7 @@ def _train_in(folder: Path, trainer: Trainer, save_every: int) -> dict:
 
 def _remains(folder: Path) -> str:
     """Say what is left of a training that could not be written."""
-    if (folder / runs.STATE).is_file():
+    if (folder / run_states.STATE).is_file():
         return f"but `train --resume --out {folder}` continues from the state saved last"
     return "and no state of it was saved"
 

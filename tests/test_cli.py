@@ -33,6 +33,7 @@ from nmrclassify.training import (
     peak_calibration,
     peak_trainer,
     run_files,
+    run_states,
     runs,
 )
 from nmrclassify.training.recipes import recipe
@@ -382,7 +383,7 @@ def test_a_full_disk_is_told_with_its_path_and_ends_no_training(tmp_path, capsys
     assert f"the disk of {tmp_path / 'run'} has 0.0 MB of free space; expected at least" in said
     # Full for the first state, and for the first try to write the model.
     full.clear()
-    save_state, save, states = runs.save_state, runs.save, []
+    save_state, save, states = run_states.save_state, runs.save, []
 
     def fail_once(*arguments):
         states.append(arguments)
@@ -395,7 +396,7 @@ def test_a_full_disk_is_told_with_its_path_and_ends_no_training(tmp_path, capsys
             raise OSError(errno.ENOSPC, "No space left on device")
         return save(*arguments)
 
-    monkeypatch.setattr(runs, "save_state", fail_once)
+    monkeypatch.setattr(run_states, "save_state", fail_once)
     monkeypatch.setattr(runs, "save", fail_until_slept)
     monkeypatch.setattr(time, "sleep", slept.append)
     assert main([*TRAIN, "--out", str(tmp_path / "run"), "--save-every", "1"]) == 0

@@ -17,7 +17,7 @@ from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.networks import peak_weights
 from nmrclassify.nmr.library import LibraryConfig, random_library
-from nmrclassify.training import checkpoints, history, runs
+from nmrclassify.training import checkpoints, history, run_states, runs
 from nmrclassify.training.recipes import TrainConfig
 
 OLD = Path(__file__).parent / "data" / "version_0.1"
@@ -94,7 +94,7 @@ def test_its_random_library_is_drawn_again(finished):
 def test_an_interrupted_training_goes_on_to_the_same_numbers(tmp_path, finished):
     folder = tmp_path / "interrupted"
     shutil.copytree(OLD / "interrupted", folder)
-    trainer = runs.resume(folder)
+    trainer = run_states.resume(folder)
     assert trainer.step == 7
     assert trainer.config.mask_weight == 0
     before = trainer.model.encoder.weight.clone()

@@ -30,7 +30,7 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
 from nmrclassify.nmr.compound_files import read_compounds
 from nmrclassify.nmr.library import PPM_AXIS
-from nmrclassify.training import checkpoints, runs
+from nmrclassify.training import checkpoints, run_states, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import load as load_steps
 from nmrclassify.training.recipes import recipe
@@ -79,7 +79,7 @@ def kills(folder: Path, n_random: int, every: int = 1, seed: int = SEEDS[0]) -> 
             _child(partial(_train, place, kill_at=what))
         else:
             _child(partial(_train, place), kill_after=what)
-        had_state = (place / runs.STATE).is_file()
+        had_state = (place / run_states.STATE).is_file()
         if (place / "manifest.json").is_file() and not had_state:
             code = 0  # it was finished
         elif had_state:
@@ -182,7 +182,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     for _ in range(3):
         trainer.advance()
     interrupted = folder / "interrupted"
-    runs.save_state(trainer, interrupted)
+    run_states.save_state(trainer, interrupted)
     state = trainer.state()
     # As before there were checksums: its values are read, and not only its digest.
     old_state = tensor_bytes(state.pop("tensors"), "state", state)
@@ -226,7 +226,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         return write_and_read
 
     def resume() -> object:
-        return runs.resume(interrupted)
+        return run_states.resume(interrupted)
 
     steps = next(interrupted.glob("steps-*")).name
     found = {
@@ -241,11 +241,11 @@ def readers(folder: Path) -> dict[str, Reader]:
             trainer.training_history.to_bytes(),
             table,
         ),
-        "state": of_file(runs.STATE, interrupted, resume),
+        "state": of_file(run_states.STATE, interrupted, resume),
         "state without checksums": Reader(
-            placed(runs.STATE, resume, interrupted), old_state, table
+            placed(run_states.STATE, resume, interrupted), old_state, table
         ),
-        "start": of_file(runs.START, interrupted, resume),
+        "start": of_file(run_states.START, interrupted, resume),
         "steps of a state": of_file(steps, interrupted, resume),
         "mixture": Reader(
             lambda c: grid_files.read_mixture(c, PPM_AXIS, 6),

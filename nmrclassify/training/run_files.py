@@ -18,9 +18,43 @@ except ImportError:  # Windows has no such lock; two processes are not kept apar
     fcntl = None  # type: ignore[assignment]
 
 LOCK = ".lock"
+CONFIG = "config.json"  # of a finished run
 MANIFEST = "manifest.json"
 MAX_JSON_BYTES = 256 * 1024
 _LEFTOVER = re.compile(r"\.[a-z]+(-\d+)?\.(safetensors|csv|json)\..{6,12}")  # `write_atomically`
+
+
+def home() -> Path:
+    """Return the folder that holds all runs; `home_problem` tells whether it can be used."""
+    return Path(os.environ.get("NMRCLASSIFY_HOME") or Path.home() / ".nmrclassify") / "runs"
+
+
+def home_is_blank() -> bool:
+    """Whether NMRCLASSIFY_HOME is set to nothing."""
+    return not os.environ.get("NMRCLASSIFY_HOME", "named").strip()
+
+
+def home_problem() -> str | None:
+    """Return why `home` cannot hold runs, in one sentence, or None if it can."""
+    if home_is_blank():
+        return (
+            f"NMRCLASSIFY_HOME is {os.environ['NMRCLASSIFY_HOME']!r}; expected the path of a"
+            " folder: name one, or remove the variable"
+        )
+    there = next(path for path in (home(), *home().absolute().parents) if os.path.lexists(path))
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return None
+    state = "cannot be written" if there.is_dir() else "is a file"
+    return (
+        f"runs cannot be saved in {home()}, because {there} {state}; expected a folder that can be"
+        " written: name one in NMRCLASSIFY_HOME"
+    )
+
+
+def check_home(folder: Path) -> None:
+    """Raise OSError if the folder is among the runs, and these cannot be written."""
+    if folder.is_relative_to(home()) and (problem := home_problem()):
+        raise OSError(problem)
 
 
 @contextmanager
@@ -91,6 +125,17 @@ def is_locked(folder: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Name the folder in the error of a write."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        raise OSError(f"{folder} cannot be written ({error.strerror})") from error
 
 
 def check_room(folder: Path, n_bytes: int) -> None:

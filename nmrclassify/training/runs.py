@@ -5,12 +5,10 @@ NMRCLASSIFY_HOME names.
 """
 
 import json
-import os
 import re
 import secrets
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,31 +16,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from pandas.api.types import is_numeric_dtype
 
-from nmrclassify.files import TensorFile, quoted, sealed, write_atomically, write_csv
+from nmrclassify.files import quoted, write_atomically, write_csv
 from nmrclassify.networks.conv_tasnet import Network
-from nmrclassify.networks.registry import current_tensor_name
 from nmrclassify.training import checkpoints, run_files
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import FILE as STEPS_FILE
-from nmrclassify.training.history import MAX_BYTES as MAX_STEPS_BYTES
-from nmrclassify.training.history import MAX_FRAMES, TrainingHistory
+from nmrclassify.training.history import TrainingHistory
 from nmrclassify.training.history import load as load_steps
-from nmrclassify.training.optimiser import expected_tensors
-from nmrclassify.training.trainer import Trainer
+from nmrclassify.training.run_files import CONFIG, home
+from nmrclassify.training.run_states import STATE, remove_state
 
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_APP_RUNS = 200
-MAX_STATE_BYTES = 64 * 1024 * 1024
 MAX_APP_TIMELINES = 40  # up to 24 MB each
 MAX_STEPS = 10**9
 MAX_ROWS, MAX_HISTORY_BYTES = 100_000, 32 * 1024 * 1024  # of a run's history
 LEFT_SECONDS = 3600
-MODEL, CONFIG, HISTORY = "model.safetensors", "config.json", "history.csv"
-STATE, START = "state.safetensors", "start.safetensors"  # of an interrupted training
-_STATE = {"step", "seconds", "history", "since"}
+MODEL, HISTORY = "model.safetensors", "history.csv"
 
 
 @dataclass(frozen=True)
@@ -75,32 +67,6 @@ class Run:
         )
 
 
-def home() -> Path:
-    """Return the folder that holds all runs; `home_problem` tells whether it can be used."""
-    return Path(os.environ.get("NMRCLASSIFY_HOME") or Path.home() / ".nmrclassify") / "runs"
-
-
-def _home_is_blank() -> bool:
-    return not os.environ.get("NMRCLASSIFY_HOME", "named").strip()
-
-
-def home_problem() -> str | None:
-    """Return why `home` cannot hold runs, in one sentence, or None if it can."""
-    if _home_is_blank():
-        return (
-            f"NMRCLASSIFY_HOME is {os.environ['NMRCLASSIFY_HOME']!r}; expected the path of a"
-            " folder: name one, or remove the variable"
-        )
-    there = next(path for path in (home(), *home().absolute().parents) if os.path.lexists(path))
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
-        return None
-    state = "cannot be written" if there.is_dir() else "is a file"
-    return (
-        f"runs cannot be saved in {home()}, because {there} {state}; expected a folder that can be"
-        " written: name one in NMRCLASSIFY_HOME"
-    )
-
-
 def new_id(kind: str, preset: str, seed: int) -> str:
     """Return a new run's name; its random end keeps the run private to those with the link."""
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
@@ -126,7 +92,7 @@ def save(
     steps : TrainingHistory, optional
         For the page Time travel.
     """
-    _prepare(folder)
+    run_files.check_home(folder)
     config = {
         "made_by": made_by,
         "preset": checkpoint.dataset.preset,
@@ -153,50 +119,6 @@ def save(
     return folder / MODEL
 
 
-def _prepare(folder: Path) -> None:
-    """Raise OSError if the folder is among the runs, and these cannot be written."""
-    if folder.is_relative_to(home()) and (problem := home_problem()):
-        raise OSError(problem)
-
-
-def room_needed(trainer: Trainer) -> int:
-    """Return the bytes that a run and the state of its training take at most, while both exist."""
-    model = sum(value.nbytes for value in trainer.model.state_dict().values())
-    return 2 * min(MAX_STEPS_BYTES, MAX_FRAMES * model) + 8 * model + 2 * 2**20
-
-
-def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write what `resume` needs to go on with an unfinished training.
-
-    The state before it counts until the new one is complete: the last file that is written has the
-    checksums of all.
-    """
-    _prepare(folder)
-    state = trainer.state()
-    tensors = state.pop("tensors")
-    steps = f"steps-{trainer.step}.safetensors"
-    untrained = trainer.training_history.network(0)
-    start = checkpoints.to_bytes(
-        Checkpoint(untrained, trainer.dataset, trainer.config, trainer.seed, 0, {})
-    )
-    contents = {START: start, steps: trainer.training_history.to_bytes()}
-    for name, content in contents.items():
-        path = folder / name
-        if not path.is_file() or path.read_bytes() != content:
-            write_atomically(path, content)
-    state["parts"] = {name: run_files.digest(content) for name, content in contents.items()}
-    write_atomically(folder / STATE, sealed(tensors, "state", state))
-    for path in folder.glob("steps-*.safetensors"):
-        if path.name != steps:
-            path.unlink(missing_ok=True)
-
-
-def remove_state(folder: Path) -> None:
-    """Remove what `save_state` wrote."""
-    for path in (folder / STATE, folder / START, *folder.glob("steps-*.safetensors")):
-        path.unlink(missing_ok=True)
-
-
 def remove(folder: Path) -> None:
     """Remove the run and the interrupted training of a folder, but no other file."""
     for name in (run_files.MANIFEST, CONFIG, MODEL, STEPS_FILE, HISTORY):
@@ -216,98 +138,6 @@ def check_free(folder: Path) -> None:
             f"{folder} holds a finished training; choose another --out, or add --overwrite to"
             " replace it"
         )
-
-
-def resume(folder: Path, tell: Callable[[str], None] = lambda text: None) -> Trainer:
-    """Return the training whose state `save_state` wrote, as if it had never been interrupted.
-
-    Parameters
-    ----------
-    tell : callable
-        Called with a sentence if the weights of earlier steps are damaged: the training goes on
-        without them.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds no interrupted training, or a damaged one, or also a finished run that
-        is another training.
-    """
-    if not (folder / STATE).is_file():
-        finished = (folder / CONFIG).is_file()
-        raise ValueError(
-            f"no interrupted training in {folder}"
-            + (": the one there is finished" if finished else "; leave out --resume to start one")
-        )
-    try:
-        file = TensorFile.read(
-            folder / STATE, "state", MAX_STATE_BYTES, MAX_STATE_BYTES, name_of=current_tensor_name
-        )
-        state = file.header
-        if set(state) == _STATE | {"sha256", "parts"}:
-            file.unseal()
-        elif set(state) != _STATE:  # files of before have no checksums
-            raise ValueError(f"{STATE} is no state of a training")
-        checkpoint = _start(folder, state.get("parts", {}))
-        trainer = Trainer(
-            checkpoint.dataset,
-            checkpoint.training,
-            checkpoint.seed,
-            checkpoint.model.kind,
-            checkpoint.model.config,
-        )
-        parts = trainer.model, trainer.optimiser, "model"
-        arrays = file.arrays(expected_tensors(file.described, *parts))
-        tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        trainer.load_state(state | {"tensors": tensors})
-    except (KeyError, TypeError, RuntimeError, ValueError, AttributeError) as error:
-        raise ValueError(
-            f"the state in {folder} is damaged ({error}); add --overwrite in place of --resume to"
-            " start again"
-        ) from error
-    _check_same(folder, trainer)
-    steps = next((name for name in state.get("parts", {}) if name != START), STEPS_FILE)
-    try:
-        if (folder / steps).is_file() or "parts" in state:
-            _check_part(folder, steps, state.get("parts", {}))
-            loaded = load_steps(folder / steps, trainer.model)
-            if loaded.steps[-1] > trainer.step:
-                raise ValueError("they are of a later step")
-            trainer.training_history = loaded
-    except (OSError, ValueError) as error:
-        tell(f"{folder / steps} is not used ({error}); the training goes on without these steps")
-    return trainer
-
-
-def _start(folder: Path, parts: dict) -> Checkpoint:
-    _check_part(folder, START, parts)
-    return checkpoints.load(folder / START)
-
-
-def _check_part(folder: Path, name: str, parts: dict) -> None:
-    """Compare a part of a state with the checksum that the state has of it, if it has one."""
-    if parts and run_files.digest((folder / name).read_bytes()) != parts[name]:
-        raise ValueError(f"{name} is damaged: its SHA-256 is not the one that {STATE} states")
-
-
-def _check_same(folder: Path, trainer: Trainer) -> None:
-    """Raise ValueError if the folder holds a finished run of another training."""
-    if not (folder / CONFIG).is_file():
-        return
-    own = {
-        "preset": trainer.dataset.preset,
-        "data_seed": trainer.dataset.seed,
-        "weights_seed": trainer.seed,
-        "model": trainer.model.kind,
-        "steps": trainer.config.steps,
-    }
-    config = run_files.read_json(folder / CONFIG)
-    for key, value in own.items():
-        if config.get(key) != value:
-            raise ValueError(
-                f"{folder} holds a finished training whose {key} is {config.get(key)!r}, and an"
-                f" interrupted one whose {key} is {value!r}; move one of them to another folder"
-            )
 
 
 def history(run: Run) -> list[dict]:
@@ -401,7 +231,7 @@ def training_history(run: Run, model: Network) -> TrainingHistory:
 def _folders() -> list[Path]:
     """Return what may be runs, newest first; nothing if the home cannot be read."""
     try:
-        names = [] if _home_is_blank() else list(home().iterdir())
+        names = [] if run_files.home_is_blank() else list(home().iterdir())
     except OSError:
         return []
     return sorted((path for path in names if _ID.fullmatch(path.name)), reverse=True)

@@ -14,7 +14,7 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.mixtures.spec import OWN, SEED, MixtureSpec, usual_config
 from nmrclassify.nmr.library import Library
-from nmrclassify.training import runs
+from nmrclassify.training import run_files
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import (
     charts,
@@ -81,7 +81,7 @@ def frame(page: str) -> Iterator[Page]:
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     upload_limits.limit_uploads()
     opened = Page(url_state.read(page))
-    if page == "pages/train.py" and (problem := runs.home_problem()):
+    if page == "pages/train.py" and (problem := run_files.home_problem()):
         opened.problems.append(f"{problem}.")
     if page != "pages/travel.py":
         st.session_state.pop("playing", None)

@@ -14,7 +14,7 @@ from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.slots import Slots
-from nmrclassify.training import history, runs, trainer
+from nmrclassify.training import history, run_states, trainer
 from nmrclassify.training.history import TrainingHistory, first_decided
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer, model_for
@@ -334,8 +334,8 @@ def test_a_resumed_training_has_the_frames_of_one_never_interrupted(
         straight.advance()
     for _ in range(17):
         halted.advance()
-    runs.save_state(halted, tmp_path)
-    resumed = runs.resume(tmp_path)
+    run_states.save_state(halted, tmp_path)
+    resumed = run_states.resume(tmp_path)
     assert resumed.training_history.steps == halted.training_history.steps
     while not resumed.finished:
         resumed.advance()

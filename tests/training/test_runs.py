@@ -13,7 +13,7 @@ from safetensors.torch import save as save_tensors
 
 from nmrclassify import cli
 from nmrclassify.networks.registry import RENAMED_TENSORS
-from nmrclassify.training import checkpoints, history, run_files, runs
+from nmrclassify.training import checkpoints, history, run_files, run_states, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
@@ -181,12 +181,12 @@ def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind, 
     halted = Trainer(quick, config, kind=kind)
     for _ in range(6):
         halted.advance()
-    runs.save_state(halted, tmp_path)
+    run_states.save_state(halted, tmp_path)
     if version == "0.1":
         without_checksums(tmp_path)
         name_tensors_as_0_1(tmp_path / "start.safetensors")
         name_tensors_as_0_1(tmp_path / "state.safetensors")
-    resumed = runs.resume(tmp_path)
+    resumed = run_states.resume(tmp_path)
     assert (resumed.step, resumed.model.kind) == (6, kind)
     while not resumed.finished:
         resumed.advance()
@@ -196,9 +196,9 @@ def test_an_interrupted_training_goes_on_from_disk(quick, tmp_path, name, kind, 
     state = tmp_path / "state.safetensors"
     state.write_bytes(state.read_bytes()[:-100])
     with pytest.raises(ValueError, match="is damaged"):
-        runs.resume(tmp_path)
+        run_states.resume(tmp_path)
     with pytest.raises(ValueError, match="no interrupted training"):
-        runs.resume(tmp_path / "other")
+        run_states.resume(tmp_path / "other")
 
 
 def saved(quick, folder, made_by="app", steps=6):
@@ -281,10 +281,10 @@ def test_an_interrupted_training_of_before_that_kept_no_steps_goes_on(quick, tmp
     halted = Trainer(quick, replace(recipe("modern"), steps=8, batch_size=4))
     for _ in range(5):
         halted.advance()
-    runs.save_state(halted, tmp_path)
+    run_states.save_state(halted, tmp_path)
     without_checksums(tmp_path)
     (tmp_path / history.FILE).unlink()
-    resumed = runs.resume(tmp_path)
+    resumed = run_states.resume(tmp_path)
     while not resumed.finished:
         resumed.advance()
     assert resumed.training_history.steps[-1] == 8
@@ -295,7 +295,7 @@ def interrupted(quick, folder, steps=8, seed=None):
     trainer = Trainer(quick, replace(recipe("modern"), steps=steps, batch_size=4), seed)
     for _ in range(steps // 2):
         trainer.advance()
-    runs.save_state(trainer, folder)
+    run_states.save_state(trainer, folder)
     return trainer
 
 
@@ -310,7 +310,7 @@ def test_a_training_goes_on_without_its_damaged_steps(quick, tmp_path, content, 
         content = path.read_bytes()[:-99]
     path.write_bytes(content)
     told = []
-    resumed = runs.resume(tmp_path, told.append)
+    resumed = run_states.resume(tmp_path, told.append)
     assert len(told) == 1 and str(path) in told[0] and "goes on without" in told[0]
     for trainer in (resumed, halted):
         list(trainer.snapshots())
@@ -328,9 +328,9 @@ def test_every_flipped_bit_of_a_state_is_found(quick, tmp_path):
             changed[place] ^= 1 << place % 8
             (tmp_path / name).write_bytes(changed)
             with pytest.raises(ValueError, match="the state in .* is damaged"):
-                runs.resume(tmp_path)
+                run_states.resume(tmp_path)
         (tmp_path / name).write_bytes(content)
-    assert runs.resume(tmp_path).step == 4
+    assert run_states.resume(tmp_path).step == 4
 
 
 @pytest.mark.parametrize(
@@ -355,22 +355,22 @@ def test_forged_states_without_checksums_are_refused(quick, tmp_path, key, value
         header = json.loads(file.metadata()["state"]) | {key: value}
     path.write_bytes(save_tensors(tensors, metadata={"state": json.dumps(header)}))
     with pytest.raises(ValueError, match="is damaged"):
-        runs.resume(tmp_path)
+        run_states.resume(tmp_path)
 
 
 def test_a_resumed_training_replaces_no_other_run(quick, tmp_path):
     folder = runs.home() / NAME
     saved(quick, NAME, "cli", steps=8)
     with pytest.raises(ValueError, match="the one there is finished"):
-        runs.resume(folder)
+        run_states.resume(folder)
     interrupted(quick, folder, seed=4)
     with pytest.raises(ValueError, match="weights_seed is 3, .* weights_seed is 4; move one"):
-        runs.resume(folder)
+        run_states.resume(folder)
     interrupted(quick, folder)  # the same training, as an old version left it
-    assert runs.resume(folder).step == 4
+    assert run_states.resume(folder).step == 4
     with pytest.raises(ValueError, match="interrupted training; add --resume"):
         runs.check_free(folder)
-    runs.remove_state(folder)
+    run_states.remove_state(folder)
     with pytest.raises(ValueError, match="finished training; choose another --out"):
         runs.check_free(folder)
     (folder / "notes.txt").write_text("mine")
@@ -428,7 +428,7 @@ def test_a_home_that_cannot_be_used_is_told_in_a_sentence(
         os, "access", lambda path, mode: not str(path).endswith("locked") and may(path, mode)
     )
     monkeypatch.chdir(tmp_path)
-    assert HOMES[name] in runs.home_problem()
+    assert HOMES[name] in run_files.home_problem()
     assert runs.listed() == []
     runs.prune_app_runs()
     with pytest.raises(ValueError, match="no run is called"):
