@@ -77,7 +77,7 @@ class Page:
 @contextmanager
 def frame(page: str) -> Iterator[Page]:
     """Start a page: configuration, sidebar with what the body draws into it, link."""
-    garbage.freeze_loaded_objects()
+    garbage.run_started()
     st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
     upload_limits.limit_uploads()
     opened = Page(url_state.read(page))
