@@ -4,9 +4,8 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions
-from nmrclassify.evaluation.metrics import evaluate
 from nmrclassify.plots import comparison, curves, page_figures
-from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels
+from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels, results
 from nmrclassify.ui.snippets import compared
 
 view = page.setup("pages/compare.py")
@@ -98,13 +97,7 @@ charts.chart(
 )
 st.subheader("On the test mixtures")
 sides = [
-    panels.accuracy(
-        evaluate(
-            side.checkpoint.model,
-            side.dataset.test_mixtures(),
-            side.checkpoint.training.reconstruction_weight,
-        ).summary()
-    )
+    panels.accuracy(results.evaluation(side.checkpoint, side.dataset).summary())
     for side in (view, other)
 ]
 st.markdown(

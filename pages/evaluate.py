@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation import calibration, unknown
-from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.evaluation import calibration
 from nmrclassify.plots import curves, page_figures
-from nmrclassify.ui import charts, page, panels, url_state
+from nmrclassify.ui import charts, page, panels, results, url_state
 
 view = page.setup("pages/evaluate.py")
 names = view.library.names
@@ -24,7 +23,7 @@ if seen:
         f"{seen} of these compositions were, or may have been, in this model's training, because"
         " it was trained with another split. Choose the seed of its training."
     )
-result = evaluate(view.checkpoint.model, mixtures, view.checkpoint.training.reconstruction_weight)
+result = results.evaluation(view.checkpoint, view.dataset)
 summary = result.summary()
 
 first, *tiles = st.columns(5)
@@ -84,12 +83,8 @@ st.subheader("Can the probabilities be trusted?")
 left, right = st.columns(2)
 with left:
     # Several mixtures of each composition: amounts, shifts and noise may differ between them.
-    several = view.dataset.test_mixtures(draws=max(1, 720 // len(mixtures)))
-    bins = calibration.reliability(
-        *evaluate(
-            view.checkpoint.model, several, view.checkpoint.training.reconstruction_weight
-        ).statements()
-    )
+    several = results.evaluation(view.checkpoint, view.dataset, max(1, 720 // len(mixtures)))
+    bins = calibration.reliability(*several.statements())
     charts.chart(
         curves.reliability_diagram(bins, view.theme),
         key="reliability",
@@ -113,7 +108,7 @@ with right:
             " compound of the library."
         )
     else:
-        scores, has_unknown = unknown.unknown_scores(view.checkpoint.model, view.dataset)
+        scores, has_unknown = results.unknown_scores(view.checkpoint.model, view.dataset)
         curves_by_score = {
             name: calibration.roc(values, has_unknown) for name, values in scores.items()
         }

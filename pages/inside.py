@@ -7,7 +7,7 @@ import streamlit as st
 from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.plots import activations
-from nmrclassify.ui import charts, inspector, page, panels, url_state
+from nmrclassify.ui import charts, inspector, page, panels, results, url_state
 
 view = page.setup("pages/inside.py")
 model, axis, cell = view.checkpoint.model, view.library.axis, view.followed_cell
@@ -95,7 +95,7 @@ st.subheader("Receptive field: which positions influence this one?")
 if problem := interpretation.too_large(model.config):
     st.info(f"{problem}.")
     st.stop()
-field = interpretation.receptive_field(model, view.areas, cell.position)
+field = results.receptive_field(model, view.areas, cell.position)
 leaks = " and ".join(
     f"{leak:.0%} at *{stage}*"
     for stage, leak in list(zip(field.stages, field.leak, strict=False))[1:3]

@@ -5,8 +5,8 @@ import streamlit as st
 
 from nmrclassify.baselines import comparison
 from nmrclassify.evaluation.robustness import SWEEPS, measured
-from nmrclassify.plots import curves, page_figures
-from nmrclassify.ui import charts, page, url_state
+from nmrclassify.plots import page_figures
+from nmrclassify.ui import charts, page, results, url_state
 
 view = page.setup("pages/robustness.py")
 
@@ -26,8 +26,8 @@ st.markdown(
 
 st.subheader("Accuracy on the mixtures of the sidebar")
 config = view.dataset.config
-mixtures = view.dataset.test_mixtures(draws=max(1, 300 // len(view.dataset.test)))
-table = comparison.compare_methods(view.checkpoint.model, view.model_name, view.dataset, mixtures)
+draws = max(1, 300 // len(view.dataset.test))
+table = results.methods(view.checkpoint.model, view.model_name, view.dataset, draws)
 st.dataframe(
     table,
     hide_index=True,
@@ -46,8 +46,8 @@ number = (
     else f"They also get the number of compounds, {config.n_sources}."
 )
 st.caption(
-    f"{len(mixtures)} mixtures of the {len(view.dataset.test)} test compositions; shift jitter"
-    f" {config.shift_jitter:g} positions, noise {config.noise:g}, concentrations"
+    f"{draws * len(view.dataset.test)} mixtures of the {len(view.dataset.test)} test compositions;"
+    f" shift jitter {config.shift_jitter:g} positions, noise {config.noise:g}, concentrations"
     f" {config.concentration_low:.2g} to {config.concentration_high:.2g}. The classical methods"
     f" get the library. {number}"
 )
@@ -75,12 +75,12 @@ with st.expander("The classical methods, one sentence each", icon=":material/hel
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in comparison.METHODS.items()))
 
 st.subheader("Accuracy as mixtures get harder")
-results = measured()
+measurements = measured()
 sweep = url_state.widget(
     st.selectbox, "What changes", "sweep", format_func=lambda name: SWEEPS[name].title.capitalize()
 )
-measured_here = results[results["sweep"] == sweep]
-rows = curves.over_seeds(measured_here)
+measured_here = measurements[measurements["sweep"] == sweep]
+rows = page_figures.robustness_means(sweep)
 last = rows[rows["value"] == (rows["value"].min() if sweep == "training" else rows["value"].max())]
 hardest = ", ".join(
     f"{row.method} {row.mean_:.0%}" for row in last.rename(columns={"mean": "mean_"}).itertuples()
@@ -97,8 +97,10 @@ st.caption(
     "Queries get the answer of least squares as an input; *queries without least squares* do not."
     f" {_trained_on(measured_here)} Random compounds and test compositions. The curves are means"
     " of the seeds"
-    f" {', '.join(map(str, sorted(results['seed'].unique())))} with 95 % intervals."
+    f" {', '.join(map(str, sorted(measurements['seed'].unique())))} with 95 % intervals."
     f" {SWEEPS[sweep].reading} The command `python -m nmrclassify"
     " bench robustness --out robustness.csv` computes this table."
 )
-charts.download("All sweeps as CSV", results, "robustness.csv", "Every method, value and seed.")
+charts.download(
+    "All sweeps as CSV", measurements, "robustness.csv", "Every method, value and seed."
+)

@@ -1,6 +1,9 @@
 """The main figure of each page: the page and its printed program call the same function."""
 
+from functools import lru_cache
+
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from nmrclassify.evaluation.compare_predictions import Comparison
@@ -120,8 +123,13 @@ def confusion(result: Evaluation, library: Library, theme: Theme = LIGHT) -> go.
     return classes.confusion(counts, (*library.names, "nothing")[: len(counts)], theme)
 
 
+@lru_cache(maxsize=len(SWEEPS))
+def robustness_means(sweep: str) -> pd.DataFrame:
+    """Return what `curves.over_seeds` does of one sweep of the packaged table; read-only."""
+    rows = measured()
+    return curves.over_seeds(rows[rows["sweep"] == sweep])
+
+
 def robustness(sweep: str, theme: Theme = LIGHT) -> go.Figure:
     """Draw the packaged accuracies of all methods over one sweep."""
-    results = measured()
-    rows = curves.over_seeds(results[results["sweep"] == sweep])
-    return curves.robustness(rows, SWEEPS[sweep].title, theme)
+    return curves.robustness(robustness_means(sweep), SWEEPS[sweep].title, theme)

@@ -21,7 +21,7 @@ from nmrclassify.plots.mask_maps import Division
 from nmrclassify.plots.outputs import output_names
 from nmrclassify.plots.style import Theme, compound_colour, text_on
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.ui import url_state
+from nmrclassify.ui import results, url_state
 from nmrclassify.ui.model_picker import TITLES, Chosen, fits, packaged_model
 
 
@@ -84,7 +84,7 @@ class View:
     @cached_property
     def prediction(self) -> Prediction:
         """The prediction of the model."""
-        return self.checkpoint.model.predict(self.areas)
+        return results.prediction(self.checkpoint.model, self.areas)
 
     @cached_property
     def truth(self) -> Truth | None:

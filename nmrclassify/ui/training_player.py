@@ -12,7 +12,7 @@ from nmrclassify.networks.prediction import MAX_SHOWN, Prediction, listing, perc
 from nmrclassify.plots import activations, classes, curves, page_figures
 from nmrclassify.plots.outputs import output_names
 from nmrclassify.training.history import TrainingHistory, first_decided
-from nmrclassify.ui import charts, model_picker, panels, training_controls, url_state
+from nmrclassify.ui import charts, model_picker, panels, results, training_controls, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import this_visit
 
@@ -164,7 +164,7 @@ def _in_one_order(view: View, end: Network) -> Prediction:
     """Return the prediction with its outputs in the same order at all steps."""
     if not view.prediction.outputs_are_classes:
         return view.prediction
-    outputs = sorted(end.predict(view.areas).named)
+    outputs = sorted(results.prediction(end, view.areas).named)
     if view.prediction.trained:
         outputs += [k for k in view.prediction.named if k not in outputs]
     return view.checkpoint.model.predict(view.areas, np.array(outputs[:MAX_SHOWN]))
@@ -177,7 +177,7 @@ def _slot(view: View, end: Network) -> int | None:
     """
     if view.prediction.outputs_are_classes:
         return None
-    called = output_names(end.predict(view.areas), view.library.names)
+    called = output_names(results.prediction(end, view.areas), view.library.names)
     options = list(range(len(called) + 1))
     chosen = url_state.widget(
         st.radio,

@@ -2,17 +2,10 @@
 
 import streamlit as st
 
-from nmrclassify.evaluation.masks import DISAGREES, WorstMask, worst_masks
-from nmrclassify.mixtures.dataset import Dataset
-from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.evaluation.masks import DISAGREES, WorstMask
 from nmrclassify.plots.map_rows import centre_label
-from nmrclassify.ui import panels, url_state
+from nmrclassify.ui import panels, results, url_state
 from nmrclassify.ui.panels import View
-
-
-@st.cache_data(max_entries=16, show_spinner="Comparing all masks with the ideal ones …")
-def _worst(_model: Network, _dataset: Dataset, weight: float, key: tuple) -> list[WorstMask]:
-    return worst_masks(_model, _dataset.test_mixtures(), weight=weight)
 
 
 def _open(worst: WorstMask) -> None:
@@ -26,12 +19,10 @@ def _open(worst: WorstMask) -> None:
 def show(view: View) -> None:
     """List the multiplets whose masks are farthest from the ideal ones, over all test mixtures."""
     st.subheader("The worst masks of the test mixtures")
-    checkpoint, data = view.checkpoint, view.dataset
-    if not checkpoint.step:
+    if not view.checkpoint.step:
         st.caption("An untrained network has no masks to compare: train it first.")
         return
-    key = (view.chosen.key, checkpoint.step, id(checkpoint.model), data.seed, data.config)
-    worst = _worst(checkpoint.model, data, checkpoint.training.reconstruction_weight, key)
+    worst = results.worst_masks(view.checkpoint, view.dataset)
     if not worst:
         st.success(
             f"No mask passes a share of a multiplet that is wrong by more than {DISAGREES:g}."

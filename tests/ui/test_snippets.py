@@ -89,9 +89,10 @@ def drawn(page, view):
 def run(program, monkeypatch):
     """Run a program without its last line, without Streamlit; return its variables."""
     assert program.endswith("\nfigure.show()\n")
-    monkeypatch.setitem(sys.modules, "streamlit", None)
     left = {}
-    exec(compile(program.removesuffix("figure.show()\n"), "program", "exec"), left)
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "streamlit", None)
+        exec(compile(program.removesuffix("figure.show()\n"), "program", "exec"), left)
     return left
 
 
