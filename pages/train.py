@@ -33,6 +33,8 @@ def live_figures() -> None:
     """Progress and accuracy; drawn again every second while the job is active."""
     job = present_job()
     training_controls.progress(job)
+    if job.state == "interrupted":
+        training_controls.go_on_or_discard(job)
     snapshot, test = job.latest, job.latest.test
     figures = [(f"{figure['label']} (test)", figure) for figure in panels.accuracy(test)]
     columns = st.columns(3)
@@ -79,8 +81,20 @@ def live_pictures() -> None:
     )
 
 
-job = this_visit().job
-if job is None:
+def wait_for_held() -> None:
+    """Draw the whole page again once the visit's training of before is free."""
+    if not this_visit().held:
+        st.rerun()
+
+
+visit = this_visit()
+job = visit.job
+if visit.problem:
+    st.warning(f"{visit.problem[0].upper()}{visit.problem[1:]}.")
+if visit.held:
+    st.info("Your last training is being saved. It appears here in a few seconds.")
+    st.fragment(wait_for_held, run_every=1.0)()
+elif job is None:
     st.info(
         "There is no training in this visit yet. Press *Start*: the curves and masks appear here."
     )

@@ -24,6 +24,7 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.prediction import Truth
+from nmrclassify.training import run_files, run_states
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory, weights_of
 from nmrclassify.training.recipes import TrainConfig
@@ -121,11 +122,11 @@ class _Worker:
     Not by `multiprocessing`: its processes would run app.py, which is the main module of a server.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *arguments: str) -> None:
         """Start it."""
         path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "nmrclassify.training.worker"],
+            [sys.executable, "-m", "nmrclassify.training.worker", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
@@ -163,8 +164,9 @@ class Job:
     """One training, which runs in a process of its own.
 
     States: "ready" (not started), "waiting" (in the queue), "starting" (until its process has taken
-    a step), "running", "paused" (also after a single step), "finished", "stopped", "failed". A
-    paused job gives its place to the next one. A failed one keeps its latest snapshot and model.
+    a step), "running", "paused" (also after a single step), "interrupted" (goes on from its saved
+    state), "finished", "stopped", "failed". A paused job gives its place to the next one. A failed
+    one keeps its latest snapshot and model.
 
     Parameters
     ----------
@@ -177,6 +179,12 @@ class Job:
     on_end : callable, optional
         Called once with the job when it is over, after at least one step, for example to keep its
         model.
+    folder : Path, optional
+        Where its process saves the state of the training while it runs.
+    visit : str
+        The SHA-256 of the key of its visit, which is stated in the folder.
+    interrupted : str
+        Why it had stopped, if the trainer is from a saved state.
     """
 
     def __init__(
@@ -186,17 +194,21 @@ class Job:
         max_seconds: float = MAX_SECONDS,
         max_memory: int = MAX_MEMORY,
         on_end: Callable[["Job"], None] | None = None,
+        folder: Path | None = None,
+        visit: str = "",
+        interrupted: str = "",
     ):
         self._trainer, self._queue = trainer, queue
         self._limits, self._on_end = (max_seconds, max_memory), on_end
+        self.folder, self.visit = folder, visit
         self._controls = threading.RLock()  # one owner may have two windows
         self._lock = threading.Lock()  # guards `_halted`, `_worker` and the states around them
         self._halted = threading.Event()
         self._thread: threading.Thread | None = None
         self._worker: _Worker | None = None
         self._killed = False  # by this job, not from outside
-        self._state = "ready"
-        self.message = ""
+        self._state = "interrupted" if interrupted else "ready"
+        self.message = interrupted
         self.run_id: str | None = None
         self.pinned: Mixtures = trainer.dataset.test_mixtures()[:1]
         # Replaced as a whole, so that pages can read at any time.
@@ -300,7 +312,7 @@ class Job:
                 return
             self._queue.enter(id(self))
             self._halted.clear()
-            self._state = "waiting"
+            self._state, self.message = "waiting", ""
             self._thread = threading.Thread(target=self._work, name="training", daemon=True)
             self._thread.start()
 
@@ -337,6 +349,23 @@ class Job:
                 self._conclude("finished")
             else:
                 self._state = "paused"
+
+    def keep_state(self) -> None:
+        """Pause, and write what a later job needs to go on; nothing where no step was taken.
+
+        Raises
+        ------
+        OSError, ValueError
+            If it does not pause, or the state cannot be written.
+        """
+        with self._controls:
+            self.pause()
+            if self.active or self.folder is None:
+                raise ValueError("this training does not pause, or has no folder")
+            if self._state == "paused" and self._trainer.step:
+                with run_files.locked(self.folder):
+                    run_files.write_visit(self.folder, self.visit)
+                    run_states.save_state(self._trainer, self.folder)
 
     def checkpoint(self) -> Checkpoint:
         """Return the model of the latest snapshot; later steps do not change it."""
@@ -399,7 +428,8 @@ class Job:
         with self._lock:
             if self._halted.is_set():
                 return
-            self._worker = worker = _Worker()
+            folder = () if self.folder is None else (str(self.folder.absolute()), self.visit)
+            self._worker = worker = _Worker(*folder)
             self._state, self._killed = "starting", False
         try:
             worker.send(self._limits, self._trainer)
@@ -407,7 +437,7 @@ class Job:
                 pass
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             if not self._killed:
-                self._fail(self._cause(worker.process.wait()))
+                self._lose(self._cause(worker.process.wait()))
         finally:
             worker.end()
             self._worker = None
@@ -430,13 +460,13 @@ class Job:
             trainer.load_state(*content)
             if trainer.finished:
                 self._conclude("finished")
-            elif self._halted.is_set():
-                self._state = "paused"
-            else:
+            elif trainer.seconds > self._limits[0]:
                 self.message = (
                     f"stopped after {self._limits[0] / 60:g} minutes, the limit for one training"
                 )
                 self._conclude("stopped")
+            else:
+                self._state = "paused"
         return kind in ("frame", "snapshot")
 
     def _cause(self, code: int) -> str:
@@ -447,7 +477,20 @@ class Job:
                 f"by {signal.Signals(-code).name} from outside, most often because the machine ran"
                 " out of memory"
             )
-        return (
-            f"the process of this training ended {how}. Its model of step {self.latest.step:,} is"
-            " kept: download it, or start again"
-        )
+        return f"the process of this training ended {how}"
+
+    def _lose(self, cause: str) -> None:
+        """Go back to the saved state of a training whose process has died, or fail."""
+        try:
+            if self.folder is None:
+                raise ValueError("this training has no folder")
+            trainer = run_states.resume(self.folder)
+        except (OSError, ValueError):  # it died before the first state, or that cannot be read
+            self._fail(
+                f"{cause}. Its model of step {self.latest.step:,} is kept: download it, or start"
+                " again"
+            )
+            return
+        self._trainer, self._seen = trainer, (trainer.snapshot(), weights_of(trainer.model))
+        self.message = f"{cause}. Its state of step {trainer.step:,} is kept"
+        self._state = "interrupted"

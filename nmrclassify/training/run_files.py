@@ -1,5 +1,9 @@
-"""What keeps the folder of a run whole: a lock, checksums, room on the disk, and no leftovers."""
+"""The folder of a run: where it is, whose it is, and what keeps it whole.
 
+That is a lock, checksums, room on the disk, and no leftovers.
+"""
+
+import hmac
 import json
 import os
 import re
@@ -19,6 +23,7 @@ except ImportError:  # Windows has no such lock; two processes are not kept apar
 
 LOCK = ".lock"
 CONFIG = "config.json"  # of a finished run
+VISIT = "visit.sha256"  # of the key of the visit that made it
 MANIFEST = "manifest.json"
 MAX_JSON_BYTES = 256 * 1024
 _LEFTOVER = re.compile(r"\.[a-z]+(-\d+)?\.(safetensors|csv|json)\..{6,12}")  # `write_atomically`
@@ -152,6 +157,21 @@ def check_room(folder: Path, n_bytes: int) -> None:
 def digest(content: bytes) -> str:
     """Return the SHA-256 of a file's content."""
     return sha256(content).hexdigest()
+
+
+def write_visit(folder: Path, visit: str) -> None:
+    """State in a folder whose it is: the SHA-256 of the key of a visit, never the key itself."""
+    if not is_of_visit(folder, visit):
+        write_atomically(folder / VISIT, visit.encode())
+
+
+def is_of_visit(folder: Path, visit: str) -> bool:
+    """Whether a folder was made by the visit whose key has this SHA-256."""
+    try:
+        with (folder / VISIT).open("rb") as file:
+            return hmac.compare_digest(file.read(len(visit) + 1), visit.encode())
+    except OSError:
+        return False
 
 
 def read_json(path: Path) -> Any:

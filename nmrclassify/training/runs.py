@@ -31,6 +31,7 @@ from nmrclassify.training.run_states import STATE, remove_state
 _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 MAX_APP_RUNS = 200
 MAX_APP_TIMELINES = 40  # up to 24 MB each
+MAX_APP_STATES = 40  # as large
 MAX_STEPS = 10**9
 MAX_ROWS, MAX_HISTORY_BYTES = 100_000, 32 * 1024 * 1024  # of a run's history
 LEFT_SECONDS = 3600
@@ -242,8 +243,27 @@ def listed() -> list[Run]:
     return [run for folder in _folders() if (run := _read(folder))]
 
 
+def unfinished(visit: str | None = None) -> list[Path]:
+    """Return the folders of the visitors' trainings without a finished run, newest first.
+
+    Parameters
+    ----------
+    visit : str, optional
+        The SHA-256 of the key of a visit: return only its folders.
+    """
+    return [
+        folder
+        for folder in _folders()
+        if (folder / run_files.VISIT).is_file()
+        and not (folder / run_files.MANIFEST).is_file()
+        and (visit is None or run_files.is_of_visit(folder, visit))
+    ]
+
+
 def prune_app_runs() -> None:
     """Remove the oldest runs of the app's visitors beyond `MAX_APP_RUNS`, to save disk space.
+
+    The oldest unfinished trainings beyond `MAX_APP_STATES` go, too, unless they train now.
 
     Folders that an interrupted write left without a run are removed after an hour.
     """
@@ -251,6 +271,8 @@ def prune_app_runs() -> None:
     for run in app_runs[MAX_APP_TIMELINES:]:
         (run.folder / STEPS_FILE).unlink(missing_ok=True)
     old = [run.folder for run in app_runs[MAX_APP_RUNS:]]
+    states = [folder for folder in unfinished() if (folder / STATE).is_file()]
+    old += [folder for folder in states[MAX_APP_STATES:] if not run_files.is_locked(folder)]
     for folder in old + [folder for folder in _folders() if _is_left(folder)]:
         shutil.rmtree(folder, ignore_errors=True)
 

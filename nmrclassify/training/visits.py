@@ -1,6 +1,8 @@
 """Visits: each has one training, and a key that only its browser knows.
 
-They are held by this module, not by the app's caches, which any visitor can clear.
+They are held by this module, not by the app's caches, which any visitor can clear. After a restart
+a visit finds its runs and its unfinished training on the disk again: their folders state the
+SHA-256 of its key.
 """
 
 import functools
@@ -9,8 +11,10 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
-from nmrclassify.training import runs
+from nmrclassify.training import run_files, run_states, runs
 from nmrclassify.training.jobs import Job
 from nmrclassify.training.trainer import Trainer
 
@@ -20,36 +24,97 @@ SWEEP_SECONDS = 15
 
 
 class Visit:
-    """Holds the one training of a visit, and the names of the runs that it made."""
+    """Holds the one training of a visit.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    key : str
+        Only its SHA-256 is kept, as `digest`.
+
+    Attributes
+    ----------
+    held : bool
+        Whether another process still writes a training of this visit.
+    problem : str
+        Why a training of before cannot go on; empty if there is none.
+    """
+
+    def __init__(self, key: str) -> None:
         """Start without a training."""
+        self.digest = run_files.digest(key.encode())
         self.job: Job | None = None
-        self.run_ids: list[str] = []
         self.seen = 0.0
+        self.held, self.problem = False, ""
+        self._searched = False
         self._lock = threading.Lock()  # one visitor may have two windows
 
     def replace(self, trainer: Trainer, keep: bool) -> Job:
         """Stop the present training, if any, and set up a new one; `keep` saves the old model."""
         with self._lock:
-            if self.job is not None:
-                self.job.stop(keep)
-            self.job = job = Job(trainer, on_end=self._keep)
+            self._stop(keep)
+            run_id = runs.new_id(trainer.model.kind, trainer.dataset.preset, trainer.dataset.seed)
+            folder = runs.home() / run_id
+            self.job = job = Job(trainer, on_end=_keep, folder=folder, visit=self.digest)
         return job
 
-    def end(self) -> None:
-        """Stop the training; its model is kept as a run."""
+    def discard(self) -> None:
+        """Stop the training, and remove its state."""
         with self._lock:
-            if self.job is not None:
-                self.job.stop()
-            self.job = None
+            self._stop(keep=False)
 
-    def _keep(self, job: Job) -> None:
-        run_id = runs.new_id(job.kind, job.dataset.preset, job.dataset.seed)
-        runs.save(job.checkpoint(), job.history, runs.home() / run_id, "app", job.training_history)
-        runs.prune_app_runs()
-        job.run_id = run_id
-        self.run_ids.append(run_id)
+    def end(self) -> None:
+        """Halt the training; its state is kept, or else its model as a run."""
+        with self._lock:
+            if self.job is not None and not self.job.over:
+                try:
+                    self.job.keep_state()
+                    runs.prune_app_runs()
+                except (OSError, ValueError):
+                    self.job.stop()
+            self.job, self._searched = None, False
+
+    def search(self) -> None:
+        """Find the newest unfinished training of this visit on the disk, unless it has one here."""
+        if self._searched:
+            return
+        with self._lock:
+            folders = [] if self.job is not None else runs.unfinished(self.digest)
+            self.held = any(map(run_files.is_locked, folders))
+            self._searched = not self.held
+            states = [folder for folder in folders if (folder / run_states.STATE).is_file()]
+            if self._searched and states:
+                self._go_on(states[0])
+
+    def _go_on(self, folder: Path) -> None:
+        try:
+            trainer = run_states.resume(folder, logging.getLogger(__name__).warning)
+        except (OSError, ValueError) as error:
+            logging.getLogger(__name__).warning("%s", error)
+            self.problem = "the saved state of your last training is damaged; start a new one"
+            return
+        why = (
+            f"this training stopped at step {trainer.step:,} when the app ended, or when no page of"
+            f" yours had been open for {END_SECONDS // 60} minutes"
+        )
+        self.job = Job(trainer, on_end=_keep, folder=folder, visit=self.digest, interrupted=why)
+
+    def _stop(self, keep: bool) -> None:
+        if (job := self.job) is not None:
+            job.stop(keep)
+            if not keep and job.folder is not None:
+                with suppress(OSError):  # there is none where the home is a file
+                    run_states.remove_state(job.folder)
+        self.job, self.problem, self._searched = None, "", True
+
+
+def _keep(job: Job) -> None:
+    """Save the model of a job as a run, in place of the state of its training."""
+    assert job.folder is not None
+    with run_files.locked(job.folder):
+        run_files.write_visit(job.folder, job.visit)
+        runs.save(job.checkpoint(), job.history, job.folder, "app", job.training_history)
+    runs.prune_app_runs()
+    job.run_id = job.folder.name
 
 
 class Visits:
@@ -73,19 +138,20 @@ class Visits:
     def find(self, key: str) -> Visit:
         """Return the visit with this key, a new one if there is none, as seen now."""
         with self._lock:
-            visit = self._visits.setdefault(key, Visit())
+            visit = self._visits.get(key) or self._visits.setdefault(key, Visit(key))
             visit.seen = self._clock()
+        visit.search()
         return visit
 
     def end_unseen(self, seconds: float = END_SECONDS) -> None:
-        """End the visits that were not seen for so long; those that made runs keep their key."""
+        """End the visits that were not seen for so long."""
         with self._lock:
             before = self._clock() - seconds
             unseen = {key: visit for key, visit in self._visits.items() if visit.seen <= before}
         for key, visit in unseen.items():
             visit.end()
             with self._lock:
-                if not visit.run_ids and visit.seen <= before:
+                if visit.seen <= before:  # nobody came back meanwhile
                     del self._visits[key]
 
 

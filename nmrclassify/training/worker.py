@@ -5,6 +5,9 @@ It reads its limits and a trainer from its input, and writes messages to its out
 step and at times, and at the end ("halted", state) or ("failed", sentence). It halts after the
 present step when its input is closed: by `Job`, or because the process that started it has died.
 
+Its arguments are the folder of its run and the SHA-256 of the key of the visit. It saves the state
+of the training there at times and when it halts, as the command line does.
+
 The pickles are safe: both ends of the pipes are this program. No file or visitor writes to them.
 """
 
@@ -15,8 +18,14 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+if TYPE_CHECKING:
+    from nmrclassify.training.trainer import Trainer
+
+SAVING = 0.02  # the share of its time that a training spends on states at most
 
 
 def _be_modest(max_memory: int) -> None:
@@ -52,19 +61,27 @@ def _sentence(error: Exception, max_memory: int) -> str:
     return f"training failed: {error}"
 
 
-def _train(max_seconds: float, output: BinaryIO) -> None:
-    # The priority is low by now: this imports torch.
-    trainer = pickle.load(sys.stdin.buffer)
+def train(
+    trainer: "Trainer",
+    max_seconds: float,
+    halted: threading.Event,
+    send: Callable[..., None],
+    between: Callable[[], None] = lambda: None,
+) -> None:
+    """Train until the end, a limit, or `halted`.
+
+    Parameters
+    ----------
+    send : callable
+        Takes the parts of each message but the last, which the caller sends.
+    between : callable
+        Called before each step.
+    """
     from nmrclassify.training.history import weights_of
 
-    def send(*message: Any) -> None:
-        pickle.dump(message, output)
-        output.flush()
-
-    halted = threading.Event()
-    threading.Thread(target=_wait_for_end_of_input, args=(halted,), daemon=True).start()
     measured, snapshot_due = trainer.step, time.monotonic()
     while not (halted.is_set() or trainer.finished or trainer.seconds > max_seconds):
+        between()
         trainer.advance()
         if trainer.training_history.steps[-1] == trainer.step:
             send("frame", trainer.step, weights_of(trainer.model))
@@ -76,7 +93,54 @@ def _train(max_seconds: float, output: BinaryIO) -> None:
             snapshot_due = after + max(0.4, 9 * (after - now))
     if measured != trainer.step:
         send("snapshot", trainer.snapshot(), weights_of(trainer.model))
-    send("halted", trainer.state())
+
+
+def _tell(problem: object) -> None:
+    print(f"nmrclassify: {problem}", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def _saving(trainer: "Trainer", folder: Path, visit: str) -> Iterator[Callable[[], None]]:
+    """Hold the folder, yield what saves at times, and save in the end; or train without."""
+    from nmrclassify.training import run_files, run_states
+
+    with contextlib.ExitStack() as held:
+        try:
+            run_files.check_home(folder)
+            held.enter_context(run_files.locked(folder))
+            run_files.write_visit(folder, visit)
+        except (OSError, ValueError) as error:
+            _tell(f"{error}; this training is not saved while it runs")
+            yield lambda: None
+            return
+        saver = run_states.Saver(trainer, folder, tell=_tell, share=SAVING)
+        # Broken: the server died while a message was sent, which is between two steps.
+        with contextlib.suppress(BrokenPipeError):
+            yield saver.between
+        if not trainer.finished:
+            try:
+                saver.save()
+            except OSError as error:
+                _tell(f"step {trainer.step} is not saved: {error}")
+
+
+def _train(max_seconds: float, output: BinaryIO) -> None:
+    # The priority is low by now: this imports torch.
+    trainer = pickle.load(sys.stdin.buffer)
+
+    def send(*message: Any) -> None:
+        pickle.dump(message, output)
+        output.flush()
+
+    halted = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: halted.set())
+    threading.Thread(target=_wait_for_end_of_input, args=(halted,), daemon=True).start()
+    if len(sys.argv) == 3:
+        with _saving(trainer, Path(sys.argv[1]), sys.argv[2]) as between:
+            train(trainer, max_seconds, halted, send, between)
+    else:
+        train(trainer, max_seconds, halted, send)
+    send("halted", trainer.state())  # the folder is free by now
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import secrets
 
 import streamlit as st
 
-from nmrclassify.training import runs, visits
+from nmrclassify.training import run_files, runs, visits
 from nmrclassify.training.visits import Visit
 
 COOKIE = "nmrclassify_visit"
@@ -44,5 +44,9 @@ def own_runs() -> list[runs.Run]:
     address of a request does not identify a user: it can be that of a proxy.
     """
     all_runs = os.environ.get("NMRCLASSIFY_ALL_RUNS") == "1"
-    ids = set(this_visit().run_ids)
-    return [run for run in runs.listed() if all_runs or run.made_by == "cli" or run.id in ids]
+    visit = this_visit().digest
+    return [
+        run
+        for run in runs.listed()
+        if all_runs or run.made_by == "cli" or run_files.is_of_visit(run.folder, visit)
+    ]

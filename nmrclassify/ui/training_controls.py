@@ -161,6 +161,10 @@ def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str, n_filters
 def _start(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
     job = _wanted_job(view, config, seed, kind, n_filters)
     url_state.put("model", "training")
+    _try_to_start(job)
+
+
+def _try_to_start(job: Job) -> None:
     try:
         job.start()
     except QueueFull as error:
@@ -217,8 +221,9 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
     state = job.state if job is not None else "none"
     same = job is not None and job.matches(view.dataset, config, seed, kind, n_filters)
     active = job is not None and job.active
-    halted = not active and state != "paused"
-    start = "Continue" if state == "paused" and same else "Start"
+    goes_on = state in ("paused", "interrupted")
+    halted = not active and not goes_on
+    start = "Continue" if goes_on and same else "Start"
     # On the dark theme, white on light blue is too faint to read.
     start_type: Literal["primary", "secondary"] = "secondary" if view.theme.dark else "primary"
     buttons: list[tuple[str, str, Callable[..., None], tuple, bool, str | None]] = [
@@ -277,6 +282,7 @@ def progress(job: Job) -> None:
         words = {
             "ready": "Ready: untrained weights",
             "paused": "Paused",
+            "interrupted": "Stopped",
             "finished": "Finished",
             "stopped": "Stopped",
             "failed": "Failed",
@@ -295,6 +301,34 @@ def progress(job: Job) -> None:
             f"Saved as run `{job.run_id}`. The link of this page opens it again.",
             icon=":material/save:",
         )
+
+
+def go_on_or_discard(job: Job) -> None:
+    """Draw the buttons of a training that stopped by itself."""
+    one, other, _ = st.columns([1, 1, 3])
+    if one.button("Go on", icon=":material/play_arrow:", width="stretch"):
+        _show_settings(job)
+        _try_to_start(job)
+        st.rerun()
+    if other.button("Discard", icon=":material/delete:", width="stretch"):
+        this_visit().discard()
+        if url_state.get("model") == "training":
+            url_state.put("model", None)
+        st.rerun()
+
+
+def _show_settings(job: Job) -> None:
+    """Put what a job trains, and how, into the controls and the link."""
+    checkpoint = job.checkpoint()
+    config = checkpoint.training
+    page.show_checkpoint(checkpoint, "training")
+    fields = ("optimiser", "learning_rate", "steps", "own_levels", *(field for field, *_ in MORE))
+    shown = {field: getattr(config, field) for field in fields}
+    names = [NETWORKS[job.kind].usual_recipe, *RECIPE_TITLES]
+    shown["recipe"] = next((n for n in names if replace(recipe(n), **shown) == config), None)
+    shown |= {"network": job.kind, "filters": str(checkpoint.model.config.n_filters)}
+    for key, value in (shown | {"weights_seed": checkpoint.seed}).items():
+        url_state.put(key, value)
 
 
 def _duration(seconds: float) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.plots.style import HIGHLIGHT
-from nmrclassify.training import checkpoints, runs, visits
+from nmrclassify.training import checkpoints, run_files, runs, visits
 from nmrclassify.ui import peak_page, session
 from nmrclassify.ui.page import PAGES
 
@@ -312,7 +312,35 @@ def test_a_reload_and_a_cleared_cache_leave_the_training(wait_until, open_page, 
     again.press("Stop")
     assert "Stopped at step" in again.progress_text
     assert again.link["model"] == runs.listed()[0].id
-    assert len(visits.VISITS.find(kept).run_ids) == 1
+    visit = visits.VISITS.find(kept)
+    assert [run_files.is_of_visit(run.folder, visit.digest) for run in runs.listed()] == [True]
+
+
+def test_a_training_that_stopped_by_itself_goes_on_or_is_discarded(wait_until, open_page, cookies):
+    cookies[session.COOKIE] = key = "k" * 32
+    first = open_page("pages/train.py", preset="quick", steps=50_000, added_noise=0.02)
+    first.press("One step")
+    visits.VISITS.end_unseen(0)  # as the end of the app does
+    again = open_page("pages/train.py")  # not by the link of before
+    assert "Stopped at step 1 of 50,000" in again.progress_text
+    assert "This training stopped at step 1 when the app ended, or when no page" in again.texts
+    again.press("Go on")
+    assert not again.has_button("Go on")
+    assert again.has_button("Pause")
+    assert (again.link["preset"], again.link["steps"], again.link["model"]) == (
+        "quick",
+        "50000",
+        "training",
+    )
+    again.press("Pause")
+    again.press("One step")
+    assert "Paused at step 2 of 50,000" in again.progress_text  # the same, not a new one
+    visits.VISITS.end_unseen(0)
+    again = open_page("pages/train.py")
+    again.press("Discard")
+    assert "There is no training in this visit yet" in again.texts
+    assert visits.VISITS.find(key).job is None
+    assert runs.listed() == []
 
 
 @pytest.mark.parametrize("key", ["", "short", "x" * 33, "<script>" * 4])

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from nmrclassify.training import runs
+from nmrclassify.training import run_states, runs
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 from nmrclassify.training.visits import END_SECONDS, Visits
@@ -41,7 +41,7 @@ def test_a_visit_is_found_by_its_key_alone(quick, visits):
     assert visits.find(OTHER).job is None
 
 
-def test_an_unseen_visit_ends_and_keeps_its_training_as_a_run(quick, visits, clock):
+def test_an_unseen_visit_ends_and_keeps_the_state_of_its_training(quick, visits, clock):
     visits.find(OTHER)
     job = visits.find(ONE).replace(trainer(quick), keep=True)
     job.step()
@@ -53,12 +53,18 @@ def test_an_unseen_visit_ends_and_keeps_its_training_as_a_run(quick, visits, clo
     assert (job.state, len(visits)) == ("paused", 1)
     clock.now += 1
     visits.end_unseen()
-    assert job.state == "stopped"
+    assert len(visits) == 0
+    assert runs.listed() == []
+    assert visits.find(OTHER).job is None
+    found = visits.find(ONE).job
+    assert found is not job
+    assert (found.state, found.latest.step) == ("interrupted", 1)
+    assert found.message.startswith("this training stopped at step 1 when the app ended, or when")
+    found.step()
+    found.stop()
     (run,) = runs.listed()
-    assert run.steps == 1
-    assert visits.find(ONE).job is None
-    assert visits.find(ONE).run_ids == [run.id]
-    assert visits.find(OTHER).run_ids == []
+    assert (run.steps, run.folder) == (2, job.folder)
+    assert not (job.folder / run_states.STATE).exists()
 
 
 def test_another_training_takes_the_place_of_the_present_one(quick, visits):
