@@ -43,14 +43,17 @@ def missing() -> str | None:
 
 
 @contextmanager
-def server(runs: Path | None = None) -> Iterator[str]:
-    """Start a new server of the app, with a copy of the folder `runs`; yields its address."""
-    with served(runs) as (address, _):
+def server(runs: Path | None = None, script: Path = ROOT / "app.py") -> Iterator[str]:
+    """Start a new server of the app, with a copy of the folder `runs`; yields its address.
+
+    `script`: the first page of another app.
+    """
+    with served(runs, script) as (address, _):
         yield address
 
 
 @contextmanager
-def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
+def served(runs: Path | None = None, script: Path = ROOT / "app.py") -> Iterator[tuple[str, int]]:
     """Start a server as `server` does; yields its address and its process number."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -63,7 +66,7 @@ def served(runs: Path | None = None) -> Iterator[tuple[str, int]]:
             "-m",
             "streamlit",
             "run",
-            "app.py",
+            str(script),
             "--server.headless",
             "true",
             "--server.address",

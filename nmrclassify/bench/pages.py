@@ -1,44 +1,81 @@
-"""Seconds to the first page, and ms from click to painted figure, in Chromium (a minute)."""
+"""Seconds to the first page, and ms from click to painted figure, in Chromium (two minutes).
+
+Beside it, in the same run, the first page of an app that shows one line of text: Streamlit alone.
+"""
 
 import statistics
+import tempfile
 import time
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nmrclassify.bench._browser import CLICK_TO_PAINTED, chromium, server, wait_for_figure
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
 LOADS, CLICKS = 7, 25
+EMPTY = "import streamlit\n\nstreamlit.text('ready')\n"
+
+
+def _seconds_to(page: "Page", address: str, empty: bool) -> float:
+    began = time.perf_counter()
+    page.goto(address)
+    if empty:
+        page.get_by_text("ready", exact=True).wait_for()
+    else:
+        wait_for_figure(page)
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    return time.perf_counter() - began
+
+
+def _loads(browser: "Browser", app: str, empty: str) -> dict[str, list[float]]:
+    """Return the seconds of first pages, in turn of the app and of the empty page."""
+    seconds: dict[str, list[float]] = {}
+    for turn in range(LOADS + 1):
+        for address, name in ((app, "first_page"), (empty, "empty_page")):
+            context = browser.new_context(viewport={"width": 1366, "height": 768})
+            page = context.new_page()
+            for again in ("", "_again"):
+                spent = _seconds_to(page, address, name == "empty_page")
+                if turn:  # the first visitor warms the server
+                    seconds.setdefault(name + again, []).append(spent)
+                page.wait_for_timeout(500)
+            context.close()
+    return seconds
+
+
+def _clicks(browser: "Browser", address: str) -> list[float]:
+    page = browser.new_page(viewport={"width": 1366, "height": 768})
+    page.goto(address)
+    wait_for_figure(page)
+    page.wait_for_timeout(1500)
+    clicks = []
+    for _ in range(CLICKS):
+        button = page.get_by_role("button", name="Next", exact=False).first.element_handle()
+        clicks.append(button.evaluate(CLICK_TO_PAINTED))
+        page.wait_for_timeout(700)
+    return clicks
 
 
 def run() -> dict:
     """Return seconds to the first page, with an empty cache and again, and ms of a click."""
-    with server() as address, chromium() as browser:
-        new: list[float] = []
-        returning: list[float] = []
-        for turn in range(LOADS + 1):
-            context = browser.new_context(viewport={"width": 1366, "height": 768})
-            page = context.new_page()
-            for seconds in (new, returning):
-                began = time.perf_counter()
-                page.goto(address)
-                wait_for_figure(page)
-                page.evaluate(
-                    "() => new Promise(done => requestAnimationFrame(() =>"
-                    " requestAnimationFrame(done)))"
-                )
-                if turn:  # the first visitor warms the server
-                    seconds.append(time.perf_counter() - began)
-                page.wait_for_timeout(500)
-            if turn < LOADS:
-                context.close()
-        page.wait_for_timeout(1500)
-        clicks = []
-        for _ in range(CLICKS):
-            button = page.get_by_role("button", name="Next", exact=False).first.element_handle()
-            clicks.append(button.evaluate(CLICK_TO_PAINTED))
-            page.wait_for_timeout(700)
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "empty.py"
+        script.write_text(EMPTY)
+        with server() as app, server(script=script) as empty, chromium() as browser:
+            seconds = _loads(browser, app, empty)
+            clicks = _clicks(browser, app)
+    medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
-        "first_page_seconds_median": round(statistics.median(new), 2),
-        "first_page_seconds_range": [round(min(new), 2), round(max(new), 2)],
-        "first_page_again_seconds_median": round(statistics.median(returning), 2),
+        **{f"{name}_seconds_median": round(value, 2) for name, value in medians.items()},
+        "first_page_seconds_range": [round(pick(seconds["first_page"]), 2) for pick in (min, max)],
+        "first_page_over_empty_page": round(medians["first_page"] / medians["empty_page"], 2),
+        "first_page_again_over_empty_page": round(
+            medians["first_page_again"] / medians["empty_page_again"], 2
+        ),
         "click_to_painted_ms_median": round(statistics.median(clicks)),
         "click_to_painted_ms_range": [round(min(clicks)), round(max(clicks))],
         "loads": LOADS,
