@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy.optimize import minimize_scalar
-from scipy.stats import rankdata
 
 from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import Network
@@ -158,7 +158,7 @@ def roc(scores: np.ndarray, positive: np.ndarray) -> Roc:
         raise ValueError(
             f"{n_positive} positives and {n_negative} negatives; expected at least one of each"
         )
-    area = (rankdata(scores)[positive].sum() - n_positive * (n_positive + 1) / 2) / (
+    area = (pd.Series(scores).rank()[positive].sum() - n_positive * (n_positive + 1) / 2) / (
         n_positive * n_negative
     )
     order = np.argsort(-scores, kind="stable")

@@ -2,7 +2,7 @@
 
 import numpy as np
 import plotly.graph_objects as go
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from nmrclassify.baselines.grid import counts_from_amounts, nnls
 from nmrclassify.evaluation.metrics import shares_right
@@ -94,7 +94,7 @@ def cost_of_reshaping(report: Report, seed: int = 1) -> Facts:
         right[name].append(history[-1]["right"])
     cost = np.array(right[TRANSPOSED]) - np.array(right[RESHAPED])  # (seeds,)
     mean = float(cost.mean())
-    half = float(student_t.ppf(0.975, len(seeds) - 1) * cost.std(ddof=1) / len(seeds) ** 0.5)
+    half = float(stdtrit(len(seeds) - 1, 0.975) * cost.std(ddof=1) / len(seeds) ** 0.5)
     low, high = mean - half, mean + half
     contains_zero = low <= 0 <= high
     report(1.0, "done")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from nmrclassify.evaluation.calibration import Reliability, Roc
 from nmrclassify.plots.style import (
@@ -55,7 +55,7 @@ def over_seeds(table: pd.DataFrame, measure: str = "exact_match") -> pd.DataFram
     groups = table.groupby(["sweep", "value", "method"], sort=False)[measure]
     grouped = groups.agg(["mean", "std", "count"]).reset_index()
     n = grouped["count"]
-    half = student_t.ppf(0.975, np.maximum(n - 1, 1)) * grouped["std"] / np.sqrt(n)
+    half = stdtrit(np.maximum(n - 1, 1), 0.975) * grouped["std"] / np.sqrt(n)
     half = half.where(n > 1, 0.0)
     grouped["low"] = (grouped["mean"] - half).clip(0, 1)
     grouped["high"] = (grouped["mean"] + half).clip(0, 1)
