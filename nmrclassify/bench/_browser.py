@@ -1,6 +1,7 @@
 """A server of the app and a Chromium to use it, for measurements and tests."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,15 +53,31 @@ def server(runs: Path | None = None, script: Path = ROOT / "app.py") -> Iterator
         yield address
 
 
-@contextmanager
-def served(runs: Path | None = None, script: Path = ROOT / "app.py") -> Iterator[tuple[str, int]]:
-    """Start a server as `server` does; yields its address and its process number."""
+def free_port() -> int:
+    """Return the number of a port that no server uses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def served(
+    runs: Path | None = None,
+    script: Path = ROOT / "app.py",
+    home: Path | None = None,
+    port: int | None = None,
+) -> Iterator[tuple[str, int]]:
+    """Start a server as `server` does; yields its address and its process number.
+
+    Parameters
+    ----------
+    home, port : optional
+        NMRCLASSIFY_HOME and the port of a server that is to be started again.
+    """
+    port = port or free_port()
+    with tempfile.TemporaryDirectory() if home is None else nullcontext(str(home)) as folder:
         if runs is not None:
-            shutil.copytree(runs, Path(home) / "runs")
+            shutil.copytree(runs, Path(folder) / "runs")
         command = [
             sys.executable,
             "-m",
@@ -73,9 +90,9 @@ def served(runs: Path | None = None, script: Path = ROOT / "app.py") -> Iterator
             "127.0.0.1",
         ]
         command += ["--server.port", str(port), "--server.fileWatcherType", "none"]
-        environment = os.environ | {"NMRCLASSIFY_HOME": home, "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = os.environ | {"NMRCLASSIFY_HOME": folder, "OMP_WAIT_POLICY": "PASSIVE"}
         # A file: a pipe that nobody reads would block the server when it is full.
-        log = (Path(home) / "server.log").open("w+b")
+        log = (Path(folder) / "server.log").open("w+b")
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"
         try:
@@ -121,6 +138,15 @@ def chromium() -> Iterator["Browser"]:
             yield browser
         finally:
             browser.close()
+
+
+TRAINS = re.compile(r"^Training: \d")
+
+
+def start_training(page: "Page", button: str = "Start") -> None:
+    """Start a training on the page Train or load, and wait for its first step."""
+    page.get_by_role("button", name=button).click()
+    page.get_by_text(TRAINS).first.wait_for(timeout=300_000)  # on a busy machine
 
 
 def wait_for_figure(page: "Page", timeout: float = 30_000) -> None:

@@ -5,14 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.ClientState_pb2 import ClientState
-from websockets.sync.client import connect
 
 from nmrclassify.bench import _browser
-from nmrclassify.bench._browser import CUT_OFF, settled, wait_for_figure
+from nmrclassify.bench._browser import CUT_OFF, settled, start_training, wait_for_figure
 from nmrclassify.ui.page import PAGES
-from nmrclassify.ui.session import COOKIE
 
 MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
@@ -23,39 +19,15 @@ if MISSING is None:
 
     expect.set_options(timeout=30_000)
 
-WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+NARROW = {"width": 390, "height": 844}
 PATHS = ["" if page == "app.py" else Path(page).stem for page in PAGES]
 BARE = ("train", "travel", "lessons")  # pages without a figure at first
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with _browser.chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")
 def address():
     with _browser.server() as address:
         yield address
-
-
-@pytest.fixture
-def visit(browser):
-    """Open an address as a visitor of one's own."""
-    contexts = []
-
-    def open_address(address, scheme="light", viewport=WIDE):
-        context = browser.new_context(viewport=viewport, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(address)
-        page.get_by_role("heading", level=1).wait_for(timeout=30_000)
-        return page
-
-    yield open_address
-    for context in contexts:
-        context.close()
 
 
 def go(page, link: str, title: str) -> None:
@@ -141,41 +113,6 @@ def test_one_visitor_trains_and_the_other_is_untouched(visit, address):
     go(first, "Train or load", "Train or load")
     first.get_by_role("button", name="Stop").click()
     first.get_by_text("Stopped at step").wait_for()
-
-
-TRAINS = re.compile(r"^Training: \d")
-
-
-def start_training(page) -> None:
-    page.get_by_role("button", name="Start").click()
-    page.get_by_text(TRAINS).first.wait_for(timeout=120_000)
-
-
-def test_a_training_survives_reload_lost_connection_closed_tab_and_cleared_caches(visit, address):
-    page = visit(f"{address}/train?preset=quick&steps=50000&seed=4")
-    start_training(page)
-    page.reload()
-    page.get_by_text(TRAINS).first.wait_for()
-    page.context.set_offline(True)
-    page.wait_for_timeout(3000)  # a short loss of the network
-    page.context.set_offline(False)
-    with connect(f"{address.replace('http', 'ws')}/_stcore/stream") as anybody:
-        anybody.send(BackMsg(clear_cache=True).SerializeToString())
-        anybody.send(BackMsg(rerun_script=ClientState()).SerializeToString())
-        anybody.recv()
-    page.reload()
-    page.get_by_text(TRAINS).first.wait_for()
-    (cookie,) = (c for c in page.context.cookies() if c["name"] == COOKIE)
-    assert cookie["sameSite"] == "Strict"
-    assert cookie["value"] not in page.url
-    another_tab = page.context.new_page()
-    page.close()
-    another_tab.goto(f"{address}/train?preset=quick&steps=50000&seed=4")
-    another_tab.get_by_text(TRAINS).first.wait_for()
-    stranger = visit(f"{address}/train?preset=quick&steps=50000&seed=4")
-    stranger.get_by_text("There is no training in this visit yet").wait_for()
-    another_tab.get_by_role("button", name="Stop").click()
-    another_tab.get_by_text("Stopped at step").wait_for()
 
 
 def test_a_third_training_waits_for_a_place(visit, address):

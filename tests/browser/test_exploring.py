@@ -30,12 +30,6 @@ both_schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with _browser.chromium() as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """A server that has a run with steps to travel through."""
     home = tmp_path_factory.mktemp("home") / "runs"
