@@ -4,6 +4,7 @@ A running job is a process of its own (`worker.py`), so that pages do not wait f
 reads immutable snapshots of it. While a job is halted there is no process: its trainer is here.
 """
 
+import math
 import os
 import pickle
 import signal
@@ -24,7 +25,7 @@ from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.prediction import Truth
-from nmrclassify.training import run_files, run_states
+from nmrclassify.training import cluster, run_files, run_states
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory, weights_of
 from nmrclassify.training.recipes import TrainConfig
@@ -43,14 +44,18 @@ class QueueFull(RuntimeError):
     """Too many trainings wait already."""
 
 
-def max_running() -> int:
+def max_running() -> float:
     """Return how many trainings compute at once: NMRCLASSIFY_TRAININGS, or 2.
+
+    There is no limit where NMRCLASSIFY_SCHEDULER names a cluster: its scheduler has the queue.
 
     Raises
     ------
     ValueError
-        If the environment variable is not a whole number from 1 to 64.
+        If the environment variable is not a whole number from 1 to 64, or not an address.
     """
+    if cluster.address():
+        return math.inf
     text = os.environ.get("NMRCLASSIFY_TRAININGS", str(MAX_RUNNING))
     if not text.isdecimal() or not 1 <= int(text) <= 64:
         raise ValueError(
@@ -65,11 +70,11 @@ class JobQueue:
 
     Parameters
     ----------
-    max_running, max_waiting : int
+    max_running, max_waiting : float, int
         How many jobs compute, and how many more may wait.
     """
 
-    def __init__(self, max_running: int = MAX_RUNNING, max_waiting: int = MAX_WAITING):
+    def __init__(self, max_running: float = MAX_RUNNING, max_waiting: int = MAX_WAITING):
         self._max_running, self._max_waiting = max_running, max_waiting
         self._changed = threading.Condition()
         self._running: set[int] = set()
@@ -125,48 +130,66 @@ class _Worker:
     def __init__(self, *arguments: str) -> None:
         """Start it."""
         path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.process = subprocess.Popen(
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "nmrclassify.training.worker", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
         )
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self._input, self._output = self.process.stdin, self.process.stdout
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self.pid = self._process.pid
 
     def send(self, *values: Any) -> None:
         """Give it its limits and its trainer."""
-        for value in values:
-            pickle.dump(value, self._input)
-        self._input.flush()
+        with suppress(BrokenPipeError):  # `receive` says why
+            for value in values:
+                pickle.dump(value, self._input)
+            self._input.flush()
 
     def receive(self) -> tuple:
         """Return its next message; waits for it."""
-        return pickle.load(self._output)
+        try:
+            return pickle.load(self._output)
+        except (EOFError, pickle.UnpicklingError):
+            return "lost", f"the process of this training ended {self._cause()}"
+
+    def _cause(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            return (
+                f"by {signal.Signals(-code).name} from outside, most often because the machine ran"
+                " out of memory"
+            )
+        return f"with code {code}; the log of the server says more"
 
     def halt(self) -> None:
         """Make it halt after the present step."""
         with suppress(OSError):
             self._input.close()
 
-    def end(self) -> int:
-        """Wait until it has ended, and return its exit code."""
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Wait until it has ended."""
         self.halt()
         self._output.close()
         try:
-            return self.process.wait(HALT_SECONDS)
+            self._process.wait(HALT_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            return self.process.wait()
+            self.kill()
+            self._process.wait()
 
 
 class Job:
-    """One training, which runs in a process of its own.
+    """One training, which runs in a process of its own, or on a cluster (`cluster.py`).
 
-    States: "ready" (not started), "waiting" (in the queue), "starting" (until its process has taken
-    a step), "running", "paused" (also after a single step), "interrupted" (goes on from its saved
-    state), "finished", "stopped", "failed". A paused job gives its place to the next one. A failed
-    one keeps its latest snapshot and model.
+    States: "ready" (not started), "waiting" (in a queue), "starting" (until its process has taken
+    a step; a cluster may begin it more than once), "running", "paused" (also after a single step),
+    "interrupted" (goes on from its saved state), "finished", "stopped", "failed". A paused job
+    gives its place to the next one. A failed one keeps its latest snapshot and model.
 
     Parameters
     ----------
@@ -180,7 +203,7 @@ class Job:
         Called once with the job when it is over, after at least one step, for example to keep its
         model.
     folder : Path, optional
-        Where its process saves the state of the training while it runs.
+        Where its process saves the state of the training while it runs; a cluster does not.
     visit : str
         The SHA-256 of the key of its visit, which is stated in the folder.
     interrupted : str
@@ -205,7 +228,7 @@ class Job:
         self._lock = threading.Lock()  # guards `_halted`, `_worker` and the states around them
         self._halted = threading.Event()
         self._thread: threading.Thread | None = None
-        self._worker: _Worker | None = None
+        self._worker: _Worker | cluster.ClusterTask | None = None
         self._killed = False  # by this job, not from outside
         self._state = "interrupted" if interrupted else "ready"
         self.message = interrupted
@@ -213,6 +236,7 @@ class Job:
         self.pinned: Mixtures = trainer.dataset.test_mixtures()[:1]
         # Replaced as a whole, so that pages can read at any time.
         self._seen: tuple[Snapshot, Tensor] = trainer.snapshot(), weights_of(trainer.model)
+        self._before = self._seen, self.history, self.training_history  # the present turn
 
     @property
     def latest(self) -> Snapshot:
@@ -221,9 +245,9 @@ class Job:
 
     @property
     def process_id(self) -> int | None:
-        """The number of the process that trains now, if any."""
+        """The number of the process that trains now, if any, on its machine."""
         worker = self._worker
-        return None if worker is None else worker.process.pid
+        return None if worker is None else worker.pid
 
     @property
     def state(self) -> str:
@@ -379,7 +403,7 @@ class Job:
     def _halt(self) -> None:
         with self._lock:
             self._halted.set()
-            if self._state == "starting":  # nothing is lost
+            if self._state in ("waiting", "starting"):  # nothing is lost
                 self._kill()
             elif self._worker is not None:
                 self._worker.halt()
@@ -394,7 +418,7 @@ class Job:
     def _kill(self) -> None:
         self._killed = True
         if (worker := self._worker) is not None:
-            worker.process.kill()
+            worker.kill()
 
     def _conclude(self, state: str, keep: bool = True) -> None:
         """Keep the model, and then change the state, so that no reader sees it too early."""
@@ -428,16 +452,19 @@ class Job:
         with self._lock:
             if self._halted.is_set():
                 return
-            folder = () if self.folder is None else (str(self.folder.absolute()), self.visit)
-            self._worker = worker = _Worker(*folder)
-            self._state, self._killed = "starting", False
+            self._killed = False
+            worker: _Worker | cluster.ClusterTask
+            if scheduler := cluster.address():
+                worker = cluster.ClusterTask(scheduler)  # it waits until a worker begins it
+            else:
+                folder = () if self.folder is None else (str(self.folder.absolute()), self.visit)
+                worker, self._state = _Worker(*folder), "starting"
+            self._worker = worker
+        self._before = self._seen, self.history, self.training_history.snapshot()
         try:
             worker.send(self._limits, self._trainer)
             while self._follow(*worker.receive()):
                 pass
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            if not self._killed:
-                self._lose(self._cause(worker.process.wait()))
         finally:
             worker.end()
             self._worker = None
@@ -448,7 +475,11 @@ class Job:
         with self._lock:
             if self._killed:
                 return False
-            if kind == "snapshot":
+            if kind == "begun":  # once more, if the cluster lost the worker that trained
+                self._seen, trainer.history = self._before[0], list(self._before[1])
+                trainer.training_history = self._before[2].snapshot()
+                self._state = "starting"
+            elif kind == "snapshot":
                 self._seen = content
                 trainer.history.append(self.latest.row())
                 self._state = "running"
@@ -456,6 +487,8 @@ class Job:
             self.training_history.keep(*content)
         elif kind == "failed":
             self._fail(*content)
+        elif kind == "lost":
+            self._lose(*content)
         elif kind == "halted":
             trainer.load_state(*content)
             if trainer.finished:
@@ -467,17 +500,7 @@ class Job:
                 self._conclude("stopped")
             else:
                 self._state = "paused"
-        return kind in ("frame", "snapshot")
-
-    def _cause(self, code: int) -> str:
-        """Say how the process ended, and what to do."""
-        how = f"with code {code}; the log of the server says more"
-        if code < 0:
-            how = (
-                f"by {signal.Signals(-code).name} from outside, most often because the machine ran"
-                " out of memory"
-            )
-        return f"the process of this training ended {how}"
+        return kind in ("begun", "frame", "snapshot")
 
     def _lose(self, cause: str) -> None:
         """Go back to the saved state of a training whose process has died, or fail."""
