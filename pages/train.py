@@ -34,7 +34,7 @@ def live_figures() -> None:
     job = present_job()
     training_controls.progress(job)
     if job.state == "interrupted":
-        training_controls.go_on_or_discard(job)
+        training_controls.go_on_or_discard(view, job)
     snapshot, test = job.latest, job.latest.test
     figures = [(f"{figure['label']} (test)", figure) for figure in panels.accuracy(test)]
     columns = st.columns(3)

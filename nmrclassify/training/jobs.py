@@ -509,10 +509,8 @@ class Job:
                 raise ValueError("this training has no folder")
             trainer = run_states.resume(self.folder)
         except (OSError, ValueError):  # it died before the first state, or that cannot be read
-            self._fail(
-                f"{cause}. Its model of step {self.latest.step:,} is kept: download it, or start"
-                " again"
-            )
+            kept = f"Its model of step {self.latest.step:,} is kept: download it, or start again"
+            self._fail(f"{cause}. {kept if self.latest.step else 'Start it again'}")
             return
         self._trainer, self._seen = trainer, (trainer.snapshot(), weights_of(trainer.model))
         self.message = f"{cause}. Its state of step {trainer.step:,} is kept"

@@ -221,22 +221,22 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
     state = job.state if job is not None else "none"
     same = job is not None and job.matches(view.dataset, config, seed, kind, n_filters)
     active = job is not None and job.active
-    goes_on = state in ("paused", "interrupted")
-    halted = not active and not goes_on
-    start = "Continue" if goes_on and same else "Start"
-    # On the dark theme, white on light blue is too faint to read.
-    start_type: Literal["primary", "secondary"] = "secondary" if view.theme.dark else "primary"
+    interrupted = state == "interrupted"  # then its own buttons decide first
+    busy = active or interrupted
+    halted = not busy and state != "paused"
+    start = "Continue" if state == "paused" and same else "Start"
+    start_type = "secondary" if interrupted else _main_type(view)
     buttons: list[tuple[str, str, Callable[..., None], tuple, bool, str | None]] = [
-        (start, "play_arrow", _start, wanted, active, None),
+        (start, "play_arrow", _start, wanted, busy, None),
         ("Pause", "pause", _pause, (job,), not active, None),
-        ("One step", "skip_next", _one_step, wanted, active, None),
+        ("One step", "skip_next", _one_step, wanted, busy, None),
         ("Stop", "stop", _stop, (job,), halted, "Ends the training and saves the model as a run."),
         (
             "Reset",
             "restart_alt",
             _reset,
             wanted,
-            active or job is None,
+            busy or job is None,
             "Restores the initial weights.",
         ),
         (
@@ -244,7 +244,7 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
             "casino",
             _new_seed,
             wanted,
-            active,
+            busy,
             f"Draws other initial weights; the seed is {seed} now.",
         ),
     ]
@@ -265,12 +265,18 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
         st.warning(problem, icon=":material/hourglass:")
 
 
+def _main_type(view: View) -> Literal["primary", "secondary"]:
+    """Return the type of the main button: on the dark theme, white on light blue is too faint."""
+    return "secondary" if view.theme.dark else "primary"
+
+
 def progress(job: Job) -> None:
     """Show how far a job is, how long it will take, and what it waits for."""
     latest = job.latest
     share = latest.step / latest.steps
     if job.state == "waiting":
-        text = f"Waiting for a free place: {job.n_ahead} ahead of you. It starts automatically."
+        place = f"{job.n_ahead} ahead of you" if job.n_ahead else "you are next"
+        text = f"Waiting for a free place: {place}. It starts automatically."
     elif job.state == "starting":
         text = "Starting: its process loads the program, which takes some seconds."
     elif job.state == "running":
@@ -303,10 +309,16 @@ def progress(job: Job) -> None:
         )
 
 
-def go_on_or_discard(job: Job) -> None:
+def go_on_or_discard(view: View, job: Job) -> None:
     """Draw the buttons of a training that stopped by itself."""
     one, other, _ = st.columns([1, 1, 3])
-    if one.button("Go on", icon=":material/play_arrow:", width="stretch"):
+    if one.button(
+        "Go on",
+        type=_main_type(view),
+        icon=":material/play_arrow:",
+        width="stretch",
+        help="The result is that of a training without a stop.",
+    ):
         _show_settings(job)
         _try_to_start(job)
         st.rerun()

@@ -324,6 +324,8 @@ def test_a_training_that_stopped_by_itself_goes_on_or_is_discarded(wait_until, o
     again = open_page("pages/train.py")  # not by the link of before
     assert "Stopped at step 1 of 50,000" in again.progress_text
     assert "This training stopped at step 1 when the app ended, or when no page" in again.texts
+    disabled = {b.label for b in again.button if b.disabled}
+    assert {"Start", "One step", "Reset", "New seed"} <= disabled  # they would replace it
     again.press("Go on")
     assert not again.has_button("Go on")
     assert again.has_button("Pause")
