@@ -13,7 +13,8 @@ from pathlib import Path
 
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints, cluster
-from nmrclassify.training.jobs import Job, JobQueue, max_running
+from nmrclassify.training.job_queue import JobQueue, max_running
+from nmrclassify.training.jobs import Job
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 

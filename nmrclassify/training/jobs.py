@@ -1,19 +1,11 @@
-"""Trainings in the background: jobs that can be stopped, a limit on how many run, and a queue.
+"""Trainings in the background: jobs that wait in a queue and can be stopped.
 
 A running job is a process of its own (`worker.py`), so that pages do not wait for it. Its owner
 reads immutable snapshots of it. While a job is halted there is no process: its trainer is here.
 """
 
-import math
-import os
-import pickle
-import signal
-import subprocess
-import sys
 import threading
-from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,159 +20,15 @@ from nmrclassify.networks.prediction import Truth
 from nmrclassify.training import cluster, run_files, run_states
 from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
 from nmrclassify.training.history import TrainingHistory, weights_of
+from nmrclassify.training.job_queue import JOB_QUEUE, JobQueue
 from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.training.trainer import Snapshot, Trainer
+from nmrclassify.training.worker import HALT_SECONDS, WorkerProcess
 
-MAX_RUNNING = 2  # by default
-MAX_WAITING = 16
 MAX_SECONDS = 15 * 60
 # Of private memory. Python, torch and what they reserve without using it take half of it.
 MAX_MEMORY = 3 * 2**30
-HALT_SECONDS = 10  # longer than a step and a snapshot take on a busy machine
 OVER = ("finished", "stopped", "failed")
-
-
-class QueueFull(RuntimeError):
-    """Too many trainings wait already."""
-
-
-def max_running() -> float:
-    """Return how many trainings compute at once: NMRCLASSIFY_TRAININGS, or 2.
-
-    There is no limit where NMRCLASSIFY_SCHEDULER names a cluster: its scheduler has the queue.
-
-    Raises
-    ------
-    ValueError
-        If the environment variable is not a whole number from 1 to 64, or not an address.
-    """
-    if cluster.address():
-        return math.inf
-    text = os.environ.get("NMRCLASSIFY_TRAININGS", str(MAX_RUNNING))
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise ValueError(
-            f"NMRCLASSIFY_TRAININGS is {text[:20]!r}; expected a whole number from 1 to 64, such as"
-            " the number of CPU cores to spare"
-        )
-    return int(text)
-
-
-class JobQueue:
-    """A limit on how many jobs compute at once; the job that came first starts first.
-
-    Parameters
-    ----------
-    max_running, max_waiting : float, int
-        How many jobs compute, and how many more may wait.
-    """
-
-    def __init__(self, max_running: float = MAX_RUNNING, max_waiting: int = MAX_WAITING):
-        self._max_running, self._max_waiting = max_running, max_waiting
-        self._changed = threading.Condition()
-        self._running: set[int] = set()
-        self._waiting: deque[int] = deque()
-
-    def enter(self, job: int) -> None:
-        """Join the queue; raises QueueFull where it is too long."""
-        with self._changed:
-            if len(self._waiting) >= self._max_waiting:
-                raise QueueFull(
-                    f"{len(self._waiting)} trainings are waiting already; try again in a few"
-                    " minutes"
-                )
-            self._waiting.append(job)
-            self._changed.notify_all()
-
-    def wait_for_turn(self, job: int, halted: threading.Event) -> bool:
-        """Block until it is this job's turn; returns False if it was halted and left first."""
-        with self._changed:
-            while not halted.is_set():
-                first = self._waiting and self._waiting[0] == job
-                if first and len(self._running) < self._max_running:
-                    self._waiting.popleft()
-                    self._running.add(job)
-                    self._changed.notify_all()
-                    return True
-                self._changed.wait()
-            return False
-
-    def leave(self, job: int) -> None:
-        """Free the place, running or waiting."""
-        with self._changed:
-            self._running.discard(job)
-            if job in self._waiting:
-                self._waiting.remove(job)
-            self._changed.notify_all()
-
-    def n_ahead(self, job: int) -> int:
-        """Return how many jobs wait before this one."""
-        with self._changed:
-            return list(self._waiting).index(job) if job in self._waiting else 0
-
-
-JOB_QUEUE = JobQueue(max_running())
-
-
-class _Worker:
-    """A process that trains; `nmrclassify.training.worker` says what goes through its pipes.
-
-    Not by `multiprocessing`: its processes would run app.py, which is the main module of a server.
-    """
-
-    def __init__(self, *arguments: str) -> None:
-        """Start it."""
-        path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "nmrclassify.training.worker", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
-        )
-        assert self._process.stdin is not None and self._process.stdout is not None
-        self._input, self._output = self._process.stdin, self._process.stdout
-        self.pid = self._process.pid
-
-    def send(self, *values: Any) -> None:
-        """Give it its limits and its trainer."""
-        with suppress(BrokenPipeError):  # `receive` says why
-            for value in values:
-                pickle.dump(value, self._input)
-            self._input.flush()
-
-    def receive(self) -> tuple:
-        """Return its next message; waits for it."""
-        try:
-            return pickle.load(self._output)
-        except (EOFError, pickle.UnpicklingError):
-            return "lost", f"the process of this training ended {self._cause()}"
-
-    def _cause(self) -> str:
-        code = self._process.wait()
-        if code < 0:
-            return (
-                f"by {signal.Signals(-code).name} from outside, most often because the machine ran"
-                " out of memory"
-            )
-        return f"with code {code}; the log of the server says more"
-
-    def halt(self) -> None:
-        """Make it halt after the present step."""
-        with suppress(OSError):
-            self._input.close()
-
-    def kill(self) -> None:
-        """End it at once."""
-        self._process.kill()
-
-    def end(self) -> None:
-        """Wait until it has ended."""
-        self.halt()
-        self._output.close()
-        try:
-            self._process.wait(HALT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._process.wait()
 
 
 class Job:
@@ -228,7 +76,7 @@ class Job:
         self._lock = threading.Lock()  # guards `_halted`, `_worker` and the states around them
         self._halted = threading.Event()
         self._thread: threading.Thread | None = None
-        self._worker: _Worker | cluster.ClusterTask | None = None
+        self._worker: WorkerProcess | cluster.ClusterTask | None = None
         self._killed = False  # by this job, not from outside
         self._state = "interrupted" if interrupted else "ready"
         self.message = interrupted
@@ -453,12 +301,12 @@ class Job:
             if self._halted.is_set():
                 return
             self._killed = False
-            worker: _Worker | cluster.ClusterTask
+            worker: WorkerProcess | cluster.ClusterTask
             if scheduler := cluster.address():
                 worker = cluster.ClusterTask(scheduler)  # it waits until a worker begins it
             else:
                 folder = () if self.folder is None else (str(self.folder.absolute()), self.visit)
-                worker, self._state = _Worker(*folder), "starting"
+                worker, self._state = WorkerProcess(*folder), "starting"
             self._worker = worker
         self._before = self._seen, self.history, self.training_history.snapshot()
         try:

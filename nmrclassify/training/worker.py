@@ -1,4 +1,4 @@
-"""The process of one training: `python -m nmrclassify.training.worker`, started by `jobs.Job`.
+"""The process of one training, `python -m nmrclassify.training.worker`, and its end for `jobs.Job`.
 
 It reads its limits and a trainer from its input, and writes messages to its output, each a pickle:
 ("frame", step, weights) for the training history, ("snapshot", Snapshot, weights) after its first
@@ -15,6 +15,7 @@ import contextlib
 import os
 import pickle
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 if TYPE_CHECKING:
     from nmrclassify.training.trainer import Trainer
 
+HALT_SECONDS = 10  # longer than a step and a snapshot take on a busy machine
 SAVING = 0.02  # the share of its time that a training spends on states at most
 
 
@@ -156,6 +158,68 @@ def main() -> None:
             pickle.dump(("failed", _sentence(error, max_memory)), output)
             output.flush()
     os._exit(0)  # at once: Python would take a second to tidy up torch
+
+
+class WorkerProcess:
+    """A process that trains; this module says what goes through its pipes.
+
+    Not by `multiprocessing`: its processes would run app.py, which is the main module of a server.
+    """
+
+    def __init__(self, *arguments: str) -> None:
+        """Start it."""
+        path = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "nmrclassify.training.worker", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+        self.pid = self._process.pid
+
+    def send(self, *values: Any) -> None:
+        """Give it its limits and its trainer."""
+        with contextlib.suppress(BrokenPipeError):  # `receive` says why
+            for value in values:
+                pickle.dump(value, self._input)
+            self._input.flush()
+
+    def receive(self) -> tuple:
+        """Return its next message; waits for it."""
+        try:
+            return pickle.load(self._output)
+        except (EOFError, pickle.UnpicklingError):
+            return "lost", f"the process of this training ended {self._cause()}"
+
+    def _cause(self) -> str:
+        code = self._process.wait()
+        if code < 0:
+            return (
+                f"by {signal.Signals(-code).name} from outside, most often because the machine ran"
+                " out of memory"
+            )
+        return f"with code {code}; the log of the server says more"
+
+    def halt(self) -> None:
+        """Make it halt after the present step."""
+        with contextlib.suppress(OSError):
+            self._input.close()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+
+    def end(self) -> None:
+        """Wait until it has ended."""
+        self.halt()
+        self._output.close()
+        try:
+            self._process.wait(HALT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            self._process.wait()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import streamlit as st
 from nmrclassify.config import bounds
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints, runs
-from nmrclassify.training.jobs import Job, QueueFull
+from nmrclassify.training.job_queue import QueueFull
+from nmrclassify.training.jobs import Job
 from nmrclassify.training.recipes import TrainConfig, recipe
 from nmrclassify.training.trainer import Trainer, sizes_for
 from nmrclassify.ui import model_picker, page, url_state

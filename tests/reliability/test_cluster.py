@@ -14,7 +14,8 @@ from nmrclassify.bench._parallel import run_all
 from nmrclassify.bench.cluster import started
 from nmrclassify.training import checkpoints, cluster
 from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.jobs import Job, JobQueue, max_running
+from nmrclassify.training.job_queue import JobQueue, max_running
+from nmrclassify.training.jobs import Job
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 

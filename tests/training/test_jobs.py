@@ -14,7 +14,8 @@ from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import weights_of
-from nmrclassify.training.jobs import MAX_MEMORY, MAX_SECONDS, Job, JobQueue, QueueFull, max_running
+from nmrclassify.training.job_queue import JobQueue, QueueFull, max_running
+from nmrclassify.training.jobs import MAX_MEMORY, MAX_SECONDS, Job
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 
