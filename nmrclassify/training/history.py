@@ -83,6 +83,10 @@ class TrainingHistory:
             del frames[crowded]
         self._frames = tuple(frames)
 
+    def release(self) -> None:
+        """Drop all frames but the last, to free their memory."""
+        self._frames = self._frames[-1:]
+
     def nearest(self, step: int) -> int:
         """Return the step of the frame nearest to `step`.
 

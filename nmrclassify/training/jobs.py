@@ -281,6 +281,9 @@ class Job:
                     f"{'. ' * bool(self.message)}the run could not be saved ({error});"
                     " download the model to keep it"
                 )
+        self._before = self._seen, [], self.training_history
+        if self.run_id is not None:  # its folder has the steps: up to 24 MB less for each job
+            self.training_history.release()
         self._state = state
 
     def _fail(self, message: str) -> None:

@@ -12,6 +12,9 @@ import time
 from contextlib import suppress
 from itertools import count
 
+# Memory pools of the C library, which has up to eight for each core otherwise: what a thread of a
+# visitor freed in its own, no other thread would use.
+_ARENAS, _M_ARENA_MAX = 2, -8
 EVERY = 30.0  # seconds between two collections, if pages ran in between
 _runs = count(1)
 _ran = threading.Event()
@@ -23,7 +26,10 @@ def run_started() -> None:
     All libraries are loaded by then: the present objects are excluded from garbage collection.
     """
     _ran.set()
-    if next(_runs) == 2:
+    run = next(_runs)
+    if run == 1:
+        _c_library("mallopt", _M_ARENA_MAX, _ARENAS)
+    if run == 2:
         gc.collect()
         gc.freeze()
         threading.Thread(target=_collect_from_now_on, name="garbage", daemon=True).start()
@@ -35,6 +41,9 @@ def _collect_from_now_on() -> None:
         _ran.wait()
         _ran.clear()
         gc.collect()
-        # The C library keeps freed memory in the arenas of threads that are gone.
-        with suppress(OSError, AttributeError):  # not Linux
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        _c_library("malloc_trim", 0)  # give freed memory back to the system
+
+
+def _c_library(function: str, *arguments: int) -> None:
+    with suppress(OSError, AttributeError):  # not Linux
+        ctypes.CDLL("libc.so.6")[function](*arguments)

@@ -166,7 +166,11 @@ def candidates(
             "training",
             "This visit's training",
             job.checkpoint,
-            load_steps=job.training_history.snapshot,
+            load_steps=(
+                job.training_history.snapshot
+                if job.run_id is None
+                else partial(_run_training_history, job.run_id)
+            ),
             load_rows=partial(list, job.history),
         )
     fixed_keys = (*PACKAGED, "upload", "training", "untrained")
