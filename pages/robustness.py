@@ -5,6 +5,8 @@ import streamlit as st
 
 from nmrclassify.baselines import comparison
 from nmrclassify.evaluation.robustness import SWEEPS, measured
+from nmrclassify.mixtures.dataset import Dataset
+from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.plots import page_figures
 from nmrclassify.ui import charts, page, results, url_state
 
@@ -17,6 +19,11 @@ def _trained_on(rows: pd.DataFrame) -> str:
     return f"Training: {'; '.join(words)}." if len(words) else ""
 
 
+@st.cache_data(max_entries=32, show_spinner="Comparing the methods …", hash_funcs=results.KEYS)
+def _methods(model: Network, name: str, dataset: Dataset, draws: int) -> pd.DataFrame:
+    return comparison.compare_methods(model, name, dataset, dataset.test_mixtures(draws=draws))
+
+
 st.title("Robustness")
 st.markdown(
     "Mixtures without shifts and noise are easy: **least squares is exact**. A network is useful"
@@ -27,7 +34,7 @@ st.markdown(
 st.subheader("Accuracy on the mixtures of the sidebar")
 config = view.dataset.config
 draws = max(1, 300 // len(view.dataset.test))
-table = results.methods(view.checkpoint.model, view.model_name, view.dataset, draws)
+table = _methods(view.checkpoint.model, view.model_name, view.dataset, draws)
 st.dataframe(
     table,
     hide_index=True,

@@ -8,10 +8,8 @@ import hashlib
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 
-from nmrclassify.baselines import comparison
 from nmrclassify.evaluation import interpretation, masks, metrics, unknown
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.networks.conv_tasnet import Network
@@ -44,7 +42,7 @@ def _dataset(data: Dataset) -> tuple:
 
 
 # By content: the same model can be an object of several visits.
-_KEYS: dict[str | type, Callable] = {
+KEYS: dict[str | type, Callable] = {
     np.ndarray: _digest,
     Checkpoint: _checkpoint,
     Dataset: _dataset,
@@ -52,32 +50,26 @@ _KEYS: dict[str | type, Callable] = {
 }
 
 
-@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=_KEYS)
+@st.cache_data(max_entries=128, show_spinner=False, hash_funcs=KEYS)
 def prediction(model: Network, areas: np.ndarray) -> Prediction:
     """Return the prediction for a mixture, shape (P, L)."""
     return model.predict(areas)
 
 
-@st.cache_data(max_entries=32, show_spinner="Evaluating the test mixtures …", hash_funcs=_KEYS)
+@st.cache_data(max_entries=32, show_spinner="Evaluating the test mixtures …", hash_funcs=KEYS)
 def evaluation(checkpoint: Checkpoint, dataset: Dataset, draws: int = 1) -> metrics.Evaluation:
     """Return the predictions for `draws` mixtures of each test composition, beside the truth."""
     mixtures = dataset.test_mixtures(draws=draws)
     return metrics.evaluate(checkpoint.model, mixtures, checkpoint.training.reconstruction_weight)
 
 
-@st.cache_data(max_entries=32, show_spinner="Comparing the methods …", hash_funcs=_KEYS)
-def methods(model: Network, name: str, dataset: Dataset, draws: int) -> pd.DataFrame:
-    """Return the accuracy of the network, called `name`, and of the classical methods."""
-    return comparison.compare_methods(model, name, dataset, dataset.test_mixtures(draws=draws))
-
-
-@st.cache_data(max_entries=16, show_spinner="Adding unknown compounds …", hash_funcs=_KEYS)
+@st.cache_data(max_entries=16, show_spinner="Adding unknown compounds …", hash_funcs=KEYS)
 def unknown_scores(model: Queries, dataset: Dataset) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the scores for an unknown compound, and in which mixtures there is one."""
     return unknown.unknown_scores(model, dataset)
 
 
-@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=_KEYS)
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
 def receptive_field(
     model: Network, areas: np.ndarray, position: int
 ) -> interpretation.ReceptiveField:
@@ -86,7 +78,7 @@ def receptive_field(
 
 
 @st.cache_data(
-    max_entries=16, show_spinner="Comparing all masks with the ideal ones …", hash_funcs=_KEYS
+    max_entries=16, show_spinner="Comparing all masks with the ideal ones …", hash_funcs=KEYS
 )
 def worst_masks(checkpoint: Checkpoint, dataset: Dataset) -> list[masks.WorstMask]:
     """Return the masks of the test mixtures that are farthest from the ideal ones."""
