@@ -75,7 +75,9 @@ def served(
         NMRCLASSIFY_HOME and the port of a server that is to be started again.
     """
     port = port or free_port()
-    with tempfile.TemporaryDirectory() if home is None else nullcontext(str(home)) as folder:
+    # A training saves its state there once the server has gone.
+    own = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with own if home is None else nullcontext(str(home)) as folder:
         if runs is not None:
             shutil.copytree(runs, Path(folder) / "runs")
         command = [

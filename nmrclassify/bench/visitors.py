@@ -18,7 +18,7 @@ from nmrclassify.bench._browser import served
 from nmrclassify.ui.protocol_client import Visitor
 
 VISITORS, TRAININGS, MINUTES = 30, 8, 5.0
-STEPS = 1200  # of a training
+STEPS = 400  # of a training: eight, two at a time, fit into five minutes
 PAUSE = 2.0, 6.0  # seconds between two page changes
 AFTER = 60  # seconds from the last visitor's leaving to the last reading of the memory
 
