@@ -18,7 +18,7 @@ from nmrclassify.mixtures.grid import Mixtures
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.prediction import Truth
 from nmrclassify.training import cluster, run_files, run_states
-from nmrclassify.training.checkpoints import Checkpoint, from_bytes, to_bytes
+from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.history import TrainingHistory, weights_of
 from nmrclassify.training.job_queue import JOB_QUEUE, JobQueue
 from nmrclassify.training.recipes import TrainConfig
@@ -85,6 +85,8 @@ class Job:
         # Replaced as a whole, so that pages can read at any time.
         self._seen: tuple[Snapshot, Tensor] = trainer.snapshot(), weights_of(trainer.model)
         self._before = self._seen, self.history, self.training_history  # the present turn
+        # Of one snapshot: every page asks for it.
+        self._checkpoint: tuple[tuple, Checkpoint | None] = self._seen, None
 
     @property
     def latest(self) -> Snapshot:
@@ -241,12 +243,16 @@ class Job:
 
     def checkpoint(self) -> Checkpoint:
         """Return the model of the latest snapshot; later steps do not change it."""
-        (latest, weights), trainer = self._seen, self._trainer
-        model = self.training_history.network_of(weights)
-        checkpoint = Checkpoint(
-            model, trainer.dataset, trainer.config, trainer.seed, latest.step, latest.test
-        )
-        return from_bytes(to_bytes(checkpoint), "this training")
+        seen, (of, checkpoint) = self._seen, self._checkpoint
+        if checkpoint is None or of is not seen:
+            (latest, weights), trainer = seen, self._trainer
+            model = self.training_history.network_of(weights)
+            model.trained = latest.step > 0
+            checkpoint = Checkpoint(
+                model, trainer.dataset, trainer.config, trainer.seed, latest.step, latest.test
+            )
+            self._checkpoint = seen, checkpoint
+        return checkpoint
 
     def _halt(self) -> None:
         with self._lock:

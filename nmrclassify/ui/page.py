@@ -115,8 +115,9 @@ def _page_links(pages: Any) -> None:
             "<style>.st-key-pages { display: grid; grid-template-columns: 1fr 1fr; gap: 0 .25rem; }"
             " .st-key-pages > div { width: auto !important; min-width: 0; }</style>"
         )
+        state = url_state.query()
         for path, (label, symbol) in PAGES.items():
-            st.page_link(path, label=label, icon=symbol, query_params=url_state.query())
+            st.page_link(path, label=label, icon=symbol, query_params=state)
 
 
 def setup(page: str, slider: bool = True) -> View:
