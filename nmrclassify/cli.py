@@ -29,6 +29,7 @@ from nmrclassify.networks.prediction import percent
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.training import checkpoints, packaged, run_files, run_states, runs
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
+from nmrclassify.training.optimiser import without_compiler
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer, set_threads, sizes_for
 
@@ -481,6 +482,7 @@ def _valid(value: Any) -> Any:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     set_threads()
+    without_compiler()
     commands = {
         "generate": _generate,
         "train": _train,

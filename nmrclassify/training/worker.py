@@ -19,7 +19,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -47,19 +46,6 @@ def _be_modest(max_memory: int) -> None:
     # Linux: if the machine runs out of memory, it ends a training before the server.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
-
-
-def _without_compiler() -> None:
-    """Put two empty functions in place of torch's compiler, which nothing here uses.
-
-    Optimisers import it only to keep it away: 800 modules, 2 s and 80 MB.
-    """
-    import torch
-
-    compiler = types.ModuleType("torch._dynamo")
-    compiler.graph_break = lambda: None  # type: ignore[attr-defined]
-    compiler.disable = lambda function, *_, **__: function  # type: ignore[attr-defined]
-    sys.modules["torch._dynamo"] = torch._dynamo = compiler
 
 
 def _wait_for_end_of_input(halted: threading.Event) -> None:
@@ -142,7 +128,9 @@ def _saving(trainer: "Trainer", folder: Path, visit: str) -> Iterator[Callable[[
 
 def _train(max_seconds: float, output: BinaryIO) -> None:
     # The priority is low by now: these import torch.
-    _without_compiler()
+    from nmrclassify.training.optimiser import without_compiler
+
+    without_compiler()
     trainer = pickle.load(sys.stdin.buffer)
 
     def send(*message: Any) -> None:

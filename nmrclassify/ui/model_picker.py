@@ -14,6 +14,7 @@ from nmrclassify.mixtures.presets import PRESETS, build
 from nmrclassify.training import checkpoints, packaged, runs
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint
 from nmrclassify.training.history import TrainingHistory
+from nmrclassify.training.optimiser import without_compiler
 from nmrclassify.training.recipes import TrainConfig
 from nmrclassify.training.trainer import model_for, set_threads
 from nmrclassify.ui import url_state
@@ -22,6 +23,7 @@ from nmrclassify.ui.session import this_visit
 TITLES = {"reference": "Reference network (slots)", "queries": "Queries"}
 
 set_threads()
+without_compiler()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
