@@ -9,13 +9,15 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from nmrclassify.bench._browser import served
-from nmrclassify.ui.protocol_client import Visitor
+
+if TYPE_CHECKING:  # the package works without Streamlit
+    from nmrclassify.ui.protocol_client import Visitor
 
 VISITORS, TRAININGS, MINUTES = 30, 8, 5.0
 STEPS = 400  # of a training: eight, two at a time, fit into five minutes
@@ -47,7 +49,7 @@ def _seconds_of_runs(pid: int) -> list[float]:
     return [float(h["seconds"].iloc[-1]) for h in histories if h["step"].iloc[-1] == STEPS]
 
 
-async def _train(visitor: Visitor) -> None:
+async def _train(visitor: "Visitor") -> None:
     await visitor.open("train")
     await visitor.press("Start")
 
@@ -56,6 +58,8 @@ async def _visit(
     address: str, number: int, end: float, trains: bool, changes: list[float]
 ) -> list[str]:
     """Visit until `end`; append the seconds of each page change, and return the exceptions."""
+    from nmrclassify.ui.protocol_client import Visitor
+
     chance = random.Random(number)
     await asyncio.sleep(chance.uniform(0, 10))  # they do not all come at once
     async with Visitor(address, f"preset=quick&seed={number}&steps={STEPS}" * trains) as visitor:
@@ -70,6 +74,8 @@ async def _visit(
 async def _class(
     address: str, pid: int, visitors: int, trainings: int, minutes: float
 ) -> dict[str, Any]:
+    from nmrclassify.ui.protocol_client import Visitor
+
     async with Visitor(address, f"preset=quick&steps={STEPS}") as first:
         for page in first.pages:  # warm
             await first.open(page)
