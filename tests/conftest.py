@@ -63,7 +63,7 @@ def learned(quick) -> Checkpoint:
         learning_rate=5e-3,
         weight_decay=1e-2,
         batch_size=64,
-        steps=200,
+        steps=150,
         concentration_spread=2.0,
         added_noise=0.15,
         added_jitter=0.5,
@@ -71,7 +71,7 @@ def learned(quick) -> Checkpoint:
         remix=0.7,
     )
     trainer = Trainer(quick, short, kind="queries")
-    *_, last = trainer.snapshots(100)
+    *_, last = trainer.snapshots(75)
     return Checkpoint.from_trainer(trainer, last.test)
 
 

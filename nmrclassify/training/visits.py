@@ -161,10 +161,11 @@ VISITS = Visits()
 @functools.cache
 def _sweep_from_now_on() -> None:
     """Start a thread that ends unseen visits."""
+    never = threading.Event()
 
     def sweep() -> None:
         while True:
-            time.sleep(SWEEP_SECONDS)
+            never.wait(SWEEP_SECONDS)
             try:
                 VISITS.end_unseen()
             except Exception:  # the next sweep has to come

@@ -8,7 +8,6 @@ all sessions, while nothing is sent: a quarter of the time of a server with fift
 import ctypes
 import gc
 import threading
-import time
 from contextlib import suppress
 from itertools import count
 
@@ -17,7 +16,7 @@ from itertools import count
 _ARENAS, _M_ARENA_MAX = 2, -8
 EVERY = 30.0  # seconds between two collections, if pages ran in between
 _runs = count(1)
-_ran = threading.Event()
+_ran, _never = threading.Event(), threading.Event()
 
 
 def run_started() -> None:
@@ -37,7 +36,7 @@ def run_started() -> None:
 
 def _collect_from_now_on() -> None:
     while True:
-        time.sleep(EVERY)
+        _never.wait(EVERY)
         _ran.wait()
         _ran.clear()
         gc.collect()
