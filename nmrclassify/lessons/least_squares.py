@@ -19,7 +19,7 @@ from nmrclassify.plots.style import Theme
 
 LIBRARIES = (1, 2, 3, 4, 5)  # seeds
 NOISES = (0.0, 0.1, 0.3, 0.5)
-NOISE = 0.3
+NOISE = NOISES[-1]  # of the question
 DRAWS = 10  # mixtures of each composition
 NETWORK, SQUARES = "network", "least squares"
 
@@ -66,9 +66,8 @@ def least_squares(report: Report, seed: int = SEED) -> Facts:
         if noise == NOISE:
             counts = classical_counts(data, noisy, config)["exhaustive"]
             search = float(shares_right(counts, noisy.counts)[0])
-    leads = np.array(right[SQUARES]) - np.array(right[NETWORK])
     network, squares = (float(right[name][NOISES.index(NOISE)]) for name in right)
-    lead = float(leads[NOISES.index(NOISE)])
+    lead = squares - network
     report(1.0, "done")
     return {
         "seed": seed,
@@ -107,9 +106,7 @@ def least_squares(report: Report, seed: int = SEED) -> Facts:
         "squares": squares,
         "lead": 100 * lead,
         "noise_option": 1 if lead > 0.02 else 0 if lead < -0.02 else 2,
-        "most_noise": NOISES[-1],
-        "most_lead": 100 * float(leads[-1]),
-        "squares_lead": bool((leads[NOISES.index(NOISE) :] > 0.03).all()),
+        "squares_lead": lead > 0.03,
         "search": search,
         "search_lead": 100 * (search - squares),
         "search_leads": search > squares + 0.01,
@@ -218,8 +215,7 @@ LESSON = Lesson(
                 move*.""",
             claims={
                 "squares_lead": """Least squares is better than the shipped network by {lead:.0f}
-                    percentage points at noise {noise:g}, and by {most_lead:.0f} at noise
-                    {most_noise:g}.""",
+                    percentage points at noise {noise:g}.""",
                 "search_leads": """At noise {noise:g}, trying all compositions is better than least
                     squares by {search_lead:.0f} percentage points.""",
             },
