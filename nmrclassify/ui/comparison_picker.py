@@ -46,7 +46,7 @@ def choose(view: View) -> View:
             "model_b",
             default,
             options=list(models),
-            format_func=lambda key: models[key].title,
+            format_func=model_picker.titles(models).get,
         )
     chosen = models[key]
     with two:

@@ -73,12 +73,14 @@ def cell_fields(view: View) -> None:
     for part, value in zip(_PARTS, (cell.output + 1, cell.filter, cell.position), strict=True):
         st.session_state[f"cell {part}"] = value  # a click may have changed it
     one, two, three = st.columns(3)
+    # Texts, not a function of the view: Streamlit keeps it for the whole session.
+    names = {number: view.output_name(number - 1) for number in range(1, model.n_outputs + 1)}
     one.selectbox(
         "Mask of",
-        range(1, model.n_outputs + 1),
+        list(names),
         key="cell output",
         on_change=chosen,
-        format_func=lambda number: view.output_name(number - 1),
+        format_func=names.get,
     )
     two.number_input(
         "Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen

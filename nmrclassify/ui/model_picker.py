@@ -43,8 +43,8 @@ def run_checkpoint(run_id: str) -> Checkpoint:
     return checkpoints.load(runs.find(run_id).folder / runs.MODEL)
 
 
-# Up to 24 MB each.
-@st.cache_resource(max_entries=4, show_spinner="Opening the steps of the run …")
+# Up to 24 MB each; read in a few hundredths of a second.
+@st.cache_resource(max_entries=2, show_spinner="Opening the steps of the run …")
 def _run_training_history(run_id: str) -> TrainingHistory | None:
     try:
         return runs.training_history(runs.find(run_id), run_checkpoint(run_id).model)
@@ -195,6 +195,15 @@ def candidates(
     return models
 
 
+def titles(models: dict[str, Chosen]) -> dict[str, str]:
+    """Return the title of each model by its key, for a widget.
+
+    Streamlit keeps the functions of each widget of each page until the session ends, and all that
+    they refer to: with the models themselves, those are the weights of whole trainings.
+    """
+    return {key: chosen.title for key, chosen in models.items()}
+
+
 def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen:
     """Draw the choice of the model and, if `slider`, of its training step; return the model."""
     wanted = url_state.get("model")
@@ -214,7 +223,7 @@ def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen
         "model",
         default,
         options=list(models),
-        format_func=lambda key: models[key].title,
+        format_func=titles(models).get,
     )
     chosen = models[key]
     if slider and chosen.training_history is not None:

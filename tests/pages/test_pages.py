@@ -1,5 +1,6 @@
 """Every page, through the entry point."""
 
+import gc
 import re
 import threading
 
@@ -781,3 +782,18 @@ def test_a_compound_beside_the_axis_can_be_looked_at(open_page):
     assert not app.exception
     assert app.figures[0]["data"][1]["name"] == "far"
     assert app.figures[0]["layout"]["xaxis"]["range"] == pytest.approx([12.0, 11.84])
+
+
+def test_a_session_holds_no_models_of_earlier_pages(open_page):
+    # Streamlit keeps the functions of all widgets of all pages. One of them held each page's
+    # models: 2 GB for a class of thirty with eight trainings.
+    def models():
+        gc.collect()
+        return sum(type(thing).__name__ == "Chosen" for thing in gc.get_objects())
+
+    app = open_page()
+    at_first = models()
+    for path in PATHS[1:]:
+        app.switch_page(path).run()
+    app.switch_page("app.py").run()
+    assert models() <= at_first + 4  # some pages hold their last one
