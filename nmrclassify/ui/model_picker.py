@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,7 +90,8 @@ class Chosen:
     title : str
         What pages call it.
     load_steps, load_rows : callable
-        Read `training_history` and `history` when they are used first: a run keeps 24 MB of steps.
+        Read `training_history` and `history`. Not kept here: a run has up to 24 MB of steps, and
+        Streamlit keeps what a widget refers to until the session ends.
     last : bool
         Whether this is the model at the end of its training, not at an earlier step.
     """
@@ -102,13 +103,13 @@ class Chosen:
     load_rows: Callable[[], list[dict]] = list
     last: bool = True
 
-    @cached_property
+    @property
     def training_history(self) -> TrainingHistory | None:
         """The saved steps of the training; None if there is only one."""
         steps = self.load_steps()
         return steps if steps is not None and len(steps) > 1 else None
 
-    @cached_property
+    @property
     def history(self) -> list[dict]:
         """The curves of the training, one row for each measured step; empty if not saved."""
         return self.load_rows()
