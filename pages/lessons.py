@@ -1,34 +1,31 @@
-"""Lessons: the list of all lessons; an open step with a figure of its own stands here, too."""
+"""Lessons: the list of all lessons."""
 
 import streamlit as st
 
 from nmrclassify.lessons import LESSONS
-from nmrclassify.ui import lesson_card, lesson_progress, page
+from nmrclassify.ui import lesson_card, page, url_state
 
 page.setup("pages/lessons.py")
-if lesson_card.is_open_on("pages/lessons.py"):
-    st.stop()
+done = st.session_state.get("lessons done", set())
 
 st.title("Lessons")
-done = sum(lesson_progress.n_done(lesson) for lesson in LESSONS.values())
-total = sum(len(lesson.steps) for lesson in LESSONS.values())
 st.markdown(
-    f"{len(LESSONS)} lessons of a few steps. A step opens a page, asks a question and explains the"
-    " answer. Keys: **Alt+N** next step, **Alt+B** step before, **Alt+A** answer."
+    f"There are {len(LESSONS)} lessons of a few steps each. A step opens a page of the app, asks a"
+    " question and computes the answer. Keys: **Alt+N** opens the next step, **Alt+B** opens the"
+    " step before, **Alt+A** reveals the answer."
 )
 if done:
-    st.progress(done / total, text=f"{done} of {total} steps done, kept in this browser")
+    st.progress(len(done) / len(LESSONS), text=f"{len(done)} of {len(LESSONS)} done in this visit")
 for i, lesson in enumerate(LESSONS.values(), 1):
-    steps, n_done = len(lesson.steps), lesson_progress.n_done(lesson)
     with st.container(border=True):
-        words, button = st.columns([4, 1], vertical_alignment="center")
-        state = f"{n_done} of {steps} steps" if n_done else f"{steps} steps"
-        mark = " ✓" if n_done == steps else ""
-        words.markdown(f"**{i}. {lesson.title}**{mark} · {state}  \n{lesson.aim}")
+        words, button = st.columns([5, 1], vertical_alignment="center")
+        mark = " ✓" if lesson.name in done else ""
+        words.markdown(f"**{i}. {lesson.title}**{mark} · {len(lesson.steps)} steps\n\n{lesson.aim}")
+        again = url_state.get("lesson") == lesson.name
         if button.button(
-            "Again" if mark else "Continue" if n_done else "Begin",
+            "Again" if again or mark else "Begin",
             key=f"begin {lesson.name}",
             icon=":material/school:",
             width="stretch",
         ):
-            lesson_card.begin_or_go_on(lesson)
+            lesson_card.begin(lesson.name)

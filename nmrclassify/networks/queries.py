@@ -272,6 +272,26 @@ class Queries(_QueryNames, Network):
     ) -> tuple[QueryOutput, Intermediates]:
         """Separate, and predict presence, count and amount of each compound; see `Network`."""
         separated, trunk, intermediates = self._separate(mixture, mask_hook)
+        first, *others = self._presence_parts(separated, trunk, mixture).values()
+        presence = sum(others, start=first)
+        amounts = torch.einsum("bkpl,klp->bk", intermediates.multiplets[:, :-1], self.templates)
+        steps = torch.arange(1, self.config.n_sources + 1, device=mixture.device)
+        distance = amounts.clamp(0, self.config.n_sources + 1)[..., None] - steps  # (B, K, Q)
+        counts = self.count_bias - self.sharpness.exp() * distance.square()
+        output = QueryOutput(presence / self.temperature, counts / self.temperature, amounts)
+        return output, intermediates
+
+    def presence_parts(self, mixture: Tensor) -> dict[str, Tensor]:
+        """Return what adds up to the logits of `presence`, shape (B, K + 1) each, by name.
+
+        Before they are divided by the temperature; `mixture` as for `forward`.
+        """
+        separated, trunk, _ = self._separate(mixture)
+        return self._presence_parts(separated, trunk, mixture)
+
+    def _presence_parts(
+        self, separated: Tensor, trunk: Tensor, mixture: Tensor
+    ) -> dict[str, Tensor]:
         # Presence must not depend on the unit of the areas; the amount must.
         scale = rms(mixture)[..., None]  # (B, 1, 1, 1)
         features = (
@@ -291,17 +311,14 @@ class Queries(_QueryNames, Network):
                 self.class_heads,
             )
         )  # (K + 1, B, hidden)
-        presence = (hidden @ self.to_presence).squeeze(-1).T + self.global_head(
-            torch.cat([trunk.flatten(1), fit], dim=1)
-        )
+        parts = {
+            "its own mask": (hidden @ self.to_presence).squeeze(-1).T,
+            "the whole mixture": self.global_head(torch.cat([trunk.flatten(1), fit], dim=1)),
+        }
         if self.amount_weights is not None:
-            presence = presence + (amount @ self.amount_weights(residual)[..., None]).squeeze(-1)
-        amounts = torch.einsum("bkpl,klp->bk", intermediates.multiplets[:, :-1], self.templates)
-        steps = torch.arange(1, self.config.n_sources + 1, device=mixture.device)
-        distance = amounts.clamp(0, self.config.n_sources + 1)[..., None] - steps  # (B, K, Q)
-        counts = self.count_bias - self.sharpness.exp() * distance.square()
-        output = QueryOutput(presence / self.temperature, counts / self.temperature, amounts)
-        return output, intermediates
+            weighted = amount @ self.amount_weights(residual)[..., None]
+            parts["its least-squares amount"] = weighted.squeeze(-1)
+        return parts
 
     def objective(
         self, mixtures: Mixtures, reconstruction_weight: float, mask_weight: float = 0.0

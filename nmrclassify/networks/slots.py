@@ -160,14 +160,17 @@ class Slots(_SlotNames, Network):
         intermediates : Intermediates
         """
         separated, _, intermediates = self._separate(mixture, mask_hook)
+        line = self.line(separated, mixture)
+        return self.classifier(line) / self.temperature, intermediates
+
+    def line(self, separated: Tensor, mixture: Tensor) -> Tensor:
+        """Return separated encodings (B, C, L, N) as one number for each position, (B, C, L)."""
         if self.config.relu_before_classes:
             line = F.linear(separated, self.to_line.weight) * self._in_unit(mixture)[..., None]
-            line = (line + self.to_line.bias).squeeze(-1).relu()  # (B, C, L)
-        else:
-            line = self.to_line(separated / rms(mixture)[..., None]).squeeze(-1)  # (B, C, L)
-            # A class must not depend on the amount: a weak compound is the same compound.
-            line = line / (line.square().mean(-1, keepdim=True) + 1e-4).sqrt()
-        return self.classifier(line) / self.temperature, intermediates
+            return (line + self.to_line.bias).squeeze(-1).relu()
+        line = self.to_line(separated / rms(mixture)[..., None]).squeeze(-1)  # (B, C, L)
+        # A class must not depend on the amount: a weak compound is the same compound.
+        return line / (line.square().mean(-1, keepdim=True) + 1e-4).sqrt()
 
     def _in_unit(self, mixture: Tensor) -> Tensor:
         """Return the factor (B, 1, 1) that brings areas in another unit to that of the training.

@@ -77,10 +77,10 @@ def cell_fields(view: View) -> None:
     names = {number: view.output_name(number - 1) for number in range(1, model.n_outputs + 1)}
     one.selectbox(
         "Mask of",
-        list(names),
+        range(1, model.n_outputs + 1),
         key="cell output",
         on_change=chosen,
-        format_func=names.get,
+        format_func=names.__getitem__,
     )
     two.number_input(
         "Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen

@@ -22,7 +22,7 @@ from nmrclassify.plots.outputs import output_names
 from nmrclassify.plots.style import Theme, compound_colour, text_on
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import results, url_state
-from nmrclassify.ui.model_picker import TITLES, Chosen, fits, packaged_model
+from nmrclassify.ui.model_picker import Chosen
 
 
 @dataclass(frozen=True)
@@ -247,39 +247,6 @@ def offer_training(view: View) -> None:
         ):
             url_state.put("network", view.checkpoint.model.kind)
             st.switch_page("pages/train.py", query_params=url_state.query())
-
-
-# Each packaged model, the other one, and in what it differs.
-_OTHER = {
-    "reference": (
-        "queries",
-        "Another network, *Queries*, has one output for each compound of the library: it needs no"
-        " number of compounds, and can report an unknown compound.",
-    ),
-    "queries": (
-        "reference",
-        "Another network, the *reference network*, has one output for each compound in the mixture;"
-        " a softmax over the library names each output.",
-    ),
-}
-
-
-def offer_other_network(view: View) -> None:
-    """Say in one sentence what the other packaged network does, with a button that shows it."""
-    if view.chosen.key not in _OTHER:
-        return
-    key, difference = _OTHER[view.chosen.key]
-    if not fits(packaged_model(key, view.dataset.preset), view.dataset):
-        return
-    words, button = st.columns([5, 2], vertical_alignment="center")
-    words.caption(difference)
-    button.button(
-        f"Show {TITLES[key].lower()}",
-        on_click=url_state.put,
-        args=("model", key),
-        icon=":material/swap_horiz:",
-        width="stretch",
-    )
 
 
 def true_division(view: View) -> Division | None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation import interpretation, masks, metrics, unknown
+from nmrclassify.evaluation import interpretation, masks, metrics, stages, unknown
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.prediction import Prediction
@@ -54,6 +54,12 @@ KEYS: dict[str | type, Callable] = {
 def prediction(model: Network, areas: np.ndarray) -> Prediction:
     """Return the prediction for a mixture, shape (P, L)."""
     return model.predict(areas)
+
+
+@st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
+def network_stages(model: Network, areas: np.ndarray, outputs: np.ndarray) -> list[stages.Stage]:
+    """Return every stage of a mixture, shape (P, L), in the network."""
+    return stages.stages(model, areas, outputs)
 
 
 @st.cache_data(max_entries=32, show_spinner="Evaluating the test mixtures …", hash_funcs=KEYS)

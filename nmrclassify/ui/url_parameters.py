@@ -193,6 +193,12 @@ _OTHERS = (
     _whole("output", 1, _MAX_OUTPUTS, "output of the chosen cell"),
     _whole("filter", 0, _LAST_FILTER, "filter of the chosen cell"),
     _whole("position", 0, _LAST_POSITION, "position of the chosen cell"),
+    Parameter(
+        "unfolded",
+        str,
+        "cell of the network's picture whose arithmetic is shown: stage~row~position",
+        pattern=r"[a-z]{3,12}(-[a-z0-9]{1,3})?~\d{1,3}~\d{1,3}",
+    ),
     _flag("sort_filters", "order filters by what they respond to", True, "sort"),
     _flag("weak_cells", "draw masks where the encoding is weak", False, "silent"),
     _flag("wrong_cells", "draw only differences from the ideal mask that are large", False),
@@ -210,8 +216,6 @@ _OTHERS = (
     Parameter("lesson", str, "name of the open lesson", pattern=r"[a-z]{1,20}"),
     _whole("lesson_step", 1, 9, "step of the lesson", 1, "part"),
     _whole("quiz_round", 1, MAX_SEED, "round of the quiz", 1, "round"),
-    _whole("quiz_seed", 0, MAX_SEED, "order of the quiz's mixtures", 1),
-    _choice("quiz_level", ("clean", "noisy", "unlisted"), "level of the quiz", "clean"),
     _flag("presenter", "large text without controls", False, "present"),
     # The page Full scale.
     _choice("scale_library", ("synthetic", "metabolites", OWN), "library", "synthetic", "library"),

@@ -35,6 +35,16 @@ class App(AppTest):
         """The Plotly figures of the page."""
         return [json.loads(chart.proto.spec) for chart in self.get("plotly_chart")]
 
+    @property
+    def network(self) -> dict:
+        """What the picture of the network is drawn from."""
+        (picture,) = (
+            part
+            for part in self.get("bidi_component")
+            if part.proto.component_name == "nmrclassify_diagram"
+        )
+        return json.loads(picture.proto.json)
+
     def figure(self, key: str) -> dict:
         """Return the figure that the page shows under a key."""
         charts = self.get("plotly_chart")

@@ -3,6 +3,7 @@
 import gc
 import re
 import threading
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_every_page_opens_with_described_charts(open_page, page, query):
     app = open_page(page, **query)
     assert len(app.title) == 1
     charts = app.get("plotly_chart")
-    assert charts or page in ("pages/train.py", "pages/travel.py", "pages/lessons.py")
+    assert charts or page in ("app.py", "pages/train.py", "pages/travel.py", "pages/lessons.py")
     assert all(chart.proto.alt for chart in charts)
 
 
@@ -43,20 +44,22 @@ def test_the_first_page_shows_a_trained_model_and_the_truth(open_page):
     assert "lactate" in words
     assert "not in the training data" in words
     assert app.success[0].value.startswith("All 3 right")
-    kinds = [trace["type"] for trace in app.figure("overview")["data"]]
-    assert kinds.count("heatmap") == 5 and "bar" in kinds
-    assert app.figure("overview")["data"][-1]["z"]["shape"] == "3, 10"
+    kinds = Counter(stage["kind"] for stage in app.network["stages"])
+    assert kinds["block"] == 12
+    assert kinds["mask"] == kinds["separated"] == kinds["multiplets"] == kinds["classes"] == 3
+    marked = {one["name"] for one in app.network["classes"] if one["true"]}
+    assert marked == {"ethanol", "glycine", "lactate"}
     assert "95 % interval" in words
 
 
 def test_next_shows_another_mixture_and_the_link_follows(open_page):
     app = open_page(number=1)
-    before = app.figures[0]["data"][0]["z"]
+    before = app.network["stages"][0]["values"]
     next(b for b in app.button if b.label == "Next").click().run()
     assert app.link["number"] == "2"
-    assert app.figures[0]["data"][0]["z"] != before
+    assert app.network["stages"][0]["values"] != before
     again = open_page(number=2)
-    assert again.figures[0]["data"][0]["z"] == app.figures[0]["data"][0]["z"]
+    assert again.network == app.network
     next(b for b in app.button if b.label == "Previous").click().run()
     next(b for b in app.button if b.label == "Previous").click().run()
     assert app.link["number"] == "36"
@@ -106,7 +109,7 @@ def test_values_stay_when_the_page_changes(open_page):
 def test_bad_links_are_explained_and_the_page_still_works(open_page, query, message):
     app = open_page("app.py", **query)
     assert any(message in warning.value for warning in app.warning), [w.value for w in app.warning]
-    assert app.figures
+    assert app.network
 
 
 def test_a_number_beyond_the_test_set_is_brought_back(open_page):
@@ -191,14 +194,16 @@ def test_the_networks_are_offered_by_name_and_one_is_a_click_away(open_page):
     model = next(s for s in app.selectbox if s.label == "Model")
     assert model.options == ["Reference network (slots)", "Queries", "Untrained"]
     assert app.link == {}
-    app.press("Show queries")
+    (choice,) = app.segmented_control
+    choice.set_value("queries").run()
     assert app.link == {"model": "queries"}
-    assert "one output for each compound in the mixture" in app.texts
+    assert app.network["outputs_are_classes"]
     app.switch_page("pages/masks.py").run()
     assert next(s for s in app.selectbox if s.label == "Model").value == "queries"
     app.switch_page("app.py").run()
-    app.press("Show reference network (slots)")
+    app.segmented_control[0].set_value("reference").run()
     assert "model" not in app.link or app.link["model"] == "reference"
+    assert not app.network["outputs_are_classes"]
 
 
 @pytest.mark.parametrize(
@@ -797,3 +802,31 @@ def test_a_session_holds_no_models_of_earlier_pages(open_page):
         app.switch_page(path).run()
     app.switch_page("app.py").run()
     assert models() <= at_first + 4  # some pages hold their last one
+
+
+def test_a_link_unfolds_the_arithmetic_of_a_cell(open_page):
+    network = open_page(unfolded="block-4~3~11").network
+    assert network["cell"] == {"key": "block 4", "row": 3, "position": 11}
+    panel = network["panel"]
+    assert panel["before"]["rule"].startswith("Hidden channel")
+    products = sum(term["product"] for term in panel["terms"])
+    assert panel["total"] == pytest.approx(products + panel["bias"], abs=1e-5)
+    # Rows of filters stand in the order for reading.
+    network = open_page(unfolded="mask-1~43~11").network
+    mask = next(stage for stage in network["stages"] if stage["key"] == "mask 1")
+    assert mask["ids"][network["cell"]["row"]] == 43
+
+
+@pytest.mark.parametrize("cell", ["mask-9~1~1", "encoding~99~1", "encoding~1~99"])
+def test_a_cell_that_the_network_does_not_have_is_not_unfolded(open_page, cell):
+    assert "cell" not in open_page(unfolded=cell).network
+
+
+def test_noise_and_jitter_above_the_picture_are_those_of_the_link(open_page):
+    app = open_page(noise=0.2)
+    noise, jitter = (next(s for s in app.slider if s.label.startswith(t)) for t in ("Noise", "Shi"))
+    assert noise.value == 0.2
+    before = app.network["stages"][0]["values"]
+    jitter.set_value(0.4).run()
+    assert app.link == {"noise": "0.2", "jitter": "0.4"}
+    assert app.network["stages"][0]["values"] != before

@@ -62,8 +62,6 @@ BAD = {
     "unedited_b": ["1", "true"],
     "lesson": ["", "Masks", "a b", "a-b", "../x", "x" * 21, "l3"],
     "lesson_step": ["0", "10", "one"],
-    "quiz_seed": ["-1", "x"],
-    "quiz_level": ["hard", "c"],
     "quiz_round": ["0", "-1", "9" * 10],
     "presenter": ["on", "1", ""],
 }
@@ -130,6 +128,7 @@ GOOD = {
     "position": "20",
     "step": "700",
     "slot": "3",
+    "unfolded": "skip-sum~31~20",
     "blocks": "residual",
     "edits": "add_5_d_2~cut_5~move_3_-0.5~scale_3_0.25~amount_4_0~noise_0.1_7",
     "model_b": "untrained",
@@ -140,8 +139,6 @@ GOOD = {
     "lesson": "masks",
     "lesson_step": "3",
     "quiz_round": "12",
-    "quiz_seed": "5",
-    "quiz_level": "unlisted",
     "presenter": "yes",
 }
 

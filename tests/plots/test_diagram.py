@@ -1,0 +1,93 @@
+"""What the picture of the network is drawn from."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from nmrclassify.evaluation.filters import patterns_of
+from nmrclassify.evaluation.prediction import match_mixture
+from nmrclassify.evaluation.stages import explain, stages
+from nmrclassify.mixtures.edits import Mixture
+from nmrclassify.plots.diagram import STEPS, describe_arithmetic, describe_network
+from nmrclassify.plots.style import Theme
+from nmrclassify.training.checkpoints import shipped
+
+
+@pytest.fixture(scope="module", params=["reference", "queries"])
+def drawn(request):
+    checkpoint = shipped(request.param)
+    model, library = checkpoint.model, checkpoint.dataset.library
+    mixtures = checkpoint.dataset.test_mixtures()
+    areas, prediction = mixtures.areas[11], model.predict(mixtures.areas[11])
+    found = stages(model, areas, prediction.outputs)
+    truth = match_mixture(prediction, Mixture.of(mixtures, 11), 0.5)
+    data = describe_network(
+        found,
+        prediction,
+        truth,
+        library.names,
+        library.axis,
+        patterns_of(model),
+        model.config.n_layers,
+        Theme(),
+    )
+    return model, areas, prediction, truth, found, json.loads(json.dumps(data))
+
+
+def values(of, n_positions, highest):
+    whole = np.frombuffer(base64.b64decode(of["values"]), dtype="<i2")
+    return whole.reshape(of["height"], -1)[:, :n_positions] / STEPS * highest
+
+
+def test_every_stage_arrives_with_its_values_in_the_order_of_its_rows(drawn):
+    *_, found, data = drawn
+    assert [one["key"] for one in data["stages"]] == [stage.key for stage in found]
+    for one, stage in zip(data["stages"], found, strict=True):
+        close = 1.01 * one["highest"] / STEPS
+        np.testing.assert_allclose(
+            values(one, stage.values.shape[1], one["highest"]),
+            stage.values[one["ids"]],
+            atol=close,
+        )
+        assert one["shape"].split("×")[0] == str(len(stage.values))
+        assert one["text"].endswith(".") and one["title"] is not None
+
+
+def test_maps_of_areas_share_one_scale_and_masks_run_from_0_to_1(drawn):
+    *_, data = drawn
+    highest = {}
+    for one in data["stages"]:
+        highest.setdefault(one["rows"] if one["kind"] != "mask" else "mask", set()).add(
+            one["highest"]
+        )
+    assert len(highest["peak"]) == 1 and highest["mask"] == {1.0} and highest["class"] == {1.0}
+
+
+def test_the_compounds_of_the_mixture_are_marked_and_stand_beside_their_outputs(drawn):
+    _, _, prediction, truth, _, data = drawn
+    marked = [k for k, one in enumerate(data["classes"]) if one["true"]]
+    assert marked == sorted(set(truth.present.tolist()))
+    area = data["stages"][0]["highest"]
+    for slot, one in enumerate(data["truths"]):
+        sent = values(one, prediction.multiplets.shape[-1], area)
+        np.testing.assert_allclose(sent, truth.sources[slot], atol=1.01 * area / STEPS)
+
+
+def test_one_column_follows_another_from_left_to_right(drawn):
+    *_, data = drawn
+    columns = [one["column"] for one in data["stages"] if one["row"] in (None, 0)]
+    assert columns[:3] == [0, 1, 2] and columns[-1] == 10
+    blocks = [one for one in data["stages"] if one["kind"] == "block"]
+    assert [(one["column"], one["row"]) for one in blocks] == [
+        (3 + stack, layer) for stack in range(3) for layer in range(4)
+    ]
+
+
+def test_arithmetic_is_plain_data(drawn):
+    model, areas, *_ = drawn
+    cell = describe_arithmetic(explain(model, areas, "encoding", 5, 11))
+    cell = json.loads(json.dumps(cell))
+    assert sum(t["product"] for t in cell["terms"]) == pytest.approx(cell["result"], abs=1e-5)
+    assert np.shape(cell["window"]["weights"]) == (6, 3)
