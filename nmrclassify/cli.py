@@ -451,6 +451,14 @@ def _bench(arguments: argparse.Namespace) -> dict:
     return result
 
 
+def _lessons(arguments: argparse.Namespace) -> dict:
+    from nmrclassify.bench import lessons  # other commands need none
+
+    if arguments.write:
+        return lessons.package(tell=_tell)
+    return lessons.check(_tell)
+
+
 def _line(row: dict) -> str:
     """Return a compound with its probability, its amount and its equivalents."""
     amount = f"  amount {row['amount']:.3g}" if row.get("amount") is not None else ""
@@ -491,6 +499,7 @@ def main(argv: list[str] | None = None) -> int:
         "package-models": _package_models,
     }
     commands |= {"train-scale": _train_scale, "identify": _identify, "bench": _bench}
+    commands["lessons"] = _lessons
     try:
         arguments = cli_parser.parser().parse_args(argv)
         result = commands[arguments.command](arguments)

@@ -212,6 +212,19 @@ def parser() -> argparse.ArgumentParser:
         "--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file"
     )
 
+    lessons = command(
+        "lessons",
+        "Compute what the lessons state again, and compare it with the packaged facts.",
+        "lessons --check",
+    )
+    what = lessons.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--check", action="store_true", help="fail where a fact is not that of the package"
+    )
+    what.add_argument(
+        "--write", action="store_true", help="write the file of the package (a minute)"
+    )
+
     benchmark = command(
         "bench", "Run a measurement behind a figure of docs/results.md.", "bench generation --json"
     )

@@ -1,8 +1,11 @@
 """Check every claim of the lessons on five seeds (6 minutes)."""
 
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
-from nmrclassify.lessons import LESSONS
+from nmrclassify.files import write_atomically
+from nmrclassify.lessons import LESSONS, facts
 from nmrclassify.lessons.lesson import Computation, Facts
 from nmrclassify.training.trainer import set_threads
 
@@ -61,3 +64,36 @@ def run(seeds: tuple[int, ...] = SEEDS) -> dict:
         "failures": failures,
         "table": table,
     }
+
+
+def package(path: Path = facts.FILE, tell: Callable[[str], None] = print) -> dict:
+    """Compute the facts of all lessons and write them to the file of the package (a minute)."""
+    set_threads()
+    computed = {}
+    for name, computation in facts.computations().items():
+        tell(f"{name}, about {computation.seconds:.0f} s")
+        computed[name] = _facts(computation, None)
+    content = facts.file_text(computed).encode()
+    write_atomically(path, content)
+    return {"computations": len(computed), "file": str(path), "bytes": len(content)}
+
+
+def check(tell: Callable[[str], None] = print) -> dict:
+    """Compute the facts of all lessons again and compare them with those of the package.
+
+    Raises
+    ------
+    ValueError
+        If one differs, see `facts.differences`; the message lists all of them.
+    """
+    set_threads()
+    problems = []
+    for name, computation in facts.computations().items():
+        tell(f"{name}, about {computation.seconds:.0f} s")
+        found = facts.differences(computation, _facts(computation, None))
+        problems += [f"{name}: {difference}" for difference in found]
+    if problems:
+        raise ValueError(
+            "\n".join([*problems, "`lessons --write` writes the facts as they are now"])
+        )
+    return {"computations": len(facts.computations()), "differences": 0}

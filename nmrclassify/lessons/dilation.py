@@ -284,8 +284,9 @@ LESSON = Lesson(
             title="On the short axis",
             page="pages/inside.py",
             state=STATE | {"position": str(PLACE)},
+            target="receptive field",
             facts=receptive_fields,
-            text="""The shipped network has only {n_toy} positions. Scroll to *Receptive field:
+            text="""The shipped network has only {n_toy} positions. Look at *Receptive field:
                 which positions influence this one?*. Each row is a stage of the network. The orange
                 frame shows the receptive field of position {place} (3.5 to 4 ppm). The far end of
                 the axis is {far_end} positions away. After one block, the frame reaches {sides[0]}

@@ -91,7 +91,7 @@ def losses_and_gradients(report: Report, seed: int = SEED) -> Facts:
     }
 
 
-@computation(seconds=6.0)
+@computation(seconds=6.0, trains=True)
 def once_and_twice(report: Report, seed: int = SEED) -> Facts:
     """Train slots on the same mixtures with one softmax and with two."""
     data, runs = build("quick", seed), {}

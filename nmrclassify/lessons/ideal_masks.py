@@ -152,6 +152,7 @@ LESSON = Lesson(
             title="Compounds often overlap",
             page="pages/mixtures.py",
             state=STATE,
+            target="spectrum",
             facts=ideal_masks,
             text="""In this mixture, {n_shared} of {n_filled} filled positions hold two compounds.
                 Look for the sticks with two colours. There are {n_mixtures} test mixtures of three
@@ -176,6 +177,7 @@ LESSON = Lesson(
             title="An ideal mask is a share",
             page=PAGE,
             state=STATE,
+            target="masks",
             facts=ideal_masks,
             text="""Below each mask of the network is the **ideal ratio mask**. It is computed from
                 the true compounds: each compound gets its share of a cell. Take filter
@@ -197,6 +199,7 @@ LESSON = Lesson(
             title="Why an ideal mask can separate",
             page=PAGE,
             state=STATE,
+            target="masks",
             facts=ideal_masks,
             text="""If a filter reacted to one compound with a positive number and to another with a
                 negative number, the two would partly cancel in the mixture. No mask from 0 to 1

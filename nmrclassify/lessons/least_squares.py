@@ -135,6 +135,7 @@ LESSON = Lesson(
             title="Equations instead of training",
             page="pages/mixtures.py",
             state=STATE,
+            target="mixture map",
             facts=least_squares,
             text="""The mixture is a sum: amount of ethanol times pattern of ethanol, plus amount of
                 lactate times pattern of lactate, and so on. Every cell of the map (peak and
@@ -156,6 +157,7 @@ LESSON = Lesson(
             title="The exact amounts",
             page="pages/separation.py",
             state=STATE,
+            target="amounts",
             facts=least_squares,
             text="""**Least squares** finds the solution with the smallest squared error. No amount
                 may be below zero. The mixture holds {names}, with the true amounts {true:.3f}. Look
@@ -178,6 +180,7 @@ LESSON = Lesson(
             title="A new library",
             page="pages/robustness.py",
             state=MixtureSpec("quick", 1, number=1).link() | {"model": "untrained"},
+            target="methods",
             facts=least_squares,
             text="""These are other compounds: a random library. The shipped network was trained for
                 its own ten compounds only, so this page shows an untrained network. It must be

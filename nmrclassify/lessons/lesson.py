@@ -27,12 +27,20 @@ Report = Callable[[float, str], None]
 class Computation:
     """A function that computes facts, and about how many seconds it takes on one core.
 
+    Facts are numbers, texts, arrays, and lists and dicts of these, so that a file can hold them.
+
     Where facts depend on a seed, the function takes it as `seed`, with that of the lesson as its
-    default: `bench lessons` tries others.
+    default: `bench lessons` tries others. `trains`: whether it trains a network.
     """
 
     compute: Callable[..., Facts]
     seconds: float
+    trains: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the function, by which its facts are packaged."""
+        return self.compute.__name__
 
     @property
     def seed(self) -> int | None:
@@ -41,9 +49,11 @@ class Computation:
         return None if parameter is None else parameter.default
 
 
-def computation(seconds: float) -> Callable[[Callable[..., Facts]], Computation]:
+def computation(
+    seconds: float, trains: bool = False
+) -> Callable[[Callable[..., Facts]], Computation]:
     """Decorate a function that computes facts with the time that it takes."""
-    return lambda compute: Computation(compute, seconds)
+    return lambda compute: Computation(compute, seconds, trains)
 
 
 class _Template(string.Formatter):
@@ -110,6 +120,9 @@ class Step:
         Draws the step's own figure from the facts.
     alt : str
         The figure in words; required with `figure`.
+    target : str
+        The key of the figure or element that the step speaks of, on its page. The page frames it
+        and scrolls to it.
     """
 
     title: str
@@ -124,6 +137,7 @@ class Step:
     state: dict[str, str] = field(default_factory=dict)
     figure: Callable[[Facts, Theme], go.Figure] | None = None
     alt: str = ""
+    target: str = ""
 
     def filled(self, facts: Facts) -> StepText:
         """Return the texts of the step with the facts in them.

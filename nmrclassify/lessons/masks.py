@@ -92,6 +92,7 @@ LESSON = Lesson(
             title="From 0 to 1",
             page=PAGE,
             state=STATE | FRAMED,
+            target="masks",
             facts=masks_and_encodings,
             text="""First the network turns the mixture into an **encoding**: a table of filters
                 (rows) and positions (columns). A **filter** reacts to one kind of peaks. Then the
@@ -118,6 +119,7 @@ LESSON = Lesson(
             title="Where the encoding is weak",
             page=PAGE,
             state=STATE | {"weak_cells": "yes"},
+            target="masks",
             facts=masks_and_encodings,
             text="""Now the page shows the masks in all cells, also where the encoding is weak. (The
                 switch *Masks where the encoding is weak* does this.) Most of these cells are
@@ -142,6 +144,7 @@ LESSON = Lesson(
             title="Which compound has the most area?",
             page="pages/separation.py",
             state=STATE,
+            target="separated",
             facts=masks_and_encodings,
             text="""Between 3.5 and 4 ppm, the singlet of glycine and the quartet of ethanol are in
                 the same position. Find this position in the separated multiplets: the network
@@ -160,8 +163,9 @@ LESSON = Lesson(
             title="Must masks add up to 1?",
             page=PAGE,
             state=STATE,
+            target="sums",
             facts=masks_and_encodings,
-            text="""Open *Encoding, sum and overlap of the masks* at the foot of the page. The
+            text="""Open *Encoding, sum and overlap of the masks*, the framed panel. The
                 second map shows the sum of the masks in each cell. The third map shows the second
                 highest mask. It is near 1 where two outputs take the same cell.""",
             question="Do the masks add up to 1 in the cells that are not weak?",
@@ -180,6 +184,7 @@ LESSON = Lesson(
             title="What counts in the end",
             page="pages/separation.py",
             state=STATE,
+            target="separated",
             facts=masks_and_encodings,
             text="""An **ideal mask** gives each compound its true share of each cell. The masks of
                 the network differ from the ideal masks by {distance:.2f} on average. (0 means the

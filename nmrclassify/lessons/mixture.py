@@ -110,11 +110,12 @@ LESSON = Lesson(
             title="A compound is a pattern",
             page=PAGE,
             state=STATE,
+            target="library",
             facts=sums_and_edits,
             text="""In an NMR spectrum, a **compound** shows as groups of peaks. Such a group is
                 called a **multiplet**. Each multiplet has a place on the axis: its **chemical
-                shift** in ppm. Scroll down to *The library*. Each row is one pure compound. Each
-                coloured cell holds one or more multiplets. Find the row *ethanol*.""",
+                shift** in ppm. Look at *The library*. Each row is one pure compound. Each coloured
+                cell holds one or more multiplets. Find the row *ethanol*.""",
             question="In how many positions does pure ethanol have peaks?",
             options=("In {pure_minus_1}", "In {pure}", "In {pure_plus_2}"),
             answer=1,
@@ -130,6 +131,7 @@ LESSON = Lesson(
             title="A mixture is a sum",
             page=PAGE,
             state=STATE,
+            target="spectrum",
             facts=sums_and_edits,
             text="""This mixture holds {names}. The colour of a stick shows which compound its area
                 comes from. The peaks of the three compounds have total areas of {sums:.2f}.""",
@@ -147,6 +149,7 @@ LESSON = Lesson(
             title="Where two compounds overlap",
             page=PAGE,
             state=STATE,
+            target="spectrum",
             facts=sums_and_edits,
             text="""Some sticks have two colours. There, two compounds have a multiplet in the same
                 position, and the spectrum shows only their sum. Look for these positions in the
@@ -166,6 +169,7 @@ LESSON = Lesson(
             title="More of one compound",
             page=PAGE,
             state=MixtureSpec(compounds=(1, 2, 5), concentrations=(1.0, 2.0, 1.0)).link(),
+            target="spectrum",
             facts=sums_and_edits,
             text="""The mixture holds the same three compounds, but now the amount of lactate is 2.
                 The amounts of ethanol and glycine are 1. You can change the amounts in the sidebar,
@@ -191,6 +195,7 @@ LESSON = Lesson(
             title="What the network gets",
             page=PAGE,
             state=STATE,
+            target="mixture map",
             facts=sums_and_edits,
             text="""Look at the map *The same mixture as the input of the network*. Each column is a
                 position on the axis. The cells of a column are the peaks of the multiplets in that
@@ -215,6 +220,7 @@ LESSON = Lesson(
             title="What a multiplet tells the network",
             page="pages/whatif.py",
             state=replace(SPEC, edits=from_text(EDIT)).link(),
+            target="mixture",
             facts=sums_and_edits,
             text="""Here all peaks between 3.5 and 4 ppm are removed from the mixture. These are the
                 quartet of ethanol and the singlet of glycine. Glycine has no other peaks. The page

@@ -15,6 +15,7 @@ from nmrclassify.mixtures.dataset import Dataset, compositions
 from nmrclassify.mixtures.grid import MixtureConfig, counts_of, generator, mix
 from nmrclassify.mixtures.spec import MixtureSpec, usual_config
 from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.slots import SlotsPrediction
 from nmrclassify.plots.classes import class_heatmap
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import shipped
@@ -29,7 +30,7 @@ SLOTS, QUERIES = "slots for three", "queries"
 QUERIES_STATE = {"model": "queries"}
 
 
-@computation(seconds=4.5)
+@computation(seconds=4.5, trains=True)
 def slots_and_queries(report: Report, seed: int = SEED) -> Facts:
     """Compare slots for three with the shipped queries on mixtures of one to five compounds."""
     checkpoint = shipped("queries")
@@ -74,7 +75,9 @@ def slots_and_queries(report: Report, seed: int = SEED) -> Facts:
         "queries_name_the_pair": np.array_equal(
             by_queries.counts, counts_of(labels, len(names))[0]
         ),
-        "by_slots": by_slots,
+        "by_slots": {
+            name: getattr(by_slots, name) for name in ("named", "probabilities", "counts")
+        },
         "slot_names": slot_names,
         "slot_predictions": [
             f"{name} ({100 * probability:.0f} %)"
@@ -119,7 +122,9 @@ def _disturbed_right(queries: Network, data: Dataset, seed: int, n: int) -> floa
 
 def draw_slots(facts: Facts, theme: Theme) -> go.Figure:
     """Draw the probabilities of the three slots for the mixture of two."""
-    figure = class_heatmap(facts["by_slots"], facts["names"], theme)
+    none = np.empty(0)  # the masks and multiplets are not drawn
+    prediction = SlotsPrediction(none, none, none, none, **facts["by_slots"])
+    figure = class_heatmap(prediction, tuple(facts["names"]), theme)
     return figure.update_yaxes(title={"text": "output of the network"})
 
 
@@ -148,6 +153,7 @@ LESSON = Lesson(
                 config=replace(usual_config("metabolites"), n_sources=2), compounds=(1, 5)
             ).link()
             | QUERIES_STATE,
+            target="bars",
             facts=slots_and_queries,
             text="""This mixture holds only {pair}. The network on this page works with **queries**:
                 one output for each compound of the library. Each output gives the probability that
@@ -167,7 +173,7 @@ LESSON = Lesson(
             page="pages/lessons.py",
             facts=slots_and_queries,
             text="""The reference design works with **slots** instead: three outputs. Each output
-                divides 100 % between the compounds of the library. We just trained such a network
+                divides 100 % between the compounds of the library. We trained such a network
                 on mixtures of three ({steps} steps, seed {seed}). It gets the same mixture of two.
                 A row is an output, and the number in a cell is a probability.""",
             question="There is one output too many. What does it do?",

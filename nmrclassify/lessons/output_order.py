@@ -1,5 +1,6 @@
 """Lesson: why the order of the outputs must not matter."""
 
+from dataclasses import asdict
 from itertools import permutations
 from math import factorial, log
 
@@ -13,6 +14,7 @@ from nmrclassify.lessons.progress import part_of, report_steps
 from nmrclassify.lessons.short_training import BATCH, EVERY, SEED, STEPS, over_steps, short
 from nmrclassify.mixtures.grid import generator
 from nmrclassify.mixtures.presets import build
+from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.map_rows import MapRow, stack
 from nmrclassify.plots.style import Theme, area_scale
 from nmrclassify.training.original_model_2022 import (
@@ -51,7 +53,7 @@ def two_lists(report: Report, seed: int = SEED) -> Facts:
     report(1.0, "done")
     return {
         "seed": seed,
-        "axis": data.library.axis,
+        "axis": asdict(data.library.axis),
         "areas": first.areas[0],
         "sources": [first.sources[0], second.sources[0]],
         "lists": lists,
@@ -68,7 +70,7 @@ def two_lists(report: Report, seed: int = SEED) -> Facts:
     }
 
 
-@computation(seconds=5.0)
+@computation(seconds=5.0, trains=True)
 def with_and_without_matching(report: Report, seed: int = SEED) -> Facts:
     """Train slots with and without matching, and try all pairings of one unseen mixture."""
     data, models, runs = build("quick", seed), {}, {}
@@ -146,7 +148,7 @@ def draw_lists(facts: Facts, theme: Theme) -> go.Figure:
                 outputs=False,
             )
         )
-    return stack(rows, facts["axis"], theme)
+    return stack(rows, Axis(**facts["axis"]), theme)
 
 
 def draw_runs(facts: Facts, theme: Theme) -> go.Figure:
@@ -184,6 +186,7 @@ LESSON = Lesson(
             title="What should output 1 learn?",
             page="pages/separation.py",
             state=UNTRAINED_SLOTS,
+            target="classes",
             facts=two_lists,
             text="""This is an untrained network of the kind *slots*. It has three equal outputs.
                 Each output names one compound. Suppose that output 1 counts as right only if it
@@ -209,8 +212,9 @@ LESSON = Lesson(
             title="Match first, then compute the loss",
             page="pages/separation.py",
             state=UNTRAINED_SLOTS,
+            target="costs",
             facts=with_and_without_matching,
-            text="""Scroll to *How outputs are matched to sources*. Every output is compared with
+            text="""Look at *How outputs are matched to sources*. Every output is compared with
                 every compound. The number in a cell is the **cost** of this pair. The frames show
                 the pairing that counts. This is called **permutation-invariant** training: the
                 order does not matter.""",

@@ -58,7 +58,7 @@ def history_of(data: Dataset, unseen: Mixtures, report: Report, title: str) -> l
     return history
 
 
-@computation(seconds=6.0)
+@computation(seconds=6.0, trains=True)
 def ten_and_many(report: Report, seed: int = SEED) -> Facts:
     """Train slots on the presets "original" and "quick"; test both on unseen mixtures."""
     few, many = build("original", seed), build("quick", seed)
@@ -134,10 +134,11 @@ LESSON = Lesson(
             title="Ten of how many?",
             page="pages/mixtures.py",
             state=MixtureSpec("original", number=1).link(),
+            target="library",
             facts=possible_mixtures,
             text="""The first public version trained on {n_ten} mixtures. Each mixture holds {n}
-                different compounds from a library of {n_compounds}. This page shows such a library.
-                Scroll down to see it.""",
+                different compounds from a library of {n_compounds}. This page shows such a
+                library.""",
             question="How many different mixtures of three compounds are possible?",
             options=("30", "{possible}", "1000"),
             answer="possible_option",
@@ -153,7 +154,7 @@ LESSON = Lesson(
             title="Training mixtures and unseen mixtures",
             page="pages/lessons.py",
             facts=ten_and_many,
-            text="""We just trained slots (three outputs, each names one compound) on {n_ten}
+            text="""We trained slots (three outputs, each names one compound) on {n_ten}
                 mixtures for {steps} steps (seed {seed}). The solid curve shows the compounds right
                 on these mixtures. The dashed curve shows {n_unseen} unseen mixtures: the same
                 compounds in other combinations.""",

@@ -82,7 +82,7 @@ def shares_of_compounds(report: Report, seed: int = 1) -> Facts:
     }
 
 
-@computation(seconds=1.3)
+@computation(seconds=1.3, trains=True)
 def over_epochs(report: Report, seed: int = SEED) -> Facts:
     """Train slots on the preset "original", and count after each epoch as in 2022."""
     data, config = build("original", seed), only_these(batch_size=BATCH, steps=EPOCHS)
@@ -177,7 +177,7 @@ LESSON = Lesson(
             page="pages/lessons.py",
             facts=over_epochs,
             text="""There was a second mistake. The figure was an average over all **epochs**
-                (rounds of training), from the first to the last. Here we just trained the network
+                (rounds of training), from the first to the last. Here we trained the network
                 of today for {n_epochs} epochs on ten mixtures (seed {seed}). The curve shows the
                 compounds right on {n_test} unseen mixtures after each epoch.""",
             question="Which accuracy would the code of 2022 print for this training?",

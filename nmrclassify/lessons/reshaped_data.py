@@ -1,5 +1,7 @@
 """Lesson: data that were reshaped instead of transposed."""
 
+from dataclasses import asdict
+
 import numpy as np
 import plotly.graph_objects as go
 from scipy.special import stdtrit
@@ -12,6 +14,7 @@ from nmrclassify.lessons.lesson import Facts, Lesson, Report, Step, computation
 from nmrclassify.lessons.progress import part_of, report_steps
 from nmrclassify.lessons.short_training import BATCH, five_seeds, short
 from nmrclassify.mixtures.presets import build
+from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.maps import area_maps
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.original_model_2022 import (
@@ -56,7 +59,7 @@ def transposed_and_reshaped(report: Report) -> Facts:
     exact, _ = shares_right(counts, mixtures.counts)
     report(1.0, "done")
     return {
-        "axis": library.axis,
+        "axis": asdict(library.axis),
         "right": right,
         "wrong": wrong,
         "same_numbers": np.array_equal(np.sort(right, axis=None), np.sort(wrong, axis=None)),
@@ -77,7 +80,7 @@ def transposed_and_reshaped(report: Report) -> Facts:
     }
 
 
-@computation(seconds=20.0)
+@computation(seconds=20.0, trains=True)
 def cost_of_reshaping(report: Report, seed: int = 1) -> Facts:
     """Train slots on both forms of the data of five seeds; compare them on unseen mixtures.
 
@@ -128,7 +131,7 @@ def draw_tables(facts: Facts, theme: Theme) -> go.Figure:
         ("Transposed: a column is a position", facts["right"][None]),
         ("Reshaped: a column holds several positions", facts["wrong"][None]),
     ]
-    return area_maps(maps, facts["axis"], theme, outputs=False)
+    return area_maps(maps, Axis(**facts["axis"]), theme, outputs=False)
 
 
 def draw_means(facts: Facts, theme: Theme) -> go.Figure:

@@ -133,6 +133,7 @@ LESSON = Lesson(
             title="Peaks move",
             page="pages/compare.py",
             state=STATE | {"jitter_b": f"{SHIFT:g}"},
+            target="mixture",
             facts=growing_shifts,
             text="""Acidity, salt and temperature move peaks. A is a clean mixture. B is the same
                 mixture with a **shift jitter** of {shift:g}: each multiplet moves by a random
@@ -153,6 +154,7 @@ LESSON = Lesson(
         Step(
             title="Without shifts",
             page="pages/robustness.py",
+            target="methods",
             facts=growing_shifts,
             text="""**Least squares** is a classical method. It finds the amounts of all library
                 compounds whose sum is nearest to the mixture. The first table compares it with the
@@ -226,6 +228,7 @@ LESSON = Lesson(
             title="The limits of the network",
             page="pages/robustness.py",
             state={"jitter": "1", "model": "queries"},
+            target="methods",
             facts=growing_shifts,
             text="""Here the shifts are larger: jitter 1. In training, the jitter went up to
                 {trained:g} positions (standard deviation). On this page, only the classical methods

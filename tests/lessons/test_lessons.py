@@ -17,6 +17,7 @@ from nmrclassify.lessons import (
     LESSONS,
     dilation,
     double_softmax,
+    facts,
     figures,
     ideal_masks,
     least_squares,
@@ -141,6 +142,11 @@ def test_a_step_opens_a_page_of_the_sidebar_in_a_state_that_a_link_can_carry(ste
         url_parameters.PARAMETERS[key].parse(text)
 
 
+def test_a_step_with_a_figure_of_its_own_is_on_the_page_of_lessons_and_frames_nothing(step):
+    assert step.figure is None or step.page == "pages/lessons.py"
+    assert not step.target or step.page != "pages/lessons.py"
+
+
 def test_a_step_has_all_its_texts(step, texts):
     assert 2 <= len(texts.options) == len(set(texts.options))
     assert 0 <= texts.answer < len(texts.options)
@@ -262,6 +268,22 @@ def test_a_training_stops_where_it_is():
 def test_a_computation_repeats_its_facts(name):
     facts = COMPUTATIONS[name].compute(lambda share, words: None)
     assert_same(computed(COMPUTATIONS[name])[0], facts)
+
+
+@pytest.mark.parametrize("name", COMPUTATIONS)
+def test_the_packaged_facts_are_those_that_the_computation_gives(name):
+    found = facts.differences(COMPUTATIONS[name], computed(COMPUTATIONS[name])[0])
+    assert not found, "python -m nmrclassify lessons --write makes the file anew"
+
+
+def test_the_packaged_facts_fill_all_texts_and_figures(step):
+    stored = facts.packaged_facts(step.facts)
+    assert step.filled(stored) == step.filled(computed(step.facts)[0])
+    if step.figure:
+        drawn, computed_figure = (
+            step.figure(found, Theme()) for found in (stored, computed(step.facts)[0])
+        )
+        assert drawn.to_json() == computed_figure.to_json()
 
 
 def test_a_part_of_the_work_reports_its_share_of_the_whole():
