@@ -111,7 +111,8 @@ charts.chart(
 
 worst_masks.show(view)
 
-with st.expander("Encoding, sum and overlap of the masks", icon=":material/layers:"):
+sums = st.container(key="sums")
+with sums.expander("Encoding, sum and overlap of the masks", icon=":material/layers:"):
     st.markdown(
         "**Encoding**: what the masks multiply. **Sum**: ideal masks add up to 1 in each cell."
         " **Second-highest mask**: near 1 where two outputs pass the same cell."

@@ -10,12 +10,28 @@ library, axis = view.library, view.library.axis
 
 st.title("Quiz: you against the network")
 st.markdown(
-    "Below are a mixture and the library of all pure compounds. **Which of them are in the"
-    " mixture?** Find a multiplet that only one compound has. Then look at the multiplets that are"
-    " left."
+    "**Which compounds are in the mixture?** Find a multiplet that only one compound has, then look"
+    " at those that are left."
 )
+quiz.choose_level()
 current = quiz.current_round(view)
 score = st.container()
+answer = quiz.answer_form(current)
+if answer is not None:
+    quiz.show_result(current, answer)
+    box = st.success if current.network_right else st.warning
+    (box if view.checkpoint.step else st.info)(
+        f"The network: {panels.verdict(current.view)}",
+        icon=":material/neurology:",
+    )
+    st.button(
+        "Next mixture",
+        on_click=url_state.put,
+        args=("quiz_round", current.number + 1),
+        icon=":material/chevron_right:",
+        icon_position="right",
+        shortcut="Alt+N",
+    )
 charts.chart(
     maps.mixture_over_library(
         current.areas, library, view.theme, None if view.cell is None else view.cell.position
@@ -27,22 +43,15 @@ charts.chart(
         f" {quiz.library_in_words(library)}"
     ),
 )
-st.caption(
-    "Upper map: each column is a multiplet, and its rows are the peaks. A singlet has one peak, a"
-    " doublet has two. Lower map: each row is one compound, and the colour shows the area of all"
-    " its peaks in a column. The amounts vary, so the brightness alone does not identify a"
-    " compound. Click a column to frame it in both maps."
-)
-
-answer = quiz.answer_form(current)
-if answer is not None:
-    quiz.show_result(current, answer)
-    prediction, truth = current.view.prediction, current.view.truth
-    box = st.success if current.network_right else st.warning
-    (box if view.checkpoint.step else st.info)(
-        f"The network: {panels.verdict(current.view)}",
-        icon=":material/neurology:",
+with st.expander("How to read the maps", icon=":material/help:"):
+    st.markdown(
+        "Upper map: each column is a multiplet, and its rows are the peaks. A singlet has one peak,"
+        " a doublet has two. Lower map: each row is a compound, and the colour is the area of all"
+        " its peaks in a column. Amounts vary, so brightness alone identifies no compound. Click a"
+        " column to frame it in both maps."
     )
+if answer is not None:
+    prediction, truth = current.view.prediction, current.view.truth
     charts.chart(
         maps.overview(
             current.areas, prediction, library.names, axis, view.theme, truth, current.view.cell
@@ -50,13 +59,5 @@ if answer is not None:
         key="overview",
         alt=f"How the network separated it. {classes.alt_text(prediction, library.names)}",
     )
-    st.button(
-        "Next mixture",
-        on_click=url_state.put,
-        args=("quiz_round", current.number + 1),
-        icon=":material/chevron_right:",
-        icon_position="right",
-        shortcut="Alt+N",
-    )
 with score:
-    quiz.show_score()
+    quiz.show_score(current.level)

@@ -35,7 +35,7 @@ st.subheader("Accuracy on the mixtures of the sidebar")
 config = view.dataset.config
 draws = max(1, 300 // len(view.dataset.test))
 table = _methods(view.checkpoint.model, view.model_name, view.dataset, draws)
-st.dataframe(
+st.container(key="methods").dataframe(
     table,
     hide_index=True,
     column_config={

@@ -71,7 +71,7 @@ charts.chart(
 
 if prediction.amounts is not None:
     st.subheader("How much of each?")
-    st.dataframe(
+    st.container(key="amounts").dataframe(
         panels.amounts_table(view),
         hide_index=True,
         column_config={

@@ -216,6 +216,8 @@ _OTHERS = (
     Parameter("lesson", str, "name of the open lesson", pattern=r"[a-z]{1,20}"),
     _whole("lesson_step", 1, 9, "step of the lesson", 1, "part"),
     _whole("quiz_round", 1, MAX_SEED, "round of the quiz", 1, "round"),
+    _whole("quiz_seed", 0, MAX_SEED, "order of the quiz's mixtures", 1),
+    _choice("quiz_level", ("clean", "noisy", "unlisted"), "level of the quiz", "clean"),
     _flag("presenter", "large text without controls", False, "present"),
     # The page Full scale.
     _choice("scale_library", ("synthetic", "metabolites", OWN), "library", "synthetic", "library"),

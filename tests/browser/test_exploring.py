@@ -323,10 +323,10 @@ def test_a_lesson_is_done_with_the_keyboard_alone(visit, scheme):
     page.wait_for_url(re.compile(f"lesson={following}&.*lesson_step=1"))
     page.keyboard.press("Alt+b")  # there is none before
     settled(page)
-    press_until(page, "Tab", "Leave the lesson")
+    press_until(page, "Tab", "Leave")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Lessons", exact=True, level=1).wait_for()
-    page.get_by_text(f"1 of {len(LESSONS)} done").wait_for()
+    page.get_by_text(f"{len(lesson.steps)} of {len(lesson.steps)} steps").wait_for()
 
 
 def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
@@ -340,32 +340,123 @@ def test_an_answer_is_chosen_by_keyboard_and_marked(visit):
     page.get_by_text(re.compile("Right: |Not quite")).first.wait_for()
 
 
-def test_a_lesson_that_trains_shows_progress_and_ends(visit):
+def test_a_lesson_trains_on_request_with_progress_and_compares(visit):
     name, part = next(
         (n, i)
         for n, lesson in LESSONS.items()
         for i, step in enumerate(lesson.steps, 1)
-        if 2 < step.facts.seconds < 10
+        if step.facts.trains and step.facts.seconds < 10
     )
     step = LESSONS[name].steps[part - 1]
     page = visit(
         f"{step.page.removeprefix('pages/').removesuffix('.py')}?lesson={name}&lesson_step={part}"
     )
-    button(page, "Reveal the answer").wait_for(timeout=90_000)
+    button(page, "Train it now").click()
+    page.get_by_text(re.compile("about [0-9]+ s left")).first.wait_for()
+    page.get_by_text("It agrees with the packaged figures").wait_for(timeout=90_000)
     page.keyboard.press("Alt+a")
     page.get_by_text("The answer: ").first.wait_for()
     expect(page.locator(".st-key-lesson")).not_to_contain_text("✗")
+
+
+# Boxes of the rail, the framed figure and the buttons; and what of the rail is cut off.
+RAIL = """(key) => {
+  const box = (element) => {
+    const { left, right, top, bottom } = element.getBoundingClientRect();
+    return { left, right, top, bottom };
+  };
+  const rail = document.querySelector('.st-key-lesson');
+  const inside = [...rail.querySelectorAll('p, label, button, li')].filter((e) => e.offsetWidth);
+  const edge = rail.getBoundingClientRect();
+  return {
+    rail: box(rail),
+    target: box(document.querySelector(`.st-key-${key}`)),
+    buttons: inside.filter((e) => e.matches('.st-key-lesson-buttons button')).map(box),
+    answer: rail.querySelector('.st-key-lesson-answer') &&
+      box(rail.querySelector('.st-key-lesson-answer')),
+    scrolls: rail.scrollHeight > rail.clientHeight + 1,
+    cut: inside.filter((e) => e.scrollWidth > e.clientWidth + 1
+      || e.getBoundingClientRect().right > edge.right + 1
+      || e.getBoundingClientRect().left < edge.left - 1).map((e) => e.textContent),
+    page: document.documentElement.scrollWidth,
+  };
+}"""
+
+
+def test_a_wide_window_has_the_lesson_beside_what_it_frames(visit):
+    page = visit("masks?lesson=mask&lesson_step=1")
+    wait_for_figure(page)
+    page.wait_for_function(
+        """() => { const box = document.querySelector('.st-key-masks').getBoundingClientRect();
+        return box.top < 400; }"""
+    )
+    settled(page)
+    found = page.evaluate(RAIL, "masks")
+    assert found["rail"]["right"] == WIDE["width"]
+    assert found["rail"]["bottom"] == WIDE["height"]
+    assert found["target"]["right"] < found["rail"]["left"]
+    assert not found["cut"]
+    assert not found["scrolls"]
+    page.keyboard.press("Alt+a")
+    page.get_by_text("The answer: ").wait_for()
+    settled(page)
+    found = page.evaluate(RAIL, "masks")
+    assert not found["cut"]
+    assert len(found["buttons"]) == 3
+    for box in found["buttons"]:
+        assert found["rail"]["top"] <= box["top"] < box["bottom"] <= WIDE["height"]
+    assert found["answer"]["top"] < found["buttons"][0]["top"]
+
+
+def test_a_narrow_window_has_the_whole_lesson_above_what_it_frames(visit):
+    page = visit("masks?lesson=mask&lesson_step=1", viewport=NARROW)
+    wait_for_figure(page)
+    page.keyboard.press("Alt+a")
+    page.get_by_text("The answer: ").wait_for()
+    settled(page)
+    found = page.evaluate(RAIL, "masks")
+    assert not found["cut"]
+    assert not found["scrolls"]
+    assert found["rail"]["bottom"] <= found["target"]["top"]
+    assert found["page"] <= NARROW["width"]
+    button(page, "Show it on the page").click()
+    expect(page.get_by_text("↑ Lesson")).to_be_visible()
+    page.wait_for_function(
+        "document.querySelector('.st-key-masks').getBoundingClientRect().top < innerHeight / 2"
+    )
+    page.get_by_text("↑ Lesson").click()
+    page.wait_for_function(
+        "document.querySelector('.st-key-lesson').getBoundingClientRect().bottom > 0"
+    )
+
+
+def test_a_reload_keeps_the_answer_and_the_progress(visit):
+    page = visit("separation?lesson=mask&lesson_step=3")
+    page.locator(".st-key-lesson input[type=radio]").first.wait_for(state="attached")
+    page.keyboard.press("Alt+a")
+    page.get_by_text("The answer: ").wait_for()
+    settled(page)
+    page.reload()
+    page.get_by_text("The answer: ").wait_for()
+    page.goto(page.url.split("/separation")[0] + "/lessons")
+    page.get_by_text("1 of 5 steps").wait_for()
+    button(page, "Continue").click()
+    page.wait_for_url(re.compile("lesson=mask&lesson_step=1"))
 
 
 @both_schemes
 def test_the_quiz_keeps_the_score(visit, scheme):
     page = visit("quiz?quiz_round=3", scheme)
     wait_for_figure(page)
-    page.get_by_role("button", name="glycine", exact=True).click()
+    for name in ("glycine", "ethanol", "lactate"):
+        page.get_by_role("button", name=name, exact=True).click()
     button(page, "Check").click()
     page.get_by_text("The network: ").wait_for()
     settled(page)
     assert not serious(page)
+    page.reload()
+    page.get_by_text("The network: ").wait_for()
+    settled(page)
     page.keyboard.press("Alt+n")
     page.wait_for_url(re.compile("quiz_round=4"))
 

@@ -14,7 +14,7 @@ from nmrclassify.training import packaged, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
-from nmrclassify.ui import clicks, editor, inspector
+from nmrclassify.ui import clicks, editor, inspector, lesson_facts
 
 INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (
     f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz")
@@ -321,10 +321,33 @@ def test_the_first_step_of_every_lesson_opens_its_page(open_page, name):
     step = LESSONS[name].steps[0]
     app = open_page(step.page, **step.state, lesson=name, lesson_step=1)
     assert LESSONS[name].title in app.texts
-    if step.facts.seconds < 2:
-        app.press("Reveal the answer")
-        assert "The answer: " in app.texts
-        assert "✗" not in app.texts
+    app.press("Reveal the answer")
+    assert "The answer: " in app.texts
+    assert "✗" not in app.texts
+    assert not app.has_button("Reveal the answer")
+
+
+TARGETS = {
+    (step.page, step.target, tuple(step.state.items())): (name, part)
+    for name, lesson in LESSONS.items()
+    for part, step in enumerate(lesson.steps, 1)
+    if step.target
+}
+
+
+def ids(block):
+    """Yield the identities of all elements of a block; each ends in the element's key."""
+    yield str(getattr(block.proto, "id", ""))
+    for child in getattr(block, "children", {}).values():
+        yield from ids(child)
+
+
+@pytest.mark.parametrize(("name", "part"), TARGETS.values())
+def test_what_a_step_frames_is_on_its_page(open_page, name, part):
+    step = LESSONS[name].steps[part - 1]
+    app = open_page(step.page, **step.state, lesson=name, lesson_step=part)
+    keys = [key for key in ids(app.main) if key.endswith(f"-{step.target}")]
+    assert len(keys) == 1, keys
 
 
 def test_a_lesson_elsewhere_offers_the_way_back(open_page):
@@ -346,18 +369,154 @@ def test_the_lesson_list_has_them_all(open_page):
     assert sum(b.label == "Begin" for b in app.button) == len(LESSONS) >= 10
 
 
-def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score(open_page):
-    app = open_page(QUIZ, quiz_round=4)
-    data = build("metabolites", 7)
+def kept(app, name):
+    """Return what the page has asked the browser to keep."""
+    bodies = [element.proto.body for element in app.get("html")]
+    (text,) = [re.search(f"nmrclassify_{name}=([^;]*);", b)[1] for b in bodies if f"_{name}=" in b]
+    return text
+
+
+def test_progress_of_lessons_is_kept_in_the_browser(open_page, cookies):
+    app = open_page("pages/masks.py", lesson="mask", lesson_step=1)
+    app.radio(key="answer mask 1").set_value(2).run()
+    app.press("Reveal the answer")
+    assert kept(app, "lessons") == "mask.3----"
+    app.press("Next step")
+    app.press("Next step")
+    assert kept(app, "lessons") == "mask.3n---"
+    cookies["nmrclassify_lessons"] = kept(app, "lessons")
+    # As after a reload: a new session with what the browser has kept.
+    app = open_page("pages/masks.py", lesson="mask", lesson_step=1)
+    assert "The answer: " in app.texts
+    assert "You chose: " in app.texts
+    app = open_page("pages/lessons.py")
+    assert "2 of 5 steps" in app.texts
+    assert not app.has_button("Again")
+    app.press("Continue")
+    assert (app.link["lesson"], app.link["lesson_step"]) == ("mask", "3")
+
+
+def test_a_lesson_that_is_done_begins_again(open_page, cookies):
+    cookies["nmrclassify_lessons"] = "mask.1rn11"
+    app = open_page("pages/lessons.py")
+    assert "5 of 5 steps" in app.texts
+    app.press("Again")
+    assert app.link["lesson_step"] == "1"
+    assert app.has_button("Reveal the answer")
+
+
+class Unending:
+    """A computation that does not end."""
+
+    share, words, error, is_running, seconds_left = 0.5, "training", "", True, 3.0
+    started: list = []
+
+    def __init__(self, computation):
+        self.started.append(computation)
+
+    def see(self):
+        pass
+
+
+def test_a_step_that_computes_stands_alone_and_starts_once(open_page, monkeypatch):
+    monkeypatch.setattr(Unending, "started", [])
+    monkeypatch.setattr(lesson_facts, "FactsJob", Unending)
+    monkeypatch.setattr(lesson_facts, "packaged_facts", lambda computation: None)
+    monkeypatch.setattr(lesson_facts, "_running", {})
+    monkeypatch.setattr(lesson_facts, "_computed", {})
+    order = LESSONS["order"].steps
+    assert order[2].facts == order[3].facts
+    app = open_page(order[1].page, **order[1].state, lesson="order", lesson_step=2)
+    assert "This is an untrained network" in app.texts
+    app.press("Next step")
+    assert order[2].title in app.texts
+    assert "This is an untrained network" not in app.texts
+    assert "about 3 s left" in app.progress_text
+    app.press("Next step")
+    assert order[3].title in app.texts
+    assert "about 3 s left" in app.progress_text
+    assert len(Unending.started) == 1
+
+
+def test_facts_are_computed_live_on_request_and_compared(open_page, monkeypatch):
+    monkeypatch.setattr(lesson_facts, "_computed", {})
+    step = LESSONS["mixture"].steps[0]
+    app = open_page(step.page, **step.state, lesson="mixture", lesson_step=1)
+    assert not lesson_facts._computed
+    app.press("Compute it now")
+    assert list(lesson_facts._computed) == [step.facts]
+    assert "It agrees with the packaged figures" in app.texts
+
+
+def choose(app, names):
     (pills,) = app.get("button_group")
-    pills.set_value([data.library.names[0]])
+    pills.set_value(names)
     app.press("Check")
+
+
+def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score(open_page, cookies):
+    app = open_page(QUIZ, quiz_round=4)
+    names = list(build("metabolites", 7).library.names)
+    assert "3 different compounds are in it" in app.get("button_group")[0].label
+    choose(app, names[:2])
+    assert "Choose 3. You have chosen 2." in app.texts
+    assert "The network: " not in app.texts
+    choose(app, names[:3])
     assert "The network: " in app.texts
-    assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
+    assert app.metric_values["Rounds"] == "1"
+    cookies["nmrclassify_quiz"] = kept(app, "quiz")
     app.press("Next mixture")
     assert app.link["quiz_round"] == "5"
     assert "The network: " not in app.texts
-    assert {m.label: m.value for m in app.metric}["Rounds"] == "1"
+    assert app.metric_values["Rounds"] == "1"
+    # As after a reload: the answer stands, and cannot be given twice.
+    again = open_page(QUIZ, quiz_round=4)
+    assert again.metric_values["Rounds"] == "1"
+    assert "The network: " in again.texts
+    assert again.get("button_group")[0].value == names[:3]
+    again.press("Clear the score")
+    assert not again.metric
+    assert kept(again, "quiz") == ""
+
+
+def mixtures_of(open_page, **query):
+    """Return the first mixtures of a quiz."""
+    return [
+        values(open_page(QUIZ, quiz_round=n, **query).figure("mixture")["data"][0]).tolist()
+        for n in (1, 2, 3)
+    ]
+
+
+def test_a_link_with_a_seed_has_the_same_questions_in_the_same_order(open_page):
+    first = mixtures_of(open_page, quiz_seed=5)
+    assert mixtures_of(open_page, quiz_seed=5) == first
+    assert mixtures_of(open_page, quiz_seed=6) != first
+    app = open_page(QUIZ, quiz_seed=5, quiz_round=2)
+    (link,) = [code.value for code in app.code if "quiz_seed=5" in code.value]
+    assert "quiz_round" not in link
+    app.press("Other questions")
+    assert app.link["quiz_seed"] != "5"
+    assert "quiz_round" not in app.link
+
+
+def test_the_levels_of_the_quiz(open_page):
+    clean, noisy = (
+        values(open_page(QUIZ, quiz_level=level).figure("mixture")["data"][0])
+        for level in ("clean", "noisy")
+    )
+    assert (clean == 0).mean() > 0.5
+    assert (noisy == 0).mean() < 0.1
+    unlisted = []
+    for n in range(1, 7):
+        app = open_page(QUIZ, quiz_level="unlisted", quiz_round=n)
+        (pills,) = app.get("button_group")
+        assert pills.options[-1] == "an unlisted compound"
+        # The number tells nothing about the unlisted compound.
+        assert "3 different compounds are in it" in pills.label
+        choose(app, pills.options[-3:])
+        (result,) = [text for text in app.texts.splitlines() if text.startswith("You: ")]
+        unlisted.append("an unlisted compound" not in result.partition("not in the mixture")[2])
+    assert 0 < sum(unlisted) < 6
 
 
 # Export
@@ -425,9 +584,7 @@ def test_the_slider_moves_the_pictures_at_once_and_the_links_with_them(open_page
 
 def test_the_quiz_goes_on_with_other_data(open_page):
     app = open_page(QUIZ, quiz_round=4)
-    (pills,) = app.get("button_group")
-    pills.set_value(["ethanol"])
-    app.press("Check")
+    choose(app, ["ethanol", "glycine", "lactate"])
     next(s for s in app.selectbox if s.label == "Data").set_value("quick").run()
     assert not app.exception
     assert "The network: " not in app.texts

@@ -62,6 +62,8 @@ BAD = {
     "unedited_b": ["1", "true"],
     "lesson": ["", "Masks", "a b", "a-b", "../x", "x" * 21, "l3"],
     "lesson_step": ["0", "10", "one"],
+    "quiz_seed": ["-1", "x"],
+    "quiz_level": ["hard", "c"],
     "quiz_round": ["0", "-1", "9" * 10],
     "presenter": ["on", "1", ""],
 }
@@ -139,6 +141,8 @@ GOOD = {
     "lesson": "masks",
     "lesson_step": "3",
     "quiz_round": "12",
+    "quiz_seed": "5",
+    "quiz_level": "unlisted",
     "presenter": "yes",
 }
 
