@@ -227,6 +227,7 @@ LESSON = Lesson(
             page="app.py",
             state=MixtureSpec(config=_disturbed(MANY), compounds=(1, 2, 3, 4, 5)).link()
             | QUERIES_STATE,
+            target="network",
             facts=slots_and_queries,
             text="""This mixture holds five compounds, with noise {noise:g} and shift jitter
                 {jitter:g}. You can choose other compounds in the sidebar. The network was trained
