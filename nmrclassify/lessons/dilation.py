@@ -193,11 +193,14 @@ LESSON = Lesson(
     steps=(
         Step(
             title="A small window",
-            page="pages/lessons.py",
+            page="app.py",
+            state=STATE,
+            target="network",
             facts=receptive_fields,
             text="""A **convolution** with a **kernel** of {kernel} computes each new value from
                 {kernel} old values: the one at the same position and its two neighbours. The next
-                layer does the same with the values of the first layer.""",
+                layer does the same with the values of the first layer. The picture shows such
+                layers: four in each stack.""",
             question="On how many positions does a value depend after two such layers?",
             options=("{kernel}", "{two_blocks}", "{kernel_squared}"),
             answer="two_option",
@@ -211,7 +214,9 @@ LESSON = Lesson(
         ),
         Step(
             title="Gaps that double",
-            page="pages/lessons.py",
+            page="app.py",
+            state=STATE,
+            target="network",
             facts=receptive_fields,
             text="""**Dilation** puts gaps into the kernel. With dilation 4, the kernel takes a
                 position, the one 4 before it and the one 4 behind it. The {n_blocks} layers of the

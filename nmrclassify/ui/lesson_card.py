@@ -17,7 +17,7 @@ _RAIL = """<style>
 .st-key-lesson {{ background: {background}; border: 1px solid {line}; border-radius: .5rem;
   padding: .8rem 1rem; gap: .6rem; }}
 .st-key-lesson [data-testid="stMarkdownContainer"] p,
-.st-key-lesson [data-testid="stMarkdownContainer"] li {{ font-size: .95rem; line-height: 1.45; }}
+.st-key-lesson [data-testid="stMarkdownContainer"] li {{ font-size: {size}; line-height: 1.45; }}
 .st-key-lesson h4 {{ padding: 0 0 .75rem; }}
 .st-key-lesson-buttons {{ flex-wrap: nowrap; gap: .5rem; }}
 .st-key-lesson-buttons button {{ padding: .25rem .6rem; }}
@@ -25,9 +25,9 @@ _RAIL = """<style>
 .st-key-lesson-answer {{ scroll-margin: 4.5rem 0 5rem; }}
 {framed}
 @media (min-width: {wide}px) {{
-  .stMainBlockContainer:has(.st-key-lesson) {{ padding-right: 24rem; }}
+  .stMainBlockContainer:has(.st-key-lesson) {{ padding-right: calc({width} + 2rem); }}
   div:has(> .st-key-lesson) {{ position: absolute; }}
-  .st-key-lesson {{ position: fixed; top: 3.75rem; right: 0; bottom: 0; width: 22rem;
+  .st-key-lesson {{ position: fixed; top: 3.75rem; right: 0; bottom: 0; width: {width};
     overflow-y: auto; z-index: 90; border-width: 0 0 0 1px; border-radius: 0;
     flex-wrap: nowrap; justify-content: flex-start; }}
   .st-key-lesson > * {{ flex-shrink: 0; }}
@@ -181,6 +181,8 @@ def show(page: str) -> None:
             background="#171614" if dark else "#ffffff",
             line="#4a4845" if dark else "#c9c7c2",
             wide=WIDE,
+            width="28rem" if charts.theme().large else "22rem",
+            size="1.2rem" if charts.theme().large else ".95rem",
             framed=_FRAMED.format(key=key, colour=HIGHLIGHT) if key else "",
         )
     )

@@ -117,7 +117,8 @@ def watch(job: FactsJob) -> None:
     elif not job.is_running:
         st.rerun()
     else:
-        text = f"{job.words}, about {job.seconds_left:.0f} s left. Leave the step to stop it."
+        words = job.words[:1].upper() + job.words[1:]
+        text = f"{words}, about {job.seconds_left:.0f} s left. Leave the step to stop it."
         st.progress(job.share, text=text)
 
 

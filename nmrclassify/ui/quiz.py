@@ -162,14 +162,14 @@ def answer_form(current: QuizRound) -> list[str] | None:
         pressed = st.form_submit_button(
             "Check", disabled=answer is not None, icon=":material/check:", shortcut="Alt+A"
         )
-    if pressed and len(chosen) != n:
+    if answer is not None or not pressed:
+        return answer
+    if len(chosen) != n:
         st.info(f"Choose {n}. You have chosen {len(chosen) or 'none'}.")
-    elif pressed:
-        answer = list(chosen)
-        bits = sum(1 << choices.index(name) for name in answer)
-        right = set(answer) == current.names
-        _rounds()[current.key] = Played(bits, right, current.network_right)
-    return answer
+        return None
+    bits = sum(1 << choices.index(name) for name in chosen)
+    _rounds()[current.key] = Played(bits, set(chosen) == current.names, current.network_right)
+    st.rerun()  # so that the form is closed
 
 
 def show_result(current: QuizRound, answer: list[str]) -> None:

@@ -464,6 +464,7 @@ def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score(open_
     choose(app, names[:3])
     assert "The network: " in app.texts
     assert app.metric_values["Rounds"] == "1"
+    assert not app.has_button("Check")
     cookies["nmrclassify_quiz"] = kept(app, "quiz")
     app.press("Next mixture")
     assert app.link["quiz_round"] == "5"
@@ -474,6 +475,8 @@ def test_the_quiz_marks_the_visitor_beside_the_network_and_keeps_the_score(open_
     assert again.metric_values["Rounds"] == "1"
     assert "The network: " in again.texts
     assert again.get("button_group")[0].value == names[:3]
+    assert again.get("button_group")[0].disabled
+    assert not again.has_button("Check")
     again.press("Clear the score")
     assert not again.metric
     assert kept(again, "quiz") == ""
