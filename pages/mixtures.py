@@ -17,7 +17,7 @@ st.markdown(
     " several compounds: where two compounds overlap, their areas add up. Choose the compounds in"
     " the sidebar under *Mixture*."
 )
-panels.mixture_heading(view)
+panels.mixture_heading(view, about_model=False)
 
 names = view.source_names
 total = f"{view.areas.sum():.3g}"

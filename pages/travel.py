@@ -5,7 +5,7 @@ import streamlit as st
 from nmrclassify.ui import page, panels, training_controls, training_player
 from nmrclassify.ui.session import this_visit
 
-view = page.setup("pages/travel.py", slider=False)
+view = page.setup("pages/travel.py")
 
 st.title("Time travel")
 st.markdown(

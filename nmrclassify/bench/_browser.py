@@ -142,6 +142,24 @@ def chromium() -> Iterator["Browser"]:
             browser.close()
 
 
+def go(page: "Page", label: str) -> None:
+    """Open a page of the app as a visitor does: its place in the sidebar, then its tab."""
+    from nmrclassify.ui.places import PLACES
+
+    place = next(
+        place for place in PLACES if any(tab.label == label for tab in place.pages.values())
+    )
+    tab = page.locator(".st-key-tabs").get_by_role("link", name=label, exact=True)
+    if place.label == label or not tab.count():
+        page.locator(".st-key-places").get_by_role("link", name=place.label, exact=True).click()
+        page.locator(".st-key-places").locator(
+            "[aria-current=page]", has_text=place.label
+        ).wait_for()
+    if place.label != label:
+        tab.click()
+        page.locator(".st-key-tabs").locator("[aria-current=page]", has_text=label).wait_for()
+
+
 TRAINS = re.compile(r"^Training: \d")
 
 

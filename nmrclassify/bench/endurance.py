@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from nmrclassify.bench._browser import chromium, click_at, served, settled, wait_for_figure
+from nmrclassify.bench._browser import chromium, click_at, go, served, settled, wait_for_figure
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,10 +25,6 @@ STEPS = 60
 def _memory(pid: int) -> float:
     """Return the resident memory of a process, in MiB."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
-
-
-def _go(page: "Page", name: str) -> None:
-    page.get_by_test_id("stSidebar").get_by_role("link", name=name).click()
 
 
 def _press(page: "Page", name: str) -> None:
@@ -48,33 +44,33 @@ def _click(page: "Page", key: str, column: float, row: float) -> None:
 def _round(page: "Page", turn: int) -> Iterator[Callable[[], None]]:
     """Yield the interactions of one round through the pages, at other places each turn."""
     share = (0.37 * turn) % 0.3
-    yield lambda: _go(page, "Masks")
+    yield lambda: go(page, "Masks")
     yield lambda: _press(page, "Next")
     yield lambda: _click(page, "masks", share, 0.1 + 2 * share)
     yield lambda: page.keyboard.press("Escape")
-    yield lambda: _go(page, "Look inside")
+    yield lambda: go(page, "Look inside")
     yield lambda: _click(page, "filters", 0.03 + 3 * share, 0.1 + share)
     yield lambda: _click(page, "receptive-field", 3 * share, 0.5)
-    yield lambda: _go(page, "What if")
+    yield lambda: go(page, "What if")
     yield lambda: _click(page, "mixture", 0.35 + share, 0.5)
     yield lambda: _press(page, "Add a multiplet here")
     yield lambda: _press(page, "Move it")
     yield lambda: _press(page, "Undo")
-    yield lambda: _go(page, "Time travel")
+    yield lambda: go(page, "Time travel")
     yield lambda: _click(page, "strip", 0.15 + share, 0.5)
     yield lambda: _press(page, "Step forward")
     yield lambda: _click(page, "strip", 0.55 + share, 0.5)
-    yield lambda: _go(page, "Compare")
+    yield lambda: go(page, "Compare")
     yield lambda: _click(page, "separated", share, 0.5)
     yield lambda: page.keyboard.press("Escape")
-    yield lambda: _go(page, "Separation")
+    yield lambda: go(page, "Separation")
     yield lambda: _press(page, "Next")
-    yield lambda: _go(page, "Quiz")
+    yield lambda: go(page, "Quiz")
     yield lambda: page.get_by_role("button", name="compound 3", exact=True).click()
     yield lambda: _press(page, "Check")
     yield lambda: _press(page, "Next mixture")
-    yield lambda: _go(page, "Mixtures")
-    yield lambda: _go(page, "Overview")
+    yield lambda: go(page, "Mixtures")
+    yield lambda: go(page, "Network")
     yield lambda: _press(page, "Next")
 
 

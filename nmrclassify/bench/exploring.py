@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmrclassify.bench._browser import chromium, click_at, served, settled, wait_for_figure
+from nmrclassify.bench._browser import chromium, click_at, go, served, settled, wait_for_figure
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -172,7 +172,7 @@ def _time_slider(page: "Page", wire: _Wire, address: str) -> list[dict[str, floa
     page.goto(f"{address}/train?preset=quick&steps={STEPS}")
     page.get_by_role("button", name="Start").click()
     page.wait_for_url(re.compile("model=2"), timeout=120_000)
-    page.get_by_test_id("stSidebar").get_by_role("link", name="Time travel").click()
+    go(page, "Time travel")
     page.get_by_role("heading", name="Time travel", level=1).wait_for()
     wait_for_figure(page)
     settled(page)

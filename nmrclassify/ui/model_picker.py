@@ -205,8 +205,11 @@ def titles(models: dict[str, Chosen]) -> dict[str, str]:
     return {key: chosen.title for key, chosen in models.items()}
 
 
-def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen:
-    """Draw the choice of the model and, if `slider`, of its training step; return the model."""
+def choose(dataset: Dataset, problems: list[str], slider: bool, shown: bool = True) -> Chosen:
+    """Draw the choice of the model and, if `slider`, of its training step; return the model.
+
+    A choice that is not `shown` is the one that the link names.
+    """
     wanted = url_state.get("model")
     if wanted in PACKAGED and dataset.preset not in PACKAGED_PRESETS:
         # There is none for these data: show the same network untrained.
@@ -223,6 +226,7 @@ def choose(dataset: Dataset, problems: list[str], slider: bool = True) -> Chosen
         "Model",
         "model",
         default,
+        shown,
         options=list(models),
         format_func=titles(models).get,
     )

@@ -1,7 +1,7 @@
 """What all pages share: their frame, and the sidebar with its data, model and mixture."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,31 +24,15 @@ from nmrclassify.ui import (
     inspector,
     lesson_card,
     model_picker,
+    places,
     presenter,
     upload_limits,
     url_state,
 )
 from nmrclassify.ui.model_picker import Chosen
 from nmrclassify.ui.panels import View, drop_edits, first
+from nmrclassify.ui.places import PAGES
 from nmrclassify.ui.session import keep_visit
-
-# Page, its label in the sidebar, and its symbol.
-PAGES = {
-    "app.py": ("Overview", ":material/visibility:"),
-    "pages/mixtures.py": ("Mixtures", ":material/science:"),
-    "pages/masks.py": ("Masks", ":material/gradient:"),
-    "pages/separation.py": ("Separation", ":material/call_split:"),
-    "pages/inside.py": ("Look inside", ":material/search:"),
-    "pages/whatif.py": ("What if", ":material/edit:"),
-    "pages/train.py": ("Train or load", ":material/model_training:"),
-    "pages/travel.py": ("Time travel", ":material/history:"),
-    "pages/compare.py": ("Compare", ":material/compare:"),
-    "pages/evaluate.py": ("Evaluate", ":material/fact_check:"),
-    "pages/robustness.py": ("Robustness", ":material/query_stats:"),
-    "pages/scale.py": ("Full scale", ":material/zoom_in_map:"),
-    "pages/lessons.py": ("Lessons", ":material/school:"),
-    "pages/quiz.py": ("Quiz", ":material/quiz:"),
-}
 
 
 def show_checkpoint(checkpoint: Checkpoint, model: str) -> None:
@@ -78,7 +62,7 @@ class Page:
 def frame(page: str) -> Iterator[Page]:
     """Start a page: configuration, sidebar with what the body draws into it, link."""
     garbage.run_started()
-    st.set_page_config(page_title=f"{PAGES[page][0]} · nmrclassify", layout="wide")
+    st.set_page_config(page_title=f"{PAGES[page].label} · nmrclassify", layout="wide")
     upload_limits.limit_uploads()
     opened = Page(url_state.read(page))
     if page == "pages/train.py" and (problem := run_files.home_problem()):
@@ -88,7 +72,7 @@ def frame(page: str) -> Iterator[Page]:
     charts.start_page()
     with st.sidebar:
         st.markdown("### nmrclassify")
-        pages = st.container(key="pages")
+        pages = st.container()
         st.divider()
         yield opened
         presenter.switch()
@@ -100,7 +84,7 @@ def frame(page: str) -> Iterator[Page]:
         keep_visit()
     url_state.write()
     # Last, so that the links between pages carry the state as it is now.
-    _page_links(pages)
+    places.links(page, pages)
     export_panel.show(page, export, opened.view)
     presenter.apply()
     for problem in opened.problems:
@@ -108,31 +92,22 @@ def frame(page: str) -> Iterator[Page]:
     lesson_card.show(page)
 
 
-def _page_links(pages: Any) -> None:
-    with pages:
-        # Two columns, so that the controls below stay on the first screen.
-        st.html(
-            "<style>.st-key-pages { display: grid; grid-template-columns: 1fr 1fr; gap: 0 .25rem; }"
-            " .st-key-pages > div { width: auto !important; min-width: 0; }</style>"
-        )
-        state = url_state.query()
-        for path, (label, symbol) in PAGES.items():
-            st.page_link(path, label=label, icon=symbol, query_params=state)
-
-
-def setup(page: str, slider: bool = True) -> View:
-    """Start a page about a grid mixture and a model; `slider` is that of `model_picker.choose`."""
+def setup(page: str) -> View:
+    """Start a page about a grid mixture and a model, with the controls that act on it."""
+    controls = PAGES[page].controls
     with frame(page) as opened:
-        dataset = _choose_data(opened.problems)
-        chosen = model_picker.choose(dataset, opened.problems, slider)
-        opened.view = _choose_mixture(dataset, chosen, opened.problems)
+        dataset = _choose_data(opened.problems, "data" in controls)
+        chosen = model_picker.choose(
+            dataset, opened.problems, "step" in controls, "model" in controls
+        )
+        opened.view = _choose_mixture(dataset, chosen, opened.problems, "mixture" in controls)
     network = opened.view.checkpoint.model
     st.session_state["outputs are classes"] = network.outputs_are_classes
     inspector.show_clicked(opened.view)
     return opened.view
 
 
-def _choose_data(problems: list[str]) -> Dataset:
+def _choose_data(problems: list[str], shown: bool) -> Dataset:
     library = _library_of_linked_run() or st.session_state.get("own library")
     names = [*PRESETS, OWN] if library is not None else list(PRESETS)
     titles = {name: recipe.title for name, recipe in PRESETS.items()} | {OWN: "Own library"}
@@ -145,6 +120,7 @@ def _choose_data(problems: list[str]) -> Dataset:
         st.selectbox,
         "Data",
         "preset",
+        shown=shown,
         options=names,
         format_func=titles.get,
         on_change=drop_edits,
@@ -162,10 +138,14 @@ def _choose_data(problems: list[str]) -> Dataset:
     }
     values = {key: url_state.get(key, default) for key, default in defaults.items()}
     # Drawn when opened: a first visit need not load the code of controls that it does not see.
-    details = st.expander(
-        "How mixtures are made", icon=":material/tune:", key="mixing", on_change="rerun"
+    details = (
+        st.expander(
+            "How mixtures are made", icon=":material/tune:", key="mixing", on_change="rerun"
+        )
+        if shown
+        else None
     )
-    if details.open:
+    if details is not None and details.open:
         in_ppm = " of 0.5 ppm" if name == "metabolites" else ""
         controls: dict[str, tuple[Any, str, dict[str, Any]]] = {
             "seed": (
@@ -241,7 +221,7 @@ def _library_of_linked_run() -> Library | None:
         return None
 
 
-def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> View:
+def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str], shown: bool) -> View:
     upload = st.session_state.get("own mixture")
     shape = dataset.library.areas.shape[1:]
     has_file = upload and upload[1].shape == shape and upload[2] == dataset.library.axis
@@ -255,6 +235,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         st.radio,
         "Mixture",
         "mixture",
+        shown=shown,
         options=list(kinds),
         format_func=kinds.get,
         horizontal=True,
@@ -266,7 +247,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
     if kind == "file" and upload:
         return _view(dataset, chosen, spec, f"File {upload[0]}", problems, upload[1])
     if kind == "choose":
-        compounds, concentrations = _choose_compounds(dataset)
+        compounds, concentrations = _choose_compounds(dataset, shown)
         if not any(compounds):
             problems.append("No compound is chosen; the first one is used.")
             compounds, concentrations = (1, *compounds[1:]), (1.0,) * len(compounds)
@@ -279,6 +260,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
             f"Number, 1 to {count}",
             "number",
             first(dataset),
+            shown,
             max_value=count,
             step=1,
             on_change=drop_edits,
@@ -288,6 +270,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str]) -> Vi
         st.checkbox,
         "Add an unknown compound",
         "unknown_compound",
+        shown=shown,
         help="The library does not hold this compound. A network of queries should report it.",
     )
     return _view(dataset, chosen, replace(spec, unknown=unknown), title, problems)
@@ -317,23 +300,26 @@ def _view(
     return replace(view, spec=replace(spec, edits=edits), sample=sample)
 
 
-def _choose_compounds(dataset: Dataset) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def _choose_compounds(dataset: Dataset, shown: bool) -> tuple[tuple[int, ...], tuple[float, ...]]:
     names, size = dataset.library.names, dataset.config.n_sources
     numbers = list(range(1, len(names) + 1)) + ([0] if dataset.config.number_varies else [])
     compounds, concentrations = [], []
     for i in range(1, size + 1):
-        left, right = st.columns([3, 2])
+        left, right = st.columns([3, 2]) if shown else (nullcontext(), nullcontext())
         with left:
             compound = url_state.widget(
                 st.selectbox,
                 f"Compound {i}",
                 f"compound_{i}",
                 numbers[(i - 1) % len(names)],
+                shown,
                 options=numbers,
                 format_func=lambda number: names[number - 1] if number else "nothing",
             )
         with right:
-            amount = url_state.widget(st.number_input, "Amount", f"amount_{i}", 1.0, step=0.25)
+            amount = url_state.widget(
+                st.number_input, "Amount", f"amount_{i}", 1.0, shown, step=0.25
+            )
         compounds.append(compound)
         concentrations.append(amount)
     return tuple(compounds), tuple(concentrations)

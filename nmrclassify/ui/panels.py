@@ -197,17 +197,23 @@ def go_to_neighbour(change: int, dataset: Dataset) -> None:
     url_state.put("number", (number - 1 + change) % len(dataset.test) + 1)
 
 
-def mixture_heading(view: View, offer: bool = True) -> None:
+def mixture_heading(view: View, offer: bool = True, about_model: bool = True) -> None:
     """Write the title and the contents of the mixture; draw the buttons Previous and Next.
 
-    `offer`: whether an untrained network is followed by `offer_training`.
+    Parameters
+    ----------
+    offer : bool
+        Whether an untrained network is followed by `offer_training`.
+    about_model : bool
+        Whether the page is about the model, too: without it, neither its training is mentioned
+        nor one offered.
     """
     note = "not in the training data"
     if view.in_training:
         note = "the model was trained on this composition"
         if view.checkpoint.training.remix:
             note = "the model may have been trained on this composition"
-    has_note = view.labels is not None and view.checkpoint.step
+    has_note = about_model and view.labels is not None and view.checkpoint.step
     edited = f" · *{len(view.edits)} edit{'s' * (len(view.edits) > 1)}*" if view.edits else ""
     words, buttons = st.columns([5, 2], vertical_alignment="center")
     words.markdown(
@@ -227,7 +233,7 @@ def mixture_heading(view: View, offer: bool = True) -> None:
             icon=":material/chevron_right:",
             icon_position="right",
         )
-    if offer and not view.checkpoint.step:
+    if offer and about_model and not view.checkpoint.step:
         offer_training(view)
 
 

@@ -143,11 +143,19 @@ def forget(*keys: str) -> None:
         put(key, None)
 
 
-def widget(make: Callable, label: str, key: str, default: Any = None, **options: Any) -> Any:
+def widget(
+    make: Callable,
+    label: str,
+    key: str,
+    default: Any = None,
+    shown: bool = True,
+    **options: Any,
+) -> Any:
     """Draw an input element bound to a value of the state, and return its value.
 
     Default, bounds and options are those of the table where they are not passed. A value outside
-    the element's bounds or options is replaced by the nearest bound or the default.
+    the element's bounds or options is replaced by the nearest bound or the default. An element
+    that is not `shown` is not drawn, and the state keeps its value for the pages that show it.
     """
     parameter, name, state = PARAMETERS[key], _widget(key), st.session_state
     default = parameter.default if default is None else default
@@ -156,18 +164,23 @@ def widget(make: Callable, label: str, key: str, default: Any = None, **options:
             options["options"] = list(parameter.options)
         elif parameter.is_number:
             options = {"min_value": parameter.low, "max_value": parameter.high} | options
+    if not shown:
+        return _within(get(key, default), default, options)
     defaults = state.setdefault("link defaults", {})
     follows = _values().get(key) is None and defaults.get(key) != default
     defaults[key] = default
     if name not in state or follows:
         state[name] = get(key, default)
-    choices = options.get("options")
-    if choices is not None and state[name] not in list(choices):
-        state[name] = default
-    if options.get("min_value") is not None:
-        state[name] = type(default)(
-            min(max(state[name], options["min_value"]), options["max_value"])
-        )
+    state[name] = _within(state[name], default, options)
     value = make(label, key=name, **options)
     _values()[key] = None if value == default else value
+    return value
+
+
+def _within(value: Any, default: Any, options: dict[str, Any]) -> Any:
+    """Return a value, or the default or nearest bound if an element does not offer it."""
+    if options.get("options") is not None and value not in list(options["options"]):
+        value = default
+    if options.get("min_value") is not None:
+        value = type(default)(min(max(value, options["min_value"]), options["max_value"]))
     return value

@@ -8,7 +8,7 @@ import pytest
 
 from nmrclassify.bench import _browser
 from nmrclassify.bench._browser import CUT_OFF, settled, start_training, wait_for_figure
-from nmrclassify.ui.page import PAGES
+from nmrclassify.ui.places import PAGES
 
 MISSING = _browser.missing()
 if MISSING and os.environ.get("CI") == "true":
@@ -31,8 +31,8 @@ def address():
 
 
 def go(page, link: str, title: str) -> None:
-    """Change the page by the sidebar."""
-    page.get_by_test_id("stSidebar").get_by_role("link", name=link).click()
+    """Change the page by the sidebar and the tabs."""
+    _browser.go(page, link)
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
 
 

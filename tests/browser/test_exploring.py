@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nmrclassify.bench import _browser
-from nmrclassify.bench._browser import CUT_OFF, settled, wait_for_figure
+from nmrclassify.bench._browser import CUT_OFF, go, settled, wait_for_figure
 from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import runs
@@ -151,7 +151,7 @@ def test_time_travel_plays_and_every_page_follows(visit, scheme):
     step = int(re.search(r"step=(\d+)", page.url)[1])
     page.get_by_role("heading", name=f"Step {step}").wait_for()
     assert not serious(page)
-    page.get_by_test_id("stSidebar").get_by_role("link", name="Masks").click()
+    go(page, "Masks")
     page.get_by_role("heading", name="Masks", exact=True, level=1).wait_for()
     settled(page)
     expect_in_url(page, f"step={step}")

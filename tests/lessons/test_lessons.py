@@ -34,7 +34,7 @@ from nmrclassify.plots.style import Theme
 from nmrclassify.training import checkpoints
 from nmrclassify.training.trainer import model_for
 from nmrclassify.ui import url_parameters
-from nmrclassify.ui.page import PAGES
+from nmrclassify.ui.places import PAGES
 
 # They stand in links: a name may be added, but none may be changed or removed.
 NAMES = [
@@ -188,7 +188,7 @@ def strings_of_the_app() -> list[str]:
 
 
 def test_what_a_text_names_in_italics_exists():
-    known = "\n".join([*strings_of_the_app(), *(label for label, _ in PAGES.values())])
+    known = "\n".join([*strings_of_the_app(), *(tab.label for tab in PAGES.values())])
     titles = {one.title for one in LESSONS.values()}
     compounds = set(example_mixture().library.names)
     named = {}

@@ -13,7 +13,7 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.plots.style import HIGHLIGHT
 from nmrclassify.training import checkpoints, run_files, runs, visits
 from nmrclassify.ui import peak_page, session
-from nmrclassify.ui.page import PAGES
+from nmrclassify.ui.places import PAGES
 
 PATHS = list(PAGES)
 

@@ -1,0 +1,101 @@
+"""The places of the app: their links, the tabs of their pages, and the controls of each page."""
+
+from pathlib import Path
+
+import pytest
+
+from nmrclassify.ui.places import ALL, PAGES, PLACES
+
+# Part of the sidebar, and the labels of its controls.
+LABELS = {
+    "data": {"Data"},
+    "model": {"Model"},
+    "step": {"Training step"},
+    "mixture": {"Mixture", "Number, 1 to 36", "Add an unknown compound"},
+}
+# A value of a control of each part that pages on which it acts show.
+CHANGES = {"mixture": {"number": 5, "unknown_compound": "yes"}, "step": {"step": 180}}
+
+
+def controls(app) -> set[str]:
+    kinds = ("selectbox", "radio", "number_input", "checkbox", "select_slider")
+    return {one.label for kind in kinds for one in getattr(app.sidebar, kind)}
+
+
+def links(part) -> list[str]:
+    return [link.proto.label for link in part.get("page_link")]
+
+
+def test_every_page_has_one_place():
+    root = Path(__file__).parents[2]
+    files = {f"pages/{path.name}" for path in (root / "pages").glob("*.py")} | {"app.py"}
+    listed = [page for place in PLACES for page in place.pages]
+    assert sorted(listed) == sorted(files)
+    assert [place.label for place in PLACES] == ["Explore", "Train", "Test", "Learn", "Full scale"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_has_the_links_and_the_controls_that_act_on_it(open_page, page):
+    app = open_page(page)
+    here = next(place for place in PLACES if page in place.pages)
+    tabs = [tab.label for tab in here.pages.values()]
+    assert links(app.sidebar) == [place.label for place in PLACES]
+    assert links(app.main) == tabs * (len(tabs) > 1)
+    if here.label == "Full scale":  # it has data of its own
+        assert not controls(app) & set.union(*LABELS.values())
+        return
+    shown = controls(app)
+    for part, labels in LABELS.items():
+        if part in PAGES[page].controls:
+            assert labels <= shown
+        else:
+            assert not labels & shown
+    expander = any(one.label == "How mixtures are made" for one in app.sidebar.expander)
+    assert expander == ("data" in PAGES[page].controls)
+
+
+@pytest.mark.parametrize(
+    ("page", "part"),
+    [
+        (page, part)
+        for page, tab in PAGES.items()
+        for part in CHANGES
+        # Time travel has the step on the page.
+        if part not in tab.controls and (page, part) != ("pages/travel.py", "step")
+    ],
+)
+def test_a_control_that_is_left_out_would_change_nothing(open_page, page, part):
+    before, after = open_page(page), open_page(page, **CHANGES[part])
+    assert after.link == {key: str(value) for key, value in CHANGES[part].items()}
+    assert after.texts.replace("Test mixture 5", "Test mixture 12") == before.texts
+    assert after.figures == before.figures
+
+
+def test_values_of_controls_that_a_page_leaves_out_are_kept(open_page):
+    query = {"mixture": "choose", "compound_1": 4, "amount_1": 1.5, "unknown_compound": "yes"}
+    app = open_page("pages/masks.py", **query)
+    before, link = app.texts, app.link
+    for page in ("pages/evaluate.py", "pages/lessons.py", "pages/scale.py"):
+        app.switch_page(page).run()
+        assert app.link == link
+    app.switch_page("pages/masks.py").run()
+    assert not app.exception
+    assert app.texts == before
+
+
+def test_a_place_opens_its_page_seen_last(open_page):
+    app = open_page("pages/masks.py")
+    app.switch_page("pages/robustness.py").run()
+    places = {link.proto.label: link.proto.page for link in app.get("page_link")}
+    assert places["Explore"] == "masks"
+    assert places["Test"] == "robustness"
+    assert places["Learn"] == "lessons"
+
+
+def test_a_presenter_sees_no_tabs(open_page):
+    app = open_page("pages/masks.py", presenter="yes")
+    assert not links(app.main)
+
+
+def test_all_parts_of_the_sidebar_are_known():
+    assert set(LABELS) == ALL
