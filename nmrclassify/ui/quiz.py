@@ -151,9 +151,12 @@ def answer_form(current: QuizRound) -> list[str] | None:
     compounds = "one compound is" if n == 1 else f"{n} different compounds are"
     of_them = " One of them may be unlisted." if current.level == "unlisted" else ""
     with st.form(f"quiz {current.key}"):
+        # Not as the label of the pills, which fades when they are closed.
+        st.markdown(f"**{compounds.capitalize()} in it. Which?**{of_them}")
         chosen = st.pills(
-            f"**{compounds.capitalize()} in it. Which?**{of_them}",
+            f"{compounds.capitalize()} in it. Which?",
             choices,
+            label_visibility="collapsed",
             selection_mode="multi",
             default=answer or [],
             key=f"chosen {current.key}",
