@@ -3,10 +3,9 @@
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import describe_prediction
-from nmrclassify.mixtures.edits import Mixture
-from nmrclassify.plots import classes, curves, page_figures
+from nmrclassify.plots import curves
 from nmrclassify.training.jobs import Job
-from nmrclassify.ui import charts, page, panels, training_controls, uploads
+from nmrclassify.ui import charts, diagram, page, panels, training_controls, uploads
 from nmrclassify.ui.session import this_visit
 
 view = page.setup("pages/train.py")
@@ -63,21 +62,14 @@ def live_pictures() -> None:
         )
     st.subheader(f"One test mixture at step {snapshot.step:,}")
     st.caption(describe_prediction(snapshot.pinned, data.library.names, truth))
-    charts.chart(
-        page_figures.overview(
-            Mixture.of(job.pinned, 0),
-            snapshot.pinned,
-            truth,
-            data.library,
-            view.theme,
-            patterns=snapshot.patterns,
-        ),
-        alt=(
-            f"Masks and separated multiplets at step {snapshot.step}."
-            f" {classes.alt_text(snapshot.pinned, data.library.names)}"
-        ),
-        key="pinned",
-        clickable=False,
+    diagram.show_moving(
+        job.checkpoint().model,
+        job.pinned.areas[0],
+        snapshot.pinned,
+        truth,
+        data.library,
+        view.theme,
+        "network",
     )
 
 

@@ -58,8 +58,8 @@ class Diagram {
     this.chosenFold = false; // whether the visitor has folded or unfolded a box
     this.tools = make('div', root, { class: 'tools' });
     this.play = this.button('Play', () => (this.timer ? this.pause() : this.start()));
-    this.button('Step', () => { this.pause(); this.show(this.at === null ? 0 : this.at + 1); });
-    this.button('Show all', () => { this.pause(); this.show(null); });
+    this.one = this.button('Step', () => { this.pause(); this.show(this.at === null ? 0 : this.at + 1); });
+    this.all = this.button('Show all', () => { this.pause(); this.show(null); });
     this.size = this.button('', () => this.foldAll());
     this.says = make('span', this.tools, { class: 'says', 'aria-live': 'polite' });
     this.picture = make('div', root, { class: 'picture', role: 'group',
@@ -96,6 +96,8 @@ class Diagram {
       if (typeof value === 'string') this.root.style.setProperty(`--${name}`, value);
     }
     this.root.classList.toggle('large', data.theme.large);
+    // Time travel and a training move the picture: they have the buttons for that.
+    for (const button of [this.play, this.one, this.all]) button.hidden = Boolean(data.follows);
     this.observer.observe(this.root);
     // Another mixture or training step changes the maps in place, so that a picture that is
     // played, or followed by keyboard, stays as it is.
@@ -115,14 +117,16 @@ class Diagram {
     this.chosenFold = true;
     const boxes = this.data.boxes.map((box) => box.key);
     this.folded = new Set(this.folded.size ? [] : boxes);
-    this.show(null);
+    this.pause();
+    this.at = null;
     this.draw();
   }
 
   fold(box) {
     this.chosenFold = true;
     if (!this.folded.delete(box)) this.folded.add(box);
-    this.show(null);
+    this.pause();
+    this.at = null;
     this.draw();
     this.picture.querySelector(`[data-box="${box}"] button`)?.focus();
   }
@@ -488,8 +492,8 @@ class Diagram {
       }
     }
     this.readout.textContent = of ? this.words(point, of)
-      : 'Point at a map to follow one position through the network. Click a cell, or press Enter,'
-        + ' to see how its value is computed.';
+      : `Point at a map to follow one position through the network.${this.data.follows ? ''
+        : ' Click a cell, or press Enter, to see how its value is computed.'}`;
   }
 
   rowName(stage, row) {
@@ -558,13 +562,13 @@ class Diagram {
   // ------------------------------------------------------------------------------------ unfold
 
   choose(point) {
+    if (this.data.follows) return; // a picture that moves unfolds nothing
     const stage = this.stages.get(point.key).stage;
     this.data.cell = point;
     this.data.panel = null;
-    this.asked = performance.now();
     this.fillPanel();
     this.mark();
-    this.panel.scrollIntoView({ block: 'nearest' });
+    this.panel.scrollIntoView({ block: 'nearest', behavior: 'instant' });
     this.send('cell', { key: point.key, row: stage.ids[point.row], position: point.position });
   }
 
@@ -582,10 +586,6 @@ class Diagram {
       number(this.value(cell.key, cell.row, cell.position))}`);
     if (!panel) {
       make('p', this.panel, { class: 'rule' }, 'Computing …');
-      return;
-    }
-    if (panel.problem) {
-      make('p', this.panel, { class: 'rule' }, panel.problem);
       return;
     }
     const flow = make('div', this.panel, { class: 'flow' });

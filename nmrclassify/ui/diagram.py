@@ -4,15 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.evaluation.stages import explain
+from nmrclassify.networks.conv_tasnet import Network
+from nmrclassify.networks.prediction import Prediction, Truth
+from nmrclassify.nmr.library import Library
 from nmrclassify.plots.diagram import describe_arithmetic, describe_network
+from nmrclassify.plots.style import Theme
 from nmrclassify.ui import results, url_state
 from nmrclassify.ui.panels import View
 
-_FOLDER = Path(__file__).parent
+_FOLDER, _KEY = Path(__file__).parent, "network"
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -54,33 +59,48 @@ def choose(value: Any) -> None:
             url_state.put("output", int(output) + 1)
 
 
-def show(view: View, key: str = "network", unfolds: bool = True) -> None:
-    """Draw the network with the view's mixture; a chosen cell is computed in a fragment.
-
-    Parameters
-    ----------
-    unfolds : bool
-        Whether a click unfolds the arithmetic of a cell. Only one picture of a page may.
-    """
-    model, prediction = view.checkpoint.model, view.prediction
-    found = results.network_stages(model, view.areas, prediction.outputs)
-    data = describe_network(
-        found,
+def _data(
+    model: Network,
+    areas: np.ndarray,
+    prediction: Prediction,
+    truth: Truth | None,
+    library: Library,
+    theme: Theme,
+) -> dict[str, Any]:
+    return describe_network(
+        results.network_stages(model, areas, prediction.outputs),
         prediction,
-        view.truth,
-        view.library.names,
-        view.library.axis,
+        truth,
+        library.names,
+        library.axis,
         patterns_of(model),
         model.config.n_layers,
-        view.theme,
+        theme,
     )
-    data["unfolds"] = unfolds
-    if not unfolds:
-        _component()(key=key, data=data)
-        return
+
+
+def show_moving(
+    model: Network,
+    areas: np.ndarray,
+    prediction: Prediction,
+    truth: Truth | None,
+    library: Library,
+    theme: Theme,
+    key: str,
+) -> None:
+    """Draw the network with a mixture, shape (P, L); the maps change in place with its weights."""
+    data = _data(model, areas, prediction, truth, library, theme)
+    _component()(key=key, data=data | {"follows": True})
+
+
+@st.fragment
+def show(view: View) -> None:
+    """Draw the network with the view's mixture; a click unfolds a cell, in this fragment only."""
+    model = view.checkpoint.model
+    data = _data(model, view.areas, view.prediction, view.truth, view.library, view.theme)
 
     def chosen() -> None:
-        choose(st.session_state[key].cell)
+        choose(st.session_state[_KEY].cell)
 
     text = url_state.get("unfolded")
     if text is not None:
@@ -88,17 +108,7 @@ def show(view: View, key: str = "network", unfolds: bool = True) -> None:
         ids = {one["key"]: one["ids"] for one in data["stages"]}
         if row in ids.get(stage, ()) and position < len(data["positions"]):
             data["cell"] = {"key": stage, "row": ids[stage].index(row), "position": position}
-            try:
-                data["panel"] = describe_arithmetic(
-                    explain(model, view.areas, stage, row, position)
-                )
-            except ValueError as error:
-                data["panel"] = {"problem": f"{error}."}
-    _component()(key=key, data=data, on_cell_change=chosen)
-
-
-@st.fragment
-def show_alone(view: View) -> None:
-    """Draw the network so that a click on it runs nothing else of the page."""
-    show(view)
+            cell = explain(model, view.areas, stage, row, position)
+            data["panel"] = describe_arithmetic(cell)
+    _component()(key=_KEY, data=data, on_cell_change=chosen)
     url_state.write_from_fragment()

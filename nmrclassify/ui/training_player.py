@@ -6,13 +6,20 @@ from math import nan
 import numpy as np
 import streamlit as st
 
-from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.prediction import MAX_SHOWN, Prediction, listing, percent
-from nmrclassify.plots import activations, classes, curves, page_figures
+from nmrclassify.plots import activations, curves
 from nmrclassify.plots.outputs import output_names
 from nmrclassify.training.history import TrainingHistory, first_decided
-from nmrclassify.ui import charts, model_picker, panels, results, training_controls, url_state
+from nmrclassify.ui import (
+    charts,
+    diagram,
+    model_picker,
+    panels,
+    results,
+    training_controls,
+    url_state,
+)
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import this_visit
 
@@ -98,26 +105,18 @@ def _controls(steps: tuple[int, ...], step: int, playing: bool) -> None:
 
 
 def _pictures(view: View, history: TrainingHistory, step: int) -> None:
-    names = view.library.names
     st.subheader(f"Step {step:,}")
     st.markdown(panels.verdict(view))
     end = history.network(history.steps[-1])
     prediction = _in_one_order(view, end)
-    charts.chart(
-        page_figures.overview(
-            view.sample,
-            prediction,
-            view.truth_of(prediction),
-            view.library,
-            view.theme,
-            view.cell,
-            patterns_of(view.checkpoint.model),
-        ),
-        key="overview",
-        alt=(
-            f"Masks and separated multiplets at step {step}."
-            f" {classes.alt_text(view.prediction, names)}"
-        ),
+    diagram.show_moving(
+        view.checkpoint.model,
+        view.areas,
+        prediction,
+        view.truth_of(prediction),
+        view.library,
+        view.theme,
+        "network",
     )
     st.subheader("Probability of each class during training")
     slot = _slot(view, end)

@@ -191,15 +191,15 @@ def test_the_tables_of_the_editor_make_edits(monkeypatch):
 def test_time_travel_moves_every_view(open_page, run_id):
     app = open_page(TRAVEL, preset="quick", seed=3, model=run_id)
     assert "Step 30" in app.texts
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("plotly_chart")) == 2
     steps = app.figure("strip")["data"][0]["meta"]["steps"]
     assert steps[0] == 0
     assert steps[-1] == 30
-    at_end = app.figure("overview")
+    at_end = app.network["stages"]
     app.press("Start")
     assert app.link["step"] == "0"
     assert "Step 0" in app.texts
-    assert app.figure("overview") != at_end
+    assert app.network["stages"] != at_end
     app.press("Step forward")
     assert app.link["step"] == str(steps[1])
     masks = open_page("pages/masks.py", preset="quick", seed=3, model=run_id, step=steps[1])

@@ -1,0 +1,130 @@
+"""The picture of the network in Chromium: hover, unfold, play, fold, keyboard."""
+
+import re
+
+import pytest
+
+from nmrclassify.bench import _browser
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(bool(_browser.missing()), reason=str(_browser.missing())),
+]
+NARROW = {"width": 390, "height": 844}
+# Text that its element cuts off.
+CUT_OFF = """root => [...root.querySelectorAll('.title span, .stack, button')]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).display !== 'none')
+    .map(e => e.textContent)"""
+
+
+@pytest.fixture(scope="module")
+def address():
+    with _browser.server() as address:
+        yield address
+
+
+@pytest.fixture
+def network(visit, address):
+    def open_network(query="", **options):
+        page = visit(f"{address}/{query}", **options)
+        page.locator(".diagram [data-key='mixture'] canvas").wait_for()
+        return page, page.locator(".diagram")
+
+    return open_network
+
+
+def centre(page, key, across=0.5, down=0.5):
+    box = page.locator(f"[data-key='{key}'] .map").first.bounding_box()
+    return box["x"] + across * box["width"], box["y"] + down * box["height"]
+
+
+def test_pointing_at_a_map_lights_its_position_in_every_map(network):
+    page, diagram = network()
+    page.mouse.move(*centre(page, "encoding", 0.62))
+    rules = diagram.locator(".map .line")
+    page.wait_for_function("() => true")
+    lefts = {rules.nth(i).evaluate("e => e.style.left") for i in range(rules.count())}
+    assert len(lefts) == 1 and rules.first.is_visible()
+    words = diagram.locator(".readout").inner_text()
+    assert re.match(r"\d\.\d+ ppm · Encoding, filter \d+ \(.+\): .+ · Mask of ", words), words
+    # What reaches the encoding: three positions of the mixture.
+    band = diagram.locator("[data-key='mixture'] .band")
+    assert band.evaluate("e => Math.round(parseFloat(e.style.width) / 100 * 21)") == 3
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_click_unfolds_the_arithmetic_below_the_picture(network, scheme):
+    page, diagram = network(scheme=scheme)
+    page.mouse.click(*centre(page, "encoding", 0.62))
+    panel = diagram.locator(".panel")
+    panel.get_by_text("products").wait_for()
+    assert "unfolded=encoding" in page.url
+    picture, below = diagram.locator(".picture").bounding_box(), panel.bounding_box()
+    assert below["y"] >= picture["y"] + picture["height"]
+    page.reload()
+    panel.get_by_text("products").wait_for()
+    page.keyboard.press("Escape")
+
+
+def test_the_picture_fits_a_screen_of_1366_by_768_without_scrolling(network):
+    page, diagram = network()
+    box = diagram.locator(".picture").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 768
+    assert box["x"] + box["width"] <= 1366
+    assert diagram.evaluate(CUT_OFF) == []
+
+
+def test_play_shows_one_stage_after_the_other_and_can_pause_and_step(network):
+    page, diagram = network()
+    diagram.get_by_role("button", name="Play").click()
+    diagram.get_by_text("2 of 20.").wait_for()
+    diagram.get_by_role("button", name="Pause").click()
+    says = diagram.locator(".says").inner_text()
+    assert diagram.locator(".later").count() > 10
+    diagram.get_by_role("button", name="Step").click()
+    assert diagram.locator(".says").inner_text() != says
+    diagram.get_by_role("button", name="Show all").click()
+    assert diagram.locator(".later").count() == 0
+
+
+def test_boxes_fold_to_their_result_and_unfold(network):
+    page, diagram = network()
+    assert diagram.locator(".stage.block").count() == 12
+    diagram.get_by_role("button", name="2 Estimate masks").click()
+    assert diagram.locator(".stage.block").count() == 0
+    assert diagram.locator(".stage.mask").count() == 3
+    diagram.get_by_role("button", name="Show every layer").click()
+    assert diagram.locator(".stage.block").count() == 12
+
+
+def test_the_keyboard_alone_walks_unfolds_and_folds(network):
+    page, diagram = network()
+    diagram.locator("[data-key='mask 0']").focus()
+    before = diagram.locator(".readout").inner_text()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(100)
+    after = diagram.locator(".readout").inner_text()
+    assert after != before and after.split(" ppm")[0] != before.split(" ppm")[0]
+    page.keyboard.press("Enter")
+    diagram.locator(".panel").get_by_text("sigmoid", exact=False).first.wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !location.href.includes('unfolded')")
+    assert diagram.locator(".panel h4").count() == 0
+
+
+def test_a_telephone_shows_three_boxes_one_below_the_other(network):
+    page, diagram = network(viewport=NARROW)
+    assert diagram.locator(".stage.block").count() == 0
+    assert diagram.locator(".stage.mask").count() == 3
+    assert diagram.evaluate(CUT_OFF) == []
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= 390
+
+
+def test_axe_finds_nothing_serious(network):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page, _ = network("?unfolded=mask-0~5~12")
+    found = Axe().run(page).response["violations"]
+    assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
