@@ -174,6 +174,11 @@ def wait_for_figure(page: "Page", timeout: float = 30_000) -> None:
     page.wait_for_selector(".js-plotly-plot .main-svg", timeout=timeout)
 
 
+def wait_for_network(page: "Page", timeout: float = 30_000) -> None:
+    """Wait until the page has drawn the picture of the network."""
+    page.wait_for_selector(".diagram canvas", timeout=timeout)
+
+
 def settled(page: "Page") -> None:
     """Wait until the server sends nothing more."""
     page.wait_for_function(
@@ -203,26 +208,32 @@ CUT_OFF = """
 })
 """
 
-# Clicks an element and resolves with the milliseconds until a figure with other data was painted.
-# Streamlit mounts a new chart for new data, so the figure is looked up in each frame.
-CLICK_TO_PAINTED = """
-(button) => new Promise((resolve, reject) => {
-  const figure = () => document.querySelector('.js-plotly-plot');
-  const data = trace => trace.z?.bdata || trace.x?.bdata || null;
-  const content = () => JSON.stringify((figure()?.data || []).map(data));
-  const drawn = () => figure()?.querySelector('.heatmaplayer image')
-    && figure()?.querySelector('.barlayer path');
-  const before = content(), began = performance.now();
-  const check = () => {
-    if (performance.now() - began > 20000) return reject(new Error('nothing was painted in 20 s'));
-    if (figure() && drawn() && content() !== before)
-      return requestAnimationFrame(() => requestAnimationFrame(() =>
-        resolve(performance.now() - began)));
-    requestAnimationFrame(check);
+# Sets `window.painted` to a promise of the milliseconds from the next press or move of the pointer
+# until the network's picture shows other content and is painted: another mixture, the arithmetic of
+# a cell ("panel"), or another position ("position").
+NETWORK_PAINTED = """
+(what) => {
+  const find = () => [...document.querySelectorAll('*')]
+    .map(element => element.shadowRoot?.querySelector('.diagram')).find(Boolean);
+  let root = find();
+  const content = () => {
+    if (!root?.isConnected) root = find();
+    if (what === 'mixture') return root?.querySelector('[data-key=mixture] canvas')?.toDataURL();
+    if (what === 'position') return root?.querySelector('.line')?.style.left;
+    return root?.querySelector('.panel table') && root.querySelector('.panel').textContent;
   };
-  button.click();
-  requestAnimationFrame(check);
-})
+  const event = what === 'position' ? 'pointermove' : 'pointerdown';
+  window.painted = new Promise((resolve, reject) => document.addEventListener(event, () => {
+    const before = content(), began = performance.now();
+    const check = () => {
+      if (performance.now() - began > 20000) reject(new Error('nothing was painted in 20 s'));
+      else if (content() && content() !== before)
+        requestAnimationFrame(() => resolve(performance.now() - began));
+      else requestAnimationFrame(check);
+    };
+    requestAnimationFrame(check);
+  }, {once: true, capture: true}));
+}
 """
 
 # Waits for an event, and sets `window.painted` to a promise of milliseconds on the page Full scale:

@@ -177,7 +177,7 @@ def _time_slider(page: "Page", wire: _Wire, address: str) -> list[dict[str, floa
     wait_for_figure(page)
     settled(page)
     names = ["Step back"] * (TURNS // 2 + 1) + ["Step forward"] * (TURNS // 2)
-    return [_timed(page, wire, "overview", _button(page, name)) for name in names]
+    return [_timed(page, wire, "strip", _button(page, name)) for name in names]
 
 
 def run() -> dict:

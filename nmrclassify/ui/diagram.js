@@ -137,7 +137,9 @@ class Diagram {
     if (!this.width || !this.data) return;
     const narrow = this.width < NARROW;
     if (!this.chosenFold) {
-      this.folded = new Set(narrow ? this.data.boxes.map((box) => box.key) : []);
+      // Eleven columns need this width, or their titles are cut off.
+      const all = this.data.boxes.map((box) => box.key);
+      this.folded = new Set(narrow ? all : this.width < 970 ? ['mask'] : []);
     }
     this.size.textContent = this.folded.size ? 'Show every layer' : 'Show three boxes';
     this.picture.replaceChildren();

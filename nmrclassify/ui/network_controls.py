@@ -32,11 +32,6 @@ _DIFFERENCES = {
 
 def show(view: View) -> None:
     """Draw the choice of the packaged network, and the noise and shift jitter of the mixture."""
-    # The picture needs the width of the page.
-    st.html(
-        "<style>@media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem;"
-        " padding-right: 2rem; } }</style>"
-    )
     which, noise, jitter = st.columns([5, 3, 3], vertical_alignment="bottom")
     preset = view.dataset.preset
     offered = [

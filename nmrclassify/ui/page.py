@@ -79,7 +79,11 @@ def frame(page: str) -> Iterator[Page]:
         export = st.container()
         # In the sidebar, because an element without a size still gets a gap. Streamlit leaves a
         # sixth of a small screen empty above the title.
-        st.html("<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }</style>")
+        st.html(
+            "<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }"
+            " @media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem;"
+            " padding-right: 2rem; } }</style>"
+        )
         clicks.listen(inspector.choose_clicked)
         keep_visit()
     url_state.write()
