@@ -1,3 +1,4 @@
+"""Write docs/network.webp: the first page while Play runs, in Chromium.
 
 python docs/record_network.py
 """
@@ -5,6 +6,7 @@ python docs/record_network.py
 import io
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -27,7 +29,7 @@ def record() -> None:
             page.locator(f".diagram .{name}").bounding_box() for name in ("picture", "tools")
         )
         assert picture is not None and tools is not None
-        clip = {
+        clip: Any = {
             "x": picture["x"] - 6,
             "y": tools["y"] - 4,
             "width": picture["width"] + 12,
@@ -41,7 +43,8 @@ def record() -> None:
                 box = page.locator(f"[data-key='{key}'] .map").first.bounding_box()
                 assert box is not None
                 page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
-            frames.append(Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB"))  # type: ignore[arg-type]
+            shot = io.BytesIO(page.screenshot(clip=clip))
+            frames.append(Image.open(shot).convert("RGB"))
             times.append(time.monotonic() - began)
             time.sleep(max(0.0, EVERY * len(frames) - (time.monotonic() - began)))
     durations = [round(1000 * (b - a)) for a, b in zip(times, [*times[1:], SECONDS], strict=True)]

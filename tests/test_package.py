@@ -115,7 +115,11 @@ def test_the_readmes_python_example_runs():
 def test_the_wheel_has_every_room_and_the_packaged_data():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     assert settings["packages"]["find"]["include"] == ["nmrclassify*"]
-    assert settings["package-data"]["nmrclassify"] == ["data/*"]
+    packaged = settings["package-data"]["nmrclassify"]
+    assert "data/*" in packaged
+    # What the picture of the network is drawn with.
+    scripts = {f"ui/*{path.suffix}" for path in (ROOT / "nmrclassify" / "ui").glob("diagram.*s")}
+    assert scripts == {"ui/*.css", "ui/*.js"} <= set(packaged)
     folders = {path.parent for path in (ROOT / "nmrclassify").rglob("*.py")}
     assert all((folder / "__init__.py").is_file() for folder in folders)
 
