@@ -26,6 +26,7 @@ from nmrclassify.ui import (
     model_picker,
     places,
     presenter,
+    tour,
     upload_limits,
     url_state,
 )
@@ -91,6 +92,7 @@ def frame(page: str) -> Iterator[Page]:
     places.links(page, pages)
     export_panel.show(page, export, opened.view)
     presenter.apply()
+    tour.show(page)
     for problem in opened.problems:
         st.warning(problem, icon=":material/link_off:")
     lesson_card.show(page)

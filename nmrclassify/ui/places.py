@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from nmrclassify.ui import charts, url_state
+from nmrclassify.ui import charts, scenes, url_state
 
 # Parts of the sidebar: Data with How mixtures are made, Model, Training step, Mixture.
 DATA = frozenset({"data"})
@@ -80,6 +80,7 @@ PLACES = (
         {
             "pages/lessons.py": Tab("Lessons", NONE),
             "pages/quiz.py": Tab("Quiz", STEP),
+            "pages/glossary.py": Tab("Glossary", NONE),
         },
     ),
     Place(
@@ -113,7 +114,10 @@ _CSS = """<style>
 .st-key-places a, .st-key-tabs a { padding: .25rem .55rem; min-height: 2rem; white-space: nowrap; }
 .st-key-places div:has(> style), .st-key-places div:empty { display: none; }
 .st-key-names-of-places { display: none; }
+.st-key-offer, .st-key-tour { gap: .5rem; }
 .st-key-tabs { gap: .15rem; }
+.st-key-tabs button { min-height: 2rem; padding: .25rem .55rem; }
+.stMain:has(.st-key-glossary) { scroll-padding-top: 4.5rem; }
 .st-key-tabs [aria-current], .st-key-places [aria-current] {
   box-shadow: inset 0 -2px var(--st-primary-color, #0b6e99); border-radius: .3rem .3rem 0 0; }
 @media (min-width: 700px) {
@@ -154,6 +158,9 @@ def links(page: str, container: Any) -> None:
         with st.container(horizontal=True, key="tabs"):
             for path, tab in here.pages.items():
                 st.page_link(path, label=tab.label, query_params=state)
+            if here.label == "Explore":
+                scenes.menu()
+        scenes.describe(page)
     with container:
         _names()(
             key="names of places",

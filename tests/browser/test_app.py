@@ -21,7 +21,7 @@ if MISSING is None:
 
 NARROW = {"width": 390, "height": 844}
 PATHS = ["" if page == "app.py" else Path(page).stem for page in PAGES]
-BARE = ("train", "travel", "lessons")  # pages without a figure at first
+BARE = ("train", "travel", "lessons", "glossary")  # pages without a figure at first
 
 
 @pytest.fixture(scope="module")

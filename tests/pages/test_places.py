@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from nmrclassify.lessons.glossary import TERMS
+from nmrclassify.lessons.scenes import SCENES
 from nmrclassify.ui.places import ALL, PAGES, PLACES
 
 # Part of the sidebar, and the labels of its controls.
@@ -99,3 +101,28 @@ def test_a_presenter_sees_no_tabs(open_page):
 
 def test_all_parts_of_the_sidebar_are_known():
     assert set(LABELS) == ALL
+
+
+def test_the_glossary_shows_every_term(open_page):
+    app = open_page("pages/glossary.py")
+    for name, one in TERMS.items():
+        assert f"### {name}\n{one.meaning}" in app.texts
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.title)
+def test_a_scene_opens_from_the_menu(open_page, scene):
+    app = open_page("pages/whatif.py", preset="quick", edits="cut_5")
+    app.press(scene.title)
+    assert app.link == scene.link()
+    assert not app.warning or scene.title in ("Peaks drift",)  # there, the network is wrong
+    if "lesson" in scene.state:
+        assert "Training mixtures and unseen mixtures" in app.texts
+    else:
+        assert scene.text in app.texts
+        assert scene.text not in open_page(scene.page).texts
+
+
+def test_only_pages_to_explore_offer_scenes(open_page):
+    titles = {scene.title for scene in SCENES}
+    assert titles <= {button.label for button in open_page("pages/inside.py").button}
+    assert not titles & {button.label for button in open_page("pages/evaluate.py").button}
