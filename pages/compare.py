@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import comparison, curves, page_figures
 from nmrclassify.ui import charts, comparison_picker, export_panel, page, panels, results
 from nmrclassify.ui.snippets import compared
@@ -14,7 +15,9 @@ axis, names = view.library.axis, view.library.names
 st.title("Compare")
 st.markdown(
     "**A** is the model and the mixture that the sidebar shows. **B** is another model, the same"
-    " model at another step, or the same mixture with other noise or jitter."
+    " model"
+    f" at another {term('step')}, or the same mixture with other {term('noise')} or"
+    f" {term('shift jitter', 'jitter')}."
 )
 panels.mixture_heading(view)
 other = comparison_picker.choose(view)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from nmrclassify.evaluation import calibration
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import curves, page_figures
 from nmrclassify.ui import charts, page, panels, results, url_state
 
@@ -11,8 +12,9 @@ names = view.library.names
 
 st.title("Evaluate")
 st.markdown(
-    f"**{view.model_name}** on the {len(view.dataset.test)} test compositions. The grey ranges are"
-    " 95 % intervals."
+    f"**{view.model_name}** on the {len(view.dataset.test)} test"
+    f" {term('composition', 'compositions')}. The grey ranges are"
+    f" {term('95 % interval', '95 % intervals')}."
 )
 if not view.checkpoint.step:
     panels.offer_training(view)

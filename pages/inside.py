@@ -6,6 +6,7 @@ import streamlit as st
 
 from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.filters import patterns_of
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import activations
 from nmrclassify.ui import charts, inspector, page, panels, results, url_state
 
@@ -14,8 +15,9 @@ model, axis, cell = view.checkpoint.model, view.library.axis, view.followed_cell
 
 st.title("Look inside")
 st.markdown(
-    "This page shows every number between the mixture and the name of a compound. **Click any cell"
-    " of any map**, on this page or another, or choose a cell here."
+    f"This page shows every number between the {term('mixture')} and the name of a"
+    f" {term('compound')}. **Click any cell of any map**, on this page or another, or choose a cell"
+    " here."
 )
 panels.mixture_heading(view)
 inspector.cell_fields(view)

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation import filters, masks
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import classes, mask_maps, page_figures
 from nmrclassify.plots.map_rows import centre_label
 from nmrclassify.plots.outputs import output_names
@@ -82,8 +83,9 @@ with three:
         help="A mask has no effect there, so these cells are normally blank.",
     )
 st.markdown(
-    "A mask has a value from 0 (blocks) to 1 (passes) for each **filter** (row) and position. The"
-    " **ideal mask** is the share of the true compound in that cell. Filters in the rows *own*"
+    f"A mask has a value from 0 (blocks) to 1 (passes) for each {term('filter')} (row) and"
+    f" {term('position')}. The {term('ideal ratio mask', 'ideal mask')} is the share of the true"
+    " compound in that cell. Filters in the rows *own*"
     " respond most to a multiplet at their position, the others to one at the *left* or *right*."
     " **Click a cell** to follow it from the mixture to the class."
 )

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from nmrclassify.lessons.glossary import term
 from nmrclassify.mixtures import grid_files
 from nmrclassify.networks.prediction import listing
 from nmrclassify.nmr.library import metabolite_table
@@ -13,8 +14,9 @@ library, dataset, axis = view.library, view.dataset, view.library.axis
 
 st.title("Mixtures")
 st.markdown(
-    "A **pure compound** is a pattern of multiplets along the axis. A **mixture** is the sum of"
-    " several compounds: where two compounds overlap, their areas add up. Choose the compounds in"
+    f"A **pure compound** is a pattern of {term('multiplet', 'multiplets')} along the axis. A"
+    f" {term('mixture')} is the sum of several compounds: where two compounds overlap, their"
+    " areas add up. Choose the compounds in"
     " the sidebar under *Mixture*."
 )
 panels.mixture_heading(view, about_model=False)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import classes, maps
 from nmrclassify.ui import charts, page, panels, quiz, url_state
 
@@ -10,8 +11,8 @@ library, axis = view.library, view.library.axis
 
 st.title("Quiz: you against the network")
 st.markdown(
-    "**Which compounds are in the mixture?** Find a multiplet that only one compound has, then look"
-    " at those that are left."
+    "**Which compounds are in the mixture?** Find a"
+    f" {term('multiplet')} that only one compound has, then look at those that are left."
 )
 quiz.choose_level()
 current = quiz.current_round(view)

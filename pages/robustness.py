@@ -5,6 +5,7 @@ import streamlit as st
 
 from nmrclassify.baselines import comparison
 from nmrclassify.evaluation.robustness import SWEEPS, measured
+from nmrclassify.lessons.glossary import term
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.plots import page_figures
@@ -26,7 +27,8 @@ def _methods(model: Network, name: str, dataset: Dataset, draws: int) -> pd.Data
 
 st.title("Robustness")
 st.markdown(
-    "Mixtures without shifts and noise are easy: **least squares is exact**. A network is useful"
+    f"Mixtures without shifts and {term('noise')} are easy: **{term('least squares')} is"
+    " exact**. A network is useful"
     " where shifts and noise change the multiplets. It learns these changes from examples;"
     " classical methods need a description of them."
 )

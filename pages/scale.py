@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from nmrclassify.lessons.glossary import term
 from nmrclassify.ui import page, peak_page, peak_picture, peak_uploads, peak_views
 
 with page.frame("pages/scale.py") as opened:
@@ -10,7 +11,8 @@ with page.frame("pages/scale.py") as opened:
 st.title("Full scale")
 st.markdown(
     "Grey: the spectrum of a mixture of dozens of compounds. **Orange: one compound that the"
-    " network has separated from it**, by a mask over the peaks. The network gets the peaks and a"
+    f" network has separated from it**, by a {term('mask')} over the peaks. The network gets the"
+    " peaks and a"
     " library of compounds. It does not get which of them are in the mixture, nor in what amounts."
 )
 result = peak_page.peak_result(selection)

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from nmrclassify.evaluation.prediction import describe_prediction
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import curves
 from nmrclassify.training.jobs import Job
 from nmrclassify.ui import charts, diagram, page, panels, training_controls, uploads
@@ -12,7 +13,8 @@ view = page.setup("pages/train.py")
 
 st.title("Train or load")
 st.markdown(
-    f"Training uses mixtures of **{len(view.dataset.train)} compositions** of the data in the"
+    f"Training uses mixtures of **{len(view.dataset.train)}**"
+    f" {term('composition', 'compositions')} of the data in the"
     " sidebar. Recipes with *Remix* also combine compounds at random. The accuracy curves are"
     f" measured on **{len(view.dataset.test)} test compositions**, which are never used for"
     " training."

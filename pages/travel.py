@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from nmrclassify.lessons.glossary import term
 from nmrclassify.ui import page, panels, training_controls, training_player
 from nmrclassify.ui.session import this_visit
 
@@ -9,7 +10,8 @@ view = page.setup("pages/travel.py")
 
 st.title("Time travel")
 st.markdown(
-    "A training saves its weights at some of its steps, more often at the beginning, when the"
+    f"A training saves its {term('weights')} at some of its {term('step', 'steps')}, more often"
+    " at the beginning, when the"
     " network learns most. Choose a step: masks, separated multiplets and classes are computed from"
     " the weights of that step. Other pages then use the same step."
 )

@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from nmrclassify.evaluation.compare_predictions import compare_predictions, occlude
+from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import comparison, page_figures
 from nmrclassify.ui import charts, editor, page, panels, url_state
 
@@ -13,7 +14,8 @@ chosen = min(url_state.get("position", editor.usual_position(view)), axis.n_posi
 
 st.title("What if")
 st.markdown(
-    "Edit the mixture. This page shows the masks, the separated multiplets and the classes before"
+    f"Edit the mixture. This page shows the {term('mask', 'masks')}, the"
+    f" {term('separated multiplets')} and the classes before"
     " and after the edits."
 )
 panels.mixture_heading(view)
