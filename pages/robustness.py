@@ -22,7 +22,8 @@ def _trained_on(rows: pd.DataFrame) -> str:
 
 @st.cache_data(max_entries=32, show_spinner="Comparing the methods …", hash_funcs=results.KEYS)
 def _methods(model: Network, name: str, dataset: Dataset, draws: int) -> pd.DataFrame:
-    return comparison.compare_methods(model, name, dataset, dataset.test_mixtures(draws=draws))
+    with results.HEAVY:
+        return comparison.compare_methods(model, name, dataset, dataset.test_mixtures(draws=draws))
 
 
 st.title("Robustness")
@@ -64,22 +65,20 @@ network, best = (
     table.iloc[0],
     table.iloc[1:].query("method != 'exhaustive'").sort_values("mixtures wholly right").iloc[-1],
 )
-gap = network["mixtures wholly right"] - best["mixtures wholly right"]
-if abs(gap) < 0.01:
-    st.info(
-        f"On these mixtures, the network and {best['method']} are equally accurate, so a method"
-        " without training is enough."
-    )
-elif gap > 0:
-    st.success(
-        f"On these mixtures, the network is {100 * gap:.0f} percentage points better than"
-        f" {best['method']}, the better of the two simple methods."
-    )
+ours, theirs = network["mixtures wholly right"], best["mixtures wholly right"]
+better, worse = (
+    ("the network", best["method"]) if ours > theirs else (best["method"], "the network")
+)
+sentence = (
+    f"On these mixtures, {better} is {100 * abs(ours - theirs):.1f} percentage points better than"
+    f" {worse}"
+)
+if network["from"] <= best["to"] and best["from"] <= network["to"]:
+    st.info(f"{sentence}, but their 95 % intervals overlap: they do not tell which is better.")
+elif ours > theirs:
+    st.success(f"{sentence}, the better of the two simple methods.")
 else:
-    st.warning(
-        f"On these mixtures, {best['method']} is {-100 * gap:.0f} percentage points better than the"
-        f" network. Use {best['method']}, or train a network on such mixtures."
-    )
+    st.warning(f"{sentence}. Use {better}, or train a network on such mixtures.")
 with st.expander("The classical methods, one sentence each", icon=":material/help:"):
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in comparison.METHODS.items()))
 

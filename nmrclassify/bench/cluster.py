@@ -19,6 +19,7 @@ from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 
 SEEDS = (1, 2, 3, 4)  # a training for each
+STEPS = 400  # of each, as in `bench visitors`
 START_SECONDS = 300  # of a scheduler and its workers on a busy machine
 
 
@@ -91,13 +92,12 @@ def _train_all(steps: int) -> tuple[float, list[bytes]]:
     return seconds, [checkpoints.to_bytes(job.checkpoint()) for job in jobs]
 
 
-def run(steps: int | None = None) -> dict:
+def run(steps: int = STEPS) -> dict:
     """Return the seconds of four trainings here and on the cluster, two at a time.
 
     The second time on the cluster its workers have imported torch; a process of this machine
     imports it for each training.
     """
-    steps = recipe("modern").steps if steps is None else steps
     local, models = _train_all(steps)
     with started():
         first, on_first = _train_all(steps)

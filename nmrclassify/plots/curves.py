@@ -109,10 +109,10 @@ def robustness(table: pd.DataFrame, title: str, theme: Theme) -> go.Figure:
 def reliability_diagram(bins: Reliability, theme: Theme) -> go.Figure:
     """Draw observed frequencies over predicted probabilities, beside the diagonal.
 
-    The diagonal is perfect calibration; the size of a circle grows with its number of predictions.
+    The diagonal is perfect calibration; beside a circle stands its number of predictions.
     """
     filled = bins.n > 0
-    traces = [
+    traces: list[dict] = [
         {
             "type": "scatter",
             "mode": "lines",
@@ -124,7 +124,13 @@ def reliability_diagram(bins: Reliability, theme: Theme) -> go.Figure:
         },
         {
             "type": "scatter",
-            "mode": "lines+markers",
+            "mode": "lines+markers+text",
+            "text": [f"{n:,}" for n in bins.n[filled]],
+            # Inside the plot at both ends.
+            "textposition": [
+                "middle right" if stated < 0.5 else "middle left" for stated in bins.stated[filled]
+            ],
+            "textfont": {"size": theme.points(11)},
             "x": bins.stated[filled],
             "y": bins.came_true[filled],
             "name": "this model",
@@ -268,6 +274,22 @@ def _step_lines(step: int, line: dict) -> list[dict]:
     ]
 
 
+def _decades(traces: list[dict]) -> dict:
+    """Return the ticks of a log axis for the traces of the left panel.
+
+    They are powers of ten, with 2 and 5 times those where there are few; Plotly's own leave the
+    power out ("2, 1, 5").
+    """
+    values = [y for t in traces if t["yaxis"] == "y" for y in t["y"] if y > 0]
+    if not values:
+        return {}
+    low, high = np.log10(min(values)), np.log10(max(values))
+    factors = (1,) if high - low > 2.5 else (1, 2, 5)
+    powers = range(int(np.floor(low)) - 1, int(np.ceil(high)) + 1)
+    ticks = [m * 10.0**e for e in powers for m in factors]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
+
+
 def _two_panels(
     traces: list[dict],
     shapes: list[dict],
@@ -290,7 +312,7 @@ def _two_panels(
         annotations=[note("<b>Loss</b>", 0, 1), note(right, 0.62, 1)],
         shapes=shapes,
         xaxis=step | {"domain": [0, 0.38]},
-        yaxis={"type": "log", "title": {"text": "loss"}},
+        yaxis={"type": "log", "title": {"text": "loss"}} | _decades(traces),
         xaxis2=grid | step | {"domain": [0.62, 1], "anchor": "y2"},
         yaxis2=grid | share_axis(right_axis, 0, 1.02) | {"anchor": "x2"},
     )

@@ -14,6 +14,9 @@ from itertools import count
 # Memory pools of the C library, which has up to eight for each core otherwise: what a thread of a
 # visitor freed in its own, no other thread would use.
 _ARENAS, _M_ARENA_MAX = 2, -8
+# Blocks of this many bytes, such as the activations of a whole test set, go back to the system when
+# they are freed. The C library would raise the limit to 32 MB, and keep them in its pools.
+_OWN_BLOCK, _M_MMAP_THRESHOLD = 2**20, -3
 EVERY = 30.0  # seconds between two collections, if pages ran in between
 _runs = count(1)
 _ran, _never = threading.Event(), threading.Event()
@@ -28,6 +31,7 @@ def run_started() -> None:
     run = next(_runs)
     if run == 1:
         _c_library("mallopt", _M_ARENA_MAX, _ARENAS)
+        _c_library("mallopt", _M_MMAP_THRESHOLD, _OWN_BLOCK)
     if run == 2:
         gc.collect()
         gc.freeze()

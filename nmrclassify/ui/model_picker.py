@@ -214,13 +214,13 @@ def choose(dataset: Dataset, problems: list[str], slider: bool, shown: bool = Tr
     if wanted in PACKAGED and dataset.preset not in PACKAGED_PRESETS:
         # There is none for these data: show the same network untrained.
         url_state.correct("network", PACKAGED[wanted])
-    models = candidates(dataset, [wanted], problems)
+    why: list[str] = []
+    models = candidates(dataset, [wanted], why)
     default = next(key for key in (*PACKAGED, "untrained") if key in models)
     if wanted and wanted not in models and wanted not in PACKAGED:
-        problems.append(
-            f"The model {wanted[:40]!r} does not exist for these data;"
-            f" *{models[default].title}* is used."
-        )
+        why = why or [f"The model {wanted[:40]!r} does not exist for these data."]
+        why = [f"{' '.join(why)} *{models[default].title}* is used."]
+    problems += why
     key = url_state.widget(
         st.selectbox,
         "Model",

@@ -107,10 +107,21 @@ def setup(page: str) -> View:
             dataset, opened.problems, "step" in controls, "model" in controls
         )
         opened.view = _choose_mixture(dataset, chosen, opened.problems, "mixture" in controls)
+        sizes = opened.view.checkpoint.model.config
+        _bring_back("position", sizes.n_positions - 1, "position", opened.problems)
+        _bring_back("filter", sizes.n_filters - 1, "filter", opened.problems)
     network = opened.view.checkpoint.model
     st.session_state["outputs are classes"] = network.outputs_are_classes
     inspector.show_clicked(opened.view)
     return opened.view
+
+
+def _bring_back(key: str, last: int, name: str, problems: list[str]) -> None:
+    """Replace a number of the link that these data or this network do not have, and say so."""
+    value = url_state.get(key)
+    if value is not None and value > last:
+        problems.append(f"There is no {name} {value:,} here: the last one, {last:,}, is shown.")
+        url_state.correct(key, last)
 
 
 def _choose_data(problems: list[str], shown: bool) -> Dataset:
@@ -261,6 +272,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str], shown
         title = "Mixture of your choice"
     else:
         count = len(dataset.test)
+        _bring_back("number", count, "test mixture", problems)
         number = url_state.widget(
             st.number_input,
             f"Number, 1 to {count}",

@@ -5,6 +5,7 @@ one. The caches hold the newest results, and each visitor gets a copy.
 """
 
 import hashlib
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -41,6 +42,8 @@ def _dataset(data: Dataset) -> tuple:
     return data.preset, data.seed, repr(data.config), repr(data.library.axis), _digest(*arrays)
 
 
+# Of what takes up to 150 MB while it is computed: as many at once as there may be cores.
+HEAVY = threading.Semaphore(2)
 # By content: the same model can be an object of several visits.
 KEYS: dict[str | type, Callable] = {
     np.ndarray: _digest,
@@ -66,13 +69,16 @@ def network_stages(model: Network, areas: np.ndarray, outputs: np.ndarray) -> li
 def evaluation(checkpoint: Checkpoint, dataset: Dataset, draws: int = 1) -> metrics.Evaluation:
     """Return the predictions for `draws` mixtures of each test composition, beside the truth."""
     mixtures = dataset.test_mixtures(draws=draws)
-    return metrics.evaluate(checkpoint.model, mixtures, checkpoint.training.reconstruction_weight)
+    with HEAVY:
+        weight = checkpoint.training.reconstruction_weight
+        return metrics.evaluate(checkpoint.model, mixtures, weight)
 
 
 @st.cache_data(max_entries=16, show_spinner="Adding unknown compounds …", hash_funcs=KEYS)
 def unknown_scores(model: Queries, dataset: Dataset) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Return the scores for an unknown compound, and in which mixtures there is one."""
-    return unknown.unknown_scores(model, dataset)
+    with HEAVY:
+        return unknown.unknown_scores(model, dataset)
 
 
 @st.cache_data(max_entries=64, show_spinner=False, hash_funcs=KEYS)
@@ -90,4 +96,5 @@ def worst_masks(checkpoint: Checkpoint, dataset: Dataset) -> list[masks.WorstMas
     """Return the masks of the test mixtures that are farthest from the ideal ones."""
     mixtures = dataset.test_mixtures()
     weight = checkpoint.training.reconstruction_weight
-    return masks.worst_masks(checkpoint.model, mixtures, weight=weight)
+    with HEAVY:
+        return masks.worst_masks(checkpoint.model, mixtures, weight=weight)

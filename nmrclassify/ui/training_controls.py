@@ -8,7 +8,7 @@ import streamlit as st
 
 from nmrclassify.config import bounds
 from nmrclassify.networks.registry import NETWORKS
-from nmrclassify.training import checkpoints, runs
+from nmrclassify.training import checkpoints, cluster, runs
 from nmrclassify.training.job_queue import QueueFull
 from nmrclassify.training.jobs import Job
 from nmrclassify.training.recipes import TrainConfig, recipe
@@ -277,7 +277,11 @@ def progress(job: Job) -> None:
     share = latest.step / latest.steps
     if job.state == "waiting":
         place = f"{job.n_ahead} ahead of you" if job.n_ahead else "you are next"
-        text = f"Waiting for a free place: {place}. It starts automatically."
+        text = (
+            "Waiting for a free worker of the cluster. It starts automatically."
+            if cluster.address()
+            else f"Waiting for a free place: {place}. It starts automatically."
+        )
     elif job.state == "starting":
         text = "Starting: its process loads the program, which takes some seconds."
     elif job.state == "running":

@@ -1,10 +1,27 @@
-"""Chromium, and visitors of the app in it."""
+"""Chromium, and visitors of the app in it; all tests of this folder are browser tests."""
+
+import os
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from nmrclassify.bench import _browser
 
+MISSING = _browser.missing()
+if MISSING and os.environ.get("CI") == "true":
+    pytest.fail(MISSING, pytrace=False)
+expect.set_options(timeout=30_000)
 WIDE = {"width": 1366, "height": 768}
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if MISSING:
+                item.add_marker(pytest.mark.skip(reason=MISSING))
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,6 @@ import pytest
 
 from nmrclassify.bench import _browser
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(bool(_browser.missing()), reason=str(_browser.missing())),
-]
 NARROW = {"width": 390, "height": 844}
 # Text that its element cuts off.
 CUT_OFF = """root => [...root.querySelectorAll('.title span, .stack, button')]

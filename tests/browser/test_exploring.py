@@ -1,28 +1,19 @@
 """Pages for exploring, in Chromium: time travel, what if, inspector, compare, lessons, export."""
 
-import os
 import re
 from dataclasses import replace
 
 import pytest
+from playwright.sync_api import expect
 
 from nmrclassify.bench import _browser
-from nmrclassify.bench._browser import CUT_OFF, go, settled, wait_for_figure
+from nmrclassify.bench._browser import CUT_OFF, go, settled, wait_for_figure, wait_for_network
 from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
-
-MISSING = _browser.missing()
-if MISSING and os.environ.get("CI") == "true":
-    pytest.fail(MISSING, pytrace=False)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
-if MISSING is None:
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=30_000)
 
 WIDE, NARROW = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
 RUN = "20260101-000000-queries-metabolites-s7-0123456789ab"
@@ -503,7 +494,7 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
 @both_schemes
 def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     page = visit("", scheme)
-    wait_for_figure(page)
+    wait_for_network(page)
     page.get_by_test_id("stSidebar").get_by_role("button", name="Presenter mode").click()
     page.wait_for_url(re.compile("presenter=yes"))
     settled(page)

@@ -8,6 +8,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from playwright.sync_api import expect
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ClientState_pb2 import ClientState
 from websockets.sync.client import connect
@@ -15,15 +16,6 @@ from websockets.sync.client import connect
 from nmrclassify.bench import _browser
 from nmrclassify.bench._browser import TRAINS, start_training
 from nmrclassify.ui.session import COOKIE
-
-MISSING = _browser.missing()
-if MISSING and os.environ.get("CI") == "true":
-    pytest.fail(MISSING, pytrace=False)
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(MISSING is not None, reason=MISSING or "")]
-if MISSING is None:
-    from playwright.sync_api import expect
-
-    expect.set_options(timeout=30_000)
 
 LID_SECONDS = float(os.environ.get("NMRCLASSIFY_LID_SECONDS", "5"))  # 60 in the long form
 TRAIN = "train?preset=quick&steps=50000&seed=4"
