@@ -69,7 +69,7 @@ _KINDS = {
 }
 BOXES = (
     ("apart", "1 Take apart"),
-    ("mask", "2 Estimate masks"),
+    ("mask", "2 Mask"),
     ("together", "3 Put together"),
 )
 _TITLES = {

@@ -5,7 +5,7 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 const STEPS = 32767; // of a packed value, as in diagram.py
-const HEAD = 28, TITLE = 30, SHORT = 15, GAP = 16, BARS = 122, NARROW = 640;
+const HEAD = 28, TITLE = 30, SHORT = 15, GAP = 16, BARS = 122, NARROW = 640, LEAST = 68;
 const ORDER = ['mixture', 'encoding', 'bottleneck', 'block', 'skip sum', 'mask', 'separated',
   'multiplets', 'classes'];
 
@@ -137,9 +137,7 @@ class Diagram {
     if (!this.width || !this.data) return;
     const narrow = this.width < NARROW;
     if (!this.chosenFold) {
-      // Eleven columns need this width, or their titles are cut off.
-      const all = this.data.boxes.map((box) => box.key);
-      this.folded = new Set(narrow ? all : this.width < 970 ? ['mask'] : []);
+      this.folded = new Set(narrow ? this.data.boxes.map((box) => box.key) : []);
     }
     this.size.textContent = this.folded.size ? 'Show every layer' : 'Show three boxes';
     this.picture.replaceChildren();
@@ -159,8 +157,10 @@ class Diagram {
     const { data, visible } = this;
     const columns = [...new Set(visible.map((stage) => stage.column))].sort((a, b) => a - b);
     const maps = columns.length - 1;
-    const map = Math.min(190, (this.width - BARS - GAP * (maps + 0.5)) / maps);
-    const gap = (this.width - BARS - maps * map - GAP / 2) / maps;
+    // Where there is less room, the picture scrolls to the side: narrower maps cut titles off.
+    const whole = Math.max(this.width, maps * LEAST + BARS + GAP * (maps + 0.5));
+    const map = Math.min(190, (whole - BARS - GAP * (maps + 0.5)) / maps);
+    const gap = (whole - BARS - maps * map - GAP / 2) / maps;
     const left = new Map(columns.map((column, i) => [column, GAP / 4 + i * (map + gap)]));
     const outputs = data.outputs.length;
     const height = Math.max(outputs * 92, 366);
@@ -188,7 +188,7 @@ class Diagram {
       }
       places.set(stage.key, { x, y: top, width, height: room, title });
     }
-    for (const [name, value] of [['width', this.width], ['height', HEAD + height + 16]]) {
+    for (const [name, value] of [['width', whole], ['height', HEAD + height + 16]]) {
       this.lines.setAttribute(name, value);
     }
     this.picture.style.height = `${HEAD + height + 18}px`;
@@ -197,7 +197,7 @@ class Diagram {
         .map((stage) => places.get(stage.key));
       const from = Math.min(...inside.map((place) => place.x)) - gap / 2 + 2;
       const to = Math.max(...inside.map((place) => place.x + place.width)) + gap / 2 - 2;
-      this.addBox(box, { left: from, top: 0, width: Math.min(to, this.width) - from,
+      this.addBox(box, { left: from, top: 0, width: Math.min(to, whole) - from,
         height: HEAD + height + 16 });
     }
     const stacks = new Map();

@@ -16,7 +16,7 @@ _HOW_TO_READ = """
 - **Mixture.** Each column is a position on the ppm axis, with ppm decreasing to the right. Each row
   is one peak of the multiplet there: one bright cell is a singlet, two are a doublet, and so on.
 - **1 Take apart.** The encoder compares each position with {filters} filters.
-- **2 Estimate masks.** Blocks combine positions at growing distances (dilation). For each filter
+- **2 Mask.** Blocks combine positions at growing distances (dilation). For each filter
   and position, a mask says how much belongs to one output: from 0 (dark) to 1 (bright).
 - **3 Put together.** Mask times encoding, decoded to multiplets. *True* is what was mixed; the
   network does not get it. ◆ marks the compounds in the mixture.

@@ -48,6 +48,15 @@ def test_pointing_at_a_map_lights_its_position_in_every_map(network):
     assert band.evaluate("e => Math.round(parseFloat(e.style.width) / 100 * 21)") == 3
 
 
+def test_beside_a_lesson_the_picture_scrolls_to_the_side_and_cuts_nothing_off(network):
+    page, diagram = network("?lesson=dilation&lesson_step=1")
+    assert diagram.locator(".stage.block").count() == 12
+    assert diagram.evaluate(CUT_OFF) == []
+    picture = diagram.locator(".picture")
+    assert picture.evaluate("e => e.scrollWidth > e.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1366
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_click_unfolds_the_arithmetic_below_the_picture(network, scheme):
     page, diagram = network(scheme=scheme)
@@ -86,7 +95,7 @@ def test_play_shows_one_stage_after_the_other_and_can_pause_and_step(network):
 def test_boxes_fold_to_their_result_and_unfold(network):
     page, diagram = network()
     assert diagram.locator(".stage.block").count() == 12
-    diagram.get_by_role("button", name="2 Estimate masks").click()
+    diagram.get_by_role("button", name="2 Mask").click()
     assert diagram.locator(".stage.block").count() == 0
     assert diagram.locator(".stage.mask").count() == 3
     diagram.get_by_role("button", name="Show every layer").click()
