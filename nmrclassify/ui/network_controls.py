@@ -24,6 +24,11 @@ _HOW_TO_READ = """
 {order} Orange lines show one position in every map. The orange band shows which positions
 convolutions carry into it; the norms also average over the whole axis.
 """
+# The picture fits a screen of 1366 x 768, also below the offer of a first visit.
+_CLOSE = (
+    "<style>.stMainBlockContainer > div > [data-testid='stVerticalBlock'] { gap: .6rem; }"
+    " .stMainBlockContainer h1 { padding: 0; } </style>"
+)
 _DIFFERENCES = {
     "reference": "Its three outputs have no order; a softmax over the library names each.",
     "queries": "One output for each compound of the library; it needs no number of compounds.",
@@ -32,6 +37,8 @@ _DIFFERENCES = {
 
 def show(view: View) -> None:
     """Draw the choice of the packaged network, and the noise and shift jitter of the mixture."""
+    with st.sidebar:  # an element without a size still gets a gap
+        st.html(_CLOSE)
     which, noise, jitter = st.columns([5, 3, 3], vertical_alignment="bottom")
     preset = view.dataset.preset
     offered = [
