@@ -54,11 +54,12 @@ def started(n_workers: int = 2) -> Iterator[str]:
 
         start("scheduler", "--port", "0", "--scheduler-file", str(file))
         end = time.monotonic() + START_SECONDS
-        while not file.exists():
+        # It is empty for a moment.
+        while not file.exists() or not (text := file.read_text()).endswith("}"):
             if time.monotonic() > end:
                 raise TimeoutError(f"`dask scheduler` has not started within {START_SECONDS} s")
             time.sleep(0.05)
-        scheduler = json.loads(file.read_text())["address"]
+        scheduler = json.loads(text)["address"]
         for _ in range(n_workers):
             start("worker", scheduler, "--nthreads", "1", "--no-nanny")
         with cluster.connect(scheduler) as client:
