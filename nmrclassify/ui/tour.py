@@ -1,11 +1,12 @@
 """The first visit: the offer of a lesson or a tour, and the tour of five steps."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
 from nmrclassify.lessons import LESSONS
-from nmrclassify.ui import browser_memory, lesson_card, session, url_state
+from nmrclassify.ui import browser_memory, charts, lesson_card, session, url_state
 
 _KEPT = "offer"  # the cookie that says that the offer was answered
 
@@ -95,7 +96,9 @@ def show(page: str) -> None:
 def _offer() -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="offer"):
         st.markdown("**New here?**", width="content")
-        if st.button("Start with lesson 1", icon=":material/school:", type="primary"):
+        # On the dark theme, white on light blue is too faint.
+        kind: Literal["primary", "secondary"] = "secondary" if charts.theme().dark else "primary"
+        if st.button("Start with lesson 1", icon=":material/school:", type=kind):
             _answer()
             lesson_card.begin(next(iter(LESSONS)))
         if st.button("Show me around", icon=":material/tour:"):

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from playwright.sync_api import expect
 
 from nmrclassify.bench import _browser
 
@@ -105,12 +106,15 @@ def test_boxes_fold_to_their_result_and_unfold(network):
 def test_the_keyboard_alone_walks_unfolds_and_folds(network):
     page, diagram = network()
     diagram.locator("[data-key='mask 0']").focus()
-    before = diagram.locator(".readout").inner_text()
+    readout = diagram.locator(".readout")
+    expect(readout).to_have_text(re.compile("Mask of"))
+    before = readout.inner_text()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowDown")
-    page.wait_for_timeout(100)
-    after = diagram.locator(".readout").inner_text()
-    assert after != before and after.split(" ppm")[0] != before.split(" ppm")[0]
+    # Both keys: another position and another filter.
+    position, filter_ = before.split(" ppm")[0], before.split("filter ")[1].split(" ")[0]
+    expect(readout).not_to_have_text(re.compile(f"^{position} ppm"))
+    expect(readout).not_to_have_text(re.compile(f"filter {filter_} "))
     page.keyboard.press("Enter")
     diagram.locator(".panel").get_by_text("sigmoid", exact=False).first.wait_for()
     page.keyboard.press("Escape")

@@ -203,7 +203,6 @@ def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
 @pytest.mark.parametrize(
     "path",
     [
-        "",
         "mixtures",
         "masks",
         "separation",
