@@ -76,10 +76,10 @@ SCENES = (
     Scene(
         "The mask that got it wrong",
         "pages/masks.py",
-        "At 1.5 to 2 ppm, the mask of acetate passes less than half of its own multiplet. Of all"
-        " masks on the test mixtures, this one is farthest from the ideal mask.",
-        MixtureSpec(number=21),
+        "At 3.5 to 4 ppm everything is glycine, between two multiplets of creatinine. The masks"
+        " give more of it to creatinine than to glycine. All three names are right.",
+        MixtureSpec(seed=4, number=8),
         model="queries",
-        state={"output": "4", "filter": "50", "position": "3"},
+        state={"output": "9", "filter": "50", "position": "7"},
     ),
 )

@@ -17,7 +17,7 @@ from nmrclassify.ui.snippets import code, pages
 # These buttons press Plotly's camera button, which the keyboard does not reach.
 _PICTURES = """
 export default function({ data, parentElement }) {
-  const root = parentElement.querySelector('div');
+  const root = parentElement.querySelector('.pictures');  // beside Streamlit's style element
   root.replaceChildren();
   for (const key of data) {
     const row = document.createElement('p');
@@ -55,7 +55,7 @@ button:hover, button:focus-visible {
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _pictures() -> Callable[..., Any]:
     return st.components.v2.component(
-        "nmrclassify_pictures", html="<div></div>", css=_CSS, js=_PICTURES
+        "nmrclassify_pictures", html="<div class='pictures'></div>", css=_CSS, js=_PICTURES
     )
 
 

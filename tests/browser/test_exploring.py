@@ -466,8 +466,11 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
     page = visit("whatif?edits=cut_7&number=3", scheme)
     wait_for_figure(page)
     page.get_by_test_id("stSidebar").get_by_text("Take it with you").click()
-    page.get_by_role("button", name="classes as PNG").wait_for()
+    picture = page.get_by_role("button", name="classes as PNG")
+    picture.wait_for()
     settled(page)
+    # The component's own style: without it, a button of the browser has square corners.
+    assert picture.evaluate("e => parseFloat(getComputedStyle(e).borderRadius)") > 4
     assert not serious(page)
     for name, ending, start in (
         ("classes as PNG", "png", b"\x89PNG"),

@@ -81,13 +81,19 @@ def test_ten_mixtures_learnt_by_heart():
 
 
 def test_the_mask_that_got_it_wrong():
-    scene, model, _, prediction, _ = opened("The mask that got it wrong")
-    data = build("metabolites", 7)
-    worst = masks.worst_masks(model, data.test_mixtures())[0]
-    assert worst.mixture + 1 == scene.spec.number
-    assert [str(worst.output + 1), str(worst.filter), str(worst.position)] == [
-        scene.state[key] for key in ("output", "filter", "position")
-    ]
-    assert data.library.names[worst.compound] == "acetate"
-    assert worst.mask < 0.5 < 0.99 < worst.ideal
-    assert worst.output in prediction.outputs
+    scene, model, sample, prediction, truth = opened("The mask that got it wrong")
+    names = build("metabolites", scene.spec.seed).library.names
+    called, position = [names[k] for k in prediction.named], int(scene.state["position"])
+    assert set(called) == {"creatinine", "citrate", "glycine"}
+    creatinine, glycine = called.index("creatinine"), called.index("glycine")
+    assert str(prediction.outputs[creatinine] + 1) == scene.state["output"]
+    true = masks.true_shares(sample, truth)
+    read = masks.shares_from_masks(prediction.masks, masks.multiplet_encodings(model, sample.areas))
+    assert np.flatnonzero(masks.wrong_owners(read, true)).tolist() == [position]  # the one with ✗
+    assert true[glycine, position] == 1
+    assert read[creatinine, position] > read[glycine, position] + 0.1
+    assert true[creatinine, [position - 1, position + 1]].tolist() == [1, 1]
+    ideal = masks.ideal_masks_of_outputs(model, sample, truth)
+    away = np.abs((prediction.masks - ideal) * prediction.encoding)[creatinine, :, position]
+    assert str(away.argmax()) == scene.state["filter"]
+    assert prediction.all_right(truth)
