@@ -114,4 +114,4 @@ with three:
             grid_files.areas_table(view.parts, axis, "source", names),
             "sources.csv",
         )
-uploads.own_tables(view)
+uploads.own_data(view)

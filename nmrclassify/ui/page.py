@@ -24,6 +24,7 @@ from nmrclassify.ui import (
     inspector,
     lesson_card,
     model_picker,
+    own_tables,
     places,
     presenter,
     tour,
@@ -143,7 +144,7 @@ def _choose_data(problems: list[str], shown: bool) -> Dataset:
         on_change=drop_edits,
         args=("number", "step", "output", "filter", "position"),
     )
-    usual = usual_config(name)
+    usual = _usual_config(name, library)
     defaults = {
         "seed": SEED,
         "sources": usual.n_sources,
@@ -223,6 +224,14 @@ def _choose_data(problems: list[str], shown: bool) -> Dataset:
         return _dataset(name, values["seed"], usual, library)
 
 
+def _usual_config(name: str, library: Library | None) -> MixtureConfig:
+    """Return how the mixtures of these data are usually made; a small own library has few."""
+    usual = usual_config(name)
+    if name != OWN or library is None or library.n_compounds > usual.n_sources:
+        return usual
+    return replace(usual, n_sources=library.n_compounds, number_varies=True)
+
+
 def _dataset(name: str, seed: int, config: MixtureConfig, library: Library | None) -> Dataset:
     if name == OWN:
         return build("quick", seed, config, library)
@@ -239,11 +248,16 @@ def _library_of_linked_run() -> Library | None:
 
 
 def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str], shown: bool) -> View:
-    upload = st.session_state.get("own mixture")
-    shape = dataset.library.areas.shape[1:]
-    has_file = upload and upload[1].shape == shape and upload[2] == dataset.library.axis
-    kinds = {"unseen": "Test set", "choose": "Choose"} | ({"file": "File"} if has_file else {})
-    if url_state.get("mixture") == "file" and not has_file:
+    upload, library = own_tables.mixture(), dataset.library
+    areas = upload.areas(library.axis, library.n_peaks) if upload else None
+    kinds = {"unseen": "Test set", "choose": "Choose"}
+    if areas is not None:
+        kinds["file"] = "File"
+    elif url_state.get("mixture") == "file" and upload:
+        problems.append(
+            f"{own_tables.not_in_use(upload, library)} A test mixture is shown in its place."
+        )
+    elif url_state.get("mixture") == "file":
         problems.append(
             "The link asks for an uploaded mixture, which a link cannot carry; upload it on the"
             " page Mixtures."
@@ -262,7 +276,7 @@ def _choose_mixture(dataset: Dataset, chosen: Chosen, problems: list[str], shown
     preset = dataset.preset if dataset.preset in PRESETS else OWN
     spec = MixtureSpec(preset, dataset.seed, dataset.config)
     if kind == "file" and upload:
-        return _view(dataset, chosen, spec, f"File {upload[0]}", problems, upload[1])
+        return _view(dataset, chosen, spec, f"File {upload.name}", problems, areas)
     if kind == "choose":
         compounds, concentrations = _choose_compounds(dataset, shown)
         if not any(compounds):

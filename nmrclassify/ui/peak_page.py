@@ -18,7 +18,8 @@ from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
 from nmrclassify.ui import peak_uploads, url_parameters, url_state
-from nmrclassify.ui.peak_uploads import UploadedMixture, plain
+from nmrclassify.ui.own_tables import plain
+from nmrclassify.ui.peak_uploads import UploadedMixture
 
 SIZES = {"synthetic": 877, "metabolites": 128}  # compounds of the packaged libraries
 TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}

@@ -8,8 +8,8 @@ from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots import spectrum
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, drawable_range
 from nmrclassify.ui import charts, url_parameters, url_state
+from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_page import PeakResult, forget_view, layers_of
-from nmrclassify.ui.peak_uploads import plain
 
 VIEW = 0.08  # ppm to either side of a multiplet at first
 

@@ -1,7 +1,6 @@
 """Uploads of the page *Full scale*: a visitor's mixture, and a visitor's library."""
 
 import hashlib
-import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,6 +13,7 @@ from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
+from nmrclassify.ui.own_tables import file_name, plain
 from nmrclassify.ui.upload_limits import KEPT
 from nmrclassify.ui.uploads import is_new
 
@@ -48,15 +48,6 @@ def mixture() -> UploadedMixture | None:
 def library() -> UploadedLibrary | None:
     """Return the visitor's library, if there is one."""
     return st.session_state.get("own compounds")
-
-
-def plain(text: str) -> str:
-    """Return text in which nothing is Markdown."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|~$:<>&=])", r"\\\1", text)
-
-
-def _name(file: UploadedFile) -> str:
-    return re.sub(r"[^\w .,+-]", "?", file.name[:60])
 
 
 def _digest(file: UploadedFile) -> str:
@@ -139,9 +130,9 @@ def _take_mixture(file: UploadedFile) -> None:
         with st.spinner("Reading the mixture …"):
             sample = peak_files.read_sample(file.getvalue(), FULL_AXIS)
     except TableError as error:
-        state["sample problem"] = f"{_name(file)}: {error}."
+        state["sample problem"] = f"{file_name(file)}: {error}."
         return
-    state["own sample"] = UploadedMixture(_name(file), _digest(file), sample)
+    state["own sample"] = UploadedMixture(file_name(file), _digest(file), sample)
     state["sample note"] = sample.note
     url_state.forget("compound", "ppm_low", "ppm_high")
     url_state.put("scale_mixture", "file")
@@ -160,9 +151,9 @@ def _take_library(file: UploadedFile) -> None:
                 f"the library has {count:,} compounds; this page takes at most {MAX_COMPOUNDS:,}"
             )
     except ValueError as error:
-        state["compounds problem"] = f"{_name(file)}: {error}."
+        state["compounds problem"] = f"{file_name(file)}: {error}."
         return
-    state["own compounds"] = UploadedLibrary(_name(file), _digest(file), reading.compounds)
+    state["own compounds"] = UploadedLibrary(file_name(file), _digest(file), reading.compounds)
     state["own reading"] = reading
     dropped = sum(problem.dropped for problem in reading.problems)
     state["compounds note"] = f"{count:,} compounds are read" + (

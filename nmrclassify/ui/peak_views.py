@@ -11,10 +11,10 @@ from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures import peak_files
 from nmrclassify.plots import growth, spectrum
 from nmrclassify.ui import charts, export_panel, url_state
+from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_page import LIBRARY_SEED, UNKNOWN_SEED, PeakResult, PeakSelection
 from nmrclassify.ui.peak_picture import show_compound
 from nmrclassify.ui.peak_snippets import LIBRARIES, code
-from nmrclassify.ui.peak_uploads import plain
 
 
 def _row_selected(key: str, rows: np.ndarray) -> None:

@@ -382,7 +382,9 @@ def test_uploads(open_page, trained):
     uploader["Mixture (CSV)"].upload(
         "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,x,1\n", "text/csv"
     ).run()
-    assert any("mine.csv: row 4, column 'multiplicity'" in e.value for e in app.error)
+    assert any(
+        "mine.csv: row 4, column 'multiplicity'" in e.value.replace("\\", "") for e in app.error
+    )
     uploader = {u.label: u for u in app.file_uploader}
     uploader["Mixture (CSV)"].upload(
         "mine.csv", b"ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n8.45,s,1\n", "text/csv"
@@ -408,6 +410,98 @@ def test_an_own_library_replaces_the_compounds(open_page):
     assert "6 compounds" in app.texts
     app.switch_page("pages/masks.py").run()
     assert next(s for s in app.selectbox if s.label == "Model").value == "untrained"
+
+
+OWN_MIXTURE = "ppm,multiplicity,area\n1.32,d,3\n4.10,q,1\n"
+OWN_LIBRARY = "compound,ppm,multiplicity,protons\n" + "".join(
+    f"mine{i},{i + 0.3},d,3\n" for i in range(6)
+)
+BARE_LIBRARY = "compound,position,multiplicity,area\n" + "".join(
+    f"mine{i},{i},d,3\n" for i in range(6)
+)
+
+
+def in_use(app):
+    """Return what the page Mixtures says of the uploaded files, and whether they are shown."""
+    words = app.texts.replace("\\", "")
+    return {
+        "mixture": "The mixture is your file **mixture.csv**" in words
+        and app.link.get("mixture") == "file"
+        and "File mixture.csv" in words,
+        "library": "The library is your file **library.csv**, 6 compounds" in words
+        and app.link.get("preset") == "own",
+    }
+
+
+@pytest.mark.parametrize("first", ["mixture", "library"])
+def test_a_mixture_and_a_library_are_kept_in_any_order_until_they_are_removed(open_page, first):
+    app = open_page("pages/mixtures.py")
+    for kind in ("mixture", "library") if first == "mixture" else ("library", "mixture"):
+        app.upload(
+            f"{kind.capitalize()} (CSV)",
+            OWN_MIXTURE if kind == "mixture" else OWN_LIBRARY,
+            f"{kind}.csv",
+        )
+    assert in_use(app) == {"mixture": True, "library": True}
+    app.switch_page("pages/masks.py").run()
+    app.switch_page("pages/mixtures.py").run()
+    assert in_use(app) == {"mixture": True, "library": True}  # the uploaders are empty now
+    app.press(f"Remove the {first}")
+    assert in_use(app) == {"mixture": first != "mixture", "library": first != "library"}
+    app.press(f"Remove the {'library' if first == 'mixture' else 'mixture'}")
+    assert app.link == {}
+    assert not any(button.label.startswith("Remove the") for button in app.button)
+
+
+@pytest.mark.parametrize("n_compounds", [1, 2, 3, 4])
+def test_a_small_library_is_used_or_refused(open_page, n_compounds):
+    app = open_page("pages/mixtures.py")
+    rows = OWN_LIBRARY.splitlines(keepends=True)[: 1 + n_compounds]
+    app.upload("Library (CSV)", "".join(rows), "library.csv")
+    if n_compounds < 2:
+        assert "library.csv: the library has 1 compound; expected at least 2" in app.error[
+            0
+        ].value.replace("\\", "")
+        assert app.link == {}
+    else:
+        assert app.link == {"preset": "own"}
+        assert f"your file **library.csv**, {n_compounds} compounds" in app.texts.replace("\\", "")
+    assert not app.warning
+
+
+def test_a_file_that_is_taken_out_of_its_uploader_is_removed(open_page):
+    app = open_page("pages/mixtures.py")
+    app.upload("Mixture (CSV)", OWN_MIXTURE, "mixture.csv")
+    app.upload("Library (CSV)", OWN_LIBRARY, "library.csv")
+    next(u for u in app.file_uploader if u.label == "Library (CSV)").set_value(None).run()
+    assert not app.exception, app.exception
+    assert in_use(app) == {"mixture": True, "library": False}
+    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").set_value(None).run()
+    assert app.link == {}
+
+
+def test_a_mixture_that_does_not_fit_the_data_is_kept_and_the_reason_is_said(open_page):
+    app = open_page("pages/mixtures.py", preset="quick")  # without ppm
+    app.upload("Mixture (CSV)", OWN_MIXTURE, "mixture.csv")
+    assert not app.error
+    assert any("A test mixture is shown in its place" in w.value for w in app.warning)
+    assert "mixture.csv is kept, but not used with these data" in app.texts.replace("\\", "")
+    app.upload("Library (CSV)", OWN_LIBRARY, "library.csv")
+    next(r for r in app.radio if r.label == "Mixture").set_value("file").run()
+    assert in_use(app) == {"mixture": True, "library": True}
+    app.upload("Library (CSV)", OWN_LIBRARY.replace("ppm", "x"), "bad.csv")
+    assert any("bad.csv" in e.value.replace("\\", "") for e in app.error)
+    assert in_use(app) == {"mixture": True, "library": True}  # the one before stays
+    next(s for s in app.selectbox if s.label == "Data").set_value("quick").run()
+    words = app.texts.replace("\\", "")
+    assert "library.csv is kept, but not used: choose *Own library*" in words
+    assert "mixture.csv is kept, but not used with these data: column 'ppm'" in words
+    app.upload("Library (CSV)", BARE_LIBRARY, "library.csv")
+    assert in_use(app)["library"]
+    app.upload("Mixture (CSV)", "position,multiplicity,area\n3,d,3\n", "mixture.csv")
+    assert in_use(app) == {"mixture": True, "library": True}
+    app.press("Remove the library")  # the usual data are in ppm, of as many positions
+    assert in_use(app) == {"mixture": True, "library": False}
 
 
 def test_a_checkpoint_can_be_uploaded(open_page, trained):
