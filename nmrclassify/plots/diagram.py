@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from nmrclassify.evaluation.filters import FilterPattern, readable_order
 from nmrclassify.evaluation.stages import Arithmetic, Stage
@@ -223,6 +224,42 @@ def describe_network(
             "large": theme.large,
         },
     }
+
+
+def network_table(
+    found: list[Stage], prediction: Prediction, names: tuple[str, ...], axis: Axis
+) -> pd.DataFrame:
+    """Return the values of all stages, one in each row.
+
+    The columns are ``part, row, column, value``: the stage, its peak (from 1), filter, channel or
+    compound, and the centre of the position on the axis (empty for a compound).
+    """
+    outputs, called = prediction.outputs.tolist(), output_names(prediction, names)
+    classes = prediction.class_names(names)
+    centres = [centre_label(axis, i) for i in range(axis.n_positions)]
+    tables = []
+    for stage in found:
+        kind = _kind(stage)
+        title = stage.key if kind == "block" else _TITLES[kind]
+        if stage.output is not None:
+            title += f" {stage.output + 1}: {called[outputs.index(stage.output)]}"
+        rows, columns = stage.values.shape
+        named: list[Any] = list(range(rows))
+        if stage.rows == "class":
+            named = list(classes[:rows])
+        elif stage.rows == "peak":
+            named = [row + 1 for row in named]
+        tables.append(
+            pd.DataFrame(
+                {
+                    "part": title,
+                    "row": np.repeat(np.array(named, dtype=object), columns),
+                    "column": centres * rows if stage.rows != "class" else "",
+                    "value": stage.values.ravel(),
+                }
+            )
+        )
+    return pd.concat(tables, ignore_index=True)
 
 
 def _text(

@@ -1,6 +1,7 @@
 """Figures and tables on a page, in the same way for all pages."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,6 +11,8 @@ from nmrclassify.files import csv_text
 from nmrclassify.plots.style import Theme
 from nmrclassify.ui import url_state
 
+# What Take it with you offers: a figure, or what makes the table of another picture.
+Picture: TypeAlias = go.Figure | Callable[[], pd.DataFrame]
 _CONFIG = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
@@ -23,18 +26,18 @@ def theme() -> Theme:
 
 
 def start_page() -> None:
-    """Start the list of the page's figures; that of the previous run stays until the next run."""
+    """Start the list of the page's pictures; that of the previous run stays until the next run."""
     st.session_state["charts before"] = list(st.session_state.get("charts shown", {}))
     st.session_state["charts shown"] = {}
 
 
-def shown() -> dict[str, go.Figure]:
-    """Return the figures of this run of the page so far, by their keys."""
+def shown() -> dict[str, Picture]:
+    """Return the pictures of this run of the page so far, by their keys."""
     return st.session_state.setdefault("charts shown", {})
 
 
 def shown_before() -> list[str]:
-    """Return the keys of the figures of the previous run."""
+    """Return the keys of the pictures of the previous run."""
     return st.session_state.get("charts before", [])
 
 

@@ -1,6 +1,7 @@
 """The network as one picture: a component that draws it, and unfolds the arithmetic of a cell."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from nmrclassify.evaluation.stages import explain
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.prediction import Prediction, Truth
 from nmrclassify.nmr.library import Library
-from nmrclassify.plots.diagram import describe_arithmetic, describe_network
+from nmrclassify.plots.diagram import describe_arithmetic, describe_network, network_table
 from nmrclassify.plots.style import Theme
-from nmrclassify.ui import results, url_state
+from nmrclassify.ui import charts, results, url_state
 from nmrclassify.ui.panels import View
 
 _FOLDER, _KEY = Path(__file__).parent, "network"
@@ -60,6 +61,7 @@ def choose(value: Any) -> None:
 
 
 def _data(
+    key: str,
     model: Network,
     areas: np.ndarray,
     prediction: Prediction,
@@ -67,8 +69,10 @@ def _data(
     library: Library,
     theme: Theme,
 ) -> dict[str, Any]:
+    stages = results.network_stages(model, areas, prediction.outputs)
+    charts.shown()[key] = partial(network_table, stages, prediction, library.names, library.axis)
     return describe_network(
-        results.network_stages(model, areas, prediction.outputs),
+        stages,
         prediction,
         truth,
         library.names,
@@ -89,7 +93,7 @@ def show_moving(
     key: str,
 ) -> None:
     """Draw the network with a mixture, shape (P, L); the maps change in place with its weights."""
-    data = _data(model, areas, prediction, truth, library, theme)
+    data = _data(key, model, areas, prediction, truth, library, theme)
     _component()(key=key, data=data | {"follows": True})
 
 
@@ -97,7 +101,7 @@ def show_moving(
 def show(view: View) -> None:
     """Draw the network with the view's mixture; a click unfolds a cell, in this fragment only."""
     model = view.checkpoint.model
-    data = _data(model, view.areas, view.prediction, view.truth, view.library, view.theme)
+    data = _data(_KEY, model, view.areas, view.prediction, view.truth, view.library, view.theme)
 
     def chosen() -> None:
         choose(st.session_state[_KEY].cell)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from nmrclassify.files import csv_text
@@ -14,33 +14,6 @@ from nmrclassify.ui import charts, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.snippets import code, pages
 
-# These buttons press Plotly's camera button, which the keyboard does not reach.
-_PICTURES = """
-export default function({ data, parentElement }) {
-  const root = parentElement.querySelector('.pictures');  // beside Streamlit's style element
-  root.replaceChildren();
-  for (const key of data) {
-    const row = document.createElement('p');
-    row.append(key + ' ');
-    for (const format of ['png', 'svg']) {
-      const button = document.createElement('button');
-      button.textContent = format.toUpperCase();
-      button.setAttribute('aria-label', `${key} as ${format.toUpperCase()}`);
-      button.onclick = () => {
-        const name = key.replace(/[^\\w-]/g, '-');
-        const plot = document.querySelector(`.st-key-${name} .js-plotly-plot`);
-        const camera = plot?.querySelector(
-          '.modebar-btn[data-title*="Download"], .modebar-btn[aria-label*="Download"]');
-        if (!camera) return;
-        plot._context.toImageButtonOptions = { format, filename: `nmrclassify-${name}`, scale: 2 };
-        camera.click();
-      };
-      row.append(button, ' ');
-    }
-    root.append(row);
-  }
-}
-"""
 _CSS = """
 p { margin: 0 0 .35rem; font-size: .875rem;
   color: var(--st-text-color); font-family: var(--st-font); }
@@ -55,15 +28,19 @@ button:hover, button:focus-visible {
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _pictures() -> Callable[..., Any]:
     return st.components.v2.component(
-        "nmrclassify_pictures", html="<div class='pictures'></div>", css=_CSS, js=_PICTURES
+        "nmrclassify_pictures",
+        html="<div class='pictures'></div>",
+        css=_CSS,
+        js=Path(__file__).with_name("export_pictures.js").read_text(encoding="utf-8"),
     )
 
 
-def _csv(key: str, figures: dict[str, go.Figure]) -> str:
-    """Return the table of a figure of the page."""
-    if key not in figures:
+def _csv(key: str, pictures: dict[str, charts.Picture]) -> str:
+    """Return the table of a picture of the page."""
+    if key not in pictures:
         return "not on the page any more\n"
-    return csv_text(as_table(figures[key]))
+    picture = pictures[key]
+    return csv_text(picture() if callable(picture) else as_table(picture))
 
 
 def show(page: str, container: Any, view: View | None) -> None:
@@ -84,7 +61,8 @@ def show(page: str, container: Any, view: View | None) -> None:
         keys = charts.shown_before()
         if keys:
             st.markdown("**Pictures** on this page")
-            _pictures()(data=keys, key="pictures")
+            words = "" if view is None else f"{view.title}: {view.contents} · {view.model_name}"
+            _pictures()(data=[[key, words] for key in keys], key="pictures")
             st.markdown("**Their data**")
             for key in keys:
                 st.download_button(

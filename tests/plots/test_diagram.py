@@ -10,7 +10,12 @@ from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.evaluation.prediction import match_mixture
 from nmrclassify.evaluation.stages import explain, stages
 from nmrclassify.mixtures.edits import Mixture
-from nmrclassify.plots.diagram import STEPS, describe_arithmetic, describe_network
+from nmrclassify.plots.diagram import (
+    STEPS,
+    describe_arithmetic,
+    describe_network,
+    network_table,
+)
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import shipped
 
@@ -91,3 +96,19 @@ def test_arithmetic_is_plain_data(drawn):
     cell = json.loads(json.dumps(cell))
     assert sum(t["product"] for t in cell["terms"]) == pytest.approx(cell["result"], abs=1e-5)
     assert np.shape(cell["window"]["weights"]) == (6, 3)
+
+
+def test_the_table_has_every_value_of_every_stage_by_name(drawn):
+    model, _, prediction, _, found, _ = drawn
+    library = shipped("reference").dataset.library
+    table = network_table(found, prediction, library.names, library.axis)
+    assert list(table.columns) == ["part", "row", "column", "value"]
+    assert len(table) == sum(stage.values.size for stage in found)
+    assert table.part.nunique() == len(found)
+    mixture = table[table.part == "Mixture"]
+    np.testing.assert_array_equal(mixture.value, found[0].values.ravel())
+    assert mixture.row.tolist()[:: model.config.n_positions] == [1, 2, 3, 4, 5, 6]
+    assert mixture.column.tolist()[:2] == ["0.25 ppm", "0.75 ppm"]
+    output = prediction.outputs[0] + 1
+    classes = table[table.part.str.startswith(f"Compounds {output}: ")]
+    assert classes.row.tolist() == list(prediction.class_names(library.names)[: len(classes)])
