@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 from playwright.sync_api import expect
@@ -491,6 +492,27 @@ def test_link_pictures_data_and_program_are_taken_along(visit, browser, scheme):
     settled(other)
     wait_for_content(other, "classes", content(page, "classes"))
     other.context.close()
+
+
+def test_the_picture_of_the_network_is_taken_along(visit):
+    page = visit("?unfolded=mask-0~5~12")
+    wait_for_network(page)
+    page.get_by_test_id("stSidebar").get_by_text("Take it with you").click()
+    page.get_by_role("button", name="network as PNG").wait_for()
+    settled(page)
+    taken = {}
+    for name in ("network as PNG", "network as SVG", "network (CSV)"):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        taken[download.value.suggested_filename] = download.value.path().read_bytes()
+    assert taken["nmrclassify-network.png"].startswith(b"\x89PNG")
+    picture = ElementTree.fromstring(taken["nmrclassify-network.svg"])
+    drawn = [one.tag.rpartition("}")[2] for one in picture.iter()]
+    assert drawn.count("image") == page.locator(".diagram canvas").count() > 20
+    words = " ".join(picture.itertext())
+    for expected in ("Test mixture 12 of 36: ", "1 Take apart", "dilation 8", "ethanol 98"):
+        assert expected in words
+    assert b"Mask 1: lactate,5,6.25 ppm,0.44" in taken["nmrclassify-network.csv"]
 
 
 @both_schemes
