@@ -8,6 +8,7 @@ all sessions, while nothing is sent: a quarter of the time of a server with fift
 import ctypes
 import gc
 import threading
+import time
 from contextlib import suppress
 from itertools import count
 
@@ -17,17 +18,16 @@ _ARENAS, _M_ARENA_MAX = 2, -8
 # Blocks of this many bytes, such as the activations of a whole test set, go back to the system when
 # they are freed. The C library would raise the limit to 32 MB, and keep them in its pools.
 _OWN_BLOCK, _M_MMAP_THRESHOLD = 2**20, -3
-EVERY = 30.0  # seconds between two collections, if pages ran in between
+EVERY = 30.0  # seconds between two collections
 _runs = count(1)
-_ran, _never = threading.Event(), threading.Event()
 
 
 def run_started() -> None:
     """Note a run of a page; the second one starts the collections.
 
     All libraries are loaded by then: the present objects are excluded from garbage collection.
+    The collections go on after the last visitor has left.
     """
-    _ran.set()
     run = next(_runs)
     if run == 1:
         _c_library("mallopt", _M_ARENA_MAX, _ARENAS)
@@ -40,9 +40,7 @@ def run_started() -> None:
 
 def _collect_from_now_on() -> None:
     while True:
-        _never.wait(EVERY)
-        _ran.wait()
-        _ran.clear()
+        time.sleep(EVERY)
         gc.collect()
         _c_library("malloc_trim", 0)  # give freed memory back to the system
 
