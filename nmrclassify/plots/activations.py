@@ -27,6 +27,7 @@ from nmrclassify.plots.style import (
     mask_scale,
     note,
     probability_scale,
+    step_axis,
 )
 
 MAX_BARS = 5
@@ -391,31 +392,26 @@ def probability_history(
         Of the colour bar.
     """
     names, at = marked(classes, present), steps.index(step)
+    around = np.pad(np.sqrt(steps), 1, mode="reflect", reflect_type="odd")
+    edges = (around[1:] + around[:-1]) / 2 if len(steps) > 1 else around[:2] + [-0.5, 0.5]
     trace = {
         "type": "heatmap",
         "z": probabilities.T,
-        "x": [f"{s:,}" for s in steps],
+        "x": edges,
         "y": names,
         "coloraxis": "coloraxis",
-        "hovertemplate": f"%{{y}} at step %{{x}}: {title} %{{z:.1%}}<extra></extra>",
-        "meta": {"rows": "steps", "steps": list(steps)},
+        "customdata": [list(steps)] * len(names),
+        "hovertemplate": f"%{{y}} at step %{{customdata:,}}: {title} %{{z:.1%}}<extra></extra>",
+        "meta": {"rows": "steps", "steps": list(steps), "edges": edges.tolist()},
     }
-    ticks = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 5)).round().astype(int))
     return finish(
         [trace],
         theme,
         90 + 20 * len(names),
         margin={"t": 8, "r": 62},
         coloraxis=probability_scale(theme, title),
-        shapes=frame(at - 0.5, at + 0.5, -0.5, len(names) - 0.5),
-        xaxis={
-            "type": "category",
-            "title": {"text": "training step"},
-            "showgrid": False,
-            "range": [-0.5, len(steps) - 0.5],
-            "tickvals": [f"{steps[i]:,}" for i in ticks],
-            "tickangle": 0,
-        },
+        shapes=frame(edges[at], edges[at + 1], -0.5, len(names) - 0.5),
+        xaxis=step_axis(steps[-1]) | {"showgrid": False, "range": edges[[0, -1]].tolist()},
         yaxis={
             "type": "category",
             "range": [len(names) - 0.5, -0.5],

@@ -11,12 +11,12 @@ from scipy.special import stdtrit
 from nmrclassify.evaluation.calibration import Reliability, Roc
 from nmrclassify.plots.style import (
     HIGHLIGHT,
-    LEGEND_BELOW,
     OUTPUT_COLOURS,
     Theme,
     finish,
     note,
     share_axis,
+    step_axis,
 )
 
 # Networks have full lines, classical methods dashed ones; each has one colour in all figures.
@@ -188,19 +188,13 @@ def learning_curves(history: list[dict], theme: Theme, step: int | None = None) 
     Parts that a run of version 0.1 has not measured are left out.
     """
     curves = (
-        ("loss", "loss", OUTPUT_COLOURS[0], "solid", ""),
-        ("classification", "classification (nats)", OUTPUT_COLOURS[1], "dot", ""),
-        (
-            "reconstruction",
-            "reconstruction (relative squared error)",
-            OUTPUT_COLOURS[2],
-            "dash",
-            "",
-        ),
-        ("masks", "masks (nats)", OUTPUT_COLOURS[5], "dashdot", ""),
-        ("train_accuracy", "compounds right, training", OUTPUT_COLOURS[4], "dot", "2"),
-        ("test_compound_accuracy", "compounds right, unseen", OUTPUT_COLOURS[3], "solid", "2"),
-        ("test_mask_distance", "mask distance, unseen", OUTPUT_COLOURS[7], "dashdot", "2"),
+        ("loss", "total", OUTPUT_COLOURS[0], "solid", ""),
+        ("classification", "classification", OUTPUT_COLOURS[1], "dot", ""),
+        ("reconstruction", "reconstruction", OUTPUT_COLOURS[2], "dash", ""),
+        ("masks", "masks", OUTPUT_COLOURS[5], "dashdot", ""),
+        ("train_accuracy", "in training", OUTPUT_COLOURS[4], "dot", "2"),
+        ("test_compound_accuracy", "unseen", OUTPUT_COLOURS[3], "solid", "2"),
+        ("test_mask_distance", "mask distance", OUTPUT_COLOURS[7], "dashdot", "2"),
     )
     mode = "lines+markers" if len(history) < 3 else "lines"
     traces = [
@@ -209,9 +203,7 @@ def learning_curves(history: list[dict], theme: Theme, step: int | None = None) 
         if any(row[key] for row in _measured(history, key))
     ]
     lines = [] if step is None else _step_lines(step, {"color": HIGHLIGHT, "width": 3})
-    return _two_panels(
-        traces, lines, "<b>Accuracy, masks</b>", theme, 430, 190, "share, or distance"
-    )
+    return _two_panels(traces, lines, "<b>Compounds right</b>", theme, "share, or mask distance")
 
 
 def compare_learning_curves(
@@ -229,12 +221,12 @@ def compare_learning_curves(
     for history, label, (colour, dash), step in zip(histories, labels, styles, steps, strict=True):
         line = {"color": colour, "dash": dash, "width": 2}
         traces += [
-            _curve(history, "loss", "", label, line, showlegend=True),
-            _curve(history, "test_compound_accuracy", "2", label, line, showlegend=False),
+            _curve(history, "loss", "", label, line),
+            _curve(history, "test_compound_accuracy", "2", label, line),
         ]
         if step is not None and history:
             lines += _step_lines(step, line | {"dash": "dot"})
-    return _two_panels(traces, lines, "<b>Unseen right</b>", theme, 340, 92)
+    return _two_panels(traces, lines, "<b>Unseen right</b>", theme, "share right")
 
 
 def _measured(history: list[dict], key: str) -> list[dict]:
@@ -245,15 +237,20 @@ def _measured(history: list[dict], key: str) -> list[dict]:
 def _curve(history: list[dict], key: str, panel: str, name: str, line: dict, **more: Any) -> dict:
     """Return one measure of a training over its steps; `panel` is "" for the left, "2" right."""
     history = _measured(history, key)
+    steps = [row["step"] for row in history]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": [row["step"] for row in history],
+        "x": np.sqrt(steps),
         "y": [row[key] for row in history],
+        "customdata": steps,
+        "hovertemplate": f"{name} at step %{{customdata:,}}: %{{y:.3g}}<extra></extra>",
+        "meta": {"steps": steps},
         "name": name,
         "line": line,
         "xaxis": f"x{panel}",
         "yaxis": f"y{panel}",
+        "legend": f"legend{panel}",
     } | more
 
 
@@ -264,8 +261,8 @@ def _step_lines(step: int, line: dict) -> list[dict]:
             "type": "line",
             "xref": f"x{panel}",
             "yref": f"y{panel} domain",
-            "x0": step,
-            "x1": step,
+            "x0": step**0.5,
+            "x1": step**0.5,
             "y0": 0,
             "y1": 1,
             "line": line,
@@ -291,28 +288,32 @@ def _decades(traces: list[dict]) -> dict:
 
 
 def _two_panels(
-    traces: list[dict],
-    shapes: list[dict],
-    right: str,
-    theme: Theme,
-    height: int,
-    bottom: int,
-    right_axis: str = "share right",
+    traces: list[dict], shapes: list[dict], right: str, theme: Theme, right_axis: str
 ) -> go.Figure:
-    """Return a figure with the loss at the left and a share, titled `right`, at the right."""
+    """Return a figure with the loss at the left and a share, titled `right`, at the right.
+
+    Below each panel stands its own legend.
+    """
     grid = {"gridcolor": theme.grid, "zerolinecolor": theme.grid}
-    step = {"title": {"text": "step"}}
+    step = step_axis(max((t["meta"]["steps"][-1] for t in traces if t["meta"]["steps"]), default=0))
+    starts = (0.0, 0.6)
+    entries = max(sum(t["legend"] == name for t in traces) for name in ("legend", "legend2"))
+    foot = theme.points(20) * entries + 8  # of the legends, in pixels
+    bottom = round(foot + theme.points(50))
+    height = 240 + bottom
+    below = {"yref": "container", "y": foot / height, "yanchor": "top"}
     return finish(
         traces,
         theme,
         height,
         showlegend=True,
-        legend=LEGEND_BELOW,
+        legend=below | {"x": starts[0]},
+        legend2=below | {"x": starts[1]},
         margin={"b": bottom},
-        annotations=[note("<b>Loss</b>", 0, 1), note(right, 0.62, 1)],
+        annotations=[note("<b>Loss</b>", starts[0], 1), note(right, starts[1], 1)],
         shapes=shapes,
-        xaxis=step | {"domain": [0, 0.38]},
+        xaxis=step | {"domain": [starts[0], 0.4]},
         yaxis={"type": "log", "title": {"text": "loss"}} | _decades(traces),
-        xaxis2=grid | step | {"domain": [0.62, 1], "anchor": "y2"},
+        xaxis2=grid | step | {"domain": [starts[1], 1], "anchor": "y2"},
         yaxis2=grid | share_axis(right_axis, 0, 1.02) | {"anchor": "x2"},
     )

@@ -38,7 +38,8 @@ def _heatmap(trace: Any, i: int) -> pd.DataFrame:
         z = np.sign(z) * z**2
     if "log_offset" in _meta(trace):
         z = 10**z - _meta(trace)["log_offset"]
-    x = np.asarray(trace.x if trace.x is not None else np.arange(z.shape[1]))
+    x = _meta(trace).get("steps", trace.x)
+    x = np.asarray(x if x is not None else np.arange(z.shape[1]))
     y = np.asarray(trace.y if trace.y is not None else np.arange(z.shape[0]))
     row, column = np.nonzero(np.isfinite(z))
     return pd.DataFrame(
@@ -47,7 +48,8 @@ def _heatmap(trace: Any, i: int) -> pd.DataFrame:
 
 
 def _trace(trace: Any, i: int) -> pd.DataFrame:
-    x, y = (np.asarray(v) if v is not None else None for v in (trace.x, trace.y))
+    columns = (_meta(trace).get("steps", trace.x), trace.y)
+    x, y = (np.asarray(v) if v is not None else None for v in columns)
     n = len(y) if y is not None else len(x) if x is not None else 0
     if x is None:
         x = (getattr(trace, "x0", None) or 0.0) + np.arange(n) * (getattr(trace, "dx", None) or 1.0)

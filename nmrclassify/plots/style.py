@@ -240,6 +240,21 @@ def share_axis(title: str, low: float, high: float) -> dict:
     return {"title": {"text": title}, "range": [low, high], "tickformat": ".0%"}
 
 
+def step_axis(last: int) -> dict:
+    """Return an axis of the square roots of training steps, up to the step `last`.
+
+    A training learns most, and saves most steps, at its start, which a linear axis would squeeze.
+    """
+    ticks = sorted({0, *(int(float(f"{last * share:.1g}")) for share in (1 / 9, 4 / 9)), last})
+    return {
+        "title": {"text": "step (square-root scale)"},
+        "tickvals": [tick**0.5 for tick in ticks],
+        "ticktext": [f"{tick:,}" for tick in ticks],
+        "tickangle": 0,
+        "range": [-0.02 * last**0.5, 1.02 * max(last, 1) ** 0.5],
+    }
+
+
 def horizontal_bars(
     names: Iterable[str], values: np.ndarray, colour: str | list[str], **more: Any
 ) -> dict:

@@ -24,7 +24,10 @@ export default function({ setTriggerValue }) {
       const x = event.clientX - box.left - xaxis._offset;
       const y = event.clientY - box.top - yaxis._offset;
       if (x < 0 || y < 0 || x >= xaxis._length || y >= yaxis._length) continue;
-      const column = Math.round(xaxis.p2c(x)), height = yaxis.p2c(y);
+      const place = xaxis.p2c(x), height = yaxis.p2c(y);
+      // Columns of training steps differ in width.
+      const edges = trace.meta.edges;
+      const column = edges ? edges.findLastIndex((edge) => edge <= place) : Math.round(place);
       // A category axis counts rows from 0; on other axes the first row has its number.
       const first = yaxis.type === 'category' || !trace.y ? 0 : trace.y[0];
       const row = Math.round(height - first);
