@@ -8,6 +8,7 @@ from nmrclassify.evaluation import interpretation
 from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import activations
+from nmrclassify.plots.map_rows import centre_label
 from nmrclassify.ui import charts, inspector, page, panels, results, url_state
 
 view = page.setup("pages/inside.py")
@@ -97,6 +98,7 @@ st.subheader("Receptive field: which positions influence this one?")
 if problem := interpretation.too_large(model.config):
     st.info(f"{problem}.")
     st.stop()
+place = centre_label(axis, cell.position)
 field = results.receptive_field(model, view.areas, cell.position)
 leaks = " and ".join(
     f"{leak:.0%} at *{stage}*"
@@ -106,12 +108,12 @@ charts.chart(
     activations.receptive_field(field, axis, view.theme),
     key="receptive field",
     alt=(
-        f"Gradient of every stage at position {cell.position} with respect to the mixture, and the"
+        f"Gradient of every stage at {place} with respect to the mixture, and the"
         f" reach of its convolutions; outside the reach lie {leaks}"
     ),
 )
 st.caption(
-    f"Colour: the gradient of each stage at position {cell.position} with respect to each position"
+    f"Colour: the gradient of each stage at {place} with respect to each position"
     " of the mixture, for this mixture. Orange frame: the positions that the convolutions can"
     f" reach, at most {model.config.receptive_field + 2}, as computed from kernel sizes and"
     f" dilations. The gradient outside the frame, {leaks}, comes through the norms, which average"

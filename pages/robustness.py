@@ -9,6 +9,7 @@ from nmrclassify.lessons.glossary import term
 from nmrclassify.mixtures.dataset import Dataset
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.plots import page_figures
+from nmrclassify.plots.map_rows import positions_label
 from nmrclassify.ui import charts, page, results, url_state
 
 view = page.setup("pages/robustness.py")
@@ -57,9 +58,9 @@ number = (
 )
 st.caption(
     f"{draws * len(view.dataset.test)} mixtures of the {len(view.dataset.test)} test compositions;"
-    f" shift jitter {config.shift_jitter:g} positions, noise {config.noise:g}, concentrations"
-    f" {config.concentration_low:.2g} to {config.concentration_high:.2g}. The classical methods"
-    f" get the library. {number}"
+    f" shift jitter {config.shift_jitter:g} {positions_label(view.library.axis)}, noise"
+    f" {config.noise:g}, concentrations {config.concentration_low:.2g} to"
+    f" {config.concentration_high:.2g}. The classical methods get the library. {number}"
 )
 network, best = (
     table.iloc[0],

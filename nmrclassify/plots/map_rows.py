@@ -333,6 +333,11 @@ def centre_label(axis: Axis, position: int) -> str:
     return f"{axis.centres[position]:.{decimals}f} {axis.unit}"
 
 
+def positions_label(axis: Axis) -> str:
+    """Return the unit of shifts in words: positions, and how many ppm one is."""
+    return "positions" + (f" of {axis.width:g} ppm" if axis.unit == "ppm" else "")
+
+
 def ticks(axis: Axis, n_maps: int) -> tuple[list[float], list[str]]:
     """Return tick places and labels for maps side by side: a few round values in each."""
     n = axis.n_positions

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
+from nmrclassify.plots.map_rows import positions_label
 from nmrclassify.ui import model_picker, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs
@@ -77,7 +78,7 @@ def choose(view: View) -> View:
     with four:
         jitter = url_state.widget(
             st.number_input,
-            "B: shift jitter (positions)",
+            f"B: shift jitter ({positions_label(view.library.axis)})",
             "jitter_b",
             config.shift_jitter,
             step=0.1,

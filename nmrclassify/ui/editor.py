@@ -22,7 +22,7 @@ from nmrclassify.mixtures.edits import (
     to_text,
 )
 from nmrclassify.nmr.multiplets import SYMBOLS
-from nmrclassify.plots.map_rows import position_label
+from nmrclassify.plots.map_rows import centre_label, position_label
 from nmrclassify.ui import url_state
 from nmrclassify.ui.panels import View
 
@@ -119,13 +119,12 @@ def at_position(view: View) -> None:
     """Draw the edits of the chosen position."""
     axis, filled = view.library.axis, np.abs(view.areas).sum(axis=0)
     position = url_state.widget(
-        st.number_input,
+        st.select_slider,
         "Position",
         "position",
         usual_position(view),
-        min_value=0,
-        max_value=axis.n_positions - 1,
-        step=1,
+        options=range(axis.n_positions)[::-1],  # from left to right as on the axis
+        format_func=[centre_label(axis, p) for p in range(axis.n_positions)].__getitem__,
         help="You can also click a position of the mixture.",
     )
     size = float(filled[position])
@@ -143,12 +142,12 @@ def at_position(view: View) -> None:
         width="stretch",
     )
     by = st.number_input(
-        "Move by (positions)",
-        -20.0,
-        20.0,
-        1.0,
-        0.1,
-        key="move by",
+        f"Move by ({'ppm' if axis.unit == 'ppm' else 'positions'})",
+        -20.0 * axis.width,
+        20.0 * axis.width,
+        axis.width,
+        axis.width / 5,
+        key=f"move by {axis.unit}",
         help="With a fraction, two positions share the area.",
     )
     st.button(
@@ -172,7 +171,8 @@ def at_position(view: View) -> None:
 
 # These read the fields when a button is pressed: a click and a change of a field can come together.
 def _move(view: View, position: int) -> None:
-    do(view, Move(position, float(st.session_state["move by"])))
+    axis = view.library.axis
+    do(view, Move(position, float(st.session_state[f"move by {axis.unit}"]) / axis.width))
 
 
 def _add(view: View, position: int) -> None:
@@ -232,7 +232,6 @@ def multiplets(view: View) -> None:
     positions = np.flatnonzero(sizes > LEAST * np.abs(sizes).max())
     table = pd.DataFrame(
         {
-            "position": positions,
             axis.title: axis.centres[positions].round(3),
             "area": sizes[positions].round(3),
             "kind": None,
@@ -246,12 +245,11 @@ def multiplets(view: View) -> None:
         key=key,
         on_change=edit_multiplets,
         args=(view, key, positions),
-        disabled=[axis.title],
         column_config={
-            "position": st.column_config.NumberColumn(
-                min_value=0.0,
-                max_value=float(axis.n_positions - 1),
-                step=0.1,
+            axis.title: st.column_config.NumberColumn(
+                min_value=float(axis.centres[0]),
+                max_value=float(axis.centres[-1]),
+                step=0.001,
                 required=True,
                 help="Change this number to move the multiplet",
             ),
@@ -269,21 +267,25 @@ def multiplets(view: View) -> None:
 
 def edit_multiplets(view: View, key: str, positions: np.ndarray) -> None:
     """Make edits of the rows that were changed, removed or added in the table of multiplets."""
-    state, sizes = st.session_state[key], view.areas.sum(axis=0)
+    state, sizes, axis = st.session_state[key], view.areas.sum(axis=0), view.library.axis
     new: list[Edit] = []
+
+    def place(values: dict) -> float:
+        return (float(values[axis.title]) - float(axis.centres[0])) / axis.width
+
     for row, values in state["edited_rows"].items():
         position = int(positions[int(row)])
         if values.get("area"):
             new.append(Scale(position, float(values["area"]) / float(sizes[position])))
-        if values.get("position") is not None:
-            new.append(Move(position, float(values["position"]) - position))
+        if values.get(axis.title) is not None:
+            new.append(Move(position, place(values) - position))
     new += [Cut(int(positions[int(row)])) for row in state["deleted_rows"]]
     for values in state["added_rows"]:
-        if values.get("position") is None:
+        if values.get(axis.title) is None:
             return  # not finished yet
         new.append(
             Add(
-                round(float(values["position"])),
+                round(place(values)),
                 values.get("kind") or "s",
                 float(values.get("area") or 1.0),
             )

@@ -85,8 +85,13 @@ def cell_fields(view: View) -> None:
     two.number_input(
         "Filter", 0, model.config.n_filters - 1, step=1, key="cell filter", on_change=chosen
     )
-    three.number_input(
-        "Position", 0, model.config.n_positions - 1, step=1, key="cell position", on_change=chosen
+    places = range(model.config.n_positions)[::-1]  # from left to right as on the axis
+    three.select_slider(
+        "Position",
+        places,
+        key="cell position",
+        on_change=chosen,
+        format_func={p: centre_label(view.library.axis, p) for p in places}.__getitem__,
     )
 
 

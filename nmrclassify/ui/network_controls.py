@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from nmrclassify.mixtures.spec import usual_config
+from nmrclassify.plots.map_rows import positions_label
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS
 from nmrclassify.ui import url_state
 from nmrclassify.ui.model_picker import TITLES, fits, packaged_model
@@ -59,7 +60,13 @@ def show(view: View) -> None:
     config, usual = view.dataset.config, usual_config(view.spec.preset)
     for column, label, name, value, default in (
         (noise, "Noise (peak area)", "noise", config.noise, usual.noise),
-        (jitter, "Shift jitter (positions)", "jitter", config.shift_jitter, usual.shift_jitter),
+        (
+            jitter,
+            f"Shift jitter ({positions_label(view.library.axis)})",
+            "jitter",
+            config.shift_jitter,
+            usual.shift_jitter,
+        ),
     ):
         limit = PARAMETERS[name]
         _bound(

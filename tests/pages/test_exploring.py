@@ -10,6 +10,7 @@ import pytest
 from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.edits import Add, Amount, Cut, Move, Scale
 from nmrclassify.mixtures.presets import build
+from nmrclassify.nmr.axis import Axis
 from nmrclassify.training import packaged, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
@@ -133,6 +134,15 @@ def test_buttons_edit_at_the_chosen_position_and_the_answer_follows(open_page):
     assert "added by hand" in app.texts
 
 
+def test_a_multiplet_moves_by_ppm_where_the_axis_has_it(open_page):
+    app = open_page(WHATIF, position=7)
+    (by,) = (field for field in app.number_input if field.label == "Move by (ppm)")
+    by.set_value(0.3).run()
+    app.press("Move it")
+    assert app.link["edits"] == "move_7_0.6"
+    assert "move the multiplet at 3.75 ppm by +0.30 ppm" in app.texts
+
+
 def test_an_edit_that_leaves_nothing_is_refused_with_a_remedy(open_page):
     app = open_page(
         WHATIF,
@@ -167,20 +177,22 @@ def test_edits_of_other_data_are_left_out_and_said_so(open_page):
     assert "edits" not in app.link
 
 
-def test_the_tables_of_the_editor_make_edits(monkeypatch):
+@pytest.mark.parametrize("axis", [Axis(4, 0.0, 4.0), Axis(4, 1.0, 3.0, "ppm")])
+def test_the_tables_of_the_editor_make_edits(monkeypatch, axis):
     made = []
     monkeypatch.setattr(editor, "do", lambda view, *edits: made.extend(edits))
     amounts = {"edited_rows": {"3": {"amount": 2.0}}}
     multiplets = {
-        "edited_rows": {"0": {"area": 4.0, "position": 1.5}},
+        "edited_rows": {"0": {"area": 4.0, axis.title: axis.centres[1] + axis.width / 2}},
         "deleted_rows": [1],
-        "added_rows": [{"position": 2, "kind": "d", "area": 3.0}],
+        "added_rows": [{axis.title: axis.centres[2], "kind": "d", "area": 3.0}],
     }
     monkeypatch.setattr(editor.st, "session_state", {"amounts": amounts, "multiplets": multiplets})
     editor.edit_amounts(None, "amounts", "amount")
     assert made == [Amount(4, 2.0)]
     made.clear()
-    view = SimpleNamespace(areas=np.array([[0.0, 2.0, 0.0, 1.0]]))
+    library = SimpleNamespace(axis=axis)
+    view = SimpleNamespace(areas=np.array([[0.0, 2.0, 0.0, 1.0]]), library=library)
     editor.edit_multiplets(view, "multiplets", np.array([1, 3]))
     assert made == [Scale(1, 2.0), Move(1, 0.5), Cut(3), Add(2, "d", 3.0)]
 

@@ -34,6 +34,9 @@ def test_every_page_opens_with_described_charts(open_page, page, query):
     bare = ("train", "travel", "lessons", "glossary")
     assert charts or page in ("app.py", *(f"pages/{name}.py" for name in bare))
     assert all(chart.proto.alt for chart in charts)
+    if not query:  # the axis is in ppm
+        shown = [app.texts, *(chart.proto.alt + chart.proto.spec for chart in charts)]
+        assert not re.findall(r"position \d+", "".join(shown))
 
 
 def test_the_first_page_shows_a_trained_model_and_the_truth(open_page):
