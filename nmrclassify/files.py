@@ -27,6 +27,7 @@ from safetensors.numpy import save as save_arrays
 
 SUFFIX = ".safetensors"
 MAX_HEADER_BYTES = 256 * 1024
+MAX_DIGITS = 18  # of a whole number in JSON: 64 bits hold it
 MAX_COLUMNS = 64
 MAX_CELLS = 2**19  # of a table, in the columns that are read
 MAX_LINE = 2**14  # characters
@@ -115,6 +116,26 @@ def write_tensors(path: Path, content: bytes) -> None:
     write_atomically(path, content)
 
 
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a whole number has {len(digits)} digits; expected {MAX_DIGITS} at most")
+    return int(digits)
+
+
+def parse_json(content: bytes | str) -> Any:
+    """Return the value of a JSON text.
+
+    Raises
+    ------
+    ValueError
+        If it is not JSON, or has a whole number of more than `MAX_DIGITS` digits: `float` would not
+        take one of 400.
+    RecursionError
+        If it is nested too deep.
+    """
+    return json.loads(content, parse_int=_whole_number)
+
+
 @dataclass(frozen=True)
 class TensorFile:
     """A safetensors file of which only the header has been read.
@@ -172,8 +193,8 @@ class TensorFile:
                 f"{name} is not a {SUFFIX} file, or was cut off; download or train it again"
             )
         try:
-            tensors = json.loads(source[8 : 8 + size])
-            header = json.loads(tensors.pop("__metadata__")[entry])
+            tensors = parse_json(source[8 : 8 + size])
+            header = parse_json(tensors.pop("__metadata__")[entry])
             stated = {
                 name_of(key): (value["dtype"], tuple(value["shape"]))
                 for key, value in tensors.items()

@@ -60,6 +60,12 @@ def test_headers_are_limited_and_stated():
         TensorFile.read(content, "other", 10_000)
     with pytest.raises(CheckpointError, match="the file is too large; expected at most 100 bytes"):
         TensorFile.read(content, "entry", 100)
+    # `float` raises OverflowError for such a number, which no reader expects.
+    content = files.tensor_bytes(TENSORS, "entry", {"seconds": 10**400})
+    with pytest.raises(
+        CheckpointError, match=r"is not a \.safetensors file that nmrclassify wrote"
+    ):
+        TensorFile.read(content, "entry", 10_000)
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t"])

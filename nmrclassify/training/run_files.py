@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from nmrclassify.files import CheckpointError, quoted, write_atomically
+from nmrclassify.files import CheckpointError, parse_json, quoted, write_atomically
 
 try:
     import fcntl
@@ -189,7 +189,7 @@ def read_json(path: Path) -> Any:
     if len(content) > MAX_JSON_BYTES:
         raise ValueError(f"{path.name} has more than {MAX_JSON_BYTES:,} bytes")
     try:
-        return json.loads(content)
+        return parse_json(content)
     except RecursionError:
         raise ValueError(f"{path.name} is nested too deep") from None
     except ValueError as error:

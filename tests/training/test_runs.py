@@ -59,6 +59,11 @@ DAMAGED = {
         "steps is",
     ),
     "negative": ("config.json", lambda c: c.replace(": 12,", ": -1,", 1), "steps is"),
+    "digits": (
+        "config.json",
+        lambda c: c.replace('"steps": 12', f'"steps": {10**400}'),
+        "a whole number has 401 digits; expected 18 at most",
+    ),
     "nested": ("config.json", lambda c: "[" * 100_000, "nested too deep"),
     "cut": ("config.json", lambda c: c[:99], "config.json is not JSON"),
     "list": ("config.json", lambda c: "[1]", "is not as nmrclassify writes it"),
