@@ -33,6 +33,7 @@ HALT_SECONDS = 10  # longer than a step and a snapshot take on a busy machine
 READER_SECONDS = 60
 MAX_MESSAGES = 32
 LOOK_SECONDS = 0.2  # between two looks for messages
+STATE_SECONDS = 30.0  # between two states that a worker sends, which the server saves
 
 
 def address() -> str | None:
@@ -109,7 +110,13 @@ class ClusterTask:
     def send(self, limits: tuple[float, int], trainer: Any) -> None:
         """Give it its limits and its trainer; the limit of memory is the worker's own."""
         self._task = self._client.submit(
-            _train, self._name, __version__, limits[0], pickle.dumps(trainer), key=self._name
+            _train,
+            self._name,
+            __version__,
+            limits[0],
+            STATE_SECONDS,
+            pickle.dumps(trainer),
+            key=self._name,
         )
 
     def receive(self) -> tuple:
@@ -167,7 +174,9 @@ class ClusterTask:
         self._client.close()
 
 
-def _train(name: str, version: str, max_seconds: float, pickled: bytes) -> None:
+def _train(
+    name: str, version: str, max_seconds: float, state_seconds: float, pickled: bytes
+) -> None:
     """Train on a worker of the cluster; the counterpart of `ClusterTask`."""
     import torch
     from distributed import Event, Queue, get_client
@@ -180,9 +189,16 @@ def _train(name: str, version: str, max_seconds: float, pickled: bytes) -> None:
     client, attempt = get_client(), uuid.uuid4().hex
     messages, event = Queue(name, client, MAX_MESSAGES), Event(name, client)
     halted, asked = threading.Event(), threading.Event()
+    state_sent = time.monotonic()
 
     def send(*message: Any) -> None:
         messages.put(pickle.dumps((attempt, os.getpid(), message)), timeout=READER_SECONDS)
+
+    def between() -> None:
+        nonlocal state_sent
+        if time.monotonic() - state_sent > state_seconds:
+            send("state", trainer.state())
+            state_sent = time.monotonic()
 
     def wait() -> None:
         with suppress(Exception):  # a worker that loses the scheduler, or is told to end
@@ -195,7 +211,7 @@ def _train(name: str, version: str, max_seconds: float, pickled: bytes) -> None:
         threading.Thread(target=wait, daemon=True).start()
         torch.set_num_threads(1)
         trainer = pickle.loads(pickled)
-        train(trainer, max_seconds, halted, send)
+        train(trainer, max_seconds, halted, send, between)
         if halted.is_set() and not asked.is_set():  # another worker begins it again
             raise ConnectionError("this worker lost its scheduler")
         send("halted", trainer.state())

@@ -6,6 +6,7 @@ reads immutable snapshots of it. While a job is halted there is no process: its 
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Job:
         Called once with the job when it is over, after at least one step, for example to keep its
         model.
     folder : Path, optional
-        Where its process saves the state of the training while it runs; a cluster does not.
+        Where the state of the training is saved while it runs.
     visit : str
         The SHA-256 of the key of its visit, which is stated in the folder.
     interrupted : str
@@ -237,9 +238,12 @@ class Job:
             if self.active or self.folder is None:
                 raise ValueError("this training does not pause, or has no folder")
             if self._state == "paused" and self._trainer.step:
-                with run_files.locked(self.folder):
-                    run_files.write_visit(self.folder, self.visit)
-                    run_states.save_state(self._trainer, self.folder)
+                self._save_state(self.folder)
+
+    def _save_state(self, folder: Path) -> None:
+        with run_files.locked(folder):
+            run_files.write_visit(folder, self.visit)
+            run_states.save_state(self._trainer, folder)
 
     def checkpoint(self) -> Checkpoint:
         """Return the model of the latest snapshot; later steps do not change it."""
@@ -342,6 +346,11 @@ class Job:
                 self._state = "running"
         if kind == "frame":
             self.training_history.keep(*content)
+        elif kind == "state":  # of a cluster; a process of this machine saves it itself
+            trainer.load_state(*content)
+            if self.folder is not None:
+                with suppress(OSError, ValueError):  # the next one may be saved
+                    self._save_state(self.folder)
         elif kind == "failed":
             self._fail(*content)
         elif kind == "lost":
@@ -357,7 +366,7 @@ class Job:
                 self._conclude("stopped")
             else:
                 self._state = "paused"
-        return kind in ("begun", "frame", "snapshot")
+        return kind in ("begun", "frame", "snapshot", "state")
 
     def _lose(self, cause: str) -> None:
         """Go back to the saved state of a training whose process has died, or fail."""

@@ -9,11 +9,13 @@ import sys
 from dataclasses import replace
 
 import pytest
+import torch
 
 from nmrclassify.bench._parallel import run_all
 from nmrclassify.bench.cluster import started
-from nmrclassify.training import checkpoints, cluster
+from nmrclassify.training import checkpoints, cluster, run_states
 from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training.history import weights_of
 from nmrclassify.training.job_queue import JobQueue, max_running
 from nmrclassify.training.jobs import Job
 from nmrclassify.training.recipes import recipe
@@ -118,6 +120,23 @@ def test_pause_go_on_and_stop_on_a_cluster(data, make_job, until):
     job.stop()
     assert (job.state, job.message, ended) == ("stopped", "", [job])
     assert job.latest.step == job.checkpoint().step == job.training_history.steps[-1]
+
+
+@pytest.mark.usefixtures("two_workers")
+def test_the_state_is_saved_while_a_worker_trains(data, make_job, until, monkeypatch, tmp_path):
+    monkeypatch.setattr(cluster, "STATE_SECONDS", 0.1)
+    folder = tmp_path / "run"
+    job = make_job(trainer(data), folder=folder)
+    job.start()
+    until((folder / run_states.STATE).is_file)
+    assert job.active
+    resumed = run_states.resume(folder)  # as after a crash of the server
+    assert resumed.step > 0
+    straight = trainer(data)
+    for _ in range(resumed.step):
+        straight.advance()
+    ours, expected = weights_of(resumed.model), weights_of(straight.model)
+    assert torch.equal(ours, expected)
 
 
 @pytest.mark.usefixtures("two_workers")
