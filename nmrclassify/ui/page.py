@@ -36,6 +36,23 @@ from nmrclassify.ui.panels import View, drop_edits, first
 from nmrclassify.ui.places import PAGES
 from nmrclassify.ui.session import keep_visit
 
+# Streamlit's colours of programs, and in the dark theme those of a button under the pointer, have
+# contrasts of 2.9 to 4.2; these have at least 4.5.
+_COLOURS = {
+    False: ("#0b57b0", "#1a6b33", "#8a4100", "#565b69"),
+    True: ("#74b8ff", "#7ee2b0", "#ffb26b", "#b4b8c4"),
+}
+_CONTRAST = """<style>
+.stApp .stCode .token:is(.keyword, .function, .class-name, .property, .variable) { color: %s; }
+.stApp .stCode .token:is(.string, .number, .boolean, .constant) { color: %s; }
+.stApp .stCode .token:is(.operator, .decorator) { color: %s; }
+.stApp .stCode .token:is(.comment, .punctuation) { color: %s; }
+%s</style>"""
+_POINTED = """
+.stApp button[kind="tertiary"]:is(:hover, :active, :focus, [aria-expanded="true"]),
+.stApp button[kind="secondary"]:is(:hover, :active, :focus) { color: var(--st-primary-color); }
+"""
+
 
 def show_checkpoint(checkpoint: Checkpoint, model: str) -> None:
     """Show a checkpoint, called `model` in links, and the data that it was trained on."""
@@ -78,6 +95,7 @@ def frame(page: str) -> Iterator[Page]:
         st.divider()
         yield opened
         presenter.switch()
+        _offer_reset(page)
         export = st.container()
         # In the sidebar, because an element without a size still gets a gap. Streamlit leaves a
         # sixth of a small screen empty above the title.
@@ -86,6 +104,8 @@ def frame(page: str) -> Iterator[Page]:
             " @media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem;"
             " padding-right: 2rem; } }</style>"
         )
+        dark = charts.theme().dark
+        st.html(_CONTRAST % (*_COLOURS[dark], _POINTED if dark else ""))
         clicks.listen(inspector.choose_clicked)
         keep_visit()
     url_state.write()
@@ -97,6 +117,23 @@ def frame(page: str) -> Iterator[Page]:
     for problem in opened.problems:
         st.warning(problem, icon=":material/link_off:")
     lesson_card.show(page)
+
+
+def _offer_reset(page: str) -> None:
+    """Draw the button that resets all settings, if one is changed; not within a lesson."""
+    if url_state.get("lesson") or not (PAGES[page].controls or page == "pages/scale.py"):
+        return
+    changed = [key for key in url_state.query() if key != "presenter"]
+    if changed:
+        st.button(
+            "Reset settings",
+            on_click=drop_edits,
+            args=changed,
+            icon=":material/restart_alt:",
+            width="stretch",
+            help="Shows the data, mixture and model of a first visit. The browser's *Back* undoes"
+            " it.",
+        )
 
 
 def setup(page: str) -> View:

@@ -92,7 +92,8 @@ PLACES = (
 )
 PAGES = {path: tab for place in PLACES for path, tab in place.pages.items()}
 
-# Streamlit gives neither list of links a name, and marks the present page by bold type alone.
+# Streamlit gives neither list of links a name, and marks the present page by bold type alone. On a
+# narrow screen the sidebar lies over the page, and stays there when a link in it is followed.
 _NAMES = """
 export default function({ data }) {
   for (const [key, label, present] of data) {
@@ -103,6 +104,13 @@ export default function({ data }) {
     for (const link of list.querySelectorAll('a')) {
       if (link.textContent.trim().endsWith(present)) link.setAttribute('aria-current', 'page');
       else link.removeAttribute('aria-current');
+    }
+    if (key === 'places' && !list.dataset.closes) {
+      list.dataset.closes = 'yes';
+      list.addEventListener('click', () => {
+        if (matchMedia('(max-width: 768px)').matches)
+          document.querySelector('[data-testid=stSidebarCollapseButton] button')?.click();
+      });
     }
   }
 }

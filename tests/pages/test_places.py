@@ -126,3 +126,15 @@ def test_only_pages_to_explore_offer_scenes(open_page):
     titles = {scene.title for scene in SCENES}
     assert titles <= {button.label for button in open_page("pages/inside.py").button}
     assert not titles & {button.label for button in open_page("pages/evaluate.py").button}
+
+
+def test_settings_are_reset_where_they_act(open_page):
+    app = open_page("pages/masks.py", number=3, jitter=0.5, edits="cut_7", position=4)
+    app.press("Reset settings")
+    assert app.link == {}
+    assert "Test mixture 12 of 36" in app.texts
+    assert not app.has_button("Reset settings")
+    assert not open_page("pages/glossary.py", number=3).has_button("Reset settings")
+    # A lesson sets them itself.
+    lesson = {"lesson": "mask", "lesson_step": 1}
+    assert not open_page("pages/masks.py", number=3, **lesson).has_button("Reset settings")
