@@ -1,5 +1,7 @@
 """The editor of the page *What if*: edits by click, in tables, and by buttons; undo and redo."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import streamlit as st
@@ -47,34 +49,45 @@ def do(view: View, *new: Edit) -> None:
     except EditError as error:
         st.session_state["edit problem"] = f"This edit is not possible: {error}."
         return
-    st.session_state["undone"] = []
-    url_state.put("edits", to_text(wanted))
+    _show(wanted, [])
+
+
+def _undone() -> list[Edit]:
+    """Return the edits that can be made again, the next one last; none after other edits.
+
+    A link or a step in the browser's history can replace the edits.
+    """
+    after, waiting = st.session_state.get("undone", ("", []))
+    return waiting if after == url_state.get("edits") else []
+
+
+def _show(wanted: Sequence[Edit], undone: list[Edit]) -> None:
+    text = to_text(tuple(wanted))
+    st.session_state["undone"] = (text, undone)
+    url_state.put("edits", text or None)
 
 
 def undo() -> None:
     """Undo the last edit."""
     *earlier, last = edits()
-    st.session_state["undone"] = [*st.session_state.get("undone", []), last]
-    url_state.put("edits", to_text(tuple(earlier)) or None)
+    _show(earlier, [*_undone(), last])
 
 
 def redo() -> None:
     """Make the edit again that was undone last."""
-    *waiting, again = st.session_state.get("undone", [])
+    *waiting, again = _undone()
     if len(edits()) >= MAX_EDITS:
         st.session_state["edit problem"] = (
             f"This edit is not possible: there are already {MAX_EDITS} edits, the limit; undo some,"
             " or start over."
         )
         return
-    st.session_state["undone"] = waiting
-    url_state.put("edits", to_text((*edits(), again)))
+    _show((*edits(), again), waiting)
 
 
 def start_over() -> None:
     """Undo all edits, the last one first, so that they can be redone in order."""
-    st.session_state["undone"] = [*st.session_state.get("undone", []), *reversed(edits())]
-    url_state.put("edits", None)
+    _show((), [*_undone(), *reversed(edits())])
 
 
 def history(view: View) -> None:
@@ -87,7 +100,7 @@ def history(view: View) -> None:
         st.button(
             "Redo",
             on_click=redo,
-            disabled=not st.session_state.get("undone"),
+            disabled=not _undone(),
             icon=":material/redo:",
             shortcut="Alt+Y",
         )

@@ -86,7 +86,7 @@ def frame(page: str) -> Iterator[Page]:
     opened = Page(url_state.read(page))
     if page == "pages/train.py" and (problem := run_files.home_problem()):
         opened.problems.append(f"{problem}.")
-    if page != "pages/travel.py":
+    if page != "pages/travel.py" or url_state.is_step_in_history():
         st.session_state.pop("playing", None)
     charts.start_page()
     with st.sidebar:

@@ -42,7 +42,6 @@ def _playing(view: View, history: TrainingHistory) -> None:
     if not st.session_state["playing"]:
         st.rerun()  # ends the fragment
     _present_step(view, history, playing=True)
-    url_state.write_from_fragment()
 
 
 def _present_step(view: View, history: TrainingHistory, playing: bool) -> None:
@@ -59,7 +58,8 @@ def _tick(steps: tuple[int, ...]) -> None:
     if not later:
         st.session_state["playing"] = False
         return
-    url_state.put("step", later[0] if later[0] != steps[-1] else None)
+    # Not yet into the URL: each frame would be an entry of the browser's history.
+    url_state.correct("step", later[0] if later[0] != steps[-1] else None)
     if later[0] == steps[-1]:
         st.session_state["playing"] = False
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from nmrclassify.mixtures.spec import MixtureSpec, link_text
 from nmrclassify.ui.url_parameters import MIXTURE, OLD_NAMES, PARAMETERS
@@ -19,11 +20,18 @@ def _values() -> dict[str, Any]:
     return st.session_state.setdefault("link values", {})
 
 
+def is_step_in_history() -> bool:
+    """Whether this run follows a press of Back or Forward in the browser."""
+    context = get_script_run_ctx()
+    return context is not None and context.is_history_navigation
+
+
 def read(page: str) -> list[str]:
     """Bring the state up to date, from the widgets or from the URL.
 
-    The links between pages carry the state. So a URL that this session did not write is a link
-    from outside, or a step back in the browser's history; it replaces the whole state.
+    Each change of the state is an entry of the browser's history, which Streamlit writes. After a
+    step in the history, and in a new session, the URL replaces the whole state, whatever the
+    widgets hold. Otherwise the state is that of this session.
 
     Returns
     -------
@@ -36,10 +44,14 @@ def read(page: str) -> list[str]:
     # Streamlit treats an element on another page as new, so all start from the values again.
     if switched:
         _forget_widgets()
-    # The URL of the previous click can arrive late: after a change by a control of this page, the
-    # URL is not read.
-    if _take_over_widgets() or state.pop("link put", False) or url == state.get("link written"):
-        return []
+    # Taken away in each run: left for a later run, it would hide a link.
+    was_put = state.pop("link put", False)
+    if not is_step_in_history():
+        # The URL of the previous click can arrive late: after a change by a control of this page,
+        # it is not read. A link to another page can be older than a change inside a fragment.
+        changed = _take_over_widgets() or was_put or (switched and "link written" in state)
+        if changed or url == state.get("link written"):
+            return []
     _values().clear()
     _forget_widgets()
     problems = []

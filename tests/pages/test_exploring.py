@@ -120,6 +120,16 @@ def test_edits_come_by_link_and_can_be_undone_and_redone(open_page):
     assert app.link["edits"] == "move_8_1"
 
 
+def test_an_edit_that_a_link_undid_is_not_offered_to_redo(open_page):
+    app = open_page(WHATIF, edits="move_8_1~amount_4_2")
+    app.press("Undo")
+    assert app.has_button("Redo")
+    app.query_params["edits"] = "move_8_1~amount_4_2"
+    app.run()
+    assert "2 edits" in app.texts
+    assert not app.has_button("Redo")
+
+
 def test_buttons_edit_at_the_chosen_position_and_the_answer_follows(open_page):
     app = open_page(WHATIF, position=7)
     app.press("Remove it")
