@@ -173,7 +173,7 @@ def presence_change(
         )
         for label, probabilities, colour in zip(labels, comparison.presence, colours, strict=True)
     ]
-    title = " / ".join(
+    title = " /<br>".join(  # one line would be too long for a narrow screen
         dict.fromkeys((comparison.first.presence_title, comparison.second.presence_title))
     )
     meaning = "" if present is None else " (◇ mixed)"

@@ -14,6 +14,12 @@ SWEEPS = {
     "library": "compounds in the library",
     "mixture": "compounds in the mixture",
 }
+# On a narrow screen three axes stand side by side.
+TITLES = {
+    "positions": "positions",
+    "library": "compounds<br>in library",
+    "mixture": "compounds<br>in mixture",
+}
 MEASURES = {"seconds": "seconds", "peak_extra_mib": "peak extra memory (MiB)"}
 UNITS = {"seconds": "s", "peak_extra_mib": "MiB"}
 
@@ -79,8 +85,9 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
                 "domain": domain,
                 "anchor": f"y{suffix}",
                 "tickvals": ticks,
-                "ticktext": [f"{v:,}" for v in ticks],
-                "title": {"text": SWEEPS[sweep] if row else "", "standoff": 4},
+                "ticktext": [f"{v // 1000}k" if v >= 1000 else str(v) for v in ticks],
+                "tickangle": 0,
+                "title": {"text": TITLES[sweep] if row else "", "standoff": 4},
             }
             layout[f"yaxis{suffix}"] = axis | {
                 "domain": [0.0, 0.44] if row else [0.56, 1.0],
@@ -99,7 +106,7 @@ def growth(table: pd.DataFrame, theme: Theme) -> go.Figure:
         showlegend=True,
         legend=LEGEND | {"y": 1.06},
         annotations=notes,
-        margin={"t": 44, "b": 52},
+        margin={"t": 44, "b": 66},
         **layout,
     )
 

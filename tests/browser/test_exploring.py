@@ -543,7 +543,7 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
         f"travel?model={RUN}",
         "masks?lesson=mask&lesson_step=1",
         "whatif?edits=cut_7~amount_4_2",
-        f"compare?model={RUN}",
+        f"compare?model={RUN}&model_b=reference",
     ],
 )
 def test_nothing_is_cut_off_on_a_narrow_screen(visit, path):

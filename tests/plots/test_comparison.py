@@ -172,7 +172,7 @@ def test_the_axis_says_how_the_probabilities_of_several_outputs_are_combined(
     for first, second, title in (
         ("slots", "slots", "an output names it: probability"),
         ("queries", "queries", "probability"),
-        ("slots", "queries", "an output names it: probability / probability"),
+        ("slots", "queries", "an output names it: probability /<br>probability"),
     ):
         pair = compare_predictions((models[first], areas), (models[second], areas))
         figure = comparison.presence_change(pair, names[: pair.presence.shape[1]], LIGHT)
