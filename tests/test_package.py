@@ -68,6 +68,7 @@ def test_requirements_are_pinned_and_short():
         "scipy",
         "safetensors",
         "tqdm",
+        "nmrglue",
     }
 
 
