@@ -14,7 +14,7 @@ from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
-from nmrclassify.ui.upload_limits import KEPT
+from nmrclassify.ui.upload_limits import KEPT, TABLES
 from nmrclassify.ui.uploads import is_new
 
 # Of an uploaded library, so that a prediction takes seconds.
@@ -70,7 +70,7 @@ def show_uploads() -> None:
             "text/csv",
             on_click="ignore",
         )
-        file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
+        file = st.file_uploader("Mixture (CSV)", type=TABLES, key="sample file", max_upload_size=8)
         if file is not None:
             if is_new("sample", file):
                 _take_mixture(file)
@@ -89,7 +89,7 @@ def show_uploads() -> None:
             on_click="ignore",
         )
         file = st.file_uploader(
-            "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
+            "Library (CSV)", type=TABLES, key="compounds file", max_upload_size=8
         )
         if file is not None:
             if is_new("compounds", file):
