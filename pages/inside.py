@@ -9,22 +9,19 @@ from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import activations
 from nmrclassify.plots.map_rows import centre_label
-from nmrclassify.ui import charts, inspector, page, panels, results, url_state
+from nmrclassify.ui import cell_panel, charts, page, panels, results, url_state
 
 view = page.setup("pages/inside.py")
 model, axis, cell = view.checkpoint.model, view.library.axis, view.followed_cell
 
 st.title("Look inside")
 st.markdown(
-    f"This page shows every number between the {term('mixture')} and the name of a"
-    f" {term('compound')}. **Click any cell of any map**, on this page or another, or choose a cell"
-    " here."
+    f"Every number between the {term('mixture')} and the name of a {term('compound')}. **Click any"
+    " cell of any map**, here or on another page, or choose one here: the panel below shows how it"
+    " is computed."
 )
 panels.mixture_heading(view)
-inspector.cell_fields(view)
-
-st.subheader("One cell, from mixture to class")
-inspector.show_cell(view, "inspector")
+cell_panel.fields(view)
 
 st.subheader("The filters of encoder and decoder")
 encoder, decoder = interpretation.filters(model)

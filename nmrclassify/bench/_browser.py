@@ -219,8 +219,11 @@ NETWORK_PAINTED = """
   const content = () => {
     if (!root?.isConnected) root = find();
     if (what === 'mixture') return root?.querySelector('[data-key=mixture] canvas')?.toDataURL();
-    if (what === 'position') return root?.querySelector('.line')?.style.left;
-    return root?.querySelector('.panel table') && root.querySelector('.panel').textContent;
+    if (what === 'position') return root?.querySelector('.overlay')?.dataset.position;
+    // The panel stands at the foot of the page.
+    const panel = [...document.querySelectorAll('.st-key-cell-panel *')]
+      .map(element => element.shadowRoot?.querySelector('.panel:not([hidden])')).find(Boolean);
+    return panel?.querySelector('table') && panel.textContent;
   };
   const event = what === 'position' ? 'pointermove' : 'pointerdown';
   window.painted = new Promise((resolve, reject) => document.addEventListener(event, () => {

@@ -1,4 +1,4 @@
-"""Click to painted figure for inspector, what-if and time slider, and the server's part (Linux)."""
+"""Click to painted panel, what-if and time slider, and the server's part (Linux)."""
 
 import os
 import re
@@ -19,7 +19,10 @@ TURNS, STEPS = 21, 60
 PAINTED = """
 (key) => {
   const figure = () => document.querySelector(`.st-key-${key} .js-plotly-plot`);
+  const panel = () => [...document.querySelectorAll('.st-key-cell-panel *')]
+    .map(element => element.shadowRoot?.querySelector('.panel:not([hidden])')).find(Boolean);
   const content = () => {
+    if (key === 'panel') return panel()?.querySelector('table') ? panel().textContent : '';
     const shown = figure();
     if (!shown?.querySelector('.heatmaplayer image, .barlayer path')) return null;
     const parts = trace => [trace.z?.bdata, trace.z, trace.x?.bdata, trace.x, trace.y];
@@ -123,8 +126,8 @@ def _summary(name: str, times: list[dict[str, float]]) -> dict:
     return figures
 
 
-def _inspector(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
-    """Click cells of the filters on the page Look inside; the inspector is above them."""
+def _panel_of_filters(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
+    """Click cells of the filters on the page Look inside."""
     page.goto(f"{address}/inside")
     wait_for_figure(page)
     settled(page)
@@ -133,27 +136,22 @@ def _inspector(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]
         _timed(
             page,
             wire,
-            "inspector",
+            "panel",
             _cell(page, "filters", (turn % 11 + 0.4) / 12, (turn % 5 + 0.4) / 6),
         )
         for turn in range(TURNS)
     ]
 
 
-def _inspector_over_masks(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
-    """Click cells of the masks; the inspector opens over the page."""
+def _panel_of_masks(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
+    """Click cells of the masks."""
     page.goto(f"{address}/masks")
     wait_for_figure(page)
     settled(page)
-    times = []
-    for turn in range(TURNS):
-        times.append(
-            _timed(page, wire, "inspector", _cell(page, "masks", 0.27, 0.05 + 0.9 * turn / TURNS))
-        )
-        page.keyboard.press("Escape")
-        page.get_by_role("dialog").wait_for(state="hidden")
-        settled(page)
-    return times
+    return [
+        _timed(page, wire, "panel", _cell(page, "masks", 0.27, 0.05 + 0.9 * turn / TURNS))
+        for turn in range(TURNS)
+    ]
 
 
 def _what_if(page: "Page", wire: _Wire, address: str) -> list[dict[str, float]]:
@@ -184,7 +182,7 @@ def run() -> dict:
     """Return ms from click to painted figure, from request to last response, and computing time."""
     figures: dict[str, Any] = {}
     with served() as (address, pid), chromium() as browser:
-        for part in (_inspector, _inspector_over_masks, _what_if, _time_slider):
+        for part in (_panel_of_filters, _panel_of_masks, _what_if, _time_slider):
             page = browser.new_context(viewport={"width": 1366, "height": 900}).new_page()
             figures |= _summary(part.__name__.strip("_"), part(page, _Wire(page, pid), address))
             page.context.close()

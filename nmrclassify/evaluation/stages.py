@@ -5,7 +5,7 @@ value of such a map follows from the stage before: the largest products, their s
 after the sum.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -194,7 +194,7 @@ def explain(model: Network, areas: np.ndarray, key: str, row: int, position: int
     Parameters
     ----------
     key : str
-        Of a stage of `stages`.
+        Of a stage of `stages`; "residual 1" and so on for what a block adds to its input.
     row, position : int
         Of the cell; classes have position 0.
 
@@ -204,6 +204,13 @@ def explain(model: Network, areas: np.ndarray, key: str, row: int, position: int
         If the network has no such cell.
     """
     by_key = {stage.key: stage for stage in stages(model, areas)}
+    residual = key.startswith("residual ")
+    if residual:  # drawn in place of the skip of the same block; the last block has none
+        by_key.update(
+            (f"residual {stage.key.split()[1]}", replace(stage, key=key))
+            for stage in by_key.copy().values()
+            if stage.dilation is not None and stage.key != f"block {len(model.config.dilations)}"
+        )
     if key not in by_key:
         raise ValueError(f"there is no stage {key[:40]!r}; expected one of {', '.join(by_key)}")
     stage = by_key[key]
@@ -231,8 +238,8 @@ def explain(model: Network, areas: np.ndarray, key: str, row: int, position: int
             float(layer.bias[row]),
             "filter",
         )
-    if kind == "block":
-        return _block(model, inner, int(key.split()[1]) - 1, row, position)
+    if kind in ("block", "residual"):
+        return _block(model, inner, int(key.split()[1]) - 1, row, position, residual)
     if kind == "skip sum":
         values = torch.stack([skip[0, row, position] for skip in inner.skips])
         return _product(
@@ -351,7 +358,7 @@ def _decoder(
 
 
 def _block(
-    model: Network, inner: Intermediates, number: int, row: int, position: int
+    model: Network, inner: Intermediates, number: int, row: int, position: int, residual: bool
 ) -> Arithmetic:
     block = model.separator.blocks[number]
     assert isinstance(block, Block)
@@ -360,7 +367,8 @@ def _block(
     convolved = DepthwiseShifts.apply(expanded, block.depthwise, block.dilation)
     normed = block.second_norm(block.second(convolved))[0, position]  # (H,)
     layer, width = block.project, model.config.n_bottleneck
-    at = row + (layer.out_features - width)  # the skips are the last of its outputs
+    # The skips are the last of its outputs.
+    at = row if residual else row + (layer.out_features - width)
     strongest = int((layer.weight[at] * normed).abs().argmax())
     taps = []
     for tap in range(len(block.depthwise)):

@@ -11,7 +11,7 @@ from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.classes import marked, short
-from nmrclassify.plots.map_rows import MapRow, position_label, stack
+from nmrclassify.plots.map_rows import MapRow, stack
 from nmrclassify.plots.outputs import name_outputs
 from nmrclassify.plots.style import (
     HIGHLIGHT,
@@ -99,8 +99,7 @@ def cell_trace(
                 "ygap": 1,
                 "text": [[f"{v:.3g}" for v in line] for line in values[:, ::-1]],
                 "meta": {
-                    "rows": "window",
-                    "at": positions[::-1],
+                    "rows": None,
                     "root": scale.root,
                     "title": title,
                 },
@@ -203,15 +202,13 @@ def _classes_shown(trace: CellTrace, network: type[Network]) -> np.ndarray:
     return order[: MAX_BARS - 1]
 
 
-def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axis) -> str:
-    """Describe what one cell does, for captions and screen readers."""
-    cell, network = trace.cell, NETWORKS[kind]
-    classes = network.class_names(names)
-    output = _called(trace, names, network)[cell.output]
+def describe_effect(trace: CellTrace, names: tuple[str, ...], kind: str) -> str:
+    """Say how the classes would change with the mask of a cell."""
+    classes = NETWORKS[kind].class_names(names)
     states = {
         "If this mask value were 0": trace.closed,
         "If it were 1": trace.opened,
-        "If the mask were 0 for all filters at this position": trace.silenced,
+        "If the mask were 0 for all filters here": trace.silenced,
     }
     sentences = []
     for state, values in states.items():
@@ -222,12 +219,7 @@ def describe_cell(trace: CellTrace, names: tuple[str, ...], kind: str, axis: Axi
             if change >= 0.001
             else f"{state}, no class would change."
         )
-    return (
-        f"At {position_label(axis, cell.position)} the encoding by filter {cell.filter} is"
-        f" {trace.encoding:.3g}. The mask of {output} lets {trace.masks[cell.output]:.1%} of it"
-        f" through, {trace.separated:.3g}, which the decoder turns into peak areas."
-        f" {' '.join(sentences)}"
-    )
+    return " ".join(sentences)
 
 
 def filter_grid(
@@ -327,7 +319,8 @@ def activation_maps(
         Whether to draw the skips, in place of the residuals; a lone block has no residual, and its
         skip is drawn.
     """
-    maps = activations.skip if skip or not len(activations.residual) else activations.residual
+    skip = skip or not len(activations.residual)
+    maps, kind = (activations.skip, "block") if skip else (activations.residual, "residual")
     dilations = activations.dilations[: len(maps)]
     first = [i for i, dilation in enumerate(dilations) if dilation == 1]
     scale = difference_scale(theme, largest(maps), "activation", root=True)
@@ -339,6 +332,7 @@ def activation_maps(
             "channel",
             104,
             tuple(f"block {i + 1}: {dilations[i]}" for i in range(start, stop)),
+            stages=tuple(f"{kind} {i + 1}" for i in range(start, stop)),
             outputs=False,
             mark=position,
         )

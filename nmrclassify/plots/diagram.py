@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nmrclassify.evaluation.filters import FilterPattern, readable_order
-from nmrclassify.evaluation.stages import Arithmetic, Stage
+from nmrclassify.evaluation.stages import Stage
 from nmrclassify.networks.prediction import Prediction, Truth, percent
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.map_rows import centre_label
@@ -277,28 +277,3 @@ def _text(
         f" is {value}, {stage.rows} {row + (stage.rows == 'peak')} at"
         f" {centre_label(axis, int(column))}."
     )
-
-
-def describe_arithmetic(cell: Arithmetic) -> dict[str, Any]:
-    """Return how one value is computed, as the panel below the diagram draws it."""
-    window = None
-    if cell.window is not None:
-        window = {
-            "weights": cell.window.weights.tolist(),
-            "inputs": cell.window.inputs.tolist(),
-            "rows": list(cell.window.rows),
-            "columns": list(cell.window.columns),
-        }
-    return {
-        "rule": cell.rule,
-        "terms": [
-            {"name": t.name, "weight": t.weight, "value": t.value, "product": t.product}
-            for t in cell.terms
-        ],
-        "bias": cell.bias,
-        "total": cell.total,
-        "after": [{"name": name, "value": value} for name, value in cell.after],
-        "window": window,
-        "before": None if cell.before is None else describe_arithmetic(cell.before),
-        "result": cell.result,
-    }

@@ -53,6 +53,8 @@ class MapRow:
         Whether the maps are outputs of the network.
     indices : ndarray, shape (C,), optional
         The output of the network that each map shows, for clicks.
+    stages : tuple of str
+        The stage of the network that each map shows, as in `evaluation.stages`, for clicks.
     ids : ndarray, shape (rows,), optional
         The filter of each row, where filters are sorted.
     id_names : tuple of str
@@ -75,6 +77,7 @@ class MapRow:
     names: tuple[str, ...] = ()
     outputs: bool = True
     indices: np.ndarray | None = None
+    stages: tuple[str, ...] = ()
     ids: np.ndarray | None = None
     id_names: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
@@ -151,6 +154,7 @@ class MapRow:
                 "root": self.scale.root,
                 "title": self.title,
                 "outputs": None if self.indices is None else [int(i) for i in self.indices],
+                "stages": list(self.stages),
             },
         }
         if self.scale.root:

@@ -1,7 +1,7 @@
 // Draws the network as one picture: maps of its activations, linked, on one ppm axis.
 //
-// Python sends the maps (nmrclassify/plots/diagram.py) and, for a chosen cell, its arithmetic. This
-// file draws them, and follows pointer and keyboard without the server. It computes no network.
+// Python sends the maps (nmrclassify/plots/diagram.py). This file draws them, and follows pointer and
+// keyboard without the server. It computes no network.
 
 const SVG = 'http://www.w3.org/2000/svg';
 const STEPS = 32767; // of a packed value, as in diagram.py
@@ -11,11 +11,10 @@ const ORDER = ['mixture', 'encoding', 'bottleneck', 'block', 'skip sum', 'mask',
 
 const diagrams = new WeakMap();
 
-export default function ({ data, parentElement, setTriggerValue }) {
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector('.diagram');
   if (!diagrams.has(root)) diagrams.set(root, new Diagram(root));
   const diagram = diagrams.get(root);
-  diagram.send = setTriggerValue;
   diagram.update(data);
   return () => diagram.leave();
 }
@@ -51,6 +50,7 @@ class Diagram {
   constructor(root) {
     this.root = root;
     this.stages = new Map(); // key -> what is drawn of it
+    this.cell = null; // the cell that the panel of the page unfolds
     this.point = null; // the cell under the pointer or the keyboard: { key, row, position }
     this.at = null; // the step that Play shows; null: all stages are shown
     this.timer = null;
@@ -65,13 +65,13 @@ class Diagram {
     this.picture = make('div', root, { class: 'picture', role: 'group',
       'aria-label': 'The network, from the mixture to the compounds' });
     this.readout = make('div', root, { class: 'readout', 'aria-live': 'polite' });
-    this.panel = make('section', root, { class: 'panel', 'aria-label': 'How a value is computed' });
     this.width = 0;
     this.observer = new ResizeObserver(() => {
       if (Math.abs(root.clientWidth - this.width) > 1) this.draw();
     });
     this.observer.observe(root);
     root.addEventListener('keydown', (event) => this.key(event));
+    this.onUnfolded = (event) => this.unfolded(event.detail);
   }
 
   button(label, act) {
@@ -82,6 +82,7 @@ class Diagram {
 
   leave() {
     this.observer.disconnect();
+    document.removeEventListener('nmrclassify-unfolded', this.onUnfolded);
     clearTimeout(this.timer);
   }
 
@@ -99,11 +100,12 @@ class Diagram {
     // Time travel and a training move the picture: they have the buttons for that.
     for (const button of [this.play, this.one, this.all]) button.hidden = Boolean(data.follows);
     this.observer.observe(this.root);
+    document.addEventListener('nmrclassify-unfolded', this.onUnfolded);
     // Another mixture or training step changes the maps in place, so that a picture that is
     // played, or followed by keyboard, stays as it is.
     if (same && this.width) this.paint();
     else this.draw();
-    this.fillPanel();
+    this.unfolded(window.nmrclassifyCell);
     if (!this.point) this.follow(null);
   }
 
@@ -148,6 +150,8 @@ class Diagram {
     const places = narrow ? this.placeNarrow() : this.placeWide();
     for (const stage of this.visible) this.addStage(stage, places.get(stage.key), narrow);
     if (!narrow) this.link(places);
+    this.overlay = make('canvas', this.picture, { class: 'overlay', 'aria-hidden': 'true' });
+    this.measure();
     this.paint();
     this.showStep();
     if (focused) this.stages.get(focused)?.element.focus({ preventScroll: true });
@@ -284,7 +288,7 @@ class Diagram {
     }
     element.addEventListener('focus', () => {
       if (this.point?.key === stage.key) return;
-      const chosen = this.data.cell?.key === stage.key ? this.data.cell : this.strongest(stage);
+      const chosen = this.cell?.key === stage.key ? this.cell : this.strongest(stage);
       this.follow(chosen);
     });
     element.addEventListener('blur', () => this.follow(null));
@@ -296,8 +300,7 @@ class Diagram {
     const canvas = make('canvas', box, { 'aria-hidden': 'true' });
     canvas.width = this.length;
     canvas.height = of.height;
-    const marks = ['band', 'line', 'cell'].map((name) => make('div', box, { class: name }));
-    drawn.maps.push({ canvas, box, marks, own, height: of.height });
+    drawn.maps.push({ canvas, box, own, height: of.height });
     const cell = (event) => {
       const area = canvas.getBoundingClientRect();
       const at = (value, from, size, n) =>
@@ -459,43 +462,75 @@ class Diagram {
     const inside = this.root.getRootNode().activeElement;
     if (!point && inside?.dataset?.key && this.walked) point = this.walked;
     this.point = point;
-    if (this.waiting) return;
-    this.waiting = requestAnimationFrame(() => {
-      this.waiting = null;
-      this.mark();
-    });
+    this.mark(); // at once: the browser sends one move of the pointer for each frame
   }
 
+  // Draw the followed position on one canvas over all maps: the browser then lays out no element
+  // but the sentence below, and paints within the frame of the pointer's event.
   mark() {
-    const point = this.point ?? this.data.cell ?? null;
+    const { overlay, marks } = this, point = this.point ?? this.cell;
+    if (!overlay) return;
     const of = point && this.stages.get(point.key)?.stage;
-    for (const { stage, maps, bars } of this.stages.values()) {
-      bars?.forEach(({ bar }, row) =>
-        bar.classList.toggle('on', Boolean(of) && stage.key === point.key && row === point.row));
-      for (const { marks: [band, rule, cell], own, height } of maps) {
-        const on = Boolean(of) && of.kind !== 'classes';
-        const left = on ? this.length - 1 - point.position : 0;
-        const percent = (n) => `${(100 * n) / this.length}%`;
-        rule.style.display = on ? 'block' : 'none';
-        rule.style.left = percent(left);
-        rule.style.width = percent(1);
-        const half = on ? of.reach - stage.reach : 0;
-        const before = on && ORDER.indexOf(stage.kind) <= ORDER.indexOf(of.kind);
-        const from = Math.max(left - half, 0), to = Math.min(left + half + 1, this.length);
-        band.style.display = before && half > 0 && own ? 'block' : 'none';
-        band.style.left = percent(from);
-        band.style.width = percent(to - from);
-        const here = on && own && stage.key === point.key;
-        cell.style.display = here ? 'block' : 'none';
-        if (here) {
-          Object.assign(cell.style, { left: percent(left), width: percent(1),
-            top: `${(100 * point.row) / height}%`, height: `${100 / height}%` });
-        }
-      }
+    const on = Boolean(of) && of.kind !== 'classes';
+    const context = overlay.getContext('2d'), ratio = this.ratio;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.clearRect(0, 0, overlay.width, overlay.height);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    for (const { stage, bars, element } of this.stages.values()) {
+      bars?.forEach(({ bar }, row) => {
+        const chosen = Boolean(of) && stage.key === point.key && row === point.row;
+        if (bar.classList.contains('on') !== chosen) bar.classList.toggle('on', chosen);
+      });
+      if (!on || element.classList.contains('later')) continue;
+      for (const map of marks.get(stage.key) ?? []) this.markMap(context, map, stage, point, of);
     }
+    overlay.dataset.position = on ? point.position : '';
     this.readout.textContent = of ? this.words(point, of)
       : `Point at a map to follow one position through the network.${this.data.follows ? ''
         : ' Click a cell, or press Enter, to see how its value is computed.'}`;
+  }
+
+  markMap(context, { x, y, width, height, rows, own }, stage, point, of) {
+    const colour = this.data.theme.highlight, wide = width / this.length;
+    const left = this.length - 1 - point.position;
+    const half = of.reach - stage.reach;
+    if (own && half > 0 && ORDER.indexOf(stage.kind) <= ORDER.indexOf(of.kind)) {
+      // What reaches the cell.
+      const from = Math.max(left - half, 0), to = Math.min(left + half + 1, this.length);
+      context.fillStyle = 'rgba(230, 159, 0, 0.12)';
+      context.fillRect(x + from * wide, y, (to - from) * wide, height);
+      context.strokeStyle = colour;
+      context.lineWidth = 1;
+      context.setLineDash([4, 3]);
+      context.strokeRect(x + from * wide + 0.5, y + 0.5, (to - from) * wide - 1, height - 1);
+      context.setLineDash([]);
+    }
+    context.fillStyle = colour;
+    context.fillRect(x + left * wide, y, 1, height);
+    context.fillRect(x + (left + 1) * wide - 1, y, 1, height);
+    if (!own || stage.key !== point.key) return;
+    const high = height / rows, w = Math.max(wide, 5), h = Math.max(high, 5);
+    const place = [x + (left + 0.5) * wide - w / 2, y + (point.row + 0.5) * high - h / 2];
+    context.lineWidth = 1;
+    context.strokeStyle = '#000';
+    context.strokeRect(place[0] - 0.5, place[1] - 0.5, w + 1, h + 1);
+    context.lineWidth = 2;
+    context.strokeStyle = colour;
+    context.strokeRect(place[0] + 1, place[1] + 1, w - 2, h - 2);
+  }
+
+  // The places of all maps in the picture, which the canvas over them needs.
+  measure() {
+    this.ratio = Math.min(window.devicePixelRatio || 1, 2);
+    const width = Math.max(this.width, Number(this.lines.getAttribute('width')) || 0);
+    const height = parseFloat(this.picture.style.height);
+    Object.assign(this.overlay.style, { width: `${width}px`, height: `${height}px` });
+    this.overlay.width = Math.round(width * this.ratio);
+    this.overlay.height = Math.round(height * this.ratio);
+    this.marks = new Map([...this.stages].map(([key, { element, maps }]) => [key,
+      maps.map(({ box, own, height: rows }) => ({ own, rows,
+        x: element.offsetLeft + box.offsetLeft, y: element.offsetTop + box.offsetTop,
+        width: box.offsetWidth, height: box.offsetHeight }))]));
   }
 
   rowName(stage, row) {
@@ -531,15 +566,6 @@ class Diagram {
 
   key(event) {
     const key = this.root.getRootNode().activeElement?.dataset?.key;
-    if (event.key === 'Escape' && this.data.cell) {
-      event.preventDefault();
-      this.send('cell', { key: '' });
-      this.data.cell = null;
-      this.data.panel = null;
-      this.fillPanel();
-      this.mark();
-      return;
-    }
     const stage = this.stages.get(key)?.stage;
     if (!stage) return;
     const columns = stage.kind === 'classes' ? 1 : this.length;
@@ -566,87 +592,17 @@ class Diagram {
   choose(point) {
     if (this.data.follows) return; // a picture that moves unfolds nothing
     const stage = this.stages.get(point.key).stage;
-    this.data.cell = point;
-    this.data.panel = null;
-    this.fillPanel();
-    this.mark();
-    this.panel.scrollIntoView({ block: 'nearest', behavior: 'instant' });
-    this.send('cell', { key: point.key, row: stage.ids[point.row], position: point.position });
+    // The panel of the page (cell_panel.js) shows the arithmetic.
+    document.dispatchEvent(new CustomEvent('nmrclassify-unfold', {
+      detail: { key: point.key, row: stage.ids[point.row], position: point.position } }));
   }
 
-  fillPanel() {
-    const { panel, cell } = this.data;
-    this.panel.replaceChildren();
-    this.panel.classList.toggle('open', Boolean(cell));
-    if (!cell) return;
-    const stage = this.data.stages.find((one) => one.key === cell.key);
-    const close = make('button', this.panel, { type: 'button', class: 'close',
-      'aria-label': 'Fold the arithmetic (Escape)' }, '✕');
-    close.addEventListener('click', () => this.key({ key: 'Escape', preventDefault() {} }));
-    const where = stage.kind === 'classes' ? '' : `${this.data.positions[cell.position]} · `;
-    make('h4', this.panel, {}, `${where}${this.label(stage)}, ${this.rowName(stage, cell.row)} = ${
-      number(this.value(cell.key, cell.row, cell.position))}`);
-    if (!panel) {
-      make('p', this.panel, { class: 'rule' }, 'Computing …');
-      return;
-    }
-    const flow = make('div', this.panel, { class: 'flow' });
-    if (panel.before) this.arithmetic(flow, panel.before);
-    this.arithmetic(flow, panel);
-  }
-
-  arithmetic(parent, cell) {
-    const part = make('div', parent, { class: 'part' });
-    make('p', part, { class: 'rule' }, cell.rule);
-    const row = make('div', part, { class: 'flow' });
-    if (cell.window) this.kernel(row, cell.window);
-    for (let i = 0; i < cell.terms.length; i += 5) this.terms(row, cell, i, i + 5);
-    const chain = make('div', row, { class: 'chain' });
-    if (cell.bias) make('div', chain, {}, `bias ${number(cell.bias)}`);
-    make('div', chain, {}, `sum ${number(cell.total)}`);
-    for (const step of cell.after) make('div', chain, {}, `→ ${step.name} ${number(step.value)}`);
-  }
-
-  terms(parent, cell, from, to) {
-    const table = make('table', parent);
-    make('caption', table, {}, from ? '\u00a0' : 'weight × input = product');
-    const most = Math.max(...cell.terms.map((term) => Math.abs(term.product)), 1e-12);
-    for (const term of cell.terms.slice(from, to)) {
-      const row = make('tr', table);
-      make('th', row, { scope: 'row' }, this.termName(term.name));
-      make('td', row, {}, term.name.endsWith('others') ? ''
-        : `${number(term.weight)} × ${number(term.value)}`);
-      make('td', row, {}, number(term.product));
-      const bar = make('i', make('td', row, { class: 'size' }));
-      bar.className = term.product < 0 ? 'minus' : 'plus';
-      bar.style.width = `${(70 * Math.abs(term.product)) / most}px`;
-    }
-  }
-
-  termName(name) {
-    const [, kind, id, rest] = /^(filter|position) (\d+)(.*)$/.exec(name) ?? [];
-    if (kind === 'filter') return `${kind} ${id} (${this.data.filters[id]})${rest}`;
-    return kind === 'position' ? this.data.positions[id] + rest : name;
-  }
-
-  kernel(parent, { weights, inputs, rows, columns }) {
-    const products = weights.map((row, i) => row.map((weight, j) => weight * inputs[i][j]));
-    const parts = [['kernel', weights, '×'], ['mixture', inputs, '='], ['products', products, '']];
-    for (const [title, grid, sign] of parts) {
-      const table = make('table', parent, { class: 'grid' });
-      make('caption', table, {}, title);
-      const most = Math.max(...grid.flat().map(Math.abs), 1e-12);
-      grid.forEach((values, i) => {
-        const row = make('tr', table);
-        values.forEach((value, j) => {
-          const cell = make('td', row, { title: `${rows[i]}, ${columns[j]}: ${number(value)}` },
-            number(Number(value.toFixed(2))));
-          const hue = value < 0 ? '213,94,0' : '0,114,178';
-          cell.style.background = `rgba(${hue},${0.55 * Math.abs(value) / most})`;
-        });
-      });
-      if (sign) make('div', parent, { class: 'sign' }, sign);
-    }
+  // The panel shows a cell, or none: frame it.
+  unfolded(cell) {
+    const stage = cell && this.data?.stages.find((one) => one.key === cell.key);
+    const row = stage ? stage.ids.indexOf(cell.row) : -1;
+    this.cell = row < 0 ? null : { key: cell.key, row, position: cell.position };
+    if (this.data) this.mark();
   }
 
   // -------------------------------------------------------------------------------------- play
@@ -695,5 +651,6 @@ class Diagram {
     });
     this.says.textContent = at === null ? '' : `${at + 1} of ${steps.length}. ${steps[at][0].does}`;
     this.root.classList.toggle('playing', at !== null);
+    this.mark();
   }
 }

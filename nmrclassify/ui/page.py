@@ -17,11 +17,10 @@ from nmrclassify.nmr.library import Library
 from nmrclassify.training import run_files
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import (
+    cell_panel,
     charts,
-    clicks,
     export_panel,
     garbage,
-    inspector,
     lesson_card,
     model_picker,
     own_tables,
@@ -36,8 +35,8 @@ from nmrclassify.ui.panels import View, drop_edits, first
 from nmrclassify.ui.places import PAGES
 from nmrclassify.ui.session import keep_visit
 
-# Streamlit's colours of programs, of the label of a disabled selectbox, and in the dark theme those
-# of a button under the pointer, have contrasts of 2.6 to 4.2; these have at least 4.5.
+# Streamlit's colours of programs, and in the dark theme those of a button under the pointer, have
+# contrasts of 2.9 to 4.2; these have at least 4.5.
 _COLOURS = {
     False: ("#0b57b0", "#1a6b33", "#8a4100", "#565b69"),
     True: ("#74b8ff", "#7ee2b0", "#ffb26b", "#b4b8c4"),
@@ -47,7 +46,6 @@ _CONTRAST = """<style>
 .stApp .stCode .token:is(.string, .number, .boolean, .constant) { color: %s; }
 .stApp .stCode .token:is(.operator, .decorator) { color: %s; }
 .stApp .stCode .token:is(.comment, .punctuation) { color: %s; }
-.stApp label[data-testid="stWidgetLabel"] { color: inherit; }
 %s</style>"""
 _POINTED = """
 .stApp button[kind="tertiary"]:is(:hover, :active, :focus, [aria-expanded="true"]),
@@ -101,13 +99,13 @@ def frame(page: str) -> Iterator[Page]:
         # In the sidebar, because an element without a size still gets a gap. Streamlit leaves a
         # sixth of a small screen empty above the title.
         st.html(
-            "<style>.stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }"
+            "<style>div:has(> .st-key-cell-panel) { position: absolute; }"
+            " .stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }"
             " @media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem;"
             " padding-right: 2rem; } }</style>"
         )
         dark = charts.theme().dark
         st.html(_CONTRAST % (*_COLOURS[dark], _POINTED if dark else ""))
-        clicks.listen(inspector.choose_clicked)
         keep_visit()
     url_state.write()
     # Last, so that the links between pages carry the state as it is now.
@@ -149,9 +147,7 @@ def setup(page: str) -> View:
         sizes = opened.view.checkpoint.model.config
         _bring_back("position", sizes.n_positions - 1, "position", opened.problems)
         _bring_back("filter", sizes.n_filters - 1, "filter", opened.problems)
-    network = opened.view.checkpoint.model
-    st.session_state["outputs are classes"] = network.outputs_are_classes
-    inspector.show_clicked(opened.view)
+    cell_panel.show(opened.view, page)
     return opened.view
 
 

@@ -101,12 +101,16 @@ class View:
         """The chosen cell of the maps; None if none is chosen."""
         return None if url_state.get("position") is None else self.followed_cell
 
+    @property
+    def followed_output(self) -> int:
+        """The chosen output of the network, from 0; by default the first that is shown."""
+        output = url_state.get("output", int(self.prediction.outputs[0]) + 1) - 1
+        return min(output, self.checkpoint.model.n_outputs - 1)
+
     @cached_property
     def followed_cell(self) -> Cell:
-        """The cell that Look inside follows: the chosen one, completed by an example."""
-        prediction, model = self.prediction, self.checkpoint.model
-        output = url_state.get("output", int(prediction.outputs[0]) + 1) - 1
-        output = min(output, model.n_outputs - 1)
+        """The cell that figures frame: the chosen one, completed by an example."""
+        prediction, model, output = self.prediction, self.checkpoint.model, self.followed_output
         position = url_state.get("position")
         if position is None:
             if output not in prediction.outputs:

@@ -14,13 +14,12 @@ from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
-from nmrclassify.ui.upload_limits import KEPT, TABLES
+from nmrclassify.ui.upload_limits import KEPT
 from nmrclassify.ui.uploads import is_new
 
 # Of an uploaded library, so that a prediction takes seconds.
 MAX_COMPOUNDS = int(url_parameters.PARAMETERS["compound"].high)
 SHOWN_PROBLEMS = 200
-LIBRARY_CHOSEN = "library chosen"  # in the session: the visitor has chosen a library himself
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,7 @@ def show_uploads() -> None:
             "text/csv",
             on_click="ignore",
         )
-        file = st.file_uploader(
-            "Mixture (CSV)",
-            type=TABLES,
-            key="sample file",
-            max_upload_size=8,
-            on_change=_removed,
-            args=("sample file", "own sample", "scale_mixture"),
-        )
+        file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
         if file is not None:
             if is_new("sample", file):
                 _take_mixture(file)
@@ -97,12 +89,7 @@ def show_uploads() -> None:
             on_click="ignore",
         )
         file = st.file_uploader(
-            "Library (CSV)",
-            type=TABLES,
-            key="compounds file",
-            max_upload_size=8,
-            on_change=_removed,
-            args=("compounds file", "own compounds", "scale_library"),
+            "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
         )
         if file is not None:
             if is_new("compounds", file):
@@ -110,16 +97,6 @@ def show_uploads() -> None:
             _show_result("compounds")
             _show_problems()
     st.caption(KEPT)
-
-
-def _removed(key: str, own: str, parameter: str) -> None:
-    """Forget what was uploaded, where the visitor has taken the file out of its uploader."""
-    if st.session_state[key] is None:
-        st.session_state.pop(own, None)
-        if url_state.get(parameter) in ("file", "own"):
-            url_state.forget(parameter, "compound", "ppm_low", "ppm_high")
-            if parameter == "scale_library" and url_state.get("scale_mixture") == "file":
-                url_state.put("scale_library", "metabolites")
 
 
 def _show_result(kind: str) -> None:
@@ -159,9 +136,6 @@ def _take_mixture(file: UploadedFile) -> None:
     state["sample note"] = sample.note
     url_state.forget("compound", "ppm_low", "ppm_high")
     url_state.put("scale_mixture", "file")
-    # A measured mixture holds none of the invented compounds of the usual library.
-    if url_state.get("scale_library") == "synthetic" and not state.get(LIBRARY_CHOSEN):
-        url_state.put("scale_library", "metabolites")
     st.rerun()
 
 

@@ -25,6 +25,7 @@ def network(visit, address):
     def open_network(query="", **options):
         page = visit(f"{address}/{query}", **options)
         page.locator(".diagram [data-key='mixture'] canvas").wait_for()
+        _browser.settled(page)  # so that nothing moves under the pointer
         return page, page.locator(".diagram")
 
     return open_network
@@ -35,23 +36,51 @@ def centre(page, key, across=0.5, down=0.5):
     return box["x"] + across * box["width"], box["y"] + down * box["height"]
 
 
+# The columns of a map, of 21, where the canvas over the maps has something; "cell": in the colour
+# of a frame around a cell, near any edge of its row.
+MARKED = """([key, what]) => {
+    const root = [...document.querySelectorAll('*')]
+        .map(e => e.shadowRoot?.querySelector('.diagram')).find(Boolean);
+    const overlay = root.querySelector('.overlay'), over = overlay.getBoundingClientRect();
+    const map = root.querySelector(`[data-key="${key}"] .map`).getBoundingClientRect();
+    const ratio = overlay.width / over.width, width = Math.round(map.width * ratio);
+    const { data } = overlay.getContext('2d').getImageData((map.left - over.left) * ratio,
+        (map.top - over.top) * ratio, width, map.height * ratio);
+    const columns = new Set();
+    for (let i = 0; i < data.length; i += 4) {
+        const black = data[i + 3] > 60 && data[i] + data[i + 1] + data[i + 2] < 250;
+        const marks = what === 'cell' ? black : data[i + 3] > 0;
+        // Not the first and last pixel of a column, which a frame around its neighbour shares.
+        const at = ((i / 4) % width + 0.5) / width * 21;
+        if (marks && at % 1 > 0.3 && at % 1 < 0.7) columns.add(Math.floor(at));
+    }
+    return [...columns].sort((a, b) => a - b);
+}"""
+
+
+def framed(page, key):
+    """Return the column of the framed cell; a frame is at least 5 pixels wide, a column 3."""
+    columns = page.evaluate(MARKED, [key, "cell"])
+    return columns[len(columns) // 2] if columns else None
+
+
 def test_pointing_at_a_map_lights_its_position_in_every_map(network):
     page, diagram = network()
-    page.mouse.move(*centre(page, "encoding", 0.62))
-    rules = diagram.locator(".map .line")
-    page.wait_for_function("() => true")
-    lefts = {rules.nth(i).evaluate("e => e.style.left") for i in range(rules.count())}
-    assert len(lefts) == 1 and rules.first.is_visible()
+    page.mouse.move(*centre(page, "encoding", 0.64))
+    expect(diagram.locator(".overlay")).to_have_attribute("data-position", "7")
     words = diagram.locator(".readout").inner_text()
     assert re.match(r"\d\.\d+ ppm · Encoding, filter \d+ \(.+\): .+ · Mask of ", words), words
     # What reaches the encoding: three positions of the mixture.
-    band = diagram.locator("[data-key='mixture'] .band")
-    assert band.evaluate("e => Math.round(parseFloat(e.style.width) / 100 * 21)") == 3
+    assert page.evaluate(MARKED, ["mixture", ""]) == [12, 13, 14]
+    assert framed(page, "encoding") == 13
+    page.mouse.move(*centre(page, "block 12", 0.5))
+    assert page.evaluate(MARKED, ["mixture", ""]) == list(range(21))
+    assert framed(page, "encoding") is None
 
 
 def test_beside_a_lesson_the_picture_scrolls_to_the_side_and_cuts_nothing_off(network):
     page, diagram = network("?lesson=dilation&lesson_step=1")
-    assert diagram.locator(".stage.block").count() == 12
+    expect(diagram.locator(".stage.block")).to_have_count(12)  # once the lesson has its place
     assert diagram.evaluate(CUT_OFF) == []
     picture = diagram.locator(".picture")
     assert picture.evaluate("e => e.scrollWidth > e.clientWidth")
@@ -61,15 +90,29 @@ def test_beside_a_lesson_the_picture_scrolls_to_the_side_and_cuts_nothing_off(ne
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_click_unfolds_the_arithmetic_below_the_picture(network, scheme):
     page, diagram = network(scheme=scheme)
-    page.mouse.click(*centre(page, "encoding", 0.62))
-    panel = diagram.locator(".panel")
+    page.mouse.click(*centre(page, "encoding", 0.64))
+    panel = page.locator(".dock .panel")
     panel.get_by_text("products").wait_for()
-    assert "unfolded=encoding" in page.url
+    page.wait_for_url(re.compile("unfolded=encoding"))
     picture, below = diagram.locator(".picture").bounding_box(), panel.bounding_box()
-    assert below["y"] >= picture["y"] + picture["height"]
+    assert picture["y"] + picture["height"] <= below["y"] < below["y"] + below["height"] <= 769
+    assert picture["y"] > 0  # and the picture is still on the screen
+    assert framed(page, "encoding") == 13
+    panel.get_by_role("button", name="Mask", exact=True).click()
+    panel.get_by_role("heading", name=re.compile("^The mask of .* passes")).wait_for()
+    page.wait_for_url(re.compile("unfolded=mask"))
+    mask = re.search(r"unfolded=(mask-\d)", page.url)[1].replace("-", " ")
+    page.mouse.move(0, 0)
+    page.wait_for_function(f"([key]) => ({MARKED})([key, 'cell']).length > 0", arg=[mask])
+    assert framed(page, "encoding") is None
     page.reload()
-    panel.get_by_text("products").wait_for()
+    panel.get_by_text("sigmoid", exact=False).first.wait_for()
     page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    page.wait_for_function("() => !location.href.includes('unfolded')")
+    assert (
+        page.evaluate("getComputedStyle(document.querySelector('.stMain')).marginBottom") == "0px"
+    )
 
 
 def test_the_picture_fits_a_screen_of_1366_by_768_without_scrolling(network):
@@ -116,10 +159,16 @@ def test_the_keyboard_alone_walks_unfolds_and_folds(network):
     expect(readout).not_to_have_text(re.compile(f"^{position} ppm"))
     expect(readout).not_to_have_text(re.compile(f"filter {filter_} "))
     page.keyboard.press("Enter")
-    diagram.locator(".panel").get_by_text("sigmoid", exact=False).first.wait_for()
+    panel = page.locator(".dock .panel")
+    panel.get_by_text("sigmoid", exact=False).first.wait_for()
+    panel.focus()
+    title = panel.locator("h2").inner_text()
+    page.keyboard.press("ArrowLeft")
+    expect(panel.locator("h2")).not_to_have_text(title)
+    assert panel.evaluate("e => e.getRootNode().activeElement === e")
     page.keyboard.press("Escape")
     page.wait_for_function("() => !location.href.includes('unfolded')")
-    assert diagram.locator(".panel h4").count() == 0
+    expect(panel).to_be_hidden()
 
 
 def test_a_telephone_shows_three_boxes_one_below_the_other(network):

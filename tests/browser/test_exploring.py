@@ -1,4 +1,4 @@
-"""Pages for exploring, in Chromium: time travel, what if, inspector, compare, lessons, export."""
+"""Pages for exploring, in Chromium: time travel, what if, a cell, compare, lessons, export."""
 
 import re
 from dataclasses import replace
@@ -177,7 +177,7 @@ def test_what_if_by_click_with_undo_and_difference(visit, scheme):
     click_cell(page, "mixture", (21 - 7 - 0.5) / 21, 0.5)
     page.wait_for_url(re.compile("position=7"))
     settled(page)
-    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.locator(".dock .panel")).to_be_hidden()
     button(page, "Remove it").click()
     page.wait_for_url(re.compile("edits=cut_7"))
     settled(page)
@@ -196,18 +196,28 @@ def test_what_if_by_click_with_undo_and_difference(visit, scheme):
 
 
 @both_schemes
-def test_a_click_on_a_mask_opens_the_inspector_over_the_page(visit, scheme):
+def test_a_click_on_a_mask_unfolds_it_in_the_panel_below_the_map(visit, scheme):
     page = visit("masks", scheme)
     wait_for_figure(page)
     click_cell(page, "masks", 0.27, 0.4)
-    page.get_by_role("dialog").wait_for()
-    page.wait_for_selector(".st-key-inspector .js-plotly-plot .main-svg")
-    settled(page)
-    expect_in_url(page, "output=", "filter=", "position=")
-    assert not serious(page)
-    page.keyboard.press("Escape")
-    page.get_by_role("dialog").wait_for(state="hidden")
+    panel = page.locator(".dock .panel")
+    panel.get_by_role("heading", name=re.compile("^The mask of .* passes .*\\.$")).wait_for()
+    expect_in_url(page, "output=", "filter=", "position=", "unfolded=mask")
     wait_for_frames(page, 3)  # the mask of the output, the ideal mask and the difference
+    settled(page)
+    map_ = page.locator(".st-key-masks .js-plotly-plot .nsewdrag").first.bounding_box()
+    assert map_["y"] > 0 and map_["y"] + map_["height"] <= panel.bounding_box()["y"]
+    assert not serious(page)
+    go(page, "Separation")  # the panel goes along
+    panel.get_by_role("heading", name=re.compile("^The mask of .* passes")).wait_for()
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    # By keyboard alone: the button before the page, which shows itself when it has the focus.
+    settled(page)
+    page.locator(".dock .offer").focus()
+    page.keyboard.press("Enter")
+    panel.get_by_role("heading", name=re.compile("^The mask of ")).wait_for()
+    assert panel.evaluate("e => e.getRootNode().activeElement === e")
 
 
 @pytest.mark.parametrize(
@@ -250,7 +260,6 @@ def test_no_map_is_dead(visit, path):
         column, row = {
             "classes": (0.85, 0.5),
             "grid": (0.04, 0.08 + 0.6 * (turn % 2)),
-            "window": (0.2 + 0.6 * (turn % 2), 0.4),
         }.get(rows, ((0.025 + 0.0478 * turn) % 1, (0.1 + 0.11 * turn) % 0.85))
         click_cell(page, key, column, row, subplot)
         try:
@@ -258,9 +267,32 @@ def test_no_map_is_dead(visit, path):
         except Exception as error:
             raise AssertionError(f"a click on {key}, part {subplot}, changes nothing") from error
         settled(page)
-        if page.get_by_role("dialog").is_visible():
-            page.keyboard.press("Escape")
-            page.get_by_role("dialog").wait_for(state="hidden")
+        page.keyboard.press("Escape")  # the panel takes a part of the window
+        settled(page)
+
+
+def test_a_term_shows_its_meaning_and_opens_the_glossary_in_the_same_session(visit):
+    page = visit("masks?number=5")
+    wait_for_figure(page)
+    link = page.get_by_role("link", name="ideal mask")
+    link.click()
+    meaning = page.locator(".meaning")
+    expect(meaning).to_contain_text("ideal mask: The mask that shares each cell")
+    page.keyboard.press("Escape")
+    expect(meaning).to_be_hidden()
+    link.press("Enter")
+    page.get_by_role("button", name="More in the glossary").press("Enter")
+    page.get_by_role("heading", name="Glossary", exact=True, level=1).wait_for()
+    assert len(page.context.pages) == 1
+    expect_in_url(page, "number=5")
+    heading = page.get_by_role("heading", name="ideal ratio mask", exact=True)
+    tabs = page.locator(".st-key-tabs").bounding_box()
+    page.wait_for_function(
+        "([id, low]) => { const { top } = document.getElementById(id).getBoundingClientRect();"
+        " return low <= top && top < low + 80; }",
+        arg=["ideal-ratio-mask", tabs["y"] + tabs["height"]],
+    )
+    expect(heading).to_be_visible()
 
 
 # D. Compare
@@ -273,7 +305,7 @@ def test_compare_by_link_frames_the_same_cell_on_both_sides(visit, scheme):
     for side in "AB":
         expect(page.get_by_text(f"{side}: run 20260101").first).to_be_visible()
     click_cell(page, "masks", 0.1, 0.4)
-    page.get_by_role("dialog").wait_for()
+    page.locator(".dock .panel h2").wait_for()
     page.keyboard.press("Escape")
     settled(page)
     n_maps, n_outputs = page.evaluate(

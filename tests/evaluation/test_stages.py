@@ -103,3 +103,17 @@ def test_a_cell_that_does_not_exist_is_refused(case):
         explain(model, areas, "encoding", 99, 0)
     with pytest.raises(ValueError, match="no stage 'mask 99'"):
         explain(model, areas, "mask 99", 0, 0)
+
+
+def test_the_arithmetic_of_a_residual_gives_what_the_block_adds_to_the_next_input(case):
+    from nmrclassify.evaluation.interpretation import activations
+
+    model, areas = case
+    residual = activations(model, areas).residual
+    for block in (0, len(residual) - 1):
+        for row, position in ((0, 0), (5, 7)):
+            value = float(residual[block, row, position])
+            arithmetic = explain(model, areas, f"residual {block + 1}", row, position)
+            assert arithmetic.result == pytest.approx(value, rel=2e-4, abs=2e-5)
+    with pytest.raises(ValueError, match="there is no stage"):
+        explain(model, areas, f"residual {len(residual) + 1}", 0, 0)

@@ -35,15 +35,22 @@ class App(AppTest):
         """The Plotly figures of the page."""
         return [json.loads(chart.proto.spec) for chart in self.get("plotly_chart")]
 
+    def component(self, name: str) -> dict:
+        """Return what a component of the page is drawn from."""
+        (found,) = (
+            part for part in self.get("bidi_component") if part.proto.component_name == name
+        )
+        return json.loads(found.proto.json)
+
     @property
     def network(self) -> dict:
         """What the picture of the network is drawn from."""
-        (picture,) = (
-            part
-            for part in self.get("bidi_component")
-            if part.proto.component_name == "nmrclassify_diagram"
-        )
-        return json.loads(picture.proto.json)
+        return self.component("nmrclassify_diagram")
+
+    @property
+    def panel(self) -> dict:
+        """What the panel at the foot of the page is drawn from."""
+        return self.component("nmrclassify_cell_panel")
 
     def figure(self, key: str) -> dict:
         """Return the figure that the page shows under a key."""

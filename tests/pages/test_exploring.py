@@ -15,7 +15,7 @@ from nmrclassify.training import packaged, runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
-from nmrclassify.ui import clicks, editor, inspector, lesson_facts
+from nmrclassify.ui import clicks, editor, lesson_facts
 
 INSIDE, WHATIF, TRAVEL, COMPARE, QUIZ = (
     f"pages/{name}.py" for name in ("inside", "whatif", "travel", "compare", "quiz")
@@ -53,18 +53,19 @@ def run_id(home) -> str:
 # Look inside
 
 
-def test_the_inspector_follows_the_cell_that_the_link_names(open_page):
+def test_the_panel_shows_the_cell_that_the_link_names(open_page):
     app = open_page(INSIDE, model="queries", output=3, filter=7, position=2)
-    text = app.texts
-    assert re.search(r"alanine · 1.25 ppm · filter 7 \([a-z ,]+\) · mask \d.\d\d", text)
-    assert len(app.get("plotly_chart")) == 4
+    title = r"The mask of alanine passes [\d.]+% of filter %d \([a-z ,]+\) at 1.25 ppm\."
+    assert re.fullmatch(title.replace("%d", "7"), app.panel["title"])
+    assert app.panel["cell"] == {"key": "mask 2", "row": 7, "position": 2}
+    assert len(app.get("plotly_chart")) == 3
     assert app.link == {"model": "queries", "output": "3", "filter": "7", "position": "2"}
     next(n for n in app.number_input if n.label == "Filter").set_value(8).run()
-    assert re.search(r"alanine · 1.25 ppm · filter 8 \(", app.texts)
-    assert app.link == {"model": "queries", "output": "3", "filter": "8", "position": "2"}
+    assert re.fullmatch(title.replace("%d", "8"), app.panel["title"])
+    cell = {"model": "queries", "output": "3", "filter": "8", "position": "2"}
+    assert app.link == cell | {"unfolded": "mask-2~8~2"}
     app.radio(key="widget blocks").set_value("residual").run()
-    assert re.search(r"alanine · 1.25 ppm · filter 8 \(", app.texts)
-    assert app.link["filter"] == "8"
+    assert app.panel["cell"]["row"] == 8
 
 
 @pytest.mark.parametrize(
@@ -76,28 +77,31 @@ def test_the_inspector_follows_the_cell_that_the_link_names(open_page):
 )
 def test_a_cell_beyond_the_network_gives_way_to_the_nearest(open_page, query):
     app = open_page(INSIDE, **query)
-    assert len(app.get("plotly_chart")) == 4
+    assert app.panel["open"]
+    assert len(app.get("plotly_chart")) == 3
+
+
+@pytest.mark.parametrize("cell", ["mask-0~5~99", "block-99~1~1", "mask-99~1~1", "whatever~1~1"])
+def test_a_cell_that_the_network_does_not_have_is_not_unfolded(open_page, cell):
+    assert not open_page("app.py", unfolded=cell).panel["open"]
 
 
 @pytest.mark.parametrize(
-    ("click", "expected"),
-    [
-        (clicks.Click("filter", 5, 3, 2), {"filter": 5, "position": 3, "output": 3}),
-        (clicks.Click("peak", 1, 4, None), {"filter": None, "position": 4}),
-        (clicks.Click("compound", 6, 4, None), {"filter": None, "output": 7, "position": 4}),
-        (clicks.Click("channel", 6, 4, None), {"filter": None, "position": 4}),
-        (clicks.Click("grid", 31, None, None), {"filter": 31}),
-        (clicks.Click("steps", 120, None, None), {"step": 120}),
-        (clicks.Click("classes", 0, None, 8), {"output": 9}),
-    ],
+    "page",
+    ["app.py", "pages/mixtures.py", "pages/masks.py", "pages/separation.py", "pages/whatif.py"],
 )
-def test_a_click_on_any_map_chooses_what_it_stands_for(click, expected, monkeypatch):
-    put = {}
-    monkeypatch.setattr(inspector.url_state, "put", put.__setitem__)
-    monkeypatch.setattr(inspector.st, "session_state", state := {"outputs are classes": True})
-    inspector.choose_clicked(click)
-    assert put == expected
-    assert state.get("inspector asked", False) == (click.rows != "steps")
+def test_every_page_unfolds_the_cell_of_the_link(open_page, page):
+    app = open_page(page, unfolded="mask-0~5~12", output=1, filter=5, position=12)
+    assert app.panel["title"].startswith("The mask of lactate passes ")
+    way = [step["label"] for step in app.panel["way"]]
+    assert way[0] == "Mixture" and way[-1] == "Compounds"
+    assert [step["label"] for step in app.panel["way"] if step["here"]] == ["Mask"]
+    assert app.panel["effect"].startswith("If this mask value were 0, ")
+
+
+def test_the_quiz_unfolds_nothing(open_page):
+    panel = open_page(QUIZ, unfolded="mask-0~5~12").panel
+    assert not panel["open"] and not panel["offers"]
 
 
 # What if

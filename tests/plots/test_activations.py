@@ -116,19 +116,10 @@ def test_classes_of_similar_names_have_different_bars(learned, quick):
             assert len(set(bars.y)) == len(bars.y), f"bars are classes {bars.y}"
 
 
-def test_a_cell_in_words(traced, quick):
-    model, areas, trace = traced
+def test_the_effect_of_a_mask_in_words(traced, quick):
+    model, _, trace = traced
     classes = model.class_names(quick.library.names)
-    words = activations.describe_cell(trace, quick.library.names, model.kind, PPM_AXIS)
-    assert f"the encoding by filter 5 is {trace.encoding:.3g}." in words
-    assert f"{trace.masks[2]:.1%} of it" in words
-    slots = model.kind == "slots"
-    called = output_names(model.predict(areas), quick.library.names) if slots else classes
-    assert f"mask of {called[2]}" in words
-    if slots:
-        untrained = replace(trace, output_classes=np.full(3, -1))
-        said = activations.describe_cell(untrained, quick.library.names, model.kind, PPM_AXIS)
-        assert "mask of output 3" in said
+    words = activations.describe_effect(trace, quick.library.names, model.kind)
     for values in (trace.closed, trace.opened, trace.silenced):
         k = int(np.argmax(np.abs(values - trace.presence)))
         if abs(values[k] - trace.presence[k]) >= 0.001:
@@ -137,12 +128,8 @@ def test_a_cell_in_words(traced, quick):
                 in words
             )
     same = replace(trace, closed=trace.presence, opened=trace.presence, silenced=trace.presence)
-    assert (
-        activations.describe_cell(same, quick.library.names, model.kind, PPM_AXIS).count(
-            "no class would change"
-        )
-        == 3
-    )
+    said = activations.describe_effect(same, quick.library.names, model.kind)
+    assert said.count("no class would change") == 3
 
 
 @pytest.mark.parametrize(("n", "n_peaks"), [(64, 6), (10, 4), (2, 2), (37, 3)])
@@ -212,13 +199,19 @@ def test_every_block_is_drawn_once_in_its_stack(dilations, skip, clicks, values)
     assert np.array(drawn)[..., ::-1] == pytest.approx(maps, rel=1e-6, abs=1e-9)
     assert {trace.coloraxis for trace in figure.data} == {"coloraxis"}
     assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax
+    clicked = 0  # cells of the first row of each map, in order
     for trace in figure.data:
-        for (_, j), click in clicks(trace).items():
-            if j % 22 == 21:
+        for (i, j), click in clicks(trace).items():
+            if i:
+                assert click is None or click.row == i
+            elif j % 22 == 21:
                 assert click is None
             else:
                 position = 20 - j % 22
                 assert (click.rows, click.position, click.output) == ("channel", position, None)
+                number = headings[clicked // 21].split(":")[0].removeprefix("block ")
+                assert click.stage == f"{'block' if skip else 'residual'} {number}"
+                clicked += 1
 
 
 def test_the_column_of_a_position_is_framed_in_every_block(frames):

@@ -8,14 +8,9 @@ import pytest
 
 from nmrclassify.evaluation.filters import patterns_of
 from nmrclassify.evaluation.prediction import match_mixture
-from nmrclassify.evaluation.stages import explain, stages
+from nmrclassify.evaluation.stages import stages
 from nmrclassify.mixtures.edits import Mixture
-from nmrclassify.plots.diagram import (
-    STEPS,
-    describe_arithmetic,
-    describe_network,
-    network_table,
-)
+from nmrclassify.plots.diagram import STEPS, describe_network, network_table
 from nmrclassify.plots.style import Theme
 from nmrclassify.training.checkpoints import shipped
 
@@ -88,14 +83,6 @@ def test_one_column_follows_another_from_left_to_right(drawn):
     assert [(one["column"], one["row"]) for one in blocks] == [
         (3 + stack, layer) for stack in range(3) for layer in range(4)
     ]
-
-
-def test_arithmetic_is_plain_data(drawn):
-    model, areas, *_ = drawn
-    cell = describe_arithmetic(explain(model, areas, "encoding", 5, 11))
-    cell = json.loads(json.dumps(cell))
-    assert sum(t["product"] for t in cell["terms"]) == pytest.approx(cell["result"], abs=1e-5)
-    assert np.shape(cell["window"]["weights"]) == (6, 3)
 
 
 def test_the_table_has_every_value_of_every_stage_by_name(drawn):
