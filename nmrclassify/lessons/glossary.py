@@ -246,7 +246,7 @@ TERMS = {term.name: term for terms in GROUPS.values() for term in terms}
 
 
 def term(name: str, words: str = "") -> str:
-    """Return a Markdown link to a term; `words` are shown in place of its name.
+    """Return a Markdown link to a term, titled with its meaning; `words` replace its name.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def term(name: str, words: str = "") -> str:
     """
     if name not in TERMS:
         raise ValueError(f"term is {name!r}; expected one of {', '.join(TERMS)}")
-    return f"[{words or name}](glossary#{TERMS[name].anchor})"
+    return f'[{words or name}](glossary#{TERMS[name].anchor} "{TERMS[name].meaning}")'
 
 
 def as_markdown() -> str:

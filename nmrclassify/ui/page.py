@@ -21,6 +21,7 @@ from nmrclassify.ui import (
     charts,
     export_panel,
     garbage,
+    glossary_links,
     lesson_card,
     model_picker,
     own_tables,
@@ -99,7 +100,8 @@ def frame(page: str) -> Iterator[Page]:
         # In the sidebar, because an element without a size still gets a gap. Streamlit leaves a
         # sixth of a small screen empty above the title.
         st.html(
-            "<style>div:has(> .st-key-cell-panel) { position: absolute; }"
+            "<style>div:has(> :is(.st-key-cell-panel, .st-key-glossary-links)) {"
+            " position: absolute; }"
             " .stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }"
             " @media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem;"
             " padding-right: 2rem; } }</style>"
@@ -111,6 +113,7 @@ def frame(page: str) -> Iterator[Page]:
     # Last, so that the links between pages carry the state as it is now.
     places.links(page, pages)
     export_panel.show(page, export, opened.view)
+    glossary_links.listen(page)
     presenter.apply()
     tour.show(page)
     for problem in opened.problems:

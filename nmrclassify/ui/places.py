@@ -125,7 +125,7 @@ _CSS = """<style>
 .st-key-offer, .st-key-tour { gap: .5rem; }
 .st-key-tabs { gap: .15rem; }
 .st-key-tabs button { min-height: 2rem; padding: .25rem .55rem; }
-.stMain:has(.st-key-glossary) { scroll-padding-top: 4.5rem; }
+.stMain:has(.st-key-glossary) { scroll-padding-top: .5rem; }
 .st-key-tabs [aria-current], .st-key-places [aria-current] {
   box-shadow: inset 0 -2px var(--st-primary-color, #0b6e99); border-radius: .3rem .3rem 0 0; }
 @media (min-width: 700px) {
