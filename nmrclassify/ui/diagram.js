@@ -160,17 +160,17 @@ class Diagram {
   placeWide() {
     const { data, visible } = this;
     const columns = [...new Set(visible.map((stage) => stage.column))].sort((a, b) => a - b);
-    const maps = columns.length - 1;
+    const maps = columns.length - 1, barsWide = this.data.theme.large ? 150 : BARS;
     // Where there is less room, the picture scrolls to the side: narrower maps cut titles off.
-    const whole = Math.max(this.width, maps * LEAST + BARS + GAP * (maps + 0.5));
-    const map = Math.min(190, (whole - BARS - GAP * (maps + 0.5)) / maps);
-    const gap = (whole - BARS - maps * map - GAP / 2) / maps;
+    const whole = Math.max(this.width, maps * LEAST + barsWide + GAP * (maps + 0.5));
+    const map = Math.min(190, (whole - barsWide - GAP * (maps + 0.5)) / maps);
+    const gap = (whole - barsWide - maps * map - GAP / 2) / maps;
     const left = new Map(columns.map((column, i) => [column, GAP / 4 + i * (map + gap)]));
     const outputs = data.outputs.length;
     const height = Math.max(outputs * 92, 366);
     const places = new Map();
     for (const stage of visible) {
-      const x = left.get(stage.column), width = stage.kind === 'classes' ? BARS : map;
+      const x = left.get(stage.column), width = stage.kind === 'classes' ? barsWide : map;
       let top = HEAD, room = height, title = TITLE;
       if (stage.kind === 'block') {
         const rows = Math.max(...data.stages.filter((s) => s.kind === 'block')

@@ -163,9 +163,9 @@ function toSvg(picture, words) {
     if (element !== picture) frame(element, style);
     if (element.tagName === 'CANVAS') {
       // Enlarged here, because not every program keeps the cells of a small image sharp.
-      const large = document.createElement('canvas');
-      large.width = element.width * 8;
-      large.height = element.height * 8;
+      const large = document.createElement('canvas'), times = element.width < 200 ? 8 : 1;
+      large.width = element.width * times;
+      large.height = element.height * times;
       const context = large.getContext('2d');
       context.imageSmoothingEnabled = false;
       context.drawImage(element, 0, 0, large.width, large.height);

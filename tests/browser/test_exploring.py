@@ -565,6 +565,8 @@ def test_presenter_mode_is_large_and_left_by_keyboard(visit, scheme):
     settled(page)
     expect(page.get_by_test_id("stSidebar")).to_be_hidden()
     assert not serious(page)
+    names = page.locator(".diagram .name")
+    assert names.evaluate_all("all => all.every(e => e.scrollWidth <= e.clientWidth + 1)")
     page.keyboard.press("Alt+p")
     page.get_by_test_id("stSidebar").wait_for()
 
