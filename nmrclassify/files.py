@@ -31,14 +31,19 @@ MAX_DIGITS = 18  # of a whole number in JSON: 64 bits hold it
 MAX_COLUMNS = 64
 MAX_CELLS = 2**19  # of a table, in the columns that are read
 MAX_LINE = 2**14  # characters
-MAX_ABOVE = 1000  # empty lines above the header
+MAX_ABOVE = 1000  # empty lines and comments above the header
 MAX_ROW_LINES = 32  # of one row whose cells hold line breaks
 QUOTED = 80  # characters of a file in an error
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # starts of a formula
+COMMENT = ("#", "%")  # starts of a line that is no row
+SEPARATORS = ",;\t "  # of columns; a space stands for a run of spaces or tabs
 
 _UNSEALED = "0" * 64
 _DTYPES = {"float32": "F32", "int64": "I64"}
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_OF_NUMBERS = frozenset("0123456789+-eE.,; ")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # or a decimal comma
 
 
 class TableError(ValueError):
@@ -278,7 +283,7 @@ def _harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     value = value.replace("\r", "\n")  # pandas quotes a line feed, but no carriage return
-    is_formula = value.startswith(FORMULA) and not _DECIMAL.fullmatch(value)
+    is_formula = value.startswith(FORMULA + COMMENT) and not _DECIMAL.fullmatch(value)
     return f"'{value}" if is_formula else value
 
 
@@ -289,8 +294,18 @@ def read_table(
     *,
     max_bytes: int,
     max_rows: int,
+    numbers: Sequence[str] = (),
+    large: Sequence[str] = (),
+    lists: Sequence[str] = (),
+    bare: tuple[str, str] | None = None,
+    name_of: Callable[[str], str] = lambda name: name.strip().strip('"').strip().lower(),
 ) -> pd.DataFrame:
-    """Read a CSV table with a comma, a semicolon or a tab between its columns.
+    """Read a CSV table in any of the forms in which spreadsheets and spectrometers write it.
+
+    The separator of columns is a comma, a semicolon, a tab, or a run of spaces. The encoding is
+    UTF-8, UTF-16, or, where no character is UTF-8, Windows-1252, which extends Latin-1. Lines that
+    start with "#" or "%" are no rows, but one of them may hold the header. Numbers may have a
+    decimal comma.
 
     Lines are read one by one and bounded in length and number, so that no file within `max_bytes`
     takes more than a second, or more memory than what is returned and 32 MB.
@@ -303,114 +318,350 @@ def read_table(
         Sets of columns in lower case, of which the table must have one; the usual set first.
     optional : sequence of str
         Further columns that are read. All others are ignored.
+    numbers : sequence of str
+        Columns that hold numbers: decimal commas become points.
+    large : sequence of str
+        Those of them in which 1,234 can be a number above a thousand.
+    lists : sequence of str
+        Columns that hold numbers with ";" or spaces between them.
+    bare : tuple of (str, str), optional
+        Names of the columns of a table of two columns without a header, which is refused otherwise.
+    name_of : callable
+        Returns the name of a column for what the header says.
 
     Returns
     -------
     DataFrame
         The columns of `layouts` and `optional` that the table has, as text without spaces around
         it, so that a message can quote what was written. The index holds the row numbers that a
-        spreadsheet shows. Rows that hold nothing are left out.
+        spreadsheet shows. Rows that hold nothing are left out. `attrs["header"]` is False if the
+        names are those of `bare`.
 
     Raises
     ------
     TableError
-        If the file is too large, is not such a table, has a column twice or lacks one, or has a row
-        with more cells than columns.
+        If the file is too large, is not such a table, has a column twice or lacks one, has a row
+        with more cells than columns, or holds numbers that can be read in two ways.
     """
-    content = _content(source, max_bytes)
+    text = _Text.of(source, max_bytes)
     wanted = list(dict.fromkeys([name for layout in layouts for name in layout] + list(optional)))
-    first = next((line for line in islice(_lines(content), MAX_ABOVE) if line.strip()), "")
-    separator = max(
-        ",;\t", key=lambda mark: len(set(wanted) & {_column(name) for name in first.split(mark)})
-    )
-    reader = _rows(content, separator)
+    form = _form(text, layouts, wanted, bare, name_of)
+    reader = _rows(text, form.separator)
     try:
-        above, header = next(
-            (row for row in islice(reader, MAX_ABOVE) if any(map(str.strip, row[1]))), (1, [])
-        )
+        above, header = 0, form.names
+        if form.in_first_row:
+            above, first = next(
+                (row for row in islice(reader, MAX_ABOVE) if any(map(str.strip, row[1]))), (1, [])
+            )
+            header = form.names or [name_of(name) for name in first]
         used = _used(header, layouts, wanted)
         most = min(max_rows, MAX_CELLS // len(used))
-        numbers = np.empty(most, np.int64)  # an eighth of the memory of a list
+        index = np.empty(most, np.int64)  # an eighth of the memory of a list
         columns = [(k, list[str]()) for k in used.values()]
         for number, cells in reader:
             if number > above + most:
                 raise TableError(f"the table has more than {most:,} rows; split it")
-            if len(cells) > len(header) and any(map(str.strip, cells[len(header) :])):
-                raise TableError(
-                    f"row {number} has {len(cells):,} cells; expected {len(header)}, one for each"
-                    " column"
-                )
-            if any(map(str.strip, cells)):
-                numbers[len(columns[0][1])] = number
-                for k, column in columns:
-                    cell = cells[k].strip() if k < len(cells) else ""
-                    if cell.startswith("'") and cell[1:2] in FORMULA:  # as `csv_text` writes it
-                        cell = cell[1:].strip()
-                    column.append(cell)
+            if not any(map(str.strip, cells)):
+                continue
+            _check_length(number, cells, len(header), form.separator)
+            index[len(columns[0][1])] = number
+            for k, column in columns:
+                cell = cells[k].strip() if k < len(cells) else ""
+                if cell.startswith("'") and cell[1:2] in FORMULA + COMMENT:  # as in `csv_text`
+                    cell = cell[1:].strip()
+                column.append(cell)
     except csv.Error as error:
         raise TableError(
             f"the file is not a CSV table ({error}); expected the columns {', '.join(layouts[0])}"
         ) from None
-    return pd.DataFrame(
-        {name: column for name, (_, column) in zip(used, columns, strict=True)},
-        index=numbers[: len(columns[0][1])],
-        dtype=object,
-        copy=False,
+    of_name = {name: column for name, (_, column) in zip(used, columns, strict=True)}
+    index = index[: len(columns[0][1])]
+    _write_points(
+        {name: of_name[name] for name in numbers if name in of_name},
+        {name: of_name[name] for name in lists if name in of_name},
+        large,
+        index,
     )
+    table = pd.DataFrame(of_name, index=index, dtype=object, copy=False)
+    table.attrs["header"] = not form.bare
+    return table
 
 
-def _content(source: str | bytes | Path | IO, max_bytes: int) -> bytes:
-    """Return the bytes of a table, which are valid UTF-8."""
-    if isinstance(source, Path):
-        with source.open("rb") as file:
-            source = file.read(max_bytes + 1)
-    content = source if isinstance(source, (str, bytes)) else source.read(max_bytes + 1)
-    if isinstance(content, str):
-        content = content[: max_bytes + 1].encode("utf-8", "surrogatepass")
-    if len(content) > max_bytes:
-        raise TableError(f"the file has more than {max_bytes:,} bytes; expected at most that")
+def _check_length(number: int, cells: list[str], expected: int, separator: str) -> None:
+    """Check that a row has no more cells than there are columns, and none less between spaces."""
+    if len(cells) > expected and any(map(str.strip, cells[expected:])):
+        raise TableError(
+            f"row {number} has {len(cells):,} cells; expected {expected}, one for each column"
+            + (": with decimal commas, put ; between the columns" if separator == "," else "")
+        )
+    if separator == " " and len(cells) < expected:
+        raise TableError(
+            f"row {number} has {len(cells):,} cells; expected {expected}, one for each column:"
+            " where a cell is empty, put ; between the columns, not spaces"
+        )
+
+
+@dataclass(frozen=True)
+class _Text:
+    """The bytes of a file, which can be decoded, and their encoding."""
+
+    content: bytes
+    encoding: str
+
+    @classmethod
+    def of(cls, source: str | bytes | Path | IO, max_bytes: int) -> "_Text":
+        """Read a file, find its encoding, and check that it is text."""
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                source = file.read(max_bytes + 1)
+        content = source if isinstance(source, (str, bytes)) else source.read(max_bytes + 1)
+        is_bytes = isinstance(content, bytes)
+        if isinstance(content, str):
+            content = content[: max_bytes + 1].encode("utf-8", "surrogatepass")
+        if len(content) > max_bytes:
+            raise TableError(f"the file has more than {max_bytes:,} bytes; expected at most that")
+        if content.startswith(b"PK\3\4"):
+            raise TableError("the file is a workbook or an archive; save the table as CSV")
+        encoding = _encoding(content) if is_bytes else "utf-8-sig"
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError as error:
+            raise TableError(
+                f"byte {error.start} is not {encoding.upper().removesuffix('-SIG')} text; save the"
+                " table as CSV in UTF-8"
+            ) from None
+        if "\0" in text or (encoding == "cp1252" and re.search(r"[\x01-\x08\x0e-\x1f]", text)):
+            raise TableError("the file holds binary data; expected a CSV table")
+        return cls(content, encoding)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines with their ends, without the byte-order mark of a spreadsheet."""
+        file = io.TextIOWrapper(io.BytesIO(self.content), self.encoding, newline="")
+        for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), ""), 1):
+            if len(line) > MAX_LINE:
+                raise TableError(
+                    f"line {number} has more than {MAX_LINE:,} characters; expected one row of the"
+                    " table a line"
+                )
+            yield line
+
+
+def _encoding(content: bytes) -> str:
+    """Return the encoding of a text, as Python calls it."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    start = content[: 2 * (min(len(content), 400) // 2)]
+    if b"\0" in start:  # every second byte, in text of Western letters
+        if b"\0" not in start[::2] and start[1::2].count(0) > 0.9 * len(start[1::2]):
+            return "utf-16-le"
+        if b"\0" not in start[1::2] and start[::2].count(0) > 0.9 * len(start[::2]):
+            return "utf-16-be"
     try:
         content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TableError(
-            f"byte {error.start} is not UTF-8 text; save the table as CSV in UTF-8"
-        ) from None
-    if b"\0" in content:
-        raise TableError("the file holds binary data; expected a CSV table")
-    return content
+    except UnicodeDecodeError:
+        # One character that is UTF-8 makes another that is not a fault.
+        others = re.search(r"[^\x00-\x7f\ufffd]", content.decode("utf-8", "replace"))
+        return "utf-8-sig" if others else "cp1252"
+    return "utf-8-sig"
 
 
-def _lines(content: bytes) -> Iterator[str]:
-    """Yield the lines with their ends, without the byte-order mark of a spreadsheet."""
-    file = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig", newline="")
-    for number, line in enumerate(iter(partial(file.readline, MAX_LINE + 1), ""), 1):
-        if len(line) > MAX_LINE:
-            raise TableError(
-                f"line {number} has more than {MAX_LINE:,} characters; expected one row of the"
-                " table a line"
-            )
-        yield line
+def _is_comment(line: str) -> bool:
+    """Return whether a line is no row: a comment, or the separator as a spreadsheet notes it."""
+    start = line.lstrip()[:6]
+    return start.startswith(COMMENT) or (start[:4].lower() == "sep=" and len(start.strip()) <= 5)
 
 
-def _rows(content: bytes, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows, numbered as a spreadsheet does: a row whose cells hold line breaks is one."""
+def _rows(text: _Text, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows, numbered as a spreadsheet does: a row whose cells hold line breaks is one.
+
+    A comment is an empty row.
+    """
     of_row = 0
 
     def lines() -> Iterator[str]:
         nonlocal of_row
-        for line in _lines(content):
+        for line in text.lines():
+            if not of_row and _is_comment(line):
+                line = "\n"
             of_row += 1
             if of_row > MAX_ROW_LINES:
                 raise csv.Error(f"a quoted cell does not end within {MAX_ROW_LINES} lines")
-            yield line
+            yield " ".join(line.split()) + "\n" if separator == " " else line
 
     for row in enumerate(csv.reader(lines(), delimiter=separator, strict=True), 1):
         of_row = 0
         yield row
 
 
-def _column(name: str) -> str:
-    return name.strip().strip('"').strip().lower()
+@dataclass(frozen=True)
+class _Form:
+    """How a table is written.
+
+    Attributes
+    ----------
+    separator : str
+        One of `SEPARATORS`.
+    names : list of str
+        The columns; empty if a reader of rows has to find them in the first row.
+    in_first_row : bool
+        Whether the first row is the header.
+    bare : bool
+        Whether there is no header.
+    """
+
+    separator: str
+    names: list[str]
+    in_first_row: bool = True
+    bare: bool = False
+
+
+def _form(
+    text: _Text,
+    layouts: Sequence[Sequence[str]],
+    wanted: Sequence[str],
+    bare: tuple[str, str] | None,
+    name_of: Callable[[str], str],
+) -> _Form:
+    """Find the separator and the header of a table."""
+    comments, first = list[str](), ""
+    for number, line in enumerate(islice(text.lines(), MAX_ABOVE)):
+        if not number and re.match(r"\s*##\s*title\s*=", line, re.IGNORECASE):
+            raise TableError(
+                "the file is JCAMP-DX; export it as CSV with the columns"
+                f" {', '.join(bare or layouts[0])}"
+            )
+        if _is_comment(line):
+            comments.append(line)
+        elif line.strip():
+            first = line
+            break
+
+    def names_in(line: str, separator: str) -> list[str]:
+        if separator == " ":
+            return _names_between_spaces(line, wanted, name_of)
+        return [name_of(name) for name in line.split(separator)]
+
+    def known(separator: str) -> int:
+        return len(set(wanted) & set(names_in(first, separator)))
+
+    best = max(SEPARATORS, key=known)
+    if known(best):
+        return _Form(best, names_in(first, " ") if best == " " else [])
+    counts = {mark: _count_cells(first, mark) for mark in SEPARATORS}
+    for line in reversed(comments):
+        for mark in SEPARATORS:
+            names = names_in(line.strip().lstrip("".join(COMMENT)).strip(" \t\r\n"), mark)
+            if any(set(layout) <= set(names) for layout in layouts):
+                # savetxt of NumPy puts spaces between the names and another mark between numbers.
+                of_rows = [other for other in (mark, *SEPARATORS) if counts[other] == len(names)]
+                return _Form(of_rows[0] if of_rows else mark, names, in_first_row=False)
+    numeric = [mark for mark in "\t; ," if _are_numbers(first, mark)]
+    if not numeric or counts[numeric[0]] > MAX_COLUMNS:
+        return _Form(",", [])  # `_used` says what is wrong
+    count = counts[numeric[0]]
+    if bare is None or count != len(bare):
+        raise TableError(
+            f"the table has no header, and {count} numbers in its first row; expected a header"
+            f" with the columns {', '.join(layouts[0])}"
+            + (": with decimal commas, put ; between the columns" if numeric[0] == "," else "")
+        )
+    return _Form(numeric[0], list(bare), in_first_row=False, bare=True)
+
+
+def _names_between_spaces(
+    line: str, wanted: Sequence[str], name_of: Callable[[str], str]
+) -> list[str]:
+    """Return the columns of a header with spaces between its names, which may hold spaces too."""
+    words = [word for word in re.split(r"\t| {2,}", line.strip()) if word]
+    names = [name_of(word) for word in words]
+    if len(words) > 1 and len(set(wanted) & set(names)) > 1:
+        return names
+    words, names = line.replace('"', " ").split()[: 4 * MAX_COLUMNS], []
+    while words:
+        # The most words that are one known name, as in "chemical shift (ppm)".
+        several = (n for n in (5, 4, 3, 2) if name_of(" ".join(words[:n])) in wanted)
+        n = next((n for n in several if n <= len(words)), 1)
+        names.append(name_of(" ".join(words[:n])))
+        words = words[n:]
+    return names
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    cells = line.split() if separator == " " else [cell.strip() for cell in line.split(separator)]
+    while cells and not cells[-1]:
+        cells.pop()
+    return cells
+
+
+def _count_cells(line: str, separator: str) -> int:
+    return len(_cells(line, separator))
+
+
+def _are_numbers(line: str, separator: str) -> bool:
+    cells = [cell.strip('"') for cell in _cells(line, separator)]
+    return len(cells) > 1 and all(
+        _DECIMAL.fullmatch(cell) or _WITH_COMMA.fullmatch(cell) for cell in cells
+    )
+
+
+def _write_points(
+    numbers: Mapping[str, list[str]],
+    lists: Mapping[str, list[str]],
+    large: Sequence[str],
+    index: np.ndarray,
+) -> None:
+    """Replace the decimal commas in columns, if commas can only be that.
+
+    Raises
+    ------
+    TableError
+        If the numbers can be read in two ways.
+    """
+    columns = [(name, cells) for part in (numbers, lists) for name, cells in part.items()]
+    if not any("," in cell for _, cells in columns for cell in cells):
+        return
+
+    def first(mark: str) -> tuple[str, str, str] | None:
+        found = (
+            (f"row {index[k]}, column {name!r}", cell, name)
+            for name, cells in columns
+            for k, cell in enumerate(cells)
+            if mark in cell and set(cell) <= _OF_NUMBERS
+        )
+        return next(found, None)
+
+    comma, point = first(","), first(".")
+    if comma is None or (point is not None and comma[2] in lists):
+        return  # in no number, or with the wrong mark: the reader says so
+    place, cell, name = comma
+    if point is not None:
+        raise TableError(
+            f"{place}: {quoted(cell)} has a comma, but {quoted(point[1])} in {point[0]} a point;"
+            " expected one decimal mark, and no mark for thousands"
+        )
+    if not any(
+        _WITH_COMMA.fullmatch(cell) and (name not in large or not _THOUSANDS.fullmatch(cell))
+        for name, cells in numbers.items()
+        for cell in cells
+        if "," in cell
+    ):
+        without = cell.replace(",", " and " if name in lists else "")
+        raise TableError(
+            f"{place}: {quoted(cell)} can be {quoted(cell.replace(',', '.'))} or {quoted(without)};"
+            " expected numbers without commas: write a decimal point"
+        )
+    for name, cells in columns:
+        for k, cell in enumerate(cells):
+            if "," in cell:
+                cells[k] = _with_point(cell, name in lists)
+
+
+def _with_point(cell: str, is_list: bool) -> str:
+    """Return a number, or a list of them, with points for commas; anything else as it is."""
+    parts = re.split(r"[;\s]+", cell) if is_list else [cell]
+    if all(_WITH_COMMA.fullmatch(part) for part in parts if "," in part):
+        return cell.replace(",", ".")
+    return cell
 
 
 def _used(
@@ -426,7 +677,7 @@ def _used(
             f"the table has {len(header):,} columns, more than {MAX_COLUMNS}; keep those that are"
             f" read: {', '.join(layouts[0])}"
         )
-    names = [name.strip().lower() for name in header]
+    names = header
     repeated = [name for name in names if name and names.count(name) > 1]
     if repeated:
         raise TableError(f"column {quoted(repeated[0])} occurs twice; keep one of them")

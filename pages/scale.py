@@ -17,11 +17,7 @@ st.markdown(
 )
 result = peak_page.peak_result(selection)
 compound = peak_picture.heading(result, selection.seed)
-if not len(result.prediction.named):
-    st.info(
-        "No compound is named at this threshold; you can lower it below. The likeliest compound is"
-        " coloured."
-    )
+peak_picture.notes(result)
 peak_picture.show_picture(result, compound)
 
 left, right = st.columns([3, 2])

@@ -190,7 +190,8 @@ def readers(folder: Path) -> dict[str, Reader]:
     checkpoint = Checkpoint.from_trainer(trainer, last.test)
     run_folder = runs.home() / "20260101-000000-fuzzed"
     runs.save(checkpoint, trainer.history, run_folder, "cli", trainer.training_history)
-    peaks = "ppm,area\n" + "".join(f"{k / 10},{k % 7 + 0.5}\n" for k in range(1, 60))
+    places = [k // 3 / 2 + k % 3 / 100 for k in range(1, 60)]  # triplets
+    peaks = "ppm,area\n" + "".join(f"{x},{k % 7 + 0.5}\n" for k, x in enumerate(places))
     heights = [1000.0 if k % 90 == 9 else k % 3 for k in range(600)]
     spectrum = "ppm,intensity\n" + "".join(f"{k / 100},{y}\n" for k, y in enumerate(heights))
     table = (ValueError,)
@@ -263,6 +264,11 @@ def readers(folder: Path) -> dict[str, Reader]:
             peak_files.read_sample, peak_files.sample_template().encode(), (TableError,)
         ),
         "spectrum": Reader(peak_files.read_sample, spectrum.encode(), (TableError,)),
+        "spectrum with decimal commas": Reader(
+            peak_files.read_sample,
+            spectrum.split("\n", 1)[1].replace(",", ";").replace(".", ",").encode("utf-16"),
+            (TableError,),
+        ),
     }
     for name in (runs.CONFIG, runs.HISTORY, "manifest.json", runs.MODEL):
         found[f"run, {name}"] = of_file(name, run_folder, open_run)

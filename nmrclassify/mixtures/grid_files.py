@@ -17,6 +17,7 @@ import pandas as pd
 
 from nmrclassify.files import TableError, decimals, quoted, read_table
 from nmrclassify.nmr.axis import Axis
+from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.library import Library
 from nmrclassify.nmr.multiplets import pattern
 
@@ -24,6 +25,8 @@ MAX_BYTES = 2 * 1024 * 1024
 MAX_ROWS = 20_000
 MAX_AREA = 1e12
 MAX_NAME = 80
+
+_SIZES = ("area", "protons")
 
 
 def _read(content: bytes | str, axis: Axis, n_peaks: int, *key: str) -> pd.DataFrame:
@@ -33,7 +36,27 @@ def _read(content: bytes | str, axis: Axis, n_peaks: int, *key: str) -> pd.DataF
         for shift in shifts
         for columns in (("multiplicity", "area"), ("multiplicity", "protons"), _peaks(n_peaks))
     ]
-    return read_table(content, layouts, ("mixture",), max_bytes=MAX_BYTES, max_rows=MAX_ROWS)
+    return read_table(
+        content,
+        layouts,
+        ("mixture",),
+        max_bytes=MAX_BYTES,
+        max_rows=MAX_ROWS,
+        numbers=("ppm", "position", *_SIZES, *_peaks(n_peaks)),
+        large=(*_SIZES, *_peaks(n_peaks)),
+        name_of=column_name,
+    )
+
+
+def is_in_ppm(content: bytes | str) -> bool:
+    """Return whether a table has a column of chemical shifts."""
+    try:
+        table = read_table(
+            content, (("ppm",),), max_bytes=MAX_BYTES, max_rows=MAX_ROWS, name_of=column_name
+        )
+    except TableError:
+        return False
+    return "ppm" in table
 
 
 def _peaks(n_peaks: int) -> list[str]:

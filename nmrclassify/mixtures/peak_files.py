@@ -2,8 +2,10 @@
 
 The columns decide which:
 
-- ``ppm, area``: a list of peaks; if the rows are many and evenly spaced, a spectrum, whose local
-  maxima are picked (``intensity`` and ``height`` are the same as ``area``);
+- ``ppm, area``: a list of peaks, or a spectrum, whose local maxima are picked (``intensity`` and
+  ``height`` are the same as ``area``). A table is a spectrum if its rows are evenly spaced, if the
+  heights change smoothly, or if many are at a baseline; where that is not clear, it is refused. A
+  spectrum needs no header;
 - ``ppm, kind, j_hz, protons`` and, optionally, ``amount``: multiplets, split by the first-order
   rule; the area is protons times amount, and ``j_hz`` may be missing where no kind needs it.
 
@@ -20,6 +22,7 @@ from scipy.signal import find_peaks
 from nmrclassify.files import TableError, decimals, read_table
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.line_shapes import LINE_WIDTH
 from nmrclassify.nmr.multiplets import MAX_LINES, first_order, parse_couplings
 
@@ -29,7 +32,9 @@ MAX_MULTIPLETS = 20_000
 MAX_PEAKS = 20_000
 MAX_MERGED = 100  # different multiplets of more than `MAX_LINES` lines: 10 ms each
 MAX_AREA = 1e12
-FEWEST_POINTS = 512  # of a spectrum; fewer evenly spaced rows are peaks
+MAX_SHIFT = 50.0  # ppm; without a header, the first column must show that it is in ppm
+FEWEST_POINTS = 512  # of a spectrum
+FEWEST_ROWS = 32  # fewer are peaks, however they are spaced
 NOISE = 5.0  # standard deviations that a maximum must stand above the noise
 
 _AREA = ("area", "intensity", "height")
@@ -54,7 +59,16 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> PeakSample:
         peak on the axis.
     """
     table = read_table(
-        content, _LAYOUTS, ("j_hz", "amount"), max_bytes=MAX_BYTES, max_rows=MAX_ROWS
+        content,
+        _LAYOUTS,
+        ("j_hz", "amount"),
+        max_bytes=MAX_BYTES,
+        max_rows=MAX_ROWS,
+        numbers=("ppm", *_AREA, "protons", "amount"),
+        large=(*_AREA, "protons", "amount"),
+        lists=("j_hz",),
+        bare=("ppm", "intensity"),
+        name_of=column_name,
     )
     if not len(table):
         raise TableError("the table has no row; expected one peak a row")
@@ -62,12 +76,16 @@ def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> PeakSample:
     if "kind" in table:
         return _multiplets(table, ppm, axis)
     area = next(name for name in _AREA if name in table)
+    if not table.attrs["header"]:
+        _check_without_header(ppm)
     order = np.argsort(ppm, kind="stable")
-    if _is_spectrum(ppm[order]):
-        heights = decimals(table, area, -MAX_AREA, MAX_AREA, "a number")
-        return _picked(ppm[order], heights[order], axis)
+    heights = decimals(table, area, -MAX_AREA, MAX_AREA, "a number")
+    ppm, heights = ppm[order], heights[order]
+    if _is_spectrum(ppm, heights):
+        del table, order  # what follows takes as much memory again
+        return _picked(ppm, heights, axis)
     areas = decimals(table, area, 1e-12, MAX_AREA, f"an area above 0, at most {MAX_AREA:g}")
-    return _sample(ppm, areas, axis, f"A list of {len(ppm):,} peaks")
+    return _sample(ppm, areas[order], axis, f"A list of {len(ppm):,} peaks")
 
 
 def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> PeakSample:
@@ -86,18 +104,92 @@ def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> PeakSa
     return PeakSample(peaks, f"{note}{rest}.")
 
 
-def _is_spectrum(ppm: np.ndarray) -> bool:
-    if len(ppm) < FEWEST_POINTS:
+def _check_without_header(ppm: np.ndarray) -> None:
+    """Check that the first column of a table without a header is the ppm of a spectrum."""
+    low, high, steps = ppm.min(), ppm.max(), np.diff(ppm)
+    in_order = (steps >= 0).all() or (steps <= 0).all()
+    if len(ppm) < FEWEST_POINTS or not in_order or max(abs(low), abs(high)) > MAX_SHIFT:
+        raise TableError(
+            f"the table has no header, and its first column has {len(ppm):,} numbers from {low:g}"
+            f" to {high:g}, {'' if in_order else 'not '}in order; expected at least"
+            f" {FEWEST_POINTS} in ppm and in order, as of a spectrum: add a header with the columns"
+            " ppm, area"
+        )
+
+
+_OR_PEAKS = "; give peaks as ppm, kind (s) and protons"
+
+
+def _is_spectrum(ppm: np.ndarray, heights: np.ndarray) -> bool:
+    """Return whether sorted rows are the points of a spectrum, not peaks.
+
+    Peaks have gaps of all sizes between them, and heights that do not follow from each other. The
+    limits leave a margin: of 32 or more peaks, of 2 to 100 compounds in three libraries, with ppm
+    of 3 decimals or more, at least 11 % have a gap of twice the median and 1 % one of 11 times the
+    median, and the ranks of neighbours correlate by at most .87.
+
+    Raises
+    ------
+    TableError
+        If they can be either, or are points that cannot be used.
+    """
+    n = len(ppm)
+    if n < FEWEST_ROWS:
         return False
-    steps = np.diff(ppm)
-    usual = np.median(steps)
-    # A list of peaks has gaps of all sizes; a spectrum at most one where the solvent was cut out.
-    return bool(usual > 0 and np.mean(np.abs(steps - usual) <= 0.25 * usual) > 0.98)
+    places = np.unique(ppm)
+    steps = np.diff(places) if len(places) > 1 else np.ones(1)
+    steps /= np.median(steps)  # where an even axis is rounded, they are at most 2
+    many_gaps, long_gap = float(np.mean(steps > 2.05)), float(np.quantile(steps, 0.99))
+    has_pieces = n >= 4 * FEWEST_ROWS and np.mean(np.abs(steps - 1) <= 0.25) >= 0.75
+    if not (
+        many_gaps <= 0.05
+        or long_gap <= 9
+        or np.mean(heights <= 0) >= 0.02
+        or (n >= 2 * FEWEST_ROWS and _correlation(heights) >= 0.92)
+        or (n >= FEWEST_POINTS and _has_baseline(heights))
+        or has_pieces
+    ):
+        if many_gaps < 0.09:
+            raise TableError(
+                f"the {n:,} rows can be a spectrum or a list of peaks; expected a spectrum with"
+                f" evenly spaced ppm, not rounded{_OR_PEAKS}"
+            )
+        return False
+    if n < FEWEST_POINTS:
+        raise TableError(
+            f"the {n:,} rows look like the points of a spectrum; expected at least"
+            f" {FEWEST_POINTS}{_OR_PEAKS}"
+        )
+    if n - len(places) > 0.01 * n:
+        raise TableError(
+            f"the rows look like a spectrum, but {n - len(places):,} of {n:,} have the ppm of"
+            f" another row; expected each ppm once: export it with more decimals{_OR_PEAKS}"
+        )
+    if steps[steps > 9].sum() > 0.5 * steps.sum():
+        raise TableError(
+            "the rows look like a spectrum, but most of its axis is left out; expected the whole"
+            f" spectrum, with its baseline{_OR_PEAKS}"
+        )
+    return True
+
+
+def _correlation(heights: np.ndarray) -> float:
+    """Return the correlation of the ranks of neighbours; 0 if all are equal."""
+    ranks = np.unique(heights, return_inverse=True)[1].astype(float)
+    if not ranks[:-1].any() or not ranks[1:].any():
+        return 0.0
+    return float(np.nan_to_num(np.corrcoef(ranks[:-1], ranks[1:])[0, 1]))
+
+
+def _has_baseline(heights: np.ndarray) -> bool:
+    """Return whether half of the heights are at a level above zero, as a spectrum's can be."""
+    low, middle = np.quantile(heights, [0.05, 0.5])
+    return bool(0 < middle <= 1.8 * low and heights.max() >= 5 * middle)
 
 
 def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
     """Pick the local maxima above the noise; a peak's area is what lies between its valleys."""
-    step = float(np.median(np.diff(ppm)))
+    ppm, how = _even(ppm)
     base = np.median(heights)
     # Most neighbours differ by the noise alone.
     noise = 1.4826 * float(np.median(np.abs(np.diff(heights)))) / np.sqrt(2)
@@ -112,18 +204,39 @@ def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
         )
     if not len(top):
         raise TableError("the spectrum has no maximum above its noise; expected at least one")
-    reach = max(1, round(3 * LINE_WIDTH / axis.mhz / step))
     edges = [a + int(heights[a : b + 1].argmin()) for a, b in pairwise(top)]
-    low = np.maximum(np.r_[0, edges], top - reach)
-    last = np.minimum(np.r_[edges, len(heights) - 1], top + reach)
-    sums = np.concatenate([[0.0], np.cumsum(np.maximum(heights - base, 0.0))])
-    areas = (sums[last + 1] - sums[low]) * step * axis.mhz
+    reach = 3 * LINE_WIDTH / axis.mhz
+    low = np.minimum(np.searchsorted(ppm, ppm[top] - reach), top - 1)
+    last = np.maximum(np.searchsorted(ppm, ppm[top] + reach, "right") - 1, top + 1)
+    low, last = np.maximum([0, *edges], low), np.minimum([*edges, len(ppm) - 1], last)
+    steps = np.diff(ppm)
+    # Beside a gap, where the solvent was cut out, a point is as wide as elsewhere.
+    half = np.minimum(steps, 10 * np.median(steps)) / 2
+    widths = np.r_[half[:1], half] + np.r_[half, half[-1:]]
+    sums = np.concatenate([[0.0], np.cumsum(np.maximum(heights - base, 0.0) * widths)])
+    areas = (sums[last + 1] - sums[low]) * axis.mhz
     keep = areas > 0
     note = (
-        f"A spectrum of {len(ppm):,} points, in which {int(keep.sum()):,} local maxima were picked"
-        " as peaks"
+        f"A spectrum of {len(ppm):,} points{how}, in which {int(keep.sum()):,} local maxima were"
+        " picked as peaks"
     )
     return _sample(ppm[top[keep]], areas[keep], axis, note)
+
+
+def _even(ppm: np.ndarray) -> tuple[np.ndarray, str]:
+    """Return sorted ppm, evenly spaced if they were before rounding; and words on their steps."""
+    even = np.linspace(ppm[0], ppm[-1], len(ppm))
+    away = np.abs(ppm - even).max()
+    step = float(even[1] - even[0])
+    if away <= 0.01 * step:
+        return ppm, ""
+    units = (10.0**-k for k in range(1, 9) if np.allclose(ppm, ppm.round(k), rtol=0, atol=1e-10))
+    if away <= 1.01 * next(units, 0.0) <= 1.01 * step:
+        return even, " on an even axis, whose ppm were rounded"
+    steps = np.diff(ppm)
+    usual = np.median(steps)
+    is_even = np.mean(np.abs(steps - usual) <= 0.25 * usual) > 0.98
+    return ppm, "" if is_even else " with uneven steps"
 
 
 def _prominences(heights: np.ndarray, top: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from typing import IO
 import numpy as np
 
 from nmrclassify.files import TableError, decimal, packaged, quoted, read_table
+from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import (
     MAX_NAME,
     MAX_OF_ONE,
@@ -100,7 +101,14 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         If the file is too large, is not CSV text, lacks a column, or has no usable row.
     """
     table = read_table(
-        source, (SIMPLE, GISSMO), ("j_hz", "j_multiplicity"), max_bytes=MAX_BYTES, max_rows=MAX_ROWS
+        source,
+        (SIMPLE, GISSMO),
+        ("j_hz", "j_multiplicity"),
+        max_bytes=MAX_BYTES,
+        max_rows=MAX_ROWS,
+        numbers=("ppm", "protons", "n_protons"),
+        lists=("j_hz",),
+        name_of=column_name,
     )
     key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
     multiplets_of: dict[str, list[tuple]] = {}

@@ -247,7 +247,7 @@ def step_axis(last: int) -> dict:
     """
     ticks = sorted({0, *(int(float(f"{last * share:.1g}")) for share in (1 / 9, 4 / 9)), last})
     return {
-        "title": {"text": "step (square-root scale)"},
+        "title": {"text": "step (√ scale)"},
         "tickvals": [tick**0.5 for tick in ticks],
         "ticktext": [f"{tick:,}" for tick in ticks],
         "tickangle": 0,

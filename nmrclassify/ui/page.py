@@ -36,8 +36,8 @@ from nmrclassify.ui.panels import View, drop_edits, first
 from nmrclassify.ui.places import PAGES
 from nmrclassify.ui.session import keep_visit
 
-# Streamlit's colours of programs, and in the dark theme those of a button under the pointer, have
-# contrasts of 2.9 to 4.2; these have at least 4.5.
+# Streamlit's colours of programs, of the label of a disabled selectbox, and in the dark theme those
+# of a button under the pointer, have contrasts of 2.6 to 4.2; these have at least 4.5.
 _COLOURS = {
     False: ("#0b57b0", "#1a6b33", "#8a4100", "#565b69"),
     True: ("#74b8ff", "#7ee2b0", "#ffb26b", "#b4b8c4"),
@@ -47,6 +47,7 @@ _CONTRAST = """<style>
 .stApp .stCode .token:is(.string, .number, .boolean, .constant) { color: %s; }
 .stApp .stCode .token:is(.operator, .decorator) { color: %s; }
 .stApp .stCode .token:is(.comment, .punctuation) { color: %s; }
+.stApp label[data-testid="stWidgetLabel"] { color: inherit; }
 %s</style>"""
 _POINTED = """
 .stApp button[kind="tertiary"]:is(:hover, :active, :focus, [aria-expanded="true"]),

@@ -22,7 +22,7 @@ from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_uploads import UploadedMixture
 
 SIZES = {"synthetic": 877, "metabolites": 128}  # compounds of the packaged libraries
-TITLES = {"synthetic": "Synthetic, 877 compounds", "metabolites": "128 metabolites"}
+TITLES = {"synthetic": "877 invented compounds", "metabolites": "128 real metabolites"}
 LIBRARY_SEED, UNKNOWN_SEED = 7, 8  # below 1,000: no training draws a library from them
 SIZE, SEED = 75, 1
 WORKERS = threading.Semaphore(2)  # identifications at a time, for all visitors together
@@ -47,6 +47,11 @@ class PeakLibrary:
     detector: Detector
     n_beyond: int
     problem: str = ""
+
+    @property
+    def is_invented(self) -> bool:
+        """Whether no real sample can hold the compounds."""
+        return self.key == "synthetic"
 
 
 @dataclass(frozen=True)
@@ -156,6 +161,11 @@ def forget_view() -> None:
     url_state.forget("compound", "ppm_low", "ppm_high")
 
 
+def _library_chosen() -> None:
+    st.session_state[peak_uploads.LIBRARY_CHOSEN] = True
+    forget_view()
+
+
 def choose_mixture(problems: list[str]) -> PeakSelection:
     """Show the controls of the sidebar."""
     own_library, upload = peak_uploads.library(), peak_uploads.mixture()
@@ -175,7 +185,7 @@ def choose_mixture(problems: list[str]) -> PeakSelection:
         "scale_library",
         options=list(titles),
         format_func=titles.get,
-        on_change=forget_view,
+        on_change=_library_chosen,
         help=(
             "The compounds that the network looks for. It was trained on none of these libraries."
         ),
@@ -259,7 +269,9 @@ def peak_result(selection: PeakSelection) -> PeakResult:
     with st.spinner("Reading the library …"):
         if own_library is not None and selection.library == "own":
             library = uploaded_library(
-                f"own {own_library.digest}", own_library.name, own_library.compounds
+                f"own {own_library.digest}",
+                f"{own_library.compounds.n_compounds:,} compounds of {own_library.name}",
+                own_library.compounds,
             )
         else:
             library = packaged_library(selection.library)

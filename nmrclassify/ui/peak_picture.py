@@ -23,8 +23,10 @@ def _new_mixture(seed: int) -> None:
 def heading(result: PeakResult, seed: int) -> int:
     """Show which mixture this is, its metrics and a button for another; return the compound."""
     words, chosen, button = st.columns([4, 5, 2], vertical_alignment="bottom")
+    compared = "Library:" if result.mixture is not None else "Compared with"
     words.markdown(
-        f"**{plain(result.title)}:** {plain(result.note)}  \nLibrary: {plain(result.library.title)}"
+        f"**{plain(result.title)}:** {plain(result.note)}  \n{compared}"
+        f" **{plain(result.library.title)}**"
     )
     with chosen:
         compound = _choose_compound(result)
@@ -57,6 +59,34 @@ def heading(result: PeakResult, seed: int) -> int:
         for label, value in (shown | {"Seconds": f"{prediction.seconds:.2f}"}).items():
             st.metric(label, value, width=106)
     return compound
+
+
+def compare_with_metabolites() -> None:
+    """Look for the real metabolites."""
+    url_state.put("scale_library", "metabolites")
+    forget_view()
+
+
+def notes(result: PeakResult) -> None:
+    """Say what keeps the prediction from meaning something: the library, or no compound named."""
+    library, prediction = result.library, result.prediction
+    if result.mixture is None and library.is_invented:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.warning(
+                f"The {library.title} are not real: no sample holds one of them.",
+                icon=":material/science_off:",
+            )
+            st.button(
+                "Compare with 128 real metabolites",
+                on_click=compare_with_metabolites,
+                icon=":material/biotech:",
+            )
+    elif not len(prediction.named):
+        st.info(
+            f"None of the {plain(library.title)} is likely enough to be named: the highest"
+            f" probability is {prediction.probabilities.max():.0%}, the threshold"
+            f" {prediction.threshold:.0%}. The likeliest compound is coloured."
+        )
 
 
 def _choose_compound(result: PeakResult) -> int:

@@ -14,12 +14,13 @@ from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
-from nmrclassify.ui.upload_limits import KEPT
+from nmrclassify.ui.upload_limits import KEPT, TABLES
 from nmrclassify.ui.uploads import is_new
 
 # Of an uploaded library, so that a prediction takes seconds.
 MAX_COMPOUNDS = int(url_parameters.PARAMETERS["compound"].high)
 SHOWN_PROBLEMS = 200
+LIBRARY_CHOSEN = "library chosen"  # in the session: the visitor has chosen a library himself
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,14 @@ def show_uploads() -> None:
             "text/csv",
             on_click="ignore",
         )
-        file = st.file_uploader("Mixture (CSV)", type="csv", key="sample file", max_upload_size=8)
+        file = st.file_uploader(
+            "Mixture (CSV)",
+            type=TABLES,
+            key="sample file",
+            max_upload_size=8,
+            on_change=_removed,
+            args=("sample file", "own sample", "scale_mixture"),
+        )
         if file is not None:
             if is_new("sample", file):
                 _take_mixture(file)
@@ -89,7 +97,12 @@ def show_uploads() -> None:
             on_click="ignore",
         )
         file = st.file_uploader(
-            "Library (CSV)", type="csv", key="compounds file", max_upload_size=8
+            "Library (CSV)",
+            type=TABLES,
+            key="compounds file",
+            max_upload_size=8,
+            on_change=_removed,
+            args=("compounds file", "own compounds", "scale_library"),
         )
         if file is not None:
             if is_new("compounds", file):
@@ -97,6 +110,16 @@ def show_uploads() -> None:
             _show_result("compounds")
             _show_problems()
     st.caption(KEPT)
+
+
+def _removed(key: str, own: str, parameter: str) -> None:
+    """Forget what was uploaded, where the visitor has taken the file out of its uploader."""
+    if st.session_state[key] is None:
+        st.session_state.pop(own, None)
+        if url_state.get(parameter) in ("file", "own"):
+            url_state.forget(parameter, "compound", "ppm_low", "ppm_high")
+            if parameter == "scale_library" and url_state.get("scale_mixture") == "file":
+                url_state.put("scale_library", "metabolites")
 
 
 def _show_result(kind: str) -> None:
@@ -136,6 +159,9 @@ def _take_mixture(file: UploadedFile) -> None:
     state["sample note"] = sample.note
     url_state.forget("compound", "ppm_low", "ppm_high")
     url_state.put("scale_mixture", "file")
+    # A measured mixture holds none of the invented compounds of the usual library.
+    if url_state.get("scale_library") == "synthetic" and not state.get(LIBRARY_CHOSEN):
+        url_state.put("scale_library", "metabolites")
     st.rerun()
 
 

@@ -13,7 +13,7 @@ from nmrclassify.training import checkpoints
 from nmrclassify.ui import own_tables, page, panels, url_state
 from nmrclassify.ui.own_tables import OwnLibrary, OwnMixture, file_name, plain
 from nmrclassify.ui.panels import View
-from nmrclassify.ui.upload_limits import KEPT
+from nmrclassify.ui.upload_limits import KEPT, TABLES
 
 
 def is_new(kind: str, file: UploadedFile) -> bool:
@@ -75,7 +75,7 @@ def _uploader(kind: str, remove: Callable[[], None]) -> UploadedFile | None:
             remove()
 
     return st.file_uploader(
-        f"{kind.capitalize()} (CSV)", type="csv", key=key, max_upload_size=2, on_change=changed
+        f"{kind.capitalize()} (CSV)", type=TABLES, key=key, max_upload_size=2, on_change=changed
     )
 
 
@@ -155,8 +155,7 @@ def _take_mixture(view: View, file: UploadedFile) -> None:
 def _take_library(view: View, file: UploadedFile) -> None:
     try:
         # A table in ppm always goes on the ppm axis.
-        in_ppm = b"ppm" in file.getvalue().split(b"\n", 1)[0].lower()
-        axis = PPM_AXIS if in_ppm else view.library.axis
+        axis = PPM_AXIS if grid_files.is_in_ppm(file.getvalue()) else view.library.axis
         library = grid_files.read_library(file.getvalue(), axis, view.library.n_peaks)
         if library.n_compounds < 2:
             raise TableError(

@@ -121,7 +121,10 @@ BAD_MIXTURES = {
     ),
     "underscore": ("ppm,multiplicity,area\n1,s,1_0\n", "row 2, column 'area': '1_0'"),
     "long number": ("ppm,multiplicity,area\n1,s," + "1" * 41 + "\n", "row 2, column 'area': '1111"),
-    "decimal comma": ("ppm;multiplicity;area\n1,3;s;1\n", "row 2, column 'ppm': '1,3'"),
+    "two decimal marks": (
+        "ppm;multiplicity;area\n1,3;s;1\n2;s;1.5\n",
+        "row 2, column 'ppm': '1,3' has a comma, but '1.5' in row 3, column 'area' a point",
+    ),
     "many columns": (",".join(f"c{i}" for i in range(70)) + "\n", "70 columns, more than 64"),
     "long field": ("x" * 200_000 + "\n", "line 1 has more than 16,384 characters"),
     "binary": ("ppm\0,x\n", "binary"),
@@ -166,9 +169,30 @@ def test_sizes_are_limited(monkeypatch):
         read_mixture("position,multiplicity,area\n" + "1,s,1\n" * 4, TOY, 6)
 
 
-def test_other_encodings_are_refused():
-    with pytest.raises(TableError, match="not UTF-8"):
-        read_mixture("ppm,multiplicity,area\n1,é,1\n".encode("latin-1"), PPM_AXIS, 6)
+def written(text, mark, comma, encoding):
+    """Return a table with another separator, decimal mark and encoding."""
+    rows = [line.split(",") for line in text.splitlines()]
+    if comma:
+        rows = [[cell.replace(".", ",") for cell in row] for row in rows]
+    return "\r\n".join(mark.join(row) for row in rows).encode(encoding)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+@pytest.mark.parametrize(("mark", "comma"), [(",", 0), (";", 0), (";", 1), ("\t", 1), ("  ", 1)])
+def test_mixtures_and_libraries_are_read_as_spreadsheets_write_them(mark, comma, encoding):
+    mixture = "ppm,multiplicity,area\n1.32,d,2.5\n4.10,q,1\n"
+    library = "compound,chemical shift,multiplicity,protons\nacid,1.32,d,3\nb,4.10,q,1.5\n"
+    if encoding == "latin-1":
+        library = library.replace("acid", "säure")
+    if mark == "  ":  # a name with a space between them
+        library = library.replace("chemical shift", "Chemical shift (ppm)")
+    found = read_mixture(written(mixture, mark, comma, encoding), PPM_AXIS, 6)
+    assert found == pytest.approx(read_mixture(mixture, PPM_AXIS, 6))
+    found = read_library(written(library, mark, comma, encoding), PPM_AXIS, 6)
+    assert found.names == ("säure" if encoding == "latin-1" else "acid", "b")
+    assert found.areas.sum() == pytest.approx(4.5)
+    assert grid_files.is_in_ppm(written(library, mark, comma, encoding))
+    assert not grid_files.is_in_ppm("compound;position\nppm;1\n")
 
 
 def test_negative_peaks_are_noise_and_stay():

@@ -1,5 +1,7 @@
+import re
 import time
 import tracemalloc
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -37,11 +39,13 @@ def test_peaks_come_back_as_they_were_written(seed):
 
 
 def test_every_place_of_the_axis_comes_back():
-    places = np.arange(FULL_AXIS.n_positions)[::7]
+    gaps = 1 + np.exp(np.random.default_rng(1).normal(1.5, 1.5, 30_000)).astype(int)
+    places = np.cumsum(gaps)[np.cumsum(gaps) < FULL_AXIS.n_positions]
     peaks = Peaks(FULL_AXIS, places, np.ones(len(places), dtype=np.float32))
-    table = peaks_table(peaks).sample(frac=0.9, random_state=1)  # not evenly spaced any more
+    table = peaks_table(peaks).sample(frac=1, random_state=1)  # in no order
     again = read_sample(table.to_csv(index=False))
-    np.testing.assert_array_equal(again.peaks.positions, np.sort(places[table.index]))
+    np.testing.assert_array_equal(again.peaks.positions, places)
+    assert len(places) > 4000
     assert again.note.startswith("A list of")
 
 
@@ -122,6 +126,153 @@ def test_rows_of_one_place_add_up_and_order_and_blank_rows_do_not_matter():
     two = read_sample(b"\xef\xbb\xbfArea , PPM\r\n2,1\r\n,\r\n2,3\r\n").peaks
     np.testing.assert_array_equal(one.positions, two.positions)
     assert one.areas.tolist() == two.areas.tolist() == [2, 2]
+
+
+@lru_cache
+def whole_spectrum():
+    peaks = mixture(1, 20)
+    return spectrum(FULL_AXIS, peaks.positions, peaks.areas)
+
+
+def measured(ppm, noise=0.0, seed=0):
+    """Return the heights at some ppm of a spectrum of 20 multiplets or so."""
+    heights = np.interp(ppm, FULL_AXIS.centres, whole_spectrum())
+    return heights + noise * heights.max() * np.random.default_rng(seed).standard_normal(len(ppm))
+
+
+def uneven(n, kind, seed=0):
+    """Return n ascending ppm from 0 to 10."""
+    rng, even = np.random.default_rng(seed), np.linspace(0, 10, n)
+    return {
+        "even": even,
+        "slightly uneven": np.sort(even + rng.uniform(-0.2, 0.2, n) * 10 / n),
+        "uneven": np.sort(even + rng.uniform(-0.5, 0.5, n) * 10 / n),
+        "random": np.sort(rng.uniform(0, 10, n)),
+        "wider": 10 * np.expm1(np.linspace(0, 2, n)) / np.expm1(2),
+        "cut": np.r_[even[: n // 3], even[n // 3 + n // 20 :]],
+    }[kind]
+
+
+HEADERS = (
+    "ppm{0}intensity",
+    "Chemical shift (ppm){0}Intensity (a.u.)",
+    "PPM{0}Height",
+    "# ppm{0}area",
+    "# δ / ppm{0}Signal",
+    "",
+)
+STEPS = ("even", "slightly uneven", "uneven", "random", "wider", "cut")
+VARIANTS = [
+    (steps, decimals, HEADERS[(i + j + k) % 6], ",;\t "[(i + k) % 4], bool((i + j) % 2), n, noise)
+    for i, steps in enumerate(STEPS)
+    for j, decimals in enumerate((1, 2, 3, 4, 5, 6, 17))
+    for k, (n, noise) in enumerate(
+        [(300, 0), (1001, 1e-3), (2001, 0), (4001, 0), (4001, 1e-4), (4001, 1e-2), (8192, 1e-3)]
+    )
+]
+
+
+def test_there_are_many_variants_of_spectra():
+    assert len(set(VARIANTS)) == len(VARIANTS) >= 200
+
+
+@pytest.mark.parametrize("steps", STEPS)
+def test_a_spectrum_is_never_taken_for_a_list_of_peaks(steps):
+    """However its ppm are rounded, spaced, ordered and written; a spectrum of peaks is read."""
+    read, places = 0, mixture(1, 20).ppm
+    for _, decimals, header, mark, descending, n, noise in (v for v in VARIANTS if v[0] == steps):
+        ppm = uneven(n, steps)
+        heights = measured(ppm, noise)
+        if noise and decimals % 2:
+            heights += 0.05 * heights.max() - heights.min()  # a baseline above zero
+        order = slice(None, None, -1 if descending else 1)
+        comma = mark != "," and n % 2
+        rows = [
+            f"{x:.{decimals}f}{mark}{y:.6g}".replace(".", "," if comma else ".")
+            for x, y in zip(ppm[order], heights[order], strict=True)
+        ]
+        text = "\n".join([header.format(mark)] * bool(header) + rows)
+        case = (decimals, header, mark, descending, n, noise)
+        try:
+            sample = read_sample(text)
+        except TableError as error:
+            assert len(str(error)) < 400 and "\n" not in str(error)
+            assert decimals < 5 or n < 512 or "maxim" in str(error), (case, error)
+            continue
+        read += 1
+        assert sample.note.startswith("A spectrum of"), case
+        # What stands out of a spectrum of narrow lines, sampled twice a line, is where a peak is.
+        near = np.abs(sample.peaks.ppm[:, None] - places).min(1) < max(10 / n, 0.6 * 10**-decimals)
+        weights = sample.peaks.areas / sample.peaks.areas.sum()
+        assert weights[near].sum() > 0.8, case
+    assert read >= 18
+
+
+@pytest.mark.parametrize("decimals", [3, 4])
+def test_rounded_ppm_are_as_good_as_even_ones(decimals):
+    ppm = np.linspace(0, 10, 4001)  # steps of .0025 ppm
+    heights = measured(ppm)
+    expected = read_sample(pd.DataFrame({"ppm": ppm, "area": heights}).to_csv(index=False))
+    table = pd.DataFrame({"ppm": ppm.round(decimals), "area": heights})
+    found = read_sample(table.to_csv(index=False))
+    np.testing.assert_array_equal(found.peaks.positions, expected.peaks.positions)
+    np.testing.assert_allclose(found.peaks.areas, expected.peaks.areas, rtol=1e-5)
+    assert ("on an even axis, whose ppm were rounded" in found.note) == (decimals == 3)
+
+
+def test_the_area_of_a_line_does_not_depend_on_the_steps():
+    heights = lambda ppm: 1 / (1 + ((ppm - 5) * 600 / 4) ** 2)  # noqa: E731  a line of 8 Hz
+    areas = {}
+    for steps in STEPS:
+        ppm = uneven(16_384, steps)
+        table = pd.DataFrame({"ppm": ppm, "area": heights(ppm)})
+        areas[steps] = read_sample(table.to_csv(index=False)).peaks.areas
+    assert all(len(area) == 1 for area in areas.values())
+    for area in areas.values():
+        assert area == pytest.approx(areas["even"], rel=0.02)
+
+
+@pytest.mark.parametrize("n", [2, 5, 20, 75, 100])
+@pytest.mark.parametrize("decimals", [3, 4, 6])
+def test_lists_of_peaks_stay_lists_of_peaks(n, decimals):
+    compounds = synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(5))
+    for seed in range(12):
+        config = PeakMixtureConfig(n_low=n, n_high=n)
+        peaks = draw_mixture(compounds, config, np.random.default_rng(seed)).peaks
+        table = peaks_table(peaks).round({"ppm": decimals})
+        sample = read_sample(table.to_csv(index=False))
+        assert sample.note == f"A list of {len(table):,} peaks."
+
+
+def spaced(n):
+    return "".join(f"{k / 100:.2f},{k % 7 + 1}\n" for k in range(n))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("ppm,area\n" + spaced(100), "the 100 rows look like the points of a spectrum"),
+        ("ppm,area\n" + spaced(600) * 2, "600 of 1,200 have the ppm of another row"),
+        (spaced(100), "no header, and its first column has 100 numbers from 0 to 0.99, in order"),
+        (spaced(600) + spaced(600), "1,200 numbers from 0 to 5.99, not in order"),
+        (
+            "".join(f"{k},{k % 7 + 1}\n" for k in range(600)),
+            "600 numbers from 0 to 599, in order; expected at least 512 in ppm",
+        ),
+        (
+            "ppm,area\n"
+            + "".join(f"{c + k / 5000},{1 + k % 9}\n" for c in range(60) for k in range(9)),
+            "look like a spectrum, but most of its axis is left out",
+        ),
+        ("ppm;intensity\n1,5;1.000\n", "'1,5' has a comma, but '1.000' in row 2"),
+        ("shift (Hz),intensity\n900,1\n", "column 'ppm' is missing: the columns are 'shift"),
+        ("##TITLE=x\n##XYDATA=(X++(Y..Y))\n10 1 2 3\n", "JCAMP-DX"),
+    ],
+)
+def test_what_is_ambiguous_is_refused(text, message):
+    with pytest.raises(TableError, match=re.escape(message)) as caught:
+        read_sample(text)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 BAD = {
@@ -236,7 +387,7 @@ def test_a_spectrum_as_large_as_may_be_is_read_in_seconds():
 
 
 def test_limits(monkeypatch):
-    with pytest.raises(TableError, match="not UTF-8"):
+    with pytest.raises(TableError, match="'ÿ' is not a chemical shift"):
         read_sample(b"ppm,area\n\xff,1\n")
     with pytest.raises(TableError, match="bytes"):
         read_sample(b" " * (peak_files.MAX_BYTES + 1))

@@ -169,6 +169,18 @@ def test_couplings_of_every_spelling():
     )
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_a_library_is_read_as_a_spreadsheet_of_decimal_commas_writes_it(encoding):
+    text = "# mine\ncompound;chemical shift (ppm);kind;J (Hz);protons\n"
+    text += 'säure;1,17;t;7,1;3\nb;3,64;dd;"7,5;4";2\nb;4;s;;0,5\nb;5;m;7,1 6,5;1\n'
+    reading = read_compounds(text.encode(encoding))
+    assert reading.problems == ()
+    assert reading.compounds.names == ("säure", "b")
+    assert reading.compounds.ppm.tolist() == [1.17, 3.64, 4, 5]
+    assert reading.compounds.protons.tolist() == [3, 2, 0.5, 1]
+    assert reading.compounds.couplings == ((7.1,), (7.5, 4), (), (7.1, 6.5))
+
+
 def test_rows_of_a_compound_need_not_stand_together():
     compounds = read("b,1,s,,1\na,2,s,,1\nb,3,s,,1\n").compounds
     assert compounds.names == ("b", "a")
@@ -193,7 +205,7 @@ def test_the_packaged_table_is_read_with_its_own_column_name():
         (HEADER + "x,1,s,,1,2\n", "row 2 has 6 cells; expected 5, one for each column"),
         ("compound," + HEADER + "x,x,1,s,,1\n", "column 'compound' occurs twice"),
         (HEADER + "a" * MAX_BYTES, "more than 8,388,608 bytes"),
-        (b"\xff\xfe\x00", "byte 0 is not UTF-8"),
+        (b"\xff\xfe\x00", "byte 2 is not UTF-16"),
         ("PK\0\3", "binary data"),
         (HEADER + '"' + "a" * 20_000, "line 2 has more than 16,384 characters"),
         (

@@ -10,6 +10,7 @@ import pytest
 import streamlit as st
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.plots.style import HIGHLIGHT
 from nmrclassify.training import checkpoints, run_files, runs, visits
 from nmrclassify.ui import peak_page, session
@@ -700,7 +701,7 @@ def test_full_scale_comes_back_by_its_link(open_page):
     assert overview["layout"]["shapes"][0]["x0"] == 2.0
     assert next(s for s in app.selectbox if s.label == "Compound in orange").value == 7
     assert app.metric_values["In the mixture"] == "40"
-    assert "128 metabolites" in app.texts
+    assert "128 real metabolites" in app.texts
     app.switch_page("app.py").run()
     assert not app.exception
     assert "Test mixture" in app.texts
@@ -765,6 +766,43 @@ def test_an_own_mixture_has_no_truth(open_page):
     app.press("New mixture")
     assert "scale_mixture" not in app.link
     assert "F1" in app.metric_values
+
+
+PEAKS = "ppm;area\n1,31;3\n1,33;3\n4,09;1\n4,11;3\n4,12;3\n4,14;1\n"  # of lactate
+
+
+def test_an_uploaded_mixture_is_compared_with_real_metabolites(open_page):
+    app = open_page(SCALE)
+    assert "Library: **877 invented compounds**" in app.texts
+    app.upload("Mixture (CSV)", PEAKS, "peaks.csv")
+    assert app.link == {"scale_library": "metabolites", "scale_mixture": "file"}
+    words = app.texts.replace("\\", "")
+    assert "**File peaks.csv:** A list of 6 peaks." in words
+    assert "Compared with **128 real metabolites**" in words
+    assert set(app.dataframe[0].value["compound"]) <= set(common_metabolites().names)
+    next(s for s in app.selectbox if s.label == "Library").set_value("synthetic").run()
+    assert any("877 invented compounds are not real" in w.value for w in app.warning)
+    assert not any("threshold" in info.value for info in app.info)
+    app.upload("Mixture (CSV)", PEAKS.replace("3\n1,33", "4\n1,33"), "again.csv")
+    assert app.link == {"scale_mixture": "file"}  # the library that was chosen stays
+    app.press("Compare with 128 real metabolites")
+    assert app.link == {"scale_library": "metabolites", "scale_mixture": "file"}
+    assert not app.warning
+    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").set_value(None).run()
+    assert app.link == {"scale_library": "metabolites"}
+    assert "Mixture 1" in app.texts
+
+
+def test_an_own_library_stays_when_a_mixture_is_uploaded(open_page):
+    app = open_page(SCALE)
+    rows = "".join(f"mine {i};{1 + i / 4:.2f};d;7;3\n" for i in range(8)).replace(".", ",")
+    app.upload("Library (CSV)", f"compound;ppm;kind;j_hz;protons\n{rows}", "own.csv")
+    app.upload("Mixture (CSV)", PEAKS)
+    assert app.link == {"scale_library": "own", "scale_mixture": "file"}
+    assert "Compared with **8 compounds of own.csv**" in app.texts.replace("\\", "")
+    next(u for u in app.file_uploader if u.label == "Library (CSV)").set_value(None).run()
+    assert not app.exception, app.exception
+    assert app.link == {"scale_library": "metabolites", "scale_mixture": "file"}
 
 
 def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are(open_page):
@@ -887,7 +925,8 @@ def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest(op
     app = open_page(SCALE, scale_library="metabolites", threshold=0.99)
     app.upload("Mixture (CSV)", "ppm,area\n11.5,1\n")
     assert app.metric_values["Named"] == "0"
-    assert any("No compound is named" in info.value for info in app.info)
+    words = "None of the 128 real metabolites is likely enough to be named"
+    assert any(words in info.value and "threshold 99%" in info.value for info in app.info)
     assert len(app.dataframe[0].value) >= 1
     assert len(app.figures) == 4
 
