@@ -42,7 +42,10 @@ class RenderConfig:
     width_low: float = bounded(1.0, 0.5, 20.0, "narrowest width of lines at half height, in Hz")
     width_high: float = bounded(2.5, 0.5, 20.0, "largest width of lines at half height, in Hz")
     snr_low: float = bounded(
-        50.0, 2.0, 1e6, "lowest ratio of the highest line to the noise's standard deviation"
+        50.0,
+        2.0,
+        1e6,
+        "lowest ratio of the median compound's highest line to the noise's standard deviation",
     )
     snr_high: float = bounded(3000.0, 2.0, 1e6, "highest ratio of line to noise (log-uniform)")
     offset: float = bounded(0.2, 0.0, 1.0, "largest error of the axis to either side, in ppm")
@@ -79,7 +82,8 @@ class RenderedMixture:
     truth : PeakMixture
         Compounds, amounts, shifts and ideal peaks, on an axis without offset.
     mhz, width, snr, offset : float
-        As drawn: frequency, line width in Hz, ratio of line to noise, error of the axis in ppm.
+        As drawn: frequency, line width in Hz, ratio of the median compound's highest line to the
+        noise, error of the axis in ppm.
     standard : bool
         Whether the sample holds a reference compound at 0 ppm.
     noise : float
@@ -141,6 +145,9 @@ def render(
     apodisation = np.exp(-np.pi * config.broadening * time)
     fid = _fid((ppm + offset - CENTRE) * mhz, areas + 0j, widths, time)
     highest = float(_transform(fid * apodisation, sweep).real.max())
+    # Of each compound, at the mean width: its highest line alone.
+    tops = np.zeros(len(truth.present))
+    np.maximum.at(tops, truth.owners[rows], areas * 2 / np.pi / width)
 
     if standard:
         area = np.array([STANDARD_PROTONS * np.exp(rng.uniform(np.log(0.1), 0.0)) + 0j])
@@ -150,7 +157,7 @@ def render(
     scale = highest * sweep / 2  # a first point of this size lifts the spectrum by `highest`
     errors = rng.standard_normal(3) + 1j * rng.standard_normal(3)
     fid[:3] += config.baseline * scale * errors * np.array([1.0, 1.0, 0.5])
-    noise = highest / snr
+    noise = float(np.median(tops)) / snr
     white = rng.standard_normal(n) + 1j * rng.standard_normal(n)
     fid += white * noise * sweep / 2 / np.sqrt((apodisation**2).sum())
 

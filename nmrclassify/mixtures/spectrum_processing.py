@@ -1,0 +1,506 @@
+"""From a spectrum to its peaks in steps that can be switched off, and that say what they did.
+
+1. Baseline: asymmetrically reweighted penalised least squares [1]_ on a coarse axis.
+2. Noise: the standard deviation where there is no signal.
+3. Reference: the singlet of DSS, TSP or TMS is moved to 0; without one, the shift at which the
+   peaks fit a library best; or a shift by hand.
+4. Regions of the solvent and of the reference are cut out.
+5. Peaks: lines are found by curvature, and fitted together (`line_fit`).
+
+A `ProcessingRecipe` states all settings; the same recipe gives the same peaks.
+
+References
+----------
+.. [1] S.-J. Baek et al., "Baseline correction using asymmetrically reweighted penalized least
+   squares smoothing", Analyst 140, 250 (2015), as in pybaselines.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+from nmrclassify.config import bounded, check
+from nmrclassify.files import quoted
+from nmrclassify.mixtures import line_fit
+from nmrclassify.mixtures.line_fit import Lines
+from nmrclassify.mixtures.peaks import Peaks
+from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.compounds import Compounds
+
+REFERENCES = ("auto", "standard", "library", "by hand", "off")
+SHAPES = ("auto", "Lorentzian")
+MAX_REGIONS = 50
+# Regions in ppm at 25 °C, of the solvent's residual protons and of the water in it
+# (H. E. Gottlieb et al., J. Org. Chem. 62, 7512 (1997)).
+SOLVENTS: dict[str, tuple[tuple[float, float], ...]] = {
+    "water": ((4.58, 4.92),),
+    "DMSO": ((2.44, 2.56), (3.25, 3.45)),
+    "chloroform": ((7.20, 7.32), (1.50, 1.62)),
+    "methanol": ((3.28, 3.34), (4.75, 4.98)),
+    "acetone": ((2.02, 2.08), (2.78, 2.88)),
+    "acetonitrile": ((1.91, 1.97), (2.08, 2.18)),
+}
+_SOLVENT_NAMES = {
+    "water": ("d2o", "h2o", "water", "deuterium oxide", "urine", "plasma", "serum"),
+    "DMSO": ("dmso", "dimethyl"),
+    "chloroform": ("cdcl", "chloroform", "chcl3"),
+    "methanol": ("cd3od", "meod", "methanol", "meoh", "ch3oh"),
+    "acetonitrile": ("cd3cn", "acetonitrile", "mecn"),
+    "acetone": ("acetone", "(cd3)2co"),
+}
+REFERENCE_REGION = (-0.2, 0.2)  # ppm
+STANDARD_WINDOW = 0.35  # ppm to either side of 0: wider than a usual error of the axis
+MAX_LINES = 3000
+LEAST_NOISE = 1e-5  # of the highest point, for spectra that were computed
+FIT_SECONDS = 1.5
+UNCERTAIN = 0.85  # of the best fit to the library, at a shift further off
+_COARSE_STEP = 0.0034  # ppm, of the axis on which the baseline is estimated
+_STIFFNESS = 1e6  # on that axis: the baseline bends over .7 ppm and more
+_REACH = 0.8  # Hz between a line of the library and a peak
+# ppm by which a multiplet may move beside the common shift: the narrow ones make it precise.
+_MULTIPLET_SHIFTS = (0.002, 0.004, 0.008, 0.012)
+
+
+@dataclass(frozen=True)
+class ProcessingRecipe:
+    """All settings of the processing.
+
+    Attributes
+    ----------
+    reference : str
+        One of `REFERENCES`; "auto" is "standard" and, where none is found, "library".
+    solvent : str
+        A key of `SOLVENTS`, or "" for the solvent that the file states, or else water.
+    regions : tuple of (float, float), optional
+        Regions to cut in ppm, instead of the solvent's and the reference's.
+    shape : str
+        One of `SHAPES`; "auto" estimates the share of a Gaussian in the lines.
+    """
+
+    baseline: bool = True
+    reference: str = "auto"
+    shift: float = bounded(0.0, -20.0, 20.0, "ppm that are added to the axis by hand")
+    max_offset: float = bounded(
+        0.3, 0.01, 0.5, "largest shift that is searched with the library, in ppm"
+    )
+    cut: bool = True
+    solvent: str = ""
+    regions: tuple[tuple[float, float], ...] | None = None
+    threshold: float = bounded(
+        3.5, 2.0, 100.0, "standard deviations of the noise that a line must exceed"
+    )
+    fit: bool = True
+    shape: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        check(self)
+        for name, value, allowed in (
+            ("reference", self.reference, REFERENCES),
+            ("shape", self.shape, SHAPES),
+            ("solvent", self.solvent, ("", *SOLVENTS)),
+        ):
+            if value not in allowed:
+                expected = ", ".join(map(repr, allowed))
+                raise ValueError(f"{name} is {value!r}; expected one of {expected}")
+        if self.regions is None:
+            return
+        try:
+            regions = tuple((float(low), float(high)) for low, high in self.regions)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"regions are {quoted(str(self.regions))}; expected pairs of ppm"
+            ) from None
+        if len(regions) > MAX_REGIONS:
+            raise ValueError(f"there are {len(regions)} regions; expected {MAX_REGIONS} at most")
+        for low, high in regions:
+            if not -1000 <= low < high <= 1000:
+                raise ValueError(f"a region is {low:g} to {high:g} ppm; expected the lower first")
+        object.__setattr__(self, "regions", regions)
+
+    def to_json(self) -> str:
+        """Return the recipe as JSON, which `from_json` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "ProcessingRecipe":
+        """Read a recipe; what is missing has its default.
+
+        Raises
+        ------
+        ValueError
+            If it is no such JSON, or a value is out of bounds.
+        """
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"the recipe is no JSON ({str(error)[:60]})") from None
+        known = {item.name for item in fields(cls)}
+        if not isinstance(values, dict) or set(values) - known:
+            raise ValueError(
+                f"the recipe is {quoted(text[:60])}; expected an object with some of"
+                f" {', '.join(sorted(known))}"
+            )
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ProcessingStep:
+    """What one step did: a sentence, and the spectrum before and after it."""
+
+    name: str
+    sentence: str
+    before: Spectrum
+    after: Spectrum
+
+
+@dataclass(frozen=True)
+class ProcessedSpectrum:
+    """A processed spectrum and its peaks.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+        After all steps; 0 in the cut regions.
+    fitted : np.ndarray, shape (n,)
+        Sum of the fitted lines.
+    steps : tuple of ProcessingStep
+        Those that were switched on, in their order.
+    lines : Lines
+        The fitted lines; their `hz` is ppm times `mhz`.
+    peaks : Peaks
+        For `Detector.identify`; the detector needs the same axis.
+    noise : float
+        Standard deviation of the noise.
+    shift : float
+        ppm that were added to the axis.
+    regions : tuple of (float, float)
+        That were cut, in ppm.
+    """
+
+    spectrum: Spectrum
+    fitted: np.ndarray
+    steps: tuple[ProcessingStep, ...]
+    lines: Lines
+    peaks: Peaks
+    noise: float
+    shift: float
+    regions: tuple[tuple[float, float], ...]
+    recipe: ProcessingRecipe
+
+    @property
+    def note(self) -> str:
+        """The sentences of all steps."""
+        return " ".join(step.sentence for step in self.steps)
+
+
+def process(
+    spectrum: Spectrum,
+    recipe: ProcessingRecipe = ProcessingRecipe(),
+    library: Compounds | None = None,
+    axis: Axis = FULL_AXIS,
+) -> ProcessedSpectrum:
+    """Process a spectrum and pick its peaks.
+
+    Parameters
+    ----------
+    library : Compounds, optional
+        To reference a spectrum without a standard.
+    axis : Axis
+        Of the peaks. Its frequency holds where the spectrum states none.
+
+    Raises
+    ------
+    ValueError
+        If no line is above the noise, or all lie beyond the axis.
+    """
+    mhz = spectrum.mhz or axis.mhz
+    axis = replace(axis, mhz=mhz)
+    steps = list[ProcessingStep]()
+    now = spectrum
+
+    def done(name: str, sentence: str, after: Spectrum) -> Spectrum:
+        steps.append(ProcessingStep(name, sentence, now, after))
+        return after
+
+    if recipe.baseline:
+        line = _baseline(now)
+        sentence = f"A baseline of {_span(line)} was subtracted."
+        now = done("baseline", sentence, replace(now, heights=now.heights - line))
+    hz = now.ppm * mhz
+    noise = max(line_fit.robust_noise(now.heights), LEAST_NOISE * float(np.ptp(now.heights)))
+    correlated = line_fit.correlation_points(now.heights, noise)
+    width = line_fit.usual_width(now.heights, float(hz[1] - hz[0]), noise)
+    sentence = (
+        f"The noise has a standard deviation of {noise:.3g}, 1/{now.heights.max() / noise:,.0f} of"
+        f" the highest point; {correlated:.1f} neighbours count as one. Lines are usually"
+        f" {width:.2g} Hz wide."
+    )
+    now = done("noise", sentence, now)
+    found = line_fit.find_lines(now.heights, hz, noise, width, recipe.threshold)
+    shift, reason = _shift(found, recipe, library, mhz, noise)
+    if reason:
+        now = done("reference", reason, replace(now, ppm=now.ppm + shift))
+    hz, found = now.ppm * mhz, replace(found, hz=found.hz + shift * mhz)
+
+    regions = _regions(recipe, spectrum.metadata.get("solvent", ""))
+    kept = np.ones(len(hz), dtype=bool)
+    for low, high in regions:
+        kept &= (now.ppm < low) | (now.ppm > high)
+    if regions:
+        names = ", ".join(f"{low:g} to {high:g}" for low, high in regions)
+        sentence = f"The regions {names} ppm were cut out."
+        now = done("cut", sentence, replace(now, heights=np.where(kept, now.heights, 0.0)))
+    inside = (now.ppm >= axis.low) & (now.ppm <= axis.high) & kept
+    lines, fitted, sentence, corrected = _lines(
+        now, found, inside, recipe, noise, width, mhz, correlated
+    )
+    if not len(lines):
+        raise ValueError(
+            f"the spectrum has no line above {recipe.threshold:g} standard deviations of its noise"
+            f" from {axis.low:g} to {axis.high:g} ppm; expected at least one"
+        )
+    now = done("peaks", sentence, replace(now, heights=corrected))
+    peaks = peaks_of(lines, axis)
+    return ProcessedSpectrum(now, fitted, tuple(steps), lines, peaks, noise, shift, regions, recipe)
+
+
+def _span(line: np.ndarray) -> str:
+    return f"{line.min():.3g} to {line.max():.3g}"
+
+
+def _baseline(spectrum: Spectrum, valid: np.ndarray | None = None) -> np.ndarray:
+    """Return the baseline at every point, estimated on a coarse axis; without points not valid."""
+    from pybaselines import Baseline
+
+    heights, n = spectrum.heights, len(spectrum.heights)
+    step = float(spectrum.ppm[-1] - spectrum.ppm[0]) / (n - 1)
+    size = int(np.clip(_COARSE_STEP // step, 1, max(1, n // 128)))
+    m = n // size
+    stiffness = max(_STIFFNESS * (_COARSE_STEP / (size * step)) ** 4, 1.0)
+    coarse = heights[: m * size].reshape(m, size).mean(1)
+    centres = np.arange(m) * size + (size - 1) / 2
+    if valid is not None:
+        usable = valid[: m * size].reshape(m, size).all(1)
+        if usable.sum() < 16:
+            return np.zeros(n)
+        coarse = np.interp(centres, centres[usable], coarse[usable])
+    scale = float(np.abs(coarse).max()) or 1.0
+    line = (
+        Baseline(np.arange(m, dtype=float)).arpls(coarse / scale, lam=min(stiffness, 1e9))[0]
+        * scale
+    )
+    return np.interp(np.arange(n), centres, line)
+
+
+def _regions(recipe: ProcessingRecipe, stated: str) -> tuple[tuple[float, float], ...]:
+    if not recipe.cut:
+        return ()
+    if recipe.regions is not None:
+        return recipe.regions
+    return (REFERENCE_REGION, *SOLVENTS[recipe.solvent or solvent_of(stated)])
+
+
+def solvent_of(stated: str) -> str:
+    """Return the key of `SOLVENTS` for a solvent as a file states it; water if it is unknown."""
+    text = stated.lower()
+    for name, words in _SOLVENT_NAMES.items():
+        if any(word in text for word in words):
+            return name
+    return "water"
+
+
+def _shift(
+    found: Lines,
+    recipe: ProcessingRecipe,
+    library: Compounds | None,
+    mhz: float,
+    noise: float,
+) -> tuple[float, str]:
+    """Return what is added to the axis, and a sentence that says why; "" if the step is off."""
+    if recipe.reference == "off":
+        return 0.0, ""
+    if recipe.reference == "by hand":
+        return recipe.shift, f"The axis was shifted by {recipe.shift:+.4f} ppm by hand."
+    if recipe.reference in ("auto", "standard"):
+        place = _standard(found, mhz, noise)
+        if place is not None:
+            return -place, (
+                f"A singlet at {place:+.4f} ppm was taken for the reference (DSS, TSP or TMS) and"
+                " moved to 0."
+            )
+    if recipe.reference == "standard" or library is None:
+        return 0.0, "No singlet of a reference was found near 0 ppm; the axis is unchanged."
+    return _library_shift(found, library, mhz, recipe.max_offset)
+
+
+def _standard(found: Lines, mhz: float, noise: float) -> float | None:
+    """Return the ppm of a lone high line near 0, or None."""
+    ppm = found.hz / mhz
+    near = np.abs(ppm) <= STANDARD_WINDOW
+    if not near.any():
+        return None
+    index = np.flatnonzero(near)
+    top = index[found.heights[index].argmax()]
+    others = index[np.abs(found.hz[index] - found.hz[top]) > 12]
+    second = found.heights[others].max(initial=0.0)
+    if found.heights[top] < 10 * noise or second > 0.5 * found.heights[top]:
+        return None
+    return float(ppm[top])
+
+
+def _library_shift(found: Lines, library: Compounds, mhz: float, limit: float) -> tuple[float, str]:
+    """Return the shift at which most of the area can be explained by whole compounds.
+
+    For each compound and shift: the largest amount that all its multiplets allow, each a little
+    moved. Its area, on a logarithmic scale, is the compound's score.
+    """
+    step = 0.25  # Hz
+    low = (library.ppm.min() - limit - 0.2) * mhz
+    n = int((library.ppm.max() + limit + 0.2) * mhz / step - low / step) + 1
+    index = np.round((found.hz - low) / step).astype(np.int64)
+    inside = (index >= 0) & (index < n)
+    areas = found.heights * found.widths
+    signal = np.bincount(index[inside], areas[inside], n)
+    reach = round(_REACH / step)
+    sums = np.r_[np.zeros(reach + 1), np.cumsum(signal), np.full(reach, signal.sum())]
+    signal = sums[2 * reach + 1 :] - sums[:n]
+    shifts = np.arange(-round(limit * mhz / step), round(limit * mhz / step) + 1)
+    sizes = [2 * round(moved * mhz / step) + 1 for moved in _MULTIPLET_SHIFTS]
+    unit = float(np.median(areas))
+    score = np.zeros(len(shifts))
+    resolved = np.array([lines.resolved for lines in library.lines])
+    lines_ppm = library.line_ppm(mhz)
+    first = library.first_line
+    for k in range(library.n_compounds):
+        bound, n_lines = np.full((len(sizes), len(shifts)), np.inf), 0
+        for m in range(library.first_multiplet[k], library.first_multiplet[k + 1]):
+            if not resolved[m]:
+                continue
+            part = slice(first[m], first[m + 1])
+            centre = np.round((lines_ppm[part] * mhz - low) / step).astype(np.int64)
+            place = np.clip(centre[:, None] - shifts, 0, n - 1)
+            # Lines nearer than the reach share their peaks.
+            close = np.abs(np.subtract.outer(lines_ppm[part], lines_ppm[part])) * mhz <= _REACH
+            expected = close @ library.areas[part]
+            of_multiplet = (signal[place] / expected[:, None]).min(0)
+            for row, size in zip(bound, sizes, strict=True):
+                np.minimum(row, maximum_filter1d(of_multiplet, size, mode="nearest"), out=row)
+            n_lines += part.stop - part.start
+        if n_lines:
+            total = np.log1p(bound * library.total_protons[k] / unit).sum(0)
+            score += min(n_lines, 12) * total
+    score = gaussian_filter1d(score, 0.001 * mhz / step, mode="nearest")
+    best = int(score.argmax())
+    # The shift of the axis: a sample at shift s of the library has its lines s lower.
+    chosen = shifts[best] * step / mhz
+    apart = np.abs(shifts - shifts[best]) * step / mhz > 0.03
+    second = float(score[apart].max(initial=0.0))
+    ratio = second / max(float(score[best]), 1e-9)
+    doubt = f"; another shift fits {ratio:.0%} as well: check it" if ratio > UNCERTAIN else ""
+    return float(chosen), (
+        "No singlet of a reference was found near 0 ppm; the peaks fit the library best with the"
+        f" axis shifted by {chosen:+.3f} ppm{doubt}."
+    )
+
+
+def _lines(
+    spectrum: Spectrum,
+    found: Lines,
+    inside: np.ndarray,
+    recipe: ProcessingRecipe,
+    noise: float,
+    width: float,
+    mhz: float,
+    correlated: float,
+) -> tuple[Lines, np.ndarray, str, np.ndarray]:
+    """Return lines, their sum, a sentence, and the heights with the baseline under the lines."""
+    deadline = time.monotonic() + FIT_SECONDS
+    heights = spectrum.heights
+    hz = spectrum.ppm * mhz
+    step = float(hz[1] - hz[0])
+
+    def within(lines: Lines) -> Lines:
+        index = np.clip(np.round((lines.hz - hz[0]) / step).astype(np.int64), 0, len(hz) - 1)
+        return lines.chosen(inside[index])
+
+    lines = within(found)
+    if len(lines) > MAX_LINES:
+        strongest = np.sort(np.argsort(-lines.heights)[:MAX_LINES])
+        lines = lines.chosen(strongest)
+    if not recipe.fit or not len(lines):
+        fitted = line_fit.model(lines, hz)
+        return (
+            lines,
+            fitted,
+            f"{len(lines):,} maxima of the curvature were taken as lines.",
+            heights,
+        )
+    lines, in_time = line_fit.fit_lines(heights, hz, lines, noise, width, 1, deadline)
+    if recipe.shape == "auto":
+        share = line_fit.lorentzian_share(heights, hz, lines, noise, width)
+        lines = replace(lines, share=share)
+    added = 0
+    for _ in range(3):
+        rest = np.where(inside, heights - line_fit.model(lines, hz), 0.0)
+        if recipe.baseline:
+            # Without the lines' tails, what is left of the baseline is plain.
+            under = _baseline(replace(spectrum, heights=rest), inside)
+            heights = np.where(inside, heights - under, heights)
+            rest = np.where(inside, rest - under, 0.0)
+        more = within(line_fit.find_lines(rest, hz, noise, width, recipe.threshold))
+        more = _beside(more, lines, hz, rest, noise, width)
+        if len(more) and len(lines) + len(more) <= MAX_LINES:
+            added += len(more)
+            lines = line_fit.joined([lines, replace(more, share=lines.share)], lines.share)
+        lines, ok = line_fit.fit_lines(heights, hz, lines, noise, width, 1, deadline)
+        in_time &= ok
+        lines = _significant(within(lines), noise, correlated, recipe.threshold)
+        if not len(more) or not ok:
+            break
+    fitted = line_fit.model(lines, hz)
+    kind = "Lorentzian" if lines.share == 1 else f"pseudo-Voigt ({lines.share:.0%} Lorentzian)"
+    late = "" if in_time else " Time ran out before all were fitted."
+    sentence = f"{len(lines):,} {kind} lines were fitted, overlapping ones together.{late}"
+    return lines, fitted, sentence, heights
+
+
+def _beside(
+    more: Lines, lines: Lines, hz: np.ndarray, rest: np.ndarray, noise: float, width: float
+) -> Lines:
+    """Return those lines of the residual that are no error of a strong line's shape."""
+    if not len(more) or not len(lines):
+        return more
+    gap = np.abs(more.hz[:, None] - lines.hz)
+    # A misfit of some percent of a line's height within some widths of it is its shape.
+    shape = (0.03 * lines.heights / (1 + (gap / (1.5 * lines.widths)) ** 2)).max(1)
+    return more.chosen((more.heights > shape) & (gap.min(1) > 0.3 * width))
+
+
+def _significant(lines: Lines, noise: float, correlated: float, threshold: float) -> Lines:
+    """Return the lines whose area stands above its error."""
+    error = np.nan_to_num(lines.area_errors) * np.sqrt(correlated)
+    keep = (lines.heights > noise) & (lines.areas > 0.6 * threshold * error)
+    return lines.chosen(keep)
+
+
+def peaks_of(lines: Lines, axis: Axis) -> Peaks:
+    """Return the peaks of fitted lines; those within half a Hz are one.
+
+    Raises
+    ------
+    ValueError
+        If none lies on the axis.
+    """
+    hz, areas = lines.hz, lines.areas
+    group = np.r_[0, np.cumsum(np.diff(hz) > 0.5)]
+    total = np.bincount(group, areas)
+    centre = np.bincount(group, areas * hz) / np.maximum(total, 1e-300)
+    peaks = Peaks.from_lines(centre / axis.mhz, total, axis)
+    if not len(peaks.areas):
+        raise ValueError(f"no line lies from {axis.low:g} to {axis.high:g} ppm")
+    return peaks
