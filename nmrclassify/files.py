@@ -32,6 +32,7 @@ MAX_COLUMNS = 64
 MAX_CELLS = 2**19  # of a table, in the columns that are read
 MAX_LINE = 2**14  # characters
 MAX_ABOVE = 1000  # empty lines and comments above the header
+MAX_COMMENT = 1000  # characters of a comment that holds the header
 MAX_ROW_LINES = 32  # of one row whose cells hold line breaks
 QUOTED = 80  # characters of a file in an error
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # starts of a formula
@@ -396,8 +397,8 @@ def _check_length(number: int, cells: list[str], expected: int, separator: str) 
         )
     if separator == " " and len(cells) < expected:
         raise TableError(
-            f"row {number} has {len(cells):,} cells; expected {expected}, one for each column:"
-            " where a cell is empty, put ; between the columns, not spaces"
+            f"row {number} has {len(cells):,} cell{'s' * (len(cells) > 1)}; expected {expected},"
+            " one for each column: where a cell is empty, put ; between the columns, not spaces"
         )
 
 
@@ -548,7 +549,7 @@ def _form(
     if known(best):
         return _Form(best, names_in(first, " ") if best == " " else [])
     counts = {mark: _count_cells(first, mark) for mark in SEPARATORS}
-    for line in reversed(comments):
+    for line in [line for line in comments[-50:][::-1] if len(line) <= MAX_COMMENT]:
         for mark in SEPARATORS:
             names = names_in(line.strip().lstrip("".join(COMMENT)).strip(" \t\r\n"), mark)
             if any(set(layout) <= set(names) for layout in layouts):

@@ -172,7 +172,7 @@ def test_sources_of_every_kind_are_read(wrap):
         (b"PK\3\4\0\0", "workbook or an archive; save the table as CSV"),
         ("##TITLE= x\n##XUNITS= HZ\n1,2\n", "the file is JCAMP-DX; export it as CSV"),
         ("1,2\n", "no header, and 2 numbers in its first row; expected a header with the columns"),
-        ("ppm area\n1 2\n3\n", "row 3 has 1 cells; expected 2, one for each column: where a cell"),
+        ("ppm area\n1 2\n3\n", "row 3 has 1 cell; expected 2, one for each column: where a cell"),
         ("ppm;area\n1,5;2\n3.5;1\n", "row 2, column 'ppm': '1,5' has a comma, but '3.5' in row 3"),
         ("ppm;area\n1,5;1.234,5\n", "has a comma, but '1.234,5' in row 2, column 'area' a point"),
         ("ppm;area\n1;2,345\n", "'2,345' can be '2.345' or '2345'; expected numbers without"),
@@ -201,11 +201,12 @@ def test_tables_that_cannot_be_used_are_refused(text, message):
         "ppm,area\nx" + "\U0001f600" * 500_000,
         "#\n" * 1_000_000,
         "ppm,area\n" + "#\n" * 1_000_000,
+        ("#" + ",a" * 8_000 + "\n") * 120 + "1\n",
         "ppm area\n" + "1 " * 1_000_000,
         "ppm(" * 4_000 + "\n",
         "( " * 8_000 + "\n",
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_no_table_takes_long_or_much_memory_before_it_is_refused(text):
     content = text.encode()

@@ -140,16 +140,15 @@ def _is_spectrum(ppm: np.ndarray, heights: np.ndarray) -> bool:
     steps = np.diff(places) if len(places) > 1 else np.ones(1)
     steps /= np.median(steps)  # where an even axis is rounded, they are at most 2
     many_gaps, long_gap = float(np.mean(steps > 2.05)), float(np.quantile(steps, 0.99))
-    has_pieces = n >= 4 * FEWEST_ROWS and np.mean(np.abs(steps - 1) <= 0.25) >= 0.75
+    many = n >= 4 * FEWEST_ROWS
+    like_the_last = np.mean(np.abs(np.diff(steps)) <= 0.25 * steps[:-1]) if len(steps) > 1 else 1.0
     if not (
         many_gaps <= 0.05
-        or long_gap <= 9
+        or (many and like_the_last >= 0.75)
         or np.mean(heights <= 0) >= 0.02
-        or (n >= 2 * FEWEST_ROWS and _correlation(heights) >= 0.92)
-        or (n >= FEWEST_POINTS and _has_baseline(heights))
-        or has_pieces
+        or (many and _correlation(heights) >= 0.92)
     ):
-        if many_gaps < 0.09:
+        if many_gaps < 0.09 or (many and long_gap <= 9) or _has_baseline(heights):
             raise TableError(
                 f"the {n:,} rows can be a spectrum or a list of peaks; expected a spectrum with"
                 f" evenly spaced ppm, not rounded{_OR_PEAKS}"
@@ -182,7 +181,9 @@ def _correlation(heights: np.ndarray) -> float:
 
 
 def _has_baseline(heights: np.ndarray) -> bool:
-    """Return whether half of the heights are at a level above zero, as a spectrum's can be."""
+    """Return whether half of many heights are at a level above zero, as a spectrum's can be."""
+    if len(heights) < FEWEST_POINTS:
+        return False
     low, middle = np.quantile(heights, [0.05, 0.5])
     return bool(0 < middle <= 1.8 * low and heights.max() >= 5 * middle)
 

@@ -202,6 +202,30 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     wait_for_range(page, 0, "!(8.0 < left && left < 8.2 && 6.7 < right && right < 6.9)")
 
 
+def test_uploads_are_kept_until_they_are_taken_out(visit, address, tmp_path):
+    rows = "".join(f"mine{i};{i},3;d;3\n" for i in range(6))
+    for name, text in (
+        ("mixture.csv", "ppm;multiplicity;area\n1,32;d;3\n"),
+        ("library.csv", "compound;ppm;multiplicity;protons\n" + rows),
+    ):
+        (tmp_path / name).write_text(text, "utf-16")
+    page = visit(f"{address}/mixtures")
+    files, cross = page.locator("input[type=file]"), page.get_by_test_id("stFileChipDeleteBtn")
+    mixture = page.get_by_text("The mixture is your file mixture.csv")
+    library = page.get_by_text("The library is your file library.csv, 6 compounds")
+    files.nth(0).set_input_files(tmp_path / "mixture.csv")
+    expect(mixture).to_be_visible()
+    files.nth(1).set_input_files(tmp_path / "library.csv")
+    expect(library).to_be_visible()
+    expect(mixture).to_be_visible()
+    cross.nth(1).click()
+    expect(library).to_have_count(0)
+    expect(mixture).to_be_visible()
+    page.get_by_role("button", name="Remove the mixture").click()
+    expect(mixture).to_have_count(0)
+    expect(cross).to_have_count(0)
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_nothing_is_cut_off_on_a_narrow_screen(visit, address, path):
     page = visit(f"{address}/{path}", viewport=NARROW)

@@ -197,7 +197,9 @@ def test_a_spectrum_is_never_taken_for_a_list_of_peaks(steps):
             sample = read_sample(text)
         except TableError as error:
             assert len(str(error)) < 400 and "\n" not in str(error)
-            assert decimals < 5 or n < 512 or "maxim" in str(error), (case, error)
+            # Peaks that are picked in noise look like noise at random ppm, too.
+            unclear = steps == "random" and noise
+            assert decimals < 5 or n < 512 or "maxim" in str(error) or unclear, (case, error)
             continue
         read += 1
         assert sample.note.startswith("A spectrum of"), case
@@ -205,7 +207,7 @@ def test_a_spectrum_is_never_taken_for_a_list_of_peaks(steps):
         near = np.abs(sample.peaks.ppm[:, None] - places).min(1) < max(10 / n, 0.6 * 10**-decimals)
         weights = sample.peaks.areas / sample.peaks.areas.sum()
         assert weights[near].sum() > 0.8, case
-    assert read >= 18
+    assert read >= (12 if steps == "random" else 18)
 
 
 @pytest.mark.parametrize("decimals", [3, 4])
@@ -244,6 +246,18 @@ def test_lists_of_peaks_stay_lists_of_peaks(n, decimals):
         assert sample.note == f"A list of {len(table):,} peaks."
 
 
+def scattered(n, seed=0):
+    """Return a list of peaks at random places: a few, and noise of nearly one height."""
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"ppm": rng.uniform(0, 10, n), "area": 1 + rng.random(n) / 4})
+    table.loc[::20, "area"] *= 100
+    return table.round(6).to_csv(index=False)
+
+
+def test_few_peaks_may_stand_anywhere():
+    assert read_sample(scattered(60)).note == "A list of 60 peaks."
+
+
 def spaced(n):
     return "".join(f"{k / 100:.2f},{k % 7 + 1}\n" for k in range(n))
 
@@ -252,6 +266,8 @@ def spaced(n):
     ("text", "message"),
     [
         ("ppm,area\n" + spaced(100), "the 100 rows look like the points of a spectrum"),
+        (scattered(200), "the 200 rows can be a spectrum or a list of peaks; expected"),
+        (scattered(600), "the 600 rows can be a spectrum or a list of peaks; expected"),
         ("ppm,area\n" + spaced(600) * 2, "600 of 1,200 have the ppm of another row"),
         (spaced(100), "no header, and its first column has 100 numbers from 0 to 0.99, in order"),
         (spaced(600) + spaced(600), "1,200 numbers from 0 to 5.99, not in order"),
