@@ -14,10 +14,9 @@ axis, names = view.library.axis, view.library.names
 
 st.title("Compare")
 st.markdown(
-    "**A** is the model and the mixture that the sidebar shows. **B** is another model, the same"
-    " model"
-    f" at another {term('step')}, or the same mixture with other {term('noise')} or"
-    f" {term('shift jitter', 'jitter')}."
+    "**A** is what the sidebar shows; **B** is what you choose here.",
+    help=f"B is another model, the same model at another {term('step')} of its training, or the"
+    f" same mixture with other {term('noise')} or {term('shift jitter')}.",
 )
 panels.mixture_heading(view)
 other = comparison_picker.choose(view)
@@ -28,7 +27,7 @@ for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True)
         if side.checkpoint.step:
             panels.show_prediction(side)
         else:
-            st.info("Untrained: random weights name no compound.")
+            st.info("Random weights name no compound.")
 
 one_training = view.checkpoint.same_filters(other.checkpoint)
 change = compare_predictions(
@@ -39,6 +38,8 @@ if np.array_equal(change.first.probabilities, change.second.probabilities) and n
     view.areas, other.areas
 ):
     st.info("Both sides are the same. Choose another model, step, noise or jitter for B.")
+about = {change.first.about_presence, change.second.about_presence} - {""}
+st.subheader("Predicted compounds", help=" ".join(about) or None)
 charts.chart(
     comparison.presence_change(
         change,
@@ -54,9 +55,6 @@ charts.chart(
         for name, a, b in zip(class_labels, *change.presence, strict=True)
     ),
 )
-about = {change.first.about_presence, change.second.about_presence} - {""}
-if about:
-    st.caption(" ".join(about))
 if not np.array_equal(view.areas, other.areas):
     charts.chart(
         comparison.mixture_change(
@@ -70,12 +68,14 @@ if not np.array_equal(view.areas, other.areas):
         key="mixture",
         alt="The mixture of A, the mixture of B, and the difference",
     )
-st.subheader("Masks")
+st.subheader(
+    "Masks",
+    help="The filters are in the same order in all maps. Click a cell to frame it in all of them."
+    if one_training
+    else None,
+)
 if change.masks is None:
-    st.info(
-        "The two networks have different numbers of filters, so one picture cannot show the masks"
-        " of both."
-    )
+    st.info("No picture of both: the networks have different numbers of filters.")
 else:
     charts.chart(
         comparison.mask_change(change, names, axis, view.theme, letters, view.cell, one_training),
@@ -83,22 +83,19 @@ else:
         alt=f"Masks of {len(change.labels)} outputs in A and in B"
         + (", and the difference" if one_training else ""),
     )
-    st.caption(
-        "The filters are in the same order in all maps. Click a cell to frame it in all of them."
-        if one_training
-        else (
-            "These two networks started from different weights or learned from different data, so"
-            " filter 5 of A does not correspond to filter 5 of B. No difference is drawn. Compare"
-            " the separated multiplets below instead."
+    if not one_training:
+        st.caption(
+            "Filter 5 of A does not correspond to filter 5 of B: no difference is drawn.",
+            help="The two networks started from different weights or learned from different data."
+            " Compare the separated multiplets below instead.",
         )
-    )
 st.subheader("Separated multiplets")
 charts.chart(
     page_figures.change(change, view.library, view.theme, view.cell, letters),
     key="separated",
     alt=f"Separated multiplets of {len(change.labels)} outputs in A and in B, and the difference",
 )
-st.subheader("On the test mixtures")
+st.subheader("Test mixtures")
 sides = [
     panels.accuracy(results.evaluation(side.checkpoint, side.dataset).summary())
     for side in (view, other)
@@ -109,7 +106,7 @@ st.markdown(
         f"| {a['label']} | {a['value']} | {b['value']} |" for a, b in zip(*sides, strict=True)
     )
 )
-st.subheader("How they were trained")
+st.subheader("Learning curves")
 histories = (view.chosen.history, other.chosen.history)
 if any(histories):
     charts.chart(
@@ -121,7 +118,5 @@ if any(histories):
     )
 without = [letter for letter, history in zip("AB", histories, strict=True) if not history]
 if without:
-    st.caption(
-        f"There are no curves for {' and '.join(without)}: untrained and uploaded models have none."
-    )
+    st.caption(f"{' and '.join(without)}: untrained and uploaded models have no curves.")
 export_panel.show_program(compared(view, other))

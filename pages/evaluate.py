@@ -12,9 +12,8 @@ names = view.library.names
 
 st.title("Evaluate")
 st.markdown(
-    f"**{view.model_name}** on the {len(view.dataset.test)} test"
-    f" {term('composition', 'compositions')}. The grey ranges are"
-    f" {term('95 % interval', '95 % intervals')}."
+    f"**{view.model_name}** on {len(view.dataset.test)} test"
+    f" {term('composition', 'compositions')}, with {term('95 % interval', '95 % intervals')}."
 )
 if not view.checkpoint.step:
     panels.offer_training(view)
@@ -40,15 +39,14 @@ for tile, figure in zip(tiles, panels.accuracy(summary), strict=True):
         delta_arrow="off",
     )
 
-st.subheader("Mixture by mixture")
-only_wrong = url_state.widget(st.toggle, "Only mixtures with a mistake", "only_wrong")
+st.subheader("Mixture by mixture", help="Select a row to open its mixture on the page *Masks*.")
+only_wrong = url_state.widget(st.toggle, "Only mistakes", "only_wrong")
 table = result.table(names)
 if only_wrong:
     table = table[~table["wholly right"]]
 if table.empty:
     st.success("The network makes no mistake on the test mixtures.")
 else:
-    st.caption("Select a row to open its mixture on the page *Masks*.")
     event = st.dataframe(
         table,
         hide_index=True,
@@ -81,12 +79,19 @@ charts.chart(
     key="confusion",
 )
 
-st.subheader("Can the probabilities be trusted?")
+# Several mixtures of each composition: amounts, shifts and noise may differ between them.
+several = results.evaluation(view.checkpoint, view.dataset, max(1, 720 // len(mixtures)))
+bins = calibration.reliability(*several.statements())
+st.subheader(
+    "Can the probabilities be trusted?",
+    help="Of the predictions with a probability of 80 %, 80 % should be true; then the curve is on"
+    f" the diagonal. {bins.n.sum():,} predictions. The logits are divided by a"
+    f" {term('temperature')}, {float(view.checkpoint.model.temperature):.2f}, that was fitted on"
+    f" {len(view.checkpoint.dataset.validation)} validation compositions. Raise noise or shift"
+    " jitter in the sidebar to test the probabilities on mixtures that cause mistakes.",
+)
 left, right = st.columns(2)
 with left:
-    # Several mixtures of each composition: amounts, shifts and noise may differ between them.
-    several = results.evaluation(view.checkpoint, view.dataset, max(1, 720 // len(mixtures)))
-    bins = calibration.reliability(*several.statements())
     charts.chart(
         curves.reliability_diagram(bins, view.theme),
         key="reliability",
@@ -96,19 +101,12 @@ with left:
         ),
     )
     st.caption(
-        "Of the predictions with a probability of 80 %, 80 % should be true; then the curve is on"
-        f" the diagonal. **Expected calibration error {bins.expected_calibration_error:.3f}** over"
-        f" {bins.n.sum()} predictions. The logits are divided by a temperature,"
-        f" {float(view.checkpoint.model.temperature):.2f}, that was fitted on"
-        f" {len(view.checkpoint.dataset.validation)} validation compositions. Raise noise or shift"
-        " jitter in the sidebar to test the probabilities on mixtures that cause mistakes."
+        f"{term('expected calibration error', 'Expected calibration error')}"
+        f" **{bins.expected_calibration_error:.3f}**: 0 is on the diagonal."
     )
 with right:
     if result.unknown is None:
-        st.info(
-            "Slots have no output for an unknown compound: they always give it the name of a"
-            " compound of the library."
-        )
+        st.info(f"Slots have no output for an {term('unknown compound')}.")
     else:
         scores, has_unknown = results.unknown_scores(view.checkpoint.model, view.dataset)
         curves_by_score = {
@@ -121,8 +119,7 @@ with right:
             + ", ".join(f"{k} {v.area:.3f}" for k, v in curves_by_score.items()),
         )
         st.caption(
-            f"{len(has_unknown)} mixtures of the test compositions; half of them contain an unknown"
-            " compound, which is not in the library. *Something unknown* is the probability that"
-            " the network gives for it. *Residual* is the share of the mixture that the separated"
-            " compounds do not explain."
+            f"Half of these {len(has_unknown)} mixtures contain an {term('unknown compound')}.",
+            help="*Something unknown* is the probability that the network gives for it. *Residual*"
+            " is the share of the mixture that the separated compounds do not explain.",
         )

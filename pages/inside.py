@@ -16,15 +16,25 @@ model, axis, cell = view.checkpoint.model, view.library.axis, view.followed_cell
 
 st.title("Look inside")
 st.markdown(
-    f"Every number between the {term('mixture')} and the name of a {term('compound')}. **Click any"
-    " cell of any map**, here or on another page, or choose one here: the panel below shows how it"
-    " is computed."
+    f"Every number between the {term('mixture')} and the name of a {term('compound')}: click a"
+    " cell, here or on another page, or choose one."
 )
 panels.mixture_heading(view)
 cell_panel.fields(view)
 
-st.subheader("The filters of encoder and decoder")
 encoder, decoder = interpretation.filters(model)
+counted = "; ".join(
+    f"{times} {name}"
+    for name, times in Counter(pattern.name for pattern in patterns_of(model)).most_common(4)
+)
+st.subheader(
+    "The filters of encoder and decoder",
+    help=f"Each small picture is one of {len(encoder)} filters. Its rows are the"
+    f" {encoder.shape[1]} peaks of a multiplet. Its columns are three positions, with the larger"
+    " shift on the left. Filters are ordered by the multiplet to which they respond most: first"
+    " those at their own position, then at the left, then at the right. The most frequent:"
+    f" {counted}.",
+)
 charts.chart(
     activations.filter_grid(encoder, decoder, view.theme, cell.filter),
     key="filters",
@@ -33,21 +43,18 @@ charts.chart(
         f" {encoder.shape[1]} peaks by 3 positions; filter {cell.filter} is framed"
     ),
 )
-counted = "; ".join(
-    f"{times} {name}"
-    for name, times in Counter(pattern.name for pattern in patterns_of(model)).most_common(4)
-)
 st.caption(
-    f"Each small picture is one of {len(encoder)} filters. Its rows are the {encoder.shape[1]}"
-    " peaks of a multiplet. Its columns are three positions, with the larger shift on the left."
-    " Blue weights are positive, orange weights are negative. "
-    + ("" if view.checkpoint.step else "They are random: this network is untrained. ")
-    + "Filters are ordered by the multiplet to which they respond most: first those at their own"
-    f" position, then at the left, then at the right. The most frequent: {counted}."
-    " Click a filter to follow it."
+    "Blue weights are positive, orange ones negative."
+    + ("" if view.checkpoint.step else " They are random: this network is untrained.")
+    + " Click a filter to follow it."
 )
 
-st.subheader("The output of every block")
+st.subheader(
+    "The output of every block",
+    help=f"A map is one {term('dilated block')}, channels by positions. It combines each position"
+    f" with two others, at the distance of its {term('dilation')}. Through its norms, all positions"
+    " have a small influence too.",
+)
 which = url_state.widget(
     st.radio,
     "Output",
@@ -68,10 +75,6 @@ charts.chart(
         f" {axis.n_positions} positions each"
     ),
 )
-st.caption(
-    "Each map is one block, channels by positions. A block combines each position with two others,"
-    " at the distance of its dilation. Through its norms, all positions have a small influence too."
-)
 
 st.subheader("All weights")
 table = interpretation.parameter_table(model)
@@ -91,11 +94,17 @@ st.dataframe(
 )
 charts.download("Parameters as CSV", table, "parameters.csv")
 
-st.subheader("Receptive field: which positions influence this one?")
+place = centre_label(axis, cell.position)
+st.subheader(
+    "Receptive field: which positions influence this one?",
+    help=f"Colour: the gradient of each stage at {place} with respect to each position of the"
+    f" mixture, for this mixture. The frame has at most {model.config.receptive_field + 2}"
+    " positions, as computed from kernel sizes and dilations. The norms average over the whole"
+    " axis.",
+)
 if problem := interpretation.too_large(model.config):
     st.info(f"{problem}.")
     st.stop()
-place = centre_label(axis, cell.position)
 field = results.receptive_field(model, view.areas, cell.position)
 leaks = " and ".join(
     f"{leak:.0%} at *{stage}*"
@@ -110,9 +119,6 @@ charts.chart(
     ),
 )
 st.caption(
-    f"Colour: the gradient of each stage at {place} with respect to each position"
-    " of the mixture, for this mixture. Orange frame: the positions that the convolutions can"
-    f" reach, at most {model.config.receptive_field + 2}, as computed from kernel sizes and"
-    f" dilations. The gradient outside the frame, {leaks}, comes through the norms, which average"
-    " over the whole axis."
+    f"Orange frame: what the convolutions reach. Outside it, {leaks} of the gradient come through"
+    " the norms."
 )

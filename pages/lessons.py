@@ -13,8 +13,8 @@ st.title("Lessons")
 done = sum(lesson_progress.n_done(lesson) for lesson in LESSONS.values())
 total = sum(len(lesson.steps) for lesson in LESSONS.values())
 st.markdown(
-    f"{len(LESSONS)} lessons of a few steps. A step opens a page, asks a question and explains the"
-    " answer. Keys: **Alt+N** next step, **Alt+B** step before, **Alt+A** answer."
+    f"{len(LESSONS)} lessons: each step opens a page, asks a question and explains the answer.",
+    help="Keys: **Alt+N** next step, **Alt+B** step before, **Alt+A** answer.",
 )
 if done:
     st.progress(done / total, text=f"{done} of {total} steps done, kept in this browser")
@@ -24,7 +24,7 @@ for i, lesson in enumerate(LESSONS.values(), 1):
         words, button = st.columns([4, 1], vertical_alignment="center")
         state = f"{n_done} of {steps} steps" if n_done else f"{steps} steps"
         mark = " ✓" if n_done == steps else ""
-        words.markdown(f"**{i}. {lesson.title}**{mark} · {state}  \n{lesson.aim}")
+        words.markdown(f"**{i}. {lesson.title}**{mark} · {state}", help=lesson.aim)
         if button.button(
             "Again" if mark else "Continue" if n_done else "Begin",
             key=f"begin {lesson.name}",

@@ -17,9 +17,14 @@ called = output_names(prediction, names)
 ideal = masks.ideal_masks_of_outputs(model, view.sample, truth)
 
 st.title("Masks")
+st.markdown(f"The {term('mask', 'masks')} divide the mixture among its compounds.")
 panels.mixture_heading(view)
 
-st.subheader("Which compound does each multiplet belong to?")
+st.subheader(
+    "Which compound does each multiplet belong to?",
+    help="A bar is a multiplet; its height is its area. Grey: passed by no mask. Click a multiplet"
+    " to follow it through the network.",
+)
 read = masks.shares_from_masks(prediction.masks, masks.multiplet_encodings(model, view.areas))
 true = masks.true_shares(view.sample, truth)
 judged = true is not None and prediction.trained
@@ -41,9 +46,7 @@ charts.chart(
     + ("" if by_truth is None else " and, below, by the truth"),
     key="shares",
 )
-if true is None:
-    st.caption("Each bar is a multiplet of the mixture. The masks divide it among the compounds.")
-else:
+if true is not None:
     n_multiplets = int((~np.isnan(true[0])).sum())
     at = ", ".join(centre_label(axis, p) for p in np.flatnonzero(wrong))
     if judged:
@@ -51,21 +54,23 @@ else:
             f"The masks give **{n_multiplets - wrong.sum()} of {n_multiplets}** multiplets to the"
             " right output." + (f" Wrong (✗): {at}." if at else "")
         )
-    st.caption(
-        "Each bar is a multiplet; its height is its area. Above the line, the masks divide it among"
-        " the compounds; below, the truth. Grey: passed by no mask. **Click a multiplet** to follow"
-        " it through the network."
-    )
+    st.caption("Above the line: how the masks divide each multiplet. Below: the truth.")
 
-st.subheader("Each mask, filter by filter")
+st.subheader(
+    "Each mask, filter by filter",
+    help=f"From 0 (blocks) to 1 (passes) for each {term('filter')} (row) and {term('position')}."
+    f" The {term('ideal ratio mask', 'ideal mask')} is the share of the true compound in a cell."
+    " Filters in the rows *own* respond most to a multiplet at their position, the others to one at"
+    " the *left* or *right*. Click a cell to follow it from the mixture to the class.",
+)
 patterns = filters.patterns_of(model)
 one, two, three = st.columns(3)
 with one:
     sort = url_state.widget(
         st.toggle,
-        "Sort filters by their pattern",
+        "Sort by pattern",
         "sort_filters",
-        help="The pattern is the multiplet to which a filter responds most, singlet to sextet. Its"
+        help="Of a filter: the multiplet to which it responds most, singlet to sextet. Its"
         " place is the filter's own position, the left (higher ppm) or the right.",
     )
 with two:
@@ -78,17 +83,10 @@ with two:
 with three:
     show_weak = url_state.widget(
         st.toggle,
-        "Masks where the encoding is weak",
+        "Show weak cells",
         "weak_cells",
-        help="A mask has no effect there, so these cells are normally blank.",
+        help=f"Where the {term('encoding')} is weak, a mask has no effect: these cells are blank.",
     )
-st.markdown(
-    f"A mask has a value from 0 (blocks) to 1 (passes) for each {term('filter')} (row) and"
-    f" {term('position')}. The {term('ideal ratio mask', 'ideal mask')} is the share of the true"
-    " compound in that cell. Filters in the rows *own*"
-    " respond most to a multiplet at their position, the others to one at the *left* or *right*."
-    " **Click a cell** to follow it from the mixture to the class."
-)
 if ideal is not None:
     panels.count_wrong_cells(prediction, ideal, called)
 charts.chart(

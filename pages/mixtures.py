@@ -14,16 +14,24 @@ library, dataset, axis = view.library, view.dataset, view.library.axis
 
 st.title("Mixtures")
 st.markdown(
-    f"A **pure compound** is a pattern of {term('multiplet', 'multiplets')} along the axis. A"
-    f" {term('mixture')} is the sum of several compounds: where two compounds overlap, their"
-    " areas add up. Choose the compounds in"
-    " the sidebar under *Mixture*."
+    f"A {term('mixture')} is the sum of its compounds: where their"
+    f" {term('multiplet', 'multiplets')} overlap, areas add up."
 )
 panels.mixture_heading(view, about_model=False)
 
 names = view.source_names
 total = f"{view.areas.sum():.3g}"
-st.subheader("The mixture as a spectrum")
+st.subheader(
+    "The mixture as a spectrum",
+    help=f"Each multiplet is drawn at the centre of its {term('position')} as up to"
+    f" {library.n_peaks} lines. Their spacing makes them easy to read; it is not a coupling"
+    " constant."
+    + (
+        " The map below shows the noise; the lines do not."
+        if dataset.config.noise or any(edit.word == "noise" for edit in view.edits)
+        else ""
+    ),
+)
 charts.chart(
     maps.line_spectrum(
         view.areas, axis, view.theme, view.parts, names or ("mixture",), view.part_colours
@@ -34,17 +42,12 @@ charts.chart(
     ),
     key="spectrum",
 )
-st.caption(
-    f"Each multiplet is drawn at the centre of its position as up to {library.n_peaks} lines. Their"
-    " spacing makes them easy to read; it is not a coupling constant. The colours show which"
-    " compound an area comes from. The network gets the areas, not the colours."
-    + (
-        " The map below shows the noise; the lines do not."
-        if dataset.config.noise or any(edit.word == "noise" for edit in view.edits)
-        else ""
-    )
+st.caption("A colour is a compound. The network gets the areas, not the colours.")
+st.subheader(
+    "The input of the network",
+    help="The same mixture as numbers: a column is a position, a row is one peak of the multiplet"
+    " there.",
 )
-st.subheader("The same mixture as the input of the network")
 charts.chart(
     page_figures.mixture(view.sample, library, view.theme, view.cell),
     alt=(
@@ -76,16 +79,19 @@ if view.parts is not None and len(view.parts):
         key="sources",
     )
 
-st.subheader("The library")
+st.subheader(
+    "The library",
+    help=f"The compounds that mixtures are made of. On average, one has multiplets at"
+    f" {library.occupancy.mean():.0%} of the positions.",
+)
 charts.chart(
     maps.library_map(library, view.theme),
     alt=f"Map of the library: {listing(list(library.names))}",
     key="library",
 )
 st.caption(
-    f"{library.n_compounds} compounds. On average, a compound has multiplets at"
-    f" {library.occupancy.mean():.0%} of the positions. {len(dataset.train)} compositions are for"
-    f" training and {len(dataset.test)} for the test; no composition is in both."
+    f"{library.n_compounds} compounds; {len(dataset.train)}"
+    f" {term('composition', 'compositions')} for training, {len(dataset.test)} others for the test."
 )
 if dataset.preset == "metabolites":
     with st.expander("Chemical shifts and their references", icon=":material/menu_book:"):

@@ -11,8 +11,7 @@ library, axis = view.library, view.library.axis
 
 st.title("Quiz: you against the network")
 st.markdown(
-    "**Which compounds are in the mixture?** Find a"
-    f" {term('multiplet')} that only one compound has, then look at those that are left."
+    f"Find a {term('multiplet')} that only one compound has, then look at those that are left."
 )
 quiz.choose_level()
 current = quiz.current_round(view)

@@ -29,15 +29,27 @@ def _methods(model: Network, name: str, dataset: Dataset, draws: int) -> pd.Data
 
 st.title("Robustness")
 st.markdown(
-    f"Mixtures without shifts and {term('noise')} are easy: **{term('least squares')} is"
-    " exact**. A network is useful"
-    " where shifts and noise change the multiplets. It learns these changes from examples;"
-    " classical methods need a description of them."
+    f"{term('least squares', 'Least squares')} is exact on clean mixtures; a network is useful"
+    f" where shifts and {term('noise')} change them.",
+    help="A network learns these changes from examples; classical methods need a description of"
+    " them.",
 )
 
-st.subheader("Accuracy on the mixtures of the sidebar")
 config = view.dataset.config
 draws = max(1, 300 // len(view.dataset.test))
+number = (
+    "a threshold, tuned on training mixtures, instead of the number of compounds"
+    if config.number_varies
+    else f"the number of compounds, {config.n_sources}"
+)
+st.subheader(
+    "Accuracy on the mixtures of the sidebar",
+    help=f"{draws * len(view.dataset.test)} mixtures of the {len(view.dataset.test)} test"
+    f" {term('composition', 'compositions')}; shift jitter {config.shift_jitter:g}"
+    f" {positions_label(view.library.axis)}, noise {config.noise:g}, concentrations"
+    f" {config.concentration_low:.2g} to {config.concentration_high:.2g}. The classical methods get"
+    f" the library, and {number}.",
+)
 table = _methods(view.checkpoint.model, view.model_name, view.dataset, draws)
 st.container(key="methods").dataframe(
     table,
@@ -51,17 +63,6 @@ st.container(key="methods").dataframe(
         for column in table.columns[1:]
     },
 )
-number = (
-    "They get a threshold, tuned on training mixtures, instead of the number of compounds."
-    if config.number_varies
-    else f"They also get the number of compounds, {config.n_sources}."
-)
-st.caption(
-    f"{draws * len(view.dataset.test)} mixtures of the {len(view.dataset.test)} test compositions;"
-    f" shift jitter {config.shift_jitter:g} {positions_label(view.library.axis)}, noise"
-    f" {config.noise:g}, concentrations {config.concentration_low:.2g} to"
-    f" {config.concentration_high:.2g}. The classical methods get the library. {number}"
-)
 network, best = (
     table.iloc[0],
     table.iloc[1:].query("method != 'exhaustive'").sort_values("mixtures wholly right").iloc[-1],
@@ -71,19 +72,19 @@ better, worse = (
     ("the network", best["method"]) if ours > theirs else (best["method"], "the network")
 )
 sentence = (
-    f"On these mixtures, {better} is {100 * abs(ours - theirs):.1f} percentage points better than"
-    f" {worse}"
+    f"{better[0].upper()}{better[1:]} is {100 * abs(ours - theirs):.1f} percentage points better"
+    f" than {worse}"
 )
 if network["from"] <= best["to"] and best["from"] <= network["to"]:
-    st.info(f"{sentence}, but their 95 % intervals overlap: they do not tell which is better.")
+    st.info(f"{sentence}, but their 95 % intervals overlap: neither is shown to be better.")
 elif ours > theirs:
     st.success(f"{sentence}, the better of the two simple methods.")
 else:
     st.warning(f"{sentence}. Use {better}, or train a network on such mixtures.")
-with st.expander("The classical methods, one sentence each", icon=":material/help:"):
+with st.expander("The classical methods", icon=":material/help:"):
     st.markdown("\n".join(f"- **{name}**: {text}" for name, text in comparison.METHODS.items()))
 
-st.subheader("Accuracy as mixtures get harder")
+harder = st.container()
 measurements = measured()
 sweep = url_state.widget(
     st.selectbox, "What changes", "sweep", format_func=lambda name: SWEEPS[name].title.capitalize()
@@ -102,14 +103,14 @@ charts.chart(
         f" {hardest}"
     ),
 )
-st.caption(
-    "Queries get the answer of least squares as an input; *queries without least squares* do not."
-    f" {_trained_on(measured_here)} Random compounds and test compositions. The curves are means"
-    " of the seeds"
-    f" {', '.join(map(str, sorted(measurements['seed'].unique())))} with 95 % intervals."
-    f" {SWEEPS[sweep].reading} The command `python -m nmrclassify"
-    " bench robustness --out robustness.csv` computes this table."
+harder.subheader(
+    "Accuracy as mixtures get harder",
+    help=f"Means of the seeds {', '.join(map(str, sorted(measurements['seed'].unique())))} with"
+    " 95 % intervals, on test compositions and random compounds. Queries get the answer of least"
+    f" squares as an input; *queries without least squares* do not. {_trained_on(measured_here)}"
+    " `python -m nmrclassify bench robustness --out robustness.csv` computes this table.",
 )
+st.caption(SWEEPS[sweep].reading)
 charts.download(
     "All sweeps as CSV", measurements, "robustness.csv", "Every method, value and seed."
 )

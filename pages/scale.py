@@ -10,10 +10,11 @@ with page.frame("pages/scale.py") as opened:
 
 st.title("Full scale")
 st.markdown(
-    "Grey: the spectrum of a mixture of dozens of compounds. **Orange: one compound that the"
-    f" network has separated from it**, by a {term('mask')} over the peaks. The network gets the"
-    " peaks and a"
-    " library of compounds. It does not get which of them are in the mixture, nor in what amounts."
+    "Grey: the spectrum of a mixture. **Orange: one compound that the network has separated from"
+    f" it**, by a {term('mask')} over the peaks.",
+    help="The network gets a list of picked peaks, each a position and an area, and a library of"
+    " compounds. It does not get which of them are in the mixture, nor in what amounts. The grey"
+    " curve is drawn from the list.",
 )
 result = peak_page.peak_result(selection)
 compound = peak_picture.heading(result, selection.seed)
@@ -22,13 +23,22 @@ peak_picture.show_picture(result, compound)
 
 left, right = st.columns([3, 2])
 with left:
-    st.subheader("Which compounds are there?")
+    st.subheader(
+        "Which compounds are there?",
+        help="Select a row to see the compound in orange; click a heading to sort. ✗ marks the"
+        " mistakes, where the truth is known.",
+    )
     peak_views.compound_table(result)
 with right:
     st.subheader("Which probability is high enough?")
     peak_views.threshold_view(result)
 
-st.subheader("The compound in orange, multiplet by multiplet")
+st.subheader(
+    "The compound in orange, multiplet by multiplet",
+    help="A stick is a peak of the mixture; its coloured part is the share of this compound by the"
+    " mask. Rings: the lines of the library, with the shift and the amount that the network"
+    " estimates. Much higher peaks nearby are cut.",
+)
 peak_views.compound_view(result, compound)
 
 st.subheader("Tables")

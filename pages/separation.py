@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from nmrclassify.lessons.glossary import term
 from nmrclassify.mixtures import grid_files
 from nmrclassify.plots import classes, maps, page_figures
 from nmrclassify.plots.outputs import output_names
@@ -14,6 +15,7 @@ prediction, truth, axis, names = view.prediction, view.truth, view.library.axis,
 called = output_names(prediction, names)
 
 st.title("Separation")
+st.markdown(f"What each {term('output')} contains, beside the truth.")
 panels.mixture_heading(view)
 panels.show_prediction(view)
 
@@ -43,14 +45,14 @@ if truth is not None:
     gains = ", ".join(
         f"{name} {gain:+.1f} dB"
         if np.isfinite(gain)
-        else f"{name} none (it is the only compound of the mixture)"
+        else f"{name} none (the only compound)"
         if source.any()
-        else f"{name} none (it is not in the mixture)"
+        else f"{name} none (not in the mixture)"
         for name, gain, source in zip(called, truth.si_sdr_improvement, truth.sources, strict=True)
     )
     st.caption(
-        "Improvement of the scale-invariant signal-to-distortion ratio (SI-SDR) over the mixture:"
-        f" {gains}."
+        f"{term('SI-SDR improvement')}: {gains}.",
+        help="How much closer to the true source each output is than the mixture.",
     )
 
 st.subheader(
@@ -70,7 +72,12 @@ charts.chart(
 )
 
 if prediction.amounts is not None:
-    st.subheader("How much of each?")
+    st.subheader(
+        "How much of each?",
+        help="Amounts are concentrations; 1 is the concentration in the library. Counts above 1 are"
+        " possible only where the data allow the same compound twice. Each compound of the library"
+        " has its own output, so outputs need no matching.",
+    )
     st.container(key="amounts").dataframe(
         panels.amounts_table(view),
         hide_index=True,
@@ -82,20 +89,15 @@ if prediction.amounts is not None:
             "true amount": st.column_config.NumberColumn(format="%.2f"),
         },
     )
-    st.caption(
-        "Each compound of the library has its own output, so outputs need no matching. Amounts are"
-        " concentrations; 1 is the concentration in the library. Counts above 1 are possible only"
-        " where the data allow the same compound twice."
-    )
 elif truth is not None and truth.pairing is not None:
     weight = view.checkpoint.training.reconstruction_weight
-    st.subheader("How outputs are matched to sources")
-    st.markdown(
-        "The outputs have no fixed order. Each pairing of an output with a source has a **cost**:"
-        f" the cross entropy of the class (first number) plus {weight:g} times the relative squared"
-        " error of the multiplets (second number). The frames mark the chosen pairing: the pairing"
-        " with the most correct names and, among those, the lowest sum of costs. Training chooses"
-        " the lowest sum, of masks too."
+    st.subheader(
+        "How outputs are matched to sources",
+        help="Outputs have no fixed order. Each pairing of an output with a source has a cost: the"
+        f" {term('cross entropy')} of the class (first number) plus {weight:g} times the relative"
+        " squared error of the multiplets (second number). The frames mark the chosen pairing: the"
+        " pairing with the most correct names and, among those, the lowest sum of costs. Training"
+        " chooses the lowest sum, of masks too.",
     )
     class_labels = prediction.class_names(names)
     lacking = len(prediction.named) - len(view.labels)

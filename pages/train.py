@@ -13,11 +13,10 @@ view = page.setup("pages/train.py")
 
 st.title("Train or load")
 st.markdown(
-    f"Training uses mixtures of **{len(view.dataset.train)}**"
-    f" {term('composition', 'compositions')} of the data in the"
-    " sidebar. Recipes with *Remix* also combine compounds at random. The accuracy curves are"
-    f" measured on **{len(view.dataset.test)} test compositions**, which are never used for"
-    " training."
+    f"Train on mixtures of {len(view.dataset.train)} {term('composition', 'compositions')};"
+    f" {len(view.dataset.test)} others are the test.",
+    help=f"Recipes with {term('remix')} also combine compounds at random. Curves of accuracy are"
+    " measured on the test compositions, which are never used for training.",
 )
 training_controls.training_settings(view)
 
@@ -89,9 +88,7 @@ if visit.held:
     st.info("Your last training is being saved. It appears here in a few seconds.")
     st.fragment(wait_for_held, run_every=1.0)()
 elif job is None:
-    st.info(
-        "There is no training in this visit yet. Press *Start*: the curves and masks appear here."
-    )
+    st.info("There is no training in this visit yet: press *Start*.")
 else:
     st.fragment(live_figures, run_every=1.0 if job.active else None)()
     st.fragment(live_pictures, run_every=4.0 if job.active else None)()

@@ -10,10 +10,10 @@ view = page.setup("pages/travel.py")
 
 st.title("Time travel")
 st.markdown(
-    f"A training saves its {term('weights')} at some of its {term('step', 'steps')}, more often"
-    " at the beginning, when the"
-    " network learns most. Choose a step: masks, separated multiplets and classes are computed from"
-    " the weights of that step. Other pages then use the same step."
+    f"Choose a {term('step')} of the training: the picture shows the network with the"
+    f" {term('weights')} of that step.",
+    help="A training saves its weights more often at the beginning, when the network learns most."
+    " Other pages then use the same step.",
 )
 panels.mixture_heading(view, offer=False)
 job = this_visit().job

@@ -14,9 +14,8 @@ chosen = min(url_state.get("position", editor.usual_position(view)), axis.n_posi
 
 st.title("What if")
 st.markdown(
-    f"Edit the mixture. This page shows the {term('mask', 'masks')}, the"
-    f" {term('separated multiplets')} and the classes before"
-    " and after the edits."
+    f"Edit the mixture, and see how {term('mask', 'masks')} and"
+    f" {term('separated multiplets', 'multiplets')} change."
 )
 panels.mixture_heading(view)
 editor.history(view)
@@ -47,7 +46,7 @@ with st.expander("Edit in tables, or add noise", icon=":material/table_edit:", e
 
 change = compare_predictions((model, view.plain.areas), (model, view.areas))
 class_labels = view.classes[: change.presence.shape[1]]
-st.subheader("Predicted compounds")
+st.subheader("Predicted compounds", help=view.prediction.about_presence or None)
 summary = panels.verdict(view)
 if view.edits and view.checkpoint.step:
     difference = change.presence[1] - change.presence[0]
@@ -67,11 +66,14 @@ charts.chart(
         for name, a, b in zip(class_labels, *change.presence, strict=True)
     ),
 )
-if view.prediction.about_presence:
-    st.caption(view.prediction.about_presence)
 
-st.subheader("The influence of each multiplet")
 occlusion = occlude(model, view.areas)
+st.subheader(
+    "The influence of each multiplet",
+    help=f"Each of the {len(occlusion.positions)} filled positions is emptied in turn"
+    f" ({term('occlusion')}), and the network predicts again. Click a column and press *Remove it*"
+    " to remove that multiplet from the mixture.",
+)
 charts.chart(
     comparison.occlusion_map(occlusion, class_labels, axis, view.theme, chosen),
     key="occlusion",
@@ -80,20 +82,11 @@ charts.chart(
         f" positions is emptied; the largest is {np.nanmax(occlusion.fall):.0%}"
     ),
 )
-st.caption(
-    f"Each of the {len(occlusion.positions)} filled positions is emptied in turn, and the network"
-    " predicts again. Blue: without this multiplet, the compound is less probable. Orange: without"
-    " it, the compound is more probable. Click a column and press *Remove it* to remove that"
-    " multiplet from the mixture."
-)
+st.caption("Without this multiplet, a compound is less (blue) or more (orange) probable.")
 
-st.subheader("Masks and separated multiplets, before and after")
 if not view.edits:
-    st.info(
-        "There are no edits yet. After the first edit, this section shows masks and multiplets"
-        " before and after it, and their difference."
-    )
     st.stop()
+st.subheader("Masks and separated multiplets, before and after")
 charts.chart(
     comparison.mask_change(change, names, axis, view.theme, cell=view.cell),
     key="masks",

@@ -122,8 +122,8 @@ LESSON = Lesson(
             target="masks",
             facts=masks_and_encodings,
             text="""Now the page shows the masks in all cells, also where the encoding is weak. (The
-                switch *Masks where the encoding is weak* does this.) Most of these cells are
-                at positions without any peak. In weak cells the masks reach {highest_weak:.2f}.""",
+                switch *Show weak cells* does this.) Most of these cells are at positions without
+                any peak. In weak cells the masks reach {highest_weak:.2f}.""",
             question="What does a mask near 1 do at a position without any peak?",
             options=(
                 "It adds a peak that is not there",

@@ -56,11 +56,11 @@ def choose(view: View) -> View:
             # The sides differ in one thing by default: the step, if in nothing else.
             same = key == view.chosen.key and not any(map(url_state.get, MIXTURE_OF_B))
             usual = history.steps[0 if same else -1]
-            step = model_picker.step_slider(history, "B: training step", "step_b", usual)
+            step = model_picker.step_slider(history, "B: step", "step_b", usual)
             chosen = chosen.at(step)
         else:
             st.text_input(
-                "B: training step",
+                "B: step",
                 f"{chosen.checkpoint.step:,}, the only one saved",
                 disabled=True,
                 key=f"no steps {key} {chosen.checkpoint.step}",
@@ -69,19 +69,22 @@ def choose(view: View) -> View:
     with three:
         noise = url_state.widget(
             st.number_input,
-            "B: noise (peak area)",
+            "B: noise",
             "noise_b",
             config.noise,
             step=0.05,
+            help="Standard deviation of the noise on each peak area.",
             disabled=view.spec.from_file,
         )
     with four:
         jitter = url_state.widget(
             st.number_input,
-            f"B: shift jitter ({positions_label(view.library.axis)})",
+            "B: shift jitter",
             "jitter_b",
             config.shift_jitter,
             step=0.1,
+            help="Standard deviation of the shift of each multiplet, in"
+            f" {positions_label(view.library.axis)}.",
             disabled=view.spec.from_file,
         )
     other = replace(view, chosen=chosen)

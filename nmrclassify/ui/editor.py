@@ -118,9 +118,7 @@ def history(view: View) -> None:
             + "."
         )
     else:
-        st.markdown(
-            "No edits yet. Click a position of the mixture, or change a number in the tables."
-        )
+        st.markdown("No edits yet: click a position.")
 
 
 def usual_position(view: View) -> int:

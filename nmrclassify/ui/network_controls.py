@@ -104,19 +104,24 @@ def about(view: View) -> None:
                 filters=len(view.prediction.encoding), order=view.checkpoint.model.about_outputs
             )
         )
-    metrics = view.checkpoint.metrics
-    same_data = (
-        view.dataset.config == view.checkpoint.dataset.config
-        and view.dataset.seed == view.checkpoint.dataset.seed
-    )
-    if metrics and same_data:
-        low, high = metrics["compound_accuracy_ci95"]
-        distance = metrics.get("mask_distance")
-        st.caption(
-            f"{view.model_name}, {metrics['n_mixtures']} test mixtures: {low:.0%} to {high:.0%} of"
-            f" the compounds right (95 % interval), {metrics['exact_match']:.1%} of the mixtures"
-            " wholly right"
-            + (f", masks {distance:.2f} from the ideal." if distance is not None else ".")
-        )
-    elif metrics:
+        if view.checkpoint.metrics and _on_its_own_data(view):
+            _accuracy(view)
+    if view.checkpoint.metrics and not _on_its_own_data(view):
         st.caption("The model was not trained on such mixtures: the page *Evaluate* measures it.")
+
+
+def _on_its_own_data(view: View) -> bool:
+    data, own = view.dataset, view.checkpoint.dataset
+    return (data.config, data.seed) == (own.config, own.seed)
+
+
+def _accuracy(view: View) -> None:
+    metrics = view.checkpoint.metrics
+    low, high = metrics["compound_accuracy_ci95"]
+    distance = metrics.get("mask_distance")
+    st.caption(
+        f"{view.model_name}, {metrics['n_mixtures']} test mixtures: {low:.0%} to {high:.0%} of"
+        f" the compounds right (95 % interval), {metrics['exact_match']:.1%} of the mixtures"
+        " wholly right"
+        + (f", masks {distance:.2f} from the ideal." if distance is not None else ".")
+    )

@@ -294,10 +294,10 @@ def count_wrong_cells(prediction: Prediction, ideal: np.ndarray, names: tuple[st
     wrong = (np.nan_to_num(away) > DISAGREES).sum(axis=(1, 2))
     each = ", ".join(f"{name} {n}" for name, n in zip(names, wrong, strict=True) if n)
     st.markdown(
-        f"**{wrong.sum():,} of {strong.sum():,} cells** where the encoding is not weak differ from"
-        f" the ideal mask by more than {DISAGREES:g}"
-        + (f": {each}." if each else ".")
-        + f" Mean difference {away[strong].mean():.2f}."
+        f"**{wrong.sum():,} of {strong.sum():,} cells** differ from the ideal mask by more than"
+        f" {DISAGREES:g}" + (f": {each}." if each else "."),
+        help=f"Of the cells where the encoding is not weak. Mean difference"
+        f" {away[strong].mean():.2f}.",
     )
 
 

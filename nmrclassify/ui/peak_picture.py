@@ -195,9 +195,12 @@ def _picture(result: PeakResult, compound: int, layers: SpectrumLayers) -> None:
             + " ppm"
         ),
     )
+    merged = ""
+    if result.mixture is not None:
+        merged = f" Lines in one cell of {PeakMixtureConfig.resolution:g} Hz are one peak."
     st.caption(
-        "The whole axis: drag across it to see a range. ▲ marks the places of the compound. Heights"
-        " are square roots, so that small peaks are visible."
+        "The whole axis: drag across it to see a range. ▲ marks the compound.",
+        help=f"Heights are square roots, so that small peaks are visible.{merged}",
     )
     url_state.write_from_fragment()
 
@@ -238,10 +241,3 @@ def _range_controls(axis: Axis, low: float, high: float, default: tuple[float, f
 def show_picture(result: PeakResult, compound: int) -> None:
     """Show the spectrum with one compound coloured in it; a zoom redraws only this."""
     st.fragment(_picture)(result, compound, layers_of(result, compound))
-    merged = ""
-    if result.mixture is not None:
-        merged = f"; lines in one cell of {PeakMixtureConfig.resolution:g} Hz are one peak"
-    st.caption(
-        "The network gets no curve but a list of picked peaks, each a position and an"
-        f" area{merged}. The grey curve is drawn from that list."
-    )

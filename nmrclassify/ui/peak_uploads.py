@@ -57,6 +57,16 @@ def _digest(file: UploadedFile) -> str:
 
 def show_uploads() -> None:
     """Offer the upload of a mixture and of a library, with templates."""
+    # Its key keeps it open while elements above it come and go.
+    with st.expander(
+        "Use your own mixture or library",
+        icon=":material/upload:",
+        key="own peaks",
+    ):
+        _offer_uploads()
+
+
+def _offer_uploads() -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Your own mixture**")

@@ -49,10 +49,6 @@ def compound_table(result: PeakResult) -> None:
         placeholder="",
         alt="Compounds, likeliest first, with outcome, probability and amount",
     )
-    st.caption(
-        "Select a row to see the compound in orange; click a heading to sort."
-        + (" ✗ marks the mistakes." if result.tally is not None else "")
-    )
     prediction, library = result.prediction, result.library
     names, groups = prediction.compounds.names, prediction.groups
     shared = [group for group in dict.fromkeys(groups[result.rows]) if (groups == group).sum() > 1]
@@ -86,10 +82,7 @@ def threshold_view(result: PeakResult) -> None:
     )
     tally, prediction = result.tally, result.prediction
     if tally is None or result.mixture is None:
-        st.info(
-            "The truth about an uploaded mixture is not known, so there is no precision-recall"
-            " curve for it."
-        )
+        st.info("No precision-recall curve: the truth about an uploaded mixture is not known.")
         return
     curve = peak_threshold.precision_recall(prediction, result.mixture.present)
     charts.chart(
@@ -100,12 +93,10 @@ def threshold_view(result: PeakResult) -> None:
             f" precision {tally.precision:.0%}, recall {tally.recall:.0%}"
         ),
     )
-    named = "nothing is named"
-    if tally.named:
-        named = f"{tally.right} of {tally.named} named compounds are right"
+    named = f"{tally.right} of {tally.named} named are right" if tally.named else "nothing is named"
     st.caption(
-        f"At {prediction.threshold:.2f}, {named}, and {tally.right} of the {tally.present}"
-        " compounds in the mixture are named."
+        f"At {prediction.threshold:.2f}, {named}; {tally.right} of {tally.present} in the mixture"
+        " are named."
     )
 
 
@@ -142,12 +133,8 @@ def compound_view(result: PeakResult, compound: int) -> None:
     )
     cut = ""
     if len(index) > spectrum.N_PANELS:
-        cut = f"The {spectrum.N_PANELS} largest of {len(index)} multiplets. "
-    st.caption(
-        f"{cut}Each stick is a peak of the mixture; its coloured part is the share of this compound"
-        " by the mask. Rings: the lines of the library, with the shift and the amount that the"
-        " network estimates. Much higher peaks nearby are cut."
-    )
+        cut = f" The {spectrum.N_PANELS} largest of {len(index)} multiplets."
+    st.caption(f"Sticks: peaks of the mixture. Rings: lines of the library.{cut}")
     _neighbour_table(prediction, compound)
 
 

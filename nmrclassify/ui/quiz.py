@@ -194,7 +194,7 @@ def show_score(level: str) -> None:
     """Show the score at a level, and make the browser keep all rounds."""
     played = [one for key, one in _rounds().items() if key[0] == level[0]]
     if not played:
-        st.caption("No round is played at this level yet. This browser keeps the score.")
+        st.caption("No round is played at this level yet.", help="This browser keeps the score.")
     else:
         rounds, visitor, network, button = st.columns(4, vertical_alignment="center")
         rounds.metric("Rounds", len(played))

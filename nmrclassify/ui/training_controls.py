@@ -361,11 +361,14 @@ def show_result(job: Job) -> None:
 def earlier_runs() -> None:
     """Offer the runs that this visitor may open."""
     listed = own_runs()
-    st.markdown("**Earlier runs**")
+    st.markdown(
+        "**Earlier runs**",
+        help=f"Runs are saved in `{runs.home().name}` in the folder that the environment variable"
+        " NMRCLASSIFY_HOME names, else in `~/.nmrclassify`. `python -m nmrclassify train` makes"
+        " them, too.",
+    )
     if not listed:
-        st.markdown(
-            "None yet. Finish or stop a training here, or use `python -m nmrclassify train`."
-        )
+        st.markdown("None yet.")
         return
     titles = {run.id: run.title for run in listed}
     chosen = st.selectbox(
@@ -392,8 +395,4 @@ def download_model(view: View) -> None:
         "application/octet-stream",
         icon=":material/download:",
         on_click="ignore",
-    )
-    st.markdown(
-        f"Runs are saved in `{runs.home().name}` in the folder that the environment variable"
-        " NMRCLASSIFY_HOME names, else in `~/.nmrclassify`."
     )

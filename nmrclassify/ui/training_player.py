@@ -118,7 +118,7 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
         view.theme,
         "network",
     )
-    st.subheader("Probability of each class during training")
+    heading = st.container()
     slot = _slot(view, end)
     probabilities, named = _probabilities(view, history, slot)
     class_labels = view.classes[: probabilities.shape[1]]
@@ -144,7 +144,10 @@ def _pictures(view: View, history: TrainingHistory, step: int) -> None:
         alt=f"Probability of every class at every saved step. {summary}",
     )
     about = view.prediction.about_presence if slot is None else ""
-    st.caption(f"{summary} Click a column to go to that step. {about}")
+    heading.subheader(
+        "Probabilities during training", help=f"Click a column to go to that step. {about}"
+    )
+    st.caption(summary)
     if view.chosen.history:
         last = view.chosen.history[-1]
         st.subheader("Learning curves")
@@ -185,7 +188,7 @@ def _slot(view: View, end: Network) -> int | None:
         0,
         options=options,
         horizontal=True,
-        format_func=lambda i: called[i - 1] if i else "any output",
+        format_func=lambda i: called[i - 1] if i else "any",
         help="Called after the compound that it names at the last step.",
     )
     return chosen - 1 if chosen else None

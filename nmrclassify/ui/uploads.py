@@ -25,8 +25,14 @@ def is_new(kind: str, file: UploadedFile) -> bool:
 
 def own_data(view: View) -> None:
     """Say which files are used, and offer the upload of a mixture and of a library."""
-    axis = view.library.axis
     _files_in_use(view)
+    # Its key keeps it open while elements above it come and go.
+    with st.expander("Use your own mixture or library", icon=":material/upload:", key="own data"):
+        _offer_uploads(view)
+
+
+def _offer_uploads(view: View) -> None:
+    axis = view.library.axis
     left, right = st.columns(2)
     with left:
         st.markdown("**Your own mixture**")

@@ -18,9 +18,13 @@ def _open(worst: WorstMask) -> None:
 
 def show(view: View) -> None:
     """List the multiplets whose masks are farthest from the ideal ones, over all test mixtures."""
-    st.subheader("The worst masks of the test mixtures")
+    st.subheader(
+        "The worst masks of the test mixtures",
+        help="What the mask and the ideal mask pass of a multiplet. Press one to show its mixture"
+        " here, with a frame around the filter that differs most.",
+    )
     if not view.checkpoint.step:
-        st.caption("An untrained network has no masks to compare: train it first.")
+        st.caption("An untrained network has none.")
         return
     worst = results.worst_masks(view.checkpoint, view.dataset)
     if not worst:
@@ -28,10 +32,6 @@ def show(view: View) -> None:
             f"No mask passes a share of a multiplet that is wrong by more than {DISAGREES:g}."
         )
         return
-    st.caption(
-        "What the mask and the ideal mask pass of a multiplet. Press one to show its mixture here,"
-        " with a frame around the filter that differs most."
-    )
     classes, axis = view.classes, view.library.axis
     with st.container(horizontal=True, gap="small"):
         for i, one in enumerate(worst):

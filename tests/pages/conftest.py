@@ -18,9 +18,11 @@ class App(AppTest):
 
     @property
     def texts(self) -> str:
-        """All texts of the page."""
+        """All texts of the page, also those that unfold."""
         kinds = ("title", "markdown", "caption", "success", "info", "warning", "error", "subheader")
-        return "\n".join(element.value for kind in kinds for element in getattr(self, kind))
+        elements = [element for kind in kinds for element in getattr(self, kind)]
+        helps = [getattr(element.proto, "help", "") for element in elements]
+        return "\n".join([element.value for element in elements] + helps)
 
     @property
     def link(self) -> dict[str, str]:
