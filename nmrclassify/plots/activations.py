@@ -219,6 +219,8 @@ def describe_effect(trace: CellTrace, names: tuple[str, ...], kind: str) -> str:
             if change >= 0.001
             else f"{state}, no class would change."
         )
+    if all(sentence.endswith("no class would change.") for sentence in sentences):
+        return "Whatever the masks of this output are here, no class would change."
     return " ".join(sentences)
 
 

@@ -4,6 +4,8 @@
 // the page, which gets shorter by as much, so that the panel covers nothing. It tells Python of clicks
 // on Plotly's maps, and on the network's picture (diagram.js).
 
+const PACE = 450; // ms at each position of Slide
+
 const panels = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -46,6 +48,12 @@ class Panel {
     this.close = make('button', this.panel, { type: 'button', class: 'close', 'data-id': 'close',
       'aria-label': 'Close (Escape)', title: 'Close (Escape)' }, '✕');
     this.close.addEventListener('click', () => this.fold());
+    this.slide = make('button', this.panel, { type: 'button', class: 'slide', 'data-id': 'slide',
+      title: 'The same row at every position, from left to right' }, 'Slide');
+    this.slide.addEventListener('click', () => {
+      if (this.before) this.rest();
+      else this.send('slide', true);
+    });
     this.body = make('div', this.panel);
     this.observer = new ResizeObserver(() => this.dock());
     this.listeners = [
@@ -68,6 +76,7 @@ class Panel {
     for (const [on, name, act] of this.listeners) on.removeEventListener(name, act, true);
     this.observer.disconnect();
     clearTimeout(this.later);
+    clearTimeout(this.next);
     // A panel of the next page may have taken the place already.
     setTimeout(() => {
       if (this.panel.isConnected || window.nmrclassifyPanel !== this) return;
@@ -153,12 +162,13 @@ class Panel {
 
   update(data) {
     const opens = data.open && !this.data?.open;
+    this.rest(false);
     this.data = data;
     this.offer.hidden = !data.offers || data.open;
     this.panel.hidden = !data.open;
     this.observer.observe(this.panel);
-    window.nmrclassifyCell = data.open ? data.cell : null;
-    document.dispatchEvent(new CustomEvent('nmrclassify-unfolded', { detail: window.nmrclassifyCell }));
+    this.slide.hidden = !data.open || data.positions < 2;
+    this.frame(data.open ? data.cell : null);
     const root = this.panel.getRootNode();
     const focused = this.panel.contains(root.activeElement) && root.activeElement.dataset.id;
     if (data.open) this.fill();
@@ -167,6 +177,7 @@ class Panel {
     if (data.open && this.focuses) this.panel.focus();
     if (data.open) this.focuses = false;
     if (opens) this.panel.scrollTop = 0;
+    if (data.slide) this.run(data.slide);
     if (data.open) this.keepInView();
     // The panel is painted first; then the page may draw its figures again.
     if (data.follow && data.follow !== this.followed) {
@@ -176,6 +187,42 @@ class Panel {
         this.later = setTimeout(() => this.send('follow', data.follow), 60);
       });
     }
+  }
+
+  // Let the picture of the network frame a cell, or none.
+  frame(cell) {
+    window.nmrclassifyCell = cell;
+    document.dispatchEvent(new CustomEvent('nmrclassify-unfolded', { detail: cell }));
+  }
+
+  // Show the arithmetic at one position after the other; then the chosen cell again.
+  run(slides) {
+    this.before = this.data;
+    this.slide.textContent = 'Stop';
+    this.says.setAttribute('aria-live', 'off'); // the titles follow too fast to be read out
+    const show = (i) => {
+      if (i === slides.length) {
+        this.rest();
+        return;
+      }
+      this.data = { ...this.before, ...slides[i] };
+      this.fill();
+      this.frame(this.data.cell);
+      this.next = setTimeout(() => show(i + 1), PACE);
+    };
+    show(0);
+  }
+
+  rest(shows = true) {
+    clearTimeout(this.next);
+    if (!this.before) return;
+    this.data = this.before;
+    this.before = null;
+    this.slide.textContent = 'Slide';
+    this.says.setAttribute('aria-live', 'polite');
+    if (!shows) return;
+    this.fill();
+    this.frame(this.data.cell);
   }
 
   fold() {
@@ -190,6 +237,7 @@ class Panel {
       ArrowDown: [1, 0] }[event.key] ?? [];
     if (down === undefined) return;
     event.preventDefault();
+    this.rest();
     const { cell, rows, positions } = this.data;
     const row = rows[rows.indexOf(cell.row) + down] ?? cell.row;
     const position = Math.min(Math.max(cell.position + up, 0), positions - 1);

@@ -5,6 +5,7 @@ panel is a fragment: it is painted first, and then the page runs, whose figures 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -162,12 +163,16 @@ def _panel(view: View, page: str) -> None:
     def follow() -> None:
         state["page follows"] = "now"
 
+    def slide() -> None:
+        state["panel slides"] = True
+
     follows = state.pop("page follows", None)
     if follows == "now":
         st.rerun()
     data: dict[str, Any] = {"open": False, "offers": page not in _WITHOUT}
     cell = None if page in _WITHOUT else _unfolded(view, page)
-    if cell is not None and (described := _describe(view, cell)):
+    slides = state.pop("panel slides", False)
+    if cell is not None and (described := _describe(view, cell, slides)):
         data |= described | {"open": True}
     if follows == "later":
         data["follow"] = state["panel run"]
@@ -177,6 +182,7 @@ def _panel(view: View, page: str) -> None:
         on_click_change=clicked,
         on_cell_change=chosen,
         on_follow_change=follow,
+        on_slide_change=slide,
     )
     url_state.write_from_fragment()
 
@@ -236,8 +242,31 @@ def _stages(view: View, output: int) -> dict[str, Stage]:
     return {one.key: one for one in results.network_stages(model, view.areas, outputs)}
 
 
-def _describe(view: View, cell: CellOfStage) -> dict[str, Any] | None:
-    """Return what the panel draws; None if the network has no such cell."""
+def _words(view: View) -> Words:
+    patterns = patterns_of(view.checkpoint.model)
+    return Words(view.library.axis, patterns, view.classes, view.output_name)
+
+
+def _slide(
+    view: View, cell: CellOfStage, n_positions: int, dilation: int | None
+) -> list[dict[str, Any]]:
+    """Return the arithmetic of a cell's row at every position, from left to right as drawn."""
+    words, frames = _words(view), []
+    for position in reversed(range(n_positions)):
+        here = replace(cell, position=position)
+        arithmetic = explain(view.checkpoint.model, view.areas, cell.key, cell.row, position)
+        frames.append(
+            {
+                "title": words.sentence(here, arithmetic.result, dilation),
+                "cell": here.as_data(),
+                "arithmetic": words.arithmetic(arithmetic),
+            }
+        )
+    return frames
+
+
+def _describe(view: View, cell: CellOfStage, slides: bool = False) -> dict[str, Any] | None:
+    """Return what the panel draws, with `slides` also to slide; None if there is no such cell."""
     model, names = view.checkpoint.model, view.library.names
     of_output = cell.kind in ("mask", "separated", "multiplets", "classes")
     output = int(cell.number) if of_output else view.followed_output
@@ -248,8 +277,7 @@ def _describe(view: View, cell: CellOfStage) -> dict[str, Any] | None:
         arithmetic = explain(model, view.areas, cell.key, cell.row, cell.position)
     except ValueError:
         return None
-    patterns = patterns_of(model)
-    words = Words(view.library.axis, patterns, view.classes, view.output_name)
+    patterns, words = patterns_of(model), _words(view)
     stage = found[cell.key.replace("residual", "block")]
     position, n_filter = url_state.get("position"), url_state.get("filter")
     if position is None:
@@ -275,4 +303,5 @@ def _describe(view: View, cell: CellOfStage) -> dict[str, Any] | None:
         "positions": stage.values.shape[1],
         "arithmetic": words.arithmetic(arithmetic),
         "effect": effect,
+        "slide": _slide(view, cell, stage.values.shape[1], stage.dilation) if slides else None,
     }

@@ -105,7 +105,10 @@ def frame(page: str) -> Iterator[Page]:
             " position: absolute; }"
             " .stMainBlockContainer { padding-top: 4rem; padding-bottom: 4rem; }"
             " @media (min-width: 700px) { .stMainBlockContainer { padding-left: 2rem;"
-            " padding-right: 2rem; } }</style>"
+            " padding-right: 2rem; } }"
+            # Labels beside an open lesson are cut off otherwise.
+            " .stCheckbox .stMarkdownEllipsis, .stCheckbox .stMarkdownEllipsis p"
+            " { white-space: normal; overflow: visible; } </style>"
         )
         dark = charts.theme().dark
         st.html(_CONTRAST % (*_COLOURS[dark], _POINTED if dark else ""))

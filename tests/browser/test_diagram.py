@@ -186,3 +186,19 @@ def test_axe_finds_nothing_serious(network):
     page, _ = network("?unfolded=mask-0~5~12")
     found = Axe().run(page).response["violations"]
     assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_slide_shows_the_arithmetic_at_one_position_after_the_other(network):
+    page, diagram = network("?unfolded=encoding~17~5")
+    panel, at = page.locator(".panel"), diagram.locator(".overlay")
+    title, address = panel.locator("h2"), page.url
+    chosen = title.inner_text()
+    panel.get_by_role("button", name="Slide").click()
+    expect(title).to_have_text(re.compile(r"at 10\.25 ppm"))
+    for position, ppm in (("19", "9.75"), ("18", "9.25")):
+        expect(at).to_have_attribute("data-position", position)
+        expect(title).to_have_text(re.compile(f"at {ppm} ppm"))
+    panel.get_by_role("button", name="Stop").click()
+    expect(title).to_have_text(chosen)
+    expect(at).to_have_attribute("data-position", "5")
+    assert page.url == address

@@ -263,7 +263,7 @@ def test_no_map_is_dead(visit, path):
         }.get(rows, ((0.025 + 0.0478 * turn) % 1, (0.1 + 0.11 * turn) % 0.85))
         click_cell(page, key, column, row, subplot)
         try:
-            page.wait_for_function(f"location.href !== {before!r}", timeout=10_000)
+            page.wait_for_function(f"location.href !== {before!r}", timeout=30_000)
         except Exception as error:
             raise AssertionError(f"a click on {key}, part {subplot}, changes nothing") from error
         settled(page)
