@@ -358,15 +358,13 @@ def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.networks import peak_weights
     from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
 
-    for path in (arguments.mixture, arguments.library):
-        if path is not None and not path.is_file():
-            raise ValueError(f"no file at {path}; give the path of a CSV file")
-    size = arguments.mixture.stat().st_size
-    if size > peak_files.MAX_BYTES:
+    if not arguments.mixture.exists():
         raise ValueError(
-            f"{arguments.mixture} has {size:,} bytes; expected at most {peak_files.MAX_BYTES:,}:"
-            " give fewer peaks"
+            f"no file at {arguments.mixture}; give the path of a table, a spectrum or the folder of"
+            " an experiment"
         )
+    if arguments.library is not None and not arguments.library.is_file():
+        raise ValueError(f"no file at {arguments.library}; give the path of a CSV file")
     trained = None if arguments.network is None else peak_weights.load(arguments.network)
     if arguments.library is None:
         library = common_metabolites()
@@ -377,8 +375,8 @@ def _identify(arguments: argparse.Namespace) -> dict:
             print(f"nmrclassify: row {problem.row}: {problem.text}", file=sys.stderr)
         if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
             print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
-    detector = Detector(library, trained)
-    mixture = peak_files.read_sample(arguments.mixture.read_bytes(), detector.axis)
+    mixture = peak_files.read_sample(arguments.mixture, mhz=arguments.mhz)
+    detector = Detector(library, trained, mixture.peaks.axis)
     prediction = detector.identify(mixture.peaks, arguments.spread)
     if detector.problem:
         print(
@@ -411,6 +409,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
     return {
         "compounds": compounds,
         "note": mixture.note,
+        "mhz": detector.axis.mhz,
         "threshold": prediction.threshold,
         "seconds": round(prediction.seconds, 3),
     }

@@ -190,7 +190,15 @@ def parser() -> argparse.ArgumentParser:
         "identify peaks.csv --library table.csv --out compounds.csv",
     )
     identify.add_argument(
-        "mixture", type=Path, help="CSV: ppm, area; or multiplets with ppm, kind, j_hz, protons"
+        "mixture",
+        type=Path,
+        help="a spectrum (folder or zip of Bruker or Varian, JCAMP-DX, nmrML, NMRPipe), or CSV:"
+        " ppm, area; or multiplets with ppm, kind, j_hz, protons",
+    )
+    identify.add_argument(
+        "--mhz",
+        type=float,
+        help="frequency of the spectrometer (default: that of the file, or 600)",
     )
     identify.add_argument(
         "--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)"

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,13 +22,15 @@ from nmrclassify import bench, cli
 from nmrclassify.bench import generation
 from nmrclassify.cli import main
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures import peak_files, spectrum_files
 from nmrclassify.mixtures.grid import mix_at
 from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixture
-from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
+from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
+from nmrclassify.nmr.line_shapes import spectrum
 from nmrclassify.training import (
     checkpoints,
     peak_calibration,
@@ -435,7 +438,8 @@ def test_identify(capsys, tmp_path, mixture):
     there, path = mixture
     out, masks = tmp_path / "new" / "answer.csv", tmp_path / "new" / "masks.csv"
     found = run(capsys, "identify", path, "--out", out, "--masks", masks)
-    assert set(found) == {"compounds", "note", "threshold", "seconds"}
+    assert set(found) == {"compounds", "note", "mhz", "threshold", "seconds"}
+    assert found["mhz"] == 600
     assert found["note"].startswith("A list of")
     always = {"name", "probability", "amount"}
     assert all(always <= set(row) <= always | {"alike"} for row in found["compounds"])
@@ -503,9 +507,35 @@ def test_identify_reads_no_file_that_is_too_large(capsys, tmp_path, monkeypatch)
     path = tmp_path / "peaks.csv"
     path.write_text("ppm,area\n1,1\n")
     monkeypatch.setattr(peak_files, "MAX_BYTES", 10)
+    monkeypatch.setattr(spectrum_files, "MAX_BYTES", 10)
     monkeypatch.setattr(Path, "read_bytes", None)
     assert main(["identify", str(path)]) == 2
-    assert "has 13 bytes; expected at most 10" in capsys.readouterr().err
+    assert "the file has more than 10 bytes; expected at most that" in capsys.readouterr().err
+
+
+def test_identify_reads_the_zip_of_an_experiment_and_takes_its_frequency(capsys, tmp_path):
+    compounds = common_metabolites()
+    names = {"lactate", "alanine", "formate", "glycine"}
+    axis = Axis(2**16, -1.0, 12.0, "ppm", 500.13)
+    chosen = [k for k, name in enumerate(compounds.names) if name in names]
+    rows = np.isin(compounds.compound[compounds.line_multiplet], chosen)
+    peaks = Peaks.from_lines(compounds.line_ppm(axis.mhz)[rows], compounds.areas[rows], axis)
+    heights = 1e6 * spectrum(axis, peaks.positions, peaks.areas)
+    stated = {"SF": axis.mhz, "OFFSET": axis.high, "SW_p": 13 * axis.mhz, "SI": axis.n_positions}
+    stated |= {"NC_proc": 0, "BYTORDP": 0, "DTYPP": 0, "XDIM": 0}
+    with zipfile.ZipFile(tmp_path / "sample.zip", "w") as archive:
+        archive.writestr("a/1/acqus", "##$NUC1= <1H>\n##END=\n")
+        procs = "".join(f"##${key}= {value}\n" for key, value in stated.items())
+        archive.writestr("a/1/pdata/1/procs", f"{procs}##END=\n")
+        archive.writestr("a/1/pdata/1/1r", np.round(heights[::-1]).astype("<i4").tobytes())
+    found = run(capsys, "identify", tmp_path / "sample.zip")
+    assert found["mhz"] == pytest.approx(500.13)
+    assert found["note"].startswith("Bruker, processed spectrum")
+    assert names <= {row["name"] for row in found["compounds"]}
+    assert run(capsys, "identify", tmp_path / "sample.zip", "--mhz", "600")["mhz"] == 600
+    (tmp_path / "broken.zip").write_bytes((tmp_path / "sample.zip").read_bytes()[:-100])
+    assert main(["identify", str(tmp_path / "broken.zip")]) == 2
+    assert "the archive cannot be unpacked" in capsys.readouterr().err
 
 
 @pytest.fixture

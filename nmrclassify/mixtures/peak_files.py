@@ -1,6 +1,6 @@
-"""Mixtures at full scale as CSV tables, in and out: peaks, a whole spectrum, or multiplets.
+"""Mixtures at full scale from files: tables of peaks, of a spectrum or of multiplets; spectra.
 
-The columns decide which:
+The spectra of spectrometers are read by `spectrum_files`. Of a table the columns decide what it is:
 
 - ``ppm, area``: a list of peaks, or a spectrum, whose local maxima are picked (``intensity`` and
   ``height`` are the same as ``area``). A table is a spectrum if its rows are evenly spaced, if the
@@ -12,15 +12,18 @@ The columns decide which:
 Columns that are not named here are ignored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
 
 from nmrclassify.files import TableError, decimals, read_table
+from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peaks import Peaks
+from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.line_shapes import LINE_WIDTH
@@ -43,21 +46,58 @@ _LAYOUTS = (*(("ppm", area) for area in _AREA), ("ppm", "kind", "protons"))
 
 @dataclass(frozen=True)
 class PeakSample:
-    """A mixture from a file: its peaks, and a sentence on how they were obtained."""
+    """A mixture from a file: its peaks, and a sentence on how they were obtained.
+
+    `spectrum` is None for a table.
+    """
 
     peaks: Peaks
     note: str
+    spectrum: Spectrum | None = None
 
 
-def read_sample(content: bytes | str, axis: Axis = FULL_AXIS) -> PeakSample:
-    """Read a mixture from CSV, in any of the forms that this module describes.
+def read_sample(
+    source: Path | bytes | str, axis: Axis = FULL_AXIS, mhz: float | None = None
+) -> PeakSample:
+    """Read a mixture in any of the forms that this module describes.
+
+    Parameters
+    ----------
+    source : Path, bytes or str
+        A file, the folder of an experiment, or the content of a file.
+    axis : Axis
+        The axis of the peaks, but for its frequency.
+    mhz : float, optional
+        The frequency of the spectrometer; else that of the file, or of `axis`.
 
     Raises
     ------
-    TableError
-        If the file is too large, is not such a table, holds a value that cannot be used, or has no
-        peak on the axis.
+    TableError, SpectrumError
+        If the file is too large, is in none of the forms, holds a value that cannot be used, or has
+        no peak on the axis.
+    OSError
+        If it cannot be read.
     """
+    if isinstance(source, Path):
+        if source.is_dir():
+            return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz)
+        limit = max(MAX_BYTES, spectrum_files.MAX_BYTES)
+        with source.open("rb") as file:
+            source = file.read(limit + 1)
+    if isinstance(source, bytes) and spectrum_files.is_instrument_file(source):
+        return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz)
+    return _of_table(source, axis if mhz is None else replace(axis, mhz=mhz))
+
+
+def _of_spectrum(spectrum: Spectrum, axis: Axis, mhz: float | None) -> PeakSample:
+    mhz = mhz or spectrum.mhz
+    sample = _picked(
+        spectrum.ppm, spectrum.heights, axis if mhz is None else replace(axis, mhz=mhz)
+    )
+    return replace(sample, note=f"{spectrum.form}. {sample.note}", spectrum=spectrum)
+
+
+def _of_table(content: bytes | str, axis: Axis) -> PeakSample:
     table = read_table(
         content,
         _LAYOUTS,

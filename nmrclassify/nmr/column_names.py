@@ -19,6 +19,7 @@ _SIZES = {
     "relative intensity": "intensity",
     "signal": "intensity",
     "amplitude": "intensity",
+    "real": "intensity",  # beside an imaginary part, which is not read
     "area": "area",
     "peak area": "area",
     "integral": "area",

@@ -62,6 +62,7 @@ class PeakSelection:
     config: PeakMixtureConfig
     seed: int
     upload: UploadedMixture | None
+    mhz: float = FULL_AXIS.mhz
 
 
 @dataclass(frozen=True)
@@ -82,29 +83,31 @@ class PeakResult:
     note: str
 
 
-def _with_detector(key: str, title: str, compounds: Compounds) -> PeakLibrary:
+def _with_detector(key: str, title: str, compounds: Compounds, mhz: float) -> PeakLibrary:
     with WORKERS:
-        detector = Detector(compounds)
+        detector = Detector(compounds, axis=replace(FULL_AXIS, mhz=mhz))
     n_beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
     problem = detector.problem and f"Equivalent compounds are not grouped: {detector.problem}"
     return PeakLibrary(key, title, detector, n_beyond, problem)
 
 
 # All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
-@st.cache_resource(max_entries=len(TITLES), show_spinner=False)
-def packaged_library(key: str) -> PeakLibrary:
-    """Return a library that comes with the package, by its key in TITLES."""
+@st.cache_resource(max_entries=len(TITLES) + 2, show_spinner=False)
+def packaged_library(key: str, mhz: float = FULL_AXIS.mhz) -> PeakLibrary:
+    """Return a library that comes with the package, by its key in TITLES, at a frequency."""
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
     else:
         compounds = common_metabolites()
-    return _with_detector(key, TITLES[key], compounds)
+    return _with_detector(key, TITLES[key], compounds, mhz)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def uploaded_library(key: str, title: str, _compounds: Compounds) -> PeakLibrary:
-    """Return an uploaded library; `key` identifies its content."""
-    return _with_detector(key, title, _compounds)
+def uploaded_library(
+    key: str, title: str, _compounds: Compounds, mhz: float = FULL_AXIS.mhz
+) -> PeakLibrary:
+    """Return an uploaded library at a frequency; `key` identifies its content."""
+    return _with_detector(key, title, _compounds, mhz)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -257,29 +260,47 @@ def choose_mixture(problems: list[str]) -> PeakSelection:
                 on_change=forget_view,
                 help="The same seed gives the same mixture.",
             )
+    mhz = FULL_AXIS.mhz
+    if upload and kind == "file":
+        stated = upload.sample.spectrum is not None and upload.sample.spectrum.mhz is not None
+        mhz = url_state.widget(
+            st.number_input,
+            "Spectrometer (MHz)",
+            "scale_mhz",
+            round(upload.sample.peaks.axis.mhz, 4),
+            format="%.2f",
+            on_change=forget_view,
+            help=(
+                f"Couplings split a multiplet by their Hz over this frequency. "
+                f"{'The file states it.' if stated else 'The file does not state it.'}"
+            ),
+        )
     config = PeakMixtureConfig(
         n_low=size, n_high=size, jitter=jitter, noise=noise, n_unknown=n_unknown
     )
-    return PeakSelection(library, config, seed, upload if kind == "file" else None)
+    return PeakSelection(library, config, seed, upload if kind == "file" else None, mhz)
 
 
 def peak_result(selection: PeakSelection) -> PeakResult:
     """Return the mixture and the prediction; end the page with a message if there is none."""
     own_library, upload = peak_uploads.library(), selection.upload
+    sample = None if upload is None else upload.at(selection.mhz)
+    mhz = FULL_AXIS.mhz if sample is None else sample.peaks.axis.mhz
     with st.spinner("Reading the library …"):
         if own_library is not None and selection.library == "own":
             library = uploaded_library(
                 f"own {own_library.digest}",
                 f"{own_library.compounds.n_compounds:,} compounds of {own_library.name}",
                 own_library.compounds,
+                mhz,
             )
         else:
-            library = packaged_library(selection.library)
+            library = packaged_library(selection.library, mhz)
     detector, mixture = library.detector, None
     try:
-        if upload is not None:
-            peaks, name = upload.sample.peaks, upload.digest
-            title, note = f"File {upload.name}", upload.sample.note
+        if upload is not None and sample is not None:
+            peaks, name = sample.peaks, f"{upload.digest} {mhz}"
+            title, note = f"File {upload.name}", sample.note
         else:
             size, seed = selection.config.n_low, selection.seed
             with st.spinner(f"Drawing a mixture of {size} compounds …"):

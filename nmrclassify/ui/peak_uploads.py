@@ -9,12 +9,13 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from nmrclassify.files import TableError
 from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures.spectrum_files import SpectrumError
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
-from nmrclassify.ui.upload_limits import KEPT, TABLES
+from nmrclassify.ui.upload_limits import KEPT, SPECTRA, TABLES
 from nmrclassify.ui.uploads import is_new
 
 # Of an uploaded library, so that a prediction takes seconds.
@@ -29,7 +30,20 @@ class UploadedMixture:
 
     name: str
     digest: str
+    content: bytes
     sample: peak_files.PeakSample
+
+    def at(self, mhz: float) -> peak_files.PeakSample:
+        """Return the mixture as read for a spectrometer of this frequency.
+
+        Raises
+        ------
+        ValueError
+            If no peak is left.
+        """
+        if abs(mhz - self.sample.peaks.axis.mhz) < 1e-3:
+            return self.sample
+        return _read_at(self.digest, mhz, self.content)
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,11 @@ def mixture() -> UploadedMixture | None:
 def library() -> UploadedLibrary | None:
     """Return the visitor's library, if there is one."""
     return st.session_state.get("own compounds")
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _read_at(digest: str, mhz: float, _content: bytes) -> peak_files.PeakSample:
+    return peak_files.read_sample(_content, FULL_AXIS, mhz)
 
 
 def _digest(file: UploadedFile) -> str:
@@ -71,8 +90,9 @@ def _offer_uploads() -> None:
     with left:
         st.markdown("**Your own mixture**")
         st.markdown(
-            "Columns `ppm` and `area`: a list of peaks, or a whole spectrum, whose maxima are then"
-            " picked. Or `ppm`, `kind` (s, d, dd, …), `j_hz`, `protons` and, optionally, `amount`."
+            "A **spectrum**: the folder of a Bruker or Varian experiment as zip, JCAMP-DX, nmrML or"
+            " NMRPipe. Or a **table** with `ppm` and `area`: peaks, or a spectrum; or with `ppm`,"
+            " `kind` (s, d, dd, …), `j_hz`, `protons` and, optionally, `amount`."
         )
         st.download_button(
             "Template for a mixture",
@@ -82,8 +102,8 @@ def _offer_uploads() -> None:
             on_click="ignore",
         )
         file = st.file_uploader(
-            "Mixture (CSV)",
-            type=TABLES,
+            "Mixture (spectrum or table)",
+            type=[*SPECTRA, *TABLES],
             key="sample file",
             max_upload_size=8,
             on_change=_removed,
@@ -162,12 +182,12 @@ def _take_mixture(file: UploadedFile) -> None:
     try:
         with st.spinner("Reading the mixture …"):
             sample = peak_files.read_sample(file.getvalue(), FULL_AXIS)
-    except TableError as error:
+    except (TableError, SpectrumError) as error:
         state["sample problem"] = f"{file_name(file)}: {error}."
         return
-    state["own sample"] = UploadedMixture(file_name(file), _digest(file), sample)
+    state["own sample"] = UploadedMixture(file_name(file), _digest(file), file.getvalue(), sample)
     state["sample note"] = sample.note
-    url_state.forget("compound", "ppm_low", "ppm_high")
+    url_state.forget("compound", "ppm_low", "ppm_high", "scale_mhz")
     url_state.put("scale_mixture", "file")
     # A measured mixture holds none of the invented compounds of the usual library.
     if url_state.get("scale_library") == "synthetic" and not state.get(LIBRARY_CHOSEN):

@@ -18,7 +18,7 @@ from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.mixtures.spec import OWN, SEED
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.registry import NETWORKS
-from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS
 from nmrclassify.nmr.library import LibraryConfig
 from nmrclassify.training.optimiser import OPTIMISERS
 from nmrclassify.training.recipes import RECIPES, TrainConfig
@@ -227,6 +227,7 @@ _OTHERS = (
     _field("scale_noise", PeakMixtureConfig, "noise", "hiss"),
     _whole("scale_unknown", 0, 10, "compounds from outside the library", 0, "strangers"),
     _whole("scale_seed", 0, MAX_SEED, "seed of the mixture", 1, "draw"),
+    _real("scale_mhz", *MHZ_BOUNDS, "frequency of the spectrometer in MHz"),
     _whole("compound", 1, 5_000, "number of the coloured compound"),
     _real("threshold", 0.01, 0.99, "least probability of a named compound", "sure"),
     _real("ppm_low", _LOW, _HIGH, "right end of the drawn axis", "low"),

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nmrclassify.mixtures import spectrum_files
+from nmrclassify.mixtures.peak_files import read_sample
 from nmrclassify.mixtures.spectrum_files import SpectrumError, is_instrument_file, read_spectrum
 
 MHZ, WIDTH, CARRIER = 500.13, 8000.0, 4.7  # Hz, ppm
@@ -251,6 +252,57 @@ def test_nmrpipe(tmp_path):
     ng.pipe.write(str(path), *nmrpipe())
     check(read_spectrum(path.read_bytes()))
     assert is_instrument_file(path.read_bytes())
+
+
+def table(head, separator=",", decimal=".", order=-1, more="", encoding="utf-8", comment=""):
+    ppm, heights = processed()
+    rows = [
+        separator.join([f"{x:.7f}".replace(".", decimal), str(y)]) + more
+        for x, y in zip(ppm, np.round(heights).astype(int), strict=True)
+    ]
+    lines = [comment] * bool(comment) + [head] * bool(head) + rows[::-order]
+    return "\n".join(lines).encode(encoding)
+
+
+CSV = {
+    "comma": table("ppm,intensity"),
+    "semicolon": table("ppm;intensity", ";"),
+    "decimal comma": table("ppm;intensity", ";", ","),
+    "tab": table("ppm\tintensity", "\t"),
+    "tab and decimal comma": table("ppm\tintensity", "\t", ","),
+    "spaces": table("ppm intensity", "   "),
+    "ascending": table("ppm,intensity", order=1),
+    "no header": table(""),
+    "units": table("Chemical shift (ppm),Intensity"),
+    "comment": table("ppm,intensity", comment="# exported"),
+    "imaginary": table("ppm,real,imaginary", more=",5"),
+    "utf-16": table("ppm,intensity", encoding="utf-16"),
+    "latin-1": table("ppm,intensity", comment="# gemessen für uns", encoding="latin-1"),
+}
+
+
+@pytest.mark.parametrize("form", CSV)
+def test_a_table_gives_the_same_peaks_as_the_spectrum_of_bruker(tmp_path, form):
+    expected = read_sample(zipped(bruker_processed(tmp_path / "sample"))).peaks
+    found = read_sample(CSV[form], mhz=MHZ).peaks
+    assert found.axis == expected.axis
+    assert np.array_equal(found.positions, expected.positions)
+    assert found.areas == pytest.approx(expected.areas, rel=1e-3)
+
+
+@pytest.mark.parametrize("form", ["jcamp", "packed jcamp", "jcamp in Hz", "nmrml", "nmrml whole"])
+def test_other_formats_give_the_same_peaks_as_the_spectrum_of_bruker(tmp_path, form):
+    content = {
+        "jcamp": lambda: jcamp(YFACTOR=1),
+        "packed jcamp": lambda: jcamp(packing="dif", YFACTOR=1),
+        "jcamp in Hz": lambda: jcamp("HZ", YFACTOR=1),
+        "nmrml": nmrml,
+        "nmrml whole": lambda: nmrml(False, "Integer32", "<i4"),
+    }[form]()
+    expected = read_sample(zipped(bruker_processed(tmp_path / "sample"))).peaks
+    found = read_sample(content).peaks
+    assert np.array_equal(found.positions, expected.positions)
+    assert found.areas == pytest.approx(expected.areas, rel=1e-3)
 
 
 def archive(**files):

@@ -657,6 +657,7 @@ def test_visitors_do_not_see_the_runs_of_others(open_page, trained, monkeypatch)
 
 
 SCALE = "pages/scale.py"
+SAMPLE = "Mixture (spectrum or table)"
 
 
 def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little(open_page):
@@ -747,7 +748,7 @@ def test_buttons_zoom_and_another_compound_moves_the_view(open_page):
 def test_an_own_mixture_has_no_truth(open_page):
     app = open_page(SCALE, scale_library="metabolites")
     app.upload(
-        "Mixture (CSV)",
+        SAMPLE,
         "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,7,1\n8.44,x,,1\n",
         "[a](b).csv",
     )
@@ -755,7 +756,10 @@ def test_an_own_mixture_has_no_truth(open_page):
         "row 4: unknown multiplicity 'x'" in e.value.replace("\\", "") and "](" not in e.value
         for e in app.error
     )
-    app.upload("Mixture (CSV)", "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n")
+    app.upload(
+        SAMPLE,
+        "ppm,kind,j_hz,protons\n1.32,d,6.9,3\n4.11,q,6.9,1\n8.44,s,,1\n",
+    )
     assert app.link["scale_mixture"] == "file"
     assert "File mine" in app.texts.replace("\\", "")
     assert any("No precision-recall curve" in info.value for info in app.info)
@@ -774,7 +778,7 @@ PEAKS = "ppm;area\n1,31;3\n1,33;3\n4,09;1\n4,11;3\n4,12;3\n4,14;1\n"  # of lacta
 def test_an_uploaded_mixture_is_compared_with_real_metabolites(open_page):
     app = open_page(SCALE)
     assert "Library: **877 invented compounds**" in app.texts
-    app.upload("Mixture (CSV)", PEAKS, "peaks.csv")
+    app.upload(SAMPLE, PEAKS, "peaks.csv")
     assert app.link == {"scale_library": "metabolites", "scale_mixture": "file"}
     words = app.texts.replace("\\", "")
     assert "**File peaks.csv:** A list of 6 peaks." in words
@@ -783,12 +787,12 @@ def test_an_uploaded_mixture_is_compared_with_real_metabolites(open_page):
     next(s for s in app.selectbox if s.label == "Library").set_value("synthetic").run()
     assert any("877 invented compounds are not real" in w.value for w in app.warning)
     assert not any("threshold" in info.value for info in app.info)
-    app.upload("Mixture (CSV)", PEAKS.replace("3\n1,33", "4\n1,33"), "again.csv")
+    app.upload(SAMPLE, PEAKS.replace("3\n1,33", "4\n1,33"), "again.csv")
     assert app.link == {"scale_mixture": "file"}  # the library that was chosen stays
     app.press("Compare with 128 real metabolites")
     assert app.link == {"scale_library": "metabolites", "scale_mixture": "file"}
     assert not app.warning
-    next(u for u in app.file_uploader if u.label == "Mixture (CSV)").set_value(None).run()
+    next(u for u in app.file_uploader if u.label == SAMPLE).set_value(None).run()
     assert app.link == {"scale_library": "metabolites"}
     assert "Mixture 1" in app.texts
 
@@ -797,7 +801,7 @@ def test_an_own_library_stays_when_a_mixture_is_uploaded(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i};{1 + i / 4:.2f};d;7;3\n" for i in range(8)).replace(".", ",")
     app.upload("Library (CSV)", f"compound;ppm;kind;j_hz;protons\n{rows}", "own.csv")
-    app.upload("Mixture (CSV)", PEAKS)
+    app.upload(SAMPLE, PEAKS)
     assert app.link == {"scale_library": "own", "scale_mixture": "file"}
     assert "Compared with **8 compounds of own.csv**" in app.texts.replace("\\", "")
     next(u for u in app.file_uploader if u.label == "Library (CSV)").set_value(None).run()
@@ -825,6 +829,26 @@ def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are(ope
     app.upload("Library (CSV)", "compound,ppm\na,1\n")
     assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
     assert app.link == {"scale_library": "own"}  # the one before stays
+
+
+def test_the_frequency_of_a_spectrum_is_shown_and_can_be_changed(open_page):
+    app = open_page(SCALE)
+    ppm = np.linspace(12, -1, 4096)
+    heights = 1e6 / (1 + ((ppm - 1.32) * 300) ** 2)
+    values = " ".join(str(int(y)) for y in heights)
+    head = {"DATA TYPE": "NMR SPECTRUM", "XUNITS": "PPM", "FIRSTX": 12, "LASTX": -1}
+    head |= {".OBSERVE FREQUENCY": 400.13, ".OBSERVE NUCLEUS": "^1H"}
+    text = "".join(f"##{key}= {value}\n" for key, value in {"TITLE": "x", **head}.items())
+    app.upload(SAMPLE, f"{text}##XYDATA= (X++(Y..Y))\n12 {values}\n##END=\n", "mine.dx")
+    (field,) = (n for n in app.number_input if n.label == "Spectrometer (MHz)")
+    assert field.value == pytest.approx(400.13)
+    assert "The file states it." in field.help
+    assert "JCAMP-DX" in app.texts
+    field.set_value(600.0).run()
+    assert not app.exception
+    assert app.link["scale_mhz"] == "600"
+    app.upload(SAMPLE, "##TITLE= x\n##END=\n", "bad.dx")
+    assert any("no XYDATA or NTUPLES" in e.value for e in app.error)
 
 
 def test_a_library_beside_the_axis_leaves_nothing_to_separate(open_page):
@@ -866,7 +890,7 @@ def test_what_the_network_sees_and_does_not_look_for_is_said(open_page):
         "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where the network does"
         " not look for them" in app.texts
     )
-    app.upload("Mixture (CSV)", "ppm,area\n1.2,1\n1.3,2\n")
+    app.upload(SAMPLE, "ppm,area\n1.2,1\n1.3,2\n")
     assert "a list of picked peaks" in app.texts
     assert "1 Hz" not in app.texts
 
@@ -923,7 +947,7 @@ def test_at_most_two_mixtures_are_identified_at_once(wait_until):
 
 def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest(open_page):
     app = open_page(SCALE, scale_library="metabolites", threshold=0.99)
-    app.upload("Mixture (CSV)", "ppm,area\n11.5,1\n")
+    app.upload(SAMPLE, "ppm,area\n11.5,1\n")
     assert app.metric_values["Named"] == "0"
     words = "None of the 128 real metabolites is likely enough to be named"
     assert any(words in info.value and "threshold 99%" in info.value for info in app.info)

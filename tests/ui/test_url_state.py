@@ -93,6 +93,7 @@ def test_values_survive_the_way_through_a_link(key, value):
 
 
 GOOD = {
+    "scale_mhz": "400",
     "preset": "own",
     "model": "queries",
     "mixture": "choose",
