@@ -210,6 +210,7 @@ def test_uploads_are_kept_until_they_are_taken_out(visit, address, tmp_path):
     ):
         (tmp_path / name).write_text(text, "utf-16")
     page = visit(f"{address}/mixtures")
+    page.get_by_text("Use your own mixture or library").click()
     files, cross = page.locator("input[type=file]"), page.get_by_test_id("stFileChipDeleteBtn")
     mixture = page.get_by_text("The mixture is your file mixture.csv")
     library = page.get_by_text("The library is your file library.csv, 6 compounds")
