@@ -167,6 +167,7 @@ class Panel {
     this.offer.hidden = !data.offers || data.open;
     this.panel.hidden = !data.open;
     this.observer.observe(this.panel);
+    if (this.main()) this.observer.observe(this.main()); // the sidebar can be closed
     this.slide.hidden = !data.open || data.positions < 2;
     this.frame(data.open ? data.cell : null);
     const root = this.panel.getRootNode();

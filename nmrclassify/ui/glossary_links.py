@@ -72,8 +72,9 @@ export default function({ data, parentElement, setTriggerValue }) {
     event.stopPropagation();
     hide(true);
   };
+  // On the window: before the panel of a cell, which Escape closes too.
   const listeners = [['click', clicked], ['keydown', pressed], ['scroll', place]];
-  listeners.forEach(([kind, act]) => document.addEventListener(kind, act, true));
+  listeners.forEach(([kind, act]) => addEventListener(kind, act, true));
   // Go to the term, again while the page still grows, and never against the visitor.
   const stops = ['wheel', 'touchstart', 'pointerdown', 'keydown'];
   const reach = (term) => {
@@ -90,7 +91,7 @@ export default function({ data, parentElement, setTriggerValue }) {
   const term = data.here && (data.term || decodeURIComponent(location.hash.slice(1)));
   if (term && box.dataset.term !== term) reach(term);
   box.dataset.term = term || '';
-  return () => listeners.forEach(([kind, act]) => document.removeEventListener(kind, act, true));
+  return () => listeners.forEach(([kind, act]) => removeEventListener(kind, act, true));
 }
 """
 

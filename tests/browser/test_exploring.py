@@ -272,14 +272,17 @@ def test_no_map_is_dead(visit, path):
 
 
 def test_a_term_shows_its_meaning_and_opens_the_glossary_in_the_same_session(visit):
-    page = visit("masks?number=5")
+    page = visit("masks?number=5&unfolded=mask-0~5~12")
     wait_for_figure(page)
+    panel = page.locator(".dock .panel")
+    panel.wait_for()
     link = page.get_by_role("link", name="ideal mask")
     link.click()
     meaning = page.locator(".meaning")
     expect(meaning).to_contain_text("ideal mask: The mask that shares each cell")
     page.keyboard.press("Escape")
     expect(meaning).to_be_hidden()
+    expect(panel).to_be_visible()  # Escape closes what was opened last
     link.press("Enter")
     page.get_by_role("button", name="More in the glossary").press("Enter")
     page.get_by_role("heading", name="Glossary", exact=True, level=1).wait_for()
