@@ -6,7 +6,7 @@ import streamlit as st
 
 from nmrclassify.lessons.glossary import term
 from nmrclassify.mixtures import grid_files
-from nmrclassify.plots import classes, maps, page_figures
+from nmrclassify.plots import classes, page_figures
 from nmrclassify.plots.outputs import output_names
 from nmrclassify.ui import charts, page, panels
 
@@ -22,26 +22,13 @@ panels.show_prediction(view)
 st.subheader("Separated multiplets")
 charts.chart(
     page_figures.separation(prediction, truth, view.library, view.theme, view.cell),
-    alt=f"Separated multiplets of each output, and truth. {classes.alt_text(prediction, names)}",
+    alt=(
+        "Separated multiplets of each output, truth and difference."
+        f" {classes.alt_text(prediction, names)}"
+    ),
     key="separated",
 )
 if truth is not None:
-    residual = prediction.multiplets - truth.sources
-    high = float(max(np.abs(truth.sources).max(), 1e-6))
-    charts.chart(
-        maps.difference_maps(
-            "Residual: separated minus truth",
-            residual,
-            high,
-            axis,
-            view.theme,
-            prediction.outputs,
-            view.cell,
-            shown=called,
-        ),
-        alt=f"Residual of each output; the largest is {np.abs(residual).max():.2g}",
-        key="residual",
-    )
     gains = ", ".join(
         f"{name} {gain:+.1f} dB"
         if np.isfinite(gain)
@@ -82,9 +69,6 @@ if prediction.amounts is not None:
         panels.amounts_table(view),
         hide_index=True,
         column_config={
-            "probability": st.column_config.ProgressColumn(
-                min_value=0.0, max_value=1.0, format="percent"
-            ),
             "amount": st.column_config.NumberColumn(format="%.2f"),
             "true amount": st.column_config.NumberColumn(format="%.2f"),
         },

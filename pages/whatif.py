@@ -20,18 +20,15 @@ st.markdown(
 panels.mixture_heading(view)
 editor.history(view)
 
-left, right = st.columns([3, 1])
-with left:
-    charts.chart(
-        comparison.mixture_change(view.plain.areas, view.areas, axis, view.theme, position=chosen),
-        key="mixture",
-        alt=(
-            f"The mixture before and after {len(view.edits)} edits, and the difference; click a"
-            " position to edit it"
-        ),
-    )
-with right:
-    editor.at_position(view)
+charts.chart(
+    comparison.mixture_change(view.plain.areas, view.areas, axis, view.theme, position=chosen),
+    key="mixture",
+    alt=(
+        f"The mixture before and after {len(view.edits)} edits, and the difference; click a"
+        " position to edit it"
+    ),
+)
+editor.at_position(view)
 with st.expander("Edit in tables, or add noise", icon=":material/table_edit:", expanded=False):
     one, two, three = st.columns([3, 4, 2])
     with one:

@@ -208,6 +208,22 @@ CUT_OFF = """
 })
 """
 
+# Returns the texts of figures that lie over another heading, or under Plotly's toolbar.
+COVERED = """
+() => [...document.querySelectorAll('.stMain .js-plotly-plot')].flatMap(plot => {
+  const over = (a, b) => {
+    const [p, q] = [a.getBoundingClientRect(), b.getBoundingClientRect()];
+    return p.width && q.width && p.left < q.right - 1 && q.left < p.right - 1
+      && p.top < q.bottom - 1 && q.top < p.bottom - 1;
+  };
+  const all = what => [...plot.querySelectorAll(what)];
+  const notes = all('.annotation-text-g'), bars = [...all('.modebar-btn'), ...notes];
+  return [...notes, ...all('.colorbar, .gtitle, .nsewdrag')].filter(part => bars.some(
+    bar => bar !== part && (notes.includes(part) || !notes.includes(bar)) && over(bar, part)
+  )).map(part => part.textContent || part.getAttribute('class'));
+})
+"""
+
 # Sets `window.painted` to a promise of the milliseconds from the next press or move of the pointer
 # until the network's picture shows other content and is painted: another mixture, the arithmetic of
 # a cell ("panel"), or another position ("position").

@@ -53,7 +53,7 @@ def _round(page: "Page", turn: int) -> Iterator[Callable[[], None]]:
     yield lambda: _click(page, "receptive-field", 3 * share, 0.5)
     yield lambda: go(page, "What if")
     yield lambda: _click(page, "mixture", 0.35 + share, 0.5)
-    yield lambda: _press(page, "Add a multiplet here")
+    yield lambda: _press(page, "Add a multiplet")
     yield lambda: _press(page, "Move it")
     yield lambda: _press(page, "Undo")
     yield lambda: go(page, "Time travel")

@@ -299,7 +299,7 @@ def filter_grid(
         ],
         shapes=shapes,
         coloraxis=difference_scale(theme, 1.0, "weight, relative").coloraxis(theme, 0.5, 0.8),
-        margin={"l": 8, "r": 62, "t": 22, "b": 8},
+        margin={"l": 8, "r": 62, "t": 22, "b": 30},
         **layout,
     )
 
@@ -328,12 +328,12 @@ def activation_maps(
     scale = difference_scale(theme, largest(maps), "activation", root=True)
     rows = [
         MapRow(
-            "" if start else "<b>Block: its dilation</b>",
+            "",
             maps[start:stop],
             scale,
             "channel",
             104,
-            tuple(f"block {i + 1}: {dilations[i]}" for i in range(start, stop)),
+            tuple(f"block {i + 1} dilation {dilations[i]}" for i in range(start, stop)),
             stages=tuple(f"{kind} {i + 1}" for i in range(start, stop)),
             outputs=False,
             mark=position,

@@ -331,6 +331,7 @@ def class_bars(prediction: Prediction, names: tuple[str, ...], theme: Theme) -> 
         traces,
         theme,
         280,
+        margin={"r": 62},  # each bar stands below its column of the heatmap
         barmode="group",
         showlegend=len(traces) > 1,
         legend=LEGEND,

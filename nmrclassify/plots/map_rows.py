@@ -4,8 +4,9 @@ The maps of a row share one heatmap with a gap between them, and a whole figure 
 a single trace draws several times faster than one subplot for each output.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,9 @@ from nmrclassify.plots.style import (
 )
 
 GAP = 1  # empty columns between two maps
-MAX_LEVEL_HEADINGS = 2  # with more, every other heading stands higher
+# Letters in a line of a heading, by the number of maps: so much fits on a narrow screen. Above more
+# maps, every other heading stands higher.
+HEADING_LETTERS = {1: 40, 2: 18, 3: 11, 4: 9}
 
 
 @dataclass(frozen=True)
@@ -249,9 +252,9 @@ class Sheet:
             self.shapes.append(blank | {"y0": 0, "y1": 1, "yref": f"{refs['yref']} domain"})
         if content.mark is not None:
             self._frame(content, content.mark, refs)
-        # Every other heading stands higher, since neighbours would overlap on a narrow screen.
-        two_levels = len(content.headings) > MAX_LEVEL_HEADINGS
-        for i, heading in enumerate(content.headings):
+        headings, extra = heading_lines(content.headings)
+        raised = len(headings) not in HEADING_LETTERS
+        for i, heading in enumerate(headings):
             colour = content.colours[i % len(content.colours)]
             self.annotations.append(
                 {
@@ -261,15 +264,18 @@ class Sheet:
                     "y": 1,
                     "yref": f"{refs['yref']} domain",
                     "yanchor": "bottom",
-                    "yshift": 3 + self.theme.points(21) * (two_levels and i % 2),
+                    "yshift": 3 + self.theme.points(extra) * (raised and i % 2),
                     "showarrow": False,
-                    "font": {"size": self.theme.points(13), "color": text_on(colour)},
+                    "font": {
+                        "size": self.theme.points(13 if len(headings) < 3 else 12),
+                        "color": text_on(colour),
+                    },
                     "bgcolor": colour,
                     "borderpad": 2,
                 }
             )
         if content.title:
-            shift = self.theme.points(26 + 21 * two_levels) if content.headings else 4
+            shift = self.theme.points(26 + extra) if headings else 4
             self.title(row, content.title, shift)
 
     def _frame(self, content: MapRow, mark: Cell | int, refs: dict) -> None:
@@ -299,9 +305,7 @@ class Sheet:
 def stack(rows: list[MapRow], axis: Axis, theme: Theme) -> go.Figure:
     """Draw rows of maps below each other; rows of the same scale share its colour bar."""
     gaps = [
-        (50 if row.headings else 26)
-        + 21 * (len(row.headings) > MAX_LEVEL_HEADINGS)
-        + (22 if i else 0)
+        (50 if row.headings else 26) + heading_lines(row.headings)[1] + (22 if i else 0)
         for i, row in enumerate(rows)
     ]
     sheet = Sheet(theme, [row.height for row in rows], gaps)
@@ -319,6 +323,18 @@ def add_rows(sheet: Sheet, rows: list[MapRow], axis: Axis) -> None:
             length = max(high - low, 76 / sheet.total)
             sheet.layout[name] = row.scale.coloraxis(sheet.theme, (low + high) / 2, length)
         sheet.add_maps(i, row, axis, coloraxes[id(row.scale)], last=i == len(rows) - 1)
+
+
+def heading_lines(headings: Sequence[str]) -> tuple[list[str], int]:
+    """Return headings broken into lines, and their height in pixels beyond that of one line."""
+    if not headings:
+        return [], 0
+    raised = len(headings) not in HEADING_LETTERS
+    letters = HEADING_LETTERS[3 if raised else len(headings)]
+    # No line starts with a mark.
+    whole = [heading.replace(" ✓", "\xa0✓").replace(" ✗", "\xa0✗") for heading in headings]
+    lines = [wrap(heading, letters, break_long_words=False) for heading in whole]
+    return ["<br>".join(broken) for broken in lines], 16 * (max(map(len, lines)) - 1) + 21 * raised
 
 
 def position_label(axis: Axis, position: int) -> str:

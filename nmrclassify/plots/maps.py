@@ -17,10 +17,10 @@ from nmrclassify.nmr.library import Library
 from nmrclassify.plots.classes import add_classes, class_heights, headings, unshown_headings
 from nmrclassify.plots.map_rows import (
     GAP,
-    MAX_LEVEL_HEADINGS,
     MapRow,
     Sheet,
     add_rows,
+    heading_lines,
     position_label,
     stack,
     titled_rows,
@@ -110,7 +110,7 @@ def overview(
         for title, maps, called in multiplets
     ]
     heights = [row.height for row in rows] + class_heights(prediction, theme)
-    above = 72 + 21 * (n > MAX_LEVEL_HEADINGS)
+    above = 72 + heading_lines(columns["headings"])[1]
     gaps = [26, above] + [50] * len(multiplets) + [70, 66]
     sheet = Sheet(theme, heights, gaps[: len(heights)], bottom=46)
     add_rows(sheet, rows, axis)
@@ -158,13 +158,23 @@ def area_maps(
     outputs: bool = True,
     indices: np.ndarray | None = None,
     cell: Cell | None = None,
+    difference: np.ndarray | None = None,
     **options: Any,
 ) -> go.Figure:
-    """Draw titled rows of area maps (C, P, L) on one scale; `options` as in `MapRow`."""
+    """Draw titled rows of area maps (C, P, L) on one scale; `options` as in `MapRow`.
+
+    A last row has the `difference` (C, P, L) of the first from the second, on a scale as wide.
+    """
     scale = area_scale(theme, *(maps for _, maps in stacks))
     most = max(len(maps) for _, maps in stacks)
+    titled = [(f"<b>{title}</b>", fill_up(maps, most), scale) for title, maps in stacks]
+    if difference is not None:
+        diverging = difference_scale(theme, scale.high, root=True)
+        titled.append(
+            ("<b>Difference</b>: separated minus truth", fill_up(difference, most), diverging)
+        )
     rows = titled_rows(
-        [(f"<b>{title}</b>", fill_up(maps, most), scale) for title, maps in stacks],
+        titled,
         headings,
         height=110,
         outputs=outputs,
@@ -173,23 +183,6 @@ def area_maps(
         **options,
     )
     return stack(rows, axis, theme)
-
-
-def difference_maps(
-    title: str,
-    maps: np.ndarray,
-    high: float,
-    axis: Axis,
-    theme: Theme,
-    indices: np.ndarray | None = None,
-    cell: Cell | None = None,
-    **options: Any,
-) -> go.Figure:
-    """Draw maps of area differences (C, P, L) on a diverging scale from ``-high`` to `high`."""
-    scale = difference_scale(theme, high)
-    options |= {"height": 110, "indices": indices, "mark": cell}
-    row = MapRow(f"<b>{title}</b>", maps, scale, **options)
-    return stack([row], axis, theme)
 
 
 def mask_maps(

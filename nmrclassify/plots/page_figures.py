@@ -88,15 +88,17 @@ def separation(
     theme: Theme = LIGHT,
     cell: Cell | None = None,
 ) -> go.Figure:
-    """Draw the separated multiplets of each output, and the true ones below."""
-    rows = [("Separated by the network", prediction.multiplets)]
+    """Draw the separated multiplets of each output, the true ones, and the difference."""
+    rows, difference = [("Separated by the network", prediction.multiplets)], None
     if truth is not None:
         rows.append(("Truth: all that was mixed", maps.with_unshown(truth)))
+        difference = prediction.multiplets - truth.sources
     return maps.area_maps(
         rows,
         library.axis,
         theme,
         cell=cell,
+        difference=difference,
         **maps.all_columns(prediction, library.names, truth),
     )
 

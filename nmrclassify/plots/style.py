@@ -195,6 +195,7 @@ def finish(traces: list[dict], theme: Theme, height: float, **layout: Any) -> go
         "margin": {"l": 64, "r": 8, "t": 30, "b": 44} | layout.pop("margin", {}),
         "hoverlabel": {"bgcolor": theme.empty, "font": {"color": theme.text}},
         "showlegend": False,
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": theme.text},
         "dragmode": False,
     } | layout
     for name in ("xaxis", "yaxis"):

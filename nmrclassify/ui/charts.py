@@ -15,7 +15,11 @@ from nmrclassify.ui import url_state
 Picture: TypeAlias = go.Figure | Callable[[], pd.DataFrame]
 _CONFIG = {
     "displaylogo": False,
-    "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+    # What remains saves the figure, and shows it in the whole window.
+    "modeBarButtonsToRemove": [
+        *("select2d", "lasso2d", "autoScale2d", "zoom2d", "pan2d"),
+        *("zoomIn2d", "zoomOut2d", "resetScale2d"),
+    ],
     "displayModeBar": "hover",
 }
 

@@ -129,22 +129,24 @@ def usual_position(view: View) -> int:
 def at_position(view: View) -> None:
     """Draw the edits of the chosen position."""
     axis, filled = view.library.axis, np.abs(view.areas).sum(axis=0)
-    position = url_state.widget(
-        st.select_slider,
-        "Position",
-        "position",
-        usual_position(view),
-        options=range(axis.n_positions)[::-1],  # from left to right as on the axis
-        format_func=[centre_label(axis, p) for p in range(axis.n_positions)].__getitem__,
-        help="You can also click a position of the mixture.",
-    )
+    where, cut = st.columns([4, 1], vertical_alignment="bottom")
+    with where:
+        position = url_state.widget(
+            st.select_slider,
+            "Position",
+            "position",
+            usual_position(view),
+            options=range(axis.n_positions)[::-1],  # from left to right as on the axis
+            format_func=[centre_label(axis, p) for p in range(axis.n_positions)].__getitem__,
+            help="You can also click a position of the mixture.",
+        )
     size = float(filled[position])
     filled_here = size > LEAST * filled.max()
     st.markdown(
         f"**{position_label(axis, position)}**: "
         + (f"peak areas {size:.3g} in all" if filled_here else "no multiplet")
     )
-    st.button(
+    cut.button(
         "Remove it",
         on_click=do,
         args=(view, Cut(position)),
@@ -152,7 +154,8 @@ def at_position(view: View) -> None:
         icon=":material/delete:",
         width="stretch",
     )
-    by = st.number_input(
+    distance, move, kind, area, add = st.columns(5, vertical_alignment="bottom")
+    by = distance.number_input(
         f"Move by ({'ppm' if axis.unit == 'ppm' else 'positions'})",
         -20.0 * axis.width,
         20.0 * axis.width,
@@ -161,7 +164,7 @@ def at_position(view: View) -> None:
         key=f"move by {axis.unit}",
         help="With a fraction, two positions share the area.",
     )
-    st.button(
+    move.button(
         "Move it",
         on_click=_move,
         args=(view, position),
@@ -169,10 +172,10 @@ def at_position(view: View) -> None:
         icon=":material/arrow_right_alt:",
         width="stretch",
     )
-    st.selectbox("Kind", SYMBOLS[: view.library.n_peaks], index=1, key="add kind")
-    st.number_input("Area", 0.1, MAX_AREA, 1.0, 0.5, key="add area")
-    st.button(
-        "Add a multiplet here",
+    kind.selectbox("Kind", SYMBOLS[: view.library.n_peaks], index=1, key="add kind")
+    area.number_input("Area", 0.1, MAX_AREA, 1.0, 0.5, key="add area")
+    add.button(
+        "Add a multiplet",
         on_click=_add,
         args=(view, position),
         icon=":material/add:",

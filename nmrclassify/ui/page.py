@@ -108,7 +108,9 @@ def frame(page: str) -> Iterator[Page]:
             " padding-right: 2rem; } }"
             # Labels beside an open lesson are cut off otherwise.
             " .stCheckbox .stMarkdownEllipsis, .stCheckbox .stMarkdownEllipsis p"
-            " { white-space: normal; overflow: visible; } </style>"
+            " { white-space: normal; overflow: visible; }"
+            # Plotly's toolbar below the plot, where no figure has a title or a colour bar.
+            " .js-plotly-plot .modebar-container { top: auto !important; bottom: 26px; }</style>"
         )
         dark = charts.theme().dark
         st.html(_CONTRAST % (*_COLOURS[dark], _POINTED if dark else ""))

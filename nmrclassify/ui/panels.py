@@ -1,6 +1,7 @@
 """The view of a page, a model and a mixture, and what several pages show of it."""
 
 import html
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -304,6 +305,7 @@ def count_wrong_cells(prediction: Prediction, ideal: np.ndarray, names: tuple[st
 def show_prediction(view: View) -> None:
     """Write the prediction in words, green if it is right, blue if the truth is not known.
 
+    The words have no probabilities: the page draws them below.
     An untrained network predicts nothing; `mixture_heading` says so.
     """
     if not view.checkpoint.step:
@@ -312,8 +314,9 @@ def show_prediction(view: View) -> None:
         box = st.info
     else:
         box = st.success if view.prediction.all_right(view.truth) else st.warning
+    text = describe_prediction(view.prediction, view.library.names, view.truth)
     box(
-        describe_prediction(view.prediction, view.library.names, view.truth),
+        re.sub(r" \((over )?[\d.]+ %\)", "", text),
         icon=":material/record_voice_over:",
     )
 
@@ -353,7 +356,7 @@ def accuracy(summary: dict) -> list[dict[str, str | None]]:
 
 
 def amounts_table(view: View) -> pd.DataFrame:
-    """Return probability, count and amount of each predicted or true compound, and the truth."""
+    """Return count and amount of each predicted or true compound, and the truth."""
     prediction, truth = view.prediction, view.truth
     relevant = prediction.counts > 0
     if truth is not None:
@@ -362,7 +365,6 @@ def amounts_table(view: View) -> pd.DataFrame:
     table = pd.DataFrame(
         {
             "compound": [view.library.names[k] for k in rows],
-            "probability": prediction.probabilities[0, rows],
             "count": prediction.counts[rows],
         }
     )

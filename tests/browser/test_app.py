@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from nmrclassify.bench import _browser
 from nmrclassify.bench._browser import (
+    COVERED,
     CUT_OFF,
     settled,
     start_training,
@@ -238,6 +239,7 @@ def test_nothing_is_cut_off_on_a_narrow_screen(visit, address, path):
     assert boxes or path in BARE
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= NARROW["width"] + 1 for box in boxes)
     assert not page.evaluate(CUT_OFF)
+    assert not page.evaluate(COVERED)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -158,7 +158,7 @@ def test_buttons_edit_at_the_chosen_position_and_the_answer_follows(open_page):
     assert before[4] > 0.9
     assert after[4] < 0.1
     app.selectbox(key="add kind").set_value("t")
-    app.press("Add a multiplet here")
+    app.press("Add a multiplet")
     assert app.link["edits"] == "cut_7~add_7_t_1"
     assert "added by hand" in app.texts
 

@@ -189,6 +189,18 @@ def test_masks_show_the_share_of_each_multiplet_and_the_differences(open_page):
     assert app.link["wrong_cells"] == "yes"
 
 
+@pytest.mark.parametrize("query", [{}, {"model": "queries"}])
+def test_separation_shows_probabilities_once_as_heatmap_and_once_as_bars(open_page, query):
+    app = open_page("pages/separation.py", **query)
+    assert "%" not in app.success[0].value
+    assert not any("probability" in table.value for table in app.dataframe)
+    drawn = [chart.proto.id.rpartition("-")[2] for chart in app.get("plotly_chart")]
+    assert drawn[:3] == ["separated", "classes", "bars"]
+    heatmap, bars = app.figure("classes"), app.figure("bars")
+    assert heatmap["layout"]["margin"]["r"] == bars["layout"]["margin"]["r"]
+    assert len(app.figure("separated")["data"]) == 3  # separated, truth, difference
+
+
 def test_an_untrained_network_gets_no_verdict_on_its_masks(open_page):
     app = open_page("pages/masks.py", preset="quick", network="slots")
     assert "right output" not in app.texts

@@ -70,6 +70,20 @@ def frames():
 
 
 @pytest.fixture
+def headings():
+    """Return a function: the headings above the maps of a figure, each in one line."""
+
+    def headings(figure):
+        return [
+            note.text.replace("<br>", " ").replace("\xa0", " ")
+            for note in figure.layout.annotations
+            if note.bgcolor
+        ]
+
+    return headings
+
+
+@pytest.fixture
 def values():
     """Return a function: the values of a map, on whatever scale it is drawn."""
 

@@ -182,15 +182,15 @@ def test_the_chosen_filter_is_framed(chosen, clicks, frames):
         ([1], True),
     ],
 )
-def test_every_block_is_drawn_once_in_its_stack(dilations, skip, clicks, values):
+def test_every_block_is_drawn_once_in_its_stack(dilations, skip, clicks, values, headings):
     rng = np.random.default_rng(2)
     shape = (len(dilations), 5, 21)
     residual, skips = rng.normal(size=shape)[1:], rng.normal(size=shape)
     blocks = Activations(list(dilations), residual, skips)
     maps = skips if skip else residual
     figure = activations.activation_maps(blocks, TOY, LIGHT, position=4, skip=skip)
-    headings = [note.text for note in figure.layout.annotations if note.bgcolor]
-    assert headings == [f"block {i + 1}: {d}" for i, d in enumerate(dilations[: len(maps)])]
+    found = headings(figure)
+    assert found == [f"block {i + 1} dilation {d}" for i, d in enumerate(dilations[: len(maps)])]
     drawn = [
         values(trace)[:, left : left + 21]
         for trace in figure.data
@@ -209,7 +209,7 @@ def test_every_block_is_drawn_once_in_its_stack(dilations, skip, clicks, values)
             else:
                 position = 20 - j % 22
                 assert (click.rows, click.position, click.output) == ("channel", position, None)
-                number = headings[clicked // 21].split(":")[0].removeprefix("block ")
+                number = found[clicked // 21].split()[1]
                 assert click.stage == f"{'block' if skip else 'residual'} {number}"
                 clicked += 1
 

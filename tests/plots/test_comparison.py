@@ -151,7 +151,7 @@ def test_two_trainings_get_no_difference(two_trainings, quick):
     assert (scale.cmin, scale.cmax) == (0, 1)
 
 
-def test_headings_name_each_pair(pair, quick):
+def test_headings_name_each_pair(pair, quick, headings):
     classes = [
         name.removeprefix("something ") for name in pair.first.class_names(quick.library.names)
     ]
@@ -159,7 +159,7 @@ def test_headings_name_each_pair(pair, quick):
         f(pair, quick.library.names, quick.library.axis, LIGHT)
         for f in (comparison.mask_change, comparison.multiplet_change)
     ):
-        assert [note.text for note in figure.layout.annotations if note.bgcolor] == [
+        assert headings(figure) == [
             classes[a] if a == b else f"{classes[a]} → {classes[b]}" for a, b in pair.named.T
         ]
 

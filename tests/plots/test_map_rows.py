@@ -37,6 +37,21 @@ def test_the_toy_axis_counts_positions():
     assert Axis().centres.tolist() == list(range(21))
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 6])
+def test_headings_of_up_to_four_maps_stand_at_one_height(n):
+    texts = ("creatinine ✓", "lactate → untrained", "compound 10 ✗", "valine", "a", "b")[:n]
+    figure = drawn(np.zeros((n, 6, 21)), headings=texts)
+    notes = [note for note in figure.layout.annotations if note.bgcolor]
+    assert [n.text.replace("<br>", " ").replace("\xa0", " ") for n in notes] == list(texts)
+    assert len({note.yshift for note in notes}) == (1 if n <= 4 else 2)
+    # At 390 pixels, a figure is 358 wide, 126 of it margins; a letter has some 6 pixels.
+    room = (358 - 126) / n * (1 if n <= 4 else 2)
+    lines = [line for note in notes for line in note.text.split("<br>")]
+    assert all(6 * len(line) <= max(room, 6 * len("creatinine ✓")) for line in lines)
+    # Titles stand above the tallest heading, and the margin has room for both.
+    assert figure.layout.margin.t >= max(n.yshift + 16 * (1 + n.text.count("<br>")) for n in notes)
+
+
 def test_a_mark_frames_the_cell_among_filters_and_the_column_elsewhere(frames):
     cell, ids, names = Cell(1, 9, 0), np.array([7, 5, 9, 2]), ("a", "b", "c", "d")
     maps = np.zeros((2, 4, 21))

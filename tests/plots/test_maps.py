@@ -48,10 +48,14 @@ def test_masks_are_always_drawn_from_0_to_1(slots):
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0.0, 1.0)
 
 
-def test_differences_are_symmetric_around_zero(slots):
+def test_differences_are_symmetric_around_zero(slots, values):
     change = slots.prediction.multiplets - slots.truth.sources
-    figure = maps.difference_maps("residual", change, 2.0, PPM_AXIS, LIGHT)
-    assert figure.layout.coloraxis.cmin == -figure.layout.coloraxis.cmax == -2.0
+    rows = [("a", slots.prediction.multiplets), ("b", slots.truth.sources)]
+    figure = maps.area_maps(rows, PPM_AXIS, LIGHT, difference=change)
+    first, second = figure.layout.coloraxis, figure.layout.coloraxis2
+    assert -second.cmin == second.cmax == first.cmax
+    assert [trace.coloraxis for trace in figure.data] == ["coloraxis", "coloraxis", "coloraxis2"]
+    assert values(figure.data[2])[:, :21][:, ::-1] == pytest.approx(change[0], abs=1e-6)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
@@ -94,7 +98,7 @@ def test_equal_positions_stand_below_each_other(name, request):
 
 
 @pytest.mark.parametrize("name", ["slots", "queries"])
-def test_the_truth_shows_all_that_was_mixed(name, request, values, clicks):
+def test_the_truth_shows_all_that_was_mixed(name, request, values, clicks, headings):
     case = request.getfixturevalue(name)
     missed = case.areas * 0.3
     truth = replace(case.truth, unshown=missed[None], unshown_labels=np.array([4]))
@@ -102,8 +106,8 @@ def test_the_truth_shows_all_that_was_mixed(name, request, values, clicks):
     prediction = replace(case.prediction, counts=counts)
     n, library = len(prediction.named), case.library
     figure = maps.overview(case.areas, prediction, library.names, library.axis, LIGHT, truth)
-    headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings[n:] == [f"{library.names[4]} missed"]
+    found = headings(figure)
+    assert found[n:] == [f"{library.names[4]} missed"]
     _, masks, separated, true = figure.data[:4]
     last = slice(22 * n, 22 * n + 21)
     assert values(true)[:, last][:, ::-1] == pytest.approx(missed, abs=1e-6)
@@ -125,23 +129,23 @@ def test_the_overview_of_queries_shows_one_bar_for_each_compound(queries, theme)
 
 
 @pytest.mark.parametrize("case", ["slots", "queries"])
-def test_the_overview_shows_the_separated_multiplets(case, request, values):
+def test_the_overview_shows_the_separated_multiplets(case, request, values, headings):
     case = request.getfixturevalue(case)
     figure = overview(case)
     separated = values(figure.data[2])[:, :21][:, ::-1]
     assert separated == pytest.approx(case.prediction.multiplets[0], abs=1e-6)
-    headings = [a.text for a in figure.layout.annotations if a.bgcolor]
-    assert headings == list(classes.headings(case.prediction, case.library.names, case.truth))
-    assert [h[-1] for h in headings] == ["✓" if right else "✗" for right in case.truth.right]
+    found = headings(figure)
+    assert found == list(classes.headings(case.prediction, case.library.names, case.truth))
+    assert [h[-1] for h in found] == ["✓" if right else "✗" for right in case.truth.right]
     # Without the truth there is no row of sources and no diamond.
     assert len(overview(case, truth=False).data) == len(figure.data) - 2
 
 
-def test_a_single_compound_of_queries_can_be_drawn(learned, quick):
+def test_a_single_compound_of_queries_can_be_drawn(learned, quick, headings):
     areas, names, axis = quick.library.areas[4], quick.library.names, quick.library.axis
     prediction = learned.model.predict(areas)
     figure = maps.overview(areas, prediction, names, axis, LIGHT)
-    assert "compound 4" in [a.text for a in figure.layout.annotations if a.bgcolor]
+    assert "compound 4" in headings(figure)
 
 
 def test_every_figure_has_titled_axes(slots, trained, quick):
@@ -229,7 +233,12 @@ def test_the_frame_is_around_the_cell(slots, cell, ordered, clicks, frames):
         (whole, "y", 3, True),
         (whole, "y4", 3, True),
         (maps.area_maps([("a", multiplets)], axis, LIGHT, cell=cell), "y", 3, True),
-        (maps.difference_maps("d", multiplets, 1.0, axis, LIGHT, cell=cell), "y", 3, True),
+        (
+            maps.area_maps([("a", multiplets)], axis, LIGHT, cell=cell, difference=multiplets),
+            "y2",
+            3,
+            True,
+        ),
     ):
         (trace,) = [t for t in figure.data if t.type == "heatmap" and t.yaxis == yaxis]
         by_cell, framed = clicks(trace), frames(figure, yaxis)
