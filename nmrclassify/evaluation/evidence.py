@@ -1,0 +1,175 @@
+"""Which peaks of a mixture speak for a compound, which expected lines are missing, and the rest.
+
+The evidence is computed from the peaks and the library alone: the masks of the network only say how
+much of a peak belongs to the compound.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmrclassify.evaluation.identify import PEAK_REACH, Identification
+
+FOUND, TOO_LITTLE, NO_PEAK = "found", "too little area", "no peak"
+WEAK, CUT, BEYOND = "too weak to see", "cut out", "beyond the axis"
+AGAINST = (TOO_LITTLE, NO_PEAK)
+SILENT = (WEAK, CUT, BEYOND)  # say nothing about the compound
+ENOUGH = 0.5  # of the expected area: at least so much must be there
+REACH = 2 * PEAK_REACH  # Hz between an expected line and a peak that can be it
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The lines that a compound must have in a mixture, and what is there; the largest first.
+
+    Lines of one multiplet nearer than `PEAK_REACH` are one line.
+
+    Attributes
+    ----------
+    multiplets : ndarray, shape (n,)
+        Multiplet of the library that each line belongs to.
+    ppm : ndarray, shape (n,)
+        Where it is expected, with the estimated shift of its multiplet.
+    expected : ndarray, shape (n,)
+        Its area by the estimated amount; NaN where no amount can be estimated.
+    measured : ndarray, shape (n,)
+        Area of all peaks there.
+    separated : ndarray, shape (n,)
+        The part of `measured` that the masks give to the compound.
+    outcomes : tuple of str, length n
+        `FOUND`, one of `AGAINST`, or one of `SILENT`.
+    """
+
+    multiplets: np.ndarray
+    ppm: np.ndarray
+    expected: np.ndarray
+    measured: np.ndarray
+    separated: np.ndarray
+    outcomes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Return the number of lines."""
+        return len(self.ppm)
+
+    @property
+    def speaks_for(self) -> np.ndarray:
+        """Whether each line is found, shape (n,)."""
+        return np.array([outcome == FOUND for outcome in self.outcomes], dtype=bool)
+
+    @property
+    def speaks_against(self) -> np.ndarray:
+        """Whether each line is missing, or has too little area, shape (n,)."""
+        return np.array([outcome in AGAINST for outcome in self.outcomes], dtype=bool)
+
+
+def evidence(
+    prediction: Identification,
+    compound: int,
+    cut: tuple[tuple[float, float], ...] = (),
+) -> Evidence:
+    """Return the evidence for and against a compound.
+
+    A line speaks against its compound if less than `ENOUGH` of its area is there. Peaks of other
+    compounds at the same place hide a missing line: see `Evidence.separated`. A line below the
+    smallest peak of the mixture says nothing, nor does one in a region that was cut.
+
+    Parameters
+    ----------
+    compound : int
+        As an index into the library.
+    cut : tuple of (float, float)
+        Regions in ppm without peaks because they were cut.
+    """
+    compounds, peaks = prediction.compounds, prediction.peaks
+    compound = int(prediction.first_of_group[compound])
+    first = compounds.first_multiplet
+    index = np.arange(first[compound], first[compound + 1])
+    multiplets, ppm, areas = _merged_lines(prediction, index)
+    reach = REACH / peaks.axis.mhz
+    measured = _area_within(peaks.ppm, peaks.areas, ppm, reach)
+    separated = _area_within(peaks.ppm, prediction.separated(compound), ppm, reach)
+    amount = float(prediction.amounts[compound])
+    if not np.isfinite(amount):
+        there = measured > 0
+        amount = float(np.median(measured[there] / areas[there])) if there.any() else np.nan
+    expected = amount * areas
+    outcomes = [
+        _outcome(prediction, place, area, found, cut)
+        for place, area, found in zip(ppm, expected, measured, strict=True)
+    ]
+    order = np.lexsort((-ppm, -np.nan_to_num(expected)))
+    return Evidence(
+        multiplets[order],
+        ppm[order],
+        expected[order],
+        measured[order],
+        separated[order],
+        tuple(outcomes[i] for i in order),
+    )
+
+
+def _merged_lines(
+    prediction: Identification, multiplets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return multiplet, ppm and area at amount 1 of lines that can be told apart."""
+    compounds, mhz = prediction.compounds, prediction.peaks.axis.mhz
+    rows, places, areas = [], [], []
+    for m, centre in zip(multiplets, prediction.places(multiplets), strict=True):
+        lines = slice(compounds.first_line[m], compounds.first_line[m + 1])
+        order = np.argsort(compounds.offsets[lines])
+        hz, area = compounds.offsets[lines][order], compounds.areas[lines][order]
+        group = np.r_[0, np.cumsum(np.diff(hz) > PEAK_REACH)]
+        total = np.bincount(group, area)
+        rows.append(np.full(len(total), m))
+        places.append(centre + np.bincount(group, hz * area) / total / mhz)
+        areas.append(total)
+    return np.concatenate(rows), np.concatenate(places), np.concatenate(areas)
+
+
+def _area_within(
+    ppm: np.ndarray, areas: np.ndarray, places: np.ndarray, reach: float
+) -> np.ndarray:
+    """Return the area of the peaks within `reach` ppm of each place, shape of `places`."""
+    sums = np.r_[0.0, np.cumsum(areas, dtype=np.float64)]
+    low = np.searchsorted(ppm, places - reach)
+    return sums[np.searchsorted(ppm, places + reach, "right")] - sums[low]
+
+
+def _outcome(
+    prediction: Identification,
+    place: float,
+    expected: float,
+    measured: float,
+    cut: tuple[tuple[float, float], ...],
+) -> str:
+    axis = prediction.peaks.axis
+    if not axis.low <= place <= axis.high:
+        return BEYOND
+    if any(low <= place <= high for low, high in cut):
+        return CUT
+    if measured > 0:
+        enough = not np.isfinite(expected) or measured >= ENOUGH * expected
+        return FOUND if enough else TOO_LITTLE
+    return WEAK if expected < prediction.peaks.floor else NO_PEAK
+
+
+def unexplained_share(prediction: Identification) -> float:
+    """Return the part of the mixture's area that no named compound explains, 0 to 1."""
+    areas = prediction.peaks.areas
+    return float(((1 - prediction.explained) * areas).sum() / areas.sum())
+
+
+def unexplained_peaks(prediction: Identification, n: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Return the peaks with the largest area that no named compound explains.
+
+    Returns
+    -------
+    peaks : ndarray, shape (n,) at most
+        As indices into the mixture's peaks, the largest first.
+    areas : ndarray, shape of `peaks`
+        The unexplained area of each, above 0.
+    """
+    rest = (1 - prediction.explained) * prediction.peaks.areas
+    order = np.argsort(-rest, kind="stable")[:n]
+    order = order[rest[order] > 0]
+    return order, rest[order]
