@@ -6,15 +6,15 @@ from nmrclassify.evaluation.prediction import describe_prediction
 from nmrclassify.lessons.glossary import term
 from nmrclassify.plots import curves
 from nmrclassify.training.jobs import Job
-from nmrclassify.ui import charts, diagram, page, panels, training_controls, uploads
+from nmrclassify.ui import charts, diagram, loaded_model, page, panels, training_controls, uploads
 from nmrclassify.ui.session import this_visit
 
 view = page.setup("pages/train.py")
 
 st.title("Train or load")
 st.markdown(
-    f"Train on mixtures of {len(view.dataset.train)} {term('composition', 'compositions')};"
-    f" {len(view.dataset.test)} others are the test.",
+    f"A new training uses mixtures of {len(view.dataset.train)}"
+    f" {term('composition', 'compositions')}; {len(view.dataset.test)} others are the test.",
     help=f"Recipes with {term('remix')} also combine compounds at random. Curves of accuracy are"
     " measured on the test compositions, which are never used for training.",
 )
@@ -88,15 +88,19 @@ if visit.held:
     st.info("Your last training is being saved. It appears here in a few seconds.")
     st.fragment(wait_for_held, run_every=1.0)()
 elif job is None:
-    st.info("There is no training in this visit yet: press *Start*.")
+    st.caption("There is no training in this visit yet: press *Start*.")
 else:
+    training_controls.about_training(view, job)
     st.fragment(live_figures, run_every=1.0 if job.active else None)()
     st.fragment(live_pictures, run_every=4.0 if job.active else None)()
+if loaded_model.is_other(view, job):
+    loaded_model.show(view)
 
 st.subheader("Load a model")
 left, right = st.columns(2)
 with left:
     uploads.checkpoint_file()
+    loaded_model.confirm_upload(view)
 with right:
     training_controls.earlier_runs()
 training_controls.download_model(view)

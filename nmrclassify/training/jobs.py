@@ -156,6 +156,15 @@ class Job:
         """Which network is trained."""
         return self._trainer.model.kind
 
+    def trains_on(self, dataset: Dataset) -> bool:
+        """Whether this job's data are these: the same library, mixtures and split."""
+        data = self._trainer.dataset
+        return (
+            data.config == dataset.config
+            and np.array_equal(data.library.areas, dataset.library.areas)
+            and np.array_equal(data.train, dataset.train)
+        )
+
     def matches(
         self,
         dataset: Dataset,
@@ -165,13 +174,11 @@ class Job:
         n_filters: int = NetworkConfig.n_filters,
     ) -> bool:
         """Whether this job trains this network on these data with this configuration and seed."""
-        trainer, data = self._trainer, self._trainer.dataset
+        trainer = self._trainer
         return (
             (trainer.config, trainer.seed, self.kind) == (config, seed, kind)
             and trainer.model.config.n_filters == n_filters
-            and data.config == dataset.config
-            and np.array_equal(data.library.areas, dataset.library.areas)
-            and np.array_equal(data.train, dataset.train)
+            and self.trains_on(dataset)
         )
 
     def start(self) -> None:

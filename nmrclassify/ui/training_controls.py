@@ -13,41 +13,28 @@ from nmrclassify.training.job_queue import QueueFull
 from nmrclassify.training.jobs import Job
 from nmrclassify.training.recipes import TrainConfig, recipe
 from nmrclassify.training.trainer import Trainer, sizes_for
-from nmrclassify.ui import model_picker, page, url_state
+from nmrclassify.ui import model_picker, url_state
 from nmrclassify.ui.panels import View
 from nmrclassify.ui.session import own_runs, this_visit
-
-RECIPE_TITLES = {
-    "queries": "Queries: random compounds, jitter, noise",
-    "thorough": "Thorough: for queries, minutes",
-    "disturbed": "Disturbed: for queries, all disturbances at once, minutes",
-    "modern": "Modern: for slots",
-    "long": "Long: for slots, minutes",
-    "sgd": "Original: SGD, learning rate 0.01",
-    "momentum": "Original: SGD, 0.0001, momentum 0.99",
-    "adam": "Original: Adam, 0.0001",
-}
-
-MORE = (
-    ("batch_size", "Mixtures per step", 8),
-    ("weight_decay", "Weight decay", None),
-    ("reconstruction_weight", "Reconstruction weight", None),
-    ("mask_weight", "Mask weight", None),
-    ("concentration_spread", "Concentration spread", None),
-    ("repeats", "Repeats", None),
-    ("added_noise", "Added noise", None),
-    ("added_jitter", "Added jitter", None),
-    ("added_common_shift", "Added common shift", None),
-    ("remix", "Remix", None),
-    ("unknown", "Unknown compounds", None),
-    ("unknown_replaces", "Unknown in place of one", None),
+from nmrclassify.ui.training_settings import (
+    MORE,
+    RECIPE_TITLES,
+    describe_data,
+    describe_network,
+    follow_loaded,
+    name_of,
+    show_loaded,
+    show_settings,
 )
+
+KEPT_SECONDS = 10  # a paused training that took so long is kept when another takes its place
 
 
 def training_settings(view: View) -> None:
     """Draw the settings and the buttons that control this visit's training."""
+    follow_loaded(view)
     job = this_visit().job
-    busy = job is not None and job.active
+    interrupted = job is not None and job.state == "interrupted"
     zero, one, six = st.columns([3, 3, 2])
     with zero:
         kind = url_state.widget(
@@ -55,7 +42,7 @@ def training_settings(view: View) -> None:
             "Network",
             "network",
             format_func=lambda kind: NETWORKS[kind].title,
-            disabled=busy,
+            disabled=interrupted,
             help=(
                 "Queries estimate how many compounds there are. Slots have one output for each"
                 " compound in the mixture, so their number is fixed."
@@ -69,7 +56,7 @@ def training_settings(view: View) -> None:
             "recipe",
             NETWORKS[kind].usual_recipe,
             format_func=RECIPE_TITLES.get,
-            disabled=busy,
+            disabled=interrupted,
             help=(
                 "The original recipes train for 1,000 epochs on ten mixtures, one at a time."
                 " Choose the data *Original* with them."
@@ -81,7 +68,7 @@ def training_settings(view: View) -> None:
                 st.selectbox,
                 "Filters",
                 "filters",
-                disabled=busy,
+                disabled=interrupted,
                 help="Of the encoder. Fewer filters are fewer rows of a mask to read.",
             )
         )
@@ -92,13 +79,15 @@ def training_settings(view: View) -> None:
             "Optimiser",
             "optimiser",
             usual.optimiser,
-            disabled=busy,
+            disabled=interrupted,
             format_func=str.upper,
         )
     with three:
-        rate = _number(busy, "Learning rate", "learning_rate", usual, step=None, format="%.5f")
+        rate = _number(
+            interrupted, "Learning rate", "learning_rate", usual, step=None, format="%.5f"
+        )
     with four:
-        steps = _number(busy, "Steps", "steps", usual, step=100)
+        steps = _number(interrupted, "Steps", "steps", usual, step=100)
     with five:
         seed = url_state.widget(
             st.number_input,
@@ -106,7 +95,7 @@ def training_settings(view: View) -> None:
             "weights_seed",
             view.dataset.seed,
             step=1,
-            disabled=busy,
+            disabled=interrupted,
             help="The same seed gives the same initial weights.",
         )
     chosen = {"optimiser": optimiser, "learning_rate": rate, "steps": steps}
@@ -114,13 +103,13 @@ def training_settings(view: View) -> None:
         columns = st.columns(3)
         for i, (field, label, step) in enumerate(MORE):
             with columns[i % 3]:
-                chosen[field] = _number(busy, label, field, usual, step=step)
+                chosen[field] = _number(interrupted, label, field, usual, step=step)
         chosen["own_levels"] = url_state.widget(
             st.checkbox,
             "Each training mixture has its own level of spread, jitter and noise",
             "own_levels",
             usual.own_levels,
-            disabled=busy,
+            disabled=interrupted,
         )
     try:
         config = replace(usual, **chosen)
@@ -130,24 +119,33 @@ def training_settings(view: View) -> None:
     _buttons((view, config, seed, kind, n_filters), job)
 
 
-def _number(busy: bool, label: str, field: str, usual: TrainConfig, **options: Any) -> Any:
+def _number(disabled: bool, label: str, field: str, usual: TrainConfig, **options: Any) -> Any:
     limit = bounds(TrainConfig, field)
     return url_state.widget(
         st.number_input,
         label,
         field,
         getattr(usual, field),
-        disabled=busy,
+        disabled=disabled,
         help=f"{limit.help}; from {limit.low:g} to {limit.high:g}",
         **options,
     )
+
+
+def _keep_paused() -> bool:
+    """Return whether the paused training is worth a run, when another takes its place."""
+    job = this_visit().job
+    return job is not None and job.latest.seconds >= KEPT_SECONDS
 
 
 def _prepare(
     view: View, config: TrainConfig, seed: int, kind: str, n_filters: int, keep: bool = False
 ) -> Job:
     network = sizes_for(view.dataset, kind, n_filters=n_filters)
+    before = this_visit().job
     job = this_visit().replace(Trainer(view.dataset, config, seed, kind, network), keep)
+    if before is not None and before.run_id is not None and keep:
+        st.session_state["kept run"] = before.run_id
     url_state.put("model", "training")
     return job
 
@@ -160,6 +158,7 @@ def _wanted_job(view: View, config: TrainConfig, seed: int, kind: str, n_filters
 
 
 def _start(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
+    st.session_state.pop("asked to start", None)
     job = _wanted_job(view, config, seed, kind, n_filters)
     url_state.put("model", "training")
     _try_to_start(job)
@@ -174,7 +173,7 @@ def _try_to_start(job: Job) -> None:
 
 def start_usual(view: View) -> None:
     """Start a training on the present data, with the default recipe of the chosen network."""
-    kind = url_state.get("network")
+    kind = view.checkpoint.model.kind
     n_filters = sizes_for(view.dataset, kind).n_filters
     _start(view, recipe(NETWORKS[kind].usual_recipe), view.dataset.seed, kind, n_filters)
 
@@ -201,7 +200,7 @@ def _one_step(view: View, config: TrainConfig, seed: int, kind: str, n_filters: 
 
 def _new_seed(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
     url_state.put("weights_seed", seed + 1)
-    _prepare(view, config, seed + 1, kind, n_filters)
+    _prepare(view, config, seed + 1, kind, n_filters, _keep_paused())
 
 
 def _stop(job: Job) -> None:
@@ -210,7 +209,7 @@ def _stop(job: Job) -> None:
 
 
 def _reset(view: View, config: TrainConfig, seed: int, kind: str, n_filters: int) -> None:
-    _prepare(view, config, seed, kind, n_filters)
+    _prepare(view, config, seed, kind, n_filters, _keep_paused())
 
 
 def _pause(job: Job) -> None:
@@ -225,10 +224,20 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
     interrupted = state == "interrupted"  # then its own buttons decide first
     busy = active or interrupted
     halted = not busy and state != "paused"
-    start = "Continue" if state == "paused" and same else "Start"
-    start_type = "secondary" if interrupted else _main_type(view)
+    anew = active and not same
+    start = "Continue" if state == "paused" and same else "Start anew" if anew else "Start"
+    start_type = "secondary" if busy else _main_type(view)
     buttons: list[tuple[str, str, Callable[..., None], tuple, bool, str | None]] = [
-        (start, "play_arrow", _start, wanted, busy, None),
+        (
+            start,
+            "play_arrow",
+            _ask_to_start if anew else _start,
+            () if anew else wanted,
+            busy and not anew,
+            "With these data and settings; asks before it ends the present training."
+            if anew
+            else None,
+        ),
         ("Pause", "pause", _pause, (job,), not active, None),
         ("One step", "skip_next", _one_step, wanted, busy, None),
         ("Stop", "stop", _stop, (job,), halted, "Ends the training and saves the model as a run."),
@@ -264,6 +273,37 @@ def _buttons(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -
         )
     if problem := st.session_state.pop("training problem", None):
         st.warning(problem, icon=":material/hourglass:")
+    if kept := st.session_state.pop("kept run", None):
+        st.success(f"The training before is kept as run `{kept}`.", icon=":material/save:")
+    if not anew:
+        st.session_state.pop("asked to start", None)
+    elif st.session_state.get("asked to start"):
+        _question(wanted, job)
+
+
+def _ask_to_start(asked: bool = True) -> None:
+    st.session_state["asked to start"] = asked
+
+
+def _question(wanted: tuple[View, TrainConfig, int, str, int], job: Job | None) -> None:
+    """Ask whether a new training may end the present one."""
+    view, _, _, kind, _ = wanted
+    assert job is not None
+    with st.container(border=True, key="start-anew"):
+        st.markdown(
+            f"**End the present training?** {describe_network(job.checkpoint())}; step"
+            f" {job.latest.step:,} of {job.latest.steps:,}. Its model is kept as a run. The new one"
+            f" trains **{name_of(kind)}** on {describe_data(view.dataset)}."
+        )
+        with st.container(horizontal=True):
+            st.button(
+                "End it and start",
+                on_click=_start,
+                args=wanted,
+                icon=":material/play_arrow:",
+                type=_main_type(view),
+            )
+            st.button("Let it go on", on_click=_ask_to_start, args=(False,))
 
 
 def _main_type(view: View) -> Literal["primary", "secondary"]:
@@ -314,6 +354,28 @@ def progress(job: Job) -> None:
         )
 
 
+def _show_data_of_training() -> None:
+    if (job := this_visit().job) is not None:
+        show_settings(job.checkpoint(), job.run_id or "training")
+
+
+def about_training(view: View, job: Job) -> None:
+    """Say what a job trains on which data, and whether the sidebar shows other data."""
+    st.markdown(f"This training: {describe_network(job.checkpoint())}.")
+    if job.trains_on(view.dataset):
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(
+            "The sidebar shows other data. What follows is of this training, which keeps its own.",
+            icon=":material/database:",
+        )
+        st.button(
+            "Show its data",
+            on_click=_show_data_of_training,
+            icon=":material/database:",
+        )
+
+
 def go_on_or_discard(view: View, job: Job) -> None:
     """Draw the buttons of a training that stopped by itself."""
     one, other, _ = st.columns([1, 1, 3])
@@ -324,7 +386,7 @@ def go_on_or_discard(view: View, job: Job) -> None:
         width="stretch",
         help="The result is that of a training without a stop.",
     ):
-        _show_settings(job)
+        show_settings(job.checkpoint(), "training")
         _try_to_start(job)
         st.rerun()
     if other.button("Discard", icon=":material/delete:", width="stretch"):
@@ -332,20 +394,6 @@ def go_on_or_discard(view: View, job: Job) -> None:
         if url_state.get("model") == "training":
             url_state.put("model", None)
         st.rerun()
-
-
-def _show_settings(job: Job) -> None:
-    """Put what a job trains, and how, into the controls and the link."""
-    checkpoint = job.checkpoint()
-    config = checkpoint.training
-    page.show_checkpoint(checkpoint, "training")
-    fields = ("optimiser", "learning_rate", "steps", "own_levels", *(field for field, *_ in MORE))
-    shown = {field: getattr(config, field) for field in fields}
-    names = [NETWORKS[job.kind].usual_recipe, *RECIPE_TITLES]
-    shown["recipe"] = next((n for n in names if replace(recipe(n), **shown) == config), None)
-    shown |= {"network": job.kind, "filters": str(checkpoint.model.config.n_filters)}
-    for key, value in (shown | {"weights_seed": checkpoint.seed}).items():
-        url_state.put(key, value)
 
 
 def _duration(seconds: float) -> str:
@@ -381,7 +429,7 @@ def earlier_runs() -> None:
 
 def _open(run_id: str) -> None:
     try:
-        page.show_checkpoint(model_picker.run_checkpoint(run_id), run_id)
+        show_loaded(model_picker.run_checkpoint(run_id), run_id)
     except ValueError as error:
         st.session_state["run problem"] = f"{error}."
 

@@ -10,9 +10,10 @@ from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.spec import OWN
 from nmrclassify.nmr.axis import PPM_AXIS
 from nmrclassify.training import checkpoints
-from nmrclassify.ui import own_tables, page, panels, url_state
+from nmrclassify.ui import own_tables, panels, url_state
 from nmrclassify.ui.own_tables import OwnLibrary, OwnMixture, file_name, plain
 from nmrclassify.ui.panels import View
+from nmrclassify.ui.training_settings import show_loaded
 from nmrclassify.ui.upload_limits import KEPT, TABLES
 
 
@@ -200,11 +201,12 @@ def checkpoint_file() -> None:
     elif is_new("checkpoint", file):
         try:
             checkpoint = checkpoints.from_bytes(file.getvalue(), file.name)
-            page.show_checkpoint(checkpoint, "upload")
+            show_loaded(checkpoint, "upload")
         except ValueError as error:
             st.session_state["checkpoint problem"] = f"{error}."
         else:
             st.session_state["upload"] = checkpoint
+            st.session_state["uploaded as"] = file_name(file)
             st.session_state.pop("checkpoint problem", None)
             st.rerun()
     if "checkpoint problem" in st.session_state:
