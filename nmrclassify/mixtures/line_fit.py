@@ -22,7 +22,8 @@ CLUSTER = 5.0  # widths between lines that are fitted together
 MAX_CLUSTER = 16  # lines
 EDGE = 3.0  # widths beyond the outer lines of a cluster that are fitted
 WIDTHS = (0.3, 4.0)  # times the usual width: the range of a fitted width
-WIDTH_PRIOR = 0.25  # standard deviation of the logarithm of a width
+WIDTH_PRIOR = 0.25  # standard deviation of the logarithm of a width, before any is known
+LEAST_PRIOR = 0.08
 SHARES = (1.0, 0.8, 0.6, 0.4, 0.2, 0.0)  # of the Lorentzian, that are tried
 GAUSSIAN = np.sqrt(np.pi / np.log(2)) / 2  # area of a Gaussian over height and width
 _FAR = 40.0  # widths from which tails are computed on a coarse grid
@@ -276,6 +277,7 @@ def fit_cluster(
     lines: Lines,
     noise: float,
     width: float,
+    prior: float = WIDTH_PRIOR,
     iterations: int = 12,
 ) -> Lines:
     """Fit lines together to the points around them; heights stay above 0."""
@@ -302,15 +304,15 @@ def fit_cluster(
         residual = (values - np.exp(h) @ shape) / noise
         return float(
             residual @ residual
-            + (((w - usual) / WIDTH_PRIOR) ** 2).sum()
+            + (((w - usual) / prior) ** 2).sum()
             + (((c - start) / (0.5 * width)) ** 2).sum()
         )
 
     shape, by_place, by_width = shapes(centre, log_width)
     best = cost(shape, centre, log_width, log_height)
     damping = 1e-2
-    prior = np.r_[
-        np.full(n, 1 / (0.5 * width) ** 2), np.full(n, 1 / WIDTH_PRIOR**2), np.full(n, 1e-6)
+    precision = np.r_[
+        np.full(n, 1 / (0.5 * width) ** 2), np.full(n, 1 / prior**2), np.full(n, 1e-6)
     ]
     normal = np.eye(3 * n)
     for _ in range(iterations):
@@ -319,9 +321,9 @@ def fit_cluster(
         residual = (values - np.exp(log_height) @ shape) / noise
         gradient = jacobian @ residual
         gradient[:n] -= (centre - start) / (0.5 * width) ** 2
-        gradient[n : 2 * n] -= (log_width - usual) / WIDTH_PRIOR**2
+        gradient[n : 2 * n] -= (log_width - usual) / prior**2
         normal = jacobian @ jacobian.T
-        normal[np.diag_indices(3 * n)] += prior
+        normal[np.diag_indices(3 * n)] += precision
         improved = False
         for _ in range(6):
             damped = normal + np.diag(damping * normal.diagonal())
@@ -371,13 +373,18 @@ def fit_lines(
     width: float,
     sweeps: int = 2,
     deadline: float = np.inf,
+    prior: float = WIDTH_PRIOR,
 ) -> tuple[Lines, bool]:
     """Fit all lines, cluster by cluster; return them, and whether time was enough.
 
     Parameters
     ----------
+    noise : float
+        Standard deviation of a point, times the square root of how many neighbours count as one.
+    width, prior : float
+        Usual width in Hz, and the standard deviation of its logarithm.
     deadline : float
-        Of `time.monotonic`; the clusters after it keep their start.
+        Of `time.thread_time`, so that other work does not change the result; the clusters after it keep their start.
     """
     step, origin = float(hz[1] - hz[0]), float(hz[0])
     in_time = True
@@ -386,7 +393,7 @@ def fit_lines(
         done = []
         for group in clusters(lines, width):
             some = lines.chosen(group)
-            if time.monotonic() > deadline:
+            if time.thread_time() > deadline:
                 in_time = False
                 done.append(some)
                 continue
@@ -398,9 +405,22 @@ def fit_lines(
                 continue
             x = hz[low:high]
             own = _sum(some, x)
-            done.append(fit_cluster(x, rest[low:high] + own, some, noise, width, 12 - 4 * sweep))
+            values = rest[low:high] + own
+            done.append(fit_cluster(x, values, some, noise, width, prior, 12 - 4 * sweep))
         lines = joined(done, lines.share)
     return lines, in_time
+
+
+def widths_of(lines: Lines, width: float) -> tuple[float, float]:
+    """Return the usual width of well determined lines, and the spread of its logarithm."""
+    error = lines.area_errors / np.maximum(lines.areas, 1e-300)
+    sure = np.flatnonzero(error < 0.04)
+    if len(sure) < 8:
+        return width, WIDTH_PRIOR
+    logs = np.log(lines.widths[sure])
+    usual = float(np.median(logs))
+    spread = 1.4826 * float(np.median(np.abs(logs - usual)))
+    return float(np.exp(usual)), float(np.clip(spread, LEAST_PRIOR, WIDTH_PRIOR))
 
 
 def _sum(lines: Lines, x: np.ndarray) -> np.ndarray:
@@ -445,7 +465,7 @@ def lorentzian_share(
         x = hz[low:high]
         values = rest[low:high] + _sum(some, x)
         for k, share in enumerate(SHARES):
-            fitted = fit_cluster(x, values, replace(some, share=share), noise, width, 8)
+            fitted = fit_cluster(x, values, replace(some, share=share), noise, width, iterations=8)
             left = values - _sum(fitted, x)
             # Relative to the height: no single line decides.
             costs[k] += float((left**2).mean()) / max(some.heights.max(), noise) ** 2
