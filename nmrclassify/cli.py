@@ -355,6 +355,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
 def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.evaluation.identify import Detector
     from nmrclassify.mixtures import peak_files
+    from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
     from nmrclassify.networks import peak_weights
     from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
 
@@ -375,7 +376,12 @@ def _identify(arguments: argparse.Namespace) -> dict:
             print(f"nmrclassify: row {problem.row}: {problem.text}", file=sys.stderr)
         if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
             print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
-    mixture = peak_files.read_sample(arguments.mixture, mhz=arguments.mhz)
+    recipe = ProcessingRecipe()
+    if arguments.recipe is not None:
+        recipe = ProcessingRecipe.from_json(arguments.recipe.read_text())
+    mixture = peak_files.read_sample(
+        arguments.mixture, mhz=arguments.mhz, recipe=recipe, library=library
+    )
     detector = Detector(library, trained, mixture.peaks.axis)
     prediction = detector.identify(mixture.peaks, arguments.spread)
     if detector.problem:

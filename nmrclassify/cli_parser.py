@@ -201,6 +201,9 @@ def parser() -> argparse.ArgumentParser:
         help="frequency of the spectrometer (default: that of the file, or 600)",
     )
     identify.add_argument(
+        "--recipe", type=Path, help="JSON of a ProcessingRecipe: how a spectrum is processed"
+    )
+    identify.add_argument(
         "--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)"
     )
     identify.add_argument(

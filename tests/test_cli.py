@@ -533,6 +533,13 @@ def test_identify_reads_the_zip_of_an_experiment_and_takes_its_frequency(capsys,
     assert found["note"].startswith("Bruker, processed spectrum")
     assert names <= {row["name"] for row in found["compounds"]}
     assert run(capsys, "identify", tmp_path / "sample.zip", "--mhz", "600")["mhz"] == 600
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text('{"reference": "by hand", "shift": 1.5}')
+    found = run(capsys, "identify", tmp_path / "sample.zip", "--recipe", recipe)
+    assert "shifted by +1.5000 ppm by hand" in found["note"]
+    recipe.write_text('{"threshold": 0}')
+    assert main(["identify", str(tmp_path / "sample.zip"), "--recipe", str(recipe)]) == 2
+    assert "threshold is 0; expected" in capsys.readouterr().err
     (tmp_path / "broken.zip").write_bytes((tmp_path / "sample.zip").read_bytes()[:-100])
     assert main(["identify", str(tmp_path / "broken.zip")]) == 2
     assert "the archive cannot be unpacked" in capsys.readouterr().err

@@ -87,6 +87,11 @@ def _unit_area(share: float) -> float:
     return share * np.pi / 2 + (1 - share) * GAUSSIAN
 
 
+def step_of(hz: np.ndarray) -> float:
+    """Return the step of an even axis; of two neighbours it may be rounded."""
+    return float(hz[-1] - hz[0]) / (len(hz) - 1)
+
+
 def robust_noise(values: np.ndarray, block: int = 256) -> float:
     """Return the standard deviation where there is no signal, correlation counted.
 
@@ -103,10 +108,11 @@ def robust_noise(values: np.ndarray, block: int = 256) -> float:
     blocks = blocks - blocks.mean(1, keepdims=True)
     blocks = blocks - (blocks @ x)[:, None] * x
     deviations = np.sqrt((blocks**2).sum(1) / (block - 2))
-    # A flat or straight part, where something was cut out, has none.
-    deviations = deviations[deviations > 1e-9 * np.ptp(values)]
-    if not len(deviations):
+    # A flat or straight part, where something was cut out, has none; a computed spectrum neither.
+    noisy = deviations[deviations > 1e-9 * np.ptp(values)]
+    if len(noisy) < 0.4 * len(deviations):
         return 0.0
+    deviations = noisy
     # A quarter of the blocks at least is without signal: those at the ends of the axis.
     low = np.quantile(deviations, 0.2)
     return float(np.median(deviations[deviations <= 1.3 * low]))
@@ -123,6 +129,8 @@ def correlation_points(values: np.ndarray, noise: float, block: int = 256) -> fl
     if not len(quiet):
         return 1.0
     power = (quiet**2).mean()
+    if power <= 0:
+        return 1.0
     total = 1.0
     for lag in range(1, 17):
         rho = float((quiet[:, lag:] * quiet[:, :-lag]).mean() / power)
@@ -187,7 +195,7 @@ def find_lines(
     threshold : float
         Standard deviations that curvature and height must exceed.
     """
-    step = float(hz[1] - hz[0])
+    step = step_of(hz)
     places = list[np.ndarray]()
     for scale, factor in ((0.2, 1.5), (0.45, 1.0)):
         sigma = max(scale * width / step, 0.7)
@@ -217,7 +225,7 @@ def model(lines: Lines, hz: np.ndarray) -> np.ndarray:
 
     Tails are computed on a coarse grid: exact to 1e-4 of a line's height.
     """
-    step = float(hz[1] - hz[0])
+    step = step_of(hz)
     n = len(hz)
     total = np.zeros(n)
     if not len(lines):
@@ -384,9 +392,10 @@ def fit_lines(
     width, prior : float
         Usual width in Hz, and the standard deviation of its logarithm.
     deadline : float
-        Of `time.thread_time`, so that other work does not change the result; the clusters after it keep their start.
+        Of `time.thread_time`, so that other work does not change the result. The clusters after it
+        keep their start.
     """
-    step, origin = float(hz[1] - hz[0]), float(hz[0])
+    step, origin = step_of(hz), float(hz[0])
     in_time = True
     for sweep in range(sweeps):
         rest = heights - model(lines, hz)
@@ -453,7 +462,7 @@ def lorentzian_share(
     """
     groups = clusters(lines, width)
     strongest = sorted(groups, key=lambda group: -lines.heights[group].max() / len(group))[:8]
-    step, origin = float(hz[1] - hz[0]), float(hz[0])
+    step, origin = step_of(hz), float(hz[0])
     costs = np.zeros(len(SHARES))
     rest = heights - model(lines, hz)
     for group in strongest:

@@ -2,14 +2,17 @@
 
 The spectra of spectrometers are read by `spectrum_files`. Of a table the columns decide what it is:
 
-- ``ppm, area``: a list of peaks, or a spectrum, whose local maxima are picked (``intensity`` and
-  ``height`` are the same as ``area``). A table is a spectrum if its rows are evenly spaced, if the
+- ``ppm, area``: a list of peaks, or a spectrum (``intensity`` and ``height`` are the same as
+  ``area``). A table is a spectrum if its rows are evenly spaced, if the
   heights change smoothly, or if many are at a baseline; where that is not clear, it is refused. A
   spectrum needs no header;
 - ``ppm, kind, j_hz, protons`` and, optionally, ``amount``: multiplets, split by the first-order
   rule; the area is protons times amount, and ``j_hz`` may be missing where no kind needs it.
 
 Columns that are not named here are ignored.
+
+Spectra are processed (`spectrum_processing`). Where their points are too far apart for a fit of
+lines, the local maxima are picked.
 """
 
 from dataclasses import dataclass, replace
@@ -23,9 +26,16 @@ from scipy.signal import find_peaks
 from nmrclassify.files import TableError, decimals, read_table
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError
+from nmrclassify.mixtures.spectrum_processing import (
+    USUAL,
+    ProcessedSpectrum,
+    ProcessingRecipe,
+    process,
+)
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.column_names import column_name
+from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.line_shapes import LINE_WIDTH
 from nmrclassify.nmr.multiplets import MAX_LINES, first_order, parse_couplings
 
@@ -39,6 +49,7 @@ MAX_SHIFT = 50.0  # ppm; without a header, the first column must show that it is
 FEWEST_POINTS = 512  # of a spectrum
 FEWEST_ROWS = 32  # fewer are peaks, however they are spaced
 NOISE = 5.0  # standard deviations that a maximum must stand above the noise
+WIDEST_STEP = 0.7  # Hz between points; lines of 1 to 3 Hz cannot be fitted to wider ones
 
 _AREA = ("area", "intensity", "height")
 _LAYOUTS = (*(("ppm", area) for area in _AREA), ("ppm", "kind", "protons"))
@@ -48,16 +59,21 @@ _LAYOUTS = (*(("ppm", area) for area in _AREA), ("ppm", "kind", "protons"))
 class PeakSample:
     """A mixture from a file: its peaks, and a sentence on how they were obtained.
 
-    `spectrum` is None for a table.
+    `spectrum` is None for a table, and `processed` where no lines were fitted.
     """
 
     peaks: Peaks
     note: str
     spectrum: Spectrum | None = None
+    processed: ProcessedSpectrum | None = None
 
 
 def read_sample(
-    source: Path | bytes | str, axis: Axis = FULL_AXIS, mhz: float | None = None
+    source: Path | bytes | str,
+    axis: Axis = FULL_AXIS,
+    mhz: float | None = None,
+    recipe: ProcessingRecipe = USUAL,
+    library: Compounds | None = None,
 ) -> PeakSample:
     """Read a mixture in any of the forms that this module describes.
 
@@ -69,6 +85,10 @@ def read_sample(
         The axis of the peaks, but for its frequency.
     mhz : float, optional
         The frequency of the spectrometer; else that of the file, or of `axis`.
+    recipe : ProcessingRecipe
+        How a spectrum is processed.
+    library : Compounds, optional
+        To reference a spectrum without DSS, TSP or TMS.
 
     Raises
     ------
@@ -80,24 +100,48 @@ def read_sample(
     """
     if isinstance(source, Path):
         if source.is_dir():
-            return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz)
+            return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz, recipe, library)
         limit = max(MAX_BYTES, spectrum_files.MAX_BYTES)
         with source.open("rb") as file:
             source = file.read(limit + 1)
     if isinstance(source, bytes) and spectrum_files.is_instrument_file(source):
-        return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz)
-    return _of_table(source, axis if mhz is None else replace(axis, mhz=mhz))
+        return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz, recipe, library)
+    return _of_table(source, axis if mhz is None else replace(axis, mhz=mhz), recipe, library)
 
 
-def _of_spectrum(spectrum: Spectrum, axis: Axis, mhz: float | None) -> PeakSample:
+def _of_spectrum(
+    spectrum: Spectrum,
+    axis: Axis,
+    mhz: float | None,
+    recipe: ProcessingRecipe,
+    library: Compounds | None,
+) -> PeakSample:
     mhz = mhz or spectrum.mhz
-    sample = _picked(
-        spectrum.ppm, spectrum.heights, axis if mhz is None else replace(axis, mhz=mhz)
-    )
+    axis = axis if mhz is None else replace(axis, mhz=mhz)
+    try:
+        sample = _processed(replace(spectrum, mhz=axis.mhz), axis, recipe, library)
+    except TableError as error:
+        raise SpectrumError(str(error)) from None
     return replace(sample, note=f"{spectrum.form}. {sample.note}", spectrum=spectrum)
 
 
-def _of_table(content: bytes | str, axis: Axis) -> PeakSample:
+def _processed(
+    spectrum: Spectrum, axis: Axis, recipe: ProcessingRecipe, library: Compounds | None
+) -> PeakSample:
+    step = float(spectrum.ppm[-1] - spectrum.ppm[0]) / (len(spectrum.ppm) - 1) * axis.mhz
+    if step > WIDEST_STEP:
+        return _picked(spectrum.ppm, spectrum.heights, axis)
+    try:
+        processed = process(spectrum, recipe, library, axis)
+    except ValueError as error:
+        raise TableError(str(error)) from None
+    note = f"A spectrum of {len(spectrum.ppm):,} points. {processed.note}"
+    return PeakSample(processed.peaks, note, processed=processed)
+
+
+def _of_table(
+    content: bytes | str, axis: Axis, recipe: ProcessingRecipe, library: Compounds | None
+) -> PeakSample:
     table = read_table(
         content,
         _LAYOUTS,
@@ -123,7 +167,12 @@ def _of_table(content: bytes | str, axis: Axis) -> PeakSample:
     ppm, heights = ppm[order], heights[order]
     if _is_spectrum(ppm, heights):
         del table, order  # what follows takes as much memory again
-        return _picked(ppm, heights, axis)
+        even, how = _even(ppm)
+        if float(np.median(np.diff(even))) * axis.mhz > WIDEST_STEP:
+            return _picked(ppm, heights, axis)
+        spectrum = _resampled(even, heights, axis.mhz)
+        sample = _processed(spectrum, axis, recipe, library)
+        return replace(sample, note=sample.note.replace(" points.", f" points{how}.", 1))
     areas = decimals(table, area, 1e-12, MAX_AREA, f"an area above 0, at most {MAX_AREA:g}")
     return _sample(ppm, areas[order], axis, f"A list of {len(ppm):,} peaks")
 
@@ -278,6 +327,17 @@ def _even(ppm: np.ndarray) -> tuple[np.ndarray, str]:
     usual = np.median(steps)
     is_even = np.mean(np.abs(steps - usual) <= 0.25 * usual) > 0.98
     return ppm, "" if is_even else " with uneven steps"
+
+
+def _resampled(ppm: np.ndarray, heights: np.ndarray, mhz: float) -> Spectrum:
+    """Return a table's spectrum with even steps; where something was cut out, it is straight."""
+    steps = np.diff(ppm)
+    usual = float(np.median(steps))
+    if np.abs(steps - usual).max() <= 0.02 * usual:
+        return Spectrum(np.linspace(ppm[0], ppm[-1], len(ppm)), heights, mhz, "table")
+    n = min(round(float(ppm[-1] - ppm[0]) / usual) + 1, 4 * len(ppm), spectrum_files.MAX_POINTS)
+    even = np.linspace(ppm[0], ppm[-1], n)
+    return Spectrum(even, np.interp(even, ppm, heights), mhz, "table")
 
 
 def _prominences(heights: np.ndarray, top: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ References
 
 import json
 import time
+import warnings
 from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
@@ -153,6 +154,9 @@ class ProcessingRecipe:
         return cls(**values)
 
 
+USUAL = ProcessingRecipe()
+
+
 @dataclass(frozen=True)
 class ProcessingStep:
     """What one step did: a sentence, and the spectrum before and after it."""
@@ -199,13 +203,14 @@ class ProcessedSpectrum:
 
     @property
     def note(self) -> str:
-        """The sentences of all steps."""
-        return " ".join(step.sentence for step in self.steps)
+        """The sentences on what decides most: reference, cut regions and peaks."""
+        steps = [step for step in self.steps if step.name in ("reference", "cut", "peaks")]
+        return " ".join(step.sentence for step in steps)
 
 
 def process(
     spectrum: Spectrum,
-    recipe: ProcessingRecipe = ProcessingRecipe(),
+    recipe: ProcessingRecipe = USUAL,
     library: Compounds | None = None,
     axis: Axis = FULL_AXIS,
 ) -> ProcessedSpectrum:
@@ -221,8 +226,10 @@ def process(
     Raises
     ------
     ValueError
-        If no line is above the noise, or all lie beyond the axis.
+        If it is flat, no line is above the noise, or all lie beyond the axis.
     """
+    if not np.ptp(spectrum.heights):
+        raise ValueError("the spectrum is flat; expected lines above its noise")
     mhz = spectrum.mhz or axis.mhz
     axis = replace(axis, mhz=mhz)
     steps = list[ProcessingStep]()
@@ -239,7 +246,7 @@ def process(
     hz = now.ppm * mhz
     noise = max(line_fit.robust_noise(now.heights), LEAST_NOISE * float(np.ptp(now.heights)))
     correlated = line_fit.correlation_points(now.heights, noise)
-    width = line_fit.usual_width(now.heights, float(hz[1] - hz[0]), noise)
+    width = line_fit.usual_width(now.heights, line_fit.step_of(hz), noise)
     sentence = (
         f"The noise has a standard deviation of {noise:.3g}, 1/{now.heights.max() / noise:,.0f} of"
         f" the highest point; {correlated:.1f} neighbours count as one. Lines are usually"
@@ -295,10 +302,10 @@ def _baseline(spectrum: Spectrum, valid: np.ndarray | None = None) -> np.ndarray
             return np.zeros(n)
         coarse = np.interp(centres, centres[usable], coarse[usable])
     scale = float(np.abs(coarse).max()) or 1.0
-    line = (
-        Baseline(np.arange(m, dtype=float)).arpls(coarse / scale, lam=min(stiffness, 1e9))[0]
-        * scale
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a spectrum without noise is fitted as far as it goes
+        baseline = Baseline(np.arange(m, dtype=float))
+        line = baseline.arpls(coarse / scale, lam=min(stiffness, 1e9))[0] * scale
     return np.interp(np.arange(n), centres, line)
 
 
@@ -430,7 +437,7 @@ def _lines(
     deadline = time.thread_time() + FIT_SECONDS
     heights = spectrum.heights
     hz = spectrum.ppm * mhz
-    step = float(hz[1] - hz[0])
+    step = line_fit.step_of(hz)
 
     def within(lines: Lines) -> Lines:
         index = np.clip(np.round((lines.hz - hz[0]) / step).astype(np.int64), 0, len(hz) - 1)

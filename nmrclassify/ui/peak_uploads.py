@@ -11,7 +11,7 @@ from nmrclassify.files import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.spectrum_files import SpectrumError
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compound_files import Reading, read_compounds
+from nmrclassify.nmr.compound_files import Reading, common_metabolites, read_compounds
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
@@ -67,7 +67,7 @@ def library() -> UploadedLibrary | None:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _read_at(digest: str, mhz: float, _content: bytes) -> peak_files.PeakSample:
-    return peak_files.read_sample(_content, FULL_AXIS, mhz)
+    return peak_files.read_sample(_content, FULL_AXIS, mhz, library=common_metabolites())
 
 
 def _digest(file: UploadedFile) -> str:
@@ -181,7 +181,9 @@ def _take_mixture(file: UploadedFile) -> None:
     state["sample problem"] = state["sample note"] = None
     try:
         with st.spinner("Reading the mixture …"):
-            sample = peak_files.read_sample(file.getvalue(), FULL_AXIS)
+            sample = peak_files.read_sample(
+                file.getvalue(), FULL_AXIS, library=common_metabolites()
+            )
     except (TableError, SpectrumError) as error:
         state["sample problem"] = f"{file_name(file)}: {error}."
         return

@@ -55,7 +55,8 @@ def test_the_maxima_of_a_spectrum_are_picked(noise):
     positions = np.sort(
         rng.choice(np.arange(10_000, 60_000, 100), 60, replace=False)
     )  # 12 Hz apart: resolved
-    areas = 10 ** rng.uniform(-1, 0, 60)
+    positions = positions[np.abs(FULL_AXIS.centres[positions] - 4.75) > 0.2]  # not in water
+    areas = 10 ** rng.uniform(-1, 0, len(positions))
     heights = spectrum(FULL_AXIS, positions, areas) + noise * rng.standard_normal(
         FULL_AXIS.n_positions
     )
@@ -64,13 +65,11 @@ def test_the_maxima_of_a_spectrum_are_picked(noise):
             index=False
         )
     )
-    assert "local maxima" in sample.note
+    assert "lines were fitted" in sample.note
     assert "65,536 points" in sample.note
-    assert len(sample.peaks.areas) == 60
+    assert len(sample.peaks.areas) == len(positions)
     assert np.abs(sample.peaks.positions - positions).max() <= 2
-    ratio = sample.peaks.areas / areas  # the same part of every line, and the others' tails
-    assert ratio.min() > 0.8
-    assert ratio.max() < 1.15
+    assert sample.peaks.areas == pytest.approx(areas, rel=0.03)  # tails included
 
 
 def test_a_mixtures_spectrum_gives_its_strong_peaks():
@@ -88,6 +87,8 @@ def test_a_flat_or_empty_spectrum_has_no_peak():
     table = pd.DataFrame({"ppm": np.linspace(0, 10, 5000), "area": np.zeros(5000)})
     with pytest.raises(TableError, match="no maximum"):
         read_sample(table.to_csv(index=False))
+    with pytest.raises(TableError, match="is flat"):
+        read_sample(table.to_csv(index=False), mhz=100)
 
 
 def test_noise_alone_is_hardly_picked():
@@ -96,7 +97,14 @@ def test_noise_alone_is_hardly_picked():
     try:
         assert len(read_sample(table.to_csv(index=False)).peaks.areas) < 5
     except TableError as error:
-        assert "no maximum" in str(error)
+        assert "no line above" in str(error)
+
+
+def test_a_coarse_spectrum_has_its_maxima_picked():
+    ppm = np.linspace(0, 10, 4001)  # 1.5 Hz
+    table = pd.DataFrame({"ppm": ppm, "area": np.exp(-(((ppm - 5) * 200) ** 2)) + ppm % 1e-6})
+    assert "local maxima" in read_sample(table.to_csv(index=False)).note
+    assert "lines were fitted" in read_sample(table.to_csv(index=False), mhz=200).note
 
 
 def test_multiplets_are_split_into_lines():
@@ -229,9 +237,10 @@ def test_the_area_of_a_line_does_not_depend_on_the_steps():
         ppm = uneven(16_384, steps)
         table = pd.DataFrame({"ppm": ppm, "area": heights(ppm)})
         areas[steps] = read_sample(table.to_csv(index=False)).peaks.areas
-    assert all(len(area) == 1 for area in areas.values())
     for area in areas.values():
-        assert area == pytest.approx(areas["even"], rel=0.02)
+        assert area.max() == pytest.approx(4 * np.pi, rel=0.02)
+        # Between uneven points the line is straight: what that leaves is no signal.
+        assert np.sort(area)[:-1].max(initial=0.0) < 0.01 * area.max()
 
 
 @pytest.mark.parametrize("n", [2, 5, 20, 75, 100])
@@ -375,30 +384,25 @@ def test_many_multiplets_whose_lines_must_be_merged_are_refused():
         read_sample("ppm,kind,j_hz,protons\n" + rows)
 
 
-def test_the_largest_spectrum_takes_at_most_50_mb():
+def test_the_largest_spectrum_takes_at_most_64_mb():
     ppm = np.linspace(0, 10, peak_files.MAX_ROWS - 1).round(8)
     text = pd.DataFrame({"ppm": ppm, "area": np.arange(len(ppm)) % 977 + 0.5}).to_csv(index=False)
     content = text.encode()
     tracemalloc.start()
     try:
         read_sample(content)
-        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+        assert tracemalloc.get_traced_memory()[1] < 64 * 2**20
     finally:
         tracemalloc.stop()
 
 
 def test_a_spectrum_as_large_as_may_be_is_read_in_seconds():
     ppm = np.linspace(0, 10, peak_files.MAX_ROWS)
-    heights = np.where(np.arange(len(ppm)) % 5000 == 9, 1000.0, 0.0)
+    heights = 1000 / (1 + ((np.arange(len(ppm)) % 5000 - 2500) / 30) ** 2)  # lines of 1.4 Hz
+    text = pd.DataFrame({"ppm": ppm.round(8), "area": heights}).to_csv(index=False)
     start = time.process_time()
-    assert (
-        len(
-            read_sample(
-                pd.DataFrame({"ppm": ppm.round(8), "area": heights}).to_csv(index=False)
-            ).peaks.areas
-        )
-        == 53
-    )
+    areas = read_sample(text).peaks.areas
+    assert (areas > 0.01 * areas.max()).sum() == 49  # and three in the regions that are cut
     assert time.process_time() - start < 10  # about 1.5 s
 
 
