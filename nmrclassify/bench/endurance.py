@@ -81,7 +81,7 @@ def run() -> dict:
         page = browser.new_context(viewport={"width": 1366, "height": 900}).new_page()
         page.set_default_timeout(10_000)
         page.goto(f"{address}/train?preset=quick&steps={STEPS}")
-        page.get_by_role("button", name="Start").click()
+        page.get_by_role("button", name="Start").click(timeout=60_000)  # all is imported
         page.wait_for_url(re.compile("model=2"), timeout=120_000)
         settled(page)
         began, done = time.monotonic(), 0
