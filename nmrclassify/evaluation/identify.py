@@ -16,7 +16,7 @@ from nmrclassify.networks.peak_network import PeakNetworkOutput
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds, expand_ranges
-from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
+from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_compounds
 
 PEAK_REACH = 1.6  # Hz between a line and its peak: lines that merge move to their common centre
 WHOLLY_EXPLAINED = 0.5  # of a peak's area: from here on the expected areas share the whole peak
@@ -134,7 +134,8 @@ class Detector:
     """A trained network with a library, ready for mixtures. It does not change.
 
     The network gets one compound of each group of equivalent compounds, because two would explain
-    each other away. It gets no multiplets beyond the axis, because they would count as missing.
+    each other away, at the mean places of its group. It gets no multiplets beyond the axis, because
+    they would count as missing.
 
     Parameters
     ----------
@@ -167,7 +168,9 @@ class Detector:
         self._rows = np.flatnonzero(
             np.isin(compounds.compound, first) & (inside | beyond[compounds.compound])
         )
-        self.templates = Templates.of(compounds.rows(self._rows), axis)
+        placed = at_group_means(compounds, self.groups)
+        self._moved = (placed.ppm - compounds.ppm)[self._rows]
+        self.templates = Templates.of(placed.rows(self._rows), axis)
         # Equivalent compounds can differ in protons; the same area is then another amount.
         self._ratio = compounds.total_protons[first][self.groups] / compounds.total_protons
 
@@ -205,7 +208,7 @@ class Detector:
         amounts = np.exp(output.log_amounts.numpy()) * hypotheses.unit
         amounts = np.where(output.best.numpy() >= 0, amounts, np.nan)
         all_shifts = np.full(compounds.n_multiplets, np.nan)
-        all_shifts[self._rows] = shifts
+        all_shifts[self._rows] = shifts + self._moved
         return Identification(
             compounds=compounds,
             groups=self.groups,

@@ -1,5 +1,7 @@
 """Groups of compounds that no method can distinguish on an axis; each counts as one."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
@@ -93,6 +95,27 @@ def equivalent_compounds(
     labels = connected_components(graph, directed=False)[1]
     _, lowest, group = np.unique(labels, return_index=True, return_inverse=True)
     return lowest.argsort().argsort()[group].astype(np.int64)
+
+
+def at_group_means(compounds: Compounds, groups: np.ndarray) -> Compounds:
+    """Return the library with the first compound of each group at the mean places of the group.
+
+    The first stands for the others, which are up to the tolerance away from it.
+
+    Parameters
+    ----------
+    groups : ndarray, shape (K,), int64
+        As `equivalent_compounds` returns them.
+    """
+    several = np.flatnonzero(np.bincount(groups) > 1)
+    if not len(several):
+        return compounds  # with the lines that have been split already
+    ppm, first = compounds.ppm.copy(), compounds.first_multiplet
+    for group in several:
+        rows = [np.arange(first[k], first[k + 1]) for k in np.flatnonzero(groups == group)]
+        ascending = np.stack([row[compounds.ppm[row].argsort(kind="stable")] for row in rows])
+        ppm[ascending[0]] = compounds.ppm[ascending].mean(axis=0)  # (members, multiplets)
+    return replace(compounds, ppm=ppm)
 
 
 def _profiles(compounds: Compounds) -> np.ndarray:

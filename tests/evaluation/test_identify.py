@@ -12,6 +12,7 @@ from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
@@ -256,6 +257,36 @@ def test_equivalent_compounds_are_one_group(library):
     assert len(np.unique(groups)) == 40
     assert np.array_equal(groups, equivalent_compounds(both, FULL_AXIS))
     assert np.array_equal(Detector(library).groups, np.arange(40))
+
+
+def test_a_group_is_looked_for_between_its_members(library):
+    twin = Compounds(("first",), [0, 0], [3.0, 6.0], [3, 2], ("s", "q"), ((), (7.0,)))
+    both = twin.with_compounds(replace(twin, names=("second",), ppm=twin.ppm + 0.008))
+    detector = Detector(both)
+    assert detector.groups.tolist() == [0, 0]
+    for k in (0, 1):
+        peaks = Peaks.from_lines(both.select([k]).line_ppm(FULL_AXIS.mhz), both.select([k]).areas)
+        found = detector.identify(peaks)
+        # The places are those of the peaks, whichever of the two they came from.
+        assert found.places(np.arange(2)) == pytest.approx(both.ppm[2 * k : 2 * k + 2], abs=1e-3)
+        assert found.shifts[:2] == pytest.approx(
+            both.ppm[2 * k : 2 * k + 2] - both.ppm[:2], abs=1e-3
+        )
+
+
+def test_the_shipped_network_names_either_of_two_equivalent_compounds():
+    library = common_metabolites()
+    pair = [library.names.index(name) for name in ("methanol", "scyllo-inositol")]
+    detector, named = Detector(library), dict.fromkeys(pair, 0)
+    assert detector.groups[pair[0]] == detector.groups[pair[1]]
+    config = PeakMixtureConfig(n_low=10, n_high=10, jitter=0.0, decades=1.0)
+    others = np.setdiff1d(np.arange(library.n_compounds), pair)
+    for k in pair:
+        for seed in range(8):
+            chosen = library.select([k, *rng(seed).choice(others, 9, replace=False)])
+            found = detector.identify(draw_mixture(chosen, config, rng(seed)).peaks)
+            named[k] += int(found.probabilities[k] >= found.threshold)
+    assert min(named.values()) >= 7
 
 
 def test_the_network_can_still_be_trained_after_a_prediction(library, mixtures):

@@ -6,7 +6,7 @@ import pytest
 
 from nmrclassify.nmr.axis import FULL_AXIS, PPM_AXIS
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
+from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_compounds
 from nmrclassify.nmr.multiplets import first_order
 
 
@@ -170,3 +170,16 @@ def test_ten_thousand_compounds_are_quick():
     start = time.process_time()
     assert equivalent_compounds(compounds, FULL_AXIS).max() > 9000
     assert time.process_time() - start < 8
+
+
+def test_the_first_of_a_group_moves_to_the_mean_of_the_group():
+    library = make(
+        [(1.0, "s", (), 3), (4.0, "s", (), 2)],
+        [(2.0, "s", (), 1)],
+        [(4.006, "s", (), 2), (1.004, "s", (), 3)],  # in another order
+    )
+    groups = equivalent_compounds(library, FULL_AXIS)
+    assert groups.tolist() == [0, 1, 0]
+    moved = at_group_means(library, groups)
+    assert moved.ppm == pytest.approx([1.002, 4.003, 2.0, 4.006, 1.004])
+    assert at_group_means(library, np.arange(3)) is library
