@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmrclassify.lessons.glossary import term
-from nmrclassify.ui import page, peak_page, peak_picture, peak_uploads, peak_views
+from nmrclassify.ui import page, peak_page, peak_picture, peak_uploads, peak_views, spectrum_view
 
 with page.frame("pages/scale.py") as opened:
     selection = peak_page.choose_mixture(opened.problems)
@@ -20,6 +20,7 @@ result = peak_page.peak_result(selection)
 compound = peak_picture.heading(result, selection.seed)
 peak_picture.notes(result)
 peak_picture.show_picture(result, compound)
+spectrum_view.show_spectrum(result, compound)
 
 left, right = st.columns([3, 2])
 with left:

@@ -5,9 +5,12 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["NMRCLASSIFY_CHECK_FIGURES"] = "1"
 
+import io
 import time
+import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -79,3 +82,33 @@ def learned(quick) -> Checkpoint:
 def either(request) -> Checkpoint:
     """Both trained models, one after the other."""
     return request.getfixturevalue({"slots": "trained", "queries": "learned"}[request.param])
+
+
+@pytest.fixture(scope="session")
+def bruker_zip():
+    """A zip of Bruker's folder with a rendered mixture of eight metabolites at 500 MHz."""
+    from nmrclassify.mixtures.rendered import RenderConfig, render
+    from nmrclassify.nmr.compound_files import common_metabolites
+
+    config = RenderConfig(
+        n_low=8, n_high=8, mhz_low=500, mhz_high=500, standard=1.0, offset=0.05, snr_low=500
+    )
+    spectrum = render(common_metabolites(), config, 3).spectrum
+    ppm, heights, n = spectrum.ppm[::-1], spectrum.heights[::-1], len(spectrum.ppm)
+    width = float(ppm[0] - ppm[-1]) * 500 * n / (n - 1)
+
+    def parameters(**values):
+        return "".join(f"##${key}= {value}\n" for key, value in values.items()) + "##END=\n"
+
+    acqus = {"BF1": 500, "SFO1": 500 * (1 + 4.7e-6), "SW_h": width, "TD": 2 * n, "BYTORDA": 0}
+    acqus |= {"DTYPA": 0, "NUC1": "<1H>", "SOLVENT": "<D2O>", "PULPROG": "<noesypr1d>"}
+    acqus |= {"TE": 298.1, "NS": 64, "PARMODE": 0, "AQ_mod": 3, "O1": 4.7 * 500}
+    procs = {"SF": 500, "OFFSET": ppm[0], "SW_p": width, "SI": n, "NC_proc": 0, "BYTORDP": 0}
+    procs |= {"XDIM": 0, "DTYPP": 0, "FTSIZE": n}
+    points = np.round(heights / np.abs(heights).max() * 2e9).astype("<i4").tobytes()
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("sample/10/acqus", parameters(**acqus))
+        archive.writestr("sample/10/pdata/1/procs", parameters(**procs))
+        archive.writestr("sample/10/pdata/1/1r", points)
+    return file.getvalue()

@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,14 @@ import streamlit as st
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Detector, Identification
 from nmrclassify.evaluation.peak_metrics import Tally
+from nmrclassify.mixtures.peak_files import PeakSample
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
-from nmrclassify.ui import peak_uploads, url_parameters, url_state
+from nmrclassify.ui import peak_uploads, spectrum_recipe, url_parameters, url_state
 from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_uploads import UploadedMixture
 
@@ -69,7 +71,8 @@ class PeakSelection:
 class PeakResult:
     """A mixture and the prediction for it, at the present threshold.
 
-    `mixture` and `tally` are None where the truth is not known.
+    `mixture` and `tally` are None where the truth is not known, and `sample` where the mixture
+    was drawn.
     """
 
     library: PeakLibrary
@@ -81,6 +84,7 @@ class PeakResult:
     key: str
     title: str
     note: str
+    sample: PeakSample | None = None
 
 
 def _with_detector(key: str, title: str, compounds: Compounds, mhz: float) -> PeakLibrary:
@@ -281,10 +285,24 @@ def choose_mixture(problems: list[str]) -> PeakSelection:
     return PeakSelection(library, config, seed, upload if kind == "file" else None, mhz)
 
 
+def _nothing(error: ValueError) -> NoReturn:
+    """End the page with the reason why there is no result."""
+    st.info(f"There is nothing to separate: {plain(str(error))}\\.")
+    spectrum_recipe.reset_button()
+    peak_uploads.show_uploads()
+    st.stop()
+
+
 def peak_result(selection: PeakSelection) -> PeakResult:
     """Return the mixture and the prediction; end the page with a message if there is none."""
     own_library, upload = peak_uploads.library(), selection.upload
-    sample = None if upload is None else upload.at(selection.mhz)
+    recipe, sample = spectrum_recipe.recipe(), None
+    try:
+        if upload is not None:
+            with st.spinner("Processing the spectrum …"):
+                sample = upload.at(selection.mhz, recipe)
+    except ValueError as error:
+        _nothing(error)
     mhz = FULL_AXIS.mhz if sample is None else sample.peaks.axis.mhz
     with st.spinner("Reading the library …"):
         if own_library is not None and selection.library == "own":
@@ -299,7 +317,7 @@ def peak_result(selection: PeakSelection) -> PeakResult:
     detector, mixture = library.detector, None
     try:
         if upload is not None and sample is not None:
-            peaks, name = sample.peaks, f"{upload.digest} {mhz}"
+            peaks, name = sample.peaks, f"{upload.digest} {mhz} {recipe}"
             title, note = f"File {upload.name}", sample.note
         else:
             size, seed = selection.config.n_low, selection.seed
@@ -314,9 +332,7 @@ def peak_result(selection: PeakSelection) -> PeakResult:
         ):
             prediction = identify(library.key, name, detector, peaks)
     except ValueError as error:
-        st.info(f"There is nothing to separate: {plain(str(error))}\\.")
-        peak_uploads.show_uploads()
-        st.stop()
+        _nothing(error)
     # The slider has two decimals. If it is not moved, the exact threshold of the network is used.
     default = round(prediction.threshold, 2)
     threshold = url_state.get("threshold", default)
@@ -339,4 +355,5 @@ def peak_result(selection: PeakSelection) -> PeakResult:
         key=hashlib.sha256(f"{library.key} {name}".encode()).hexdigest()[:12],
         title=title,
         note=note,
+        sample=sample,
     )

@@ -10,10 +10,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from nmrclassify.files import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.spectrum_files import SpectrumError
+from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import Reading, common_metabolites, read_compounds
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.ui import url_parameters, url_state
+from nmrclassify.ui import spectrum_recipe, url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
 from nmrclassify.ui.upload_limits import KEPT, SPECTRA, TABLES
 from nmrclassify.ui.uploads import is_new
@@ -33,17 +34,23 @@ class UploadedMixture:
     content: bytes
     sample: peak_files.PeakSample
 
-    def at(self, mhz: float) -> peak_files.PeakSample:
+    def at(self, mhz: float, recipe: ProcessingRecipe) -> peak_files.PeakSample:
         """Return the mixture as read for a spectrometer of this frequency.
+
+        Parameters
+        ----------
+        recipe : ProcessingRecipe
+            How a spectrum is processed.
 
         Raises
         ------
         ValueError
             If no peak is left.
         """
-        if abs(mhz - self.sample.peaks.axis.mhz) < 1e-3:
+        same = abs(mhz - self.sample.peaks.axis.mhz) < 1e-3
+        if same and recipe == ProcessingRecipe():
             return self.sample
-        return _read_at(self.digest, mhz, self.content)
+        return _read_at(self.digest, None if same else mhz, recipe.to_json(), self.content)
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,14 @@ def library() -> UploadedLibrary | None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _read_at(digest: str, mhz: float, _content: bytes) -> peak_files.PeakSample:
-    return peak_files.read_sample(_content, FULL_AXIS, mhz, library=common_metabolites())
+def _read_at(digest: str, mhz: float | None, recipe: str, _content: bytes) -> peak_files.PeakSample:
+    return peak_files.read_sample(
+        _content,
+        FULL_AXIS,
+        mhz,
+        recipe=ProcessingRecipe.from_json(recipe),
+        library=common_metabolites(),
+    )
 
 
 def _digest(file: UploadedFile) -> str:
@@ -190,6 +203,7 @@ def _take_mixture(file: UploadedFile) -> None:
     state["own sample"] = UploadedMixture(file_name(file), _digest(file), file.getvalue(), sample)
     state["sample note"] = sample.note
     url_state.forget("compound", "ppm_low", "ppm_high", "scale_mhz")
+    spectrum_recipe.forget()
     url_state.put("scale_mixture", "file")
     # A measured mixture holds none of the invented compounds of the usual library.
     if url_state.get("scale_library") == "synthetic" and not state.get(LIBRARY_CHOSEN):

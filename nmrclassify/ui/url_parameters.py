@@ -11,11 +11,13 @@ from typing import Any
 
 from nmrclassify.config import bounds
 from nmrclassify.evaluation.robustness import SWEEPS
+from nmrclassify.mixtures import spectrum_regions
 from nmrclassify.mixtures.edits import from_text
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.mixtures.presets import PRESETS
 from nmrclassify.mixtures.spec import OWN, SEED
+from nmrclassify.mixtures.spectrum_processing import REFERENCES, ProcessingRecipe
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS
@@ -228,6 +230,18 @@ _OTHERS = (
     _whole("scale_unknown", 0, 10, "compounds from outside the library", 0, "strangers"),
     _whole("scale_seed", 0, MAX_SEED, "seed of the mixture", 1, "draw"),
     _real("scale_mhz", *MHZ_BOUNDS, "frequency of the spectrometer in MHz"),
+    _flag("spectrum_baseline", "subtract the baseline of an uploaded spectrum", True),
+    _choice("spectrum_reference", REFERENCES, "what is at 0 ppm", "auto"),
+    _field("spectrum_shift", ProcessingRecipe, "shift"),
+    _flag("spectrum_cut", "cut regions out of the spectrum", True),
+    Parameter(
+        "spectrum_regions",
+        str,
+        "regions that are cut, such as 4.58_4.92~-0.2_0.2",
+        check=spectrum_regions.from_text,
+    ),
+    _field("spectrum_threshold", ProcessingRecipe, "threshold"),
+    _flag("spectrum_fit", "fit lines to the spectrum", True),
     _whole("compound", 1, 5_000, "number of the coloured compound"),
     _real("threshold", 0.01, 0.99, "least probability of a named compound", "sure"),
     _real("ppm_low", _LOW, _HIGH, "right end of the drawn axis", "low"),

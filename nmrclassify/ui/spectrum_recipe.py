@@ -1,0 +1,179 @@
+"""How an uploaded spectrum is processed: the controls of its steps, and their values in a link."""
+
+import streamlit as st
+
+from nmrclassify.mixtures import spectrum_regions
+from nmrclassify.mixtures.peak_files import PeakSample
+from nmrclassify.mixtures.spectrum_processing import (
+    REFERENCE_REGION,
+    REFERENCES,
+    SOLVENTS,
+    ProcessedSpectrum,
+    ProcessingRecipe,
+    solvent_of,
+)
+from nmrclassify.mixtures.spectrum_regions import Regions
+from nmrclassify.ui import url_state
+from nmrclassify.ui.own_tables import plain
+
+PARAMETERS = (
+    "spectrum_baseline",
+    "spectrum_reference",
+    "spectrum_shift",
+    "spectrum_cut",
+    "spectrum_regions",
+    "spectrum_threshold",
+    "spectrum_fit",
+)
+_REFERENCES = {
+    "auto": "Automatic",
+    "standard": "DSS, TSP or TMS at 0",
+    "library": "Best fit to the library",
+    "by hand": "By hand",
+    "off": "Off",
+}
+_MARGIN = 0.5  # ppm to either side of a region that its slider offers
+
+
+def recipe() -> ProcessingRecipe:
+    """Return the recipe that the link and the controls state."""
+    text = url_state.get("spectrum_regions")
+    regions = None
+    if text:
+        regions = tuple((low, high) for low, high in spectrum_regions.from_text(text) if low < high)
+    default = ProcessingRecipe()
+    return ProcessingRecipe(
+        baseline=url_state.get("spectrum_baseline"),
+        reference=url_state.get("spectrum_reference"),
+        shift=url_state.get("spectrum_shift", default.shift),
+        cut=url_state.get("spectrum_cut"),
+        regions=regions,
+        threshold=url_state.get("spectrum_threshold", default.threshold),
+        fit=url_state.get("spectrum_fit"),
+    )
+
+
+def forget() -> None:
+    """Process the next spectrum as usual."""
+    url_state.forget(*PARAMETERS)
+
+
+def reset_button() -> None:
+    """Offer the usual processing, where it was changed."""
+    if recipe() != ProcessingRecipe():
+        st.button("Reset the processing", icon=":material/restart_alt:", on_click=forget)
+
+
+def facts(sample: PeakSample) -> str:
+    """Return what the file states of the experiment, as one line of Markdown."""
+    stated = {} if sample.spectrum is None else sample.spectrum.metadata
+    parts = [f"{sample.peaks.axis.mhz:.2f} MHz"]
+    parts += [
+        plain(stated[key]) for key in ("solvent", "pulse program", "temperature") if key in stated
+    ]
+    scans = stated.get("scans")
+    return " · ".join(parts + ([f"{plain(scans)} scans"] if scans else []))
+
+
+def show_steps(sample: PeakSample) -> None:
+    """Show each step with its switch, and the sentence on what it did."""
+    done = sample.processed
+    if done is None:
+        return
+    sentences = {step.name: step.sentence for step in done.steps}
+
+    def say(name: str) -> None:
+        st.caption(plain(sentences.get(name, "Off.")))
+
+    left, right = st.columns(2, gap="large")
+    with left:
+        url_state.widget(st.toggle, "Baseline", "spectrum_baseline")
+        say("baseline")
+        _threshold()
+        say("noise")
+        url_state.widget(st.toggle, "Fit lines", "spectrum_fit")
+        say("peaks")
+    with right:
+        _reference(done)
+        say("reference")
+        url_state.widget(st.toggle, "Cut regions", "spectrum_cut")
+        if done.recipe.cut:
+            _regions(sample)
+        say("cut")
+    reset_button()
+
+
+def _threshold() -> None:
+    url_state.widget(
+        st.number_input,
+        "Least height of a line (times the noise)",
+        "spectrum_threshold",
+        ProcessingRecipe().threshold,
+        step=0.5,
+        format="%.1f",
+        width=300,
+    )
+
+
+def _reference(done: ProcessedSpectrum) -> None:
+    shift = round(done.shift, 4)
+
+    def chosen() -> None:
+        # By hand starts from what was found.
+        if st.session_state["widget spectrum_reference"] == "by hand":
+            url_state.put("spectrum_shift", shift)
+
+    url_state.widget(
+        st.selectbox,
+        "Reference",
+        "spectrum_reference",
+        options=list(REFERENCES),
+        format_func=_REFERENCES.get,
+        on_change=chosen,
+        width=300,
+    )
+    if done.recipe.reference == "by hand":
+        url_state.widget(
+            st.number_input,
+            "Shift of the axis (ppm)",
+            "spectrum_shift",
+            ProcessingRecipe().shift,
+            step=0.005,
+            format="%.4f",
+            width=300,
+        )
+
+
+def default_regions(sample: PeakSample) -> dict[str, tuple[float, float]]:
+    """Return the regions that are cut at first, by their labels."""
+    stated = {} if sample.spectrum is None else sample.spectrum.metadata
+    solvent = solvent_of(stated.get("solvent", ""))
+    names = [f"Solvent: {solvent} (ppm)", "Water (ppm)"]
+    return {"Reference (ppm)": REFERENCE_REGION} | dict(zip(names, SOLVENTS[solvent], strict=False))
+
+
+def _regions(sample: PeakSample) -> None:
+    defaults = default_regions(sample)
+    text = url_state.get("spectrum_regions")
+    present: Regions = spectrum_regions.from_text(text) if text else tuple(defaults.values())
+    labels = list(defaults)
+    for i, (low, high) in enumerate(present):
+        label = labels[i] if i < len(labels) else f"Region {i + 1} (ppm)"
+        low_end, high_end = defaults.get(label, (low, high))
+        key = f"region {i}"
+        st.session_state[key] = (low, high)
+        st.slider(
+            label,
+            min_value=round(min(low, low_end - _MARGIN), 2),
+            max_value=round(max(high, high_end + _MARGIN), 2),
+            step=0.01,
+            key=key,
+            on_change=_region_moved,
+            args=(present, i, key),
+        )
+
+
+def _region_moved(present: Regions, i: int, key: str) -> None:
+    moved = list(present)
+    moved[i] = st.session_state[key]
+    url_state.put("spectrum_regions", spectrum_regions.to_text(tuple(moved)))

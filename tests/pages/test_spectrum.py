@@ -1,0 +1,115 @@
+"""An uploaded spectrum on the page Full scale: its processing, and the evidence in it."""
+
+import pytest
+
+SCALE = "pages/scale.py"
+SAMPLE = "Mixture (spectrum or table)"
+
+
+@pytest.fixture
+def app(open_page, bruker_zip):
+    app = open_page(SCALE)
+    assert not app.toggle  # nothing of it for a drawn mixture
+    app.upload(SAMPLE, bruker_zip, "sample.zip")
+    return app
+
+
+def field(app, kind, label):
+    return next(element for element in getattr(app, kind) if element.label == label)
+
+
+def table(app, column):
+    return next(frame.value for frame in app.dataframe if column in frame.value)
+
+
+def words(app):
+    return app.texts.replace("\\", "")
+
+
+def test_a_spectrum_is_shown_with_its_facts_and_steps(app):
+    assert "500.00 MHz · D2O · noesypr1d · 298.1 K · 64 scans" in words(app)
+    for sentence in (
+        "A baseline of",
+        "The noise has a standard deviation",
+        "was taken for the reference",
+        "The regions -0.2 to 0.2, 4.58 to 4.92 ppm were cut out.",
+        "lines were fitted",
+    ):
+        assert sentence in words(app)
+    figure = app.figure("spectrum")
+    names = [trace["name"] for trace in figure["data"]]
+    assert names[:3] == ["measured", "processed", "fitted lines"]
+    high, low = figure["layout"]["xaxis"]["range"]
+    assert high > low
+    assert len(figure["layout"]["shapes"]) == 2
+    assert set(app.link) == {"scale_library", "scale_mixture"}
+
+
+def test_a_step_is_switched_off_and_the_link_carries_it(app):
+    field(app, "toggle", "Baseline").set_value(False).run()
+    assert "A baseline of" not in words(app)
+    assert app.link["spectrum_baseline"] == "no"
+    field(app, "toggle", "Cut regions").set_value(False).run()
+    assert not app.figure("spectrum")["layout"].get("shapes")
+    field(app, "toggle", "Fit lines").set_value(False).run()
+    assert "maxima of the curvature" in words(app)
+    app.press("Reset the processing")
+    assert "A baseline of" in words(app)
+    assert set(app.link) == {"scale_library", "scale_mixture"}
+    assert not app.has_button("Reset the processing")
+
+
+def test_a_region_is_moved_and_its_peaks_are_gone(app):
+    before = int(app.metric_values["Peaks"])
+    field(app, "slider", "Solvent: water (ppm)").set_range(4.1, 5.4).run()
+    assert not app.exception
+    assert app.link["spectrum_regions"] == "-0.2_0.2~4.1_5.4"
+    assert "4.1 to 5.4 ppm were cut out" in words(app)
+    assert field(app, "slider", "Solvent: water (ppm)").value == (4.1, 5.4)
+    assert int(app.metric_values["Peaks"]) != before
+    # A region without width cuts nothing.
+    field(app, "slider", "Reference (ppm)").set_range(0.0, 0.0).run()
+    assert "The regions 4.1 to 5.4 ppm were cut out" in words(app)
+
+
+def test_the_reference_is_moved_by_hand_from_what_was_found(app):
+    reference = field(app, "selectbox", "Reference")
+    reference.set_value("by hand").run()
+    shift = field(app, "number_input", "Shift of the axis (ppm)")
+    assert 0.001 < abs(shift.value) < 0.06  # of the standard that was found
+    assert app.link["spectrum_reference"] == "by hand"
+    first = app.figure("spectrum")["data"][1]["x0"]
+    shift.set_value(shift.value + 0.1).run()
+    assert not app.exception
+    assert app.figure("spectrum")["data"][1]["x0"] != first
+    assert "by hand" in words(app)
+    assert "spectrum_shift" in app.link
+
+
+def test_a_processing_that_leaves_no_peak_can_be_reset(app):
+    app.query_params["spectrum_regions"] = "-1_12"
+    app.run()
+    assert any("nothing to separate" in info.value for info in app.info)
+    app.press("Reset the processing")
+    assert app.figure("spectrum")["data"]
+
+
+def test_the_evidence_for_a_compound_and_the_rest(app):
+    found = table(app, "expected")
+    assert (found["outcome"] == "found").any()
+    assert "expected lines are there" in words(app)
+    chooser = field(app, "selectbox", "Compound in orange")
+    chooser.select_index(len(chooser.options) - 1).run()
+    other = table(app, "expected")
+    assert not other["ppm"].equals(found["ppm"])
+    rest = table(app, "of the whole area")
+    assert rest["of the whole area"].is_monotonic_decreasing
+    names = [trace["name"] for trace in app.figure("spectrum")["data"]]
+    assert names[-1] == "explained by none"
+
+
+def test_a_list_of_peaks_has_no_spectrum(open_page):
+    app = open_page(SCALE)
+    app.upload(SAMPLE, "ppm,area\n1.31,3\n1.33,3\n4.11,1\n", "peaks.csv")
+    assert not app.toggle
+    assert "The spectrum" not in [heading.value for heading in app.subheader]
