@@ -10,6 +10,7 @@ from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures import peak_files
 from nmrclassify.plots import growth, spectrum
+from nmrclassify.plots.report import report
 from nmrclassify.ui import charts, export_panel, url_state
 from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_page import LIBRARY_SEED, UNKNOWN_SEED, PeakResult, PeakSelection
@@ -195,6 +196,17 @@ def downloads(result: PeakResult) -> None:
         )
         peaks = peak_files.peaks_table(result.prediction.peaks)
         charts.download("Peaks as CSV", peaks, "peaks.csv", "You can upload it here again.")
+        if result.sample is not None:
+            sample = result.sample
+            st.download_button(
+                "Report as HTML",
+                lambda: report(result.prediction, sample, result.title, result.library.title),
+                "report.html",
+                "text/html",
+                icon=":material/description:",
+                help="One file: picture, compounds, processing, settings and versions.",
+                on_click="ignore",
+            )
 
 
 def program(selection: PeakSelection, compound: int) -> None:

@@ -113,3 +113,8 @@ def test_a_list_of_peaks_has_no_spectrum(open_page):
     app.upload(SAMPLE, "ppm,area\n1.31,3\n1.33,3\n4.11,1\n", "peaks.csv")
     assert not app.toggle
     assert "The spectrum" not in [heading.value for heading in app.subheader]
+
+
+def test_the_report_is_offered(app):
+    (button,) = (b for b in app.get("download_button") if b.proto.label == "Report as HTML")
+    assert not button.proto.disabled
