@@ -130,7 +130,7 @@ def _processed(
 ) -> PeakSample:
     step = float(spectrum.ppm[-1] - spectrum.ppm[0]) / (len(spectrum.ppm) - 1) * axis.mhz
     if step > WIDEST_STEP:
-        return _picked(spectrum.ppm, spectrum.heights, axis)
+        return pick_maxima(spectrum.ppm, spectrum.heights, axis)
     try:
         processed = process(spectrum, recipe, library, axis)
     except ValueError as error:
@@ -169,7 +169,7 @@ def _of_table(
         del table, order  # what follows takes as much memory again
         even, how = _even(ppm)
         if float(np.median(np.diff(even))) * axis.mhz > WIDEST_STEP:
-            return _picked(ppm, heights, axis)
+            return pick_maxima(ppm, heights, axis)
         spectrum = _resampled(even, heights, axis.mhz)
         sample = _processed(spectrum, axis, recipe, library)
         return replace(sample, note=sample.note.replace(" points.", f" points{how}.", 1))
@@ -277,7 +277,7 @@ def _has_baseline(heights: np.ndarray) -> bool:
     return bool(0 < middle <= 1.8 * low and heights.max() >= 5 * middle)
 
 
-def _picked(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
+def pick_maxima(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
     """Pick the local maxima above the noise; a peak's area is what lies between its valleys."""
     ppm, how = _even(ppm)
     base = np.median(heights)

@@ -374,7 +374,7 @@ def test_a_staircase_is_read_in_seconds():
     heights = np.where(np.arange(peak_files.MAX_ROWS - 1) % 4, 0, np.arange(1, peak_files.MAX_ROWS))
     start = time.process_time()
     with pytest.raises(TableError, match="has 65,535 maxima above its noise"):
-        peak_files._picked(np.arange(len(heights)) / 2e4, heights.astype(float), FULL_AXIS)
+        peak_files.pick_maxima(np.arange(len(heights)) / 2e4, heights.astype(float), FULL_AXIS)
     assert time.process_time() - start < 5  # scipy took 7 s
 
 
