@@ -31,9 +31,13 @@ def address():
 
 def shown(page) -> list[str]:
     """Return what the page shows once it is complete."""
-    settled(page)
-    page.wait_for_function("!document.querySelector('.stMain [data-stale=true]')")
-    return page.evaluate(SHOWN)
+    before = None
+    while True:
+        settled(page)
+        page.wait_for_function("!document.querySelector('.stMain [data-stale=true]')")
+        if (now := page.evaluate(SHOWN)) == before:
+            return now
+        before = now
 
 
 def expect_shown(page, what: list[str]) -> None:
@@ -49,7 +53,7 @@ def expect_shown(page, what: list[str]) -> None:
 
 def fill(page, label: str, value: int) -> None:
     """Type a number into a field of the sidebar or the page."""
-    field = page.get_by_label(label, exact=True).first
+    field = page.get_by_role("spinbutton", name=label, exact=True).first
     field.fill(str(value))
     field.press("Enter")
 
@@ -74,7 +78,7 @@ def test_back_and_forward_restore_every_change_on_four_pages(visit, address):
     check_history(
         page,
         [
-            lambda: page.get_by_text("Sort filters by their pattern").click(),
+            lambda: page.get_by_test_id("stMain").get_by_test_id("stCheckbox").first.click(),
             lambda: fill(page, "Number, 1 to 36", 5),
             lambda: go(page, "Separation"),
             lambda: fill(page, "Number, 1 to 36", 9),
@@ -94,7 +98,7 @@ def test_back_undoes_an_edit_and_a_choice_at_full_scale(visit, address):
         page,
         [
             lambda: button.filter(has_text="Remove it").click(),
-            lambda: fill(page, "Position", 3),
+            lambda: page.get_by_test_id("stMain").get_by_role("slider").first.press("ArrowRight"),
             lambda: go(page, "Full scale"),
             lambda: button.filter(has_text=re.compile("In$")).first.click(),
         ],
