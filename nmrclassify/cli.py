@@ -440,7 +440,7 @@ def _bench(arguments: argparse.Namespace) -> dict:
         return {"benches": bench.listed()}
     if arguments.name is None:
         raise ValueError("bench needs a name; `bench --list` lists the names")
-    options = {key: getattr(arguments, key) for key in ("seeds", "cache", "share")}
+    options = {key: getattr(arguments, key) for key in ("seeds", "cache", "share", "before")}
     result = bench.run(
         arguments.name, **{key: value for key, value in options.items() if value is not None}
     )

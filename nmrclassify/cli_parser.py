@@ -257,6 +257,9 @@ def parser() -> argparse.ArgumentParser:
     benchmark.add_argument(
         "--share", type=float, help="robustness: train on this share of the mixtures, for a trial"
     )
+    benchmark.add_argument(
+        "--before", type=Path, help="words: the app.py of an earlier checkout, to compare with"
+    )
     benchmark.add_argument("--list", action="store_true", help="list the measurements")
     return root
 

@@ -27,7 +27,7 @@ for column, side, letter in zip(st.columns(2), (view, other), "AB", strict=True)
         if side.checkpoint.step:
             panels.show_prediction(side)
         else:
-            st.info("Random weights name no compound.")
+            st.info("Untrained")
 
 one_training = view.checkpoint.same_filters(other.checkpoint)
 change = compare_predictions(

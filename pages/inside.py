@@ -33,7 +33,7 @@ st.subheader(
     f" {encoder.shape[1]} peaks of a multiplet. Its columns are three positions, with the larger"
     " shift on the left. Filters are ordered by the multiplet to which they respond most: first"
     " those at their own position, then at the left, then at the right. The most frequent:"
-    f" {counted}.",
+    f" {counted}. Click a filter to follow it.",
 )
 charts.chart(
     activations.filter_grid(encoder, decoder, view.theme, cell.filter),
@@ -46,7 +46,6 @@ charts.chart(
 st.caption(
     "Blue weights are positive, orange ones negative."
     + ("" if view.checkpoint.step else " They are random: this network is untrained.")
-    + " Click a filter to follow it."
 )
 
 st.subheader(

@@ -13,8 +13,8 @@ view = page.setup("pages/train.py")
 
 st.title("Train or load")
 st.markdown(
-    f"A new training uses mixtures of {len(view.dataset.train)}"
-    f" {term('composition', 'compositions')}; {len(view.dataset.test)} others are the test.",
+    f"Train on {len(view.dataset.train)} {term('composition', 'compositions')}, test on"
+    f" {len(view.dataset.test)} others.",
     help=f"Recipes with {term('remix')} also combine compounds at random. Curves of accuracy are"
     " measured on the test compositions, which are never used for training.",
 )

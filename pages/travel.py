@@ -10,8 +10,7 @@ view = page.setup("pages/travel.py")
 
 st.title("Time travel")
 st.markdown(
-    f"Choose a {term('step')} of the training: the picture shows the network with the"
-    f" {term('weights')} of that step.",
+    f"The network with the {term('weights')} of any training {term('step')}.",
     help="A training saves its weights more often at the beginning, when the network learns most."
     " Other pages then use the same step.",
 )

@@ -270,7 +270,7 @@ def explain(model: Network, areas: np.ndarray, key: str, row: int, position: int
     )
     probability = float(output.presence[0, row].sigmoid())
     return Arithmetic(
-        "What three small networks say for this compound, added up; then the sigmoid.",
+        "The outputs of three small networks for this compound, added up; then the sigmoid.",
         terms,
         after=(*divided, ("sigmoid", probability)),
     )

@@ -64,7 +64,7 @@ GROUPS: dict[str, tuple[GlossaryTerm, ...]] = {
             "Compounds that no method can distinguish on an axis. They count as one.",
         ),
         GlossaryTerm(
-            "spectrum", "Intensity over ppm: each peak is a line whose area says how much is there."
+            "spectrum", "Intensity over ppm: the area of each peak is proportional to the amount."
         ),
     ),
     "The network": (
@@ -148,7 +148,7 @@ GROUPS: dict[str, tuple[GlossaryTerm, ...]] = {
         ),
         GlossaryTerm(
             "prediction",
-            "All that a network says of one mixture: masks, separated multiplets, probabilities,"
+            "What a network computes of one mixture: masks, separated multiplets, probabilities,"
             " amounts.",
         ),
     ),

@@ -197,7 +197,7 @@ LESSON = Lesson(
             state=STATE,
             target="mixture map",
             facts=sums_and_edits,
-            text="""Look at the map *The same mixture as the input of the network*. Each column is a
+            text="""Look at the map *The input of the network*. Each column is a
                 position on the axis. The cells of a column are the peaks of the multiplets in that
                 position, from top to bottom. A singlet has one peak, a doublet has two, and so on
                 up to six.""",

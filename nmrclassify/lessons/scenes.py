@@ -41,6 +41,14 @@ DRIFT = 0.2  # positions
 
 SCENES = (
     Scene(
+        "Slots against queries",
+        "pages/compare.py",
+        "Two kinds of network on one mixture. Slots (A) have three outputs without an order;"
+        " queries (B) have one for each compound of the library. Both are right.",
+        MixtureSpec(number=_FIRST),
+        state={"model_b": "queries"},
+    ),
+    Scene(
         "Two compounds collide",
         "pages/masks.py",
         "Lactate and valine both have a multiplet at 1 to 1.5 ppm. The framed bar has two colours:"

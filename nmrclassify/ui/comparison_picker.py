@@ -79,7 +79,7 @@ def choose(view: View) -> View:
     with four:
         jitter = url_state.widget(
             st.number_input,
-            "B: shift jitter",
+            "B: jitter",
             "jitter_b",
             config.shift_jitter,
             step=0.1,

@@ -93,5 +93,5 @@ def show(page: str, container: Any, view: View | None) -> None:
 
 def show_program(text: str) -> None:
     """Show a program that draws the page, where the panel in the sidebar cannot write it."""
-    with st.expander("The same as a Python program", icon=":material/code:"):
+    with st.expander("As a Python program", icon=":material/code:"):
         st.code(text, language="python", wrap_lines=True)

@@ -19,6 +19,7 @@ from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.ui import (
     cell_panel,
     charts,
+    copy_link,
     export_panel,
     garbage,
     glossary_links,
@@ -96,6 +97,7 @@ def frame(page: str) -> Iterator[Page]:
         st.divider()
         yield opened
         presenter.switch()
+        copy_link.button()
         _offer_reset(page)
         export = st.container()
         # In the sidebar, because an element without a size still gets a gap. Streamlit leaves a

@@ -213,7 +213,7 @@ def mixture_heading(view: View, offer: bool = True, about_model: bool = True) ->
         Whether the page is about the model, too: without it, neither its training is mentioned
         nor one offered.
     """
-    note = "not in the training data"
+    note = "unseen in training"
     if view.in_training:
         note = "the model was trained on this composition"
         if view.checkpoint.training.remix:

@@ -33,7 +33,7 @@ STOPS = (
     ),
     Stop(
         "pages/masks.py",
-        "A mask says which compound each multiplet belongs to; below the line stands the truth.",
+        "Masks divide each multiplet among the compounds; the truth is below the line.",
         "shares",
     ),
     Stop(
@@ -43,7 +43,7 @@ STOPS = (
     ),
     Stop(
         "pages/lessons.py",
-        "Lessons explain it step by step, and ask you before they tell.",
+        "A lesson explains one thing step by step; each step asks a question first.",
         "",
     ),
 )

@@ -416,7 +416,7 @@ def earlier_runs() -> None:
         " them, too.",
     )
     if not listed:
-        st.markdown("None yet.")
+        st.markdown("None.")
         return
     titles = {run.id: run.title for run in listed}
     chosen = st.selectbox(

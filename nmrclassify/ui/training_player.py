@@ -183,7 +183,7 @@ def _slot(view: View, end: Network) -> int | None:
     options = list(range(len(called) + 1))
     chosen = url_state.widget(
         st.radio,
-        "Which output?",
+        "Output",
         "slot",
         0,
         options=options,

@@ -105,7 +105,7 @@ def test_programs_and_the_open_menu_of_scenes_can_be_read(visit, address, scheme
     page = visit(f"{address}/compare?model_b=queries", scheme=scheme)
     wait_for_figure(page)
     settled(page)
-    page.get_by_text("The same as a Python program").click()
+    page.get_by_text("As a Python program").click()
     page.locator(".stMain .stCode .token.keyword").first.wait_for()
     assert not pale()
     go(page, "Network")
@@ -113,3 +113,14 @@ def test_programs_and_the_open_menu_of_scenes_can_be_read(visit, address, scheme
     page.get_by_role("button", name="Scenes").click()
     page.get_by_role("button", name="Two compounds collide").wait_for()
     assert not pale()
+
+
+def test_one_press_copies_the_link_to_the_view(visit, address):
+    page = visit(f"{address}/masks?number=3")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    settled(page)
+    page.get_by_role("button", name="Next").first.click()
+    page.get_by_text("Test mixture 4 of").wait_for()
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Link copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == f"{address}/masks?number=4"

@@ -140,7 +140,7 @@ def test_runs_and_a_training_are_found_again_after_the_server_was_killed(visit, 
         expect(earlier).to_have_value(re.compile("slots on quick · 1 steps"))
         stranger = visit(f"{address}/{TRAIN}")
         stranger.get_by_text(NONE).wait_for()
-        expect(stranger.get_by_text("None yet. Finish or stop a training here")).to_be_visible()
+        expect(stranger.get_by_text("None.", exact=True)).to_be_visible()
         start_training(page, "Go on")
         expect(page.get_by_text("when the app ended")).to_be_hidden()
         page.get_by_role("button", name="Stop").click()

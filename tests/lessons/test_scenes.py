@@ -34,6 +34,19 @@ def test_a_scene_is_a_link_to_a_page(scene):
         PARAMETERS[key].parse(text)
 
 
+def test_slots_against_queries():
+    title = "Slots against queries"
+    scene, slots, _, prediction, truth = opened(title)
+    assert len(prediction.outputs) == 3 and not slots.outputs_are_classes
+    assert prediction.all_right(truth)
+    other = checkpoints.shipped(scene.state["model_b"], "metabolites")
+    sample = scene.spec.realise().sample
+    prediction = other.model.predict(sample.areas)
+    assert other.model.outputs_are_classes
+    weight = other.training.reconstruction_weight
+    assert prediction.all_right(match_mixture(prediction, sample, weight))
+
+
 def test_two_compounds_collide():
     scene, model, sample, prediction, truth = opened("Two compounds collide")
     position = int(scene.state["position"])

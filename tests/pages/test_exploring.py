@@ -283,7 +283,7 @@ def test_time_travel_needs_no_training(open_page, preset, model):
 def test_compare_needs_no_training(open_page):
     app = open_page(COMPARE)  # the end and the start of the packaged training
     assert "Difference, B minus A" in str(app.figure("masks")["layout"]["annotations"])
-    assert "Random weights name no compound." in app.texts
+    assert "Untrained" in app.texts
     assert app.figure("curves")
     other = open_page(COMPARE, model_b="queries")
     assert "**B: Queries" in other.texts
@@ -606,7 +606,7 @@ def test_when_one_output_of_slots_decided(open_page, home):
     name = saved_run(trainer, 6)
     app = open_page(TRAVEL, preset="quick", seed=3, model=name)
     any_output = values(app.figure("strip")["data"][0])
-    next(r for r in app.radio if r.label == "Which output?").set_value(2).run()
+    next(r for r in app.radio if r.label == "Output").set_value(2).run()
     second = values(app.figure("strip")["data"][0])
     assert app.link["slot"] == "2"
     assert second.sum(axis=0) == pytest.approx(1, abs=1e-5)

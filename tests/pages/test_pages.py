@@ -47,7 +47,7 @@ def test_the_first_page_shows_a_trained_model_and_the_truth(open_page):
     assert "ethanol" in words
     assert "glycine" in words
     assert "lactate" in words
-    assert "not in the training data" in words
+    assert "unseen in training" in words
     assert app.success[0].value.startswith("All 3 right")
     kinds = Counter(stage["kind"] for stage in app.network["stages"])
     assert kinds["block"] == 12
