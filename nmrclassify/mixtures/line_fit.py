@@ -1,4 +1,4 @@
-"""Lines of a spectrum: found by curvature, fitted together where they overlap.
+"""FittedLines of a spectrum: found by curvature, fitted together where they overlap.
 
 A line is a pseudo-Voigt: a Lorentzian and a Gaussian of the same width, mixed. Its area counts the
 tails, which no sum of points near the maximum does. Lines near each other are fitted together by
@@ -32,7 +32,7 @@ _LN2 = np.log(2)
 
 
 @dataclass(frozen=True)
-class Lines:
+class FittedLines:
     """Fitted lines.
 
     Attributes
@@ -63,7 +63,7 @@ class Lines:
         """Return the number of lines."""
         return len(self.hz)
 
-    def chosen(self, index: np.ndarray) -> "Lines":
+    def chosen(self, index: np.ndarray) -> "FittedLines":
         """Return some of the lines."""
         return replace(
             self,
@@ -76,7 +76,7 @@ class Lines:
     @classmethod
     def start(
         cls, hz: np.ndarray, heights: np.ndarray, widths: np.ndarray, share: float
-    ) -> "Lines":
+    ) -> "FittedLines":
         """Return lines that are not fitted yet, in ascending order."""
         order = np.argsort(hz)
         unknown = np.full(len(hz), np.nan)
@@ -177,7 +177,7 @@ def usual_width(heights: np.ndarray, step: float, noise: float) -> float:
 
 def find_lines(
     heights: np.ndarray, hz: np.ndarray, noise: float, width: float, threshold: float
-) -> Lines:
+) -> FittedLines:
     """Return a start for the fit: where the curvature is strongly negative.
 
     Shoulders without a maximum of their own are found, too.
@@ -217,10 +217,10 @@ def find_lines(
         places.append(found)
     index = np.sort(np.concatenate(places))
     tops = np.maximum(heights[index], noise)
-    return Lines.start(hz[index], tops, np.full(len(index), width), 1.0)
+    return FittedLines.start(hz[index], tops, np.full(len(index), width), 1.0)
 
 
-def model(lines: Lines, hz: np.ndarray) -> np.ndarray:
+def model(lines: FittedLines, hz: np.ndarray) -> np.ndarray:
     """Return the sum of lines on an even axis, shape (n,).
 
     Tails are computed on a coarse grid: exact to 1e-4 of a line's height.
@@ -259,7 +259,7 @@ def model(lines: Lines, hz: np.ndarray) -> np.ndarray:
     return total
 
 
-def clusters(lines: Lines, width: float) -> list[np.ndarray]:
+def clusters(lines: FittedLines, width: float) -> list[np.ndarray]:
     """Return groups of lines that are near each other, at most `MAX_CLUSTER` each."""
     if not len(lines):
         return []
@@ -282,12 +282,12 @@ def clusters(lines: Lines, width: float) -> list[np.ndarray]:
 def fit_cluster(
     hz: np.ndarray,
     values: np.ndarray,
-    lines: Lines,
+    lines: FittedLines,
     noise: float,
     width: float,
     prior: float = WIDTH_PRIOR,
     iterations: int = 12,
-) -> Lines:
+) -> FittedLines:
     """Fit lines together to the points around them; heights stay above 0."""
     n, share = len(lines), lines.share
     centre, log_width = lines.hz.copy(), np.log(lines.widths)
@@ -362,7 +362,7 @@ def fit_cluster(
         + 2 * covariance[np.arange(n, 2 * n), np.arange(2 * n, 3 * n)]
     )
     areas = heights * widths * _unit_area(share)
-    fitted = Lines(
+    fitted = FittedLines(
         centre,
         heights,
         widths,
@@ -376,13 +376,13 @@ def fit_cluster(
 def fit_lines(
     heights: np.ndarray,
     hz: np.ndarray,
-    lines: Lines,
+    lines: FittedLines,
     noise: float,
     width: float,
     sweeps: int = 2,
     deadline: float = np.inf,
     prior: float = WIDTH_PRIOR,
-) -> tuple[Lines, bool]:
+) -> tuple[FittedLines, bool]:
     """Fit all lines, cluster by cluster; return them, and whether time was enough.
 
     Parameters
@@ -420,7 +420,7 @@ def fit_lines(
     return lines, in_time
 
 
-def widths_of(lines: Lines, width: float) -> tuple[float, float]:
+def widths_of(lines: FittedLines, width: float) -> tuple[float, float]:
     """Return the usual width of well determined lines, and the spread of its logarithm."""
     error = lines.area_errors / np.maximum(lines.areas, 1e-300)
     sure = np.flatnonzero(error < 0.04)
@@ -432,7 +432,7 @@ def widths_of(lines: Lines, width: float) -> tuple[float, float]:
     return float(np.exp(usual)), float(np.clip(spread, LEAST_PRIOR, WIDTH_PRIOR))
 
 
-def _sum(lines: Lines, x: np.ndarray) -> np.ndarray:
+def _sum(lines: FittedLines, x: np.ndarray) -> np.ndarray:
     """Return the exact sum of a few lines."""
     u2 = ((x - lines.hz[:, None]) * (2 / lines.widths)[:, None]) ** 2
     shape = lines.share / (1 + u2)
@@ -441,23 +441,23 @@ def _sum(lines: Lines, x: np.ndarray) -> np.ndarray:
     return lines.heights @ shape
 
 
-def joined(parts: list[Lines], share: float) -> Lines:
+def joined(parts: list[FittedLines], share: float) -> FittedLines:
     """Return all lines of several fits, ascending."""
     names = ("hz", "heights", "widths", "hz_errors", "area_errors")
     columns = [np.concatenate([getattr(part, name) for part in parts] or [[]]) for name in names]
-    lines = Lines(columns[0], columns[1], columns[2], share, columns[3], columns[4])
+    lines = FittedLines(columns[0], columns[1], columns[2], share, columns[3], columns[4])
     return lines.chosen(np.argsort(lines.hz))
 
 
 def lorentzian_share(
-    heights: np.ndarray, hz: np.ndarray, lines: Lines, noise: float, width: float
+    heights: np.ndarray, hz: np.ndarray, lines: FittedLines, noise: float, width: float
 ) -> float:
     """Return the share of the Lorentzian that fits the strongest clusters best.
 
     Parameters
     ----------
     heights : ndarray, shape (n,)
-    lines : Lines
+    lines : FittedLines
         Fitted once, as Lorentzians.
     """
     groups = clusters(lines, width)
