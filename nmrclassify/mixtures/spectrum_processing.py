@@ -27,7 +27,7 @@ from scipy.signal import hilbert
 from nmrclassify.config import bounded, check
 from nmrclassify.files import quoted
 from nmrclassify.mixtures import line_fit
-from nmrclassify.mixtures.line_fit import Lines
+from nmrclassify.mixtures.line_fit import FittedLines
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
@@ -179,7 +179,7 @@ class ProcessedSpectrum:
         Sum of the fitted lines.
     steps : tuple of ProcessingStep
         Those that were switched on, in their order.
-    lines : Lines
+    lines : FittedLines
         The fitted lines; their `hz` is ppm times `mhz`.
     peaks : Peaks
         For `Detector.identify`; the detector needs the same axis.
@@ -194,7 +194,7 @@ class ProcessedSpectrum:
     spectrum: Spectrum
     fitted: np.ndarray
     steps: tuple[ProcessingStep, ...]
-    lines: Lines
+    lines: FittedLines
     peaks: Peaks
     noise: float
     shift: float
@@ -327,7 +327,7 @@ def solvent_of(stated: str) -> str:
 
 
 def _shift(
-    found: Lines,
+    found: FittedLines,
     recipe: ProcessingRecipe,
     library: Compounds | None,
     mhz: float,
@@ -350,7 +350,7 @@ def _shift(
     return _library_shift(found, library, mhz, recipe.max_offset)
 
 
-def _standard(found: Lines, mhz: float, noise: float) -> float | None:
+def _standard(found: FittedLines, mhz: float, noise: float) -> float | None:
     """Return the ppm of a lone high line near 0, or None."""
     ppm = found.hz / mhz
     near = np.abs(ppm) <= STANDARD_WINDOW
@@ -365,7 +365,9 @@ def _standard(found: Lines, mhz: float, noise: float) -> float | None:
     return float(ppm[top])
 
 
-def _library_shift(found: Lines, library: Compounds, mhz: float, limit: float) -> tuple[float, str]:
+def _library_shift(
+    found: FittedLines, library: Compounds, mhz: float, limit: float
+) -> tuple[float, str]:
     """Return the shift at which most of the area can be explained by whole compounds.
 
     For each compound and shift: the largest amount that all its multiplets allow, each a little
@@ -425,21 +427,21 @@ def _library_shift(found: Lines, library: Compounds, mhz: float, limit: float) -
 
 def _lines(
     spectrum: Spectrum,
-    found: Lines,
+    found: FittedLines,
     inside: np.ndarray,
     recipe: ProcessingRecipe,
     noise: float,
     width: float,
     mhz: float,
     correlated: float,
-) -> tuple[Lines, np.ndarray, str, np.ndarray]:
+) -> tuple[FittedLines, np.ndarray, str, np.ndarray]:
     """Return lines, their sum, a sentence, and the heights with the baseline under the lines."""
     deadline = time.thread_time() + FIT_SECONDS
     heights = spectrum.heights
     hz = spectrum.ppm * mhz
     step = line_fit.step_of(hz)
 
-    def within(lines: Lines) -> Lines:
+    def within(lines: FittedLines) -> FittedLines:
         index = np.clip(np.round((lines.hz - hz[0]) / step).astype(np.int64), 0, len(hz) - 1)
         return lines.chosen(inside[index])
 
@@ -521,7 +523,7 @@ def _dispersion(
     return turned, float(np.degrees(angles[0]))
 
 
-def _beside(more: Lines, lines: Lines, width: float) -> Lines:
+def _beside(more: FittedLines, lines: FittedLines, width: float) -> FittedLines:
     """Return those lines of the residual that are no error of a strong line's shape."""
     if not len(more) or not len(lines):
         return more
@@ -531,14 +533,14 @@ def _beside(more: Lines, lines: Lines, width: float) -> Lines:
     return more.chosen((more.heights > shape) & (gap.min(1) > 0.3 * width))
 
 
-def _significant(lines: Lines, noise: float, width: float, threshold: float) -> Lines:
+def _significant(lines: FittedLines, noise: float, width: float, threshold: float) -> FittedLines:
     """Return the lines whose area stands above its error, without humps."""
     stands_out = lines.areas > 0.6 * threshold * np.nan_to_num(lines.area_errors)
     keep = stands_out & (lines.heights > noise) & (lines.widths < BROAD * width)
     return lines.chosen(keep)
 
 
-def peaks_of(lines: Lines, axis: Axis) -> Peaks:
+def peaks_of(lines: FittedLines, axis: Axis) -> Peaks:
     """Return the peaks of fitted lines; those within half a Hz are one.
 
     Raises

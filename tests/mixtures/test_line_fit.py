@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.special import voigt_profile
 
 from nmrclassify.mixtures import line_fit
-from nmrclassify.mixtures.line_fit import Lines
+from nmrclassify.mixtures.line_fit import FittedLines
 
 HZ = np.arange(0, 1000, 0.12)
 
@@ -69,7 +69,7 @@ def test_the_share_of_the_lorentzian_is_estimated():
 
 def test_the_model_is_the_exact_sum():
     rng = np.random.default_rng(2)
-    lines = Lines.start(
+    lines = FittedLines.start(
         rng.uniform(50, 950, 100), rng.uniform(0.1, 9, 100), rng.uniform(0.8, 5, 100), 0.7
     )
     u2 = ((HZ - lines.hz[:, None]) * 2 / lines.widths[:, None]) ** 2
@@ -95,7 +95,7 @@ def test_a_straight_part_does_not_count_as_noise():
 
 
 def test_many_lines_are_split_into_clusters_of_bounded_size():
-    lines = Lines.start(np.arange(100) * 2.0, np.ones(100), np.ones(100), 1.0)
+    lines = FittedLines.start(np.arange(100) * 2.0, np.ones(100), np.ones(100), 1.0)
     groups = line_fit.clusters(lines, 1.5)
     assert sorted(np.concatenate(groups)) == list(range(100))
     assert max(map(len, groups)) <= line_fit.MAX_CLUSTER
