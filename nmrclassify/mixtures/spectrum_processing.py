@@ -21,7 +21,7 @@ import warnings
 from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
 from scipy.signal import hilbert
 
 from nmrclassify.config import bounded, check
@@ -60,12 +60,14 @@ MAX_LINES = 3000
 LEAST_NOISE = 1e-5  # of the highest point, for spectra that were computed
 FIT_SECONDS = 2.0  # of the processor
 ROUNDS = 4
+MAX_PHASE = 0.2  # radians
 BROAD = 3.0  # times the usual width: wider lines are no lines of a small molecule
 MISFIT = 0.03  # of a line's height: a smaller line beside it may be an error of its shape
 UNCERTAIN = 0.75  # of the best fit to the library, without a shift or at another
 SMALL_SHIFT = 0.02  # ppm
 _COARSE_STEP = 0.0034  # ppm, of the axis on which the baseline is estimated
 _STIFFNESS = 1e6  # on that axis: the baseline bends over .7 ppm and more
+_QUANTILE_WIDTH = 0.5  # ppm
 _REACH = 0.8  # Hz between a line of the library and a peak
 # ppm by which a multiplet may move beside the common shift: the narrow ones make it precise.
 _MULTIPLET_SHIFTS = (0.002, 0.004, 0.008, 0.012)
@@ -304,8 +306,15 @@ def _baseline(spectrum: Spectrum, valid: np.ndarray | None = None) -> np.ndarray
     scale = float(np.abs(coarse).max()) or 1.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a spectrum without noise is fitted as far as it goes
+        # A low quantile first: a baseline that rises far above the noise would count as signal.
+        points = int(np.clip(_QUANTILE_WIDTH / (size * step), 3, max(3, m // 8)))
+        rough = np.zeros(m)
+        if valid is None:
+            low = percentile_filter(coarse, 15, points, mode="nearest")
+            rough = gaussian_filter1d(low, points / 2)
         baseline = Baseline(np.arange(m, dtype=float))
-        line = baseline.arpls(coarse / scale, lam=min(stiffness, 1e9))[0] * scale
+        fine = baseline.arpls((coarse - rough) / scale, lam=min(stiffness, 1e9))[0]
+        line = rough + fine * scale
     return np.interp(np.arange(n), centres, line)
 
 
@@ -517,7 +526,7 @@ def _dispersion(
         angles = np.linalg.solve(normal, (columns * weights) @ values)
         left = np.abs(values - angles @ columns)
         weights = 1 / np.maximum(left, 2 * np.median(left) + 1e-300)
-    if not np.abs(angles).max() < 0.5:
+    if not np.abs(angles).max() < MAX_PHASE:  # the wings of water are like those of a phase error
         return np.zeros_like(fitted), 0.0
     turned = np.where(inside, dispersive * (angles[0] + angles[1] * x), 0.0)
     return turned, float(np.degrees(angles[0]))
