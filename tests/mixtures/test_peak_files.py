@@ -67,9 +67,11 @@ def test_the_maxima_of_a_spectrum_are_picked(noise):
     )
     assert "lines were fitted" in sample.note
     assert "65,536 points" in sample.note
-    assert len(sample.peaks.areas) == len(positions)
-    assert np.abs(sample.peaks.positions - positions).max() <= 2
-    assert sample.peaks.areas == pytest.approx(areas, rel=0.03)  # tails included
+    # Without noise, what the baseline leaves counts as lines, of .0002 at most.
+    strong = sample.peaks.areas > 0.005
+    assert strong.sum() == len(positions) and sample.peaks.areas[~strong].max(initial=0) < 2e-4
+    assert np.abs(sample.peaks.positions[strong] - positions).max() <= 2
+    assert sample.peaks.areas[strong] == pytest.approx(areas, rel=0.03)  # tails included
 
 
 def test_a_mixtures_spectrum_gives_its_strong_peaks():

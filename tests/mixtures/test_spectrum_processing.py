@@ -69,6 +69,13 @@ def test_the_baseline_is_removed():
     assert level(ProcessingRecipe()) < 0.5
 
 
+def test_a_baseline_far_above_the_noise_is_no_signal():
+    result = render(common_metabolites(), RenderConfig(baseline=0.1), 102)
+    done = process(result.spectrum, library=common_metabolites())
+    assert len(done.peaks.areas) < 1.5 * len(result.truth.peaks.areas)
+    assert done.shift == pytest.approx(-result.offset, abs=0.004)
+
+
 def test_the_noise_is_that_of_the_truth():
     assert process(rendered().spectrum).noise == pytest.approx(rendered().noise, rel=0.1)
 
