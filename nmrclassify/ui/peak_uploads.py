@@ -202,6 +202,10 @@ def _take_mixture(file: UploadedFile) -> None:
         return
     state["own sample"] = UploadedMixture(file_name(file), _digest(file), file.getvalue(), sample)
     state["sample note"] = sample.note
+    if sample.processed is not None:
+        # What was done to it can change, and is said beside the spectrum.
+        points = len(sample.processed.spectrum.ppm)
+        state["sample note"] = f"A spectrum of {points:,} points is read."
     url_state.forget("compound", "ppm_low", "ppm_high", "scale_mhz")
     spectrum_recipe.forget()
     url_state.put("scale_mixture", "file")

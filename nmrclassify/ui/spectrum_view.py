@@ -75,12 +75,11 @@ def evidence_table(found: Evidence, whole: float) -> pd.DataFrame:
     marks = {evidence_.FOUND: "✓"} | dict.fromkeys(evidence_.AGAINST, "✗")
     table = pd.DataFrame(
         {
-            "": [marks.get(outcome, "–") for outcome in found.outcomes],
+            "outcome": [f"{marks.get(outcome, '–')} {outcome}" for outcome in found.outcomes],
             "ppm": found.ppm,
             "expected": found.expected / whole,
             "measured": found.measured / whole,
             "its share": found.separated / found.measured.clip(1e-30),
-            "outcome": list(found.outcomes),
         }
     )
     return table.iloc[(~found.speaks_against).argsort(kind="stable")]

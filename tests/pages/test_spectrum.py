@@ -96,7 +96,7 @@ def test_a_processing_that_leaves_no_peak_can_be_reset(app):
 
 def test_the_evidence_for_a_compound_and_the_rest(app):
     found = table(app, "expected")
-    assert (found["outcome"] == "found").any()
+    assert (found["outcome"] == "✓ found").any()
     assert "expected lines are there" in words(app)
     chooser = field(app, "selectbox", "Compound in orange")
     chooser.select_index(len(chooser.options) - 1).run()
