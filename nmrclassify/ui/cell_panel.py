@@ -25,6 +25,7 @@ from nmrclassify.ui.panels import View
 _FOLDER, _KEY = Path(__file__).parent, "cell panel"
 _PARTS = ("output", "filter", "position")
 # The quiz would show its answer; an open lesson has figures of its own mixtures.
+_SHOWN = "panel shows"  # the view and the page of the newest run
 _WITHOUT = ("pages/quiz.py", "pages/lessons.py")
 
 
@@ -137,35 +138,47 @@ def show(view: View, page: str) -> None:
         _panel(view, page)
 
 
+def _shown() -> tuple[View, str]:
+    return st.session_state[_SHOWN]
+
+
+def _unfold_here(page: str) -> None:
+    state = st.session_state
+    state.pop("panel folded", None)
+    if page != "app.py":  # its picture follows by itself, the figures of pages are drawn again
+        state["panel run"] = state.get("panel run", 0) + 1
+        state["page follows"] = "later"
+
+
+def _clicked() -> None:
+    click, (view, page) = decode(st.session_state[_KEY].click), _shown()
+    if click is None:
+        return
+    if choose_clicked(click, view, page):
+        _unfold_here(page)
+    else:
+        st.session_state["page follows"] = "now"
+
+
+def _chosen() -> None:
+    view, page = _shown()
+    if choose(st.session_state[_KEY].cell, view):
+        _unfold_here(page)
+
+
+def _follow() -> None:
+    st.session_state["page follows"] = "now"
+
+
+def _slides() -> None:
+    st.session_state["panel slides"] = True
+
+
 @st.fragment
 def _panel(view: View, page: str) -> None:
     state = st.session_state
-
-    def unfolded() -> None:
-        state.pop("panel folded", None)
-        if page != "app.py":  # its picture follows by itself, the figures of pages are drawn again
-            state["panel run"] = state.get("panel run", 0) + 1
-            state["page follows"] = "later"
-
-    def clicked() -> None:
-        click = decode(state[_KEY].click)
-        if click is None:
-            return
-        if choose_clicked(click, view, page):
-            unfolded()
-        else:
-            state["page follows"] = "now"
-
-    def chosen() -> None:
-        if choose(state[_KEY].cell, view):
-            unfolded()
-
-    def follow() -> None:
-        state["page follows"] = "now"
-
-    def slide() -> None:
-        state["panel slides"] = True
-
+    # Streamlit keeps the callbacks of every page for the whole session: none may hold a view.
+    state[_SHOWN] = view, page
     follows = state.pop("page follows", None)
     if follows == "now":
         st.rerun()
@@ -179,10 +192,10 @@ def _panel(view: View, page: str) -> None:
     _component()(
         key=_KEY,
         data=data,
-        on_click_change=clicked,
-        on_cell_change=chosen,
-        on_follow_change=follow,
-        on_slide_change=slide,
+        on_click_change=_clicked,
+        on_cell_change=_chosen,
+        on_follow_change=_follow,
+        on_slide_change=_slides,
     )
     url_state.write_from_fragment()
 

@@ -201,7 +201,11 @@ FORGERIES = {
     "threshold above 1": ({"threshold": 1.5}, {}, "threshold is 1.5"),
     "nan threshold": ({"threshold": float("nan")}, {}, "threshold is nan"),
     "threshold as text": ({"threshold": "high"}, {}, "does not describe"),
-    "endless threshold": ({"threshold": 10**400}, {}, "does not describe"),
+    "endless threshold": (
+        {"threshold": 10**400},
+        {},
+        "is not a .safetensors file that nmrclassify",
+    ),
     "nothing about its making": ({"made": None}, {}, "does not describe"),
     "making as a number": ({"made": 5}, {}, "does not describe"),
 }

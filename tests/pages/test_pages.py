@@ -994,21 +994,20 @@ def test_a_session_holds_no_models_of_earlier_pages(open_page):
 
 
 def test_a_link_unfolds_the_arithmetic_of_a_cell(open_page):
-    network = open_page(unfolded="block-4~3~11").network
-    assert network["cell"] == {"key": "block 4", "row": 3, "position": 11}
-    panel = network["panel"]
-    assert panel["before"]["rule"].startswith("Hidden channel")
-    products = sum(term["product"] for term in panel["terms"])
-    assert panel["total"] == pytest.approx(products + panel["bias"], abs=1e-5)
-    # Rows of filters stand in the order for reading.
-    network = open_page(unfolded="mask-1~43~11").network
-    mask = next(stage for stage in network["stages"] if stage["key"] == "mask 1")
-    assert mask["ids"][network["cell"]["row"]] == 43
+    panel = open_page(unfolded="block-4~3~11").panel
+    assert panel["open"]
+    assert panel["cell"] == {"key": "block 4", "row": 3, "position": 11}
+    arithmetic = panel["arithmetic"]
+    assert arithmetic["before"]["rule"].startswith("Hidden channel")
+    products = sum(term["product"] for term in arithmetic["terms"])
+    assert arithmetic["total"] == pytest.approx(products + arithmetic["bias"], abs=1e-5)
 
 
 @pytest.mark.parametrize("cell", ["mask-9~1~1", "encoding~99~1", "encoding~1~99"])
 def test_a_cell_that_the_network_does_not_have_is_not_unfolded(open_page, cell):
-    assert "cell" not in open_page(unfolded=cell).network
+    panel = open_page(unfolded=cell).panel
+    assert not panel["open"]
+    assert "cell" not in panel
 
 
 def test_noise_and_jitter_above_the_picture_are_those_of_the_link(open_page):

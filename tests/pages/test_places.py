@@ -42,7 +42,10 @@ def test_a_page_has_the_links_and_the_controls_that_act_on_it(open_page, page):
     here = next(place for place in PLACES if page in place.pages)
     tabs = [tab.label for tab in here.pages.values()]
     assert links(app.sidebar) == [place.label for place in PLACES]
-    assert links(app.main) == tabs * (len(tabs) > 1)
+    shown = links(app.main)
+    assert shown[: len(tabs)] == tabs * (len(tabs) > 1)
+    # Train leads to the steps of the loaded model.
+    assert len(shown[len(tabs) :]) == (page == "pages/train.py")
     if here.label == "Full scale":  # it has data of its own
         assert not controls(app) & set.union(*LABELS.values())
         return
