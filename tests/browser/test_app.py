@@ -34,6 +34,15 @@ def go(page, link: str, title: str) -> None:
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
 
 
+def choose_option(page, label: str, text: str) -> None:
+    """Choose an option of a selectbox by a part of its text; a scroll would close its list."""
+    box = page.get_by_role("combobox", name=label, exact=True)
+    box.scroll_into_view_if_needed()
+    settled(page)
+    box.click()
+    page.get_by_role("option").filter(has_text=text).first.click()
+
+
 def expect_in_url(page, *parts: str) -> None:
     """Wait until the address has all of these parts."""
     for part in parts:
@@ -226,6 +235,44 @@ def test_uploads_are_kept_until_they_are_taken_out(visit, address, tmp_path):
     page.get_by_role("button", name="Remove the mixture").click()
     expect(mixture).to_have_count(0)
     expect(cross).to_have_count(0)
+
+
+def test_a_spectrum_is_adjusted_its_evidence_opened_and_its_report_saved(
+    visit, address, bruker_zip, tmp_path
+):
+    (tmp_path / "sample.zip").write_bytes(bruker_zip)
+    page = visit(f"{address}/scale")
+    page.get_by_text("Use your own mixture or library").click()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "sample.zip")
+    expect(page.get_by_text("4.58 to 4.92 ppm were cut out").first).to_be_visible()
+    settled(page)
+    slider = page.get_by_test_id("stSlider").filter(has_text="Solvent: water")
+    thumb = slider.get_by_test_id("stSliderThumbValue").first.locator("..")
+    thumb.scroll_into_view_if_needed()
+    box = thumb.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 100, y)
+    page.mouse.up()
+    page.wait_for_url(re.compile("spectrum_regions=-0.2_0.2(~|%7E)4.[0-4]\\d*_4.92"))
+    expect(page.get_by_text("4.58 to 4.92 ppm were cut out")).to_have_count(0)
+    settled(page)
+    choose_option(page, "Reference", "By hand")
+    shift = page.get_by_label("Shift of the axis (ppm)")
+    shift.fill("-0.01")
+    shift.press("Enter")
+    expect(page.get_by_text("shifted by -0.0100 ppm by hand").first).to_be_visible()
+    settled(page)
+    choose_option(page, "Compound in orange", "niacinamide")
+    expect_in_url(page, "compound=")
+    expect(page.get_by_text(re.compile("niacinamide: .* expected lines are there"))).to_be_visible()
+    settled(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report as HTML").click()
+    text = download.value.path().read_text()
+    assert "by hand" in text
+    assert "sample.zip" in text
 
 
 @pytest.mark.parametrize("path", PATHS)
