@@ -193,7 +193,9 @@ def test_full_scale_zooms_by_buttons_by_the_overview_and_by_a_row(visit, address
     page.wait_for_url(re.compile("ppm_high=3.5&ppm_low=2.5"))
     settled(page)
     wait_for_range(page, 0, "left === 3.5 && right === 2.5")
-    box = page.locator(".js-plotly-plot .nsewdrag").nth(1).bounding_box()
+    overview = page.locator(".js-plotly-plot .nsewdrag").nth(1)
+    overview.scroll_into_view_if_needed()
+    box = overview.bounding_box()
     place, height = (lambda share: box["x"] + share * box["width"]), box["y"] + box["height"] / 2
     page.mouse.move(place(0.3), height)
     page.mouse.down()
