@@ -39,7 +39,8 @@ MAX_VALUE = 1e30
 _EXPERIMENT = {"acqus", "procs", "1r", "fid", "procpar"}
 _SINGLE = re.compile(r".*\.(dx|jdx|jcamp|nmrml|ft|ft1)$", re.IGNORECASE)
 _ZIP = b"PK\x03\x04", b"PK\x05\x06"  # with files, and empty
-_JCAMP = re.compile(rb"\s*##")
+# Its first label; a comment of a table may begin with ##, too.
+_JCAMP = re.compile(rb"(\xef\xbb\xbf)?\s*##\s*TITLE\s*=", re.IGNORECASE)
 
 
 class SpectrumError(ValueError):

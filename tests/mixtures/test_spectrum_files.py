@@ -275,6 +275,7 @@ CSV = {
     "no header": table(""),
     "units": table("Chemical shift (ppm),Intensity"),
     "comment": table("ppm,intensity", comment="# exported"),
+    "comment as in JCAMP-DX": table("ppm,intensity", comment="## exported"),
     "imaginary": table("ppm,real,imaginary", more=",5"),
     "utf-16": table("ppm,intensity", encoding="utf-16"),
     "latin-1": table("ppm,intensity", comment="# gemessen für uns", encoding="latin-1"),

@@ -2,12 +2,18 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
+from nmrclassify.mixtures.presets import build
+from nmrclassify.training import runs
+from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training.recipes import recipe
+from nmrclassify.training.trainer import Trainer
 from nmrclassify.training.visits import VISITS
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -117,3 +123,21 @@ def open_page(cookies):
     yield open_page
     VISITS.end_unseen(0)
     st.cache_resource.clear()
+
+
+@pytest.fixture
+def run_id(home) -> str:
+    """A short training of the quick preset, kept as a run with its steps."""
+    trainer = Trainer(
+        build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
+    )
+    *_, last = trainer.snapshots(10)
+    name = "20260101-000000-queries-quick-s3-0123456789ab"
+    runs.save(
+        Checkpoint.from_trainer(trainer, last.test),
+        trainer.history,
+        runs.home() / name,
+        "cli",
+        trainer.training_history,
+    )
+    return name

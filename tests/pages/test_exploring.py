@@ -32,24 +32,6 @@ def values(trace: dict) -> np.ndarray:
     return np.array(z, dtype=float)
 
 
-@pytest.fixture
-def run_id(home) -> str:
-    """A short training of the quick preset, kept as a run with its steps."""
-    trainer = Trainer(
-        build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
-    )
-    *_, last = trainer.snapshots(10)
-    name = "20260101-000000-queries-quick-s3-0123456789ab"
-    runs.save(
-        Checkpoint.from_trainer(trainer, last.test),
-        trainer.history,
-        runs.home() / name,
-        "cli",
-        trainer.training_history,
-    )
-    return name
-
-
 # Look inside
 
 

@@ -1,34 +1,8 @@
 """The page Train or load: what is loaded, and which data a training has."""
 
-from dataclasses import replace
-
-import pytest
-
-from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints, runs, visits
-from nmrclassify.training.checkpoints import Checkpoint
-from nmrclassify.training.recipes import recipe
-from nmrclassify.training.trainer import Trainer
 
 TRAIN = "pages/train.py"
-
-
-@pytest.fixture
-def run_id(home) -> str:
-    """A short training of queries on the quick preset, kept as a run with its steps."""
-    trainer = Trainer(
-        build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
-    )
-    *_, last = trainer.snapshots(10)
-    name = "20260101-000000-queries-quick-s3-0123456789ab"
-    runs.save(
-        Checkpoint.from_trainer(trainer, last.test),
-        trainer.history,
-        runs.home() / name,
-        "cli",
-        trainer.training_history,
-    )
-    return name
 
 
 def control(app, label: str, kind: str = "selectbox"):
