@@ -8,9 +8,14 @@ A table has one multiplet a row and one of two sets of columns, told apart by th
   equivalent neighbours of each coupling), as derived from the spin systems of GISSMO (Dashti et
   al., Anal. Chem. 2017, 89, 12201).
 
+Either may have ``offsets_hz`` and ``shares``: the lines of a multiplet that does not follow the
+first-order rule, as distances from ``ppm`` in Hz and shares of its area, with ";" between them.
+Kind and couplings then only describe it.
+
 Columns that are not named here are ignored.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -34,7 +39,10 @@ from nmrclassify.nmr.multiplets import (
     PARTNERS,
     SAME_LINE,
     UNRESOLVED_WIDTH,
+    Lines,
+    are_given_lines,
     check_couplings,
+    given_lines,
     n_couplings,
     parse_couplings,
     parse_tree,
@@ -43,6 +51,7 @@ from nmrclassify.nmr.multiplets import (
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 30_000
 MAX_CROWDED = 2_000  # multiplets of more than `MAX_LINES` lines: merging these takes 10 ms each
+MAX_OFF_CENTRE = 0.5  # Hz, of given lines whose offsets and shares are rounded
 DEFAULT_COUPLING = 7.0  # Hz; the median of real libraries
 
 SIMPLE = ("compound", "ppm", "kind", "protons")
@@ -103,11 +112,11 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     table = read_table(
         source,
         (SIMPLE, GISSMO),
-        ("j_hz", "j_multiplicity"),
+        ("j_hz", "j_multiplicity", "offsets_hz", "shares"),
         max_bytes=MAX_BYTES,
         max_rows=MAX_ROWS,
         numbers=("ppm", "protons", "n_protons"),
-        lists=("j_hz",),
+        lists=("j_hz", "offsets_hz", "shares"),
         name_of=column_name,
     )
     key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
@@ -150,7 +159,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
     names = _unique({key: labels[key] for key in labels if key in multiplets_of}, problems)
     rows = [(k, *multiplet) for k, key in enumerate(names) for multiplet in multiplets_of[key]]
-    compound, ppm, kinds, couplings, protons = zip(*rows, strict=True)
+    compound, ppm, kinds, couplings, given, protons = zip(*rows, strict=True)
     compounds = Compounds(
         tuple(names.values()),
         np.array(compound),
@@ -158,6 +167,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         np.array(protons),
         kinds,
         couplings,
+        tuple(pairs and _as_lines(pairs) for pairs in given) if any(given) else (),
     )
     return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
 
@@ -176,7 +186,10 @@ def _number(row: dict[str, str], name: str, low: float, high: float, expected: s
 
 
 def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
-    """Return (ppm, kind, couplings, protons) of a row, and what was changed about it."""
+    """Return (ppm, kind, couplings, given lines, protons) of a row, and what was changed about it.
+
+    Given lines are None, or pairs of an offset and a share.
+    """
     notes = []
     expected = "a chemical shift from {:g} to {:g}".format(*PPM_BOUNDS)
     ppm = _number(row, "ppm", *PPM_BOUNDS, expected)
@@ -196,7 +209,45 @@ def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
         symbols = tuple(
             _SYMBOLS.get(int(count) if count.strip().isdecimal() else -1, "?") for count in counts
         )
-    return (ppm, *_tree(broad, symbols, couplings, notes), protons), notes
+    given = _given(row.get("offsets_hz", ""), row.get("shares", ""))
+    if given and not couplings and symbols != ("s",):
+        return (ppm, "br " * broad + "m", (), given, protons), notes
+    return (ppm, *_tree(broad, symbols, couplings, notes), given, protons), notes
+
+
+def _given(offsets: str, shares: str) -> tuple[tuple[float, float], ...] | None:
+    """Return the lines that a row gives, or None."""
+    if not offsets and not shares:
+        return None
+    places, sizes = (
+        [decimal(part) for part in re.split(r"[;\s]+", text.strip("; "))]
+        for text in (offsets, shares)
+    )
+    expected = "one share above 0 for each offset in Hz, with ';' between them"
+    if len(places) != len(sizes):
+        raise ValueError(
+            f"offsets_hz has {len(places)} values and shares {len(sizes)}; expected {expected}"
+        )
+    for name, text, values in (("offsets_hz", offsets, places), ("shares", shares, sizes)):
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} is {quoted(text)}; expected {expected}")
+    pairs = tuple(zip(places, sizes, strict=True))
+    if are_given_lines(_as_lines(pairs)):
+        return pairs  # without rounding errors, if they are from `Compounds.frame`
+    centre, lines = given_lines(places, sizes)
+    if abs(centre) > MAX_OFF_CENTRE:
+        raise ValueError(
+            f"the mean of offsets_hz, weighted by shares, is {centre:g} Hz; expected 0: ppm is the"
+            " centre of the lines"
+        )
+    return tuple(zip(lines.offsets.tolist(), lines.areas.tolist(), strict=True))
+
+
+def _as_lines(pairs: tuple[tuple[float, float], ...]) -> Lines:
+    offsets, areas = np.array(pairs).T.copy()
+    offsets.setflags(write=False)
+    areas.setflags(write=False)
+    return Lines(offsets, areas)
 
 
 def _tree(

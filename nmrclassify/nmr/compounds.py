@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,13 @@ import pandas as pd
 from scipy.sparse import coo_array, csr_array
 
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.nmr.multiplets import Lines, check_couplings, normalised, split
+from nmrclassify.nmr.multiplets import (
+    Lines,
+    are_given_lines,
+    check_couplings,
+    normalised,
+    split,
+)
 
 MAX_COMPOUNDS = 20_000
 MAX_OF_ONE = 64  # multiplets of one compound; the largest of two real libraries has 32
@@ -62,6 +68,10 @@ def expand_ranges(first: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, n
     return (first - starts)[range_of] + np.arange(len(range_of)), range_of
 
 
+def _joined(values: Iterable[float]) -> str:
+    return ";".join(repr(float(value)) for value in values)
+
+
 @dataclass(frozen=True, eq=False)
 class Compounds:
     """K named compounds as a table of M multiplets.
@@ -79,6 +89,11 @@ class Compounds:
         As `multiplets.normalised` writes them, e.g. "dd".
     couplings : tuple of tuples of float, length M
         In Hz, one for each splitting.
+    given : tuple of (Lines or None), length M, optional
+        Lines that are given and do not follow from kind and couplings, which then only describe
+        them: of a measured spectrum or of strongly coupled spins. Left out if there are none. Their
+        offsets in Hz hold at the frequency at which they were obtained; at another one they are
+        exact only where couplings alone separate the lines.
     """
 
     names: tuple[str, ...]
@@ -87,6 +102,7 @@ class Compounds:
     protons: np.ndarray
     kinds: tuple[str, ...]
     couplings: tuple[tuple[float, ...], ...]
+    given: tuple[Lines | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Make the columns read-only, and check them."""
@@ -94,12 +110,16 @@ class Compounds:
             array = np.array(getattr(self, name), dtype=dtype)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        for name in ("names", "kinds", "couplings"):
+        for name in ("names", "kinds", "couplings", "given"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         lengths = {
             name: len(getattr(self, name))
             for name in ("compound", "ppm", "protons", "kinds", "couplings")
         }
+        if self.given:
+            lengths["given"] = len(self.given)
+            if not any(self.given):
+                object.__setattr__(self, "given", ())
         if len(set(lengths.values())) != 1 or self.compound.ndim != 1:
             raise ValueError(
                 f"columns of the multiplets have lengths {lengths}; expected one length"
@@ -146,6 +166,13 @@ class Compounds:
                 raise ValueError(f"kind {kind!r} is not in symbols; write it {normalised(kind)!r}")
         for kind, couplings in set(zip(self.kinds, self.couplings, strict=True)):
             check_couplings(kind, couplings)
+        for k, lines in enumerate(self.given):
+            if lines is not None and not are_given_lines(lines):
+                raise ValueError(
+                    f"the given lines of a multiplet of {self.names[self.compound[k]]!r} are not"
+                    " ascending offsets around 0 with areas that sum to 1; make them with"
+                    " multiplets.given_lines"
+                )
         for name in self.names:
             if safe_name(name) != name:
                 raise ValueError(
@@ -178,7 +205,12 @@ class Compounds:
     @cached_property
     def lines(self) -> tuple[Lines, ...]:
         """The lines of each multiplet, of unit area, length M."""
-        return tuple(map(split, self.kinds, self.couplings))
+        if not self.given:
+            return tuple(map(split, self.kinds, self.couplings))
+        return tuple(
+            split(kind, couplings) if lines is None else lines
+            for kind, couplings, lines in zip(self.kinds, self.couplings, self.given, strict=True)
+        )
 
     @cached_property
     def first_line(self) -> np.ndarray:
@@ -210,17 +242,23 @@ class Compounds:
         return self.ppm[self.line_multiplet] + self.offsets / mhz
 
     def frame(self) -> pd.DataFrame:
-        """Return the table that `compound_files.read_compounds` reads back."""
-        couplings = [";".join(repr(float(value)) for value in row) for row in self.couplings]
-        return pd.DataFrame(
-            {
-                "compound": [self.names[k] for k in self.compound],
-                "ppm": self.ppm,
-                "kind": list(self.kinds),
-                "j_hz": couplings,
-                "protons": self.protons,
-            }
-        )
+        """Return the table that `compound_files.read_compounds` reads back.
+
+        The columns `offsets_hz` and `shares` are present only if lines are given.
+        """
+        columns = {
+            "compound": [self.names[k] for k in self.compound],
+            "ppm": self.ppm,
+            "kind": list(self.kinds),
+            "j_hz": list(map(_joined, self.couplings)),
+            "protons": self.protons,
+        }
+        if self.given:
+            columns["offsets_hz"] = [
+                _joined(lines.offsets) if lines else "" for lines in self.given
+            ]
+            columns["shares"] = [_joined(lines.areas) if lines else "" for lines in self.given]
+        return pd.DataFrame(columns)
 
     def select(self, indices: Sequence[int]) -> "Compounds":
         """Return the library of these compounds, in this order.
@@ -264,6 +302,7 @@ class Compounds:
             self.protons[rows],
             tuple(self.kinds[row] for row in rows),
             tuple(self.couplings[row] for row in rows),
+            tuple(self.given[row] for row in rows) if self.given else (),
         )
 
     def with_compounds(self, other: "Compounds") -> "Compounds":
@@ -287,7 +326,11 @@ class Compounds:
             np.concatenate([self.protons, other.protons]),
             self.kinds + other.kinds,
             self.couplings + other.couplings,
+            self._given_or_none() + other._given_or_none(),
         )
+
+    def _given_or_none(self) -> tuple[Lines | None, ...]:
+        return self.given or (None,) * self.n_multiplets
 
     def sparse(self, axis: Axis) -> csr_array:
         """Return the compounds as sticks on an axis, a sparse array of areas, shape (K, L).

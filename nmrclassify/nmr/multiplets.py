@@ -98,6 +98,8 @@ MAX_TREE_LINES = 512
 MAX_COUPLING = 50.0  # Hz; the largest between protons, in a CH2 group, are near 20
 SAME_LINE = 1e-6  # Hz
 UNRESOLVED_WIDTH = 33.0  # Hz
+MAX_GIVEN_LINES = 64
+MAX_OFFSET = 1000.0  # Hz, of a given line from the centre of its multiplet
 
 # Symbol -> number of equivalent neighbours.
 PARTNERS = {"s": 0, "d": 1, "t": 2, "q": 3, "quint": 4, "sext": 5, "sept": 6, "oct": 7, "non": 8}
@@ -318,6 +320,75 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
         areas[k] = area
         offsets, areas = np.delete(offsets, k + 1), np.delete(areas, k + 1)
     return _lines(offsets, areas, merged)
+
+
+def given_lines(hz: Sequence[float], areas: Sequence[float]) -> tuple[float, Lines]:
+    """Return the centre and the lines of a multiplet that is given line by line.
+
+    For lines that do not follow the first-order rule: measured or simulated ones.
+
+    Parameters
+    ----------
+    hz : sequence of float, length n
+        Place of each line in Hz, in any order; those within `SAME_LINE` are one.
+    areas : sequence of float, length n
+        In any unit.
+
+    Returns
+    -------
+    float
+        Mean of the places, weighted by area, in Hz.
+    Lines
+        Offsets from it; the areas sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If there is no line or more than `MAX_GIVEN_LINES`, if an area is not above 0, or if a line
+        is more than `MAX_OFFSET` from the centre.
+    """
+    places, sizes = np.array(hz, dtype=np.float64), np.array(areas, dtype=np.float64)
+    if places.ndim != 1 or places.shape != sizes.shape:
+        raise ValueError(
+            f"places and areas of lines have the shapes {places.shape} and {sizes.shape}; expected"
+            " one area for each place"
+        )
+    if not len(places) or not np.isfinite(places).all():
+        raise ValueError(f"places of lines are {places[:9].tolist()}; expected one or more, in Hz")
+    if not ((sizes > 0) & np.isfinite(sizes)).all():
+        raise ValueError(f"areas of lines are {sizes[:9].tolist()}; expected numbers above 0")
+    order = places.argsort(kind="stable")
+    places, sizes = places[order], sizes[order] / sizes.sum()
+    starts = np.flatnonzero(np.r_[True, np.diff(places) > SAME_LINE])
+    totals = np.add.reduceat(sizes, starts)
+    places = np.add.reduceat(sizes * places, starts) / totals
+    if len(places) > MAX_GIVEN_LINES:
+        raise ValueError(
+            f"a multiplet has {len(places)} lines; expected at most {MAX_GIVEN_LINES}: divide it at"
+            " its widest gap, or leave out its weakest lines"
+        )
+    centre = float(totals @ places)
+    lines = _lines(places - centre, totals)
+    furthest = float(np.abs(lines.offsets).max())
+    if furthest > MAX_OFFSET:
+        raise ValueError(
+            f"a line is {furthest:g} Hz from the centre of its multiplet; expected at most"
+            f" {MAX_OFFSET:g}: divide the multiplet at its widest gap"
+        )
+    return centre, lines
+
+
+def are_given_lines(lines: Lines) -> bool:
+    """Return whether these are lines as `given_lines` returns them."""
+    offsets, areas = lines.offsets, lines.areas
+    return (
+        offsets.ndim == 1
+        and offsets.shape == areas.shape
+        and 1 <= len(offsets) <= MAX_GIVEN_LINES
+        and bool((np.diff(offsets) > 0).all() and (np.abs(offsets) <= MAX_OFFSET).all())
+        and bool((areas > 0).all() and abs(areas.sum() - 1) <= 1e-6)
+        and bool(abs(areas @ offsets) <= 1e-3)
+    )
 
 
 @lru_cache(maxsize=len(PARTNERS))

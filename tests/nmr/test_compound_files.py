@@ -264,3 +264,33 @@ def test_names_that_clash_are_numbered():
     long = read("".join(f"{'x' * 200}{k},1,s,,{k + 1}\n" for k in range(12))).compounds.names
     assert len(set(long)) == 12
     assert all(len(name) <= MAX_NAME for name in long)
+
+
+GIVEN = "compound,ppm,kind,protons,offsets_hz,shares\n"
+
+
+def test_lines_that_are_given_are_taken_as_they_stand():
+    reading = read_compounds(GIVEN + "a,2.5,m,2,-6.5;-1.5;6.5,.4;.2;.4\na,3.5,s,1,,\n")
+    one, other = reading.compounds.lines
+    assert one.areas == pytest.approx([0.4, 0.2, 0.4])
+    # The mean, rounded away in the file, is at the centre.
+    assert one.offsets == pytest.approx([-6.2, -1.2, 6.8])
+    assert other.offsets == pytest.approx([0.0])
+    assert reading.problems == ()
+
+
+@pytest.mark.parametrize(
+    "cells, problem",
+    [
+        ("-1;1,1", "offsets_hz has 2 values and shares 1"),
+        ("-1;x,1;1", "offsets_hz is '-1;x'"),
+        ("-1;1,1;0", "areas of lines are [1.0, 0.0]"),
+        ("1;2,1;1", "weighted by shares, is 1.5 Hz; expected 0"),
+        (";".join(map(str, range(-50, 51))) + "," + ";".join(["1"] * 101), "101 lines"),
+    ],
+)
+def test_given_lines_that_cannot_be_used_are_reported(cells, problem):
+    reading = read_compounds(GIVEN + f"a,2.5,m,2,{cells}\na,3.5,s,1,,\n")
+    assert reading.compounds.n_multiplets == 1
+    assert [p.dropped for p in reading.problems] == [True]
+    assert problem in reading.problems[0].text

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compound_files import read_compounds
 from nmrclassify.nmr.compounds import MAX_NAME, Compounds, safe_name
-from nmrclassify.nmr.multiplets import first_order
+from nmrclassify.nmr.multiplets import Lines, first_order, given_lines
 
 
 def rng(seed=0):
@@ -213,3 +215,47 @@ def test_any_text_becomes_a_safe_name_for_good():
         assert not set(name) & set("*_`<>[]{}|$\\#~@\n\t\0")
         assert "://" not in name
         assert safe_name(name) == name, (text, name)
+
+
+def with_given_lines():
+    """A library of two compounds in which one multiplet has lines of its own."""
+    centre, lines = given_lines([610.0, 600.0, 604.0], [1.0, 2.0, 5.0])
+    plain = make([(2.0, "d", (7.0,), 3.0), (centre / 600, "m", (), 2.0)], [(3.0, "s", (), 1.0)])
+    return replace(plain, given=(None, lines, None)), lines
+
+
+def test_given_lines_take_the_place_of_the_first_order_ones():
+    compounds, lines = with_given_lines()
+    assert compounds.lines[1] is lines
+    assert np.array_equal(compounds.lines[0].offsets, first_order("d", (7.0,)).offsets)
+    assert compounds.line_ppm(600.0)[2:5] * 600 == pytest.approx([600, 604, 610])
+    assert compounds.areas[2:5] == pytest.approx(2 * np.array([2, 5, 1]) / 8)
+
+
+def test_given_lines_follow_their_multiplet_into_parts_of_a_library_and_joined_ones():
+    compounds, lines = with_given_lines()
+    assert compounds.select([1, 0]).lines[2] is lines
+    assert compounds.select([1]).given == ()
+    assert compounds.rows(np.array([1])).given == (lines,)
+    other = replace(random_compounds(3), names=("x", "y", "z"))
+    joined = other.with_compounds(compounds)
+    assert joined.given[other.n_multiplets + 1] is lines
+    assert compounds.with_compounds(other).lines[1] is lines
+
+
+def test_a_table_with_given_lines_is_read_back():
+    compounds, _ = with_given_lines()
+    reading = read_compounds(compounds.frame().to_csv(index=False))
+    assert reading.problems == ()
+    assert reading.compounds.frame().equals(compounds.frame())
+    assert "shares" not in make([(3.0, "s", (), 1.0)]).frame()
+
+
+@pytest.mark.parametrize(
+    "offsets, areas",
+    [([1.0, -1.0], [0.5, 0.5]), ([-1.0, 1.0], [0.9, 0.9]), ([0.0, 2.0], [0.5, 0.5])],
+)
+def test_given_lines_are_checked(offsets, areas):
+    plain = make([(3.0, "s", (), 1.0)])
+    with pytest.raises(ValueError, match=r"given lines of a multiplet of 'c0'.*given_lines"):
+        replace(plain, given=(Lines(np.array(offsets), np.array(areas)),))

@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from nmrclassify.nmr.axis import FULL_AXIS, PPM_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_compounds
-from nmrclassify.nmr.multiplets import first_order
+from nmrclassify.nmr.multiplets import first_order, given_lines
 
 
 def rng(seed=0):
@@ -183,3 +184,11 @@ def test_the_first_of_a_group_moves_to_the_mean_of_the_group():
     moved = at_group_means(library, groups)
     assert moved.ppm == pytest.approx([1.002, 4.003, 2.0, 4.006, 1.004])
     assert at_group_means(library, np.arange(3)) is library
+
+
+def test_compounds_are_compared_by_their_given_lines():
+    doublet = make([(2.0, "d", (7.0,), 3.0)], [(2.0, "m", (), 3.0)], [(2.0, "d", (7.0,), 3.0)])
+    same = given_lines([-3.5, 3.5], [1.0, 1.0])[1]
+    other = given_lines([-3.5, 3.5], [1.0, 2.0])[1]
+    compounds = replace(doublet, given=(None, same, other))
+    assert equivalent_compounds(compounds, FULL_AXIS).tolist() == [0, 0, 1]

@@ -10,7 +10,9 @@ from nmrclassify.nmr.multiplets import (
     PARTNERS,
     SYMBOLS,
     all_patterns,
+    are_given_lines,
     first_order,
+    given_lines,
     n_couplings,
     normalised,
     parse_kind,
@@ -248,3 +250,27 @@ def test_impossible_couplings_are_refused(kind, couplings, message):
 def test_lines_cannot_be_changed_under_another_user():
     with pytest.raises(ValueError, match="read-only"):
         first_order("d", (7,)).offsets[0] = 0
+
+
+def test_given_lines_have_their_mean_at_the_centre():
+    centre, lines = given_lines([10.0, -2.0, 10.0, 4.0], [1.0, 1.0, 2.0, 4.0])
+    assert centre == pytest.approx((30 - 2 + 16) / 8)
+    assert lines.offsets + centre == pytest.approx([-2, 4, 10])
+    assert lines.areas == pytest.approx([1 / 8, 4 / 8, 3 / 8])
+    assert are_given_lines(lines)
+
+
+@pytest.mark.parametrize(
+    "hz, areas, message",
+    [
+        ([], [], "expected one or more"),
+        ([1.0], [1.0, 2.0], "one area for each place"),
+        ([1.0, 2.0], [1.0, 0.0], "above 0"),
+        ([float("nan")], [1.0], "expected one or more"),
+        (list(range(65)), [1.0] * 65, "65 lines"),
+        ([0.0, 3000.0], [1.0, 1.0], "1500 Hz from the centre"),
+    ],
+)
+def test_given_lines_are_refused_with_a_reason(hz, areas, message):
+    with pytest.raises(ValueError, match=message):
+        given_lines(hz, areas)
