@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from nmrclassify import bench, cli_parser
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.files import write_csv
+from nmrclassify.files.tables import write_csv
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks.prediction import percent

@@ -24,7 +24,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nmrclassify.files import CheckpointError, TableError, packaged, tensor_bytes
+from nmrclassify.files import CheckpointError, packaged, tensor_bytes
+from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import grid_files, peak_files
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights

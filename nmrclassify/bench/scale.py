@@ -30,7 +30,7 @@ from nmrclassify.baselines.peaks import LeastSquares, Pursuit, Transport
 from nmrclassify.bench._cost import cost, unsplit
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score, Tally
-from nmrclassify.files import csv_text
+from nmrclassify.files.tables import csv_text
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import compete

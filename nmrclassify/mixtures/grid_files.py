@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from nmrclassify.files import TableError, decimals, quoted, read_table
+from nmrclassify.files import quoted
+from nmrclassify.files.tables import TableError, decimals, read_table
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.library import Library

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
 
-from nmrclassify.files import TableError, decimals, read_table
+from nmrclassify.files.tables import TableError, decimals, read_table
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError

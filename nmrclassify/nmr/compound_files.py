@@ -24,7 +24,8 @@ from typing import IO
 
 import numpy as np
 
-from nmrclassify.files import TableError, decimal, packaged, quoted, read_table
+from nmrclassify.files import packaged, quoted
+from nmrclassify.files.tables import TableError, decimal, read_table
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import (
     MAX_NAME,

@@ -14,7 +14,8 @@ from math import comb, prod
 
 import numpy as np
 
-from nmrclassify.files import decimal, quoted
+from nmrclassify.files import quoted
+from nmrclassify.files.tables import decimal
 
 KINDS = ("singlet", "doublet", "triplet", "quartet", "quintet", "sextet")
 SYMBOLS = ("s", "d", "t", "q", "quint", "sext")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from nmrclassify.evaluation.metrics import evaluate
-from nmrclassify.files import packaged, write_atomically, write_csv
+from nmrclassify.files import packaged, write_atomically
+from nmrclassify.files.tables import write_csv
 from nmrclassify.mixtures.presets import build
 from nmrclassify.training import checkpoints
 from nmrclassify.training.checkpoints import PACKAGED, PACKAGED_PRESETS, Checkpoint, shipped

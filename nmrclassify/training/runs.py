@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from nmrclassify.files import quoted, write_atomically, write_csv
+from nmrclassify.files import quoted, write_atomically
+from nmrclassify.files.tables import write_csv
 from nmrclassify.networks.conv_tasnet import Network
 from nmrclassify.training import checkpoints, run_files
 from nmrclassify.training.checkpoints import Checkpoint

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from nmrclassify.files import csv_text
+from nmrclassify.files.tables import csv_text
 from nmrclassify.plots.style import Theme
 from nmrclassify.ui import url_state
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from nmrclassify.files import csv_text
+from nmrclassify.files.tables import csv_text
 from nmrclassify.plots.export import as_table
 from nmrclassify.training import checkpoints
 from nmrclassify.ui import charts, url_state

@@ -7,7 +7,7 @@ import numpy as np
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from nmrclassify.files import TableError
+from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import grid_files
 from nmrclassify.nmr.axis import PPM_AXIS, Axis
 from nmrclassify.nmr.library import Library

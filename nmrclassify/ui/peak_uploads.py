@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from nmrclassify.files import TableError
+from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.spectrum_files import SpectrumError
 from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe

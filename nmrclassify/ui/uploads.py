@@ -5,7 +5,8 @@ from collections.abc import Callable
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from nmrclassify.files import SUFFIX, TableError
+from nmrclassify.files import SUFFIX
+from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.spec import OWN
 from nmrclassify.nmr.axis import PPM_AXIS

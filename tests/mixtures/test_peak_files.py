@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from scipy.signal import find_peaks, peak_prominences
 
-from nmrclassify.files import TableError
+from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.peak_files import (
     library_template,

@@ -12,7 +12,7 @@ import pytest
 import nmrclassify
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Tally
-from nmrclassify.files import csv_text
+from nmrclassify.files.tables import csv_text
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
