@@ -10,35 +10,31 @@ References
 """
 
 import base64
-import io
 import re
 import tempfile
 import warnings
-import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
 from nmrclassify.files import quoted
+from nmrclassify.mixtures.archives import ZIP, ArchiveError, files_below, unpack
 from nmrclassify.nmr.axis import MHZ_BOUNDS
 
 MAX_BYTES = 64 * 2**20  # of a file, packed or not
 MAX_POINTS = 2**20
 FEWEST_POINTS = 512
-MAX_FILES, MAX_DEPTH, MAX_RATIO = 5000, 12, 500  # of an archive or a folder
-MAX_UNPACKED = 2 * MAX_BYTES  # of all files of an archive that are read
 LINE_BROADENING = 0.3  # Hz, of the apodisation of a FID
 MAX_VALUE = 1e30
 
 # What is read of an experiment; nothing else is taken out of an archive.
 _EXPERIMENT = {"acqus", "procs", "1r", "fid", "procpar"}
 _SINGLE = re.compile(r".*\.(dx|jdx|jcamp|nmrml|ft|ft1)$", re.IGNORECASE)
-_ZIP = b"PK\x03\x04", b"PK\x05\x06"  # with files, and empty
 # Its first label; a comment of a table may begin with ##, too.
 _JCAMP = re.compile(rb"(\xef\xbb\xbf)?\s*##\s*TITLE\s*=", re.IGNORECASE)
 
@@ -76,7 +72,7 @@ def is_instrument_file(content: bytes) -> bool:
     """Return whether a file is in one of the formats of this module, and not a table."""
     start = content[:4096]
     return (
-        start.startswith(_ZIP)
+        start.startswith(ZIP)
         or _JCAMP.match(start) is not None
         or b"<nmrML" in start
         or _is_nmrpipe(content)
@@ -108,9 +104,12 @@ def read_spectrum(source: Path | bytes) -> Spectrum:
         source = source.read_bytes()
     if len(source) > MAX_BYTES:
         raise SpectrumError(f"it has {len(source):,} bytes; expected {MAX_BYTES:,} at most")
-    if source.startswith(_ZIP):
+    if source.startswith(ZIP):
         with tempfile.TemporaryDirectory() as folder:
-            _unpack(source, Path(folder))
+            try:
+                unpack(source, Path(folder), _is_read)
+            except ArchiveError as error:
+                raise SpectrumError(str(error)) from None
             return _of_folder(Path(folder))
     for is_form, read in (
         (lambda c: b"<nmrML" in c[:4096], _nmrml),
@@ -125,61 +124,16 @@ def read_spectrum(source: Path | bytes) -> Spectrum:
     )
 
 
-def _unpack(content: bytes, folder: Path) -> None:
-    """Write the files of an archive that are read into a folder, and none outside it."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-            if len(entries) > MAX_FILES:
-                raise SpectrumError(
-                    f"the archive has {len(entries):,} files; expected {MAX_FILES:,} at most"
-                )
-            unpacked = 0
-            for entry in entries:
-                path = PurePosixPath(entry.filename.replace("\\", "/"))
-                if path.name not in _EXPERIMENT and not _SINGLE.match(path.name):
-                    continue
-                if path.is_absolute() or ".." in path.parts or ":" in entry.filename:
-                    raise SpectrumError(
-                        f"the archive has a file {quoted(entry.filename)} outside its folder;"
-                        " expected names below it"
-                    )
-                if len(path.parts) > MAX_DEPTH:
-                    raise SpectrumError(
-                        f"a file of the archive is {len(path.parts)} folders deep; expected"
-                        f" {MAX_DEPTH} at most"
-                    )
-                unpacked += entry.file_size
-                if unpacked > MAX_UNPACKED or entry.file_size > MAX_RATIO * max(
-                    entry.compress_size, 1024
-                ):
-                    raise SpectrumError(
-                        f"the archive unpacks to {unpacked:,} bytes or more; expected"
-                        f" {MAX_UNPACKED:,} at most, and no file {MAX_RATIO} times its packed size"
-                    )
-                with archive.open(entry) as file:
-                    data = file.read(entry.file_size + 1)
-                if len(data) > entry.file_size:
-                    raise SpectrumError("a file of the archive is longer than the archive states")
-                target = folder / path
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(data)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        OSError,
-    ) as error:
-        raise SpectrumError(
-            f"the archive cannot be unpacked ({str(error)[:80]}); pack it again, without a password"
-        ) from None
+def _is_read(name: str) -> bool:
+    return name in _EXPERIMENT or _SINGLE.match(name) is not None
 
 
 def _of_folder(folder: Path) -> Spectrum:
     """Read the first experiment with one dimension of protons, or else the only spectrum file."""
-    files = _files(folder)
+    try:
+        files = files_below(folder, _is_read)
+    except ArchiveError as error:
+        raise SpectrumError(str(error)) from None
     experiments = [path.parent for path in files if path.name == "1r"]
     experiments += [
         path.parent
@@ -212,30 +166,6 @@ def _of_folder(folder: Path) -> Spectrum:
         f"it holds {len(single)} files of spectra, and no experiment; expected a folder with fid"
         " and acqus (Bruker) or procpar (Varian), or one file (.dx, .nmrML)"
     )
-
-
-def _files(folder: Path) -> list[Path]:
-    """Return the files below a folder that may be read; links are not followed."""
-
-    def below(place: Path, depth: int) -> Iterator[Path]:
-        for path in sorted(place.iterdir()):
-            if path.is_symlink():
-                continue
-            if path.is_dir() and depth < MAX_DEPTH:
-                yield from below(path, depth + 1)
-            elif path.is_file():
-                yield path
-
-    files = []
-    for count, path in enumerate(below(folder, 1)):
-        if count >= MAX_FILES:
-            raise SpectrumError(
-                f"{folder.name} holds more than {MAX_FILES:,} files; give the folder of the"
-                " experiment"
-            )
-        if path.name in _EXPERIMENT or _SINGLE.match(path.name):
-            files.append(path)
-    return files
 
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
