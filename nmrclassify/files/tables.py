@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 
-from nmrclassify.files import quoted, write_atomically
+from nmrclassify.files import QUOTED, quoted, write_atomically
 
 MAX_COLUMNS = 64
 MAX_CELLS = 2**19  # of a table, in the columns that are read
@@ -27,7 +27,8 @@ SEPARATORS = ",;\t "  # of columns; a space stands for a run of spaces or tabs
 
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _WITH_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
-_OF_NUMBERS = frozenset("0123456789+-eE.,; ")
+_OF_NUMBERS = frozenset("0123456789+-‒–—−eE.,; ")
+_DASH = re.compile(r"(?<=[\d.])\s*(?:[-‒–—−]|to)\s*(?=[-+.\d])")  # of a range, no sign
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2},\d{3}", re.ASCII)  # or a decimal comma
 
 
@@ -71,6 +72,7 @@ def read_table(
     numbers: Sequence[str] = (),
     large: Sequence[str] = (),
     lists: Sequence[str] = (),
+    plain: Callable[[str], str] = str,
     bare: tuple[str, str] | None = None,
     name_of: Callable[[str], str] = lambda name: name.strip().strip('"').strip().lower(),
 ) -> pd.DataFrame:
@@ -93,11 +95,13 @@ def read_table(
     optional : sequence of str
         Further columns that are read. All others are ignored.
     numbers : sequence of str
-        Columns that hold numbers: decimal commas become points.
+        Columns that hold numbers, or ranges of two as 3.5-3.4: decimal commas become points.
     large : sequence of str
         Those of them in which 1,234 can be a number above a thousand.
     lists : sequence of str
         Columns that hold numbers with ";" or spaces between them.
+    plain : callable
+        Returns a cell of `lists` without what else is written beside its numbers, such as a unit.
     bare : tuple of (str, str), optional
         Names of the columns of a table of two columns without a header, which is refused otherwise.
     name_of : callable
@@ -150,6 +154,9 @@ def read_table(
         ) from None
     of_name = {name: column for name, (_, column) in zip(used, columns, strict=True)}
     index = index[: len(columns[0][1])]
+    for name in lists:
+        if name in of_name:
+            of_name[name][:] = map(plain, of_name[name])
     _write_points(
         {name: of_name[name] for name in numbers if name in of_name},
         {name: of_name[name] for name in lists if name in of_name},
@@ -414,10 +421,11 @@ def _write_points(
             " expected one decimal mark, and no mark for thousands"
         )
     if not any(
-        _WITH_COMMA.fullmatch(cell) and (name not in large or not _THOUSANDS.fullmatch(cell))
+        _WITH_COMMA.fullmatch(part) and (name not in large or not _THOUSANDS.fullmatch(part))
         for name, cells in numbers.items()
         for cell in cells
         if "," in cell
+        for part in ends(cell)
     ):
         without = cell.replace(",", " and " if name in lists else "")
         raise TableError(
@@ -432,7 +440,7 @@ def _write_points(
 
 def _with_point(cell: str, is_list: bool) -> str:
     """Return a number, or a list of them, with points for commas; anything else as it is."""
-    parts = re.split(r"[;\s]+", cell) if is_list else [cell]
+    parts = re.split(r"[;\s]+", cell) if is_list else ends(cell)
     if all(_WITH_COMMA.fullmatch(part) for part in parts if "," in part):
         return cell.replace(",", ".")
     return cell
@@ -463,6 +471,12 @@ def _used(
             f" {', '.join(quoted(name[:30]) for name in names[:12])}; expected {', '.join(nearest)}"
         )
     return {name: names.index(name) for name in wanted if name in names}
+
+
+def ends(text: str) -> list[str]:
+    """Return the two numbers of a range such as "3.53-3.49" or "3.53 to 3.49"; else the text."""
+    parts = _DASH.split(text) if len(text) <= QUOTED else []
+    return parts if len(parts) == 2 else [text]
 
 
 def decimal(text: str) -> float:

@@ -7,7 +7,9 @@ The spectra of spectrometers are read by `spectrum_files`. Of a table the column
   heights change smoothly, or if many are at a baseline; where that is not clear, it is refused. A
   spectrum needs no header;
 - ``ppm, kind, j_hz, protons`` and, optionally, ``amount``: multiplets, split by the first-order
-  rule; the area is protons times amount, and ``j_hz`` may be missing where no kind needs it.
+  rule; the area is protons times amount, and ``j_hz`` may be missing where no kind needs it. Of a
+  range of ppm the lines are around its centre; an m is spread over it. An AB quartet has its shift
+  difference in ``dnu_hz``.
 
 Columns that are not named here are ignored.
 
@@ -23,6 +25,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import find_peaks
 
+from nmrclassify.files import quoted
 from nmrclassify.files.tables import TableError, decimals, read_table
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peaks import Peaks
@@ -37,7 +40,19 @@ from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.line_shapes import LINE_WIDTH
-from nmrclassify.nmr.multiplets import MAX_LINES, first_order, parse_couplings
+from nmrclassify.nmr.multiplets import (
+    MAX_LINES,
+    Lines,
+    first_order,
+    parse_couplings,
+    plain_couplings,
+)
+from nmrclassify.nmr.published_multiplets import (
+    difference_of,
+    parse_shift,
+    published_lines,
+    split_difference,
+)
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 2**18
@@ -145,20 +160,21 @@ def _of_table(
     table = read_table(
         content,
         _LAYOUTS,
-        ("j_hz", "amount"),
+        ("j_hz", "amount", "dnu_hz"),
         max_bytes=MAX_BYTES,
         max_rows=MAX_ROWS,
-        numbers=("ppm", *_AREA, "protons", "amount"),
+        numbers=("ppm", *_AREA, "protons", "amount", "dnu_hz"),
         large=(*_AREA, "protons", "amount"),
         lists=("j_hz",),
+        plain=plain_couplings,
         bare=("ppm", "intensity"),
         name_of=column_name,
     )
     if not len(table):
         raise TableError("the table has no row; expected one peak a row")
-    ppm = decimals(table, "ppm", -1e3, 1e3, "a chemical shift in ppm")
     if "kind" in table:
-        return _multiplets(table, ppm, axis)
+        return _multiplets(table, axis)
+    ppm = decimals(table, "ppm", -1e3, 1e3, "a chemical shift in ppm")
     area = next(name for name in _AREA if name in table)
     if not table.attrs["header"]:
         _check_without_header(ppm)
@@ -367,7 +383,7 @@ def _saddles(tops: np.ndarray, valleys: np.ndarray) -> np.ndarray:
     return np.array(lowest)
 
 
-def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> PeakSample:
+def _multiplets(table: pd.DataFrame, axis: Axis) -> PeakSample:
     if len(table) > MAX_MULTIPLETS:
         raise TableError(
             f"the table has {len(table):,} multiplets; expected at most {MAX_MULTIPLETS:,}"
@@ -380,13 +396,14 @@ def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> PeakSample:
         weights = weights * decimals(
             table, "amount", 1e-12, MAX_AREA, f"an amount above 0, at most {MAX_AREA:g}"
         )
-    couplings = table["j_hz"] if "j_hz" in table else pd.Series("", index=table.index)
+    nothing = pd.Series("", index=table.index)
+    couplings, differences = (table.get(name, nothing) for name in ("j_hz", "dnu_hz"))
     places, areas, merged = [], [], set()
-    for row, centre, weight, kind, text in zip(
-        table.index, ppm, weights, table["kind"], couplings, strict=True
+    for row, weight, shift, kind, text, apart in zip(
+        table.index, weights, table["ppm"], table["kind"], couplings, differences, strict=True
     ):
         try:
-            lines = first_order(kind, [abs(value) for value in parse_couplings(text)])
+            centre, lines = _lines_of(shift, kind, text, apart, axis.mhz)
         except ValueError as error:
             raise TableError(f"row {row}: {error}") from None
         if lines.merged:
@@ -400,6 +417,22 @@ def _multiplets(table: pd.DataFrame, ppm: np.ndarray, axis: Axis) -> PeakSample:
         areas.append(weight * lines.areas)
     note = f"{len(table):,} multiplets, split into {sum(map(len, areas)):,} lines"
     return _sample(np.concatenate(places), np.concatenate(areas), axis, note)
+
+
+def _lines_of(
+    shift: str, kind: str, couplings: str, difference: str, mhz: float
+) -> tuple[float, Lines]:
+    """Return the centre in ppm and the lines of a multiplet, for its cells."""
+    low, high = parse_shift(shift)
+    if not -1e3 <= low <= high <= 1e3:
+        raise ValueError(
+            f"column 'ppm': {quoted(shift)} is not a chemical shift in ppm, nor a range of two"
+        )
+    couplings, written = split_difference(couplings, mhz)
+    apart = difference_of(difference, mhz) or written
+    values = [abs(value) for value in parse_couplings(couplings)]
+    lines = published_lines(kind, (high - low) * mhz, values, apart)
+    return (low + high) / 2, lines or first_order(kind, values)
 
 
 def peaks_table(peaks: Peaks) -> pd.DataFrame:

@@ -13,6 +13,7 @@ _SHIFT = {"", "x", "1h", "shift", "chemical shift", "chemical shifts", "δ", "δ
 _SHIFT |= {"f1", "f2", "peak", "position", "1h chemical shift", "1h shift", "frequency"}
 _SHIFT_ITSELF = {"chemical shift", "chemical shifts", "1h chemical shift", "δ", "delta"}
 _COUPLING = {"j", "coupling", "couplings", "coupling constant", "coupling constants"}
+_DIFFERENCE = {"dnu", "delta nu", "δν", "shift difference"}  # of an AB quartet
 _SIZES = {
     "intensity": "intensity",
     "intensities": "intensity",
@@ -31,7 +32,8 @@ _SIZES = {
 def column_name(text: str) -> str:
     """Return the name of a column without its unit, as readers know it; other names in lower case.
 
-    A chemical shift in ppm is "ppm", a coupling in Hz "j_hz". A shift in Hz keeps its name, which
+    A chemical shift in ppm is "ppm", a coupling in Hz "j_hz", the shift difference of an AB quartet
+    in Hz "dnu_hz". A shift in Hz keeps its name, which
     no reader knows.
     """
     name = " ".join(text.strip().strip('"').lower().split())
@@ -50,4 +52,6 @@ def column_name(text: str) -> str:
         return "ppm"
     if unit == "hz" and base in _COUPLING:
         return "j_hz"
+    if unit == "hz" and base in _DIFFERENCE:
+        return "dnu_hz"
     return _SIZES.get(base, name) if unit in _NO_UNIT else name

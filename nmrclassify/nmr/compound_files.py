@@ -3,7 +3,8 @@
 A table has one multiplet a row and one of two sets of columns, told apart by the header:
 
 - ``compound, ppm, kind, j_hz, protons``: couplings in Hz with ";" or a space between them (the
-  column may be left out);
+  column may be left out). Of a range of ppm the lines are around its centre; an m is spread over
+  it. An AB quartet has its shift difference in ``dnu_hz``;
 - ``gissmo_id, name, ppm, n_protons, multiplicity, J_hz`` and, optionally, ``J_multiplicity`` (the
   equivalent neighbours of each coupling), as derived from the spin systems of GISSMO (Dashti et
   al., Anal. Chem. 2017, 89, 12201).
@@ -26,6 +27,7 @@ import numpy as np
 
 from nmrclassify.files import packaged, quoted
 from nmrclassify.files.tables import TableError, decimal, read_table
+from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import (
     MAX_NAME,
@@ -47,6 +49,13 @@ from nmrclassify.nmr.multiplets import (
     n_couplings,
     parse_couplings,
     parse_tree,
+    plain_couplings,
+)
+from nmrclassify.nmr.published_multiplets import (
+    difference_of,
+    parse_shift,
+    published_lines,
+    split_difference,
 )
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -89,13 +98,15 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_compounds(source: str | bytes | Path | IO) -> Reading:
+def read_compounds(source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz) -> Reading:
     """Read a library from CSV, in either of the layouts that this module describes.
 
     Parameters
     ----------
     source : str, bytes, Path or file
         A `Path` or an open file is read; a `str` is the text itself, never a path.
+    mhz : float
+        Frequency at which ranges of ppm were measured.
 
     Returns
     -------
@@ -103,7 +114,8 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         Unusable rows are left out, each with a `Problem` that gives the reason. A d, t, q, ...
         without a coupling gets `DEFAULT_COUPLING`; the sign of a coupling, which moves no
         first-order line, is dropped; lines beyond `MAX_LINES` are merged; an m without couplings is
-        a hump: all are reported. A compound of more than `MAX_OF_ONE` multiplets is left out.
+        a hump over its range: all are reported. A compound of more than `MAX_OF_ONE` multiplets is
+        left out.
 
     Raises
     ------
@@ -113,11 +125,12 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
     table = read_table(
         source,
         (SIMPLE, GISSMO),
-        ("j_hz", "j_multiplicity", "offsets_hz", "shares"),
+        ("j_hz", "j_multiplicity", "dnu_hz", "offsets_hz", "shares"),
         max_bytes=MAX_BYTES,
         max_rows=MAX_ROWS,
-        numbers=("ppm", "protons", "n_protons"),
+        numbers=("ppm", "protons", "n_protons", "dnu_hz"),
         lists=("j_hz", "offsets_hz", "shares"),
+        plain=plain_couplings,
         name_of=column_name,
     )
     key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
@@ -132,7 +145,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
             if not row[key]:
                 raise ValueError(f"{key} is empty; expected the compound's name")
             labels.setdefault(row[key], (number, row[label] or row[key]))
-            multiplet, notes = _multiplet(row)
+            multiplet, notes = _multiplet(row, mhz)
         except ValueError as error:
             problems.append(Problem(number, str(error), True))
             continue
@@ -168,7 +181,7 @@ def read_compounds(source: str | bytes | Path | IO) -> Reading:
         np.array(protons),
         kinds,
         couplings,
-        tuple(pairs and _as_lines(pairs) for pairs in given) if any(given) else (),
+        tuple(map(_as_lines, given)) if any(given) else (),
     )
     return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
 
@@ -186,23 +199,39 @@ def _number(row: dict[str, str], name: str, low: float, high: float, expected: s
     return value
 
 
-def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
+def _multiplet(row: dict[str, str], mhz: float) -> tuple[tuple, list[str]]:
     """Return (ppm, kind, couplings, given lines, protons) of a row, and what was changed about it.
 
-    Given lines are None, or pairs of an offset and a share.
+    Given lines are None, `Lines`, or pairs of an offset and a share.
     """
     notes = []
-    expected = "a chemical shift from {:g} to {:g}".format(*PPM_BOUNDS)
-    ppm = _number(row, "ppm", *PPM_BOUNDS, expected)
+    low, high = parse_shift(row["ppm"])
+    ppm = (low + high) / 2 if low < high else low
+    if not PPM_BOUNDS[0] <= low <= high <= PPM_BOUNDS[1]:
+        raise ValueError(
+            "ppm is {}; expected a chemical shift from {:g} to {:g}".format(
+                quoted(row["ppm"]), *PPM_BOUNDS
+            )
+        )
     expected = f"a number above 0, at most {MAX_PROTONS:g}"
     protons = _number(
         row, "protons" if "protons" in row else "n_protons", 1e-9, MAX_PROTONS, expected
     )
-    couplings = parse_couplings(row.get("j_hz", ""))
+    written, apart = split_difference(row.get("j_hz", ""), mhz)
+    apart = difference_of(row.get("dnu_hz", ""), mhz) or apart
+    couplings = parse_couplings(written)
     if any(value < 0 for value in couplings):
         notes.append(f"j_hz is {quoted(row['j_hz'])}; the sign moves no line, and is dropped")
         couplings = [abs(value) for value in couplings]
     counted, text = row.get("j_multiplicity"), row["kind"] if "kind" in row else row["multiplicity"]
+    given = _given(row.get("offsets_hz", ""), row.get("shares", ""))
+    if not counted and not given:
+        lines = published_lines(text, (high - low) * mhz, couplings, apart)
+        if lines is not None:
+            what = "m" if not couplings else "an AB quartet"
+            notes.append(f"{what} over {np.ptp(lines.offsets):.3g} Hz at {mhz:g} MHz")
+            broad = not couplings and parse_tree(text)[0]
+            return (ppm, "br " * broad + "m", tuple(couplings), lines, protons), notes
     # With the neighbours counted, an m among the letters ("dm") is a splitting that has no letter.
     broad, symbols = parse_tree(text.replace("m", "d") if counted else text)
     if counted and symbols != ("s",):
@@ -210,7 +239,6 @@ def _multiplet(row: dict[str, str]) -> tuple[tuple, list[str]]:
         symbols = tuple(
             _SYMBOLS.get(int(count) if count.strip().isdecimal() else -1, "?") for count in counts
         )
-    given = _given(row.get("offsets_hz", ""), row.get("shares", ""))
     if given and not couplings and symbols != ("s",):
         return (ppm, "br " * broad + "m", (), given, protons), notes
     return (ppm, *_tree(broad, symbols, couplings, notes), given, protons), notes
@@ -233,7 +261,8 @@ def _given(offsets: str, shares: str) -> tuple[tuple[float, float], ...] | None:
         if not np.isfinite(values).all():
             raise ValueError(f"{name} is {quoted(text)}; expected {expected}")
     pairs = tuple(zip(places, sizes, strict=True))
-    if are_given_lines(_as_lines(pairs)):
+    lines = _as_lines(pairs)
+    if lines is not None and are_given_lines(lines):
         return pairs  # without rounding errors, if they are from `Compounds.frame`
     centre, lines = given_lines(places, sizes)
     if abs(centre) > MAX_OFF_CENTRE:
@@ -244,8 +273,10 @@ def _given(offsets: str, shares: str) -> tuple[tuple[float, float], ...] | None:
     return tuple(zip(lines.offsets.tolist(), lines.areas.tolist(), strict=True))
 
 
-def _as_lines(pairs: tuple[tuple[float, float], ...]) -> Lines:
-    offsets, areas = np.array(pairs).T.copy()
+def _as_lines(given: Lines | tuple[tuple[float, float], ...] | None) -> Lines | None:
+    if given is None or isinstance(given, Lines):
+        return given
+    offsets, areas = np.array(given).T.copy()
     offsets.setflags(write=False)
     areas.setflags(write=False)
     return Lines(offsets, areas)

@@ -111,8 +111,15 @@ _SHORT = {
     "sxt": "sext",
     "spt": "sept",
     "hept": "sept",
+    "sep": "sept",
+    "hex": "sext",
+    "massif": "m",
+    "mult": "m",
     "br": "b",
     "broad": "b",
+    "app": "",  # apparent: its lines look like those of the kind that follows
+    "apparent": "",
+    "pseudo": "",
 }
 _FULL = {
     "singlet": "s",
@@ -124,9 +131,11 @@ _FULL = {
     "quintet": "quint",
 }
 _FULL |= {
+    "quadruplet": "q",
     "quintuplet": "quint",
     "pentet": "quint",
     "sextet": "sext",
+    "hextet": "sext",
     "septet": "sept",
     "heptet": "sept",
     "octet": "oct",
@@ -139,6 +148,13 @@ _WORD = re.compile(
         sorted((f"{word}s?" if word in _FULL else word for word in _WORDS), key=len, reverse=True)
     )
 )
+
+
+MAX_COUPLINGS_TEXT = 200  # characters
+# As in "3J(H,H) = " and "JAB = "; the sign of equality is needed.
+_LABEL = re.compile(r"[\d¹²³⁴⁵]?J\s?(?:[_-]?\w{1,6}|\([^()]{1,20}\))?\s?[=:≈~]")
+_UNIT = re.compile(r"(?<=[\d.\s])Hz\b\.?", re.IGNORECASE)
+_OF_NUMBERS = re.compile(r"[-+\d.,;eE\s]*", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,15 +225,32 @@ def n_couplings(kind: str) -> int:
     return sum(symbol not in ("s", "m") for symbol in parse_tree(kind)[1])
 
 
+def plain_couplings(text: str) -> str:
+    """Return couplings as papers write them ("J = 7.2, 3.1 Hz") with ";" between them: "7.2; 3.1".
+
+    A comma is a separator where a space follows or the numbers have decimal points; a text with
+    anything else in it is returned as it is.
+    """
+    if len(text) > MAX_COUPLINGS_TEXT:
+        return text
+    rest = _UNIT.sub(" ", _LABEL.sub(" ", text))
+    rest = re.sub(r",\s+|\s*(?:/|&|\band\b)\s*", "; ", rest)
+    if "." in rest:
+        rest = rest.replace(",", ";")
+    return rest.strip("; ") if _OF_NUMBERS.fullmatch(rest) else text
+
+
 def parse_couplings(text: str) -> list[float]:
-    """Return couplings in Hz, signed, written with ";" or a space between them.
+    """Return couplings in Hz, signed, written with ";", "/" or a space between them.
+
+    What `plain_couplings` takes away may stand beside them.
 
     Raises
     ------
     ValueError
         If one is not a number of at most `MAX_COUPLING` Hz.
     """
-    parts = [part for part in re.split(r"[;\s]+", text.strip("; ")) if part]
+    parts = [part for part in re.split(r"[;\s]+", plain_couplings(text).strip("; ")) if part]
     values = list(map(decimal, parts))
     for part, value in zip(parts, values, strict=True):
         if not abs(value) <= MAX_COUPLING:

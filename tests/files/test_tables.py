@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nmrclassify.files.tables import TableError, decimal, read_table, write_csv
+from nmrclassify.files.tables import TableError, decimal, ends, read_table, write_csv
 
 
 def read(source, **changes):
@@ -56,6 +56,13 @@ def test_a_number_of_thousands_is_read_where_another_shows_that_commas_are_decim
     assert table.note.tolist() == ["1,5 g", "a,b"]  # a text is as it was
     assert table.j.tolist() == ["7.1 6", "x"]
     assert read("ppm;area;j\n1.5;1;7,1\n").j.tolist() == ["7,1"]  # its reader refuses it
+
+
+@pytest.mark.parametrize("dash", ["-", "–", " — "])
+def test_the_numbers_of_a_range_may_have_decimal_commas(dash):
+    table = read(f"ppm;area\n3,53{dash}3,49;2\n", max_rows=10)
+    assert ends(table.ppm[2]) == ["3.53", "3.49"]
+    assert ends("-1e-3") == ["-1e-3"] and ends("2026-11-28") == ["2026-11-28"]
 
 
 def test_latin_1_is_read_where_nothing_is_utf_8():

@@ -323,6 +323,10 @@ BAD = {
         "row 2: j_hz is 'seven'; expected couplings of 0 to 50 Hz"
     ),
     "ppm,kind,j_hz,protons\n1,d,nan,1\n": "row 2",
+    "ppm,kind,j_hz,protons\n1,AB,14,2\n": "row 2: an AB quartet without its shift difference",
+    "ppm,kind,j_hz,dnu_hz,protons\n1,AB,14,x,2\n": "row 2: dnu_hz is 'x'; expected",
+    "ppm,kind,j_hz,protons\n3-9,m,,2\n": "row 2: the range of a multiplet is 3600 Hz wide",
+    "ppm,kind,protons\n3-x,m,2\n": "row 2: column 'ppm': '3-x' is not a chemical shift in ppm",
     "ppm,kind,j_hz,protons\n1,s,,0\n": "'0' is not a number above 0",
     "ppm,area\n1,1\0\n": "binary",
     "ppm,area\n1,1\n2,3,4\n": "row 3 has 3 cells; expected 2",

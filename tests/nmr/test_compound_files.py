@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nmrclassify.mixtures.peak_files import read_sample
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import (
     DEFAULT_COUPLING,
@@ -294,3 +295,66 @@ def test_given_lines_that_cannot_be_used_are_reported(cells, problem):
     assert reading.compounds.n_multiplets == 1
     assert [p.dropped for p in reading.problems] == [True]
     assert problem in reading.problems[0].text
+
+
+PUBLISHED = [
+    ("3.51,t,7.2 Hz,2", 3.51, "t", (7.2,)),
+    ('3.51,dd,"7, 3",2', 3.51, "dd", (7, 3)),
+    ("3.51,dd,7/3,2", 3.51, "dd", (7, 3)),
+    ("3.51,d,J = 7,2", 3.51, "d", (7,)),
+    ("3.51,dd,7.2; 3.1,2", 3.51, "dd", (7.2, 3.1)),
+    ('3.51,dt,"J = 7.2, 3.1 Hz",2', 3.51, "dt", (7.2, 3.1)),
+    ("3.53-3.49,q,7,2", 3.51, "q", (7,)),
+    ("3.53 – 3.49,q,7,2", 3.51, "q", (7,)),
+    ("3.51,app t,7,2", 3.51, "t", (7,)),
+    ("3.51,apparent triplet,7,2", 3.51, "t", (7,)),
+    ("3.51,br s,,2", 3.51, "br s", ()),
+    ("3.51,hex,7,2", 3.51, "sext", (7,)),
+    ("3.51,sep,7,2", 3.51, "sept", (7,)),
+    ("3.53-3.49,massif,,2", 3.51, "m", ()),
+]
+
+
+@pytest.mark.parametrize(("row", "ppm", "kind", "couplings"), PUBLISHED)
+def test_multiplets_may_be_written_as_papers_do(row, ppm, kind, couplings):
+    reading = read(f"x,{row}\n")
+    assert not [p for p in reading.problems if p.dropped]
+    compounds = reading.compounds
+    assert compounds.ppm.tolist() == pytest.approx([ppm])
+    assert (compounds.kinds, compounds.couplings) == ((kind,), (couplings,))
+    # The same row is a mixture, with the same lines.
+    peaks = read_sample(HEADER.removeprefix("compound,") + row + "\n").peaks
+    expected = compounds.sparse(FULL_AXIS).toarray()[0]
+    assert peaks.positions.tolist() == np.flatnonzero(expected).tolist()
+    assert peaks.areas == pytest.approx(expected[peaks.positions], rel=1e-5)
+
+
+def test_a_range_of_m_is_its_width_and_others_are_centred():
+    reading = read("x,3.60-3.40,m,,2\n")
+    assert np.ptp(reading.compounds.offsets) == pytest.approx(0.2 * 600, rel=0.06)
+    assert [p.text for p in reading.problems] == ["m over 113 Hz at 600 MHz"]
+    half = read_compounds(HEADER + "x,3.60-3.40,m,,2\n", mhz=300).compounds
+    assert np.ptp(half.offsets) == pytest.approx(np.ptp(reading.compounds.offsets) / 2)
+    again = read_compounds(reading.compounds.frame().to_csv(index=False)).compounds
+    assert again.offsets == pytest.approx(reading.compounds.offsets)
+
+
+def test_ranges_and_couplings_may_have_decimal_commas():
+    text = "compound;ppm;kind;j_hz;protons\nx;3,53-3,49;q;7,2 Hz;2\nx;1,2;dd;7,2, 3,1 Hz;3\n"
+    reading = read_compounds(text)
+    assert not reading.problems
+    assert reading.compounds.ppm.tolist() == pytest.approx([3.51, 1.2])
+    assert reading.compounds.couplings == ((7.2,), (7.2, 3.1))
+
+
+def test_an_ab_quartet_has_four_lines():
+    header = "compound,ppm,kind,J (Hz),Δν (Hz),protons\n"
+    one = read_compounds(header + "x,3.53,ABq,14.2,35.1,2\n")
+    assert [p.text for p in one.problems] == ["an AB quartet over 52.1 Hz at 600 MHz"]
+    areas = one.compounds.areas
+    assert areas.sum() == pytest.approx(2) and areas[1] == areas[2] > areas[0] == areas[3]
+    same = read('x,3.53,AB quartet,"J = 14.2 Hz, Δν = 35.1 Hz",2\n').compounds
+    assert same.offsets == pytest.approx(one.compounds.offsets)
+    reading = read("x,3.53,AB,14.2,2\ny,1,s,,1\n")
+    assert "AB quartet without its shift difference; expected Δν" in reading.problems[0].text
+    assert reading.compounds.names == ("y",)
