@@ -491,7 +491,7 @@ def _lines(
                 lines = line_fit.joined([lines, replace(more, share=lines.share)], lines.share)
         lines, ok = line_fit.fit_lines(heights, hz, lines, sure, width, 1, deadline, prior)
         in_time &= ok
-        lines = _significant(within(lines), noise, width, recipe.threshold)
+        lines, humps = _significant(within(lines), noise, width, recipe.threshold)
         if not ok:
             break
         width, prior = line_fit.widths_of(lines, width)
@@ -500,7 +500,20 @@ def _lines(
     late = "" if in_time else " Time ran out before all were fitted."
     turned = f", with a phase error of {phase:+.1f}°" if abs(phase) > 0.2 else ""
     sentence = f"{len(lines):,} {kind} lines were fitted, overlapping ones together{turned}.{late}"
-    return lines, fitted, sentence, heights
+    return lines, fitted, sentence + _left_out(lines, humps), heights
+
+
+def _left_out(lines: FittedLines, humps: FittedLines) -> str:
+    """Return a sentence on the lines that are too wide, or ""."""
+    if not len(humps):
+        return ""
+    part = humps.areas.sum() / (lines.areas.sum() + humps.areas.sum())
+    many = len(humps) > 1
+    return (
+        f" {len(humps):,} line{'s' * many} of {humps.widths.min():.2g} Hz or more"
+        f" {'were' if many else 'was'} left out as {'humps' if many else 'a hump'}: {part:.1%} of"
+        " the area."
+    )
 
 
 def _dispersion(
@@ -542,11 +555,14 @@ def _beside(more: FittedLines, lines: FittedLines, width: float) -> FittedLines:
     return more.chosen((more.heights > shape) & (gap.min(1) > 0.3 * width))
 
 
-def _significant(lines: FittedLines, noise: float, width: float, threshold: float) -> FittedLines:
-    """Return the lines whose area stands above its error, without humps."""
+def _significant(
+    lines: FittedLines, noise: float, width: float, threshold: float
+) -> tuple[FittedLines, FittedLines]:
+    """Return the lines whose area stands above its error: those of usual widths, and humps."""
     stands_out = lines.areas > 0.6 * threshold * np.nan_to_num(lines.area_errors)
-    keep = stands_out & (lines.heights > noise) & (lines.widths < BROAD * width)
-    return lines.chosen(keep)
+    stands_out &= lines.heights > noise
+    broad = lines.widths >= BROAD * width
+    return lines.chosen(stands_out & ~broad), lines.chosen(stands_out & broad)
 
 
 def peaks_of(lines: FittedLines, axis: Axis) -> Peaks:

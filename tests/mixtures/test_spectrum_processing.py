@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from functools import lru_cache
 
@@ -74,6 +75,25 @@ def test_a_baseline_far_above_the_noise_is_no_signal():
     done = process(result.spectrum, library=common_metabolites())
     assert len(done.peaks.areas) < 1.5 * len(result.truth.peaks.areas)
     assert done.shift == pytest.approx(-result.offset, abs=0.004)
+
+
+def test_a_hump_is_left_out_and_said():
+    spectrum = rendered().spectrum
+    hz = (spectrum.ppm - 8.9) * spectrum.mhz
+    top = 0.02 * float(spectrum.heights.max())
+    with_hump = replace(spectrum, heights=spectrum.heights + top / (1 + (hz / 5) ** 2))
+
+    def left_out(spectrum):
+        done = process(spectrum)
+        found = re.search(r"(\d+) lines? of .* humps?: ([\d.]+)% of", done.steps[-1].sentence)
+        return (int(found[1]), float(found[2]), done) if found else (0, 0.0, done)
+
+    count, part, _ = left_out(spectrum)
+    more, larger, done = left_out(with_hump)
+    assert more > count
+    area = top * np.pi * 5
+    assert larger - part == pytest.approx(100 * area / (area + done.lines.areas.sum()), rel=0.5)
+    assert not ((done.peaks.ppm > 8.88) & (done.peaks.ppm < 8.92)).any()
 
 
 def test_the_noise_is_that_of_the_truth():
