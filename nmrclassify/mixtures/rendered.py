@@ -3,7 +3,8 @@
 The lines of a `PeakMixture` decay exponentially in a FID of limited length, which is apodised,
 zero-filled and Fourier transformed. Faults are added where a spectrometer has them: noise to the
 FID, so that neighbours in the spectrum are correlated; errors of the first points, which make the
-baseline roll; phase, a tilted baseline, residual water, and an axis that is off.
+baseline roll; phase, a tilted baseline, residual water, and an axis that is off. Away from pH 7.4
+the compounds are moved together to the pH of the sample (`nmr.titration`), with deviations.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixt
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.titration import PH_BOUNDS, TABLE_PH, Titrations
 
 CENTRE, SWEEP = 4.7, 14.0  # ppm: of the axis, and its width
 WATER = 4.7  # ppm
@@ -57,13 +59,15 @@ class RenderConfig:
         2.0, 0.0, 100.0, "largest area of the residual water, relative to all compounds together"
     )
     standard: float = bounded(0.5, 0.0, 1.0, "probability that the sample holds DSS or TSP at 0")
+    ph_low: float = bounded(TABLE_PH, *PH_BOUNDS, "lowest pH of the sample")
+    ph_high: float = bounded(TABLE_PH, *PH_BOUNDS, "highest pH of the sample")
     seconds: float = bounded(3.0, 0.2, 20.0, "length of the FID")
     broadening: float = bounded(0.3, 0.0, 10.0, "apodisation in Hz, part of the line width")
 
     def __post_init__(self) -> None:
         """Check the bounds."""
         check(self)
-        for name in ("n", "mhz", "width", "snr"):
+        for name in ("n", "mhz", "width", "snr", "ph"):
             low, high = getattr(self, f"{name}_low"), getattr(self, f"{name}_high")
             if low > high:
                 raise ValueError(
@@ -80,7 +84,8 @@ class RenderedMixture:
     spectrum : Spectrum
         What the spectrometer's file would hold.
     truth : PeakMixture
-        Compounds, amounts, shifts and ideal peaks, on an axis without offset.
+        Compounds, amounts, shifts and ideal peaks, on an axis without offset. The shifts are
+        distances from the library, what the pH moves included.
     mhz, width, snr, offset : float
         As drawn: frequency, line width in Hz, ratio of the median compound's highest line to the
         noise, error of the axis in ppm.
@@ -88,6 +93,8 @@ class RenderedMixture:
         Whether the sample holds a reference compound at 0 ppm.
     noise : float
         Standard deviation of the noise, in the spectrum's unit: area per Hz.
+    ph : float
+        Of the sample.
     """
 
     spectrum: Spectrum
@@ -98,6 +105,7 @@ class RenderedMixture:
     offset: float
     standard: bool
     noise: float
+    ph: float = TABLE_PH
 
 
 def render(
@@ -133,7 +141,10 @@ def render(
         gain=0.0,
         line_error=0.0,
     )
-    truth = draw_mixture(compounds, ideal, rng, replace(FULL_AXIS, mhz=mhz))
+    ph, moves = _moves(compounds, config, seed)
+    moved = replace(compounds, ppm=compounds.ppm + moves) if moves.any() else compounds
+    truth = draw_mixture(moved, ideal, rng, replace(FULL_AXIS, mhz=mhz))
+    truth = replace(truth, shifts=truth.shifts + moves[truth.multiplets])
     ppm, areas, rows = _lines(compounds, truth, mhz)
     # Multiplets relax at different rates.
     spread = np.exp(0.15 * rng.standard_normal(len(truth.multiplets)))
@@ -170,7 +181,17 @@ def render(
     axis = CENTRE + SWEEP * (np.arange(len(heights)) / len(heights) - 0.5)
     metadata = {"nucleus": "1H", "solvent": "D2O"}
     spectrum = Spectrum(axis, heights, mhz, f"rendered, seed {seed}", metadata)
-    return RenderedMixture(spectrum, truth, mhz, width, snr, offset, standard, noise)
+    return RenderedMixture(spectrum, truth, mhz, width, snr, offset, standard, noise, ph)
+
+
+def _moves(compounds: Compounds, config: RenderConfig, seed: int) -> tuple[float, np.ndarray]:
+    """Draw the pH and what it moves, in ppm, shape (M,)."""
+    # A stream of its own: other draws do not depend on the pH.
+    rng = np.random.default_rng([seed, 1])
+    ph = float(rng.uniform(config.ph_low, config.ph_high))
+    if ph == TABLE_PH:
+        return ph, np.zeros(compounds.n_multiplets)
+    return ph, Titrations.of(compounds).drawn(ph, rng)
 
 
 def _lines(

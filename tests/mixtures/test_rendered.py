@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from nmrclassify.mixtures.rendered import RenderConfig, render
+from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.titration import Titrations
 
 LIBRARY = Compounds(
     names=("left", "right"),
@@ -97,3 +99,24 @@ def test_water_the_standard_and_the_baseline_are_added():
 def test_bounds_are_checked(field, value):
     with pytest.raises(ValueError, match=field):
         replace(RenderConfig(), **{field: value})
+
+
+def test_a_ph_moves_the_compounds_and_nothing_else_is_drawn_anew():
+    library = common_metabolites()
+    acid = RenderConfig(n_low=20, n_high=20, ph_low=2.0, ph_high=2.0)
+    rendered, usual = (render(library, config, 3) for config in (acid, RenderConfig(20, 20)))
+    assert (rendered.ph, usual.ph) == (2.0, 7.4)
+    truth, as_usual = rendered.truth, usual.truth
+    assert (truth.present == as_usual.present).all()
+    assert (truth.amounts == as_usual.amounts).all()
+    moved = truth.shifts - as_usual.shifts
+    stated = Titrations.of(library).moves(2.0)[truth.multiplets]
+    assert np.corrcoef(moved, stated)[0, 1] > 0.9
+    assert np.abs(moved[np.abs(stated) < 1e-6]).max() < 1e-12  # what does not titrate
+    assert 0.001 < np.abs(moved - stated).max() < 0.2  # samples deviate from the table
+    # The peaks are where the shifts say.
+    k = int(truth.amounts.argmax())
+    row = int(np.flatnonzero(truth.owners == k)[0])
+    place = library.ppm[truth.multiplets[row]] + truth.shifts[row]
+    lines = place + library.lines[truth.multiplets[row]].offsets / rendered.mhz
+    assert np.abs(lines[:, None] - truth.peaks.ppm).min(1).max() < 2 / rendered.mhz
