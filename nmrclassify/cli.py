@@ -35,10 +35,12 @@ from nmrclassify.training.trainer import Trainer, set_threads, sizes_for
 
 if TYPE_CHECKING:
     from nmrclassify.evaluation.identify import Identification
+    from nmrclassify.nmr.compounds import Compounds
 
 INTERRUPTED = 130
 SAVE_ATTEMPTS = 3  # to write the model of a finished training
 SAVE_SECONDS = 30  # between two of them
+METABOLITES = "metabolites"  # the packaged table as a library
 MOST_PROBLEMS = 20  # rows of a library whose problems are printed
 
 
@@ -357,25 +359,15 @@ def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.mixtures import peak_files
     from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
     from nmrclassify.networks import peak_weights
-    from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
+    from nmrclassify.nmr.compound_files import common_metabolites
 
     if not arguments.mixture.exists():
         raise ValueError(
             f"no file at {arguments.mixture}; give the path of a table, a spectrum or the folder of"
             " an experiment"
         )
-    if arguments.library is not None and not arguments.library.is_file():
-        raise ValueError(f"no file at {arguments.library}; give the path of a CSV file")
     trained = None if arguments.network is None else peak_weights.load(arguments.network)
-    if arguments.library is None:
-        library = common_metabolites()
-    else:
-        reading = read_compounds(arguments.library)
-        library = reading.compounds
-        for problem in reading.problems[:MOST_PROBLEMS]:
-            print(f"nmrclassify: row {problem.row}: {problem.text}", file=sys.stderr)
-        if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
-            print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
+    library = _library(arguments.library) if arguments.library else common_metabolites()
     recipe = ProcessingRecipe()
     if arguments.recipe is not None:
         recipe = ProcessingRecipe.from_json(arguments.recipe.read_text())
@@ -419,6 +411,40 @@ def _identify(arguments: argparse.Namespace) -> dict:
         "threshold": prediction.threshold,
         "seconds": round(prediction.seconds, 3),
     }
+
+
+def _library(paths: list[Path]) -> "Compounds":
+    """Read tables and pure compounds; notes and problems go to stderr."""
+    from nmrclassify.files import packaged as packaged_file
+    from nmrclassify.mixtures.pure_spectra import read_libraries
+
+    sources = list[Path | tuple[str, bytes]]()
+    for path in paths:
+        if path.exists():
+            sources.append(path)
+        elif str(path) == METABOLITES:
+            sources.append((METABOLITES, packaged_file("common_metabolites.csv")))
+        else:
+            raise ValueError(
+                f"no file at {path}; give the path of a CSV file, a spectrum of a pure compound or"
+                f" a folder of these, or {METABOLITES!r} for the packaged table"
+            )
+    with tqdm(unit="file", file=sys.stderr, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        reading = read_libraries(sources, progress=show)
+    for problem in reading.problems[:MOST_PROBLEMS]:
+        place = "" if problem.row is None else f"row {problem.row}: "
+        file = "" if len(paths) == 1 and paths[0].is_file() else f"{problem.file}: "
+        print(f"nmrclassify: {file}{place}{problem.text}", file=sys.stderr)
+    if (more := len(reading.problems) - MOST_PROBLEMS) > 0:
+        print(f"nmrclassify: {more:,} more such rows", file=sys.stderr)
+    for name, note in list(reading.notes.items())[:MOST_PROBLEMS]:
+        print(f"nmrclassify: {name}: {note}", file=sys.stderr)
+    return reading.compounds
 
 
 def _mask_rows(prediction: "Identification") -> dict[str, list]:

@@ -204,7 +204,11 @@ def parser() -> argparse.ArgumentParser:
         "--recipe", type=Path, help="JSON of a ProcessingRecipe: how a spectrum is processed"
     )
     identify.add_argument(
-        "--library", type=Path, help="CSV table of multiplets (default: the packaged metabolites)"
+        "--library",
+        type=Path,
+        action="append",
+        help="CSV table of multiplets, spectrum or peak list of a pure compound, or folder or zip"
+        " of these; may be repeated, and 'metabolites' is the packaged table (the default)",
     )
     identify.add_argument(
         "--network",

@@ -492,6 +492,22 @@ def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys,
     assert said[0] == "nmrclassify: row 2: ppm is '99.0'; expected a chemical shift from -5 to 20"
 
 
+def test_identify_takes_pure_compounds_and_tables_together(capsys, tmp_path):
+    pure = tmp_path / "pure"
+    pure.mkdir()
+    lines = "ppm,area\n1.326,1.5\n1.314,1.5\n4.121,.12\n4.109,.38\n4.098,.38\n4.086,.12\n"
+    (pure / "lactate (4H).csv").write_text(lines)
+    (tmp_path / "mixture.csv").write_text(lines + "1.906,3\n8.44,.5\n")
+    library = ["--library", str(pure), "--library", "metabolites"]
+    assert main(["identify", str(tmp_path / "mixture.csv"), *library, "--json"]) == 0
+    captured = capsys.readouterr()
+    rows = {row["name"]: row["amount"] for row in json.loads(captured.out)["compounds"]}
+    assert rows["lactate"] == pytest.approx(1, rel=0.1)
+    assert "acetate" in rows
+    assert "compound 'lactate' is left out, because lactate (4H).csv has it" in captured.err
+    assert "6 lines in 2 groups were kept. They count as 4 protons." in captured.err
+
+
 def test_identify_says_when_nothing_is_named(capsys, tmp_path):
     path = tmp_path / "peaks.csv"
     path.write_text("ppm,area\n11.7,1\n11.8,1\n")

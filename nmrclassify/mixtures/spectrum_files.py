@@ -107,7 +107,7 @@ def read_spectrum(source: Path | bytes) -> Spectrum:
     if source.startswith(ZIP):
         with tempfile.TemporaryDirectory() as folder:
             try:
-                unpack(source, Path(folder), _is_read)
+                unpack(source, Path(folder), is_part_of_spectrum)
             except ArchiveError as error:
                 raise SpectrumError(str(error)) from None
             return _of_folder(Path(folder))
@@ -124,14 +124,15 @@ def read_spectrum(source: Path | bytes) -> Spectrum:
     )
 
 
-def _is_read(name: str) -> bool:
+def is_part_of_spectrum(name: str) -> bool:
+    """Return whether a file of this name, without its folders, can be part of a spectrum."""
     return name in _EXPERIMENT or _SINGLE.match(name) is not None
 
 
 def _of_folder(folder: Path) -> Spectrum:
     """Read the first experiment with one dimension of protons, or else the only spectrum file."""
     try:
-        files = files_below(folder, _is_read)
+        files = files_below(folder, is_part_of_spectrum)
     except ArchiveError as error:
         raise SpectrumError(str(error)) from None
     experiments = [path.parent for path in files if path.name == "1r"]

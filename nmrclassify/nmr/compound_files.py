@@ -98,7 +98,9 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_compounds(source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz) -> Reading:
+def read_compounds(
+    source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz, name: str = ""
+) -> Reading:
     """Read a library from CSV, in either of the layouts that this module describes.
 
     Parameters
@@ -107,6 +109,8 @@ def read_compounds(source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz) 
         A `Path` or an open file is read; a `str` is the text itself, never a path.
     mhz : float
         Frequency at which ranges of ppm were measured.
+    name : str
+        Name of the only compound of a table that has no column for it.
 
     Returns
     -------
@@ -124,7 +128,7 @@ def read_compounds(source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz) 
     """
     table = read_table(
         source,
-        (SIMPLE, GISSMO),
+        (SIMPLE, GISSMO, SIMPLE[1:]) if name else (SIMPLE, GISSMO),
         ("j_hz", "j_multiplicity", "dnu_hz", "offsets_hz", "shares"),
         max_bytes=MAX_BYTES,
         max_rows=MAX_ROWS,
@@ -133,6 +137,8 @@ def read_compounds(source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz) 
         plain=plain_couplings,
         name_of=column_name,
     )
+    if name and not {"compound", "gissmo_id"} & set(table.columns):
+        table.insert(0, "compound", name)
     key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
     multiplets_of: dict[str, list[tuple]] = {}
     labels: dict[str, tuple[int, str]] = {}  # row and label where each compound occurs first

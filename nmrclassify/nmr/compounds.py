@@ -313,21 +313,7 @@ class Compounds:
         ValueError
             If a name is in both.
         """
-        clash = set(self.names) & set(other.names)
-        if clash:
-            raise ValueError(
-                f"{min(clash)!r} is the name of a compound in both libraries; rename it in one of"
-                " them"
-            )
-        return Compounds(
-            self.names + other.names,
-            np.concatenate([self.compound, other.compound + self.n_compounds]),
-            np.concatenate([self.ppm, other.ppm]),
-            np.concatenate([self.protons, other.protons]),
-            self.kinds + other.kinds,
-            self.couplings + other.couplings,
-            self._given_or_none() + other._given_or_none(),
-        )
+        return joined([self, other])
 
     def _given_or_none(self) -> tuple[Lines | None, ...]:
         return self.given or (None,) * self.n_multiplets
@@ -348,3 +334,34 @@ class Compounds:
     def dense(self, axis: Axis, indices: Sequence[int]) -> np.ndarray:
         """Return some compounds as sticks on an axis, shape (n, L), float32; see `sparse`."""
         return self.select(indices).sparse(axis).toarray().astype(np.float32)
+
+
+def joined(libraries: Sequence[Compounds]) -> Compounds:
+    """Return the compounds of one or more libraries as one, in their order.
+
+    Raises
+    ------
+    ValueError
+        If a name is in two of them.
+    """
+    seen: set[str] = set()
+    for library in libraries:
+        clash = seen & set(library.names)
+        if clash:
+            raise ValueError(
+                f"{min(clash)!r} is the name of a compound in both libraries; rename it in one of"
+                " them"
+            )
+        seen |= set(library.names)
+    before = np.cumsum([0, *(library.n_compounds for library in libraries)])
+    return Compounds(
+        tuple(name for library in libraries for name in library.names),
+        np.concatenate(
+            [library.compound + n for library, n in zip(libraries, before, strict=False)]
+        ),
+        np.concatenate([library.ppm for library in libraries]),
+        np.concatenate([library.protons for library in libraries]),
+        tuple(kind for library in libraries for kind in library.kinds),
+        tuple(row for library in libraries for row in library.couplings),
+        tuple(lines for library in libraries for lines in library._given_or_none()),
+    )
