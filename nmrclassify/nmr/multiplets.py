@@ -356,7 +356,9 @@ def split(kind: str, couplings: tuple[float, ...]) -> Lines:
     return _lines(offsets, areas, merged)
 
 
-def given_lines(hz: Sequence[float], areas: Sequence[float]) -> tuple[float, Lines]:
+def given_lines(
+    hz: Sequence[float] | np.ndarray, areas: Sequence[float] | np.ndarray
+) -> tuple[float, Lines]:
     """Return the centre and the lines of a multiplet that is given line by line.
 
     For lines that do not follow the first-order rule: measured or simulated ones.
