@@ -103,6 +103,7 @@ def read_libraries(
     sources: Sequence[Path | tuple[str, bytes]],
     recipe: ProcessingRecipe = USUAL,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    max_files: int = MAX_FILES,
 ) -> LibraryReading:
     """Read tables and pure compounds as one library.
 
@@ -116,6 +117,8 @@ def read_libraries(
         How spectra are processed.
     progress : callable
         Is told how many files of how many are read.
+    max_files : int
+        Limit on the files, those in folders and archives included.
 
     Returns
     -------
@@ -125,15 +128,15 @@ def read_libraries(
     Raises
     ------
     ValueError
-        If there are no files or more than `MAX_FILES`, or none can be used.
+        If there are no files or more than `max_files`, or none can be used.
     OSError
         If a folder cannot be read.
     """
     with ExitStack() as stack:
         entries = [entry for source in sources for entry in _entries(source, stack)]
-        if not 1 <= len(entries) <= MAX_FILES:
+        if not 1 <= len(entries) <= max_files:
             raise ValueError(
-                f"there are {len(entries):,} files of compounds; expected 1 to {MAX_FILES}: tables"
+                f"there are {len(entries):,} files of compounds; expected 1 to {max_files}: tables"
                 f" or spectra that end with .{', .'.join(sorted(ENDINGS))}, or folders of"
                 " experiments"
             )

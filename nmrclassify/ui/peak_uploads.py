@@ -9,10 +9,11 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures.pure_spectra import GAP, USUAL_PROTONS, LibraryReading, read_libraries
 from nmrclassify.mixtures.spectrum_files import SpectrumError
 from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
 from nmrclassify.nmr.axis import FULL_AXIS
-from nmrclassify.nmr.compound_files import Reading, common_metabolites, read_compounds
+from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.ui import spectrum_recipe, url_parameters, url_state
 from nmrclassify.ui.own_tables import file_name, plain
@@ -21,6 +22,7 @@ from nmrclassify.ui.uploads import is_new
 
 # Of an uploaded library, so that a prediction takes seconds.
 MAX_COMPOUNDS = int(url_parameters.PARAMETERS["compound"].high)
+MAX_PURE = 50  # files of a library at a time: a spectrum takes a second
 SHOWN_PROBLEMS = 200
 LIBRARY_CHOSEN = "library chosen"  # in the session: the visitor has chosen a library himself
 
@@ -55,7 +57,7 @@ class UploadedMixture:
 
 @dataclass(frozen=True)
 class UploadedLibrary:
-    """A library from a file; `digest` identifies its content."""
+    """A library from one or more files; `digest` identifies their content."""
 
     name: str
     digest: str
@@ -129,8 +131,14 @@ def _offer_uploads() -> None:
     with right:
         st.markdown("**Your own library**")
         st.markdown(
-            "Columns `compound`, `ppm`, `kind`, `j_hz` (couplings in Hz with `;` between them) and"
-            " `protons`: one multiplet a row."
+            "A **table** with `compound`, `ppm`, `kind`, `j_hz` (couplings in Hz with `;` between"
+            " them) and `protons`: one multiplet a row. Or **pure compounds**: a spectrum or peak"
+            f" list each, named as `alanine (4H).csv`, {MAX_PURE} at most, also as zip.",
+            help=(
+                "4H are the protons that the spectrum shows. With them, the amount is the"
+                f" concentration; without, all lines count as {USUAL_PROTONS:g} protons. Lines"
+                f" within {GAP:g} Hz of each other move together."
+            ),
         )
         st.download_button(
             "Template for a library",
@@ -139,25 +147,31 @@ def _offer_uploads() -> None:
             "text/csv",
             on_click="ignore",
         )
-        file = st.file_uploader(
-            "Library (CSV)",
-            type=TABLES,
+        files = st.file_uploader(
+            "Library (tables, pure compounds)",
+            type=[*TABLES, *SPECTRA],
+            accept_multiple_files=True,
             key="compounds file",
             max_upload_size=8,
-            on_change=_removed,
-            args=("compounds file", "own compounds", "scale_library"),
+            on_change=_library_changed,
         )
-        if file is not None:
-            if is_new("compounds", file):
-                _take_library(file)
+        if files:
+            if st.session_state.pop("compounds changed", False):
+                _take_library(files)
             _show_result("compounds")
             _show_problems()
     st.caption(KEPT)
 
 
+def _library_changed() -> None:
+    """Note that the visitor has added or taken out a file of the library."""
+    st.session_state["compounds changed"] = True
+    _removed("compounds file", "own compounds", "scale_library")
+
+
 def _removed(key: str, own: str, parameter: str) -> None:
     """Forget what was uploaded, where the visitor has taken the file out of its uploader."""
-    if st.session_state[key] is None:
+    if not st.session_state[key]:
         st.session_state.pop(own, None)
         if url_state.get(parameter) in ("file", "own"):
             url_state.forget(parameter, "compound", "ppm_low", "ppm_high")
@@ -175,17 +189,26 @@ def _show_result(kind: str) -> None:
 
 
 def _show_problems() -> None:
-    """Show the rows of a library that were left out or changed."""
-    reading: Reading | None = st.session_state.get("own reading")
-    if reading is not None and reading.problems:
+    """Show how pure compounds were read, and the rows and files that were left out or changed."""
+    reading: LibraryReading | None = st.session_state.get("own reading")
+    if reading is None:
+        return
+    if reading.notes:
+        st.dataframe(
+            pd.DataFrame(reading.notes.items(), columns=["compound", "how it was read"]),
+            hide_index=True,
+            alt="How each pure compound was read",
+        )
+    if reading.problems:
         rows = [
-            (p.row, p.text, "left out" if p.dropped else "changed")
+            (p.file, "" if p.row is None else p.row, p.text, "left out" if p.dropped else "changed")
             for p in reading.problems[:SHOWN_PROBLEMS]
         ]
+        table = pd.DataFrame(rows, columns=["file", "row", "problem", "what was done"])
         st.dataframe(
-            pd.DataFrame(rows, columns=["row", "problem", "what was done"]),
+            table if table["file"].nunique() > 1 or reading.notes else table.drop(columns="file"),
             hide_index=True,
-            alt="Problems of the file, row by row",
+            alt="Problems of the files, row by row",
         )
 
 
@@ -215,25 +238,36 @@ def _take_mixture(file: UploadedFile) -> None:
     st.rerun()
 
 
-def _take_library(file: UploadedFile) -> None:
+def _take_library(files: list[UploadedFile]) -> None:
     state = st.session_state
     state["compounds problem"] = state["compounds note"] = state["own reading"] = None
+    newest = {file.name[:200]: file for file in files}  # of files with one name
+    first, more = file_name(files[0]), len(newest) - 1
+    title = f"{first} and {more} more" if more else first
+    bar = st.progress(0.0, "Reading the library …")
+
+    def show(done: int, total: int) -> None:
+        bar.progress(done / total, f"Reading the library: {done} of {total} …")
+
     try:
-        with st.spinner("Reading the library …"):
-            reading = read_compounds(file.getvalue())
+        sources = [(name, file.getvalue()) for name, file in newest.items()]
+        reading = read_libraries(sources, progress=show, max_files=MAX_PURE)
         count = reading.compounds.n_compounds
         if count > MAX_COMPOUNDS:
             raise ValueError(
                 f"the library has {count:,} compounds; this page takes at most {MAX_COMPOUNDS:,}"
             )
     except ValueError as error:
-        state["compounds problem"] = f"{file_name(file)}: {error}."
+        state["compounds problem"] = f"{error}." if more else f"{first}: {error}."
         return
-    state["own compounds"] = UploadedLibrary(file_name(file), _digest(file), reading.compounds)
+    finally:
+        bar.empty()
+    digest = hashlib.sha256(repr([(n, _digest(f)) for n, f in newest.items()]).encode()).hexdigest()
+    state["own compounds"] = UploadedLibrary(title, digest, reading.compounds)
     state["own reading"] = reading
     dropped = sum(problem.dropped for problem in reading.problems)
     state["compounds note"] = f"{count:,} compounds are read" + (
-        f"; {dropped:,} rows are left out, see below." if dropped else "."
+        f"; left out: {dropped:,} (see below)." if dropped else "."
     )
     url_state.forget("compound", "ppm_low", "ppm_high", "scale_compounds")
     url_state.put("scale_library", "own")

@@ -8,7 +8,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFileRec
 
 TABLES = ["csv", "tsv", "txt", "dat", "asc"]  # ends of the names of tables
 SPECTRA = ["zip", "dx", "jdx", "jcamp", "nmrml", "ft", "ft1"]
-MAX_FILES = 8
+MAX_FILES = 64
 MAX_BYTES = 32 * 1024 * 1024
 KEPT = f"The server keeps the newest {MAX_FILES} files of a visit, {MAX_BYTES // 2**20} MB in all."
 

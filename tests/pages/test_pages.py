@@ -670,6 +670,7 @@ def test_visitors_do_not_see_the_runs_of_others(open_page, trained, monkeypatch)
 
 SCALE = "pages/scale.py"
 SAMPLE = "Mixture (spectrum or table)"
+LIBRARY = "Library (tables, pure compounds)"
 
 
 def test_full_scale_shows_one_compound_in_its_mixture_and_sends_little(open_page):
@@ -812,11 +813,11 @@ def test_an_uploaded_mixture_is_compared_with_real_metabolites(open_page):
 def test_an_own_library_stays_when_a_mixture_is_uploaded(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i};{1 + i / 4:.2f};d;7;3\n" for i in range(8)).replace(".", ",")
-    app.upload("Library (CSV)", f"compound;ppm;kind;j_hz;protons\n{rows}", "own.csv")
+    app.upload(LIBRARY, f"compound;ppm;kind;j_hz;protons\n{rows}", "own.csv")
     app.upload(SAMPLE, PEAKS)
     assert app.link == {"scale_library": "own", "scale_mixture": "file"}
     assert "Compared with **8 compounds of own.csv**" in app.texts.replace("\\", "")
-    next(u for u in app.file_uploader if u.label == "Library (CSV)").set_value(None).run()
+    next(u for u in app.file_uploader if u.label == LIBRARY).set_value(None).run()
     assert not app.exception, app.exception
     assert app.link == {"scale_library": "metabolites", "scale_mixture": "file"}
 
@@ -825,7 +826,7 @@ def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are(ope
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\nmine {i},{5 + i / 5},t,6,2\n" for i in range(12))
     app.upload(
-        "Library (CSV)",
+        LIBRARY,
         f"compound,ppm,kind,j_hz,protons\n{rows}<b>x</b>,99,s,,1\n:red[odd],3.3,s,,1\n",
     )
     assert app.link == {"scale_library": "own"}
@@ -838,9 +839,29 @@ def test_an_own_library_is_looked_for_and_its_problems_are_shown_as_they_are(ope
         "-red(odd)",
         ":red(odd)",
     }
-    app.upload("Library (CSV)", "compound,ppm\na,1\n")
+    app.upload(LIBRARY, "compound,ppm\na,1\n")
     assert any("expected compound" in e.value.replace("\\", "") for e in app.error)
     assert app.link == {"scale_library": "own"}  # the one before stays
+
+
+def test_a_library_of_pure_compounds_and_a_table_is_looked_for(open_page):
+    app = open_page(SCALE)
+    uploader = next(u for u in app.file_uploader if u.label == LIBRARY)
+    table = "compound,ppm,kind,j_hz,protons\nacetate,1.91,s,,3\nlactate,9,s,,1\n"
+    files = {"table.csv": table, "lactate (4H).csv": PEAKS, "bad.csv": "x,y\n1,2\n"}
+    uploader.set_value([(name, text.encode(), "text/csv") for name, text in files.items()]).run()
+    assert not app.exception, app.exception
+    said = " ".join(message.value for message in app.success)
+    assert "2 compounds are read; left out: 2" in said.replace("\\", "")
+    read = next(d.value for d in app.dataframe if "how it was read" in d.value)
+    assert read["compound"].tolist() == ["lactate"]
+    problems = next(d.value for d in app.dataframe if "problem" in d.value)
+    assert sorted(problems["file"]) == ["bad.csv", "table.csv"]
+    app.upload(SAMPLE, PEAKS, "peaks.csv")
+    assert app.link == {"scale_library": "own", "scale_mixture": "file"}
+    assert "2 compounds of table.csv and 2 more" in app.texts.replace("\\", "")
+    found = app.dataframe[0].value.set_index("compound")
+    assert found["amount"]["lactate"] == pytest.approx(14 / 4, rel=0.05)
 
 
 def test_the_frequency_of_a_spectrum_is_shown_and_can_be_changed(open_page):

@@ -20,11 +20,11 @@ def test_the_newest_files_of_a_visit_stay_within_number_and_bytes():
     for k in range(30):
         send(manager, "visit", f"{k}", 7 * 2**20)
     assert kept(manager, "visit") == ["26", "27", "28", "29"]
-    for k in range(10):
+    for k in range(66):
         send(manager, "visit", f"small {k}", 9)
-    assert kept(manager, "visit") == [f"small {k}" for k in range(2, 10)]
+    assert kept(manager, "visit") == [f"small {k}" for k in range(2, 66)]
     send(manager, "visit", "small 2", 11)
     assert kept(manager, "visit")[-1] == "small 2"
     assert kept(manager, "other") == ["theirs"]
     (stat,) = manager.get_stats()["cache_memory_bytes"]
-    assert stat.byte_length == 7 * 9 + 11 + 5
+    assert stat.byte_length == 63 * 9 + 11 + 5
