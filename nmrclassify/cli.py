@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from nmrclassify import bench, cli_parser
 from nmrclassify.evaluation.metrics import evaluate
+from nmrclassify.files import write_atomically
 from nmrclassify.files.tables import write_csv
 from nmrclassify.mixtures import grid_files
 from nmrclassify.mixtures.presets import build
@@ -355,6 +356,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
 
 
 def _identify(arguments: argparse.Namespace) -> dict:
+    from nmrclassify.evaluation.evidence import found_line
     from nmrclassify.evaluation.identify import Detector
     from nmrclassify.mixtures import peak_files
     from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
@@ -404,6 +406,10 @@ def _identify(arguments: argparse.Namespace) -> dict:
         write_csv(pd.DataFrame(rows), arguments.out)
     if arguments.masks is not None:
         write_csv(pd.DataFrame(_mask_rows(prediction)), arguments.masks)
+    if arguments.multiplets is not None:
+        solvent = mixture.spectrum.metadata.get("solvent", "") if mixture.spectrum else ""
+        lines = [found_line(prediction, k, solvent) + "\n" for k in prediction.named]
+        write_atomically(arguments.multiplets, "".join(lines).encode())
     return {
         "compounds": compounds,
         "note": mixture.note,

@@ -193,7 +193,7 @@ def parser() -> argparse.ArgumentParser:
         "mixture",
         type=Path,
         help="a spectrum (folder or zip of Bruker or Varian, JCAMP-DX, nmrML, NMRPipe), or CSV:"
-        " ppm, area; or multiplets with ppm, kind, j_hz, protons",
+        " ppm, area; or multiplets with ppm, kind, j_hz, protons; or text: 1H NMR (400 MHz, ...)",
     )
     identify.add_argument(
         "--mhz",
@@ -207,8 +207,9 @@ def parser() -> argparse.ArgumentParser:
         "--library",
         type=Path,
         action="append",
-        help="CSV table of multiplets, spectrum or peak list of a pure compound, or folder or zip"
-        " of these; may be repeated, and 'metabolites' is the packaged table (the default)",
+        help="CSV table of multiplets, text with a line 1H NMR (400 MHz, ...) for each compound,"
+        " spectrum or peak list of a pure compound, or folder or zip of these; may be repeated, and"
+        " 'metabolites' is the packaged table (the default)",
     )
     identify.add_argument(
         "--network",
@@ -225,6 +226,12 @@ def parser() -> argparse.ArgumentParser:
     )
     identify.add_argument(
         "--masks", type=Path, help="write the named compounds' shares of the peaks to this CSV file"
+    )
+    identify.add_argument(
+        "--multiplets",
+        type=Path,
+        help="write the named compounds' multiplets, where they are found, to this text file, as"
+        " papers print them",
     )
 
     lessons = command(

@@ -460,7 +460,10 @@ def test_identify(capsys, tmp_path, mixture):
     assert [areas[ppm] for ppm in shares.ppm] == pytest.approx(shares.area.tolist(), rel=1e-5)
     assert not shares.duplicated(["compound", "ppm"]).any()
     assert (shares.area * shares.share).sum() > 0.5 * peaks.area.sum()
-    assert main(["identify", str(path), "--spread", "0.003"]) == 0
+    lines = tmp_path / "lines.txt"
+    assert main(["identify", str(path), "--spread", "0.003", "--multiplets", str(lines)]) == 0
+    assert len(lines.read_text(encoding="utf-8").splitlines()) == len(found["compounds"])
+    assert " 1H NMR (600 MHz) δ " in lines.read_text(encoding="utf-8")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == found["note"]
     assert "amount" in lines[0]

@@ -4,11 +4,13 @@ The evidence is computed from the peaks and the library alone: the masks of the 
 much of a peak belongs to the compound.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nmrclassify.evaluation.identify import PEAK_REACH, Identification
+from nmrclassify.nmr.compounds import PPM_BOUNDS
+from nmrclassify.nmr.report_lines import report_line
 
 FOUND, TOO_LITTLE, NO_PEAK = "found", "too little area", "no peak"
 WEAK, CUT, BEYOND = "too weak to see", "cut out", "beyond the axis"
@@ -106,6 +108,18 @@ def evidence(
         separated[order],
         tuple(outcomes[i] for i in order),
     )
+
+
+def found_line(prediction: Identification, compound: int, solvent: str = "") -> str:
+    """Return a compound's multiplets, where they are in the mixture, as the line of a report.
+
+    The protons are those of the library. See `nmr.report_lines`.
+    """
+    compounds = prediction.compounds
+    compound = int(prediction.first_of_group[compound])
+    places = prediction.places(np.arange(compounds.n_multiplets))
+    moved = replace(compounds, ppm=places.clip(*PPM_BOUNDS))
+    return report_line(moved, compound, prediction.peaks.axis.mhz, solvent)
 
 
 def _merged_lines(

@@ -192,10 +192,7 @@ class _Text:
     @classmethod
     def of(cls, source: str | bytes | Path | IO, max_bytes: int) -> "_Text":
         """Read a file, find its encoding, and check that it is text."""
-        if isinstance(source, Path):
-            with source.open("rb") as file:
-                source = file.read(max_bytes + 1)
-        content = source if isinstance(source, (str, bytes)) else source.read(max_bytes + 1)
+        content = content_of(source, max_bytes)
         is_bytes = isinstance(content, bytes)
         if isinstance(content, str):
             content = content[: max_bytes + 1].encode("utf-8", "surrogatepass")
@@ -225,6 +222,29 @@ class _Text:
                     " table a line"
                 )
             yield line
+
+
+def content_of(source: str | bytes | Path | IO, max_bytes: int) -> str | bytes:
+    """Return what a source holds, of a file or a path one byte more than allowed at most.
+
+    A `str` is the text itself, never a path.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return file.read(max_bytes + 1)
+    return source if isinstance(source, (str, bytes)) else source.read(max_bytes + 1)
+
+
+def text_of(source: str | bytes | Path | IO, max_bytes: int) -> str:
+    """Return a text in any of the encodings that `read_table` knows.
+
+    Raises
+    ------
+    TableError
+        If it is too large, or is no text.
+    """
+    text = _Text.of(source, max_bytes)
+    return text.content.decode(text.encoding)
 
 
 def _encoding(content: bytes) -> str:

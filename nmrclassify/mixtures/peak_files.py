@@ -11,7 +11,8 @@ The spectra of spectrometers are read by `spectrum_files`. Of a table the column
   range of ppm the lines are around its centre; an m is spread over it. An AB quartet has its shift
   difference in ``dnu_hz``.
 
-Columns that are not named here are ignored.
+Columns that are not named here are ignored. In place of a table, a text may be the line of a report
+of a paper (`nmr.report_lines`).
 
 Spectra are processed (`spectrum_processing`). Where their points are too far apart for a fit of
 lines, the local maxima are picked.
@@ -26,7 +27,7 @@ import pandas as pd
 from scipy.signal import find_peaks
 
 from nmrclassify.files import quoted
-from nmrclassify.files.tables import TableError, decimals, read_table
+from nmrclassify.files.tables import TableError, decimal, decimals, read_table, text_of
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError
@@ -36,7 +37,8 @@ from nmrclassify.mixtures.spectrum_processing import (
     ProcessingRecipe,
     process,
 )
-from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr import report_lines
+from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS, Axis
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.line_shapes import LINE_WIDTH
@@ -121,6 +123,8 @@ def read_sample(
             source = file.read(limit + 1)
     if isinstance(source, bytes) and spectrum_files.is_instrument_file(source):
         return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz, recipe, library)
+    if report_lines.is_report(source):
+        return _of_report(text_of(source, MAX_BYTES), axis, mhz)
     return _of_table(source, axis if mhz is None else replace(axis, mhz=mhz), recipe, library)
 
 
@@ -191,6 +195,24 @@ def _of_table(
         return replace(sample, note=sample.note.replace(" points.", f" points{how}.", 1))
     areas = decimals(table, area, 1e-12, MAX_AREA, f"an area above 0, at most {MAX_AREA:g}")
     return _sample(ppm, areas[order], axis, f"A list of {len(ppm):,} peaks")
+
+
+def _of_report(text: str, axis: Axis, mhz: float | None) -> PeakSample:
+    table = report_lines.read_reports(text)
+    reports = table["compound"].nunique()
+    if reports > 1:
+        raise TableError(
+            f"the text has the multiplets of {reports} compounds; expected those of one mixture:"
+            " give the text as a library"
+        )
+    stated = decimal(table["mhz"].iloc[0])
+    if mhz is None and MHZ_BOUNDS[0] <= stated <= MHZ_BOUNDS[1]:
+        mhz = stated
+    axis = axis if mhz is None else replace(axis, mhz=mhz)
+    solvent = table["solvent"].iloc[0]
+    sample = _multiplets(table, axis)
+    note = f"A report at {axis.mhz:g} MHz" + (f" in {solvent}" if solvent else "")
+    return replace(sample, note=f"{note}. {sample.note}")
 
 
 def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> PeakSample:

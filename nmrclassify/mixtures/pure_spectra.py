@@ -34,7 +34,7 @@ from nmrclassify.mixtures import peak_files, spectrum_files
 from nmrclassify.mixtures.archives import ZIP, unpack
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_processing import USUAL, ProcessingRecipe
-from nmrclassify.nmr import compound_files
+from nmrclassify.nmr import compound_files, report_lines
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import MAX_OF_ONE, MAX_PROTONS, Compounds, joined, safe_name
 from nmrclassify.nmr.multiplets import MAX_GIVEN_LINES, given_lines
@@ -149,7 +149,8 @@ def read_libraries(
             try:
                 content = _content(entry.source)
                 if isinstance(content, bytes) and _is_table(content):
-                    reading = compound_files.read_compounds(content)
+                    name = entry.name if report_lines.is_report(content) else ""
+                    reading = compound_files.read_compounds(content, name=name)
                     tables.append((entry.file, reading.compounds))
                     problems += _of_rows(entry.file, reading)
                     continue
@@ -275,9 +276,9 @@ def _has_columns(content: bytes, *layouts: tuple[str, ...]) -> bool:
 
 
 def _is_table(content: bytes) -> bool:
-    """Return whether a file is a table of a library, which names its compounds."""
-    return not spectrum_files.is_instrument_file(content) and _has_columns(
-        content, ("compound",), ("gissmo_id",)
+    """Return whether a file is a table of a library, which names its compounds, or reports."""
+    return not spectrum_files.is_instrument_file(content) and (
+        report_lines.is_report(content) or _has_columns(content, ("compound",), ("gissmo_id",))
     )
 
 

@@ -13,7 +13,8 @@ Either may have ``offsets_hz`` and ``shares``: the lines of a multiplet that doe
 first-order rule, as distances from ``ppm`` in Hz and shares of its area, with ";" between them.
 Kind and couplings then only describe it.
 
-Columns that are not named here are ignored.
+Columns that are not named here are ignored. In place of a table, a text may hold the lines of
+reports of papers, see `report_lines`: one compound each.
 """
 
 import re
@@ -24,10 +25,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import pandas as pd
 
 from nmrclassify.files import packaged, quoted
-from nmrclassify.files.tables import TableError, decimal, read_table
-from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.files.tables import TableError, content_of, decimal, read_table, text_of
+from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import (
     MAX_NAME,
@@ -57,6 +59,7 @@ from nmrclassify.nmr.published_multiplets import (
     published_lines,
     split_difference,
 )
+from nmrclassify.nmr.report_lines import is_report, read_reports
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 30_000
@@ -101,16 +104,16 @@ class Reading:
 def read_compounds(
     source: str | bytes | Path | IO, mhz: float = FULL_AXIS.mhz, name: str = ""
 ) -> Reading:
-    """Read a library from CSV, in either of the layouts that this module describes.
+    """Read a library in any of the forms that this module describes.
 
     Parameters
     ----------
     source : str, bytes, Path or file
         A `Path` or an open file is read; a `str` is the text itself, never a path.
     mhz : float
-        Frequency at which ranges of ppm were measured.
+        Frequency at which ranges of ppm were measured, where the file does not state it.
     name : str
-        Name of the only compound of a table that has no column for it.
+        Name of the only compound of a file that does not name it.
 
     Returns
     -------
@@ -126,19 +129,7 @@ def read_compounds(
     ValueError
         If the file is too large, is not CSV text, lacks a column, or has no usable row.
     """
-    table = read_table(
-        source,
-        (SIMPLE, GISSMO, SIMPLE[1:]) if name else (SIMPLE, GISSMO),
-        ("j_hz", "j_multiplicity", "dnu_hz", "offsets_hz", "shares"),
-        max_bytes=MAX_BYTES,
-        max_rows=MAX_ROWS,
-        numbers=("ppm", "protons", "n_protons", "dnu_hz"),
-        lists=("j_hz", "offsets_hz", "shares"),
-        plain=plain_couplings,
-        name_of=column_name,
-    )
-    if name and not {"compound", "gissmo_id"} & set(table.columns):
-        table.insert(0, "compound", name)
+    table = _table(content_of(source, MAX_BYTES), name)
     key, label = ("compound",) * 2 if set(SIMPLE) <= set(table.columns) else ("gissmo_id", "name")
     multiplets_of: dict[str, list[tuple]] = {}
     labels: dict[str, tuple[int, str]] = {}  # row and label where each compound occurs first
@@ -151,7 +142,7 @@ def read_compounds(
             if not row[key]:
                 raise ValueError(f"{key} is empty; expected the compound's name")
             labels.setdefault(row[key], (number, row[label] or row[key]))
-            multiplet, notes = _multiplet(row, mhz)
+            multiplet, notes = _multiplet(row, _mhz(row, mhz))
         except ValueError as error:
             problems.append(Problem(number, str(error), True))
             continue
@@ -190,6 +181,31 @@ def read_compounds(
         tuple(map(_as_lines, given)) if any(given) else (),
     )
     return Reading(compounds, tuple(sorted(problems, key=lambda problem: problem.row)))
+
+
+def _table(content: str | bytes, name: str) -> pd.DataFrame:
+    if is_report(content):
+        return read_reports(text_of(content, MAX_BYTES), name)
+    table = read_table(
+        content,
+        (SIMPLE, GISSMO, SIMPLE[1:]) if name else (SIMPLE, GISSMO),
+        ("j_hz", "j_multiplicity", "dnu_hz", "offsets_hz", "shares"),
+        max_bytes=MAX_BYTES,
+        max_rows=MAX_ROWS,
+        numbers=("ppm", "protons", "n_protons", "dnu_hz"),
+        lists=("j_hz", "offsets_hz", "shares"),
+        plain=plain_couplings,
+        name_of=column_name,
+    )
+    if name and not {"compound", "gissmo_id"} & set(table.columns):
+        table.insert(0, "compound", name)
+    return table
+
+
+def _mhz(row: dict[str, str], default: float) -> float:
+    """Return the frequency that a report states, or else the default."""
+    stated = decimal(row.get("mhz", ""))
+    return stated if MHZ_BOUNDS[0] <= stated <= MHZ_BOUNDS[1] else default
 
 
 @lru_cache(maxsize=1)

@@ -151,8 +151,8 @@ _WORD = re.compile(
 
 
 MAX_COUPLINGS_TEXT = 200  # characters
-# As in "3J(H,H) = " and "JAB = "; the sign of equality is needed.
-_LABEL = re.compile(r"[\d¹²³⁴⁵]?J\s?(?:[_-]?\w{1,6}|\([^()]{1,20}\))?\s?[=:≈~]")
+# As in "3J(H,H) = " and "JAB = ".
+_LABEL = re.compile(r"[\d¹²³⁴⁵]?J(?:[_-]?\w{1,6}|\s?\([^()]{1,20}\))?\s?(?:[=:≈~]|(?=\s[-+.\d]))")
 _UNIT = re.compile(r"(?<=[\d.\s])Hz\b\.?", re.IGNORECASE)
 _OF_NUMBERS = re.compile(r"[-+\d.,;eE\s]*", re.ASCII)
 

@@ -24,6 +24,8 @@ from nmrclassify.ui.uploads import is_new
 MAX_COMPOUNDS = int(url_parameters.PARAMETERS["compound"].high)
 MAX_PURE = 50  # files of a library at a time: a spectrum takes a second
 SHOWN_PROBLEMS = 200
+MAX_PASTED = 5_000  # characters
+PASTED = "pasted text"
 LIBRARY_CHOSEN = "library chosen"  # in the session: the visitor has chosen a library himself
 
 
@@ -85,8 +87,8 @@ def _read_at(digest: str, mhz: float | None, recipe: str, _content: bytes) -> pe
     )
 
 
-def _digest(file: UploadedFile) -> str:
-    return hashlib.sha256(file.getvalue()).hexdigest()
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def show_uploads() -> None:
@@ -124,15 +126,26 @@ def _offer_uploads() -> None:
             on_change=_removed,
             args=("sample file", "own sample", "scale_mixture"),
         )
-        if file is not None:
-            if is_new("sample", file):
-                _take_mixture(file)
+        pasted = st.text_area(
+            "Or paste multiplets from a paper",
+            key="sample text",
+            placeholder="1H NMR (400 MHz, CDCl3) δ 7.26 (d, J = 8.1 Hz, 2H), 3.71 (s, 3H)",
+            height=68,
+            max_chars=MAX_PASTED,
+            on_change=_pasted,
+        )
+        if file is not None and is_new("sample", file):
+            _take_mixture(file_name(file), file.getvalue())
+        elif st.session_state.pop("is pasted", False) and pasted.strip():
+            _take_mixture(PASTED, pasted.encode())
+        if file is not None or pasted.strip():
             _show_result("sample")
     with right:
         st.markdown("**Your own library**")
         st.markdown(
             "A **table** with `compound`, `ppm`, `kind`, `j_hz` (couplings in Hz with `;` between"
-            " them) and `protons`: one multiplet a row. Or **pure compounds**: a spectrum or peak"
+            " them) and `protons`: one multiplet a row. Or **text of papers**, *name*: 1H NMR (400"
+            " MHz, …) δ …, a line for each compound. Or **pure compounds**: a spectrum or peak"
             f" list each, named as `alanine (4H).csv`, {MAX_PURE} at most, also as zip.",
             help=(
                 "4H are the protons that the spectrum shows. With them, the amount is the"
@@ -172,11 +185,23 @@ def _library_changed() -> None:
 def _removed(key: str, own: str, parameter: str) -> None:
     """Forget what was uploaded, where the visitor has taken the file out of its uploader."""
     if not st.session_state[key]:
-        st.session_state.pop(own, None)
-        if url_state.get(parameter) in ("file", "own"):
-            url_state.forget(parameter, "compound", "ppm_low", "ppm_high")
-            if parameter == "scale_library" and url_state.get("scale_mixture") == "file":
-                url_state.put("scale_library", "metabolites")
+        _forget(own, parameter)
+
+
+def _forget(own: str, parameter: str) -> None:
+    st.session_state.pop(own, None)
+    if url_state.get(parameter) in ("file", "own"):
+        url_state.forget(parameter, "compound", "ppm_low", "ppm_high")
+        if parameter == "scale_library" and url_state.get("scale_mixture") == "file":
+            url_state.put("scale_library", "metabolites")
+
+
+def _pasted() -> None:
+    """Note that the text has changed; forget what it gave where it has been emptied."""
+    st.session_state["is pasted"] = True
+    own = mixture()
+    if own is not None and own.name == PASTED and not st.session_state["sample text"].strip():
+        _forget("own sample", "scale_mixture")
 
 
 def _show_result(kind: str) -> None:
@@ -212,18 +237,16 @@ def _show_problems() -> None:
         )
 
 
-def _take_mixture(file: UploadedFile) -> None:
+def _take_mixture(name: str, content: bytes) -> None:
     state = st.session_state
     state["sample problem"] = state["sample note"] = None
     try:
         with st.spinner("Reading the mixture …"):
-            sample = peak_files.read_sample(
-                file.getvalue(), FULL_AXIS, library=common_metabolites()
-            )
+            sample = peak_files.read_sample(content, FULL_AXIS, library=common_metabolites())
     except (TableError, SpectrumError) as error:
-        state["sample problem"] = f"{file_name(file)}: {error}."
+        state["sample problem"] = f"{name}: {error}."
         return
-    state["own sample"] = UploadedMixture(file_name(file), _digest(file), file.getvalue(), sample)
+    state["own sample"] = UploadedMixture(name, _digest(content), content, sample)
     state["sample note"] = sample.note
     if sample.processed is not None:
         # What was done to it can change, and is said beside the spectrum.
@@ -262,7 +285,9 @@ def _take_library(files: list[UploadedFile]) -> None:
         return
     finally:
         bar.empty()
-    digest = hashlib.sha256(repr([(n, _digest(f)) for n, f in newest.items()]).encode()).hexdigest()
+    digest = hashlib.sha256(
+        repr([(n, _digest(f.getvalue())) for n, f in newest.items()]).encode()
+    ).hexdigest()
     state["own compounds"] = UploadedLibrary(title, digest, reading.compounds)
     state["own reading"] = reading
     dropped = sum(problem.dropped for problem in reading.problems)

@@ -114,6 +114,11 @@ def _show_evidence(result: PeakResult, compound: int, found: Evidence) -> None:
                 ),
             },
         )
+        spectrum = result.sample.spectrum if result.sample else None
+        solvent = spectrum.metadata.get("solvent", "") if spectrum else ""
+        with st.popover("As a line of a report", icon=":material/content_copy:"):
+            line = evidence_.found_line(prediction, compound, solvent)
+            st.code(line, language=None, wrap_lines=True)
     with right:
         share = evidence_.unexplained_share(prediction)
         peaks, areas = evidence_.unexplained_peaks(prediction, N_UNEXPLAINED)

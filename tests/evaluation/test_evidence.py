@@ -102,3 +102,9 @@ def test_the_rest_is_what_the_named_compounds_leave():
     assert len(ev.unexplained_peaks(made, 1)[0]) == 1
     # A compound that is not named explains nothing.
     assert ev.unexplained_share(prediction(probabilities=(0.4, 0.1))) == pytest.approx(1)
+
+
+def test_the_multiplets_of_a_compound_are_printed_where_they_are_found():
+    moved = prediction(shifts=(0.02, np.nan, 0.0))
+    expected = "a: 1H NMR (600 MHz, D2O) δ 3.50 (s, 2H), 1.32 (d, J = 7.0 Hz, 3H)."
+    assert ev.found_line(moved, 0, "D2O") == expected

@@ -178,3 +178,11 @@ def test_compounds_are_found_by_their_pure_spectra_among_those_of_a_table():
     for name in names:
         truth = table.total_protons[table.names.index(name)] / USUAL_PROTONS
         assert found.amounts[library.names.index(name)] == pytest.approx(truth, rel=0.1)
+
+
+def test_text_of_papers_is_a_library_and_takes_the_name_of_its_file_where_it_has_none():
+    line = "1H NMR (400 MHz, D2O) δ 4.10 (q, J = 6.9 Hz, 1H), 1.32 (d, J = 6.9 Hz, 3H)"
+    files = [("lactate.txt", line.encode()), ("more.txt", f"a: {line}\nb: {line}\n".encode())]
+    reading = read_libraries(files)
+    assert reading.compounds.names == ("lactate", "a", "b")
+    assert not reading.problems

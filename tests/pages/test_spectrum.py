@@ -1,5 +1,7 @@
 """An uploaded spectrum on the page Full scale: its processing, and the evidence in it."""
 
+import re
+
 import pytest
 
 SCALE = "pages/scale.py"
@@ -118,3 +120,27 @@ def test_a_list_of_peaks_has_no_spectrum(open_page):
 def test_the_report_is_offered(app):
     (button,) = (b for b in app.get("download_button") if b.proto.label == "Report as HTML")
     assert not button.proto.disabled
+
+
+def test_the_multiplets_of_a_compound_can_be_copied(app):
+    (line,) = [code.value for code in app.code if " 1H NMR (" in code.value]
+    name, _, rest = line.partition(": ")
+    assert rest.startswith("1H NMR (500 MHz, D2O) δ ")
+    assert re.search(rf"{re.escape(name)}: \d+ of \d+ expected lines are there", words(app))
+
+
+LINE = "1H NMR (400 MHz, D2O) δ 4.10 (q, J = 6.9 Hz, 1H), 1.32 (d, J = 6.9 Hz, 3H)"
+
+
+def test_multiplets_of_a_paper_are_pasted(open_page):
+    app = open_page(SCALE)
+    paste = field(app, "text_area", "Or paste multiplets from a paper")
+    paste.set_value(LINE).run()
+    assert not app.exception
+    assert "A report at 400 MHz in D2O. 2 multiplets, split into 6 lines" in words(app)
+    assert app.link["scale_mixture"] == "file"
+    assert app.metric_values["Peaks"] == "6"
+    field(app, "text_area", "Or paste multiplets from a paper").set_value("1H NMR δ 1.3").run()
+    assert "pasted text: line 1: there is no shift with brackets" in words(app)
+    field(app, "text_area", "Or paste multiplets from a paper").set_value("").run()
+    assert "scale_mixture" not in app.link and not app.exception
