@@ -362,6 +362,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
     from nmrclassify.networks import peak_weights
     from nmrclassify.nmr.compound_files import common_metabolites
+    from nmrclassify.nmr.spin_systems import second_order
 
     if not arguments.mixture.exists():
         raise ValueError(
@@ -376,6 +377,8 @@ def _identify(arguments: argparse.Namespace) -> dict:
     mixture = peak_files.read_sample(
         arguments.mixture, mhz=arguments.mhz, recipe=recipe, library=library
     )
+    if not mixture.first_order:
+        library = second_order(library, mixture.peaks.axis.mhz)
     detector = Detector(library, trained, mixture.peaks.axis)
     prediction = detector.identify(mixture.peaks, arguments.spread)
     if detector.problem:

@@ -69,6 +69,7 @@ def test_requirements_are_pinned_and_short():
         "safetensors",
         "tqdm",
         "nmrglue",
+        "nmrsim",
         "pybaselines",
     }
 

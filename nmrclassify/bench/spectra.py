@@ -25,6 +25,7 @@ from nmrclassify.mixtures.spectrum_processing import USUAL, ProcessingRecipe, pr
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.spin_systems import second_order
 
 # Development used seeds 100 to 119; nothing was tuned on these seeds.
 SEEDS = tuple(range(1, 31))
@@ -72,6 +73,7 @@ def one(seed: int) -> dict:
     """Return conditions, scores, peaks and processor seconds of one spectrum."""
     library = _library()
     rendered = render(library, CONDITIONS, seed)
+    library = second_order(library, rendered.mhz)
     detector = Detector(library, axis=replace(FULL_AXIS, mhz=rendered.mhz))
     result: dict = {
         "seed": seed,

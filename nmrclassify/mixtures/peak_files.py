@@ -76,13 +76,15 @@ _LAYOUTS = (*(("ppm", area) for area in _AREA), ("ppm", "kind", "protons"))
 class PeakSample:
     """A mixture from a file: its peaks, and a sentence on how they were obtained.
 
-    `spectrum` is None for a table, and `processed` where no lines were fitted.
+    `spectrum` is None for a table, and `processed` where no lines were fitted. `first_order` is
+    True where the peaks are multiplets that were split by the first-order rule.
     """
 
     peaks: Peaks
     note: str
     spectrum: Spectrum | None = None
     processed: ProcessedSpectrum | None = None
+    first_order: bool = False
 
 
 def read_sample(
@@ -438,7 +440,8 @@ def _multiplets(table: pd.DataFrame, axis: Axis) -> PeakSample:
         places.append(centre + lines.offsets / axis.mhz)
         areas.append(weight * lines.areas)
     note = f"{len(table):,} multiplets, split into {sum(map(len, areas)):,} lines"
-    return _sample(np.concatenate(places), np.concatenate(areas), axis, note)
+    sample = _sample(np.concatenate(places), np.concatenate(areas), axis, note)
+    return replace(sample, first_order=True)
 
 
 def _lines_of(

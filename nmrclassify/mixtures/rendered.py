@@ -16,6 +16,7 @@ from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixt
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.titration import PH_BOUNDS, TABLE_PH, Titrations
 
 CENTRE, SWEEP = 4.7, 14.0  # ppm: of the axis, and its width
@@ -63,6 +64,7 @@ class RenderConfig:
     ph_high: float = bounded(TABLE_PH, *PH_BOUNDS, "highest pH of the sample")
     seconds: float = bounded(3.0, 0.2, 20.0, "length of the FID")
     broadening: float = bounded(0.3, 0.0, 10.0, "apodisation in Hz, part of the line width")
+    second_order: bool = True  # simulate strongly coupled protons, where their couplings are known
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -85,7 +87,7 @@ class RenderedMixture:
         What the spectrometer's file would hold.
     truth : PeakMixture
         Compounds, amounts, shifts and ideal peaks, on an axis without offset. The shifts are
-        distances from the library, what the pH moves included.
+        distances from the library, what the pH and strong coupling move included.
     mhz, width, snr, offset : float
         As drawn: frequency, line width in Hz, ratio of the median compound's highest line to the
         noise, error of the axis in ppm.
@@ -142,10 +144,13 @@ def render(
         line_error=0.0,
     )
     ph, moves = _moves(compounds, config, seed)
-    moved = replace(compounds, ppm=compounds.ppm + moves) if moves.any() else compounds
-    truth = draw_mixture(moved, ideal, rng, replace(FULL_AXIS, mhz=mhz))
-    truth = replace(truth, shifts=truth.shifts + moves[truth.multiplets])
-    ppm, areas, rows = _lines(compounds, truth, mhz)
+    sample = replace(compounds, ppm=compounds.ppm + moves) if moves.any() else compounds
+    if config.second_order:
+        sample = second_order(sample, mhz)
+    truth = draw_mixture(sample, ideal, rng, replace(FULL_AXIS, mhz=mhz))
+    ppm, areas, rows = _lines(sample, truth, mhz)
+    moved = (sample.ppm - compounds.ppm)[truth.multiplets]
+    truth = replace(truth, shifts=truth.shifts + moved)
     # Multiplets relax at different rates.
     spread = np.exp(0.15 * rng.standard_normal(len(truth.multiplets)))
     widths = np.maximum(width * spread[rows] - config.broadening, 0.1)

@@ -32,6 +32,7 @@ from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.spin_systems import second_order
 
 REFERENCES = ("auto", "standard", "library", "by hand", "off")
 SHAPES = ("auto", "Lorentzian")
@@ -356,7 +357,7 @@ def _shift(
             )
     if recipe.reference == "standard" or library is None:
         return 0.0, "No singlet of a reference was found near 0 ppm; the axis is unchanged."
-    return _library_shift(found, library, mhz, recipe.max_offset)
+    return _library_shift(found, second_order(library, mhz), mhz, recipe.max_offset)
 
 
 def _standard(found: FittedLines, mhz: float, noise: float) -> float | None:

@@ -17,6 +17,7 @@ from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, Peaks, dr
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
 from nmrclassify.ui import peak_uploads, spectrum_recipe, url_parameters, url_state
@@ -87,8 +88,12 @@ class PeakResult:
     sample: PeakSample | None = None
 
 
-def _with_detector(key: str, title: str, compounds: Compounds, mhz: float) -> PeakLibrary:
+def _with_detector(
+    key: str, title: str, compounds: Compounds, mhz: float, first_order: bool
+) -> PeakLibrary:
     with WORKERS:
+        if not first_order:
+            compounds = second_order(compounds, mhz)
         detector = Detector(compounds, axis=replace(FULL_AXIS, mhz=mhz))
     n_beyond = int((detector.axis.positions(compounds.ppm) < 0).sum())
     problem = detector.problem and f"Equivalent compounds are not grouped: {detector.problem}"
@@ -97,21 +102,31 @@ def _with_detector(key: str, title: str, compounds: Compounds, mhz: float) -> Pe
 
 # All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
 @st.cache_resource(max_entries=len(TITLES) + 2, show_spinner=False)
-def packaged_library(key: str, mhz: float = FULL_AXIS.mhz) -> PeakLibrary:
-    """Return a library that comes with the package, by its key in TITLES, at a frequency."""
+def packaged_library(
+    key: str, mhz: float = FULL_AXIS.mhz, first_order: bool = False
+) -> PeakLibrary:
+    """Return a library that comes with the package, by its key in TITLES, at a frequency.
+
+    With `first_order`, strongly coupled protons are not simulated: for a mixture of multiplets that
+    were split by the first-order rule.
+    """
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
     else:
         compounds = common_metabolites()
-    return _with_detector(key, TITLES[key], compounds, mhz)
+    return _with_detector(key, TITLES[key], compounds, mhz, first_order)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def uploaded_library(
-    key: str, title: str, _compounds: Compounds, mhz: float = FULL_AXIS.mhz
+    key: str,
+    title: str,
+    _compounds: Compounds,
+    mhz: float = FULL_AXIS.mhz,
+    first_order: bool = False,
 ) -> PeakLibrary:
     """Return an uploaded library at a frequency; `key` identifies its content."""
-    return _with_detector(key, title, _compounds, mhz)
+    return _with_detector(key, title, _compounds, mhz, first_order)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -304,6 +319,7 @@ def peak_result(selection: PeakSelection) -> PeakResult:
     except ValueError as error:
         _nothing(error)
     mhz = FULL_AXIS.mhz if sample is None else sample.peaks.axis.mhz
+    first_order = sample is not None and sample.first_order
     with st.spinner("Reading the library …"):
         if own_library is not None and selection.library == "own":
             library = uploaded_library(
@@ -311,9 +327,10 @@ def peak_result(selection: PeakSelection) -> PeakResult:
                 f"{own_library.compounds.n_compounds:,} compounds of {own_library.name}",
                 own_library.compounds,
                 mhz,
+                first_order,
             )
         else:
-            library = packaged_library(selection.library, mhz)
+            library = packaged_library(selection.library, mhz, first_order)
     detector, mixture = library.detector, None
     try:
         if upload is not None and sample is not None:

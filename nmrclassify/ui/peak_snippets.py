@@ -46,9 +46,13 @@ def code(
         "from nmrclassify.nmr.axis import FULL_AXIS",
     ]
     synthetic = f"synthetic_compounds(SyntheticConfig(), default_rng({library_seed}))"
-    lines = [f"compounds = {'common_metabolites()' if library == 'metabolites' else synthetic}"]
+    metabolites = "second_order(common_metabolites(), FULL_AXIS.mhz)"
+    lines = [f"compounds = {metabolites if library == 'metabolites' else synthetic}"]
     if library == "metabolites":
-        imports.append("from nmrclassify.nmr.compound_files import common_metabolites")
+        imports += [
+            "from nmrclassify.nmr.compound_files import common_metabolites",
+            "from nmrclassify.nmr.spin_systems import second_order",
+        ]
     if library == "synthetic" or config.n_unknown:
         imports.append("from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds")
     if config.n_unknown:

@@ -7,6 +7,7 @@ from nmrclassify.evaluation.identify import Detector
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
+from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.ui.peak_snippets import LIBRARIES, code
 
@@ -20,7 +21,7 @@ def test_a_program_finds_what_the_package_finds(library, n_unknown, monkeypatch)
     space: dict = {}
     exec(code(library, 7, 8, config, 3, 5), space)
     compounds = (
-        common_metabolites()
+        second_order(common_metabolites(), FULL_AXIS.mhz)
         if library == "metabolites"
         else synthetic_compounds(SyntheticConfig(), np.random.default_rng(7))
     )
