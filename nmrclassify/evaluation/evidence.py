@@ -17,6 +17,7 @@ WEAK, CUT, BEYOND = "too weak to see", "cut out", "beyond the axis"
 AGAINST = (TOO_LITTLE, NO_PEAK)
 SILENT = (WEAK, CUT, BEYOND)  # say nothing about the compound
 ENOUGH = 0.5  # of the expected area: at least so much must be there
+_MENTIONED = 0.1  # of the area: a smaller share is no reason
 REACH = 2 * PEAK_REACH  # Hz between an expected line and a peak that can be it
 
 
@@ -33,13 +34,19 @@ class Evidence:
     ppm : ndarray, shape (n,)
         Where it is expected, with the estimated shift of its multiplet.
     expected : ndarray, shape (n,)
-        Its area by the estimated amount; NaN where no amount can be estimated.
+        Its area: of a named compound by its amount, of another by the lines that are there. NaN
+        where none is there.
     measured : ndarray, shape (n,)
         Area of all peaks there.
     separated : ndarray, shape (n,)
         The part of `measured` that the masks give to the compound.
+    shares : ndarray, shape (n,)
+        Part of the compound's whole area that each line has in the library.
     outcomes : tuple of str, length n
         `FOUND`, one of `AGAINST`, or one of `SILENT`.
+    owners : tuple of (int, float)
+        The other named compounds that have area at the lines that are found, and their share of
+        it; the largest first.
     """
 
     multiplets: np.ndarray
@@ -47,7 +54,9 @@ class Evidence:
     expected: np.ndarray
     measured: np.ndarray
     separated: np.ndarray
+    shares: np.ndarray
     outcomes: tuple[str, ...]
+    owners: tuple[tuple[int, float], ...] = ()
 
     def __len__(self) -> int:
         """Return the number of lines."""
@@ -75,6 +84,10 @@ def evidence(
     compounds at the same place hide a missing line: see `Evidence.separated`. A line below the
     smallest peak of the mixture says nothing, nor does one in a region that was cut.
 
+    What is expected of a compound that is not named follows from the lines that are there: if they
+    were its own, its other lines would be there too. The network's amount would not do, for it is
+    small where lines are missing, and lines of a small amount cannot be seen.
+
     Parameters
     ----------
     compound : int
@@ -91,22 +104,24 @@ def evidence(
     measured = _area_within(peaks.ppm, peaks.areas, ppm, reach)
     separated = _area_within(peaks.ppm, prediction.separated(compound), ppm, reach)
     amount = float(prediction.amounts[compound])
-    if not np.isfinite(amount):
-        there = measured > 0
-        amount = float(np.median(measured[there] / areas[there])) if there.any() else np.nan
+    if not np.isfinite(amount) or prediction.probabilities[compound] < prediction.threshold:
+        amount = _amount_allowed(measured, areas)
     expected = amount * areas
     outcomes = [
         _outcome(prediction, place, area, found, cut)
         for place, area, found in zip(ppm, expected, measured, strict=True)
     ]
     order = np.lexsort((-ppm, -np.nan_to_num(expected)))
+    is_found = np.array([outcome == FOUND for outcome in outcomes])
     return Evidence(
         multiplets[order],
         ppm[order],
         expected[order],
         measured[order],
         separated[order],
+        areas[order] / areas.sum(),
         tuple(outcomes[i] for i in order),
+        _owners(prediction, compound, ppm[is_found], reach),
     )
 
 
@@ -120,6 +135,89 @@ def found_line(prediction: Identification, compound: int, solvent: str = "") -> 
     places = prediction.places(np.arange(compounds.n_multiplets))
     moved = replace(compounds, ppm=places.clip(*PPM_BOUNDS))
     return report_line(moved, compound, prediction.peaks.axis.mhz, solvent)
+
+
+def sentence(prediction: Identification, compound: int, evidence: Evidence) -> str:
+    """Return one sentence on why a compound is named or not."""
+    named = prediction.probabilities[compound] >= prediction.threshold
+    n, outcomes = len(evidence), evidence.outcomes
+    against, found = int(evidence.speaks_against.sum()), int(evidence.speaks_for.sum())
+    cut = outcomes.count(CUT)
+    part = float(evidence.shares[[outcome == CUT for outcome in outcomes]].sum())
+    counts = [
+        (cut, "cut out of the spectrum" + (f" with {part:.0%} of its area" if part > 0.1 else "")),
+        (against, "missing or too small" if TOO_LITTLE in outcomes else "missing"),
+        (outcomes.count(WEAK), "too weak to see"),
+        (outcomes.count(BEYOND), "beyond the axis"),
+    ]
+    if named:
+        counts.insert(0, (found, "there"))
+    parts = list[str]()
+    for count, what in counts:
+        if count:
+            lines = f"{count}" if parts else _lines(count, n)
+            parts.append(f"{lines} {'is' if count == 1 else 'are'} {what}")
+    if found and not named:
+        owners = [
+            f"{prediction.compounds.names[k]} ({share:.0%})"
+            for k, share in evidence.owners[:2]
+            if share >= _MENTIONED
+        ]
+        lines, many = _lines(found, n), found > 1
+        if parts:
+            lines = f"the {found} that are there" if many else "the one that is there"
+        parts.append(
+            f"{lines} belong{'' if many else 's'} to {' and '.join(owners) or 'no named compound'}"
+        )
+    probability = f"{prediction.probabilities[compound]:.0%}"
+    return f"{'Named' if named else 'Not named'} ({probability}): {'; '.join(parts)}."
+
+
+def _lines(count: int, n: int) -> str:
+    """Return words for some of the n lines of a compound."""
+    if count < n:
+        return f"{count} of its {n} lines"
+    return f"its {n} lines" if n > 1 else "its one line"
+
+
+def _amount_allowed(measured: np.ndarray, areas: np.ndarray) -> float:
+    """Return the largest amount that most of the lines with a peak allow; NaN without any.
+
+    Parameters
+    ----------
+    measured : ndarray, shape (n,)
+        Area of the peaks at each line.
+    areas : ndarray, shape (n,)
+        Area of each line at amount 1: its weight.
+    """
+    there = measured > 0
+    if not there.any():
+        return float("nan")
+    allowed = measured[there] / areas[there]
+    order = np.argsort(-allowed)
+    weight = np.cumsum(areas[there][order])
+    return float(allowed[order][np.searchsorted(weight, 0.5 * weight[-1], "right")])
+
+
+def _owners(
+    prediction: Identification, compound: int, places: np.ndarray, reach: float
+) -> tuple[tuple[int, float], ...]:
+    """Return the other named compounds with area within `reach` of places, and their shares."""
+    ppm, areas = prediction.peaks.ppm, prediction.peaks.areas
+    near = np.zeros(len(ppm), dtype=bool)
+    for place in places:
+        near |= np.abs(ppm - place) <= reach
+    if not near.any():
+        return ()
+    row, peak, share = prediction.masks
+    owner = prediction.compounds.compound[row]
+    chosen = near[peak] & (owner != compound)
+    chosen &= prediction.probabilities[owner] >= prediction.threshold
+    parts = np.bincount(
+        owner[chosen], (share * areas[peak])[chosen], prediction.compounds.n_compounds
+    )
+    shares = np.minimum(parts / areas[near].sum(), 1.0)
+    return tuple((int(k), float(shares[k])) for k in np.argsort(-shares) if shares[k] > 0)
 
 
 def _merged_lines(

@@ -49,6 +49,7 @@ def processed_spectrum(
     unexplained: np.ndarray,
     name: str,
     theme: Theme,
+    selects: bool = False,
 ) -> go.Figure:
     """Draw a spectrum before and after its processing, with marks below the axis.
 
@@ -62,6 +63,8 @@ def processed_spectrum(
         Peaks to mark, as indices into `peaks`.
     name : str
         Of the compound that `evidence` is about.
+    selects : bool
+        Whether a drag selects a range instead of zooming.
     """
     colour, axis = colours(theme), peaks.axis
     shift = 0.0 if processed is None else processed.shift
@@ -142,7 +145,10 @@ def processed_spectrum(
         legend=LEGEND,
         margin={"l": 12, "r": 12, "t": 60, "b": 44},
         shapes=cut,
-        dragmode="zoom",
+        dragmode="select" if selects else "zoom",
+        selectdirection="h",
+        # A range that was dragged has become a grey area.
+        selectionrevision=str(processed and processed.regions),
         # Keeps a visitor's zoom while the processing changes.
         uirevision="spectrum",
         xaxis={

@@ -11,6 +11,7 @@ from nmrclassify.ui import charts, url_parameters, url_state
 from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_page import PeakResult, forget_view, layers_of
 
+_ALL_OFFERED = 1000  # compounds of a library that a selectbox lists
 VIEW = 0.08  # ppm to either side of a multiplet at first
 
 
@@ -96,6 +97,9 @@ def _choose_compound(result: PeakResult) -> int:
     outcomes = dict(zip(result.rows.tolist(), result.table["outcome"], strict=True))
     default = default_compound(result) + 1
     options = [k + 1 for k in outcomes]
+    if result.mixture is None and len(names) <= _ALL_OFFERED:
+        # "Why not X?" is asked of any compound.
+        options += [k + 1 for k in np.argsort(names).tolist() if k not in outcomes]
     for k in (default, url_state.get("compound", default)):
         if k not in options and k <= len(names):
             options.append(k)
@@ -113,7 +117,7 @@ def _choose_compound(result: PeakResult) -> int:
             options=options,
             on_change=_compound_chosen,
             format_func=label,
-            help="Likeliest first. You can also select a row of the table below.",
+            help="Likeliest first. Type to search. You can also select a row of the table below.",
         )
         - 1
     )

@@ -32,6 +32,7 @@ _REFERENCES = {
     "by hand": "By hand",
     "off": "Off",
 }
+_UNDONE = 20  # changes of the regions that can be undone
 _MARGIN = 0.5  # ppm to either side of a region that its slider offers
 
 
@@ -56,6 +57,7 @@ def recipe() -> ProcessingRecipe:
 def forget() -> None:
     """Process the next spectrum as usual."""
     url_state.forget(*PARAMETERS)
+    st.session_state.pop("regions before", None)
 
 
 def reset_button() -> None:
@@ -152,14 +154,28 @@ def default_regions(sample: PeakSample) -> dict[str, tuple[float, float]]:
     return {"Reference (ppm)": REFERENCE_REGION} | dict(zip(names, SOLVENTS[solvent], strict=False))
 
 
-def _regions(sample: PeakSample) -> None:
-    defaults = default_regions(sample)
+def regions(sample: PeakSample) -> Regions:
+    """Return the regions that are cut where cutting is on, also those without width."""
     text = url_state.get("spectrum_regions")
-    present: Regions = spectrum_regions.from_text(text) if text else tuple(defaults.values())
-    labels = list(defaults)
-    for i, (low, high) in enumerate(present):
-        label = labels[i] if i < len(labels) else f"Region {i + 1} (ppm)"
-        low_end, high_end = defaults.get(label, (low, high))
+    return spectrum_regions.from_text(text) if text else tuple(default_regions(sample).values())
+
+
+def _labels(sample: PeakSample) -> list[tuple[str, tuple[float, float]]]:
+    """Return a label for each region, and the default region that it stands for, or itself."""
+    labels, defaults = [], default_regions(sample)
+    for i, (low, high) in enumerate(regions(sample)):
+        names = [name for name, (a, b) in defaults.items() if a <= high and b >= low]
+        if names:
+            labels.append((names[0], defaults.pop(names[0])))
+        else:
+            labels.append((f"Region {i + 1} (ppm)", (low, high)))
+    return labels
+
+
+def _regions(sample: PeakSample) -> None:
+    present = regions(sample)
+    for i, (label, (low_end, high_end)) in enumerate(_labels(sample)):
+        low, high = present[i]
         key = f"region {i}"
         st.session_state[key] = (low, high)
         st.slider(
@@ -176,4 +192,47 @@ def _regions(sample: PeakSample) -> None:
 def _region_moved(present: Regions, i: int, key: str) -> None:
     moved = list(present)
     moved[i] = st.session_state[key]
-    url_state.put("spectrum_regions", spectrum_regions.to_text(tuple(moved)))
+    _put(present, tuple(moved))
+
+
+def _put(before: Regions, after: Regions) -> None:
+    """Cut other regions, and remember the former ones for `undo_button`."""
+    st.session_state["regions before"] = [*_before(), spectrum_regions.to_text(before)][-_UNDONE:]
+    url_state.put("spectrum_cut", None)
+    url_state.put("spectrum_regions", spectrum_regions.to_text(after))
+
+
+def _before() -> list[str]:
+    return st.session_state.get("regions before", [])
+
+
+def _undo() -> None:
+    url_state.put("spectrum_regions", st.session_state["regions before"].pop())
+
+
+def drag_control() -> str:
+    """Offer what a drag across the spectrum does; return it: "zoom", "cut" or "keep"."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.segmented_control(
+            "Drag across the spectrum to",
+            ["zoom", "cut", "keep"],
+            default="zoom",
+            required=True,
+            key="spectrum drag",
+            help="cut: a range that touches a grey region takes its place; another is a new"
+            " region. keep: the range is cut no more.",
+        )
+        if _before():
+            st.button("Undo", key="undo region", icon=":material/undo:", on_click=_undo)
+    return chosen or "zoom"
+
+
+def dragged(sample: PeakSample, key: str) -> None:
+    """Cut, or keep, the range that was dragged on the chart with this key."""
+    boxes, mode = st.session_state[key].selection.box, st.session_state.get("spectrum drag")
+    if not boxes or mode not in ("cut", "keep"):
+        return
+    change = spectrum_regions.cut if mode == "cut" else spectrum_regions.keep
+    low, high = boxes[-1]["x"]
+    present = regions(sample)
+    _put(present, change(present, low, high))

@@ -30,17 +30,25 @@ def show_spectrum(result: PeakResult, compound: int) -> None:
     rest, _ = evidence_.unexplained_peaks(prediction, N_UNEXPLAINED)
     st.subheader(
         "The spectrum",
-        help="Drag to zoom, double-click to see all again. Grey areas are cut out. Below the"
-        " curve: the lines that the compound in orange must have.",
+        help="Double-click to see all again. Grey areas are cut out. Below the curve: the lines"
+        " that the compound in orange must have.",
     )
     st.markdown(spectrum_recipe.facts(sample))
-    against = int(found.speaks_against.sum())
+    st.markdown(f"**{plain(name)}.** {plain(evidence_.sentence(prediction, compound, found))}")
+    drag = "zoom" if done is None else spectrum_recipe.drag_control()
+    figure = processed_spectrum(
+        measured, done, prediction.peaks, found, rest, name, charts.theme(), drag != "zoom"
+    )
+    key = "spectrum"
     charts.chart(
-        processed_spectrum(measured, done, prediction.peaks, found, rest, name, charts.theme()),
-        key="spectrum",
+        figure,
+        key=key,
+        on_select="ignore" if done is None else lambda: spectrum_recipe.dragged(sample, key),
+        selection_mode="box",
         alt=(
             f"Measured and processed spectrum with {len(prediction.peaks.areas):,} peaks;"
-            f" {int(found.speaks_for.sum())} lines of {name} are found, {against} are missing"
+            f" {int(found.speaks_for.sum())} lines of {name} are found,"
+            f" {int(found.speaks_against.sum())} are missing"
         ),
     )
     spectrum_recipe.show_steps(sample)
@@ -53,18 +61,6 @@ def _measured(sample: PeakSample | None) -> Spectrum | None:
     if sample.processed is not None and sample.processed.steps:
         return sample.processed.steps[0].before
     return sample.spectrum
-
-
-def summary(found: Evidence, name: str) -> str:
-    """Return one sentence on what speaks for and against a compound."""
-    n_for, n_against = int(found.speaks_for.sum()), int(found.speaks_against.sum())
-    silent = len(found) - n_for - n_against
-    parts = [f"{n_for} of {len(found)} expected lines are there"]
-    if n_against:
-        parts.append(f"{n_against} {'is' if n_against == 1 else 'are'} missing or too small")
-    if silent:
-        parts.append(f"{silent} cannot be seen")
-    return f"{name}: {', '.join(parts)}."
 
 
 def evidence_table(found: Evidence, whole: float) -> pd.DataFrame:
@@ -91,7 +87,6 @@ def _show_evidence(result: PeakResult, compound: int, found: Evidence) -> None:
     number = st.column_config.NumberColumn
     with left:
         st.markdown("**For and against the compound in orange**")
-        st.caption(plain(summary(found, prediction.compounds.names[compound])))
         st.dataframe(
             evidence_table(found, float(prediction.peaks.areas.sum())),
             hide_index=True,

@@ -93,6 +93,88 @@ def test_without_an_amount_that_of_the_peaks_counts():
     assert set(nothing.outcomes) == {ev.NO_PEAK}
 
 
+def coinciding(peaks, probability=0.1, amounts=(0.01, 3.0, 2.0)):
+    """Compound x is asked for: its singlet is that of y, which alone is in the mixture."""
+    compounds = Compounds(
+        names=("x", "y", "z"),
+        compound=np.array([0, 0, 0, 1, 1, 2]),
+        ppm=np.array([1.3, 3.5, 7.0, 3.5, 5.0, 9.0]),
+        protons=np.array([3.0, 2.0, 1.0, 1.0, 4.0, 1.0]),
+        kinds=("d", "s", "s", "s", "s", "s"),
+        couplings=((7.0,), (), (), (), (), ()),
+    )
+    made = Peaks.from_lines(np.array(list(peaks)), np.array(list(peaks.values())))
+    at = np.abs(made.ppm - 3.5).argmin()
+    return Identification(
+        compounds=compounds,
+        groups=np.arange(3),
+        peaks=made,
+        probabilities=np.array([probability, 0.95, 0.9]),
+        amounts=np.array(amounts),
+        shifts=np.zeros(6),
+        shares=np.ones(6),
+        masks=(np.array([0, 3]), np.array([at, at]), np.array([0.02, 0.9])),
+        threshold=0.5,
+        spread=0.01,
+        seconds=0.0,
+    )
+
+
+# y at amount 3 and a small peak: x would be seen at an amount of .06 and more.
+OF_Y = {3.5: 3.0, 5.0: 12.0, 8.0: 0.1}
+
+
+def test_missing_lines_speak_against_an_absent_compound_whatever_its_estimated_amount():
+    made = coinciding(OF_Y)
+    found = ev.evidence(made, 0)
+    # If the peak at 3.5 were x's, its other lines would be large.
+    assert found.expected == pytest.approx([3, 2.25, 2.25, 1.5])
+    assert found.outcomes == (ev.FOUND, ev.NO_PEAK, ev.NO_PEAK, ev.NO_PEAK)
+    assert found.owners == ((1, pytest.approx(0.9)),)
+    assert ev.sentence(made, 0, found) == (
+        "Not named (10%): 3 of its 4 lines are missing; the one that is there belongs to y (90%)."
+    )
+
+
+def test_a_compound_near_the_noise_is_not_contradicted_by_lines_that_could_not_be_seen():
+    made = coinciding({3.5: 0.11, 5.0: 12.0, 8.0: 0.1})
+    found = ev.evidence(made, 0)
+    assert set(found.outcomes) == {ev.FOUND, ev.WEAK}
+    assert ev.sentence(made, 0, found).startswith(
+        "Not named (10%): 3 of its 4 lines are too weak to see"
+    )
+
+
+def test_the_amount_is_what_most_of_the_present_lines_allow():
+    half = 3.5 / FULL_AXIS.mhz
+    # A large peak of another compound at one line; the doublet and 7.0 agree on 1.
+    peaks = {1.3 - half: 1.5, 1.3 + half: 1.5, 3.5: 90.0, 7.0: 1.0, 8.0: 0.1}
+    assert ev.evidence(coinciding(peaks), 0).expected.sum() == pytest.approx(6)
+    del peaks[7.0]
+    assert ev.evidence(coinciding(peaks), 0).outcomes[-1] == ev.NO_PEAK
+
+
+def test_nothing_of_an_absent_compound_is_there():
+    made = coinciding(OF_Y)
+    assert ev.sentence(made, 2, ev.evidence(made, 2)) == "Named (90%): its one line is missing."
+    unlikely = replace(made, probabilities=np.array([0.1, 0.95, 0.1]))
+    assert (
+        ev.sentence(unlikely, 2, ev.evidence(unlikely, 2))
+        == "Not named (10%): its one line is missing."
+    )
+
+
+def test_the_sentence_tells_cut_lines_and_a_named_compound():
+    made = coinciding(OF_Y)
+    found = ev.evidence(made, 1)
+    assert ev.sentence(made, 1, found) == "Named (95%): its 2 lines are there."
+    cut = ev.evidence(made, 1, ((4.9, 5.1),))
+    assert ev.sentence(made, 1, ev.evidence(coinciding({3.5: 3.0}), 1, ((4.9, 5.1),))) == (
+        "Named (95%): 1 of its 2 lines is there; 1 is cut out of the spectrum with 80% of its area."
+    )
+    assert cut.outcomes[0] == ev.CUT
+
+
 def test_the_rest_is_what_the_named_compounds_leave():
     made = prediction()
     assert ev.unexplained_share(made) == pytest.approx(3 / 13)
