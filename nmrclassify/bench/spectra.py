@@ -36,6 +36,7 @@ METHODS = (
     "local maxima, offset known",
     "processed",
     "processed, offset known",
+    "processed, first-order library",
     "ideal peaks",
 )
 SETTINGS = [{"blur": blur, "power": power} for blur in (0.003, 0.01, 0.03) for power in (0.0, 1.0)]
@@ -73,8 +74,10 @@ def one(seed: int) -> dict:
     """Return conditions, scores, peaks and processor seconds of one spectrum."""
     library = _library()
     rendered = render(library, CONDITIONS, seed)
+    axis = replace(FULL_AXIS, mhz=rendered.mhz)
+    first_order = Detector(library, axis=axis)
     library = second_order(library, rendered.mhz)
-    detector = Detector(library, axis=replace(FULL_AXIS, mhz=rendered.mhz))
+    detector = Detector(library, axis=axis)
     result: dict = {
         "seed": seed,
         "mhz": rendered.mhz,
@@ -87,7 +90,7 @@ def one(seed: int) -> dict:
     for method in METHODS:
         began = time.process_time()
         peaks, off = _peaks(rendered, method)
-        found = detector.identify(peaks)
+        found = (first_order if "first-order" in method else detector).identify(peaks)
         seconds = time.process_time() - began
         score = Score()
         first = found.first_of_group == np.arange(library.n_compounds)
@@ -107,7 +110,12 @@ def one(seed: int) -> dict:
 
 def _least_squares(compounds: Compounds, **setting: float) -> Method:
     """Return least squares on the axis of the peaks that it is called with."""
-    return lambda peaks: LeastSquares(compounds, axis=peaks.axis, **setting)(peaks)
+
+    def amounts(peaks: Peaks) -> np.ndarray:
+        library = second_order(compounds, peaks.axis.mhz)
+        return LeastSquares(library, axis=peaks.axis, **setting)(peaks)
+
+    return amounts
 
 
 def _as_mixture(result: dict) -> PeakMixture:
