@@ -119,6 +119,7 @@ def test_multiplets_are_split_into_lines():
     np.testing.assert_allclose(peaks.areas[2:6], 0.5 * np.array([1, 3, 3, 1]) / 8)
     assert np.diff(peaks.ppm[:2])[0] * 600 == pytest.approx(7.2, abs=0.13)
     assert sample.note == "3 multiplets, split into 7 lines."
+    assert sample.first_order and not read_sample("ppm,area\n1,1\n").first_order
     assert len(read_sample("ppm;kind;protons\n3;s;1\n").peaks.areas) == 1
     assert read_sample(
         "ppm\tkind\tj_hz\tprotons\n3\tdd\t7;-2\t1\n"
