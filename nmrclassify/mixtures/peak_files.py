@@ -66,6 +66,7 @@ MAX_SHIFT = 50.0  # ppm; without a header, the first column must show that it is
 FEWEST_POINTS = 512  # of a spectrum
 FEWEST_ROWS = 32  # fewer are peaks, however they are spaced
 NOISE = 5.0  # standard deviations that a maximum must stand above the noise
+FEW_ROWS, FEW_SHARE, MOST_SHARE = 3, 0.05, 0.2  # without an area above 0: of noise or rounding
 WIDEST_STEP = 0.7  # Hz between points; lines of 1 to 3 Hz cannot be fitted to wider ones
 
 _AREA = ("area", "intensity", "height")
@@ -195,8 +196,22 @@ def _of_table(
         spectrum = _resampled(even, heights, axis.mhz)
         sample = _processed(spectrum, axis, recipe, library)
         return replace(sample, note=sample.note.replace(" points.", f" points{how}.", 1))
-    areas = decimals(table, area, 1e-12, MAX_AREA, f"an area above 0, at most {MAX_AREA:g}")
-    return _sample(ppm, areas[order], axis, f"A list of {len(ppm):,} peaks")
+    has_area = heights >= 1e-12
+    empty = int((~has_area).sum())
+    if not _are_few(empty, len(ppm)):
+        expected = f"an area above 0, at most {MAX_AREA:g}"
+        if empty > 1:
+            expected += f": {empty:,} of {len(ppm):,} rows have none; leave them out"
+        decimals(table, area, 1e-12, MAX_AREA, expected)
+    note = f"A list of {len(ppm) - empty:,} peaks"
+    if empty:
+        note += f"; {empty} row{'s' * (empty > 1)} without an area above 0 left out"
+    return _sample(ppm[has_area], heights[has_area], axis, note)
+
+
+def _are_few(empty: int, rows: int) -> bool:
+    """Return whether so many rows without an area above 0 are left out of a list of peaks."""
+    return empty <= min(max(FEW_ROWS, FEW_SHARE * rows), MOST_SHARE * rows)
 
 
 def _of_report(text: str, axis: Axis, mhz: float | None) -> PeakSample:
@@ -274,7 +289,7 @@ def _is_spectrum(ppm: np.ndarray, heights: np.ndarray) -> bool:
     if not (
         many_gaps <= 0.05
         or (many and like_the_last >= 0.75)
-        or np.mean(heights <= 0) >= 0.02
+        or not _are_few(int((heights <= 0).sum()), n)
         or (many and _correlation(heights) >= 0.92)
     ):
         if many_gaps < 0.09 or (many and long_gap <= 9) or _has_baseline(heights):

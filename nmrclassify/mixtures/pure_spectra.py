@@ -159,11 +159,11 @@ def read_libraries(
                 problems.append(FileProblem(entry.file, None, str(error), True))
                 continue
             (name,) = compounds.names
-            if name in pure:
-                text = f"{pure[name][0]} has the compound {name!r}, too; rename one of the files"
+            if (key := name.casefold()) in pure:
+                text = f"{pure[key][0]} has the compound {name!r}, too; rename one of the files"
                 problems.append(FileProblem(entry.file, None, text, True))
                 continue
-            pure[name], notes[name] = (entry.file, compounds), note
+            pure[key], notes[name] = (entry.file, compounds), note
             problems += changed
         progress(len(entries), len(entries))
     parts = _without_repeats(tables, pure, problems)
@@ -183,12 +183,12 @@ def _without_repeats(
     for file, compounds in tables:
         kept = []
         for k, name in enumerate(compounds.names):
-            if name in owner:
-                text = f"compound {name!r} is left out, because {owner[name]} has it"
+            if (key := name.casefold()) in owner:
+                text = f"compound {name!r} is left out, because {owner[key]} has it"
                 problems.append(FileProblem(file, None, text, True))
             else:
                 kept.append(k)
-        owner |= dict.fromkeys(compounds.names, file)
+        owner |= dict.fromkeys(map(str.casefold, compounds.names), file)
         if kept:
             parts.append(compounds.select(kept))
     return parts + [compounds for _, compounds in pure.values()]

@@ -122,7 +122,8 @@ def read_compounds(
         without a coupling gets `DEFAULT_COUPLING`; the sign of a coupling, which moves no
         first-order line, is dropped; lines beyond `MAX_LINES` are merged; an m without couplings is
         a hump over its range: all are reported. A compound of more than `MAX_OF_ONE` multiplets is
-        left out.
+        left out. Names that differ by case alone are one compound if its multiplets are the same;
+        otherwise the later one is numbered.
 
     Raises
     ------
@@ -165,6 +166,8 @@ def read_compounds(
         text = f"compound {quoted(name)} has {reason} and is left out"
         problems.append(Problem(number, text, True))
         multiplets_of.pop(identity, None)
+    if key == label:
+        _merge_cases(labels, multiplets_of, problems)
     if not multiplets_of:
         reason = f": row {problems[0].row}, {problems[0].text}" if problems else ""
         raise ValueError(f"the file has no usable row{reason}; expected one multiplet a row")
@@ -342,16 +345,36 @@ def _crowded(symbols: tuple[str, ...], couplings: list[float]) -> bool:
     return int((np.diff(np.sort(offsets)) > SAME_LINE).sum()) + 1 > MAX_LINES
 
 
+def _merge_cases(
+    labels: dict[str, tuple[int, str]],
+    multiplets_of: dict[str, list[tuple]],
+    problems: list[Problem],
+) -> None:
+    """Drop each compound whose name differs by case alone from one with the same multiplets."""
+    first: dict[str, str] = {}
+    for identity in [identity for identity in labels if identity in multiplets_of]:
+        row, label = labels[identity]
+        earlier = first.setdefault(label.casefold(), identity)
+        if earlier == identity:
+            continue
+        same = set(multiplets_of[identity]) == set(multiplets_of[earlier])
+        what = "is the same as" if same else "has other multiplets than"
+        text = f"compound {quoted(label)} {what} {quoted(labels[earlier][1])}"
+        problems.append(Problem(row, f"{text} in row {labels[earlier][0]}", same))
+        if same:
+            del multiplets_of[identity]
+
+
 def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict[str, str]:
     """Return a safe name for each compound, no two the same; each change is reported."""
     names: dict[str, str] = {}
     # Safe names stay as they are, also those of later rows.
-    reserved = {name for _, name in labels.values() if safe_name(name) == name}
+    reserved = {name.casefold() for _, name in labels.values() if safe_name(name) == name}
     used: set[str] = set()
     counts: dict[str, int] = {}
     for identity, (row, label) in labels.items():
         name = base = safe_name(label)
-        while name in used or (name in reserved and name != label):
+        while name.casefold() in used or (name.casefold() in reserved and name != label):
             counts[base] = counts.get(base, 1) + 1
             suffix = f" ({counts[base]})"
             name = base[: MAX_NAME - len(suffix)].rstrip() + suffix
@@ -359,6 +382,6 @@ def _unique(labels: dict[str, tuple[int, str]], problems: list[Problem]) -> dict
             problems.append(
                 Problem(row, f"compound {quoted(label)} is called {name!r} here", False)
             )
-        used.add(name)
+        used.add(name.casefold())
         names[identity] = name
     return names

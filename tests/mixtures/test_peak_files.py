@@ -258,6 +258,28 @@ def test_lists_of_peaks_stay_lists_of_peaks(n, decimals):
         assert sample.note == f"A list of {len(table):,} peaks."
 
 
+@pytest.mark.parametrize(("n", "bad"), [(2, 1), (5, 3), (20, 4), (75, 12)])
+def test_a_few_rows_without_an_area_are_left_out_and_said(n, bad):
+    config = PeakMixtureConfig(n_low=n, n_high=n)
+    compounds = synthetic_compounds(SyntheticConfig(n_compounds=200), np.random.default_rng(5))
+    peaks = draw_mixture(compounds, config, np.random.default_rng(0)).peaks
+    table = peaks_table(peaks).round({"ppm": 4})
+    where = np.arange(bad) * (len(table) // bad)
+    table.loc[where, "area"] = [(-0.5, 0.0)[k % 2] for k in range(bad)]
+    sample = read_sample(table.to_csv(index=False))
+    rows = "row" if bad == 1 else "rows"
+    note = f"A list of {len(table) - bad:,} peaks; {bad} {rows} without an area above 0 left out."
+    assert sample.note == note
+    assert len(sample.peaks.areas) == len(table) - bad
+
+
+def test_many_rows_without_an_area_are_refused():
+    rows = "".join(f"{1 + k / 7:.3f},{-1 if k < 5 else k}\n" for k in range(20))
+    message = "row 2, column 'area': '-1' is not an area above 0.*5 of 20 rows have none; leave"
+    with pytest.raises(TableError, match=message):
+        read_sample("ppm,area\n" + rows)
+
+
 def scattered(n, seed=0):
     """Return a list of peaks at random places: a few, and noise of nearly one height."""
     rng = np.random.default_rng(seed)

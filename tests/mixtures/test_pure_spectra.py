@@ -186,3 +186,13 @@ def test_text_of_papers_is_a_library_and_takes_the_name_of_its_file_where_it_has
     reading = read_libraries(files)
     assert reading.compounds.names == ("lactate", "a", "b")
     assert not reading.problems
+
+
+def test_names_that_differ_by_case_are_one_compound_of_several_files():
+    files = [("Lactate.csv", MULTIPLETS.encode()), ("lactate.csv", MULTIPLETS.encode())]
+    reading = read_libraries([*files, ("table.csv", TABLE.replace("lactate", "LACTATE").encode())])
+    assert reading.compounds.names == ("formate", "Lactate")
+    assert [p.text for p in reading.problems] == [
+        "Lactate.csv has the compound 'lactate', too; rename one of the files",
+        "compound 'LACTATE' is left out, because Lactate.csv has it",
+    ]

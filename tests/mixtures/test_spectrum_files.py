@@ -94,6 +94,23 @@ def jcamp(unit="PPM", packing="affn", **more):
     return (text + "##XYDATA= (X++(Y..Y))\n" + "\n".join(rows) + "\n##END=\n").encode()
 
 
+def jcamp_fid(values=None, unit="SECONDS", pages="RI", **more):
+    values = fid(phase=35) if values is None else values
+    last = (N - 1) / WIDTH
+    head = {"TITLE": "test", "JCAMP-DX": "6.0", "DATA TYPE": "NMR FID", "DATA CLASS": "NTUPLES"}
+    head |= {".OBSERVE FREQUENCY": MHZ, ".OBSERVE NUCLEUS": "^1H", "SYMBOL": "X, R, I, N"}
+    head |= {"VAR_TYPE": "INDEPENDENT, DEPENDENT, DEPENDENT, PAGE", "VAR_DIM": f"{N}, {N}, {N}, 2"}
+    head |= {"UNITS": f"{unit}, ARBITRARY UNITS, ARBITRARY UNITS, ", "FIRST": "0, 0, 0, 1"}
+    head |= {"LAST": f"{last}, 0, 0, 2", "FACTOR": "1, 2.0, 2.0, 1"} | more
+    text = "".join(f"##{key}= {value}\n" for key, value in head.items()) + "##NTUPLES= NMR FID\n"
+    for k, page in enumerate(pages):
+        y = np.round(values.real if page == "R" else values.imag).astype(int)
+        rows = "\n".join(f"{a} " + " ".join(map(str, y[a : a + 16])) for a in range(0, N, 16))
+        table = f"##PAGE= N={k + 1}\n##DATA TABLE= (X++({page}..{page})), XYDATA\n"
+        text += f"{table}{rows}\n"
+    return (text + "##END NTUPLES= NMR FID\n##END=\n").encode()
+
+
 SQZ = {**dict(zip("0123456789", "@ABCDEFGHI", strict=True)), "-": dict(enumerate(" abcdefghi"))}
 DIF = {**dict(zip("0123456789", "%JKLMNOPQR", strict=True)), "-": dict(enumerate(" jklmnopqr"))}
 
@@ -232,6 +249,25 @@ def test_jcamp_dx_with_a_reference():
     assert spectrum.ppm[spectrum.heights.argmax()] == pytest.approx(2.33, abs=0.01)
 
 
+def test_a_fid_of_jcamp_dx_is_transformed():
+    left = CARRIER + WIDTH / MHZ / 2
+    for stated in (
+        {"$BF1": BF1, "$SFO1": SFO1},
+        {".SHIFT REFERENCE": f"INTERNAL, TMS, 1, {left}"},
+        {},  # of water, which is the carrier here
+    ):
+        spectrum = read_spectrum(jcamp_fid(**stated, **{".SOLVENT NAME": "D2O"}))
+        check(spectrum)
+        assert spectrum.form == "JCAMP-DX, from the FID"
+        assert spectrum.metadata["solvent"] == "D2O"
+
+
+def test_the_digital_filter_of_a_fid_of_jcamp_dx_is_removed():
+    delayed = fid(delay=68)
+    delayed[:68] = 0
+    check(read_spectrum(jcamp_fid(delayed, **{"$DECIM": 2500, "$DSPFVS": 20, "$GRPDLY": 68})), 3)
+
+
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("form", [("float64", "<f8"), ("Integer32", "<i4")])
 def test_nmrml(compressed, form):
@@ -331,6 +367,11 @@ REFUSED = {
     "two files": (archive(**{"a.dx": b"##", "b.dx": b"##"}), "2 files of spectra"),
     "jcamp": (b"##TITLE= x\n##END=\n", "no XYDATA or NTUPLES"),
     "jcamp fid": (jcamp(**{"DATA TYPE": "NMR FID"}), "holds a FID"),
+    "jcamp fid, real": (jcamp_fid(pages="R"), "a FID without an imaginary part; expected real and"),
+    "jcamp fid, unit": (jcamp_fid(unit="HZ"), "0 to 0.511875 'HZ'; expected seconds"),
+    "jcamp fid, MHz": (jcamp_fid(**{".OBSERVE FREQUENCY": ""}), "no .OBSERVE FREQUENCY; expected"),
+    "jcamp fid, cut": (jcamp_fid()[:40_000], "a FID without an imaginary part"),
+    "jcamp fid, carbon": (jcamp_fid(**{".OBSERVE NUCLEUS": "^13C"}), "'13C'; expected 1H"),
     "jcamp unit": (jcamp(**{"XUNITS": "SECONDS"}), "'SECONDS'; expected PPM or HZ"),
     "jcamp nucleus": (jcamp(**{".OBSERVE NUCLEUS": "^13C"}), "expected 1H"),
     "jcamp frequency": (jcamp(**{".OBSERVE FREQUENCY": 1e9}), "frequency is 1e+09 MHz"),

@@ -358,3 +358,17 @@ def test_an_ab_quartet_has_four_lines():
     reading = read("x,3.53,AB,14.2,2\ny,1,s,,1\n")
     assert "AB quartet without its shift difference; expected Δν" in reading.problems[0].text
     assert reading.compounds.names == ("y",)
+
+
+def test_names_that_differ_by_case_are_one_compound_if_their_multiplets_are_the_same():
+    reading = read(
+        "Alanine,1.48,d,7.2,3\nAlanine,3.78,q,7.2,1\nalanine,3.78,q,7.2,1\nALANINE,1.4,d,7,3\n"
+        "alanine,1.48,d,7.2,3\nb,1,s,,1\n"
+    )
+    assert reading.compounds.names == ("Alanine", "ALANINE (2)", "b")
+    assert reading.compounds.n_multiplets == 4
+    assert reading.problems == (
+        Problem(4, "compound 'alanine' is the same as 'Alanine' in row 2", True),
+        Problem(5, "compound 'ALANINE' has other multiplets than 'Alanine' in row 2", False),
+        Problem(5, "compound 'ALANINE' is called 'ALANINE (2)' here", False),
+    )
