@@ -192,6 +192,8 @@ class ProcessedSpectrum:
         ppm that were added to the axis.
     regions : tuple of (float, float)
         That were cut, in ppm.
+    standard_area : float, optional
+        Area of the line of DSS, TSP or TMS at 0 ppm, in the unit of the peaks.
     """
 
     spectrum: Spectrum
@@ -203,6 +205,7 @@ class ProcessedSpectrum:
     shift: float
     regions: tuple[tuple[float, float], ...]
     recipe: ProcessingRecipe
+    standard_area: float | None = None
 
     @property
     def note(self) -> str:
@@ -261,6 +264,7 @@ def process(
     if reason:
         now = done("reference", reason, replace(now, ppm=now.ppm + shift))
     hz, found = now.ppm * mhz, replace(found, hz=found.hz + shift * mhz)
+    uncut = now
 
     regions = _regions(recipe, spectrum.metadata.get("solvent", ""))
     kept = np.ones(len(hz), dtype=bool)
@@ -281,7 +285,10 @@ def process(
         )
     now = done("peaks", sentence, replace(now, heights=corrected))
     peaks = peaks_of(lines, axis)
-    return ProcessedSpectrum(now, fitted, tuple(steps), lines, peaks, noise, shift, regions, recipe)
+    standard = _standard_area(uncut, found, lines.share, noise, width, correlated)
+    return ProcessedSpectrum(
+        now, fitted, tuple(steps), lines, peaks, noise, shift, regions, recipe, standard
+    )
 
 
 def _span(line: np.ndarray) -> str:
@@ -373,6 +380,45 @@ def _standard(found: FittedLines, mhz: float, noise: float) -> float | None:
     if found.heights[top] < 10 * noise or second > 0.5 * found.heights[top]:
         return None
     return float(ppm[top])
+
+
+def _standard_area(
+    spectrum: Spectrum,
+    found: FittedLines,
+    share: float,
+    noise: float,
+    width: float,
+    correlated: float,
+) -> float | None:
+    """Return the area of the reference's line at 0 ppm, or None if there is none.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        With its shift, before regions are cut.
+    found : FittedLines
+        Of the whole spectrum.
+    share : float
+        Of the Lorentzian in the lines.
+    """
+    mhz = spectrum.mhz or FULL_AXIS.mhz
+    place = _standard(found, mhz, noise)
+    if place is None or abs(place) > SMALL_SHIFT:
+        return None
+    hz = spectrum.ppm * mhz
+    near = np.abs(hz) <= STANDARD_WINDOW * mhz
+    if near.sum() < 16:
+        return None
+    lines = found.chosen(np.abs(found.hz) <= STANDARD_WINDOW * mhz)
+    lines, _ = line_fit.fit_lines(
+        spectrum.heights[near],
+        hz[near],
+        replace(lines, share=share),
+        noise * np.sqrt(correlated),
+        width,
+    )
+    at = np.abs(lines.hz - place * mhz) <= 2 * width
+    return float(lines.areas[at].sum()) or None
 
 
 def _library_shift(

@@ -8,7 +8,13 @@ import numpy as np
 import torch
 
 import nmrclassify
-from nmrclassify.evaluation.evidence import evidence, unexplained_peaks, unexplained_share
+from nmrclassify.evaluation.concentrations import KnownConcentration, concentration_table
+from nmrclassify.evaluation.evidence import (
+    evidence,
+    sentence,
+    unexplained_peaks,
+    unexplained_share,
+)
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures.peak_files import PeakSample
 from nmrclassify.mixtures.spectrum_files import Spectrum
@@ -16,6 +22,7 @@ from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.processed_spectrum import sampled
 
 MAX_COMPOUNDS = 300  # in the table
+MAX_NOT_NAMED = 12
 WIDTH, HEIGHT = 1000, 300  # of the picture
 _N_POINTS = 2000
 _STYLE = """
@@ -28,7 +35,13 @@ svg { width: 100%; height: auto } code { overflow-wrap: anywhere }
 """
 
 
-def report(prediction: Identification, sample: PeakSample, file: str, library: str) -> str:
+def report(
+    prediction: Identification,
+    sample: PeakSample,
+    file: str,
+    library: str,
+    known: KnownConcentration | None = None,
+) -> str:
     """Return the report on a mixture from a file.
 
     Parameters
@@ -37,6 +50,8 @@ def report(prediction: Identification, sample: PeakSample, file: str, library: s
         What was read from the file, and how it was processed.
     file, library : str
         Their names, as plain text.
+    known : KnownConcentration, optional
+        Makes the amounts absolute.
 
     Returns
     -------
@@ -54,7 +69,8 @@ def report(prediction: Identification, sample: PeakSample, file: str, library: s
         f"<h2>{len(prediction.named)} compounds are named</h2>",
         f"<p>Library: {escape(library)}. Named from a probability of"
         f" {prediction.threshold:.2f}.</p>",
-        _compounds(prediction, sample),
+        _compounds(prediction, sample, known),
+        *_not_named(prediction, sample),
         "<h2>What no named compound explains</h2>",
         f"<p>{unexplained_share(prediction):.1%} of the area. The largest peaks:</p>",
         _unexplained(prediction),
@@ -96,10 +112,35 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
     return f"<table>{row(heads, 'th')}{''.join(row(cells, 'td') for cells in rows)}</table>"
 
 
-def _compounds(prediction: Identification, sample: PeakSample) -> str:
-    cut = () if sample.processed is None else sample.processed.regions
-    rows = []
-    for k in prediction.named[:MAX_COMPOUNDS].tolist():
+def _cut(sample: PeakSample) -> tuple[tuple[float, float], ...]:
+    return () if sample.processed is None else sample.processed.regions
+
+
+def _not_named(prediction: Identification, sample: PeakSample) -> list[str]:
+    """Return why the likeliest of the other compounds are not named."""
+    order = np.argsort(-prediction.probabilities, kind="stable")
+    order = order[prediction.first_of_group[order] == order]
+    rest = order[prediction.probabilities[order] < prediction.threshold][:MAX_NOT_NAMED]
+    if not len(rest):
+        return []
+    rows = [
+        (
+            prediction.compounds.names[k],
+            sentence(prediction, k, evidence(prediction, k, _cut(sample))),
+        )
+        for k in rest.tolist()
+    ]
+    return ["<h2>The likeliest that are not named</h2>", _table(("compound", "why"), rows)]
+
+
+def _compounds(
+    prediction: Identification, sample: PeakSample, known: KnownConcentration | None
+) -> str:
+    cut, rows = _cut(sample), []
+    concentrations = concentration_table(prediction, prediction.named, known)
+    for k, concentration in zip(
+        prediction.named[:MAX_COMPOUNDS].tolist(), concentrations.to_numpy(), strict=False
+    ):
         found = evidence(prediction, k, cut)
         equal = np.flatnonzero(prediction.groups == prediction.groups[k])
         names = " = ".join(prediction.compounds.names[j] for j in equal[:4])
@@ -109,7 +150,7 @@ def _compounds(prediction: Identification, sample: PeakSample) -> str:
             (
                 names,
                 f"{prediction.probabilities[k]:.1%}",
-                f"{prediction.amounts[k]:.4g}",
+                f"{concentration[0]:.3g} ({concentration[1]:.3g} to {concentration[2]:.3g})",
                 f"{part:.1%}",
                 f"{place:.3f}",
                 f"{int(found.speaks_for.sum())} of {len(found)}",
@@ -119,13 +160,16 @@ def _compounds(prediction: Identification, sample: PeakSample) -> str:
     heads = (
         "compound",
         "probability",
-        "amount (area of one proton)",
+        f"{concentrations.columns[0]} (90% interval)",
         "of the whole area",
         "largest multiplet (ppm)",
         "lines found",
         "lines missing",
     )
-    return _table(heads, rows, range(1, 7))
+    said = ""
+    if known is not None:
+        said = f"<p>By {escape(known.name)}: {known.mm:g} mM.</p>"
+    return _table(heads, rows, range(1, 7)) + said
 
 
 def _unexplained(prediction: Identification) -> str:

@@ -11,7 +11,7 @@ from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures import peak_files
 from nmrclassify.plots import growth, spectrum
 from nmrclassify.plots.report import report
-from nmrclassify.ui import charts, export_panel, url_state
+from nmrclassify.ui import charts, export_panel, peak_amounts, url_state
 from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_page import LIBRARY_SEED, UNKNOWN_SEED, PeakResult, PeakSelection
 from nmrclassify.ui.peak_picture import show_compound
@@ -26,9 +26,12 @@ def _row_selected(key: str, rows: np.ndarray) -> None:
 
 def compound_table(result: PeakResult) -> None:
     """Show the table of compounds; the compound of a selected row is coloured."""
+    peak_amounts.control(result)
+    table, number = peak_amounts.table(result), st.column_config.NumberColumn
+    interval = "90% interval, from how well the multiplets agree."
     key = f"ranked {result.key} {st.session_state.get('ranked turn', 0)}"
     st.dataframe(
-        result.table,
+        table,
         hide_index=True,
         height=420,
         key=key,
@@ -38,13 +41,20 @@ def compound_table(result: PeakResult) -> None:
             "probability": st.column_config.ProgressColumn(
                 min_value=0.0, max_value=1.0, format="percent", width=120
             ),
-            "amount": st.column_config.NumberColumn(
+            # The concentrations say the same in a unit that can be read.
+            "amount": None
+            if "from" in table
+            else number(
                 format="%.3g",
                 help=(
                     "Area of one proton, in the unit of the peaks. Empty where the compound was too"
                     " unlikely to be estimated."
                 ),
             ),
+            "mol %": number(format="%.3g", help="Of the sum of all named compounds."),
+            "mM": number(format="%.3g"),
+            "from": number(format="%.3g", help=interval),
+            "to": number(format="%.3g", help=interval),
             "truth": st.column_config.TextColumn(help="The true amount."),
         },
         placeholder="",
@@ -192,7 +202,10 @@ def downloads(result: PeakResult) -> None:
     """Offer the prediction and the mixture as CSV."""
     with st.container(horizontal=True):
         charts.download(
-            "Prediction as CSV", result.table, "prediction.csv", "The table of compounds above."
+            "Prediction as CSV",
+            peak_amounts.table(result),
+            "prediction.csv",
+            "The table of compounds above.",
         )
         peaks = peak_files.peaks_table(result.prediction.peaks)
         charts.download("Peaks as CSV", peaks, "peaks.csv", "You can upload it here again.")
@@ -200,7 +213,13 @@ def downloads(result: PeakResult) -> None:
             sample = result.sample
             st.download_button(
                 "Report as HTML",
-                lambda: report(result.prediction, sample, result.title, result.library.title),
+                lambda: report(
+                    result.prediction,
+                    sample,
+                    result.title,
+                    result.library.title,
+                    peak_amounts.known(result),
+                ),
                 "report.html",
                 "text/html",
                 icon=":material/description:",

@@ -242,6 +242,8 @@ _OTHERS = (
     ),
     _field("spectrum_threshold", ProcessingRecipe, "threshold"),
     _flag("spectrum_fit", "fit lines to the spectrum", True),
+    _whole("known_compound", 0, 5_000, "compound of known concentration; 0 is DSS or TSP"),
+    _real("known_mm", 0.0, 1e6, "its concentration in mM; 0 is unknown"),
     _whole("compound", 1, 5_000, "number of the coloured compound"),
     _real("threshold", 0.01, 0.99, "least probability of a named compound", "sure"),
     _real("ppm_low", _LOW, _HIGH, "right end of the drawn axis", "low"),

@@ -250,8 +250,10 @@ def test_a_spectrum_is_adjusted_its_evidence_opened_and_its_report_saved(
     settled(page)
     page.get_by_role("radio", name="cut", exact=True).click()
     plot = page.locator(".st-key-spectrum .nsewdrag")
-    wait_for_drag = "node => node.closest('.js-plotly-plot')._fullLayout.dragmode === 'select'"
-    page.wait_for_function(wait_for_drag, arg=plot.element_handle())
+    page.wait_for_function(
+        "document.querySelector('.st-key-spectrum .js-plotly-plot')?._fullLayout?.dragmode"
+        " === 'select'"
+    )
     plot.scroll_into_view_if_needed()
     settled(page)
     box, y = plot.bounding_box(), plot.bounding_box()["y"] + 100

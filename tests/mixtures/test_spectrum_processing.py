@@ -96,6 +96,17 @@ def test_a_hump_is_left_out_and_said():
     assert not ((done.peaks.ppm > 8.88) & (done.peaks.ppm < 8.92)).any()
 
 
+def test_the_area_of_the_standard_is_in_the_unit_of_the_peaks():
+    ppm = np.linspace(-1, 11, 2**16)
+    heights = np.random.default_rng(1).normal(0, 0.002, len(ppm))
+    for place, area in ((0.01, 9.0), (3.01, 3.0), (8.4, 1.0)):
+        heights += area * 2 / np.pi / (1 + ((ppm - place) * 500 / 0.5) ** 2)
+    done = process(Spectrum(ppm, heights, 500.0, "table"))
+    assert done.standard_area == pytest.approx(9, rel=0.02)
+    assert done.peaks.areas == pytest.approx([3, 1], rel=0.03)
+    assert process(rendered(replace(CLEAN, standard=0.0)).spectrum).standard_area is None
+
+
 def test_the_noise_is_that_of_the_truth():
     assert process(rendered().spectrum).noise == pytest.approx(rendered().noise, rel=0.1)
 

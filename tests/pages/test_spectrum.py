@@ -135,6 +135,27 @@ def test_the_evidence_for_a_compound_and_the_rest(app):
     assert names[-1] == "explained by none"
 
 
+def test_a_known_concentration_of_the_standard_makes_the_amounts_absolute(app):
+    relative = table(app, "mol %")
+    named = relative["outcome"] == "named"
+    assert relative["mol %"].sum() == pytest.approx(100)
+    assert relative["mol %"][~named].isna().all()
+    assert (relative["from"][named] < relative["mol %"][named]).all()
+    assert field(app, "selectbox", "Concentration known of").options[0] == "DSS or TSP (0 ppm)"
+    field(app, "number_input", "in mM (0: unknown)").set_value(0.5).run()
+    absolute = table(app, "mM")
+    assert app.link["known_mm"] == "0.5"
+    ratio = absolute["mM"][named] / relative["mol %"][named]
+    assert ratio.max() == pytest.approx(ratio.min())
+    # The same, with a named compound that has this concentration.
+    chosen = field(app, "selectbox", "Concentration known of")
+    chosen.select_index(chosen.options.index(absolute["compound"][0])).run()
+    mm = float(absolute["mM"][0])
+    field(app, "number_input", "in mM (0: unknown)").set_value(mm).run()
+    assert not app.exception
+    assert table(app, "mM")["mM"][named].tolist() == pytest.approx(absolute["mM"][named].tolist())
+
+
 def test_a_list_of_peaks_has_no_spectrum(open_page):
     app = open_page(SCALE)
     app.upload(SAMPLE, "ppm,area\n1.31,3\n1.33,3\n4.11,1\n", "peaks.csv")

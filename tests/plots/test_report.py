@@ -4,6 +4,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from nmrclassify.evaluation.concentrations import KnownConcentration
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.mixtures.peak_files import read_sample
 from nmrclassify.nmr.compound_files import common_metabolites
@@ -52,6 +53,18 @@ def test_a_report_holds_names_steps_and_settings_and_loads_nothing(bruker_zip, l
     check = Balance()
     check.feed(text)
     assert not check.open
+
+
+def test_a_report_states_concentrations_and_why_others_are_not_named(bruker_zip, library):
+    sample, prediction = made(bruker_zip, library)
+    assert "mol % (90% interval)" in report(prediction, sample, "x", "y")
+    amount = float(prediction.amounts[prediction.named[0]])
+    known = KnownConcentration("<own>", 2.5, amount)
+    text = report(prediction, sample, "x", "y", known)
+    assert "mM (90% interval)" in text and "By &lt;own&gt;: 2.5 mM." in text
+    first = library.names[prediction.named[0]]
+    assert re.search(rf"<td>{first}.*?</td><td class=n>2\.5 \([\d.]+ to [\d.]+\)", text)
+    assert text.count("Not named (") == 12
 
 
 def test_the_picture_has_the_spectrum_from_high_to_low_ppm(bruker_zip, library):
