@@ -508,7 +508,7 @@ def test_identify_takes_pure_compounds_and_tables_together(capsys, tmp_path):
     assert rows["lactate"] == pytest.approx(1, rel=0.1)
     assert "acetate" in rows
     assert "compound 'lactate' is left out, because lactate (4H).csv has it" in captured.err
-    assert "6 lines in 2 groups were kept. They count as 4 protons." in captured.err
+    assert "Lines kept: 6, in groups: 2. They count as 4 protons." in captured.err
 
 
 def test_identify_says_when_nothing_is_named(capsys, tmp_path):

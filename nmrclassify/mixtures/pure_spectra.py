@@ -309,9 +309,8 @@ def _pure(
         if protons
         else f"No number of protons is stated: they count as {USUAL_PROTONS:g}."
     )
-    note = (
-        f"{sample.note} {of_groups.sum():,} lines in {len(of_groups):,} groups were kept. {scale}"
-    )
+    kept = f"Lines kept: {of_groups.sum():,}, in groups: {len(of_groups):,}."
+    note = f"{sample.note} {kept} {scale}"
     return compounds, note, []
 
 
