@@ -13,7 +13,7 @@ otherwise: where the table states two couplings with them, both are the mean. It
 - ``first``, ``second``: rows of the compound in the table, counted from 1. No second: a nucleus
   that is not a proton, such as 31P.
 - ``pairs``: which protons of two groups are coupled. ``all``: each with each; ``same``: the i-th
-  with the i-th; ``weak``: the second group splits the first, at first order.
+  with the i-th; ``weak``: the second group, far away, is coupled with the first at first order.
 - ``j_hz``: negative between the protons of a CH2 group.
 """
 
@@ -22,7 +22,8 @@ import io
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import product
+from itertools import pairwise, product
+from math import comb, prod
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -30,11 +31,31 @@ from scipy.sparse.csgraph import connected_components
 from nmrclassify.files import packaged
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.multiplets import MAX_LINES, Lines, given_lines, pascal_row
+from nmrclassify.nmr.multiplets import MAX_LINES, Lines, given_lines
 
 MAX_SPINS = 7  # 50 ms; each further spin takes ten times as long
-MERGE = 0.1  # Hz; lines that are nearer are one
 NEGLIGIBLE = 0.01  # of the area of a multiplet: weaker lines are left out
+KEPT = 0.96  # of the area of a multiplet: as much must be in lines that are not left out
+MERGE = (0.1, 0.2, 0.4, 0.8)  # Hz: nearer lines are merged; the first is used that keeps `KEPT`
+
+
+@dataclass(frozen=True)
+class WeakGroup:
+    """Equivalent nuclei that are coupled with a spin system at first order: CH3, or 31P.
+
+    Attributes
+    ----------
+    count : int
+        Number of nuclei.
+    couplings : tuple of float, length n
+        Of each spin of the system with them, in Hz.
+    row : int, optional
+        Their multiplet, counted from 0 within the compound; None if they are no protons.
+    """
+
+    count: int
+    couplings: tuple[float, ...]
+    row: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,22 +64,20 @@ class SpinSystem:
 
     Attributes
     ----------
-    rows : tuple of int, length n
+    spins : tuple of int, length n
         Multiplet of each spin, counted from 0 within the compound.
     couplings : tuple of tuples of float, (n, n)
         In Hz, signed; symmetric, with zeros on the diagonal.
-    weak : tuple of (int, tuple of float of length n)
-        Groups of equivalent nuclei outside the system: how many, and the coupling of each spin with
-        them. They split the lines at first order.
+    weak : tuple of WeakGroup
     """
 
-    rows: tuple[int, ...]
+    spins: tuple[int, ...]
     couplings: tuple[tuple[float, ...], ...]
-    weak: tuple[tuple[int, tuple[float, ...]], ...] = ()
+    weak: tuple[WeakGroup, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the shapes."""
-        n, couplings = len(self.rows), np.array(self.couplings)
+        n, couplings = len(self.spins), np.array(self.couplings)
         if not 2 <= n <= MAX_SPINS:
             raise ValueError(f"a spin system has {n} spins; expected 2 to {MAX_SPINS}")
         if couplings.shape != (n, n) or (couplings != couplings.T).any() or couplings.trace():
@@ -66,75 +85,124 @@ class SpinSystem:
                 f"couplings of {n} spins are {couplings.tolist()}; expected a symmetric"
                 f" ({n}, {n}) matrix with zeros on its diagonal"
             )
-        if any(len(shifts) != n for _, shifts in self.weak):
+        if any(len(group.couplings) != n for group in self.weak):
             raise ValueError(f"weak is {self.weak}; expected {n} couplings in each group")
+
+    @property
+    def protons(self) -> tuple[tuple[int, int], ...]:
+        """Multiplet and number of protons: of each spin, then of each weak group of protons."""
+        groups = [(group.row, group.count) for group in self.weak if group.row is not None]
+        return (*((row, 1) for row in self.spins), *groups)
 
 
 def transitions(system: SpinSystem, hz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the lines of a spin system.
 
-    The Hamiltonian is that of nmrsim (G. Sametz). A transition
-    belongs to the multiplet whose spins it flips most.
+    The energies of the couplings are those of nmrsim (G. Sametz). A transition belongs to the
+    multiplet whose spins it flips most.
 
     Parameters
     ----------
-    hz : ndarray, shape (n,)
-        Larmor frequency of each spin, from any origin.
+    hz : ndarray, shape (len(system.protons),)
+        Larmor frequencies, from any origin.
 
     Returns
     -------
     tuple of ndarrays, each of shape (transitions,)
-        Frequency in Hz, area (they sum to n), and multiplet.
+        Frequency in Hz, area (they sum to the number of protons), and multiplet.
     """
     hz = np.asarray(hz, dtype=np.float64)
-    if hz.shape != (len(system.rows),):
-        raise ValueError(f"hz has the shape {hz.shape}; expected {(len(system.rows),)}")
-    # Each state of the nuclei outside shifts the spins: state -> how many states shift alike.
-    states: Counter[tuple[float, ...]] = Counter()
-    groups = [
-        [(m - n / 2, int(ways)) for m, ways in enumerate(pascal_row(n))] for n, _ in system.weak
-    ]
-    for chosen in product(*groups):
-        shift, ways = np.zeros(len(hz)), 1
-        for (m, count), (_, couplings) in zip(chosen, system.weak, strict=True):
-            shift, ways = shift + m * np.array(couplings), ways * count
-        states[tuple(shift.round(9))] += ways
-    found = [
-        (places, areas * ways / states.total(), rows)
-        for shift, ways in states.items()
-        for places, areas, rows in [_transitions(system, hz + shift)]
-    ]
+    if hz.shape != (len(system.protons),):
+        raise ValueError(f"hz has the shape {hz.shape}; expected {(len(system.protons),)}")
+    n = len(system.spins)
+    centre, spins_hz = float(hz[:n].mean()), hz[:n] - hz[:n].mean()
+    couplings = np.array([group.couplings for group in system.weak]).reshape(-1, n)
+    # States of the weak groups, by how many of their nuclei are down. Each shifts the spins.
+    counts = np.array([group.count for group in system.weak], dtype=int)
+    states = list(product(*(range(count + 1) for count in counts)))
+    total = 2 ** int(counts.sum())
+
+    def ways(state: tuple[int, ...]) -> int:
+        return prod(map(comb, counts.tolist(), state))
+
+    def shift(state: tuple[int, ...]) -> tuple[float, ...]:
+        return tuple(((counts / 2 - np.array(state)) @ couplings).round(9).tolist())
+
+    solved = {key: _eigenstates(system, spins_hz + key) for key in set(map(shift, states))}
+    alike: Counter[tuple[float, ...]] = Counter()
+    for state in states:
+        alike[shift(state)] += ways(state)
+    found = []
+    for key, n_ways in alike.items():
+        places, areas, rows = _flips(system, solved[key])
+        found.append((places + centre, areas * n_ways / total, rows))
+    # One nucleus of a weak group flips: the spins find themselves in another field.
+    n_before = n
+    for g, group in enumerate(system.weak):
+        if group.row is None:
+            continue
+        pairs: Counter[tuple[tuple[float, ...], tuple[float, ...]]] = Counter()
+        for state in states:
+            if state[g] < group.count:
+                after = (*state[:g], state[g] + 1, *state[g + 1 :])
+                pairs[shift(state), shift(after)] += ways(state) * (group.count - state[g])
+        for (before, after_flip), n_ways in pairs.items():
+            for (energies, vectors), (energies_after, vectors_after) in zip(
+                solved[before], solved[after_flip], strict=True
+            ):
+                areas = (vectors.T @ vectors_after) ** 2 * n_ways * 2 / total / 2**n
+                places = hz[n_before] + energies[:, None] - energies_after
+                found.append((places.ravel(), areas.ravel(), np.full(areas.size, group.row)))
+        n_before += 1
     places, areas, rows = map(np.concatenate, zip(*found, strict=True))
     return places, areas, rows
 
 
-def _transitions(system: SpinSystem, hz: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    n, centre = len(hz), float(hz.mean())
-    # Bit k of a state, from the left, is 1 if spin k is down. The total spin is conserved.
-    bits = (np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1
-    n_down = bits.sum(axis=1)
-    hamiltonian = _coupling_energies(system.couplings) + np.diag((0.5 - bits) @ (hz - centre))
-    multiplets = np.unique(system.rows)
-    weights = np.array(system.rows)[:, None] == multiplets  # (n, multiplets)
+@lru_cache(maxsize=MAX_SPINS)
+def _blocks(n: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return which spins are down in each state, (2^n, n), and the states of each total spin.
+
+    The first spin is the most significant bit of a state, as in nmrsim.
+    """
+    down = (np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1
+    return down, [np.flatnonzero(down.sum(axis=1) == k) for k in range(n + 1)]
+
+
+def _eigenstates(system: SpinSystem, hz: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return energies in Hz and eigenvectors of each total spin, which is conserved."""
+    down, blocks = _blocks(len(hz))
+    hamiltonian = _coupling_energies(system.couplings) + np.diag((0.5 - down) @ hz)
+    return [np.linalg.eigh(hamiltonian[np.ix_(block, block)]) for block in blocks]
+
+
+def _flips(
+    system: SpinSystem, solved: list[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the transitions in which a spin of the system flips, as `transitions` does."""
+    n, multiplets = len(system.spins), np.unique(system.spins)
     found = []
-    blocks = [np.flatnonzero(n_down == k) for k in range(n + 1)]
-    solved = [np.linalg.eigh(hamiltonian[np.ix_(block, block)]) for block in blocks]
-    for k in range(n):
-        upper, lower = blocks[k], blocks[k + 1]
-        flipped = upper[:, None] ^ lower  # a power of 2 where one spin flips
-        single = (flipped & (flipped - 1)) == 0
-        spin = n - 1 - np.log2(flipped, where=single, out=np.zeros(flipped.shape)).astype(int)
+    for k, masks in enumerate(_flip_masks(system.spins)):
         (energies, states), (energies_below, states_below) = solved[k], solved[k + 1]
-        amplitudes = np.stack(
-            [states.T @ (single * weights[spin, m]) @ states_below for m in range(len(multiplets))]
-        )
+        amplitudes = states.T @ masks @ states_below  # (multiplets, upper, lower)
         areas = amplitudes.sum(axis=0) ** 2 / 2 ** (n - 1)
         places = energies[:, None] - energies_below
-        found.append(
-            (places.ravel(), areas.ravel(), multiplets[np.abs(amplitudes).argmax(axis=0)].ravel())
-        )
+        rows = multiplets[np.abs(amplitudes).argmax(axis=0)]
+        found.append((places.ravel(), areas.ravel(), rows.ravel()))
     places, areas, rows = map(np.concatenate, zip(*found, strict=True))
-    return places + centre, areas, rows
+    return places, areas, rows
+
+
+@lru_cache(maxsize=128)
+def _flip_masks(spins: tuple[int, ...]) -> list[np.ndarray]:
+    """Return between which states one spin flips: (multiplets, upper, lower) of each total spin."""
+    down, blocks = _blocks(len(spins))
+    of_multiplet = np.array(spins) == np.unique(spins)[:, None]  # (multiplets, n)
+    masks = []
+    for upper, lower in pairwise(blocks):
+        changed = down[upper][:, None] != down[lower]  # (upper, lower, n)
+        single = changed & (changed.sum(axis=2, keepdims=True) == 1)
+        masks.append(np.moveaxis(single @ of_multiplet.T, 2, 0).astype(np.float64))
+    return masks
 
 
 @lru_cache(maxsize=128)
@@ -156,8 +224,7 @@ def second_order(compounds: Compounds, mhz: float) -> Compounds:
     ``second_order(at_ph(compounds, ph), mhz)``. All others keep their first-order lines, as
     do those with given lines. The ppm of a simulated multiplet is the centre of its lines, which
     coupling moves by a few Hz at most. Where multiplets of a compound overlap, a line can belong to
-    either, and their protons change (by .16 at most), not their sum. CH3 groups, and 31P, are taken
-    as weakly coupled.
+    either, and their protons change (by .16 at most), not their sum.
 
     Parameters
     ----------
@@ -181,7 +248,7 @@ def second_order(compounds: Compounds, mhz: float) -> Compounds:
         if _pattern(compounds, k) != _pattern(*_packaged_compound(name)) or any(given[rows]):
             continue
         for system in systems[name]:
-            shifts = tuple(float(compounds.ppm[first[k] + row]) for row in system.rows)
+            shifts = tuple(float(compounds.ppm[first[k] + row]) for row, _ in system.protons)
             for row, simulated in _simulated(system, shifts, float(mhz)):
                 ppm[first[k] + row] = simulated.centre
                 protons[first[k] + row] *= simulated.area
@@ -222,12 +289,18 @@ def _simulated(
 ) -> tuple[tuple[int, _Simulated], ...]:
     """Return row and simulation of each multiplet of a system."""
     places, areas, rows = transitions(system, np.array(ppm) * mhz)
+    protons: Counter[int] = Counter()
+    for row, count in system.protons:
+        protons[row] += count
     result = []
-    for row in sorted(set(system.rows)):
+    for row, count in protons.items():
         some = rows == row
-        area = float(areas[some].sum()) / system.rows.count(row)
-        hz, sizes = _merged(places[some], areas[some], MERGE, None)
-        kept = sizes >= NEGLIGIBLE * sizes.sum()
+        area = float(areas[some].sum()) / count
+        for gap in MERGE:
+            hz, sizes = _merged(places[some], areas[some], gap, None)
+            kept = sizes >= NEGLIGIBLE * sizes.sum()
+            if sizes[kept].sum() > KEPT * sizes.sum():
+                break
         hz, sizes = _merged(hz[kept], sizes[kept], 0.0, MAX_LINES)
         centre, lines = given_lines(hz.tolist(), sizes.tolist())
         # A rounding error would make equal numbers of protons differ.
@@ -296,7 +369,11 @@ def _read(name: str, rows: list[dict[str, str]]) -> tuple[SpinSystem, ...]:
                 tuple(spins[i][0] for i in chosen),
                 tuple(map(tuple, matrix[np.ix_(chosen, chosen)].tolist())),
                 tuple(
-                    (int(sizes[int(second) - 1]) if second else 1, tuple(shifts[chosen].tolist()))
+                    WeakGroup(
+                        int(sizes[int(second) - 1]) if second else 1,
+                        tuple(shifts[chosen].tolist()),
+                        int(second) - 1 if second else None,
+                    )
                     for second, shifts in weak.items()
                     if shifts[chosen].any()
                 ),
