@@ -195,6 +195,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     peaks = "ppm,area\n" + "".join(f"{x},{k % 7 + 0.5}\n" for k, x in enumerate(places))
     heights = [1000.0 if k % 90 == 9 else k % 3 for k in range(600)]
     spectrum = "ppm,intensity\n" + "".join(f"{k / 100},{y}\n" for k, y in enumerate(heights))
+    report = "1H NMR (400 MHz, D2O) δ 3.60–3.40 (m, 2H), 1.25 (dd, J = 7.1, 3.2 Hz, 3H, CH3(a))."
     table = (ValueError,)
 
     def placed(name: str, read: Callable[[], object], place: Path) -> Callable[[bytes], object]:
@@ -264,6 +265,13 @@ def readers(folder: Path) -> dict[str, Reader]:
         "multiplets": Reader(
             peak_files.read_sample, peak_files.sample_template().encode(), (TableError,)
         ),
+        "multiplets of papers": Reader(
+            peak_files.read_sample,
+            b'ppm,kind,j_hz,dnu_hz,protons\n3.6-3.4,m,,,2\n3,ABq,14 Hz,35,2\n1,dd,"7, 3",,1\n',
+            (TableError,),
+        ),
+        "report": Reader(peak_files.read_sample, report.encode(), (TableError,)),
+        "reports": Reader(read_compounds, f"a: {report}\nb: {report}\n".encode(), table),
         "spectrum": Reader(peak_files.read_sample, spectrum.encode(), (TableError,)),
         "spectrum with decimal commas": Reader(
             peak_files.read_sample,

@@ -520,6 +520,6 @@ def decimals(
         k = int(bad.argmax())
         raise TableError(
             f"row {table.index[k]}, column {column!r}: {quoted(table[column].iloc[k])} is not"
-            f" {expected}"
+            f" {expected}; correct it, or leave the row out"
         )
     return values

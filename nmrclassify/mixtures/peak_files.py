@@ -201,7 +201,7 @@ def _of_table(
     if not _are_few(empty, len(ppm)):
         expected = f"an area above 0, at most {MAX_AREA:g}"
         if empty > 1:
-            expected += f": {empty:,} of {len(ppm):,} rows have none; leave them out"
+            expected += f" ({empty:,} of {len(ppm):,} rows have none)"
         decimals(table, area, 1e-12, MAX_AREA, expected)
     note = f"A list of {len(ppm) - empty:,} peaks"
     if empty:

@@ -275,7 +275,7 @@ def test_a_few_rows_without_an_area_are_left_out_and_said(n, bad):
 
 def test_many_rows_without_an_area_are_refused():
     rows = "".join(f"{1 + k / 7:.3f},{-1 if k < 5 else k}\n" for k in range(20))
-    message = "row 2, column 'area': '-1' is not an area above 0.*5 of 20 rows have none; leave"
+    message = "row 2, column 'area': '-1' is not an area above 0.*5 of 20 rows have none"
     with pytest.raises(TableError, match=message):
         read_sample("ppm,area\n" + rows)
 

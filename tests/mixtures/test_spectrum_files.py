@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+import re
 import struct
 import zipfile
 import zlib
@@ -9,6 +11,7 @@ import zlib
 import numpy as np
 import pytest
 
+from nmrclassify.cli import main
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peak_files import read_sample
 from nmrclassify.mixtures.spectrum_files import SpectrumError, is_instrument_file, read_spectrum
@@ -301,27 +304,31 @@ def table(head, separator=",", decimal=".", order=-1, more="", encoding="utf-8",
 
 
 CSV = {
-    "comma": table("ppm,intensity"),
-    "semicolon": table("ppm;intensity", ";"),
-    "decimal comma": table("ppm;intensity", ";", ","),
-    "tab": table("ppm\tintensity", "\t"),
-    "tab and decimal comma": table("ppm\tintensity", "\t", ","),
-    "spaces": table("ppm intensity", "   "),
-    "ascending": table("ppm,intensity", order=1),
-    "no header": table(""),
-    "units": table("Chemical shift (ppm),Intensity"),
-    "comment": table("ppm,intensity", comment="# exported"),
-    "comment as in JCAMP-DX": table("ppm,intensity", comment="## exported"),
-    "imaginary": table("ppm,real,imaginary", more=",5"),
-    "utf-16": table("ppm,intensity", encoding="utf-16"),
-    "latin-1": table("ppm,intensity", comment="# gemessen für uns", encoding="latin-1"),
+    "comma": {"head": "ppm,intensity"},
+    "semicolon": {"head": "ppm;intensity", "separator": ";"},
+    "decimal comma": {"head": "ppm;intensity", "separator": ";", "decimal": ","},
+    "tab": {"head": "ppm\tintensity", "separator": "\t"},
+    "tab and decimal comma": {"head": "ppm\tintensity", "separator": "\t", "decimal": ","},
+    "spaces": {"head": "ppm intensity", "separator": "   "},
+    "ascending": {"head": "ppm,intensity", "order": 1},
+    "no header": {"head": ""},
+    "units": {"head": "Chemical shift (ppm),Intensity"},
+    "comment": {"head": "ppm,intensity", "comment": "# exported"},
+    "comment as in JCAMP-DX": {"head": "ppm,intensity", "comment": "## exported"},
+    "imaginary": {"head": "ppm,real,imaginary", "more": ",5"},
+    "utf-16": {"head": "ppm,intensity", "encoding": "utf-16"},
+    "latin-1": {
+        "head": "ppm,intensity",
+        "comment": "# gemessen für uns",
+        "encoding": "latin-1",
+    },
 }
 
 
 @pytest.mark.parametrize("form", CSV)
 def test_a_table_gives_the_same_peaks_as_the_spectrum_of_bruker(tmp_path, form):
     expected = read_sample(zipped(bruker_processed(tmp_path / "sample"))).peaks
-    found = read_sample(CSV[form], mhz=MHZ).peaks
+    found = read_sample(table(**CSV[form]), mhz=MHZ).peaks
     assert found.axis == expected.axis
     assert np.array_equal(found.positions, expected.positions)
     assert found.areas == pytest.approx(expected.areas, rel=1e-3)
@@ -409,3 +416,82 @@ def test_links_are_not_followed(tmp_path):
     (folder / "link").symlink_to(secret)
     with pytest.raises(SpectrumError, match="no experiment"):
         read_spectrum(folder)
+
+
+LIBRARY = """compound,ppm,kind,j_hz,protons
+formate,8.44,s,,1
+a,4.11,s,,3
+a,1.33,s,,10
+b,8.1,s,,1
+c,3.0,s,,2
+c,2.0,s,,3
+d,4.11,s,,1
+d,2.5,s,,3
+"""
+
+
+def test_the_command_line_names_the_same_compounds_in_every_form(capsys, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "N", 2**14)  # so dense that lines are fitted
+    ppm, heights = processed()
+    heights += 2e3 * np.random.default_rng(0).standard_normal(N)
+    monkeypatch.setitem(globals(), "processed", lambda: (ppm, heights.copy()))
+    (tmp_path / "library.csv").write_text(LIBRARY)
+    files = {
+        "sample.zip": zipped(bruker_processed(tmp_path / "sample")),
+        "jcamp.dx": jcamp(YFACTOR=1),
+        "packed.jdx": jcamp("HZ", "dif", YFACTOR=1),
+        "whole.nmrML": nmrml(),
+    }
+    files |= {f"{form}.csv": table(**how) for form, how in CSV.items()}
+    assert len(CSV) >= 12
+    expected = None
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        arguments = ["identify", str(tmp_path / name), "--library", str(tmp_path / "library.csv")]
+        # A table does not state the frequency.
+        arguments += ["--mhz", str(MHZ)] * name.endswith(".csv")
+        assert main([*arguments, "--json"]) == 0, name
+        found = json.loads(capsys.readouterr().out)
+        assert "lines were fitted" in found["note"], name
+        assert found["mhz"] == pytest.approx(MHZ)
+        rows = {row["name"]: row for row in found["compounds"]}
+        expected = expected or rows
+        assert list(rows) == list(expected) and set(rows) == {"a", "formate"}, name
+        for compound, row in rows.items():
+            same = expected[compound]
+            assert row["probability"] == pytest.approx(same["probability"], abs=1e-3), name
+            assert row["amount"] / rows["a"]["amount"] == pytest.approx(
+                same["amount"] / expected["a"]["amount"], rel=1e-3
+            ), name
+
+
+REPORT = "1H NMR (400 MHz, D2O) δ 8.44 (s, 1H), 4.11 (s"
+MALFORMED = {name: content for name, (content, _) in REFUSED.items() if name != "text"} | {
+    "binary": bytes(range(256)) * 9,
+    "workbook": b"PK\3\4" + bytes(99),
+    "two decimal marks": table("ppm;intensity", ";", ",").replace(b",4", b".4", 1),
+    "thousands": b"ppm;area\n1;2,345\n",
+    "no name": b"ppm,mass\n1,2\n",
+    "no row": b"ppm,area\n",
+    "no area": b"ppm,area\n1,0\n2,1\n3,-1\n",
+    "no number": b"ppm,area\nx,1\n",
+    "kind": b"ppm,kind,protons\n1,zz,3\n",
+    "no coupling": b"ppm,kind,protons\n1,d,3\n",
+    "ab": b"ppm,kind,j_hz,protons\n1,AB,14,2\n",
+    "report": REPORT.encode(),
+    "report without brackets": b"1H NMR (400 MHz, D2O): 8.44 s, 4.11 q",
+}
+
+
+def test_the_command_line_refuses_what_is_malformed_in_one_sentence(capsys, tmp_path):
+    assert len(MALFORMED) >= 30
+    for name, content in MALFORMED.items():
+        path = tmp_path / "file.dat"
+        path.write_bytes(content)
+        assert main(["identify", str(path)]) == 2, name
+        said = capsys.readouterr()
+        assert not said.out
+        (sentence,) = said.err.splitlines()
+        assert sentence.startswith("nmrclassify: ") and len(sentence) < 400, name
+        # What was expected, and what to do.
+        assert re.search(r"expected|is not a|; (pack|copy|export|save)", sentence), sentence
