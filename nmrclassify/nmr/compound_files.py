@@ -4,7 +4,8 @@ A table has one multiplet a row and one of two sets of columns, told apart by th
 
 - ``compound, ppm, kind, j_hz, protons``: couplings in Hz with ";" or a space between them (the
   column may be left out). Of a range of ppm the lines are around its centre; an m is spread over
-  it. An AB quartet has its shift difference in ``dnu_hz``;
+  it. An AB quartet has its shift difference in ``dnu_hz``. Ranges were measured at ``mhz``, 600
+  where it is not stated;
 - ``gissmo_id, name, ppm, n_protons, multiplicity, J_hz`` and, optionally, ``J_multiplicity`` (the
   equivalent neighbours of each coupling), as derived from the spin systems of GISSMO (Dashti et
   al., Anal. Chem. 2017, 89, 12201).
@@ -192,10 +193,10 @@ def _table(content: str | bytes, name: str) -> pd.DataFrame:
     table = read_table(
         content,
         (SIMPLE, GISSMO, SIMPLE[1:]) if name else (SIMPLE, GISSMO),
-        ("j_hz", "j_multiplicity", "dnu_hz", "offsets_hz", "shares"),
+        ("j_hz", "j_multiplicity", "dnu_hz", "mhz", "offsets_hz", "shares"),
         max_bytes=MAX_BYTES,
         max_rows=MAX_ROWS,
-        numbers=("ppm", "protons", "n_protons", "dnu_hz"),
+        numbers=("ppm", "protons", "n_protons", "dnu_hz", "mhz"),
         lists=("j_hz", "offsets_hz", "shares"),
         plain=plain_couplings,
         name_of=column_name,
@@ -206,9 +207,11 @@ def _table(content: str | bytes, name: str) -> pd.DataFrame:
 
 
 def _mhz(row: dict[str, str], default: float) -> float:
-    """Return the frequency that a report states, or else the default."""
-    stated = decimal(row.get("mhz", ""))
-    return stated if MHZ_BOUNDS[0] <= stated <= MHZ_BOUNDS[1] else default
+    """Return the frequency that a row states, or else the default."""
+    if not row.get("mhz"):
+        return default
+    expected = "a frequency from {:g} to {:g} MHz".format(*MHZ_BOUNDS)
+    return _number(row, "mhz", *MHZ_BOUNDS, expected)
 
 
 @lru_cache(maxsize=1)

@@ -372,3 +372,11 @@ def test_names_that_differ_by_case_are_one_compound_if_their_multiplets_are_the_
         Problem(5, "compound 'ALANINE' has other multiplets than 'Alanine' in row 2", False),
         Problem(5, "compound 'ALANINE' is called 'ALANINE (2)' here", False),
     )
+
+
+def test_a_table_may_state_the_frequency_of_its_ranges():
+    text = "compound,ppm,kind,protons,MHz\nx,3.60-3.40,m,2,300\ny,3.60-3.40,m,2,\nz,1,s,1,9999\n"
+    reading = read_compounds(text)
+    widths = [float(np.ptp(lines.offsets)) for lines in reading.compounds.lines]
+    assert widths[1] == pytest.approx(2 * widths[0])
+    assert reading.problems[2].text.startswith("mhz is '9999'; expected a frequency from")
