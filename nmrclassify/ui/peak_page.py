@@ -20,7 +20,7 @@ from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
-from nmrclassify.ui import peak_uploads, spectrum_recipe, url_parameters, url_state
+from nmrclassify.ui import peak_edits, peak_uploads, spectrum_recipe, url_parameters, url_state
 from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_uploads import UploadedMixture
 
@@ -73,7 +73,7 @@ class PeakResult:
     """A mixture and the prediction for it, at the present threshold.
 
     `mixture` and `tally` are None where the truth is not known, and `sample` where the mixture
-    was drawn.
+    was drawn. `source` identifies the file and its processing, without edits of its peaks.
     """
 
     library: PeakLibrary
@@ -86,6 +86,7 @@ class PeakResult:
     title: str
     note: str
     sample: PeakSample | None = None
+    source: str = ""
 
 
 def _with_detector(
@@ -311,7 +312,7 @@ def _nothing(error: ValueError) -> NoReturn:
 def peak_result(selection: PeakSelection) -> PeakResult:
     """Return the mixture and the prediction; end the page with a message if there is none."""
     own_library, upload = peak_uploads.library(), selection.upload
-    recipe, sample = spectrum_recipe.recipe(), None
+    recipe, sample, source = spectrum_recipe.recipe(), None, ""
     try:
         if upload is not None:
             with st.spinner("Processing the spectrum …"):
@@ -334,7 +335,9 @@ def peak_result(selection: PeakSelection) -> PeakResult:
     detector, mixture = library.detector, None
     try:
         if upload is not None and sample is not None:
-            peaks, name = sample.peaks, f"{upload.digest} {mhz} {recipe}"
+            source = f"{upload.digest} {mhz} {recipe}"
+            sample, edit = peak_edits.apply(source, sample)
+            peaks, name = sample.peaks, source + edit
             title, note = f"File {upload.name}", sample.note
         else:
             size, seed = selection.config.n_low, selection.seed
@@ -373,4 +376,5 @@ def peak_result(selection: PeakSelection) -> PeakResult:
         title=title,
         note=note,
         sample=sample,
+        source=source,
     )

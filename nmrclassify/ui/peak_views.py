@@ -11,7 +11,7 @@ from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures import peak_files
 from nmrclassify.plots import growth, spectrum
 from nmrclassify.plots.report import report
-from nmrclassify.ui import charts, export_panel, peak_amounts, url_state
+from nmrclassify.ui import charts, export_panel, peak_amounts, peak_edits, url_state
 from nmrclassify.ui.own_tables import plain
 from nmrclassify.ui.peak_page import LIBRARY_SEED, UNKNOWN_SEED, PeakResult, PeakSelection
 from nmrclassify.ui.peak_picture import show_compound
@@ -226,6 +226,8 @@ def downloads(result: PeakResult) -> None:
                 help="One file: picture, compounds, processing, settings and versions.",
                 on_click="ignore",
             )
+    if result.sample is not None:
+        peak_edits.editor(result.source, result.prediction.peaks)
 
 
 def program(selection: PeakSelection, compound: int) -> None:

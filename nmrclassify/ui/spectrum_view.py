@@ -43,7 +43,7 @@ def show_spectrum(result: PeakResult, compound: int) -> None:
     charts.chart(
         figure,
         key=key,
-        on_select="ignore" if done is None else lambda: spectrum_recipe.dragged(sample, key),
+        on_select="ignore" if drag == "zoom" else lambda: spectrum_recipe.dragged(sample, key),
         selection_mode="box",
         alt=(
             f"Measured and processed spectrum with {len(prediction.peaks.areas):,} peaks;"

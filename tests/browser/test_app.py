@@ -254,8 +254,8 @@ def test_a_spectrum_is_adjusted_its_evidence_opened_and_its_report_saved(
         "document.querySelector('.st-key-spectrum .js-plotly-plot')?._fullLayout?.dragmode"
         " === 'select'"
     )
-    plot.scroll_into_view_if_needed()
     settled(page)
+    plot.scroll_into_view_if_needed()
     box, y = plot.bounding_box(), plot.bounding_box()["y"] + 100
     low, high = plot.evaluate(
         """(node, ends) => {

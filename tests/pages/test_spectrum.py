@@ -2,7 +2,10 @@
 
 import re
 
+import pandas as pd
 import pytest
+
+from nmrclassify.ui.peak_edits import PeakEdit, edited_peaks
 
 SCALE = "pages/scale.py"
 SAMPLE = "Mixture (spectrum or table)"
@@ -190,3 +193,23 @@ def test_multiplets_of_a_paper_are_pasted(open_page):
     assert "pasted text: line 1: there is no shift with brackets" in words(app)
     field(app, "text_area", "Or paste multiplets from a paper").set_value("").run()
     assert "scale_mixture" not in app.link and not app.exception
+
+
+def test_edited_peaks_are_identified_and_the_edit_is_undone(app):
+    before = app.metric_values
+    app.press("Use these peaks")  # AppTest cannot edit a table: as it is
+    assert "The peaks were edited by hand" in words(app)
+    edits = app.session_state["peak edits"]
+    assert len(edits[0].peaks.areas) == int(before["Peaks"])
+    few = edited_peaks(pd.DataFrame({"ppm": [1.0, 2.0], "area": [1.0, 1.0]}), edits[0].peaks.axis)
+    app.session_state["peak edits"] = [*edits, PeakEdit(edits[0].of, few, "few")]
+    app.run()
+    assert app.metric_values["Peaks"] == "2"
+    app.press("Undo the edit")
+    app.press("Undo the edit")
+    assert app.metric_values["Peaks"] == before["Peaks"]
+    assert "edited by hand" not in words(app)
+    # After another processing they are other peaks.
+    app.session_state["peak edits"] = edits
+    field(app, "toggle", "Fit lines").set_value(False).run()
+    assert "edited by hand" not in words(app)
