@@ -255,6 +255,7 @@ def test_a_spectrum_is_adjusted_its_evidence_opened_and_its_report_saved(
         " === 'select'"
     )
     settled(page)
+    expect(plot).to_have_count(1)
     plot.scroll_into_view_if_needed()
     box, y = plot.bounding_box(), plot.bounding_box()["y"] + 100
     low, high = plot.evaluate(

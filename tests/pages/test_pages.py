@@ -886,7 +886,7 @@ def test_the_frequency_of_a_spectrum_is_shown_and_can_be_changed(open_page):
 
 def test_a_library_beside_the_axis_leaves_nothing_to_separate(open_page):
     app = open_page(SCALE)
-    app.upload("Library (CSV)", "compound,ppm,kind,j_hz,protons\nfar,15,s,,1\n")
+    app.upload(LIBRARY, "compound,ppm,kind,j_hz,protons\nfar,15,s,,1\n")
     assert any("nothing to separate" in info.value for info in app.info)
     assert len(app.file_uploader) == 2  # a better one can be given
 
@@ -901,7 +901,7 @@ def test_a_link_to_an_uploaded_file_is_explained(open_page, query):
 def test_equivalent_compounds_are_said_to_count_as_one(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(8))
-    app.upload("Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
+    app.upload(LIBRARY, f"compound,ppm,kind,j_hz,protons\n{rows}twin,1,d,7,3\n")
     assert "so they count as one compound: mine 0 = twin" in app.texts
     assert app.metric_values["In the mixture"] == "8"
     app.query_params["compound"] = "9"
@@ -916,9 +916,7 @@ def test_what_the_network_sees_and_does_not_look_for_is_said(open_page):
     assert "Lines in one cell of 1 Hz are one peak" in app.texts
     assert "beyond the axis" not in app.texts
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
-    app.upload(
-        "Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n"
-    )
+    app.upload(LIBRARY, f"compound,ppm,kind,j_hz,protons\n{rows}mine 0,15,s,,1\nmine 1,-2,s,,1\n")
     assert (
         "2 multiplets of this library lie beyond the axis (-1 to 12 ppm), where the network does"
         " not look for them" in app.texts
@@ -1010,7 +1008,7 @@ def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest(op
 def test_a_compound_beside_the_axis_can_be_looked_at(open_page):
     app = open_page(SCALE)
     rows = "".join(f"mine {i},{1 + i / 4},d,7,3\n" for i in range(6))
-    app.upload("Library (CSV)", f"compound,ppm,kind,j_hz,protons\n{rows}far,15,s,,1\n")
+    app.upload(LIBRARY, f"compound,ppm,kind,j_hz,protons\n{rows}far,15,s,,1\n")
     app.query_params["compound"] = "7"
     app.run()
     assert not app.exception
