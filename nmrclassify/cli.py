@@ -356,6 +356,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
 
 
 def _identify(arguments: argparse.Namespace) -> dict:
+    from nmrclassify.evaluation.choose_ph import ph_chooser
     from nmrclassify.evaluation.evidence import found_line
     from nmrclassify.evaluation.identify import Detector
     from nmrclassify.mixtures import peak_files
@@ -363,6 +364,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.networks import peak_weights
     from nmrclassify.nmr.compound_files import common_metabolites
     from nmrclassify.nmr.spin_systems import second_order
+    from nmrclassify.nmr.titration import at_ph
 
     if not arguments.mixture.exists():
         raise ValueError(
@@ -374,9 +376,19 @@ def _identify(arguments: argparse.Namespace) -> dict:
     recipe = ProcessingRecipe()
     if arguments.recipe is not None:
         recipe = ProcessingRecipe.from_json(arguments.recipe.read_text())
+    if arguments.ph is not None:
+        is_auto = arguments.ph == "auto"
+        recipe = replace(recipe, ph_from="estimate" if is_auto else "by hand")
+        if not is_auto:
+            recipe = replace(recipe, ph=arguments.ph)
     mixture = peak_files.read_sample(
-        arguments.mixture, mhz=arguments.mhz, recipe=recipe, library=library
+        arguments.mixture,
+        mhz=arguments.mhz,
+        recipe=recipe,
+        library=library,
+        choose=ph_chooser(library, trained),
     )
+    library = at_ph(library, mixture.ph)
     if not mixture.first_order:
         library = second_order(library, mixture.peaks.axis.mhz)
     detector = Detector(library, trained, mixture.peaks.axis)
@@ -417,6 +429,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
         "compounds": compounds,
         "note": mixture.note,
         "mhz": detector.axis.mhz,
+        "ph": mixture.ph,
         "threshold": prediction.threshold,
         "seconds": round(prediction.seconds, 3),
     }

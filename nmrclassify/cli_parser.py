@@ -201,6 +201,13 @@ def parser() -> argparse.ArgumentParser:
         help="frequency of the spectrometer (default: that of the file, or 600)",
     )
     identify.add_argument(
+        "--ph",
+        type=_ph,
+        metavar="PH|auto",
+        help="pH of the sample; auto: where the peaks fit the library best (default: auto for a"
+        " spectrum, 7.4 for a table of peaks)",
+    )
+    identify.add_argument(
         "--recipe", type=Path, help="JSON of a ProcessingRecipe: how a spectrum is processed"
     )
     identify.add_argument(
@@ -273,6 +280,13 @@ def parser() -> argparse.ArgumentParser:
     )
     benchmark.add_argument("--list", action="store_true", help="list the measurements")
     return root
+
+
+def _ph(text: str) -> float | str:
+    try:
+        return text if text == "auto" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no pH; expected a number or auto") from None
 
 
 def _seeds(text: str) -> tuple[int, ...]:

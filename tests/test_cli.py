@@ -28,9 +28,11 @@ from nmrclassify.mixtures.grid_files import areas_table, read_library, read_mixt
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.mixtures.presets import build
 from nmrclassify.networks import peak_weights
-from nmrclassify.nmr.axis import Axis
+from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compound_files import common_metabolites, read_compounds
 from nmrclassify.nmr.line_shapes import spectrum
+from nmrclassify.nmr.spin_systems import second_order
+from nmrclassify.nmr.titration import at_ph
 from nmrclassify.training import (
     checkpoints,
     peak_calibration,
@@ -438,7 +440,7 @@ def test_identify(capsys, tmp_path, mixture):
     there, path = mixture
     out, masks = tmp_path / "new" / "answer.csv", tmp_path / "new" / "masks.csv"
     found = run(capsys, "identify", path, "--out", out, "--masks", masks)
-    assert set(found) == {"compounds", "note", "mhz", "threshold", "seconds"}
+    assert set(found) == {"compounds", "note", "mhz", "ph", "threshold", "seconds"}
     assert found["mhz"] == 600
     assert found["note"].startswith("A list of")
     always = {"name", "probability", "amount"}
@@ -467,6 +469,26 @@ def test_identify(capsys, tmp_path, mixture):
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == found["note"]
     assert "amount" in lines[0]
+
+
+def test_identify_searches_the_ph_of_peaks_if_asked(capsys, tmp_path):
+    library = common_metabolites()
+    names = ["glycine", "alanine", "lactate", "citrate", "valine", "glutamate", "malate", "serine"]
+    acid = second_order(at_ph(library, 2.5), FULL_AXIS.mhz)
+    acid = acid.select([library.names.index(name) for name in names])
+    peaks = Peaks.from_lines(acid.line_ppm(FULL_AXIS.mhz), acid.areas)
+    path = tmp_path / "peaks.csv"
+    peak_files.peaks_table(peaks).to_csv(path, index=False)
+    usual = run(capsys, "identify", path)
+    assert usual["ph"] == 7.4
+    asked = run(capsys, "identify", path, "--ph", "auto")
+    assert asked["ph"] == pytest.approx(2.5, abs=0.5)
+    assert "The pH was estimated as" in asked["note"]
+    named, as_usual = ({row["name"] for row in found["compounds"]} for found in (asked, usual))
+    assert len(named & set(names)) >= 7 > len(as_usual & set(names))
+    assert run(capsys, "identify", path, "--ph", "2.5")["ph"] == 2.5
+    assert main(["identify", str(path), "--ph", "15"]) != 0
+    assert "ph is 15.0; expected a number from 0.5 to 12" in capsys.readouterr().err
 
 
 def test_identify_lists_compounds_alike_once_and_tells_what_was_left_out(capsys, tmp_path, mixture):

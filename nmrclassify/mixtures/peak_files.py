@@ -29,6 +29,13 @@ from scipy.signal import find_peaks
 from nmrclassify.files import quoted
 from nmrclassify.files.tables import TableError, decimal, decimals, read_table, text_of
 from nmrclassify.mixtures import spectrum_files
+from nmrclassify.mixtures.acid_base import (
+    PhChooser,
+    PhEstimate,
+    PhScores,
+    by_hand,
+    estimate_ph,
+)
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError
 from nmrclassify.mixtures.spectrum_processing import (
@@ -55,6 +62,7 @@ from nmrclassify.nmr.published_multiplets import (
     published_lines,
     split_difference,
 )
+from nmrclassify.nmr.titration import TABLE_PH
 
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 2**18
@@ -77,8 +85,9 @@ _LAYOUTS = (*(("ppm", area) for area in _AREA), ("ppm", "kind", "protons"))
 class PeakSample:
     """A mixture from a file: its peaks, and a sentence on how they were obtained.
 
-    `spectrum` is None for a table, and `processed` where no lines were fitted. `first_order` is
-    True where the peaks are multiplets that were split by the first-order rule.
+    `spectrum` is None for a table, `processed` where no lines were fitted, and `acid_base` where
+    the pH was not asked for, or no compound of the library titrates. `first_order` is True where
+    the peaks are multiplets that were split by the first-order rule.
     """
 
     peaks: Peaks
@@ -86,6 +95,12 @@ class PeakSample:
     spectrum: Spectrum | None = None
     processed: ProcessedSpectrum | None = None
     first_order: bool = False
+    acid_base: PhEstimate | None = None
+
+    @property
+    def ph(self) -> float:
+        """The pH at which the library is to be searched for."""
+        return TABLE_PH if self.acid_base is None else self.acid_base.ph
 
 
 def read_sample(
@@ -94,6 +109,7 @@ def read_sample(
     mhz: float | None = None,
     recipe: ProcessingRecipe = USUAL,
     library: Compounds | None = None,
+    choose: PhChooser | None = None,
 ) -> PeakSample:
     """Read a mixture in any of the forms that this module describes.
 
@@ -108,7 +124,9 @@ def read_sample(
     recipe : ProcessingRecipe
         How a spectrum is processed.
     library : Compounds, optional
-        To reference a spectrum without DSS, TSP or TMS.
+        To estimate the pH, and to reference a spectrum without DSS, TSP or TMS.
+    choose : PhChooser, optional
+        Compares the best candidates for the pH; see `process`.
 
     Raises
     ------
@@ -120,15 +138,22 @@ def read_sample(
     """
     if isinstance(source, Path):
         if source.is_dir():
-            return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz, recipe, library)
+            return _of_spectrum(
+                spectrum_files.read_spectrum(source), axis, mhz, recipe, library, choose
+            )
         limit = max(MAX_BYTES, spectrum_files.MAX_BYTES)
         with source.open("rb") as file:
             source = file.read(limit + 1)
     if isinstance(source, bytes) and spectrum_files.is_instrument_file(source):
-        return _of_spectrum(spectrum_files.read_spectrum(source), axis, mhz, recipe, library)
+        return _of_spectrum(
+            spectrum_files.read_spectrum(source), axis, mhz, recipe, library, choose
+        )
     if report_lines.is_report(source):
-        return _of_report(text_of(source, MAX_BYTES), axis, mhz)
-    return _of_table(source, axis if mhz is None else replace(axis, mhz=mhz), recipe, library)
+        sample = _of_report(text_of(source, MAX_BYTES), axis, mhz)
+    else:
+        axis = axis if mhz is None else replace(axis, mhz=mhz)
+        sample = _of_table(source, axis, recipe, library, choose)
+    return sample if sample.processed else _with_ph(sample, recipe, library, choose)
 
 
 def _of_spectrum(
@@ -137,32 +162,64 @@ def _of_spectrum(
     mhz: float | None,
     recipe: ProcessingRecipe,
     library: Compounds | None,
+    choose: PhChooser | None,
 ) -> PeakSample:
     mhz = mhz or spectrum.mhz
     axis = axis if mhz is None else replace(axis, mhz=mhz)
     try:
-        sample = _processed(replace(spectrum, mhz=axis.mhz), axis, recipe, library)
+        sample = _processed(replace(spectrum, mhz=axis.mhz), axis, recipe, library, choose)
     except TableError as error:
         raise SpectrumError(str(error)) from None
     return replace(sample, note=f"{spectrum.form}. {sample.note}", spectrum=spectrum)
 
 
+def _with_ph(
+    sample: PeakSample,
+    recipe: ProcessingRecipe,
+    library: Compounds | None,
+    choose: PhChooser | None,
+) -> PeakSample:
+    """Return a list of peaks with its pH, where that is known or asked for.
+
+    It is not estimated otherwise: a list is often made from a table, at the table's places.
+    """
+    if recipe.ph_from == "by hand":
+        found = by_hand(recipe.ph)
+    elif recipe.ph_from == "estimate" and library is not None:
+        peaks = sample.peaks
+        scores = PhScores(peaks.ppm, peaks.areas, library, peaks.axis.mhz, known=0.0)
+        if not scores.can_tell:
+            return sample
+        found = estimate_ph(scores, lambda offset: peaks, choose)
+    else:
+        return sample
+    return replace(sample, note=f"{sample.note} {found.sentence}", acid_base=found)
+
+
 def _processed(
-    spectrum: Spectrum, axis: Axis, recipe: ProcessingRecipe, library: Compounds | None
+    spectrum: Spectrum,
+    axis: Axis,
+    recipe: ProcessingRecipe,
+    library: Compounds | None,
+    choose: PhChooser | None,
 ) -> PeakSample:
     step = float(spectrum.ppm[-1] - spectrum.ppm[0]) / (len(spectrum.ppm) - 1) * axis.mhz
     if step > WIDEST_STEP:
         return pick_maxima(spectrum.ppm, spectrum.heights, axis)
     try:
-        processed = process(spectrum, recipe, library, axis)
+        processed = process(spectrum, recipe, library, axis, choose)
     except ValueError as error:
         raise TableError(str(error)) from None
     note = f"A spectrum of {len(spectrum.ppm):,} points. {processed.note}"
-    return PeakSample(processed.peaks, note, processed=processed)
+    return PeakSample(processed.peaks, note, processed=processed, acid_base=processed.acid_base)
 
 
 def _of_table(
-    content: bytes | str, axis: Axis, recipe: ProcessingRecipe, library: Compounds | None
+    content: bytes | str,
+    axis: Axis,
+    recipe: ProcessingRecipe,
+    library: Compounds | None,
+    choose: PhChooser | None,
 ) -> PeakSample:
     table = read_table(
         content,
@@ -194,7 +251,7 @@ def _of_table(
         if float(np.median(np.diff(even))) * axis.mhz > WIDEST_STEP:
             return pick_maxima(ppm, heights, axis)
         spectrum = _resampled(even, heights, axis.mhz)
-        sample = _processed(spectrum, axis, recipe, library)
+        sample = _processed(spectrum, axis, recipe, library, choose)
         return replace(sample, note=sample.note.replace(" points.", f" points{how}.", 1))
     has_area = heights >= 1e-12
     empty = int((~has_area).sum())

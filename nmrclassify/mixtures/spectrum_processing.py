@@ -4,8 +4,9 @@
 2. Noise: the standard deviation where there is no signal.
 3. Reference: the singlet of DSS, TSP or TMS is moved to 0; without one, the shift at which the
    peaks fit a library best; or a shift by hand.
-4. Regions of the solvent and of the reference are cut out.
-5. Peaks: lines are found by curvature, and fitted together (`line_fit`).
+4. The pH at which the peaks fit the library best, together with that shift (`acid_base`).
+5. Regions of the solvent and of the reference are cut out.
+6. Peaks: lines are found by curvature, and fitted together (`line_fit`).
 
 A `ProcessingRecipe` states all settings; the same recipe gives the same peaks.
 
@@ -21,20 +22,22 @@ import warnings
 from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d, maximum_filter1d, percentile_filter
+from scipy.ndimage import gaussian_filter1d, percentile_filter
 from scipy.signal import hilbert
 
 from nmrclassify.config import bounded, check
 from nmrclassify.files import quoted
 from nmrclassify.mixtures import line_fit
+from nmrclassify.mixtures.acid_base import PhChooser, PhEstimate, PhScores, by_hand, estimate_ph
 from nmrclassify.mixtures.line_fit import FittedLines
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.spin_systems import second_order
+from nmrclassify.nmr.titration import PH_BOUNDS, TABLE_PH, at_ph
 
 REFERENCES = ("auto", "standard", "library", "by hand", "off")
+PH_FROM = ("auto", "estimate", "by hand")
 SHAPES = ("auto", "Lorentzian")
 MAX_REGIONS = 50
 # Regions in ppm at 25 °C, of the solvent's residual protons and of the water in it
@@ -69,9 +72,6 @@ SMALL_SHIFT = 0.02  # ppm
 _COARSE_STEP = 0.0034  # ppm, of the axis on which the baseline is estimated
 _STIFFNESS = 1e6  # on that axis: the baseline bends over .7 ppm and more
 _QUANTILE_WIDTH = 0.5  # ppm
-_REACH = 0.8  # Hz between a line of the library and a peak
-# ppm by which a multiplet may move beside the common shift: the narrow ones make it precise.
-_MULTIPLET_SHIFTS = (0.002, 0.004, 0.008, 0.012)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,11 @@ class ProcessingRecipe:
     ----------
     reference : str
         One of `REFERENCES`; "auto" is "standard" and, where none is found, "library".
+    ph_from : str
+        One of `PH_FROM`; "estimate" searches the pH of any mixture, "auto" that of a spectrum: the
+        peaks of a table have the pH of the library.
+    ph : float
+        Of the sample, by hand.
     solvent : str
         A key of `SOLVENTS`, or "" for the solvent that the file states, or else water.
     regions : tuple of (float, float), optional
@@ -96,6 +101,8 @@ class ProcessingRecipe:
     max_offset: float = bounded(
         0.3, 0.01, 0.5, "largest shift that is searched with the library, in ppm"
     )
+    ph_from: str = "auto"
+    ph: float = bounded(TABLE_PH, *PH_BOUNDS, "pH of the sample by hand")
     cut: bool = True
     solvent: str = ""
     regions: tuple[tuple[float, float], ...] | None = None
@@ -110,6 +117,7 @@ class ProcessingRecipe:
         check(self)
         for name, value, allowed in (
             ("reference", self.reference, REFERENCES),
+            ("ph_from", self.ph_from, PH_FROM),
             ("shape", self.shape, SHAPES),
             ("solvent", self.solvent, ("", *SOLVENTS)),
         ):
@@ -194,6 +202,8 @@ class ProcessedSpectrum:
         That were cut, in ppm.
     standard_area : float, optional
         Area of the line of DSS, TSP or TMS at 0 ppm, in the unit of the peaks.
+    acid_base : PhEstimate, optional
+        The pH; None where no compound of the library titrates.
     """
 
     spectrum: Spectrum
@@ -206,11 +216,13 @@ class ProcessedSpectrum:
     regions: tuple[tuple[float, float], ...]
     recipe: ProcessingRecipe
     standard_area: float | None = None
+    acid_base: PhEstimate | None = None
 
     @property
     def note(self) -> str:
-        """The sentences on what decides most: reference, cut regions and peaks."""
-        steps = [step for step in self.steps if step.name in ("reference", "cut", "peaks")]
+        """The sentences on what decides most: reference, pH, cut regions and peaks."""
+        told = ("reference", "pH", "cut", "peaks")
+        steps = [step for step in self.steps if step.name in told]
         return " ".join(step.sentence for step in steps)
 
 
@@ -219,13 +231,16 @@ def process(
     recipe: ProcessingRecipe = USUAL,
     library: Compounds | None = None,
     axis: Axis = FULL_AXIS,
+    choose: PhChooser | None = None,
 ) -> ProcessedSpectrum:
     """Process a spectrum and pick its peaks.
 
     Parameters
     ----------
     library : Compounds, optional
-        To reference a spectrum without a standard.
+        To estimate the pH, and to reference a spectrum without a standard; as it is at pH 7.4.
+    choose : PhChooser, optional
+        Compares the best candidates for the pH, such as `evaluation.choose_ph.ph_chooser`.
     axis : Axis
         Of the peaks. Its frequency holds where the spectrum states none.
 
@@ -260,13 +275,15 @@ def process(
     )
     now = done("noise", sentence, now)
     found = line_fit.find_lines(now.heights, hz, noise, width, recipe.threshold)
-    shift, reason = _shift(found, recipe, library, mhz, noise)
+    regions = _regions(recipe, spectrum.metadata.get("solvent", ""))
+    shift, reason, acid_base = _shift_and_ph(found, recipe, library, axis, noise, regions, choose)
     if reason:
         now = done("reference", reason, replace(now, ppm=now.ppm + shift))
+    if acid_base is not None:
+        now = done("pH", acid_base.sentence, now)
     hz, found = now.ppm * mhz, replace(found, hz=found.hz + shift * mhz)
     uncut = now
 
-    regions = _regions(recipe, spectrum.metadata.get("solvent", ""))
     kept = np.ones(len(hz), dtype=bool)
     for low, high in regions:
         kept &= (now.ppm < low) | (now.ppm > high)
@@ -287,7 +304,17 @@ def process(
     peaks = peaks_of(lines, axis)
     standard = _standard_area(uncut, found, lines.share, noise, width, correlated)
     return ProcessedSpectrum(
-        now, fitted, tuple(steps), lines, peaks, noise, shift, regions, recipe, standard
+        now,
+        fitted,
+        tuple(steps),
+        lines,
+        peaks,
+        noise,
+        shift,
+        regions,
+        recipe,
+        standard,
+        acid_base,
     )
 
 
@@ -343,14 +370,50 @@ def solvent_of(stated: str) -> str:
     return "water"
 
 
-def _shift(
+def _shift_and_ph(
     found: FittedLines,
     recipe: ProcessingRecipe,
     library: Compounds | None,
-    mhz: float,
+    axis: Axis,
     noise: float,
-) -> tuple[float, str]:
-    """Return what is added to the axis, and a sentence that says why; "" if the step is off."""
+    regions: tuple[tuple[float, float], ...],
+    choose: PhChooser | None,
+) -> tuple[float, str, PhEstimate | None]:
+    """Return what is added to the axis, a sentence on why ("" if the step is off), and the pH."""
+    mhz = axis.mhz
+    known, reason = _known_shift(found, recipe, library is not None, mhz, noise)
+    is_by_hand = recipe.ph_from == "by hand"
+    if library is None or not len(found):
+        return known or 0.0, reason, by_hand(recipe.ph) if is_by_hand else None
+    if is_by_hand:
+        library = at_ph(library, recipe.ph)
+        if known is not None:
+            return known, reason, by_hand(recipe.ph)
+    limit = None if known is not None else recipe.max_offset
+    scores = PhScores(found.hz / mhz, found.heights * found.widths, library, mhz, known, limit)
+    shift, no_shift_reason = (known, reason) if known is not None else _library_shift(scores)
+    if is_by_hand:
+        return shift, no_shift_reason, by_hand(recipe.ph)
+    if not scores.can_tell:
+        return shift, no_shift_reason, None
+
+    def peaks_at(offset: float) -> Peaks:
+        ppm = found.hz / mhz + offset
+        kept = np.ones(len(ppm), dtype=bool)
+        for low, high in regions:
+            kept &= (ppm < low) | (ppm > high)
+        return merged_peaks(ppm[kept] * mhz, (found.heights * found.widths)[kept], axis)
+
+    estimate = estimate_ph(scores, peaks_at, choose, shift)
+    if known is None and estimate.is_told:
+        return estimate.offset, _fits_best(estimate.offset), estimate
+    return shift, no_shift_reason, estimate
+
+
+def _known_shift(
+    found: FittedLines, recipe: ProcessingRecipe, has_library: bool, mhz: float, noise: float
+) -> tuple[float | None, str]:
+    """Return the shift that needs no library, or None, and a sentence on it."""
     if recipe.reference == "off":
         return 0.0, ""
     if recipe.reference == "by hand":
@@ -362,9 +425,9 @@ def _shift(
                 f"A singlet at {place:+.4f} ppm was taken for the reference (DSS, TSP or TMS) and"
                 " moved to 0."
             )
-    if recipe.reference == "standard" or library is None:
+    if recipe.reference == "standard" or not has_library:
         return 0.0, "No singlet of a reference was found near 0 ppm; the axis is unchanged."
-    return _library_shift(found, second_order(library, mhz), mhz, recipe.max_offset)
+    return None, ""
 
 
 def _standard(found: FittedLines, mhz: float, noise: float) -> float | None:
@@ -421,63 +484,27 @@ def _standard_area(
     return float(lines.areas[at].sum()) or None
 
 
-def _library_shift(
-    found: FittedLines, library: Compounds, mhz: float, limit: float
-) -> tuple[float, str]:
-    """Return the shift at which most of the area can be explained by whole compounds.
-
-    For each compound and shift: the largest amount that all its multiplets allow, each a little
-    moved. Its area, on a logarithmic scale, is the compound's score.
-    """
-    step = 0.25  # Hz
-    low = (library.ppm.min() - limit - 0.2) * mhz
-    n = int((library.ppm.max() + limit + 0.2) * mhz / step - low / step) + 1
-    index = np.round((found.hz - low) / step).astype(np.int64)
-    inside = (index >= 0) & (index < n)
-    areas = found.heights * found.widths
-    signal = np.bincount(index[inside], areas[inside], n)
-    reach = round(_REACH / step)
-    sums = np.r_[np.zeros(reach + 1), np.cumsum(signal), np.full(reach, signal.sum())]
-    signal = sums[2 * reach + 1 :] - sums[:n]
-    shifts = np.arange(-round(limit * mhz / step), round(limit * mhz / step) + 1)
-    sizes = [2 * round(moved * mhz / step) + 1 for moved in _MULTIPLET_SHIFTS]
-    unit = float(np.median(areas))
-    score = np.zeros(len(shifts))
-    resolved = np.array([lines.resolved for lines in library.lines])
-    lines_ppm = library.line_ppm(mhz)
-    first = library.first_line
-    for k in range(library.n_compounds):
-        bound, n_lines = np.full((len(sizes), len(shifts)), np.inf), 0
-        for m in range(library.first_multiplet[k], library.first_multiplet[k + 1]):
-            if not resolved[m]:
-                continue
-            part = slice(first[m], first[m + 1])
-            centre = np.round((lines_ppm[part] * mhz - low) / step).astype(np.int64)
-            place = np.clip(centre[:, None] - shifts, 0, n - 1)
-            # Lines nearer than the reach share their peaks.
-            close = np.abs(np.subtract.outer(lines_ppm[part], lines_ppm[part])) * mhz <= _REACH
-            expected = close @ library.areas[part]
-            of_multiplet = (signal[place] / expected[:, None]).min(0)
-            for row, size in zip(bound, sizes, strict=True):
-                np.minimum(row, maximum_filter1d(of_multiplet, size, mode="nearest"), out=row)
-            n_lines += part.stop - part.start
-        if n_lines:
-            total = np.log1p(bound * library.total_protons[k] / unit).sum(0)
-            score += min(n_lines, 12) * total
-    score = gaussian_filter1d(score, 0.001 * mhz / step, mode="nearest")
-    ppm = shifts * step / mhz
+def _library_shift(scores: PhScores) -> tuple[float, str]:
+    """Return the shift at which whole compounds explain most, at the pH of the library."""
+    score, ppm = scores.at(TABLE_PH), scores.offsets
     best = int(score.argmax())
     chosen, highest = float(ppm[best]), max(float(score[best]), 1e-9)
     as_given = float(score[np.abs(ppm) <= SMALL_SHIFT].max()) / highest
     other = float(score[np.abs(ppm - chosen) > SMALL_SHIFT].max(initial=0.0)) / highest
-    no_standard = "No singlet of a reference was found near 0 ppm"
     if as_given < 1 and max(as_given, other) > UNCERTAIN:
         return 0.0, (
-            f"{no_standard}, and the library fits at {chosen:+.3f} ppm hardly better than without a"
-            " shift or at another; the axis is unchanged: check it."
+            f"{_NO_STANDARD}, and the library fits at {chosen:+.3f} ppm hardly better than without"
+            " a shift or at another; the axis is unchanged: check it."
         )
-    return chosen, (
-        f"{no_standard}; the peaks fit the library best with the axis shifted by {chosen:+.3f} ppm."
+    return chosen, _fits_best(chosen)
+
+
+_NO_STANDARD = "No singlet of a reference was found near 0 ppm"
+
+
+def _fits_best(shift: float) -> str:
+    return (
+        f"{_NO_STANDARD}; the peaks fit the library best with the axis shifted by {shift:+.3f} ppm."
     )
 
 
@@ -620,11 +647,15 @@ def peaks_of(lines: FittedLines, axis: Axis) -> Peaks:
     ValueError
         If none lies on the axis.
     """
-    hz, areas = lines.hz, lines.areas
-    group = np.r_[0, np.cumsum(np.diff(hz) > 0.5)]
-    total = np.bincount(group, areas)
-    centre = np.bincount(group, areas * hz) / np.maximum(total, 1e-300)
-    peaks = Peaks.from_lines(centre / axis.mhz, total, axis)
+    peaks = merged_peaks(lines.hz, lines.areas, axis)
     if not len(peaks.areas):
         raise ValueError(f"no line lies from {axis.low:g} to {axis.high:g} ppm")
     return peaks
+
+
+def merged_peaks(hz: np.ndarray, areas: np.ndarray, axis: Axis) -> Peaks:
+    """Return lines on an axis, in which those within half a Hz are one peak."""
+    group = np.r_[0, np.cumsum(np.diff(hz) > 0.5)] if len(hz) else np.zeros(0, dtype=np.int64)
+    total = np.bincount(group, areas)
+    centre = np.bincount(group, areas * hz) / np.maximum(total, 1e-300)
+    return Peaks.from_lines(centre / axis.mhz, total, axis)

@@ -190,9 +190,10 @@ class Titrations:
 
     def _summed(self, of_pairs: np.ndarray) -> np.ndarray:
         """Return the sum over the pairs of each multiplet, shape (..., M)."""
-        flat = of_pairs.reshape(-1, len(self.multiplet))
+        shape = of_pairs.shape[:-1]
+        flat = of_pairs.reshape(int(np.prod(shape)), len(self.multiplet))
         sums = [np.bincount(self.multiplet, row, self.n_multiplets) for row in flat]
-        return np.reshape(sums, (*of_pairs.shape[:-1], self.n_multiplets))
+        return np.reshape(sums, (*shape, self.n_multiplets))
 
     def drawn(self, ph: float, rng: np.random.Generator) -> np.ndarray:
         """Return moves of a sample that deviates from the table as samples do, shape (M,), in ppm.

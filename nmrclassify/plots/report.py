@@ -60,7 +60,8 @@ def report(
     """
     done, axis = sample.processed, prediction.peaks.axis
     stated = {} if sample.spectrum is None else sample.spectrum.metadata
-    facts = [f"{axis.mhz:.4g} MHz", *(f"{key}: {value}" for key, value in stated.items())]
+    ph = [] if sample.acid_base is None else [sample.acid_base.fact]
+    facts = [f"{axis.mhz:.4g} MHz", *ph, *(f"{key}: {value}" for key, value in stated.items())]
     parts = [
         f"<h1>{escape(file)}</h1>",
         f"<p>{escape(' · '.join(facts))}</p>",

@@ -1,7 +1,6 @@
 """The page *Full scale*: its controls, its caches, and the result that it shows."""
 
 import hashlib
-import threading
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -19,16 +18,16 @@ from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
+from nmrclassify.nmr.titration import TABLE_PH, at_ph
 from nmrclassify.plots.spectrum_layers import SpectrumLayers, spectrum_layers
 from nmrclassify.ui import peak_edits, peak_uploads, spectrum_recipe, url_parameters, url_state
 from nmrclassify.ui.own_tables import plain
-from nmrclassify.ui.peak_uploads import UploadedMixture
+from nmrclassify.ui.peak_uploads import WORKERS, UploadedMixture
 
 SIZES = {"synthetic": 877, "metabolites": 128}  # compounds of the packaged libraries
 TITLES = {"synthetic": "877 invented compounds", "metabolites": "128 real metabolites"}
 LIBRARY_SEED, UNKNOWN_SEED = 7, 8  # below 1,000: no training draws a library from them
 SIZE, SEED = 75, 1
-WORKERS = threading.Semaphore(2)  # identifications at a time, for all visitors together
 
 
 @dataclass(frozen=True)
@@ -104,9 +103,9 @@ def _with_detector(
 # All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
 @st.cache_resource(max_entries=len(TITLES) + 2, show_spinner=False)
 def packaged_library(
-    key: str, mhz: float = FULL_AXIS.mhz, first_order: bool = False
+    key: str, mhz: float = FULL_AXIS.mhz, first_order: bool = False, ph: float = TABLE_PH
 ) -> PeakLibrary:
-    """Return a library that comes with the package, by its key in TITLES, at a frequency.
+    """Return a library that comes with the package, by its key in TITLES, at a frequency and a pH.
 
     With `first_order`, strongly coupled protons are not simulated: for a mixture of multiplets that
     were split by the first-order rule.
@@ -114,7 +113,7 @@ def packaged_library(
     if key == "synthetic":
         compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
     else:
-        compounds = common_metabolites()
+        compounds = at_ph(common_metabolites(), ph)
     return _with_detector(key, TITLES[key], compounds, mhz, first_order)
 
 
@@ -125,9 +124,10 @@ def uploaded_library(
     _compounds: Compounds,
     mhz: float = FULL_AXIS.mhz,
     first_order: bool = False,
+    ph: float = TABLE_PH,
 ) -> PeakLibrary:
-    """Return an uploaded library at a frequency; `key` identifies its content."""
-    return _with_detector(key, title, _compounds, mhz, first_order)
+    """Return an uploaded library at a frequency and a pH; `key` identifies its content."""
+    return _with_detector(key, title, at_ph(_compounds, ph), mhz, first_order)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -321,6 +321,7 @@ def peak_result(selection: PeakSelection) -> PeakResult:
         _nothing(error)
     mhz = FULL_AXIS.mhz if sample is None else sample.peaks.axis.mhz
     first_order = sample is not None and sample.first_order
+    ph = TABLE_PH if sample is None else sample.ph
     with st.spinner("Reading the library …"):
         if own_library is not None and selection.library == "own":
             library = uploaded_library(
@@ -329,9 +330,10 @@ def peak_result(selection: PeakSelection) -> PeakResult:
                 own_library.compounds,
                 mhz,
                 first_order,
+                ph,
             )
         else:
-            library = packaged_library(selection.library, mhz, first_order)
+            library = packaged_library(selection.library, mhz, first_order, ph)
     detector, mixture = library.detector, None
     try:
         if upload is not None and sample is not None:

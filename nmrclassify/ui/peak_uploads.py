@@ -1,14 +1,19 @@
 """Uploads of the page *Full scale*: a visitor's mixture, and a visitor's library."""
 
 import hashlib
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from nmrclassify.evaluation.choose_ph import ph_chooser
 from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import peak_files
+from nmrclassify.mixtures.acid_base import PhCandidate
+from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.pure_spectra import GAP, USUAL_PROTONS, LibraryReading, read_libraries
 from nmrclassify.mixtures.spectrum_files import SpectrumError
 from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
@@ -26,6 +31,7 @@ MAX_PURE = 50  # files of a library at a time: a spectrum takes a second
 SHOWN_PROBLEMS = 200
 MAX_PASTED = 5_000  # characters
 PASTED = "pasted text"
+WORKERS = threading.Semaphore(2)  # identifications at a time, for all visitors together
 LIBRARY_CHOSEN = "library chosen"  # in the session: the visitor has chosen a library himself
 
 
@@ -84,7 +90,14 @@ def _read_at(digest: str, mhz: float | None, recipe: str, _content: bytes) -> pe
         mhz,
         recipe=ProcessingRecipe.from_json(recipe),
         library=common_metabolites(),
+        choose=_choose_ph,
     )
+
+
+def _choose_ph(candidates: Sequence[PhCandidate], peaks: Sequence[Peaks]) -> tuple[int, float, str]:
+    """Compare candidates for the pH, while at most one other mixture is identified."""
+    with WORKERS:
+        return ph_chooser(common_metabolites())(candidates, peaks)
 
 
 def _digest(content: bytes) -> str:
@@ -242,7 +255,9 @@ def _take_mixture(name: str, content: bytes) -> None:
     state["sample problem"] = state["sample note"] = None
     try:
         with st.spinner("Reading the mixture …"):
-            sample = peak_files.read_sample(content, FULL_AXIS, library=common_metabolites())
+            sample = peak_files.read_sample(
+                content, FULL_AXIS, library=common_metabolites(), choose=_choose_ph
+            )
     except (TableError, SpectrumError) as error:
         state["sample problem"] = f"{name}: {error}."
         return

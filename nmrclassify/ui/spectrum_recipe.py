@@ -3,6 +3,7 @@
 import streamlit as st
 
 from nmrclassify.mixtures import spectrum_regions
+from nmrclassify.mixtures.acid_base import PhEstimate
 from nmrclassify.mixtures.peak_files import PeakSample
 from nmrclassify.mixtures.spectrum_processing import (
     REFERENCE_REGION,
@@ -20,6 +21,8 @@ PARAMETERS = (
     "spectrum_baseline",
     "spectrum_reference",
     "spectrum_shift",
+    "spectrum_ph_from",
+    "spectrum_ph",
     "spectrum_cut",
     "spectrum_regions",
     "spectrum_threshold",
@@ -33,6 +36,7 @@ _REFERENCES = {
     "off": "Off",
 }
 _UNDONE = 20  # changes of the regions that can be undone
+_PH_FROM = {"auto": "Estimate", "by hand": "By hand"}
 _MARGIN = 0.5  # ppm to either side of a region that its slider offers
 
 
@@ -47,6 +51,8 @@ def recipe() -> ProcessingRecipe:
         baseline=url_state.get("spectrum_baseline"),
         reference=url_state.get("spectrum_reference"),
         shift=url_state.get("spectrum_shift", default.shift),
+        ph_from=url_state.get("spectrum_ph_from"),
+        ph=url_state.get("spectrum_ph", default.ph),
         cut=url_state.get("spectrum_cut"),
         regions=regions,
         threshold=url_state.get("spectrum_threshold", default.threshold),
@@ -74,7 +80,8 @@ def facts(sample: PeakSample) -> str:
         plain(stated[key]) for key in ("solvent", "pulse program", "temperature") if key in stated
     ]
     scans = stated.get("scans")
-    return " · ".join(parts + ([f"{plain(scans)} scans"] if scans else []))
+    parts += [f"{plain(scans)} scans"] if scans else []
+    return " · ".join(parts + ([sample.acid_base.fact] if sample.acid_base else []))
 
 
 def show_steps(sample: PeakSample) -> None:
@@ -98,6 +105,9 @@ def show_steps(sample: PeakSample) -> None:
     with right:
         _reference(done)
         say("reference")
+        if done.acid_base is not None:
+            _ph(done.acid_base)
+            say("pH")
         url_state.widget(st.toggle, "Cut regions", "spectrum_cut")
         if done.recipe.cut:
             _regions(sample)
@@ -142,6 +152,34 @@ def _reference(done: ProcessedSpectrum) -> None:
             ProcessingRecipe().shift,
             step=0.005,
             format="%.4f",
+            width=300,
+        )
+
+
+def _ph(found: PhEstimate) -> None:
+    def chosen() -> None:
+        # By hand starts from what was found.
+        if st.session_state["widget spectrum_ph_from"] == "by hand":
+            url_state.put("spectrum_ph", round(found.ph, 1))
+
+    url_state.widget(
+        st.radio,
+        "pH of the sample",
+        "spectrum_ph_from",
+        format_func=_PH_FROM.get,
+        horizontal=True,
+        on_change=chosen,
+        help="Carboxylates, amines and imidazoles take up protons, which moves their multiplets by"
+        " up to 1 ppm. The library was measured at pH 7.4, and is moved to the pH of the sample.",
+    )
+    if url_state.get("spectrum_ph_from") == "by hand":
+        url_state.widget(
+            st.number_input,
+            "pH",
+            "spectrum_ph",
+            ProcessingRecipe().ph,
+            step=0.1,
+            format="%.1f",
             width=300,
         )
 

@@ -233,6 +233,8 @@ _OTHERS = (
     _flag("spectrum_baseline", "subtract the baseline of an uploaded spectrum", True),
     _choice("spectrum_reference", REFERENCES, "what is at 0 ppm", "auto"),
     _field("spectrum_shift", ProcessingRecipe, "shift"),
+    _choice("spectrum_ph_from", ("auto", "by hand"), "where the pH is from", "auto"),
+    _field("spectrum_ph", ProcessingRecipe, "ph"),
     _flag("spectrum_cut", "cut regions out of the spectrum", True),
     Parameter(
         "spectrum_regions",

@@ -114,6 +114,22 @@ def test_the_reference_is_moved_by_hand_from_what_was_found(app):
     assert "spectrum_shift" in app.link
 
 
+def test_the_ph_is_estimated_or_by_hand_and_moves_the_library(app):
+    assert "pH 7.4 (assumed)" in words(app)
+    assert "No other pH fits clearly better than 7.4" in words(app)
+    before = table(app, "library (ppm)")
+    field(app, "radio", "pH of the sample").set_value("by hand").run()
+    assert app.link["spectrum_ph_from"] == "by hand"
+    field(app, "number_input", "pH").set_value(2.0).run()
+    assert not app.exception
+    assert app.link["spectrum_ph"] == "2"
+    assert "pH 2.0 (by hand)" in words(app)
+    after = table(app, "library (ppm)")
+    assert not after["library (ppm)"].equals(before["library (ppm)"])
+    app.press("Reset the processing")
+    assert "pH 7.4 (assumed)" in words(app)
+
+
 def test_a_processing_that_leaves_no_peak_can_be_reset(app):
     app.query_params["spectrum_regions"] = "-1_12"
     app.run()

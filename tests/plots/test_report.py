@@ -46,6 +46,7 @@ def test_a_report_holds_names_steps_and_settings_and_loads_nothing(bruker_zip, l
     for step in sample.processed.steps:
         assert step.sentence.split("'")[0][:40] in text
     assert "&lt;mine&gt; &amp; co" in text and "<mine>" not in text
+    assert " · pH 7.4 (assumed) · " in text
     assert "noesypr1d" in text and "&quot;baseline&quot;: true" in text
     assert "nmrclassify 0" in text and "PyTorch" in text
     assert not re.search(r"https?:|<script|<link|<img|@import|url\(", text)

@@ -1,0 +1,291 @@
+"""One pH for a whole mixture, estimated from its lines, together with the offset of the axis.
+
+For each pH the library is moved to where its multiplets stand at that pH (`nmr.titration`). For
+each compound, pH and offset: the largest amount that all multiplets of the compound allow, each a
+little moved. Its area, on a logarithmic scale, is the compound's score; a pH and an offset at which
+whole compounds explain much have a high sum of scores. The less is known of the places at a pH, the
+further a multiplet may move there. That alone lets more lines fit by chance, so the median over all
+offsets is subtracted.
+
+The best candidates can then be compared by what a network names at each of them
+(`evaluation.choose_ph`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, maximum_filter1d
+
+from nmrclassify.mixtures.peaks import Peaks
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.spin_systems import second_order
+from nmrclassify.nmr.titration import TABLE_PH, Titrations
+
+LOW, HIGH = 1.0, 11.0  # pH values that are tried
+N_CANDIDATES = 3  # beside pH 7.4
+CLEARLY = 1.5  # times the score at pH 7.4, where no network compares the candidates
+_COARSE, _FINE = 0.5, 0.25  # between pH values
+_POSSIBLE = 0.6  # of the highest score
+_BETTER = 1.06  # times the score at pH 7.4; a network would decide by chance between equal ones
+_NEAR = 0.3  # of pH 7.4: nothing moves between them
+_APART = (0.4, 0.01)  # pH and ppm between candidates
+_BACKGROUND = 0.3  # ppm of offsets over which the median is taken
+_BIN = 0.25  # Hz
+_STEP = 2  # bins between the offsets that are tried
+_REACH = 0.8  # Hz between a line of the library and a peak
+# ppm by which a multiplet may move beside the common offset: the narrow ones make it precise.
+_MOVED = (0.002, 0.004, 0.008, 0.012)
+_OF_SPREAD = (0.25, 0.5, 1.0, 1.5)  # and by how many standard deviations of its place at the pH
+_WIDTHS = (0.002, 0.004, 0.008, 0.012, 0.018, 0.027, 0.04, 0.06, 0.09)  # ppm
+_MOST_LINES = 12  # of a compound, that count
+
+
+@dataclass(frozen=True)
+class PhCandidate:
+    """A pH, and the ppm to add to the axis there; `score` is above that of chance."""
+
+    ph: float
+    offset: float
+    score: float
+
+
+@dataclass(frozen=True)
+class PhEstimate:
+    """The pH of a mixture, and what speaks for it.
+
+    Attributes
+    ----------
+    ph, offset : float
+        The pH, 7.4 where it cannot be told; ppm to add to the axis.
+    is_told : bool
+        Whether a pH other than that of the table fits clearly better.
+    sentence : str
+        The pH and the evidence for it.
+    candidates : tuple of PhCandidate
+        That were compared, the highest score first; pH 7.4 last. None for a pH by hand.
+    """
+
+    ph: float
+    offset: float
+    is_told: bool
+    sentence: str
+    candidates: tuple[PhCandidate, ...]
+
+    @property
+    def fact(self) -> str:
+        """The pH and where it is from, in a few words."""
+        how = "by hand" if not self.candidates else "estimated" if self.is_told else "assumed"
+        return f"pH {self.ph:.1f} ({how})"
+
+
+# Gets the candidates, pH 7.4 last, and for each the peaks on the axis of its offset. Returns the
+# index of one, the pH at or near it, and the evidence for it in words.
+PhChooser = Callable[[Sequence[PhCandidate], Sequence[Peaks]], tuple[int, float, str]]
+
+
+def by_hand(ph: float) -> PhEstimate:
+    """Return a pH that is known."""
+    return PhEstimate(ph, 0.0, True, f"The pH is {ph:.2f} by hand.", ())
+
+
+def estimate_ph(
+    scores: "PhScores",
+    peaks_at: Callable[[float], Peaks],
+    choose: PhChooser | None = None,
+    usual: float | None = None,
+) -> PhEstimate:
+    """Estimate the pH of a mixture and, unless it is known, the offset of its axis.
+
+    Parameters
+    ----------
+    peaks_at : callable
+        Returns the peaks of the mixture on the axis with an offset.
+    choose : PhChooser, optional
+        Compares the candidates. Without, the pH of the table is kept unless the best score is
+        `CLEARLY` times as high.
+    usual : float, optional
+        Offset at the pH of the table, instead of the one with the highest score.
+    """
+    candidates = scores.candidates()
+    last = candidates[-1] if usual is None else replace(candidates[-1], offset=usual)
+    candidates = (*candidates[:-1], last)
+    best, index, evidence = candidates[0], len(candidates) - 1, ""
+    ph = last.ph
+    if abs(best.ph - TABLE_PH) >= _NEAR:
+        if choose is not None:
+            index, ph, evidence = choose(candidates, [peaks_at(c.offset) for c in candidates])
+        elif (times := best.score / max(last.score, 1e-9)) > CLEARLY:
+            index, ph = 0, best.ph
+            evidence = f"whole compounds explain {min(times, 99):.1f} times as much as at pH 7.4"
+    is_told = ph != TABLE_PH
+    if is_told:
+        sentence = f"The pH was estimated as {ph:.1f}: {evidence}."
+    else:
+        sentence = f"No other pH fits clearly better than {TABLE_PH:g}, which is assumed."
+    return PhEstimate(ph, candidates[index].offset, is_told, sentence, candidates)
+
+
+class PhScores:
+    """How much of a mixture whole compounds explain, at each pH and offset.
+
+    Parameters
+    ----------
+    ppm, areas : ndarrays, shape (n,)
+        Lines of the mixture.
+    mhz : float
+        Frequency of the spectrometer.
+    known : float, optional
+        The offset, where it is known. Others are then tried for the background alone.
+    limit : float, optional
+        Largest offset that is tried, in ppm, where it is not known.
+
+    Attributes
+    ----------
+    offsets : ndarray, shape (S,)
+        In ppm, to be added to the axis, beside what is known.
+    can_tell : bool
+        Whether a compound of the library titrates.
+    """
+
+    def __init__(
+        self,
+        ppm: np.ndarray,
+        areas: np.ndarray,
+        library: Compounds,
+        mhz: float,
+        known: float | None = None,
+        limit: float | None = None,
+    ):
+        self._library = second_order(library, mhz)
+        self._known = known
+        ppm = ppm + (known or 0.0)
+        limit = limit or _BACKGROUND
+        self._titrations = Titrations.of(library)
+        library = self._library
+        self.can_tell = len(self._titrations.pka) > 0
+        self._hz_step = _BIN * _STEP
+        self._mhz = mhz
+        half = round(limit * mhz / self._hz_step)
+        self.offsets = np.arange(-half, half + 1) * self._hz_step / mhz
+        moves = self._titrations.moves(np.linspace(LOW, HIGH, 41))
+        self._range = moves.min(0), moves.max(0)
+        self._unit = float(np.median(areas))
+        start = (library.ppm + self._range[0] - limit).min() - 0.2
+        end = (library.ppm + self._range[1] + limit).max() + 0.2
+        self._start = start * mhz
+        n = int((end - start) * mhz / _BIN) + 1
+        index = np.round((ppm * mhz - self._start) / _BIN).astype(np.int64)
+        inside = (index >= 0) & (index < n)
+        signal = np.bincount(index[inside], areas[inside], n)
+        reach = round(_REACH / _BIN)
+        sums = np.r_[np.zeros(reach + 1), np.cumsum(signal), np.full(reach, signal.sum())]
+        self._signal = (sums[2 * reach + 1 :] - sums[:n]).astype(np.float32)
+        self._resolved = np.array([lines.resolved for lines in library.lines])
+        self._bounds: list[np.ndarray] = []
+        self._first = np.zeros(library.n_multiplets, dtype=np.int64)
+        for m in range(library.n_multiplets):
+            self._bounds.append(self._bound(m, half))
+        self._dilated: dict[tuple[int, int], np.ndarray] = {}
+        self._rows: dict[tuple, np.ndarray] = {}
+
+    def _bound(self, m: int, half: int) -> np.ndarray:
+        """Return the amount that a multiplet allows, at each place that any pH and offset give."""
+        if not self._resolved[m]:
+            return np.zeros(0)
+        library, mhz = self._library, self._mhz
+        part = slice(library.first_line[m], library.first_line[m + 1])
+        offsets = library.offsets[part]
+        low = int(np.floor(self._range[0][m] * mhz / self._hz_step)) - half
+        high = int(np.ceil(self._range[1][m] * mhz / self._hz_step)) + half
+        self._first[m] = low
+        # Lines nearer than the reach share their peaks.
+        close = np.abs(np.subtract.outer(offsets, offsets)) <= _REACH
+        expected = (close @ library.areas[part]).astype(np.float32)
+        centre = np.round((library.ppm[m] * mhz + offsets - self._start) / _BIN).astype(np.int64)
+        place = centre[:, None] + np.arange(low, high + 1) * _STEP
+        np.clip(place, 0, len(self._signal) - 1, out=place)
+        return (self._signal[place] / expected[:, None]).min(0)
+
+    def _widened(self, m: int, level: int) -> np.ndarray:
+        """Return the best bound within a distance."""
+        key = (m, level)
+        if key not in self._dilated:
+            size = 2 * round(_WIDTHS[level] * self._mhz / self._hz_step) + 1
+            self._dilated[key] = maximum_filter1d(self._bounds[m], size, mode="nearest")
+        return self._dilated[key]
+
+    def candidates(self) -> tuple[PhCandidate, ...]:
+        """Return the best pairs of a pH and an offset, and the best one at the pH of the table.
+
+        Only the latter where no other has a higher score.
+        """
+        known = self._known
+        # A known offset may be as imprecise as a multiplet's place.
+        allowed = (np.abs(self.offsets) <= _MOVED[1]) | (known is None)
+        rows: dict[float, np.ndarray] = {}
+
+        def add(phs: np.ndarray) -> None:
+            for ph in phs.round(2).tolist():
+                if LOW <= ph <= HIGH and ph not in rows:
+                    score = self.at(ph)
+                    rows[ph] = np.where(allowed, score - np.median(score), -np.inf)
+
+        add(np.array([TABLE_PH]))
+        if self.can_tell:
+            add(np.arange(LOW, HIGH + _COARSE / 2, _COARSE))
+            # Between the coarse ones, around the best.
+            best = sorted(rows, key=lambda ph: -rows[ph].max())[:N_CANDIDATES]
+            add(np.array([ph + side for ph in best for side in (-_FINE, _FINE)]))
+
+        def candidate(ph: float) -> PhCandidate:
+            offset = float(self.offsets[rows[ph].argmax()]) if known is None else known
+            return PhCandidate(ph, offset, float(rows[ph].max()))
+
+        usual, found = candidate(TABLE_PH), list[PhCandidate]()
+        for one in sorted(map(candidate, rows), key=lambda c: -c.score):
+            apart = all(
+                abs(one.ph - c.ph) >= _APART[0] or abs(one.offset - c.offset) >= _APART[1]
+                for c in found
+            )
+            least = _POSSIBLE * found[0].score if found else 0.0
+            possible = one.score >= max(least, _BETTER * usual.score)
+            if one.ph != TABLE_PH and apart and possible and len(found) < N_CANDIDATES:
+                found.append(one)
+        return (*found, usual)
+
+    def at(self, ph: float) -> np.ndarray:
+        """Return the score at each offset, shape (S,)."""
+        library, n = self._library, len(self.offsets)
+        moves = np.round(self._titrations.moves(ph) * self._mhz / self._hz_step).astype(np.int64)
+        spread = self._titrations.spread_at(ph)
+        width = np.add.outer(_MOVED, np.zeros(library.n_multiplets))
+        width = np.hypot(width, np.outer(_OF_SPREAD, spread))
+        levels = np.abs(np.subtract.outer(width, _WIDTHS)).argmin(2)  # (4, M)
+        total = np.zeros(n)
+        for k in range(library.n_compounds):
+            first, end = library.first_multiplet[k], library.first_multiplet[k + 1]
+            index = [m for m in range(first, end) if self._resolved[m]]
+            if not index:
+                continue
+            key = (k, *moves[index], *levels[:, index].ravel())
+            if key not in self._rows:
+                self._rows[key] = self._of_compound(k, index, moves, levels)
+            total += self._rows[key]
+        return gaussian_filter1d(total, 0.001 * self._mhz / self._hz_step, mode="nearest")
+
+    def _of_compound(
+        self, k: int, index: list[int], moves: np.ndarray, levels: np.ndarray
+    ) -> np.ndarray:
+        library, n = self._library, len(self.offsets)
+        bound = np.full((len(_MOVED), n), np.inf, dtype=np.float32)
+        n_lines = 0
+        for m in index:
+            # A larger offset is added to the axis: the line is sought further down.
+            middle = int(moves[m] - self._first[m])
+            start = middle - (n - 1) // 2
+            for row, level in zip(bound, levels[:, m], strict=True):
+                np.minimum(row, self._widened(m, int(level))[start : start + n], out=row)
+            n_lines += int(library.first_line[m + 1] - library.first_line[m])
+        score = np.log1p(bound[:, ::-1] * library.total_protons[k] / self._unit).sum(0)
+        return min(n_lines, _MOST_LINES) * score

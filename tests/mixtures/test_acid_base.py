@@ -1,0 +1,102 @@
+"""The pH of a mixture from its lines, without a network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nmrclassify.mixtures.acid_base import PhScores, estimate_ph
+from nmrclassify.mixtures.peak_files import peaks_table, read_sample
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
+from nmrclassify.mixtures.rendered import RenderConfig, render
+from nmrclassify.mixtures.spectrum_processing import USUAL, ProcessingRecipe, process
+from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.compound_files import common_metabolites
+from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.titration import TABLE_PH, Titrations
+
+LIBRARY = common_metabolites()
+
+
+SPECTRUM = render(LIBRARY, RenderConfig(n_low=15, n_high=15, ph_low=3.0, ph_high=3.0), 1)
+AXIS = replace(FULL_AXIS, mhz=600.0)
+
+
+def peaks_at(ph, seed):
+    """Return ideal peaks of 15 compounds in a sample that deviates from the table."""
+    rng = np.random.default_rng(seed)
+    places = LIBRARY.ppm + Titrations.packaged().drawn(ph, rng)
+    config = PeakMixtureConfig(n_low=15, n_high=15, jitter=0.005, decades=1.0)
+    return draw_mixture(replace(LIBRARY, ppm=places), config, rng, AXIS).peaks
+
+
+def estimate(ppm, areas, known=0.0):
+    peaks = Peaks.from_lines(ppm, areas, AXIS)
+    return estimate_ph(PhScores(ppm, areas, LIBRARY, 600.0, known), lambda offset: peaks)
+
+
+@pytest.mark.parametrize("ph", [2.0, 3.0, 4.0, 9.5])
+def test_the_ph_is_found_within_half_a_unit(ph):
+    found = []
+    for seed in range(100, 105):
+        peaks = peaks_at(ph, seed)
+        found.append(estimate(peaks.ppm, peaks.areas).ph)
+    assert (np.abs(np.array(found) - ph) <= 0.5).sum() >= 4
+
+
+def test_the_ph_of_the_table_stays():
+    for seed in range(100, 105):
+        peaks = peaks_at(TABLE_PH, seed)
+        told = estimate(peaks.ppm, peaks.areas)
+        assert not told.is_told
+        assert told.ph == TABLE_PH
+        assert "which is assumed" in told.sentence
+
+
+def test_the_offset_of_the_axis_is_found_with_the_ph():
+    for seed in (100, 101, 102):
+        peaks = peaks_at(3.0, seed)
+        told = estimate(peaks.ppm + 0.15, peaks.areas, known=None)
+        assert told.ph == pytest.approx(3.0, abs=0.5)
+        assert told.offset == pytest.approx(-0.15, abs=0.012)
+
+
+def test_sugars_cannot_tell():
+    sugars = ("glucose", "sucrose", "myo-inositol", "ethanol", "methanol")
+    some = LIBRARY.select([LIBRARY.names.index(name) for name in sugars])
+    lines = some.line_ppm(600.0)
+    told = estimate(np.sort(lines), some.areas[np.argsort(lines)])
+    assert not told.is_told
+
+
+def test_a_library_without_groups_has_no_ph():
+    own = Compounds(("a", "b"), [0, 1], [1.9, 3.5], [3.0, 2.0], ("s", "s"), ((), ()))
+    done = process(SPECTRUM.spectrum, library=own)
+    assert done.acid_base is None
+    assert "pH" not in [step.name for step in done.steps]
+
+
+def test_a_ph_by_hand_is_taken():
+    done = process(SPECTRUM.spectrum, replace(USUAL, ph_from="by hand", ph=3.0), LIBRARY)
+    assert done.acid_base is not None
+    assert done.acid_base.ph == 3.0
+    assert "The pH is 3.00 by hand." in done.note
+    assert done.shift == pytest.approx(-SPECTRUM.offset, abs=0.01)
+
+
+def test_a_list_of_peaks_is_searched_only_if_asked():
+    table = peaks_table(peaks_at(3.0, 100)).to_csv(index=False)
+    usual = read_sample(table, library=LIBRARY)
+    assert (usual.ph, usual.acid_base) == (TABLE_PH, None)
+    recipe = ProcessingRecipe(ph_from="estimate")
+    asked = read_sample(table, library=LIBRARY, recipe=recipe)
+    assert asked.ph == pytest.approx(3.0, abs=0.5)
+    assert "The pH was estimated as" in asked.note
+    by_hand = ProcessingRecipe(ph_from="by hand", ph=2.5)
+    assert read_sample(table, library=LIBRARY, recipe=by_hand).ph == 2.5
+
+
+@pytest.mark.parametrize("values", [{"ph": 0.0}, {"ph": 13.0}, {"ph_from": "guess"}])
+def test_a_recipe_with_another_ph_is_refused(values):
+    with pytest.raises(ValueError, match=r"ph(_from)? is .*; expected"):
+        ProcessingRecipe(**values)
