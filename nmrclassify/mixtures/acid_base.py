@@ -168,8 +168,8 @@ class PhScores:
         self._mhz = mhz
         half = round(limit * mhz / self._hz_step)
         self.offsets = np.arange(-half, half + 1) * self._hz_step / mhz
-        moves = self._titrations.moves(np.linspace(LOW, HIGH, 41))
-        self._range = moves.min(0), moves.max(0)
+        moves = self._titrations.moves(np.r_[TABLE_PH, np.linspace(LOW, HIGH, 81)])
+        self._range = moves.min(0) - _MOVED[0], moves.max(0) + _MOVED[0]
         self._unit = float(np.median(areas))
         start = (library.ppm + self._range[0] - limit).min() - 0.2
         end = (library.ppm + self._range[1] + limit).max() + 0.2
@@ -182,22 +182,40 @@ class PhScores:
         sums = np.r_[np.zeros(reach + 1), np.cumsum(signal), np.full(reach, signal.sum())]
         self._signal = (sums[2 * reach + 1 :] - sums[:n]).astype(np.float32)
         self._resolved = np.array([lines.resolved for lines in library.lines])
-        self._bounds: list[np.ndarray] = []
+        self._half = half
         self._first = np.zeros(library.n_multiplets, dtype=np.int64)
-        for m in range(library.n_multiplets):
-            self._bounds.append(self._bound(m, half))
+        self._bounds: dict[int, np.ndarray] = {}
         self._dilated: dict[tuple[int, int], np.ndarray] = {}
         self._rows: dict[tuple, np.ndarray] = {}
+        # Compounds that do not titrate have one score for every pH. They may be many, so nothing
+        # else of them is kept.
+        levels = self._levels(np.zeros(library.n_multiplets))
+        moves = np.zeros(library.n_multiplets, dtype=np.int64)
+        self._moving = np.unique(self._titrations.owner)
+        self._unmoved = np.zeros(len(self.offsets))
+        for k in np.setdiff1d(np.arange(library.n_compounds), self._moving):
+            self._unmoved += self._of_compound(k, self._index(k), moves, levels)
+            self._bounds.clear()
+            self._dilated.clear()
 
-    def _bound(self, m: int, half: int) -> np.ndarray:
+    def _index(self, k: int) -> list[int]:
+        """Return the resolved multiplets of a compound."""
+        first, end = self._library.first_multiplet[k : k + 2]
+        return [m for m in range(first, end) if self._resolved[m]]
+
+    @staticmethod
+    def _levels(spread: np.ndarray) -> np.ndarray:
+        """Return how far each multiplet may move, as indices into the widths, shape (4, M)."""
+        width = np.hypot(np.array(_MOVED)[:, None], np.outer(_OF_SPREAD, spread))
+        return np.abs(np.subtract.outer(width, _WIDTHS)).argmin(2)
+
+    def _bound(self, m: int) -> np.ndarray:
         """Return the amount that a multiplet allows, at each place that any pH and offset give."""
-        if not self._resolved[m]:
-            return np.zeros(0)
         library, mhz = self._library, self._mhz
         part = slice(library.first_line[m], library.first_line[m + 1])
         offsets = library.offsets[part]
-        low = int(np.floor(self._range[0][m] * mhz / self._hz_step)) - half
-        high = int(np.ceil(self._range[1][m] * mhz / self._hz_step)) + half
+        low = int(np.floor(self._range[0][m] * mhz / self._hz_step)) - self._half
+        high = int(np.ceil(self._range[1][m] * mhz / self._hz_step)) + self._half
         self._first[m] = low
         # Lines nearer than the reach share their peaks.
         close = np.abs(np.subtract.outer(offsets, offsets)) <= _REACH
@@ -210,6 +228,8 @@ class PhScores:
     def _widened(self, m: int, level: int) -> np.ndarray:
         """Return the best bound within a distance."""
         key = (m, level)
+        if m not in self._bounds:
+            self._bounds[m] = self._bound(m)
         if key not in self._dilated:
             size = 2 * round(_WIDTHS[level] * self._mhz / self._hz_step) + 1
             self._dilated[key] = maximum_filter1d(self._bounds[m], size, mode="nearest")
@@ -256,18 +276,11 @@ class PhScores:
 
     def at(self, ph: float) -> np.ndarray:
         """Return the score at each offset, shape (S,)."""
-        library, n = self._library, len(self.offsets)
         moves = np.round(self._titrations.moves(ph) * self._mhz / self._hz_step).astype(np.int64)
-        spread = self._titrations.spread_at(ph)
-        width = np.add.outer(_MOVED, np.zeros(library.n_multiplets))
-        width = np.hypot(width, np.outer(_OF_SPREAD, spread))
-        levels = np.abs(np.subtract.outer(width, _WIDTHS)).argmin(2)  # (4, M)
-        total = np.zeros(n)
-        for k in range(library.n_compounds):
-            first, end = library.first_multiplet[k], library.first_multiplet[k + 1]
-            index = [m for m in range(first, end) if self._resolved[m]]
-            if not index:
-                continue
+        levels = self._levels(self._titrations.spread_at(ph))
+        total = self._unmoved.copy()
+        for k in self._moving:
+            index = self._index(k)
             key = (k, *moves[index], *levels[:, index].ravel())
             if key not in self._rows:
                 self._rows[key] = self._of_compound(k, index, moves, levels)
@@ -278,14 +291,16 @@ class PhScores:
         self, k: int, index: list[int], moves: np.ndarray, levels: np.ndarray
     ) -> np.ndarray:
         library, n = self._library, len(self.offsets)
+        if not index:
+            return np.zeros(n)
         bound = np.full((len(_MOVED), n), np.inf, dtype=np.float32)
         n_lines = 0
         for m in index:
-            # A larger offset is added to the axis: the line is sought further down.
-            middle = int(moves[m] - self._first[m])
-            start = middle - (n - 1) // 2
             for row, level in zip(bound, levels[:, m], strict=True):
-                np.minimum(row, self._widened(m, int(level))[start : start + n], out=row)
+                widened = self._widened(m, int(level))
+                start = int(moves[m] - self._first[m]) - self._half
+                np.minimum(row, widened[start : start + n], out=row)
             n_lines += int(library.first_line[m + 1] - library.first_line[m])
+        # With a larger offset of the axis, a line is sought further down.
         score = np.log1p(bound[:, ::-1] * library.total_protons[k] / self._unit).sum(0)
         return min(n_lines, _MOST_LINES) * score

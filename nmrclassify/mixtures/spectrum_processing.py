@@ -34,7 +34,7 @@ from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.titration import PH_BOUNDS, TABLE_PH, at_ph
+from nmrclassify.nmr.titration import PH_BOUNDS, TABLE_PH, Titrations, at_ph
 
 REFERENCES = ("auto", "standard", "library", "by hand", "off")
 PH_FROM = ("auto", "estimate", "by hand")
@@ -389,6 +389,8 @@ def _shift_and_ph(
         library = at_ph(library, recipe.ph)
         if known is not None:
             return known, reason, by_hand(recipe.ph)
+    if known is not None and not len(Titrations.of(library).pka):
+        return known, reason, None
     limit = None if known is not None else recipe.max_offset
     scores = PhScores(found.hz / mhz, found.heights * found.widths, library, mhz, known, limit)
     shift, no_shift_reason = (known, reason) if known is not None else _library_shift(scores)
