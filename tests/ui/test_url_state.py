@@ -134,6 +134,7 @@ GOOD = {
     "scale_noise": "0.001",
     "scale_unknown": "2",
     "scale_seed": "12",
+    "spectrum_ph_from": "by hand",
     "compound": "545",
     "threshold": "0.71",
     "ppm_low": "3.1415",
