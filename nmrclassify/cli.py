@@ -314,15 +314,15 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
     from nmrclassify.training.peak_calibration import calibrate_network
     from nmrclassify.training.peak_trainer import PeakTrainConfig, PeakTrainer
 
-    chosen = _chosen(arguments, "steps", "batch", "learning_rate", "seed")
+    chosen = _chosen(arguments, "steps", "batch", "learning_rate", "seed", "disturbed")
     if not 0 <= arguments.workers <= 64:
         raise ValueError(f"--workers is {arguments.workers}; expected 0 to 64")
     state = arguments.out / "training.safetensors"
     if arguments.resume:
-        if chosen:
+        if chosen or arguments.start:
             raise ValueError(
                 "--resume continues with the settings of the start; leave out --steps, --batch,"
-                " --rate and --seed"
+                " --rate, --seed, --disturbed and --start"
             )
         trainer = PeakTrainer.resume(state, arguments.workers)
     else:
@@ -331,7 +331,12 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
                 f"{state} is from an earlier training; add --resume to continue it, or choose"
                 " another --out"
             )
-        trainer = PeakTrainer(PeakTrainConfig(**chosen), workers=arguments.workers)
+        start = None
+        if arguments.start == "packaged":
+            start = peak_weights.shipped().network
+        elif arguments.start:
+            start = peak_weights.load(Path(arguments.start)).network
+        trainer = PeakTrainer(PeakTrainConfig(**chosen), workers=arguments.workers, start=start)
     with _training(trainer.config.steps, trainer.step, trainer.rank) as (show, signals):
 
         def report(step: int, parts: dict[str, float]) -> None:

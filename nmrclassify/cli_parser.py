@@ -175,6 +175,15 @@ def parser() -> argparse.ArgumentParser:
         "--rate", dest="learning_rate", type=float, help="learning rate (default 0.002)"
     )
     scale.add_argument(
+        "--disturbed",
+        type=float,
+        help="share of mixtures with what spectra do to lists of peaks (default 0.6)",
+    )
+    scale.add_argument(
+        "--start",
+        help='a trained scale.safetensors to start from, or "packaged" (default: random weights)',
+    )
+    scale.add_argument(
         "--workers",
         type=int,
         default=1,

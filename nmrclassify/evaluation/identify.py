@@ -21,6 +21,11 @@ from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_comp
 PEAK_REACH = 1.6  # Hz between a line and its peak: lines that merge move to their common centre
 WHOLLY_EXPLAINED = 0.5  # of a peak's area: from here on the expected areas share the whole peak
 MIN_PROBABILITY = 0.02  # less likely compounds get no masks
+SURE = 0.9
+FEWEST_SURE = 5  # sure compounds that a common shift needs
+LEAST_OFFSET = 0.006  # ppm
+OFFSET_ERRORS = 4.0  # standard errors that a common shift must exceed
+MOST_OFFSETS = 2  # corrections of the axis: the first is too small where it is found by chance hits
 
 Masks = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -52,6 +57,9 @@ class Identification:
         Probability from which a compound is named.
     spread : float
         Estimated standard deviation of the shifts in this mixture, in ppm.
+    offset : float
+        Estimated distance of all peaks from their places in the library, in ppm: 0 where it is not
+        clearly different. Part of `shifts`.
     seconds : float
         Time from the peaks to the prediction.
     """
@@ -66,6 +74,7 @@ class Identification:
     masks: Masks
     threshold: float
     spread: float
+    offset: float
     seconds: float
 
     @cached_property
@@ -177,6 +186,9 @@ class Detector:
     def identify(self, peaks: Peaks, spread: float | None = None) -> Identification:
         """Identify and separate the compounds of a mixture.
 
+        Where the sure compounds have a common shift, the axis is taken to be off by it, and all is
+        estimated again.
+
         Parameters
         ----------
         spread : float, optional
@@ -190,15 +202,22 @@ class Detector:
         """
         started = time.perf_counter()
         network, compounds = self.trained.network, self.compounds
+        offset = 0.0
         with torch.no_grad():
-            hypotheses = find_hypotheses(self.templates, peaks, spread)
-            output = network(hypotheses)
-            probability = torch.sigmoid(output.presence / network.temperature)
-            if not probability.isfinite().all():
-                raise ValueError(
-                    "the network's output is not finite; train it again, or use the packaged one"
-                )
-            shifts, lines = _best_places(hypotheses, output, probability >= MIN_PROBABILITY)
+            for _ in range(MOST_OFFSETS + 1):
+                hypotheses = find_hypotheses(self.templates, peaks, spread, offset)
+                output = network(hypotheses)
+                probability = torch.sigmoid(output.presence / network.temperature)
+                if not probability.isfinite().all():
+                    raise ValueError(
+                        "the network's output is not finite; train it again, or use the packaged"
+                        " one"
+                    )
+                shifts, lines = _best_places(hypotheses, output, probability >= MIN_PROBABILITY)
+                more = self._common_shift(shifts, probability.numpy())
+                if not more:
+                    break
+                offset += more
         probabilities = probability.numpy()[self.groups]
         multiplet, position, area = lines
         masks = ratio_masks(compounds, peaks, probabilities, self._rows[multiplet], position, area)
@@ -208,7 +227,7 @@ class Detector:
         amounts = np.exp(output.log_amounts.numpy()) * hypotheses.unit
         amounts = np.where(output.best.numpy() >= 0, amounts, np.nan)
         all_shifts = np.full(compounds.n_multiplets, np.nan)
-        all_shifts[self._rows] = shifts + self._moved
+        all_shifts[self._rows] = shifts + self._moved + offset
         return Identification(
             compounds=compounds,
             groups=self.groups,
@@ -220,8 +239,26 @@ class Detector:
             masks=masks,
             threshold=self.trained.threshold,
             spread=hypotheses.spread,
+            offset=offset,
             seconds=time.perf_counter() - started,
         )
+
+
+    def _common_shift(self, shifts: np.ndarray, probabilities: np.ndarray) -> float:
+        """Return the shift that the sure compounds have in common, 0 where it is not significant.
+
+        Compounds that are there by chance have shifts around 0.
+        """
+        owner = self.templates.owner.numpy()
+        chosen = (probabilities[owner] >= SURE) & np.isfinite(shifts)
+        if not chosen.any():
+            return 0.0
+        n = np.bincount(owner[chosen])
+        of_compounds = np.bincount(owner[chosen], shifts[chosen])[n > 0] / n[n > 0]
+        middle = float(np.median(of_compounds))
+        error = 1.5 * float(np.median(np.abs(of_compounds - middle))) / len(of_compounds) ** 0.5
+        clear = abs(middle) > max(LEAST_OFFSET, OFFSET_ERRORS * error)
+        return middle if clear and len(of_compounds) >= FEWEST_SURE else 0.0
 
 
 def _best_places(

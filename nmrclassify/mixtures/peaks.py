@@ -15,6 +15,8 @@ from nmrclassify.config import bounded, check
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds, expand_ranges
 
+CUT_WIDTHS = (0.05, 0.4)  # ppm
+
 
 @dataclass(frozen=True)
 class PeakMixtureConfig:
@@ -45,6 +47,8 @@ class PeakMixtureConfig:
         1.0, 0.05, 20.0, "width of the cells whose lines are one peak, in Hz"
     )
     n_unknown: int = bounded(0, 0, 100, "compounds that the library does not hold")
+    n_false: int = bounded(0, 0, 5000, "peaks of no compound, with areas like those of its lines")
+    n_cut: int = bounded(0, 0, 50, "regions without peaks, as where a solvent was cut out")
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -238,6 +242,11 @@ def draw_mixture(
         other = _lines(unknown, chosen, config, axis, rng)
         rows = np.r_[rows, np.full(len(other.rows), -1)]
         hz, areas = np.r_[hz, other.hz], np.r_[areas, other.areas]
+    if config.n_false:
+        low, high = np.quantile(compounds.ppm, (0.0, 1.0)) * axis.mhz
+        sizes = np.median(known.areas) * np.exp(rng.standard_normal(config.n_false))
+        rows = np.r_[rows, np.full(config.n_false, -1)]
+        hz, areas = np.r_[hz, rng.uniform(low, high, config.n_false)], np.r_[areas, sizes]
     # The lines in one cell of the resolution are one peak, at their centre of area.
     cells, cell = np.unique(np.floor(hz / config.resolution), return_inverse=True)
     totals = np.bincount(cell, areas, len(cells))
@@ -246,6 +255,9 @@ def draw_mixture(
     gain = 1 + config.gain * rng.standard_normal(len(cells))
     measured = totals * gain + config.noise * rng.standard_normal(len(cells))
     picked = (positions >= 0) & (measured > max(2 * config.noise, 1e-9))
+    for _ in range(config.n_cut):
+        cut = rng.uniform(*np.quantile(compounds.ppm, (0.0, 1.0)))
+        picked &= np.abs(centres / axis.mhz - cut) > rng.uniform(*CUT_WIDTHS) / 2
     # On a coarse axis two cells can have the same position; they are one peak there.
     unique, peak = np.unique(positions[picked], return_inverse=True)
     peak_areas = np.bincount(peak, measured[picked], len(unique)).astype(np.float32)

@@ -25,6 +25,7 @@ References
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,13 +36,17 @@ from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 
-TOLERANCE = 0.8  # Hz to either side of a line: error and resolution of a peak list
+TOLERANCE = 0.8  # Hz to either side of a line: error of a peak list with a resolution of 1 Hz
+TOLERANCE_OF_RESOLUTION = 0.6  # a peak of merged lines lies up to half the resolution from a line
+RESOLUTIONS = (2.0, 2.8, 4.0, 5.6)  # Hz; `estimate_resolution` takes lower ones for 1
 WINDOW = 0.1  # ppm to either side of a multiplet: three standard deviations of the widest jitter
 STEP = 0.36  # Hz between the shifts that are tried: under half the tolerance
 N_HYPOTHESES = 8  # of each compound
 N_PLACES = 24  # of each multiplet
 CHUNK = 4096  # lines that are processed together
 USUAL_SPREAD = 0.01  # ppm, between two libraries
+FEWEST_GAPS = 30
+SHARE_OF_CLOSE = 0.12
 FLOORS = (1e-5, 0.02)  # range of the smallest peak that training saw, in units of the mixture
 MAX_SPREAD_MULTIPLETS = 2000  # enough to estimate the spread of the shifts
 SPREADS = (0.0025, 0.0035, 0.005, 0.007, 0.01, 0.014, 0.02, 0.028, 0.04)  # ppm
@@ -67,6 +72,10 @@ class Templates:
     first_line, first_multiplet : Tensor
         As in Compounds.
     protons : Tensor, shape (M,)
+    tolerance : float
+        Hz to either side of a line in which a peak can belong to it.
+    window : float
+        ppm to either side of a multiplet in which it is looked for.
     """
 
     axis: Axis
@@ -76,6 +85,8 @@ class Templates:
     first_line: Tensor
     first_multiplet: Tensor
     protons: Tensor
+    tolerance: float = TOLERANCE
+    window: float = WINDOW
 
     @property
     def n_compounds(self) -> int:
@@ -85,17 +96,17 @@ class Templates:
     @property
     def reach(self) -> int:
         """Tolerance in positions: a peak at most so far from a line can belong to it."""
-        return _reach(self.axis)
+        return _reach(self.axis, self.tolerance)
 
     @property
     def step(self) -> int:
         """Positions between the shifts that are tried."""
-        return max(1, round(STEP / self.axis.hz_per_position))
+        return max(1, round(STEP * self.tolerance / TOLERANCE / self.axis.hz_per_position))
 
     @cached_property
     def shifts(self) -> Tensor:
         """Shifts that are tried, in ppm, shape (S,)."""
-        half = max(1, round(WINDOW / self.axis.width / self.step))
+        half = max(1, round(self.window / self.axis.width / self.step))
         steps = torch.arange(-half, half + 1, device=self.centres.device)
         return steps * self.step * self.axis.width
 
@@ -120,7 +131,7 @@ class Templates:
     def of(cls, compounds: Compounds, axis: Axis = FULL_AXIS) -> "Templates":
         """Prepare a library for `axis`."""
         offsets, areas = compounds.offsets, compounds.areas
-        reach = (_reach(axis) + 0.5) * axis.hz_per_position
+        reach = (_reach(axis, TOLERANCE) + 0.5) * axis.hz_per_position
         # Lines ascend within a multiplet, so this key ascends over all lines, and two searches find
         # the neighbours of each line within its multiplet.
         key = compounds.line_multiplet * 1e5 + offsets
@@ -137,14 +148,35 @@ class Templates:
             protons=torch.tensor(compounds.protons, dtype=torch.float32),
         )
 
+    def moved(self, offset: float) -> "Templates":
+        """Return a copy whose lines lie `offset` ppm higher."""
+        centres = self.centres + round(offset / self.axis.width)
+        return replace(self, centres=centres.clamp(0, self.axis.n_positions - 1))
+
     def to(self, device: torch.device | str) -> "Templates":
         """Return a copy on a device."""
-        names = (field.name for field in fields(self) if field.name != "axis")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        moved: dict[str, Any] = {k: v.to(device) for k, v in values if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+    def with_tolerance(self, tolerance: float) -> "Templates":
+        """Return a copy for peaks whose positions are known to `tolerance`, in Hz."""
+        if tolerance == self.tolerance:
+            return self
+        reach = _reach(self.axis, tolerance)
+        multiplet = torch.repeat_interleave(self.n_lines)
+        # Lines ascend within a multiplet: see `of`.
+        key = multiplet * (4 * self.axis.n_positions) + self.centres
+        sums = torch.cat(
+            [self.line_areas.new_zeros(1).double(), self.line_areas.double().cumsum(0)]
+        )
+        high = torch.searchsorted(key, key + reach, right=True)
+        low = torch.searchsorted(key, key - reach)
+        return replace(self, expected_areas=(sums[high] - sums[low]).float(), tolerance=tolerance)
 
 
-def _reach(axis: Axis) -> int:
-    return max(1, round(TOLERANCE / axis.hz_per_position - 0.5))
+def _reach(axis: Axis, tolerance: float) -> int:
+    return max(1, round(tolerance / axis.hz_per_position - 0.5))
 
 
 def segment_sum(values: Tensor, lengths: Tensor) -> Tensor:
@@ -209,7 +241,7 @@ class AmountHypotheses:
 
 
 def find_hypotheses(
-    templates: Templates, peaks: Peaks, spread: float | None = None
+    templates: Templates, peaks: Peaks, spread: float | None = None, offset: float = 0.0
 ) -> AmountHypotheses:
     """Find the possible amounts of every compound of a library in a mixture.
 
@@ -218,6 +250,13 @@ def find_hypotheses(
     spread : float, optional
         Standard deviation of the shifts in ppm, where it is known; estimated from the mixture
         otherwise.
+    offset : float
+        ppm by which all peaks lie higher than in the library. Shifts are relative to it.
+
+    Returns
+    -------
+    AmountHypotheses
+        Its templates have the tolerance that the resolution of the peaks demands.
 
     Raises
     ------
@@ -237,6 +276,9 @@ def find_hypotheses(
             f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0"
             " and below 1, or None"
         )
+    templates = templates.with_tolerance(tolerance_of(peaks))
+    if offset:
+        templates = templates.moved(offset)
     # Not the highest peak, which may be a solvent.
     unit = float(np.quantile(peaks.areas, 0.98))
     # Within the range of training: the smallest of very few peaks, or an artefact, is no measure.
@@ -249,6 +291,27 @@ def find_hypotheses(
     columns = [torch.cat(column) for column in zip(*chunks, strict=True)]
     narrow_areas = within(dense, templates.reach // 3)
     return AmountHypotheses(templates, areas, narrow_areas, unit, floor, spread, *columns)
+
+
+def estimate_resolution(peaks: Peaks) -> float:
+    """Estimate the resolution of a list of peaks in Hz, 1 at least, from the gaps between them.
+
+    Where lines in one cell of r Hz are one peak, the gaps between peaks of neighbouring cells have
+    a triangular distribution from 0 to 2 r: few of those below 1.5 r are below r / 2. In a list of
+    higher resolution there are more. Too few narrow gaps count as 1 Hz.
+    """
+    gaps = np.sort(np.diff(peaks.positions) * peaks.axis.hz_per_position)
+    highest = 1.0
+    for resolution in RESOLUTIONS:
+        close, near = np.searchsorted(gaps, (resolution / 2, 1.5 * resolution))
+        if near >= FEWEST_GAPS and close <= SHARE_OF_CLOSE * near:
+            highest = resolution
+    return highest
+
+
+def tolerance_of(peaks: Peaks) -> float:
+    """Return the distance in Hz within which a peak of the list can belong to a line."""
+    return max(TOLERANCE, TOLERANCE_OF_RESOLUTION * estimate_resolution(peaks))
 
 
 def _chunks(templates: Templates) -> Iterator[tuple[int, int]]:

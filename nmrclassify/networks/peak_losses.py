@@ -12,7 +12,8 @@ from nmrclassify.networks.amount_hypotheses import AmountHypotheses
 from nmrclassify.networks.peak_network import PeakNetworkOutput, compete
 
 CLOSE_AMOUNT = 0.3  # natural logarithm: a hypothesis within 35 % of the true amount is right
-CLOSE_PLACE = 0.0018  # ppm: about the tolerance of a line at 600 MHz
+FEWEST = 15  # present compounds: mixtures of fewer have no larger part of the loss
+CLOSE_PLACE = 1.35  # times the tolerance of a line
 
 
 @dataclass
@@ -96,18 +97,19 @@ def objective(
 ) -> tuple[Tensor, dict[str, float]]:
     """Return the loss of one mixture, a scalar, and the values of its parts.
 
-    Presence: negative log likelihood, divided by the number of present compounds. Amounts: Huber
-    loss of logarithms. Places: cross entropy. Masks, in training only: cross entropy with the true
-    shares.
+    Presence: negative log likelihood, divided by the number of present compounds, `FEWEST` at
+    least. Amounts: Huber loss of logarithms. Places: cross entropy. Masks, in training only: cross
+    entropy with the true shares.
     """
     present = truth.log_amounts.isfinite()
-    scale = 1.0 / present.sum().clamp(min=1)
+    scale = 1.0 / present.sum().clamp(min=FEWEST)
     n_compounds, n_columns = hypotheses.log_amounts.shape
     right = (hypotheses.log_amounts - truth.log_amounts[:, None]).abs() < CLOSE_AMOUNT
     compound = torch.arange(n_compounds, device=right.device).repeat_interleave(n_columns)
     screening = _presence_loss(compound, output.screening.flatten(), right.flatten(), present)
     losses = {"first": screening * scale}
     rounds = zip(output.round_candidates, output.rounds, strict=True)
+    close = CLOSE_PLACE * hypotheses.templates.tolerance / hypotheses.templates.axis.mhz  # ppm
     for k, (c, state) in enumerate(rounds, 1):
         # An absent compound has the amount NaN, so none of its hypotheses is right.
         right = (c.log_amount - truth.log_amounts[c.compound]).abs() < CLOSE_AMOUNT
@@ -117,7 +119,7 @@ def objective(
         amount = functional.huber_loss(error, torch.zeros_like(error), delta=0.1, reduction="sum")
         losses[f"amount {k}"] = amount * scale * 10
         off = (c.shift - truth.shifts[c.multiplet, None]).abs()
-        right_place = (off < CLOSE_PLACE) & right[c.hypothesis][:, None]
+        right_place = (off < close) & right[c.hypothesis][:, None]
         has_place = right_place.any(1)
         score = state["score"][has_place]
         places = score.logsumexp(1) - score.masked_fill(~right_place[has_place], -1e4).logsumexp(1)

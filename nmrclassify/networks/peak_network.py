@@ -32,7 +32,12 @@ import torch
 from torch import Tensor, nn
 
 from nmrclassify.config import bounded, check
-from nmrclassify.networks.amount_hypotheses import AmountHypotheses, segment_sum, within
+from nmrclassify.networks.amount_hypotheses import (
+    TOLERANCE,
+    AmountHypotheses,
+    segment_sum,
+    within,
+)
 from nmrclassify.networks.candidates import Candidates, first_place_attention, gather_candidates
 
 
@@ -48,6 +53,9 @@ class PeakNetworkConfig:
     judged_places: int = bounded(2, 1, 24, "places of each multiplet in the first round")
     kept: int = bounded(384, 16, 16384, "hypotheses of the later rounds")
     kept_places: int = bounded(5, 1, 24, "places of each multiplet in the later rounds")
+    context: int = bounded(
+        2, 0, 2, "numbers on the whole mixture that a hypothesis gets; 0 in version 0.1"
+    )
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -141,11 +149,12 @@ class Round(nn.Module):
     def __init__(self, config: PeakNetworkConfig):
         super().__init__()
         a, d, h = config.lines, config.places, config.hypotheses
+        self.context = config.context
         self.lines = _mlp(6, a, a)
         self.places = _mlp(a + 2 + 4 + 3, d, d)
         self.attention = nn.Linear(d, 1)
         self.multiplets = _mlp(d + 6, d, d)
-        self.hypotheses = _mlp(3 * d + 8, h, h)
+        self.hypotheses = _mlp(3 * d + 8 + config.context, h, h)
         self.out = nn.Linear(h, 2)
 
     def forward(
@@ -168,7 +177,7 @@ class Round(nn.Module):
         log_amount, spread = state["log_amount"], state["spread"]
         # Lines: the expected area beside the area that is there, with and without the others.
         area, narrow_area = hypotheses.areas[c.position], hypotheses.narrow_areas[c.position]
-        others = area_of_others(hypotheses, c, state)
+        others = state["others"]
         amount = log_amount.exp()[c.hypothesis[c.place // c.n_places]]
         expected = amount * c.expected_area + floor
         ratio = ((area + floor) / expected).log().clamp(-3, 3)
@@ -224,6 +233,11 @@ class Round(nn.Module):
             (probabilities.sum() / 50).expand_as(log_amount),
             state["other_hypotheses"],
         ]
+        context = [
+            state["explained"].expand_as(log_amount),
+            torch.full_like(log_amount, log(t.tolerance / TOLERANCE)),
+        ]
+        features += context[: self.context]
         pooled = _pool(multiplets, c.hypothesis, len(log_amount))
         inputs = [pooled, torch.stack(features, 1)]
         embedded = self.hypotheses(torch.cat(inputs, 1)).relu()  # (J, h)
@@ -257,21 +271,30 @@ def compete(compound: Tensor, logit: Tensor, n_compounds: int) -> tuple[Tensor, 
 
 def area_of_others(
     hypotheses: AmountHypotheses, candidates: Candidates, state: dict[str, Tensor]
-) -> Tensor:
-    """Return the area near each line that other compounds are expected to bring, shape (V,).
+) -> tuple[Tensor, Tensor]:
+    """Return the areas that are expected of other compounds, and what all of them explain.
 
     The expected area of a hypothesis is its probability times its amount.
+
+    Returns
+    -------
+    others : Tensor, shape (V,)
+        Area near each line that other compounds are expected to bring.
+    explained : Tensor, scalar
+        Share of the mixture's area that all compounds explain.
     """
     t, c = hypotheses.templates, candidates
     mean_amount = state["probabilities"] * state["log_amount"].exp()
     weight = mean_amount[c.hypothesis, None] * state["attention"]  # (U, N)
     areas = weight.flatten()[c.place] * t.line_areas[c.line]
     dense = torch.zeros(t.axis.n_positions, device=areas.device).index_add_(0, c.position, areas)
-    total = within(dense, t.reach)[c.position]
+    near = within(dense, t.reach)
+    explained = torch.minimum(near, hypotheses.areas).sum() / hypotheses.areas.sum()
+    total = near[c.position]
     zero = torch.zeros(1, dtype=torch.float64, device=areas.device)
     sums = torch.cat([zero, areas[c.order].double().cumsum(0)])
     low, high = c.same_compound
-    return (total - (sums[high] - sums[low]).float()).clamp(min=0)
+    return (total - (sums[high] - sums[low]).float()).clamp(min=0), explained
 
 
 def _spread(candidates: Candidates, probabilities: Tensor, attention: Tensor) -> Tensor:
@@ -358,6 +381,7 @@ class PeakNetwork(nn.Module):
                 "spread": spread,
                 "mean_shift": _mean_shift(candidates, attention),
             }
+            state["others"], state["explained"] = area_of_others(hypotheses, candidates, state)
             state = step(hypotheses, candidates, state)
             logit, log_amount, attention = state["logit"], state["log_amount"], state["attention"]
             names = ("logit", "log_amount", "attention", "score")

@@ -76,7 +76,8 @@ def _trained(file: TensorFile) -> Trained:
             raise CheckpointError(
                 f"{name}: a size of the network is not a whole number; train the network again"
             )
-        network = PeakNetwork(PeakNetworkConfig(**header["network"]))
+        sizes = {"context": 0} | header["network"]  # version 0.1 did not state it
+        network = PeakNetwork(PeakNetworkConfig(**sizes))
         arrays = file.arrays(described(network.state_dict()))
         network.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
         made, threshold = dict(header["made"]), float(header["threshold"])

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, distributed, nn
+from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
@@ -25,9 +26,11 @@ from nmrclassify.files import TensorFile, tensor_bytes, write_tensors
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import (
     SPREADS,
+    TOLERANCE,
     AmountHypotheses,
     Templates,
     find_hypotheses,
+    tolerance_of,
 )
 from nmrclassify.networks.peak_losses import PeakTruth, objective, peak_truth
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
@@ -43,6 +46,7 @@ from nmrclassify.training.optimiser import (
 
 # Of the training's libraries; seeds below 1,000 are for development and reports.
 LIBRARY_SEED = 1_000
+FREQUENCIES = (60.0, 80.0, 100.0, 200.0, 300.0, 400.0, 500.0, 700.0, 800.0)  # MHz, beside 600
 MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
@@ -61,6 +65,9 @@ class PeakTrainConfig:
     n_low: int = bounded(15, 1, 2000, "fewest compounds in a mixture")
     n_high: int = bounded(115, 1, 2000, "most compounds in a mixture")
     seed: int = bounded(7, 0, 2**31, "of weights, libraries and mixtures")
+    disturbed: float = bounded(
+        0.6, 0.0, 1.0, "share of mixtures with what spectra do to lists of peaks; see `_disturbed`"
+    )
 
     def __post_init__(self) -> None:
         """Check the bounds."""
@@ -102,9 +109,44 @@ def library(compounds: int, number: int) -> Compounds:
 
 
 @lru_cache(maxsize=64)
-def templates(compounds: int, number: int) -> Templates:
-    """Return that library prepared for the full axis."""
-    return Templates.of(library(compounds, number), FULL_AXIS)
+def templates(
+    compounds: int, number: int, mhz: float = FULL_AXIS.mhz, tolerance: float = TOLERANCE
+) -> Templates:
+    """Return that library prepared for the full axis at a frequency."""
+    axis = replace(FULL_AXIS, mhz=mhz)
+    return Templates.of(library(compounds, number), axis).with_tolerance(tolerance)
+
+
+def _disturbed(
+    recipe: PeakMixtureConfig, rng: np.random.Generator
+) -> tuple[PeakMixtureConfig, float]:
+    """Change a recipe by what spectra do, each thing with its own probability.
+
+    Fewer compounds, another frequency, a lower resolution, areas that are wrong, compounds that
+    the library does not hold, peaks of noise, and regions that were cut out.
+
+    Returns
+    -------
+    recipe : PeakMixtureConfig
+    mhz : float
+    """
+    changed: dict[str, Any] = {}
+    count = recipe.n_high
+    if rng.random() < 0.3:
+        count = int(np.exp(rng.uniform(0.0, np.log(count + 0.99))))
+        changed |= {"n_low": count, "n_high": count}
+    mhz = float(rng.choice(FREQUENCIES)) if rng.random() < 0.5 else FULL_AXIS.mhz
+    if rng.random() < 0.35:
+        changed["resolution"] = float(np.exp(rng.uniform(np.log(0.5), np.log(5.0))))
+    if rng.random() < 0.35:
+        changed["gain"] = rng.uniform(0.05, 0.25)
+    if rng.random() < 0.4:
+        changed["n_unknown"] = int(rng.integers(1, 41))
+    if rng.random() < 0.35:
+        changed["n_false"] = int(np.exp(rng.uniform(0.0, np.log(800.0))))
+    if rng.random() < 0.25 and count >= 5:  # fewer could lose all their peaks
+        changed["n_cut"] = int(rng.integers(1, 4))
+    return replace(recipe, **changed), mhz
 
 
 def training_example(config: PeakTrainConfig, index: int) -> tuple[int, TrainingExample]:
@@ -127,15 +169,21 @@ def training_example(config: PeakTrainConfig, index: int) -> tuple[int, Training
         decades=rng.uniform(1, 2.5),
         n_unknown=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
     )
+    mhz = FULL_AXIS.mhz
+    if config.disturbed and rng.random() < config.disturbed:
+        recipe, mhz = _disturbed(recipe, rng)
+        recipe = replace(recipe, n_unknown=min(recipe.n_unknown, config.compounds))
+    axis = replace(FULL_AXIS, mhz=mhz)
     unknown = library(config.compounds, (number + 1) % max(2, config.libraries))
-    mixture = draw_mixture(library(config.compounds, number), recipe, rng, FULL_AXIS, unknown)
+    mixture = draw_mixture(library(config.compounds, number), recipe, rng, axis, unknown)
     # The spread is estimated, or known, or wrong: the later rounds learn to correct it.
     source, spread = rng.random(), None
     if source >= 0.9:
         spread = float(rng.choice(SPREADS))
     elif source >= 0.7:
         spread = recipe.jitter * 1.1
-    hypotheses = find_hypotheses(templates(config.compounds, number), mixture.peaks, spread)
+    of_library = templates(config.compounds, number, mhz, tolerance_of(mixture.peaks))
+    hypotheses = find_hypotheses(of_library, mixture.peaks, spread)
     return number, TrainingExample(hypotheses, peak_truth(mixture, hypotheses))
 
 
@@ -153,12 +201,12 @@ class _ExampleDataset(Dataset):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, k: int) -> tuple[int, dict, dict]:
+    def __getitem__(self, k: int) -> tuple[tuple, dict, dict]:
         torch.set_num_threads(1)
         number, example = training_example(self.config, self.indices[k])
         tensors = vars(example.hypotheses).copy()
-        del tensors["templates"]  # the receiver has them
-        return number, tensors, vars(example.truth)
+        used = tensors.pop("templates")  # the receiver has them
+        return (number, used.axis.mhz, used.tolerance), tensors, vars(example.truth)
 
 
 def _only(batch: list) -> Any:
@@ -185,9 +233,9 @@ def training_examples(
         prefetch_factor=8 if workers else None,
         multiprocessing_context="spawn" if workers else None,
     )
-    for number, hypotheses, truth in loader:
+    for which, hypotheses, truth in loader:
         yield TrainingExample(
-            AmountHypotheses(templates=templates(config.compounds, number), **hypotheses),
+            AmountHypotheses(templates=templates(config.compounds, *which), **hypotheses),
             PeakTruth(**truth),
         )
 
@@ -212,6 +260,30 @@ class _Loss(nn.Module):
         return sum(losses[1:], losses[0]), parts
 
 
+def _copy_weights(source: PeakNetwork, target: PeakNetwork) -> None:
+    """Copy all weights; further inputs of `target` get weights of 0.
+
+    Raises
+    ------
+    ValueError
+        If a layer of `source` has other outputs than that of `target`, or more inputs.
+    """
+    copied = {}
+    for (name, old), new in zip(
+        source.state_dict().items(), target.state_dict().values(), strict=True
+    ):
+        if old.shape != new.shape:
+            if old.shape[0] != new.shape[0] or old.shape[1] > new.shape[1]:
+                raise ValueError(
+                    f"{name} of the network to start from is {tuple(old.shape)}; expected"
+                    f" {tuple(new.shape)}: choose one of the same sizes"
+                )
+            old = functional.pad(old, (0, new.shape[1] - old.shape[1]))
+        copied[name] = old
+    target.load_state_dict(copied)
+    target.temperature.fill_(1.0)
+
+
 class PeakTrainer:
     """Train the network.
 
@@ -221,6 +293,9 @@ class PeakTrainer:
     ----------
     workers : int
         Processes that prepare examples for this one; 0 prepares them between the steps.
+    start : PeakNetwork, optional
+        A trained network whose weights are those of the start. Inputs that it lacks get weights
+        of 0.
 
     Attributes
     ----------
@@ -232,11 +307,15 @@ class PeakTrainer:
     Raises
     ------
     ValueError
-        If the batch is not a multiple of the number of processes.
+        If the batch is not a multiple of the number of processes, or `start` has other sizes.
     """
 
     def __init__(
-        self, config: PeakTrainConfig, network: PeakNetworkConfig | None = None, workers: int = 1
+        self,
+        config: PeakTrainConfig,
+        network: PeakNetworkConfig | None = None,
+        workers: int = 1,
+        start: PeakNetwork | None = None,
     ):
         self.config, self.workers = config, workers
         self.world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -252,7 +331,10 @@ class PeakTrainer:
         if self.world > 1 and not distributed.is_initialized():
             distributed.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         torch.manual_seed(config.seed)
-        self.network = PeakNetwork(network).to(self.device)
+        self.network = PeakNetwork(network)
+        if start is not None:
+            _copy_weights(start, self.network)
+        self.network.to(self.device)
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), config.learning_rate, weight_decay=config.weight_decay
         )
@@ -344,8 +426,8 @@ class PeakTrainer:
         try:
             file = TensorFile.read(path, "state", MAX_STATE_BYTES)
             trainer = cls(
-                PeakTrainConfig(**file.header["config"]),
-                PeakNetworkConfig(**file.header["network"]),
+                PeakTrainConfig(**({"disturbed": 0.0} | file.header["config"])),
+                PeakNetworkConfig(**({"context": 0} | file.header["network"])),
                 workers,
             )
             parts = trainer.network, trainer.optimiser, "network"
