@@ -57,11 +57,11 @@ class Identification:
         Probability from which a compound is named.
     spread : float
         Estimated standard deviation of the shifts in this mixture, in ppm.
+    seconds : float
+        Time from the peaks to the prediction.
     offset : float
         Estimated distance of all peaks from their places in the library, in ppm: 0 where it is not
         clearly different. Part of `shifts`.
-    seconds : float
-        Time from the peaks to the prediction.
     """
 
     compounds: Compounds
@@ -74,8 +74,8 @@ class Identification:
     masks: Masks
     threshold: float
     spread: float
-    offset: float
     seconds: float
+    offset: float = 0.0
 
     @cached_property
     def first_of_group(self) -> np.ndarray:
@@ -239,10 +239,9 @@ class Detector:
             masks=masks,
             threshold=self.trained.threshold,
             spread=hypotheses.spread,
-            offset=offset,
             seconds=time.perf_counter() - started,
+            offset=offset,
         )
-
 
     def _common_shift(self, shifts: np.ndarray, probabilities: np.ndarray) -> float:
         """Return the shift that the sure compounds have in common, 0 where it is not significant.

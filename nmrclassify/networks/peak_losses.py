@@ -76,6 +76,12 @@ def true_shares(
     return (part / total.clamp(min=1e-12)).float().clamp(0, 1)
 
 
+def close_place(hypotheses: AmountHypotheses) -> float:
+    """Return how near a place must be to the true one, in ppm."""
+    t = hypotheses.templates
+    return CLOSE_PLACE * t.tolerance / t.axis.mhz
+
+
 def _presence_loss(compound: Tensor, logit: Tensor, right: Tensor, present: Tensor) -> Tensor:
     """Return the negative log likelihood of the truth, summed over compounds.
 
@@ -109,7 +115,7 @@ def objective(
     screening = _presence_loss(compound, output.screening.flatten(), right.flatten(), present)
     losses = {"first": screening * scale}
     rounds = zip(output.round_candidates, output.rounds, strict=True)
-    close = CLOSE_PLACE * hypotheses.templates.tolerance / hypotheses.templates.axis.mhz  # ppm
+    close = close_place(hypotheses)
     for k, (c, state) in enumerate(rounds, 1):
         # An absent compound has the amount NaN, so none of its hypotheses is right.
         right = (c.log_amount - truth.log_amounts[c.compound]).abs() < CLOSE_AMOUNT

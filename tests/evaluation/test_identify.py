@@ -35,7 +35,7 @@ def untrained():
     torch.manual_seed(0)
     # With a high temperature every probability is near one half: every compound gets masks.
     network = PeakNetwork(
-        PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024)
+        PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024, context=0)
     )
     network.temperature.fill_(100.0)
     return Trained(network.requires_grad_(False).eval(), 0.5, {})
@@ -408,3 +408,28 @@ def test_the_shipped_network_knows_which_peaks_are_shared(judged):
         given = mask_shares(mixture, found.masks)
         named = np.isin(mixture.present[mixture.owners], found.named) & np.isfinite(given)
         assert np.abs(given - mixture.shares)[named].mean() < 0.15
+
+
+@pytest.mark.parametrize("offset", [0.05, -0.03])
+def test_the_shipped_network_corrects_an_axis_that_is_off(offset):
+    library = synthetic_compounds(SyntheticConfig(n_compounds=200), rng(5))
+    detector, recipe = Detector(library), PeakMixtureConfig(n_low=30, n_high=30, jitter=0.005)
+    mixture = draw_mixture(library, recipe, rng(6))
+    steps = round(offset / FULL_AXIS.width)
+    moved = Peaks(FULL_AXIS, mixture.peaks.positions + steps, mixture.peaks.areas)
+    true, found = detector.identify(mixture.peaks), detector.identify(moved)
+    assert true.offset == 0
+    assert found.offset == pytest.approx(offset, abs=0.004)
+    assert len(set(true.named) ^ set(found.named)) <= 2
+    both = np.intersect1d(true.named, found.named)
+    rows = np.isin(library.compound, both)
+    assert np.nanmedian(found.shifts[rows] - true.shifts[rows]) == pytest.approx(offset, abs=1e-3)
+
+
+def test_a_shift_of_few_compounds_is_not_taken_for_one_of_the_axis():
+    library = synthetic_compounds(SyntheticConfig(n_compounds=40), rng(5))
+    recipe = PeakMixtureConfig(n_low=3, n_high=3, jitter=0.002, decades=0.0)
+    mixture = draw_mixture(library, recipe, rng(6))
+    steps = round(0.03 / FULL_AXIS.width)
+    moved = Peaks(FULL_AXIS, mixture.peaks.positions + steps, mixture.peaks.areas)
+    assert Detector(library).identify(moved).offset == 0

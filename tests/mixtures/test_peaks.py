@@ -349,3 +349,22 @@ def test_a_mixture_is_what_its_recipe_says_on_every_axis(library):
     )
     n = [len(m.peaks.areas) for m in made]
     assert n[0] < n[1] <= n[2]
+
+
+def test_false_peaks_belong_to_no_compound_and_lie_among_the_library(library):
+    clean = replace(NOISY, n_low=3, n_high=3)
+    one, other = (draw_mixture(library, replace(clean, n_false=n), rng(3)) for n in (0, 200))
+    assert np.array_equal(one.present, other.present)
+    assert len(other.peaks.areas) > len(one.peaks.areas) + 150
+    owned = np.bincount(other.parts[1], minlength=len(other.peaks.areas)) > 0
+    assert (~owned).sum() > 150
+    assert library.ppm.min() - 0.1 < other.peaks.ppm[~owned].min()
+    assert other.peaks.ppm[~owned].max() < library.ppm.max() + 0.1
+
+
+def test_regions_that_are_cut_have_no_peak(library):
+    clean = replace(NOISY, n_low=20, n_high=20)
+    one, other = (draw_mixture(library, replace(clean, n_cut=n), rng(3)) for n in (0, 3))
+    assert 0 < len(other.peaks.areas) < len(one.peaks.areas)
+    missing = np.isnan(other.shares)
+    assert missing.sum() > np.isnan(one.shares).sum()

@@ -6,11 +6,14 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks import amount_hypotheses as module
 from nmrclassify.networks.amount_hypotheses import (
     SPREADS,
+    TOLERANCE,
     Templates,
+    estimate_resolution,
     estimate_spread,
     find_hypotheses,
     segment_sum,
     spread_of,
+    tolerance_of,
     tolerant,
     within,
 )
@@ -363,3 +366,43 @@ def test_one_peak_is_enough(library):
 def test_what_is_derived_lies_on_the_device_of_the_templates(library):
     moved = Templates.of(library).to("meta")
     assert moved.shifts.device == moved.expected_areas.device
+
+
+@pytest.mark.parametrize("resolution", [1.0, 2.0, 4.0])
+def test_the_resolution_of_a_crowded_list_is_estimated(resolution):
+    library = synthetic_compounds(SyntheticConfig(n_compounds=120), rng(3))
+    recipe = PeakMixtureConfig(n_low=60, n_high=60, resolution=resolution)
+    found = [
+        estimate_resolution(draw_mixture(library, recipe, rng(seed)).peaks) for seed in range(4)
+    ]
+    assert 0.7 * resolution <= np.mean(found) <= 1.3 * resolution
+
+
+def test_a_list_of_few_peaks_counts_as_resolved():
+    ppm = np.arange(1.0, 2.0, 0.05)
+    assert tolerance_of(Peaks.from_lines(ppm, np.ones(len(ppm)))) == TOLERANCE
+
+
+def test_a_larger_tolerance_sums_the_lines_of_a_multiplet_that_are_near(library):
+    t = Templates.of(library)
+    assert t.with_tolerance(TOLERANCE) is t
+    wide = t.with_tolerance(4.0)
+    assert wide.reach > t.reach
+    for line in rng().choice(len(t.centres), 40, replace=False):
+        multiplet = int(library.line_multiplet[line])
+        own = range(int(t.first_line[multiplet]), int(t.first_line[multiplet + 1]))
+        near = [k for k in own if abs(int(t.centres[k] - t.centres[line])) <= wide.reach]
+        expected = t.line_areas[near].sum()
+        assert float(wide.expected_areas[line]) == pytest.approx(float(expected), rel=1e-5)
+    # To the rounding of a position, it is what `of` computes.
+    again = wide.with_tolerance(TOLERANCE).expected_areas
+    assert (again - t.expected_areas).abs().gt(1e-4).float().mean() < 0.05
+
+
+def test_an_offset_moves_the_library_and_shifts_are_relative_to_it(library, mixture):
+    t, offset = Templates.of(library), 0.06
+    steps = round(offset / FULL_AXIS.width)
+    moved = Peaks(FULL_AXIS, mixture.peaks.positions + steps, mixture.peaks.areas)
+    one, other = find_hypotheses(t, mixture.peaks), find_hypotheses(t, moved, offset=offset)
+    assert torch.equal(one.places, other.places)
+    assert torch.allclose(one.votes, other.votes, atol=1e-3)

@@ -8,7 +8,8 @@ from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_losses import (
     CLOSE_AMOUNT,
-    CLOSE_PLACE,
+    FEWEST,
+    close_place,
     objective,
     peak_truth,
     true_shares,
@@ -67,7 +68,9 @@ def perfect_output(output, hypotheses, truth, logit=20.0):
     screening = logits(hypotheses.log_amounts.flatten(), flat).view_as(output.screening)
     rounds = []
     for candidates, state in zip(output.round_candidates, output.rounds, strict=True):
-        right = (candidates.shift - truth.shifts[candidates.multiplet, None]).abs() < CLOSE_PLACE
+        right = (candidates.shift - truth.shifts[candidates.multiplet, None]).abs() < close_place(
+            hypotheses
+        )
         true = truth.log_amounts[candidates.compound]
         rounds.append(
             state
@@ -191,7 +194,8 @@ def test_a_present_compound_without_a_close_hypothesis_counts_as_found_by_any(ou
         torch.where((hypotheses.log_amounts[k] - truth.log_amounts[k]).abs() > 1, 20.0, -20.0),
     )
     assert (other[k] > 0).any()
-    assert objective(replace(made, screening=other), hypotheses, truth)[1]["first"] > 1
+    wrong = objective(replace(made, screening=other), hypotheses, truth)[1]["first"]
+    assert wrong > 9 / FEWEST  # the logarithm of the least probability
 
 
 def test_loss_and_gradients_are_finite_where_nothing_is_right(library, example):

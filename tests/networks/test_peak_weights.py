@@ -261,3 +261,13 @@ def test_the_shipped_file_is_small_readable_and_says_how_it_was_made():
     assert shipped() is shipped()
     assert shipped().network.config == found.network.config
     assert sum(value.numel() for value in found.network.parameters()) * 4 < peak_weights.MAX_BYTES
+
+
+def test_a_file_of_version_0_1_that_states_no_context_is_read(tmp_path):
+    torch.manual_seed(0)
+    old = Trained(PeakNetwork(PeakNetworkConfig(**SIZES, context=0)), 0.4, {"steps": 3})
+    save(old, tmp_path / "old.safetensors")
+    sizes = header(tmp_path / "old.safetensors")["network"]
+    del sizes["context"]
+    forge(tmp_path / "old.safetensors", {"network": sizes})
+    assert load(tmp_path / "old.safetensors").network.config == old.network.config

@@ -12,7 +12,9 @@ import torch
 
 import nmrclassify
 from nmrclassify import files
-from nmrclassify.networks.peak_network import PeakNetworkConfig
+from nmrclassify.networks.amount_hypotheses import TOLERANCE
+from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
+from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.training import peak_trainer
 from nmrclassify.training.peak_trainer import (
     PeakTrainConfig,
@@ -55,17 +57,27 @@ def test_an_example_depends_on_the_seed_and_its_number_alone():
 
 
 def test_examples_vary_within_the_options():
-    made = [training_example(TINY, k) for k in range(30)]
+    clean = replace(TINY, disturbed=0.0)
+    made = [training_example(clean, k) for k in range(30)]
     assert {number for number, _ in made} == {0, 1}
     counts = [int(one.truth.log_amounts.isfinite().sum()) for _, one in made]
     assert min(counts) >= 5
     assert max(counts) <= 10
     assert len(set(counts)) > 3
     assert len({one.hypotheses.spread for _, one in made}) > 3
-    assert all(
-        len(one.truth.log_amounts) == 40 and one.hypotheses.templates is templates(40, number)
-        for number, one in made
-    )
+    for number, one in made:
+        assert len(one.truth.log_amounts) == 40
+        assert one.hypotheses.templates.axis == FULL_AXIS
+        assert torch.equal(one.hypotheses.templates.centres, templates(40, number).centres)
+
+
+def test_disturbed_examples_have_other_frequencies_resolutions_and_fewer_compounds():
+    disturbed = replace(TINY, disturbed=1.0)
+    made = [training_example(disturbed, k)[1] for k in range(40)]
+    used = [one.hypotheses.templates for one in made]
+    assert len({t.axis.mhz for t in used}) > 4
+    assert min(int(one.truth.log_amounts.isfinite().sum()) for one in made) < 5
+    assert all(t.tolerance >= TOLERANCE for t in used)
 
 
 def test_libraries_are_the_same_each_time_and_differ_from_one_another():
@@ -97,7 +109,20 @@ def test_the_stream_gives_the_examples_in_order(workers, monkeypatch):
     for made, index in zip(stream, (5, 7), strict=True):
         number, expected = training_example(config, index)
         assert same(made, expected)
-        assert made.hypotheses.templates is templates(40, number)
+        used = made.hypotheses.templates
+        assert used is templates(40, number, used.axis.mhz, used.tolerance)
+        assert used.axis == expected.hypotheses.templates.axis
+
+
+def test_a_training_can_start_from_a_network_without_the_inputs_on_the_whole_mixture():
+    torch.manual_seed(1)
+    old = PeakNetwork(replace(NET, context=0))
+    trainer = PeakTrainer(SHORT, NET, workers=0, start=old)
+    example = training_example(SHORT, 0)[1].hypotheses
+    with torch.no_grad():
+        assert torch.allclose(trainer.network(example).presence, old(example).presence, atol=1e-5)
+    with pytest.raises(ValueError, match="choose one of the same sizes"):
+        PeakTrainer(SHORT, NET, start=PeakNetwork(replace(NET, hypotheses=NET.hypotheses + 1)))
 
 
 def test_a_resumed_training_equals_one_without_interruption(tmp_path):
@@ -128,9 +153,10 @@ def test_a_resumed_training_equals_one_without_interruption(tmp_path):
 
 
 def test_one_seed_gives_the_same_weights_and_a_step_changes_all_of_them():
-    one, other = PeakTrainer(SHORT, NET, workers=0), PeakTrainer(SHORT, NET, workers=0)
+    clean = replace(SHORT, disturbed=0.0)  # of disturbed mixtures some have no line with a mask
+    one, other = PeakTrainer(clean, NET, workers=0), PeakTrainer(clean, NET, workers=0)
     assert torch.equal(weights(one), weights(other))
-    assert not torch.equal(weights(one), weights(PeakTrainer(replace(SHORT, seed=8), NET)))
+    assert not torch.equal(weights(one), weights(PeakTrainer(replace(clean, seed=8), NET)))
     before = {name: value.detach().clone() for name, value in one.network.named_parameters()}
     one.run(halt=lambda: one.step == 2)
     assert all(
