@@ -432,7 +432,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
         write_atomically(arguments.multiplets, "".join(lines).encode())
     return {
         "compounds": compounds,
-        "note": mixture.note,
+        "note": " ".join(filter(None, (mixture.note, prediction.note))),
         "mhz": detector.axis.mhz,
         "ph": mixture.ph,
         "threshold": prediction.threshold,

@@ -21,6 +21,7 @@ from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_comp
 PEAK_REACH = 1.6  # Hz between a line and its peak: lines that merge move to their common centre
 WHOLLY_EXPLAINED = 0.5  # of a peak's area: from here on the expected areas share the whole peak
 MIN_PROBABILITY = 0.02  # less likely compounds get no masks
+LEAST_EXPLAINED = 0.2  # of the area or of the peaks: with less, no compound is named
 SURE = 0.9
 FEWEST_SURE = 5  # sure compounds that a common shift needs
 LEAST_OFFSET = 0.006  # ppm
@@ -82,9 +83,39 @@ class Identification:
         """The compound that stands for each compound's group, and has its masks, shape (K,)."""
         return np.unique(self.groups, return_index=True)[1][self.groups]
 
+    @cached_property
+    def outside(self) -> str:
+        """Why no compound is named although some reach the threshold, or ""."""
+        likely = int((self.probabilities[self.first_of_group] >= self.threshold).sum())
+        # By area alone, one large peak of a solvent would hide that all others are explained.
+        by_area = float((self.explained * self.peaks.areas).sum() / self.peaks.areas.sum())
+        if not likely or max(by_area, float(self.explained.mean())) >= LEAST_EXPLAINED:
+            return ""
+        return (
+            f"This is not explained by the library: the compounds that the network finds account"
+            f" for {by_area:.0%} of the area and {self.explained.mean():.0%} of the peaks. No"
+            " compound is named."
+        )
+
+    @property
+    def note(self) -> str:
+        """What the reader of a prediction must know: `outside`, and an axis that was off; or ""."""
+        moved = (
+            f"All peaks lie {self.offset:+.3f} ppm from their places in the library; this was"
+            " corrected."
+            if self.offset
+            else ""
+        )
+        return " ".join(filter(None, (self.outside, moved)))
+
     @property
     def named(self) -> np.ndarray:
-        """Compounds at or above the threshold, likeliest first; one of each group."""
+        """Compounds at or above the threshold, likeliest first; one of each group.
+
+        None where the mixture is `outside` of what the library explains.
+        """
+        if self.outside:
+            return np.array([], dtype=np.int64)
         order = np.argsort(-self.probabilities, kind="stable")
         order = order[self.first_of_group[order] == order]
         return order[self.probabilities[order] >= self.threshold]

@@ -66,7 +66,7 @@ def report(
         f"<h1>{escape(file)}</h1>",
         f"<p>{escape(' · '.join(facts))}</p>",
         _picture(prediction, sample),
-        f"<p>{escape(sample.note)}</p>",
+        f"<p>{escape(' '.join(filter(None, (sample.note, prediction.note))))}</p>",
         f"<h2>{len(prediction.named)} compounds are named</h2>",
         f"<p>Library: {escape(library)}. Named from a probability of"
         f" {prediction.threshold:.2f}.</p>",

@@ -69,8 +69,10 @@ def compare_with_metabolites() -> None:
 
 
 def notes(result: PeakResult) -> None:
-    """Say what keeps the prediction from meaning something: the library, or no compound named."""
+    """Say what keeps the prediction from meaning something: the library, the peaks, no name."""
     library, prediction = result.library, result.prediction
+    if prediction.note:
+        st.warning(prediction.note, icon=":material/rule:")
     if result.mixture is None and library.is_invented:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(
@@ -82,7 +84,7 @@ def notes(result: PeakResult) -> None:
                 on_click=compare_with_metabolites,
                 icon=":material/biotech:",
             )
-    elif not len(prediction.named):
+    elif not len(prediction.named) and not prediction.outside:
         st.info(
             f"None of the {plain(library.title)} is likely enough to be named: the highest"
             f" probability is {prediction.probabilities.max():.0%}, the threshold"

@@ -38,7 +38,8 @@ def untrained():
         PeakNetworkConfig(lines=4, places=6, hypotheses=8, judged=1024, kept=1024, context=0)
     )
     network.temperature.fill_(100.0)
-    return Trained(network.requires_grad_(False).eval(), 0.5, {})
+    # So low a threshold that enough is explained.
+    return Trained(network.requires_grad_(False).eval(), 0.3, {})
 
 
 @pytest.fixture(scope="module", params=["shipped", "untrained"])
@@ -433,3 +434,27 @@ def test_a_shift_of_few_compounds_is_not_taken_for_one_of_the_axis():
     steps = round(0.03 / FULL_AXIS.width)
     moved = Peaks(FULL_AXIS, mixture.peaks.positions + steps, mixture.peaks.areas)
     assert Detector(library).identify(moved).offset == 0
+
+
+def test_random_peaks_are_not_named_but_said_to_be_unexplained():
+    library = synthetic_compounds(SyntheticConfig(n_compounds=200), rng(5))
+    detector = Detector(library)
+    for seed in range(3):
+        ppm, areas = rng(seed).uniform(0.5, 9.0, 600), rng(seed).lognormal(0.0, 1.0, 600)
+        found = detector.identify(Peaks.from_lines(ppm, areas))
+        assert not len(found.named)
+        assert bool(found.outside) == (found.probabilities >= found.threshold).any()
+    # With a lower threshold more would be named; they still explain next to nothing.
+    lower = replace(found, threshold=0.05)
+    assert "not explained by the library" in lower.note
+    assert not len(lower.named)
+
+
+def test_a_large_peak_of_a_solvent_does_not_hide_what_is_explained(library):
+    recipe = PeakMixtureConfig(n_low=10, n_high=10, jitter=0.004)
+    mixture = draw_mixture(library, recipe, rng())
+    ppm, areas = mixture.peaks.ppm, mixture.peaks.areas
+    water = Peaks.from_lines(np.r_[ppm, 11.5], np.r_[areas, 100 * areas.sum()])
+    found = Detector(library).identify(water)
+    assert found.outside == ""
+    assert len(found.named) > 5
