@@ -22,10 +22,12 @@ from nmrclassify.networks.peak_weights import Trained
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-from nmrclassify.training.peak_trainer import PeakTrainer
+from nmrclassify.training.peak_trainer import PeakTrainer, disturbed_recipe
 
 DEVELOPMENT = (500, 501, 502)  # library seeds
 JITTERS = (0.003, 0.01, 0.03)  # ppm
+DISTURBED = "disturbed"
+DROPPED = -20.0  # logits of compounds without a candidate in the last round are below
 THRESHOLDS = np.round(np.arange(0.2, 0.81, 0.05), 2)
 
 
@@ -35,8 +37,10 @@ def development_predictions(
     mixtures: int,
     n_compounds: int = 877,
     recipe: PeakMixtureConfig | None = None,
-) -> dict[float, tuple[np.ndarray, np.ndarray]]:
-    """Return logits and truth of the development mixtures, for each jitter.
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return logits and truth of the development mixtures, for each jitter and for `DISTURBED`.
+
+    The disturbed mixtures are as many as those of all jitters together.
 
     Both arrays have one entry for each mixture and group of equivalent compounds.
 
@@ -49,21 +53,31 @@ def development_predictions(
     recipe : PeakMixtureConfig, optional
         Its jitter is replaced.
     """
-    logits: dict[float, list[np.ndarray]] = {jitter: [] for jitter in JITTERS}
-    truths: dict[float, list[np.ndarray]] = {jitter: [] for jitter in JITTERS}
+    kinds = [*(f"{jitter:g}" for jitter in JITTERS), DISTURBED]
+    logits: dict[str, list[np.ndarray]] = {kind: [] for kind in kinds}
+    truths: dict[str, list[np.ndarray]] = {kind: [] for kind in kinds}
     for seed in DEVELOPMENT:
         compounds = synthetic_compounds(SyntheticConfig(n_compounds), np.random.default_rng(seed))
-        templates = Templates.of(compounds, FULL_AXIS)
+        unknown = synthetic_compounds(
+            SyntheticConfig(min(n_compounds, 100)), np.random.default_rng([seed, 2])
+        )
         groups = equivalent_compounds(compounds, FULL_AXIS)
-        for jitter in JITTERS:
-            config = replace(recipe or PeakMixtureConfig(), jitter=jitter)
+        for k, kind in enumerate([*kinds[:-1], *[DISTURBED] * len(JITTERS)]):
+            config = replace(recipe or PeakMixtureConfig(), jitter=JITTERS[k % len(JITTERS)])
             for number in range(mixtures):
-                rng = np.random.default_rng([seed, 1, number])
-                mixture = draw_mixture(compounds, config, rng)
-                presence = network(find_hypotheses(templates, mixture.peaks)).presence.numpy()
-                logits[jitter].append(highest_of_group(groups, presence))
-                truths[jitter].append(in_groups(groups, mixture.present))
-    return {j: (np.concatenate(logits[j]), np.concatenate(truths[j])) for j in JITTERS}
+                rng, axis = np.random.default_rng([seed, 1, number]), FULL_AXIS
+                drawn = config
+                if kind == DISTURBED:
+                    rng = np.random.default_rng([seed, 3 + k, number])
+                    drawn, mhz = disturbed_recipe(config, rng)
+                    drawn = replace(drawn, n_unknown=min(drawn.n_unknown, unknown.n_compounds))
+                    axis = replace(FULL_AXIS, mhz=mhz)
+                mixture = draw_mixture(compounds, drawn, rng, axis, unknown)
+                hypotheses = find_hypotheses(Templates.of(compounds, axis), mixture.peaks)
+                presence = network(hypotheses).presence.numpy()
+                logits[kind].append(highest_of_group(groups, presence))
+                truths[kind].append(in_groups(groups, mixture.present))
+    return {kind: (np.concatenate(logits[kind]), np.concatenate(truths[kind])) for kind in kinds}
 
 
 def calibrate_network(
@@ -74,7 +88,8 @@ def calibrate_network(
 ) -> Trained:
     """Fit the temperature and choose the threshold of a trained network.
 
-    There is one threshold for all jitters: the one with the best mean F1.
+    There is one threshold: the one with the best mean F1 over the jitters and as many kinds of
+    disturbed mixtures.
 
     Parameters
     ----------
@@ -88,6 +103,9 @@ def calibrate_network(
         torch.from_numpy(np.concatenate(column).astype(np.float32))
         for column in zip(*predictions.values(), strict=True)
     )
+    # Compounds that the screening dropped have no logit of their own.
+    kept = logits > DROPPED
+    logits, truth = logits[kept], truth[kept]
     temperature = best_temperature(
         lambda value: float(functional.binary_cross_entropy_with_logits(logits / value, truth))
     )
@@ -99,10 +117,12 @@ def calibrate_network(
         for values, present in predictions.values()
     ]
 
-    def f1(threshold: float) -> list[float]:  # of each jitter
+    def f1(threshold: float) -> list[float]:  # of each jitter, then of the disturbed
         return [Tally.of(values >= threshold, present).f1 for values, present in calibrated]
 
-    threshold = float(THRESHOLDS[int(np.argmax([np.mean(f1(level)) for level in THRESHOLDS]))])
+    weights = [*[1.0] * len(JITTERS), len(JITTERS)]
+    means = [np.average(f1(level), weights=weights) for level in THRESHOLDS]
+    threshold = float(THRESHOLDS[int(np.argmax(means))])
     scores = zip(predictions, f1(threshold), strict=True)
     made = {
         "config": asdict(trainer.config),
@@ -111,6 +131,6 @@ def calibrate_network(
         "waited": round(trainer.waited),
         "device": trainer.device.type,
         "processes": trainer.world,
-        "development_f1": {f"{jitter:g}": round(score, 4) for jitter, score in scores},
+        "development_f1": {kind: round(score, 4) for kind, score in scores},
     }
     return Trained(network.requires_grad_(False), threshold, made)

@@ -66,7 +66,10 @@ class PeakTrainConfig:
     n_high: int = bounded(115, 1, 2000, "most compounds in a mixture")
     seed: int = bounded(7, 0, 2**31, "of weights, libraries and mixtures")
     disturbed: float = bounded(
-        0.6, 0.0, 1.0, "share of mixtures with what spectra do to lists of peaks; see `_disturbed`"
+        0.6,
+        0.0,
+        1.0,
+        "share of mixtures with what spectra do to lists of peaks; see `disturbed_recipe`",
     )
 
     def __post_init__(self) -> None:
@@ -117,7 +120,7 @@ def templates(
     return Templates.of(library(compounds, number), axis).with_tolerance(tolerance)
 
 
-def _disturbed(
+def disturbed_recipe(
     recipe: PeakMixtureConfig, rng: np.random.Generator
 ) -> tuple[PeakMixtureConfig, float]:
     """Change a recipe by what spectra do, each thing with its own probability.
@@ -171,7 +174,7 @@ def training_example(config: PeakTrainConfig, index: int) -> tuple[int, Training
     )
     mhz = FULL_AXIS.mhz
     if config.disturbed and rng.random() < config.disturbed:
-        recipe, mhz = _disturbed(recipe, rng)
+        recipe, mhz = disturbed_recipe(recipe, rng)
         recipe = replace(recipe, n_unknown=min(recipe.n_unknown, config.compounds))
     axis = replace(FULL_AXIS, mhz=mhz)
     unknown = library(config.compounds, (number + 1) % max(2, config.libraries))
