@@ -82,7 +82,7 @@ def development_predictions(
 
 def calibrate_network(
     trainer: PeakTrainer,
-    mixtures: int = 8,
+    mixtures: int = 20,
     n_compounds: int = 877,
     recipe: PeakMixtureConfig | None = None,
 ) -> Trained:
