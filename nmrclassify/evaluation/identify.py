@@ -6,6 +6,7 @@
 import time
 from dataclasses import dataclass
 from functools import cached_property
+from math import log
 
 import numpy as np
 import torch
@@ -21,6 +22,11 @@ from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_comp
 PEAK_REACH = 1.6  # Hz between a line and its peak: lines that merge move to their common centre
 WHOLLY_EXPLAINED = 0.5  # of a peak's area: from here on the expected areas share the whole peak
 MIN_PROBABILITY = 0.02  # less likely compounds get no masks
+USUAL_SIZE = 877  # compounds of a library in training
+# 1 is the ratio of the prior odds. Less, because small libraries hold less of what samples hold:
+# chosen on development mixtures with unlisted compounds and false peaks.
+SIZE_WEIGHT = 0.75
+LEAST_SIZE = 5  # smaller libraries count as this many compounds
 LEAST_EXPLAINED = 0.2  # of the area or of the peaks: with less, no compound is named
 SURE = 0.9
 FEWEST_SURE = 5  # sure compounds that a common shift needs
@@ -211,6 +217,9 @@ class Detector:
         placed = at_group_means(compounds, self.groups)
         self._moved = (placed.ppm - compounds.ppm)[self._rows]
         self.templates = Templates.of(placed.rows(self._rows), axis)
+        # Of a smaller library than the training's, each compound is likelier to be there.
+        trained_on = self.trained.made.get("config", {}).get("compounds", USUAL_SIZE)
+        self._prior = SIZE_WEIGHT * log(trained_on / max(self.templates.n_compounds, LEAST_SIZE))
         # Equivalent compounds can differ in protons; the same area is then another amount.
         self._ratio = compounds.total_protons[first][self.groups] / compounds.total_protons
 
@@ -238,7 +247,8 @@ class Detector:
             for _ in range(MOST_OFFSETS + 1):
                 hypotheses = find_hypotheses(self.templates, peaks, spread, offset)
                 output = network(hypotheses)
-                probability = torch.sigmoid(output.presence / network.temperature)
+                logits = output.presence / network.temperature + self._prior
+                probability = torch.sigmoid(logits)
                 if not probability.isfinite().all():
                     raise ValueError(
                         "the network's output is not finite; train it again, or use the packaged"

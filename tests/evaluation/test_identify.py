@@ -39,7 +39,8 @@ def untrained():
     )
     network.temperature.fill_(100.0)
     # A seed whose masks explain enough for names.
-    return Trained(network.requires_grad_(False).eval(), 0.3, {})
+    made = {"config": {"compounds": 40}}
+    return Trained(network.requires_grad_(False).eval(), 0.3, made)
 
 
 @pytest.fixture(scope="module", params=["shipped", "untrained"])
@@ -444,10 +445,29 @@ def test_random_peaks_are_not_named_but_said_to_be_unexplained():
         found = detector.identify(Peaks.from_lines(ppm, areas))
         assert not len(found.named)
         assert bool(found.outside) == (found.probabilities >= found.threshold).any()
-    # With a lower threshold more would be named; they still explain next to nothing.
-    lower = replace(found, threshold=0.05)
-    assert "not explained by the library" in lower.note
-    assert not len(lower.named)
+
+
+def test_compounds_that_explain_next_to_nothing_are_not_named(predictions):
+    for found in predictions:
+        row, peak, share = found.masks
+        little = replace(found, masks=(row, peak, share * 0.05))
+        assert "not explained by the library" in little.note
+        assert not len(little.named)
+        assert (little.probabilities >= little.threshold).any()
+
+
+def test_a_compound_is_likelier_in_a_small_library(library, untrained):
+    recipe = PeakMixtureConfig(n_low=5, n_high=5, jitter=0.004)
+    peaks = draw_mixture(library.select(range(20)), recipe, rng()).peaks
+    found = Detector(library.select(range(20)), untrained).identify(peaks)
+    larger = synthetic_compounds(SyntheticConfig(n_compounds=400), rng(4))
+    usual = replace(untrained, made={"config": {"compounds": 877}})
+    likelier = Detector(library.select(range(20)), usual).identify(peaks)
+    change = np.log(likelier.probabilities / (1 - likelier.probabilities)) - np.log(
+        found.probabilities / (1 - found.probabilities)
+    )
+    assert change == pytest.approx(0.75 * np.log(877 / 40), rel=1e-3)
+    assert Detector(larger, usual)._prior < Detector(library, usual)._prior
 
 
 def test_a_large_peak_of_a_solvent_does_not_hide_what_is_explained(library):
