@@ -90,10 +90,10 @@ def pure_library(number: int) -> LibraryReading:
 def one(number: int, seed: int) -> list[dict]:
     """Return what is named in one mixture of a draw, with each library and reference."""
     table, chosen = common_metabolites(), draw(number)
-    five = table.select(chosen)
+    five = table.select(chosen.tolist())
     rendered = render(five, MIXTURE, 1000 * number + seed)
     shifted = replace(rendered.spectrum, ppm=rendered.spectrum.ppm + OFFSET)
-    others = table.select(np.setdiff1d(np.arange(table.n_compounds), chosen))
+    others = table.select(np.setdiff1d(np.arange(table.n_compounds), chosen).tolist())
     mixed = joined([others, pure_library(number).compounds])
     simulated = [second_order(library, rendered.mhz) for library in (mixed, table)]
     rows = []
