@@ -365,7 +365,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.evaluation.evidence import found_line
     from nmrclassify.evaluation.identify import Detector
     from nmrclassify.mixtures import peak_files
-    from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
+    from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
     from nmrclassify.networks import peak_weights
     from nmrclassify.nmr.compound_files import common_metabolites
     from nmrclassify.nmr.spin_systems import second_order

@@ -22,8 +22,9 @@ from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score
 from nmrclassify.mixtures.peak_files import pick_maxima
 from nmrclassify.mixtures.peaks import PeakMixture, Peaks
+from nmrclassify.mixtures.processing_recipe import USUAL
 from nmrclassify.mixtures.rendered import RenderConfig, RenderedMixture, render
-from nmrclassify.mixtures.spectrum_processing import USUAL, process
+from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds

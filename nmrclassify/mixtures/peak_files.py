@@ -37,13 +37,9 @@ from nmrclassify.mixtures.acid_base import (
     estimate_ph,
 )
 from nmrclassify.mixtures.peaks import Peaks
+from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
 from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError
-from nmrclassify.mixtures.spectrum_processing import (
-    USUAL,
-    ProcessedSpectrum,
-    ProcessingRecipe,
-    process,
-)
+from nmrclassify.mixtures.spectrum_processing import ProcessedSpectrum, process
 from nmrclassify.nmr import report_lines
 from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS, Axis
 from nmrclassify.nmr.column_names import column_name

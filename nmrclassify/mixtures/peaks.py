@@ -120,6 +120,14 @@ class Peaks:
         return cls(axis, unique, np.bincount(inverse, areas[keep], len(unique)).astype(np.float32))
 
 
+def merged_peaks(hz: np.ndarray, areas: np.ndarray, axis: Axis) -> Peaks:
+    """Return lines on an axis, in which those within half a Hz are one peak."""
+    group = np.r_[0, np.cumsum(np.diff(hz) > 0.5)] if len(hz) else np.zeros(0, dtype=np.int64)
+    total = np.bincount(group, areas)
+    centre = np.bincount(group, areas * hz) / np.maximum(total, 1e-300)
+    return Peaks.from_lines(centre / axis.mhz, total, axis)
+
+
 @dataclass(frozen=True)
 class PeakMixture:
     """A synthetic mixture with its truth.

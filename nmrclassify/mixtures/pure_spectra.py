@@ -33,7 +33,7 @@ from nmrclassify.files.tables import TableError, read_table
 from nmrclassify.mixtures import peak_files, spectrum_files
 from nmrclassify.mixtures.archives import ZIP, unpack
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.mixtures.spectrum_processing import USUAL, ProcessingRecipe
+from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
 from nmrclassify.nmr import compound_files, report_lines
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import MAX_OF_ONE, MAX_PROTONS, Compounds, joined, safe_name

@@ -16,50 +16,24 @@ References
    squares smoothing", Analyst 140, 250 (2015), as in pybaselines.
 """
 
-import json
 import time
 import warnings
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, percentile_filter
 from scipy.signal import hilbert
 
-from nmrclassify.config import bounded, check
-from nmrclassify.files import quoted
 from nmrclassify.mixtures import line_fit
-from nmrclassify.mixtures.acid_base import PhChooser, PhEstimate, PhScores, by_hand, estimate_ph
+from nmrclassify.mixtures.acid_base import PhChooser, PhEstimate
 from nmrclassify.mixtures.line_fit import FittedLines
-from nmrclassify.mixtures.peaks import Peaks
+from nmrclassify.mixtures.peaks import Peaks, merged_peaks
+from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe, regions_of
+from nmrclassify.mixtures.referencing import shift_and_ph, standard_area
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.titration import PH_BOUNDS, TABLE_PH, Titrations, at_ph
 
-REFERENCES = ("auto", "standard", "library", "by hand", "off")
-PH_FROM = ("auto", "estimate", "by hand")
-SHAPES = ("auto", "Lorentzian")
-MAX_REGIONS = 50
-# Regions in ppm at 25 °C, of the solvent's residual protons and of the water in it
-# (H. E. Gottlieb et al., J. Org. Chem. 62, 7512 (1997)).
-SOLVENTS: dict[str, tuple[tuple[float, float], ...]] = {
-    "water": ((4.58, 4.92),),
-    "DMSO": ((2.44, 2.56), (3.25, 3.45)),
-    "chloroform": ((7.20, 7.32), (1.50, 1.62)),
-    "methanol": ((3.28, 3.34), (4.75, 4.98)),
-    "acetone": ((2.02, 2.08), (2.78, 2.88)),
-    "acetonitrile": ((1.91, 1.97), (2.08, 2.18)),
-}
-_SOLVENT_NAMES = {
-    "water": ("d2o", "h2o", "water", "deuterium oxide", "urine", "plasma", "serum"),
-    "DMSO": ("dmso", "dimethyl"),
-    "chloroform": ("cdcl", "chloroform", "chcl3"),
-    "methanol": ("cd3od", "meod", "methanol", "meoh", "ch3oh"),
-    "acetonitrile": ("cd3cn", "acetonitrile", "mecn"),
-    "acetone": ("acetone", "(cd3)2co"),
-}
-REFERENCE_REGION = (-0.2, 0.2)  # ppm
-STANDARD_WINDOW = 0.35  # ppm to either side of 0: wider than a usual error of the axis
 MAX_LINES = 3000
 LEAST_NOISE = 1e-5  # of the highest point, for spectra that were computed
 FIT_SECONDS = 2.0  # of the processor
@@ -67,105 +41,9 @@ ROUNDS = 4
 MAX_PHASE = 0.2  # radians
 BROAD = 3.0  # times the usual width: wider lines are no lines of a small molecule
 MISFIT = 0.03  # of a line's height: a smaller line beside it may be an error of its shape
-UNCERTAIN = 0.75  # of the best fit to the library, without a shift or at another
-SMALL_SHIFT = 0.02  # ppm
 _COARSE_STEP = 0.0034  # ppm, of the axis on which the baseline is estimated
 _STIFFNESS = 1e6  # on that axis: the baseline bends over .7 ppm and more
 _QUANTILE_WIDTH = 0.5  # ppm
-
-
-@dataclass(frozen=True)
-class ProcessingRecipe:
-    """All settings of the processing.
-
-    Attributes
-    ----------
-    reference : str
-        One of `REFERENCES`; "auto" is "standard" and, where none is found, "library".
-    ph_from : str
-        One of `PH_FROM`; "estimate" searches the pH of any mixture, "auto" that of a spectrum: the
-        peaks of a table have the pH of the library.
-    ph : float
-        Of the sample, by hand.
-    solvent : str
-        A key of `SOLVENTS`, or "" for the solvent that the file states, or else water.
-    regions : tuple of (float, float), optional
-        Regions to cut in ppm, instead of the solvent's and the reference's.
-    shape : str
-        One of `SHAPES`; "auto" estimates the share of a Gaussian in the lines.
-    """
-
-    baseline: bool = True
-    reference: str = "auto"
-    shift: float = bounded(0.0, -20.0, 20.0, "ppm that are added to the axis by hand")
-    max_offset: float = bounded(
-        0.3, 0.01, 0.5, "largest shift that is searched with the library, in ppm"
-    )
-    ph_from: str = "auto"
-    ph: float = bounded(TABLE_PH, *PH_BOUNDS, "pH of the sample by hand")
-    cut: bool = True
-    solvent: str = ""
-    regions: tuple[tuple[float, float], ...] | None = None
-    threshold: float = bounded(
-        3.5, 2.0, 100.0, "standard deviations of the noise that a line must exceed"
-    )
-    fit: bool = True
-    shape: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        check(self)
-        for name, value, allowed in (
-            ("reference", self.reference, REFERENCES),
-            ("ph_from", self.ph_from, PH_FROM),
-            ("shape", self.shape, SHAPES),
-            ("solvent", self.solvent, ("", *SOLVENTS)),
-        ):
-            if value not in allowed:
-                expected = ", ".join(map(repr, allowed))
-                raise ValueError(f"{name} is {value!r}; expected one of {expected}")
-        if self.regions is None:
-            return
-        try:
-            regions = tuple((float(low), float(high)) for low, high in self.regions)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"regions are {quoted(str(self.regions))}; expected pairs of ppm"
-            ) from None
-        if len(regions) > MAX_REGIONS:
-            raise ValueError(f"there are {len(regions)} regions; expected {MAX_REGIONS} at most")
-        for low, high in regions:
-            if not -1000 <= low < high <= 1000:
-                raise ValueError(f"a region is {low:g} to {high:g} ppm; expected the lower first")
-        object.__setattr__(self, "regions", regions)
-
-    def to_json(self) -> str:
-        """Return the recipe as JSON, which `from_json` reads."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> "ProcessingRecipe":
-        """Read a recipe; what is missing has its default.
-
-        Raises
-        ------
-        ValueError
-            If it is no such JSON, or a value is out of bounds.
-        """
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"the recipe is no JSON ({str(error)[:60]})") from None
-        known = {item.name for item in fields(cls)}
-        if not isinstance(values, dict) or set(values) - known:
-            raise ValueError(
-                f"the recipe is {quoted(text[:60])}; expected an object with some of"
-                f" {', '.join(sorted(known))}"
-            )
-        return cls(**values)
-
-
-USUAL = ProcessingRecipe()
 
 
 @dataclass(frozen=True)
@@ -275,8 +153,8 @@ def process(
     )
     now = done("noise", sentence, now)
     found = line_fit.find_lines(now.heights, hz, noise, width, recipe.threshold)
-    regions = _regions(recipe, spectrum.metadata.get("solvent", ""))
-    shift, reason, acid_base = _shift_and_ph(found, recipe, library, axis, noise, regions, choose)
+    regions = regions_of(recipe, spectrum.metadata.get("solvent", ""))
+    shift, reason, acid_base = shift_and_ph(found, recipe, library, axis, noise, regions, choose)
     if reason:
         now = done("reference", reason, replace(now, ppm=now.ppm + shift))
     if acid_base is not None:
@@ -302,7 +180,7 @@ def process(
         )
     now = done("peaks", sentence, replace(now, heights=corrected))
     peaks = peaks_of(lines, axis)
-    standard = _standard_area(uncut, found, lines.share, noise, width, correlated)
+    standard = standard_area(uncut, found, lines.share, noise, width, correlated)
     return ProcessedSpectrum(
         now,
         fitted,
@@ -351,163 +229,6 @@ def _baseline(spectrum: Spectrum, valid: np.ndarray | None = None) -> np.ndarray
         fine = baseline.arpls((coarse - rough) / scale, lam=min(stiffness, 1e9))[0]
         line = rough + fine * scale
     return np.interp(np.arange(n), centres, line)
-
-
-def _regions(recipe: ProcessingRecipe, stated: str) -> tuple[tuple[float, float], ...]:
-    if not recipe.cut:
-        return ()
-    if recipe.regions is not None:
-        return recipe.regions
-    return (REFERENCE_REGION, *SOLVENTS[recipe.solvent or solvent_of(stated)])
-
-
-def solvent_of(stated: str) -> str:
-    """Return the key of `SOLVENTS` for a solvent as a file states it; water if it is unknown."""
-    text = stated.lower()
-    for name, words in _SOLVENT_NAMES.items():
-        if any(word in text for word in words):
-            return name
-    return "water"
-
-
-def _shift_and_ph(
-    found: FittedLines,
-    recipe: ProcessingRecipe,
-    library: Compounds | None,
-    axis: Axis,
-    noise: float,
-    regions: tuple[tuple[float, float], ...],
-    choose: PhChooser | None,
-) -> tuple[float, str, PhEstimate | None]:
-    """Return what is added to the axis, a sentence on why ("" if the step is off), and the pH."""
-    mhz = axis.mhz
-    known, reason = _known_shift(found, recipe, library is not None, mhz, noise)
-    is_by_hand = recipe.ph_from == "by hand"
-    if library is None or not len(found):
-        return known or 0.0, reason, by_hand(recipe.ph) if is_by_hand else None
-    if is_by_hand:
-        library = at_ph(library, recipe.ph)
-        if known is not None:
-            return known, reason, by_hand(recipe.ph)
-    if known is not None and not len(Titrations.of(library).pka):
-        return known, reason, None
-    limit = None if known is not None else recipe.max_offset
-    scores = PhScores(found.hz / mhz, found.heights * found.widths, library, mhz, known, limit)
-    shift, no_shift_reason = (known, reason) if known is not None else _library_shift(scores)
-    if is_by_hand:
-        return shift, no_shift_reason, by_hand(recipe.ph)
-    if not scores.can_tell:
-        return shift, no_shift_reason, None
-
-    def peaks_at(offset: float) -> Peaks:
-        ppm = found.hz / mhz + offset
-        kept = np.ones(len(ppm), dtype=bool)
-        for low, high in regions:
-            kept &= (ppm < low) | (ppm > high)
-        return merged_peaks(ppm[kept] * mhz, (found.heights * found.widths)[kept], axis)
-
-    estimate = estimate_ph(scores, peaks_at, choose, shift)
-    if known is None and estimate.is_told:
-        return estimate.offset, _fits_best(estimate.offset), estimate
-    return shift, no_shift_reason, estimate
-
-
-def _known_shift(
-    found: FittedLines, recipe: ProcessingRecipe, has_library: bool, mhz: float, noise: float
-) -> tuple[float | None, str]:
-    """Return the shift that needs no library, or None, and a sentence on it."""
-    if recipe.reference == "off":
-        return 0.0, ""
-    if recipe.reference == "by hand":
-        return recipe.shift, f"The axis was shifted by {recipe.shift:+.4f} ppm by hand."
-    if recipe.reference in ("auto", "standard"):
-        place = _standard(found, mhz, noise)
-        if place is not None:
-            return -place, (
-                f"A singlet at {place:+.4f} ppm was taken for the reference (DSS, TSP or TMS) and"
-                " moved to 0."
-            )
-    if recipe.reference == "standard" or not has_library:
-        return 0.0, "No singlet of a reference was found near 0 ppm; the axis is unchanged."
-    return None, ""
-
-
-def _standard(found: FittedLines, mhz: float, noise: float) -> float | None:
-    """Return the ppm of a lone high line near 0, or None."""
-    ppm = found.hz / mhz
-    near = np.abs(ppm) <= STANDARD_WINDOW
-    if not near.any():
-        return None
-    index = np.flatnonzero(near)
-    top = index[found.heights[index].argmax()]
-    others = index[np.abs(found.hz[index] - found.hz[top]) > 12]
-    second = found.heights[others].max(initial=0.0)
-    if found.heights[top] < 10 * noise or second > 0.5 * found.heights[top]:
-        return None
-    return float(ppm[top])
-
-
-def _standard_area(
-    spectrum: Spectrum,
-    found: FittedLines,
-    share: float,
-    noise: float,
-    width: float,
-    correlated: float,
-) -> float | None:
-    """Return the area of the reference's line at 0 ppm, or None if there is none.
-
-    Parameters
-    ----------
-    spectrum : Spectrum
-        With its shift, before regions are cut.
-    found : FittedLines
-        Of the whole spectrum.
-    share : float
-        Of the Lorentzian in the lines.
-    """
-    mhz = spectrum.mhz or FULL_AXIS.mhz
-    place = _standard(found, mhz, noise)
-    if place is None or abs(place) > SMALL_SHIFT:
-        return None
-    hz = spectrum.ppm * mhz
-    near = np.abs(hz) <= STANDARD_WINDOW * mhz
-    if near.sum() < 16:
-        return None
-    lines = found.chosen(np.abs(found.hz) <= STANDARD_WINDOW * mhz)
-    lines, _ = line_fit.fit_lines(
-        spectrum.heights[near],
-        hz[near],
-        replace(lines, share=share),
-        noise * np.sqrt(correlated),
-        width,
-    )
-    at = np.abs(lines.hz - place * mhz) <= 2 * width
-    return float(lines.areas[at].sum()) or None
-
-
-def _library_shift(scores: PhScores) -> tuple[float, str]:
-    """Return the shift at which whole compounds explain most, at the pH of the library."""
-    score, ppm = scores.at(TABLE_PH), scores.offsets
-    best = int(score.argmax())
-    chosen, highest = float(ppm[best]), max(float(score[best]), 1e-9)
-    as_given = float(score[np.abs(ppm) <= SMALL_SHIFT].max()) / highest
-    other = float(score[np.abs(ppm - chosen) > SMALL_SHIFT].max(initial=0.0)) / highest
-    if as_given < 1 and max(as_given, other) > UNCERTAIN:
-        return 0.0, (
-            f"{_NO_STANDARD}, and the library fits at {chosen:+.3f} ppm hardly better than without"
-            " a shift or at another; the axis is unchanged: check it."
-        )
-    return chosen, _fits_best(chosen)
-
-
-_NO_STANDARD = "No singlet of a reference was found near 0 ppm"
-
-
-def _fits_best(shift: float) -> str:
-    return (
-        f"{_NO_STANDARD}; the peaks fit the library best with the axis shifted by {shift:+.3f} ppm."
-    )
 
 
 def _lines(
@@ -653,11 +374,3 @@ def peaks_of(lines: FittedLines, axis: Axis) -> Peaks:
     if not len(peaks.areas):
         raise ValueError(f"no line lies from {axis.low:g} to {axis.high:g} ppm")
     return peaks
-
-
-def merged_peaks(hz: np.ndarray, areas: np.ndarray, axis: Axis) -> Peaks:
-    """Return lines on an axis, in which those within half a Hz are one peak."""
-    group = np.r_[0, np.cumsum(np.diff(hz) > 0.5)] if len(hz) else np.zeros(0, dtype=np.int64)
-    total = np.bincount(group, areas)
-    centre = np.bincount(group, areas * hz) / np.maximum(total, 1e-300)
-    return Peaks.from_lines(centre / axis.mhz, total, axis)

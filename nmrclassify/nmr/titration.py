@@ -117,8 +117,25 @@ class Titrations:
 
         Only compounds whose name and multiplets (ppm) are those of the packaged table have groups:
         another table may have been measured at another pH.
+
+        Raises
+        ------
+        ValueError
+            If the lines of such a compound were simulated: `second_order` moves its places, and
+            comes after `at_ph`.
         """
-        known = _places_of(common_metabolites())
+        table = common_metabolites()
+        known = _places_of(table)
+        for k, name in enumerate(compounds.names if compounds.given else ()):
+            rows = slice(compounds.first_multiplet[k], compounds.first_multiplet[k + 1])
+            if any(compounds.given[rows]) and name in known:
+                j = table.names.index(name)
+                whole = slice(table.first_multiplet[j], table.first_multiplet[j + 1])
+                if compounds.kinds[rows] == table.kinds[whole]:
+                    raise ValueError(
+                        f"the lines of {name} were simulated; expected the library as it is in its"
+                        " table: apply `second_order` after the pH"
+                    )
         index = {
             name: k
             for k, (name, ppm) in enumerate(_places_of(compounds).items())

@@ -14,9 +14,9 @@ from nmrclassify.files.tables import TableError
 from nmrclassify.mixtures import peak_files
 from nmrclassify.mixtures.acid_base import PhCandidate
 from nmrclassify.mixtures.peaks import Peaks
+from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
 from nmrclassify.mixtures.pure_spectra import GAP, USUAL_PROTONS, LibraryReading, read_libraries
 from nmrclassify.mixtures.spectrum_files import SpectrumError
-from nmrclassify.mixtures.spectrum_processing import ProcessingRecipe
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds

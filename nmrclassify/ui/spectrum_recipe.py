@@ -5,14 +5,14 @@ import streamlit as st
 from nmrclassify.mixtures import spectrum_regions
 from nmrclassify.mixtures.acid_base import PhEstimate
 from nmrclassify.mixtures.peak_files import PeakSample
-from nmrclassify.mixtures.spectrum_processing import (
+from nmrclassify.mixtures.processing_recipe import (
     REFERENCE_REGION,
     REFERENCES,
     SOLVENTS,
-    ProcessedSpectrum,
     ProcessingRecipe,
     solvent_of,
 )
+from nmrclassify.mixtures.spectrum_processing import ProcessedSpectrum
 from nmrclassify.mixtures.spectrum_regions import Regions
 from nmrclassify.ui import url_state
 from nmrclassify.ui.own_tables import plain

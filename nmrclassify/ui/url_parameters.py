@@ -16,8 +16,8 @@ from nmrclassify.mixtures.edits import from_text
 from nmrclassify.mixtures.grid import MixtureConfig
 from nmrclassify.mixtures.peaks import PeakMixtureConfig
 from nmrclassify.mixtures.presets import PRESETS
+from nmrclassify.mixtures.processing_recipe import REFERENCES, ProcessingRecipe
 from nmrclassify.mixtures.spec import OWN, SEED
-from nmrclassify.mixtures.spectrum_processing import REFERENCES, ProcessingRecipe
 from nmrclassify.networks.conv_tasnet import NetworkConfig
 from nmrclassify.networks.registry import NETWORKS
 from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS

@@ -30,11 +30,18 @@ def test_the_figures_count_compounds_and_whole_mixtures():
     lines = {"a": 1, "b": 4, "c": 2, "d": 6, "e": 9}
     common = {"library": "table", "axis": "found", "lines": lines}
     results = [
-        common | {"misplaced": False, "wrong": [], "errors": dict.fromkeys(lines, 0.01)},
-        common | {"misplaced": True, "wrong": ["x"], "errors": {"b": 0.2, "c": 0.06}},
+        common
+        | {
+            "misplaced": False,
+            "other pH": False,
+            "wrong": [],
+            "errors": dict.fromkeys(lines, 0.01),
+        },
+        common
+        | {"misplaced": True, "other pH": True, "wrong": ["x"], "errors": {"b": 0.2, "c": 0.06}},
     ]
     row = pure_spectra._row(results)
     assert row["5 of 5, nothing else"] == "1 of 2"
     assert (row["found, several lines"], row["found, one line"]) == ("6 of 8", "1 of 2")
-    assert (row["axis wrong"], row["others named"]) == (1, 1)
+    assert (row["axis wrong"], row["pH not 7.4"], row["others named"]) == (1, 1, 1)
     assert (row["amounts within 5 %"], row["amounts within 10 %"]) == (0.714, 0.857)

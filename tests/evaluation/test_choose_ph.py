@@ -7,8 +7,9 @@ import numpy as np
 from nmrclassify.evaluation.choose_ph import ph_chooser
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_threshold import tally
+from nmrclassify.mixtures.processing_recipe import USUAL
 from nmrclassify.mixtures.rendered import RenderConfig, render
-from nmrclassify.mixtures.spectrum_processing import USUAL, process
+from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.titration import TABLE_PH, at_ph

@@ -8,8 +8,9 @@ import pytest
 from nmrclassify.mixtures.acid_base import PhScores, estimate_ph
 from nmrclassify.mixtures.peak_files import peaks_table, read_sample
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
+from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
 from nmrclassify.mixtures.rendered import RenderConfig, render
-from nmrclassify.mixtures.spectrum_processing import USUAL, ProcessingRecipe, process
+from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds

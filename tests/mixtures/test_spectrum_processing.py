@@ -5,15 +5,15 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from nmrclassify.mixtures.rendered import RenderConfig, render
-from nmrclassify.mixtures.spectrum_files import Spectrum
-from nmrclassify.mixtures.spectrum_processing import (
+from nmrclassify.mixtures.processing_recipe import (
     REFERENCE_REGION,
     SOLVENTS,
     ProcessingRecipe,
-    process,
     solvent_of,
 )
+from nmrclassify.mixtures.rendered import RenderConfig, render
+from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.compound_files import common_metabolites
 
 CLEAN = RenderConfig(

@@ -8,6 +8,7 @@ import pytest
 from nmrclassify.nmr import titration
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.titration import TABLE_PH, Titrations, acid_base_table, at_ph
 
 LIBRARY = common_metabolites()
@@ -125,3 +126,8 @@ def test_a_row_that_cannot_be_read_says_why():
         titration._changes("carboxyl", "alpa: 1.9")
     with pytest.raises(ValueError, match="class of a group is 'acid'"):
         titration._changes("acid", "alpha: 1.9")
+
+
+def test_a_library_with_simulated_lines_is_refused_because_its_places_have_moved():
+    with pytest.raises(ValueError, match=r"lines of .* were simulated.* after the pH"):
+        Titrations.of(second_order(common_metabolites(), 600.0))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,18 +127,29 @@ def open_page(cookies):
 
 
 @pytest.fixture
-def run_id(home) -> str:
+def saved_run(home) -> Callable[..., str]:
+    """Train to the end, save the run with a step in so many, and return its name."""
+
+    def save(trainer: Trainer, every: int, kind: str = "slots") -> str:
+        *_, last = trainer.snapshots(every)
+        checkpoint = Checkpoint.from_trainer(trainer, last.test)
+        name = f"20260101-000000-{kind}-quick-s3-0123456789ab"
+        runs.save(
+            checkpoint,
+            trainer.history,
+            runs.home() / name,
+            "cli",
+            trainer.training_history,
+        )
+        return name
+
+    return save
+
+
+@pytest.fixture
+def run_id(saved_run) -> str:
     """A short training of the quick preset, kept as a run with its steps."""
     trainer = Trainer(
         build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
     )
-    *_, last = trainer.snapshots(10)
-    name = "20260101-000000-queries-quick-s3-0123456789ab"
-    runs.save(
-        Checkpoint.from_trainer(trainer, last.test),
-        trainer.history,
-        runs.home() / name,
-        "cli",
-        trainer.training_history,
-    )
-    return name
+    return saved_run(trainer, 10, "queries")

@@ -11,8 +11,7 @@ from nmrclassify.lessons import LESSONS
 from nmrclassify.mixtures.edits import Add, Amount, Cut, Move, Scale
 from nmrclassify.mixtures.presets import build
 from nmrclassify.nmr.axis import Axis
-from nmrclassify.training import packaged, runs
-from nmrclassify.training.checkpoints import Checkpoint
+from nmrclassify.training import packaged
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 from nmrclassify.ui import clicks, editor, lesson_facts
@@ -291,21 +290,7 @@ def test_compare_sets_two_steps_side_by_side(open_page, run_id):
         assert f"| {label} | " in app.texts
 
 
-def saved_run(trainer, every):
-    """Train to the end, save the run, and return its name."""
-    *_, last = trainer.snapshots(every)
-    name = "20260101-000000-slots-quick-s3-0123456789ab"
-    runs.save(
-        Checkpoint.from_trainer(trainer, last.test),
-        trainer.history,
-        runs.home() / name,
-        "cli",
-        trainer.training_history,
-    )
-    return name
-
-
-def test_compare_draws_each_output_of_slots_at_two_steps(open_page):
+def test_compare_draws_each_output_of_slots_at_two_steps(open_page, saved_run):
     trainer = Trainer(build("quick", 3), replace(recipe("modern"), steps=8, batch_size=8))
     name = saved_run(trainer, 4)
     app = open_page(COMPARE, preset="quick", seed=3, model=name)
@@ -581,7 +566,7 @@ def test_an_edited_mixture_of_slots_with_too_many_compounds_is_still_shown(open_
             assert "not known" not in app.texts
 
 
-def test_when_one_output_of_slots_decided(open_page, home):
+def test_when_one_output_of_slots_decided(open_page, home, saved_run):
     trainer = Trainer(
         build("quick", 3), replace(recipe("modern"), steps=12, batch_size=16), kind="slots"
     )
