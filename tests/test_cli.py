@@ -380,7 +380,7 @@ def test_a_training_replaces_another_only_where_that_is_meant(tmp_path, capsys):
     assert f"process {os.getpid()} writes the folder" in capsys.readouterr().err
 
 
-def test_a_full_disk_is_told_with_its_path_and_ends_no_training(tmp_path, capsys, monkeypatch):
+def test_a_full_disk_is_estimated_with_its_path_and_ends_no_training(tmp_path, capsys, monkeypatch):
     free, full, slept = shutil.disk_usage(tmp_path).free, [True], []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free * (not full)))
     assert main([*TRAIN, "--out", str(tmp_path / "run")]) == 2

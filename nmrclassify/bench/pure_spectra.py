@@ -180,8 +180,8 @@ def run(seeds: tuple[int, ...] = SEEDS) -> dict:
             f"{len(seeds)} rendered mixtures of each of {len(DRAWS)} draws of {N} of the 128"
             f" packaged metabolites, their axis off by {OFFSET:g} ppm. The {N} are in the library"
             " as spectra, rendered alone, or as multiplets of the table; the 123 others are those"
-            " of the table. Strongly coupled protons of the table are simulated, but for its last"
-            ' rows. The axis is "found" by the library, or known. Amount errors are'
+            " of the table. Strongly coupled protons of the table are simulated, except in the rows"
+            ' "table, first order". The axis is "found" by the library, or known. Amount errors are'
             " of found compounds."
         ],
         "table": table,

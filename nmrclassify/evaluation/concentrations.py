@@ -86,8 +86,7 @@ def concentration_table(
     else:
         unit = known.mm / known.amount
         errors = np.hypot(errors, known.error)
-    named = prediction.probabilities[rows] >= prediction.threshold
-    values = np.where(named, prediction.amounts[rows] * unit, np.nan)
+    values = np.where(prediction.is_named[rows], prediction.amounts[rows] * unit, np.nan)
     factor = np.exp(errors[rows])
     name = "mol %" if known is None else "mM"
     return pd.DataFrame({name: values, "from": values / factor, "to": values * factor})

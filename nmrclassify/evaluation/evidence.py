@@ -104,7 +104,7 @@ def evidence(
     measured = _area_within(peaks.ppm, peaks.areas, ppm, reach)
     separated = _area_within(peaks.ppm, prediction.separated(compound), ppm, reach)
     amount = float(prediction.amounts[compound])
-    if not np.isfinite(amount) or prediction.probabilities[compound] < prediction.threshold:
+    if not np.isfinite(amount) or not prediction.is_named[compound]:
         amount = _amount_allowed(measured, areas)
     expected = amount * areas
     outcomes = [
@@ -132,14 +132,15 @@ def found_line(prediction: Identification, compound: int, solvent: str = "") -> 
     """
     compounds = prediction.compounds
     compound = int(prediction.first_of_group[compound])
-    places = prediction.places(np.arange(compounds.n_multiplets))
-    moved = replace(compounds, ppm=places.clip(*PPM_BOUNDS))
-    return report_line(moved, compound, prediction.peaks.axis.mhz, solvent)
+    rows = np.flatnonzero(compounds.compound == compound)
+    one = compounds.select([compound])
+    moved = replace(one, ppm=prediction.places(rows).clip(*PPM_BOUNDS))
+    return report_line(moved, 0, prediction.peaks.axis.mhz, solvent)
 
 
 def sentence(prediction: Identification, compound: int, evidence: Evidence) -> str:
     """Return one sentence on why a compound is named or not."""
-    named = prediction.probabilities[compound] >= prediction.threshold
+    named = bool(prediction.is_named[compound])
     n, outcomes = len(evidence), evidence.outcomes
     against, found = int(evidence.speaks_against.sum()), int(evidence.speaks_for.sum())
     cut = outcomes.count(CUT)
@@ -211,8 +212,7 @@ def _owners(
         return ()
     row, peak, share = prediction.masks
     owner = prediction.compounds.compound[row]
-    chosen = near[peak] & (owner != compound)
-    chosen &= prediction.probabilities[owner] >= prediction.threshold
+    chosen = near[peak] & (owner != compound) & prediction.is_named[owner]
     parts = np.bincount(
         owner[chosen], (share * areas[peak])[chosen], prediction.compounds.n_compounds
     )

@@ -90,6 +90,11 @@ class Identification:
         return np.unique(self.groups, return_index=True)[1][self.groups]
 
     @cached_property
+    def is_named(self) -> np.ndarray:
+        """Whether each compound is likely enough to be named, shape (K,), bool; see `outside`."""
+        return (self.probabilities >= self.threshold) & (not self.outside)
+
+    @cached_property
     def outside(self) -> str:
         """Why no compound is named although some reach the threshold, or ""."""
         likely = int((self.probabilities[self.first_of_group] >= self.threshold).sum())
@@ -120,11 +125,9 @@ class Identification:
 
         None where the mixture is `outside` of what the library explains.
         """
-        if self.outside:
-            return np.array([], dtype=np.int64)
         order = np.argsort(-self.probabilities, kind="stable")
         order = order[self.first_of_group[order] == order]
-        return order[self.probabilities[order] >= self.threshold]
+        return order[self.is_named[order]]
 
     def _share_of(self, masks: np.ndarray) -> np.ndarray:
         """Return the sum of some of the masks for each peak, at most 1, shape (n_peaks,)."""
@@ -156,8 +159,9 @@ class Identification:
         return index[np.lexsort((-self.compounds.protons[index], -self.multiplet_areas[index]))]
 
     def places(self, multiplets: np.ndarray) -> np.ndarray:
-        """Return the ppm of multiplets in the mixture; without a shift, that of the library."""
-        return self.compounds.ppm[multiplets] + np.nan_to_num(self.shifts[multiplets])
+        """Return the ppm of multiplets in the mixture; without a shift, with that of the axis."""
+        shifts = self.shifts[multiplets]
+        return self.compounds.ppm[multiplets] + np.where(np.isfinite(shifts), shifts, self.offset)
 
     def neighbours(self, compound: int) -> list[tuple[int, float]]:
         """Return the other named compounds in this one's peaks, and their share of the area.
@@ -244,7 +248,7 @@ class Detector:
         network, compounds = self.trained.network, self.compounds
         offset = 0.0
         with torch.no_grad():
-            for _ in range(MOST_OFFSETS + 1):
+            for corrections in range(MOST_OFFSETS + 1):
                 hypotheses = find_hypotheses(self.templates, peaks, spread, offset)
                 output = network(hypotheses)
                 logits = output.presence / network.temperature + self._prior
@@ -256,7 +260,7 @@ class Detector:
                     )
                 shifts, lines = _best_places(hypotheses, output, probability >= MIN_PROBABILITY)
                 more = self._common_shift(shifts, probability.numpy())
-                if not more:
+                if not more or corrections == MOST_OFFSETS:
                     break
                 offset += more
         probabilities = probability.numpy()[self.groups]

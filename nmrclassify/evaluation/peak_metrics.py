@@ -222,7 +222,7 @@ class Score:
             replace(mixture, multiplets=stand_in[mixture.multiplets]),
             prediction.compounds,
             prediction.groups,
-            prediction.probabilities >= prediction.threshold,
+            prediction.is_named,
             amounts,
             prediction.probabilities,
             prediction.masks,

@@ -27,9 +27,8 @@ class PrecisionRecallCurve:
 
 def tally(prediction: Identification, present: np.ndarray) -> Tally:
     """Count named and present compounds at the threshold of the prediction."""
-    named = prediction.probabilities >= prediction.threshold
     groups = prediction.groups
-    return Tally.of(in_groups(groups, named), in_groups(groups, present))
+    return Tally.of(in_groups(groups, prediction.is_named), in_groups(groups, present))
 
 
 def precision_recall(prediction: Identification, present: np.ndarray) -> PrecisionRecallCurve:
@@ -67,7 +66,7 @@ def outcome_table(
         The amount of each compound that is in the mixture, where that is known.
     """
     groups, rows = prediction.groups, np.asarray(rows)
-    named = prediction.probabilities >= prediction.threshold
+    named = prediction.is_named
     named_groups = in_groups(groups, named)
     present_groups = in_groups(groups, np.array(list(truth or {}), dtype=int))
 

@@ -5,7 +5,7 @@ each compound, pH and offset: the largest amount that all multiplets of the comp
 little moved. Its area, on a logarithmic scale, is the compound's score; a pH and an offset at which
 whole compounds explain much have a high sum of scores. The less is known of the places at a pH, the
 further a multiplet may move there. That alone lets more lines fit by chance, so the median over all
-offsets is subtracted.
+offsets is subtracted. Strongly coupled protons keep the lines that they have at pH 7.4.
 
 The best candidates can then be compared by what a network names at each of them
 (`evaluation.choose_ph`).
@@ -52,13 +52,13 @@ class PhCandidate:
 
 @dataclass(frozen=True)
 class PhEstimate:
-    """The pH of a mixture, and what speaks for it.
+    """The pH of a mixture, and the evidence for it.
 
     Attributes
     ----------
     ph, offset : float
-        The pH, 7.4 where it cannot be told; ppm to add to the axis.
-    is_told : bool
+        The pH, 7.4 where it is not clear; ppm to add to the axis.
+    is_estimated : bool
         Whether a pH other than that of the table fits clearly better.
     sentence : str
         The pH and the evidence for it.
@@ -68,14 +68,14 @@ class PhEstimate:
 
     ph: float
     offset: float
-    is_told: bool
+    is_estimated: bool
     sentence: str
     candidates: tuple[PhCandidate, ...]
 
     @property
     def fact(self) -> str:
         """The pH and where it is from, in a few words."""
-        how = "by hand" if not self.candidates else "estimated" if self.is_told else "assumed"
+        how = "by hand" if not self.candidates else "estimated" if self.is_estimated else "assumed"
         return f"pH {self.ph:.1f} ({how})"
 
 
@@ -118,12 +118,12 @@ def estimate_ph(
         elif (times := best.score / max(last.score, 1e-9)) > CLEARLY:
             index, ph = 0, best.ph
             evidence = f"whole compounds explain {min(times, 99):.1f} times as much as at pH 7.4"
-    is_told = ph != TABLE_PH
-    if is_told:
+    is_estimated = ph != TABLE_PH
+    if is_estimated:
         sentence = f"The pH was estimated as {ph:.1f}: {evidence}."
     else:
         sentence = f"No other pH fits clearly better than {TABLE_PH:g}, which is assumed."
-    return PhEstimate(ph, candidates[index].offset, is_told, sentence, candidates)
+    return PhEstimate(ph, candidates[index].offset, is_estimated, sentence, candidates)
 
 
 class PhScores:
@@ -139,12 +139,14 @@ class PhScores:
         The offset, where it is known. Others are then tried for the background alone.
     limit : float, optional
         Largest offset that is tried, in ppm, where it is not known.
+    first_order : bool
+        Whether strongly coupled protons keep their first-order lines.
 
     Attributes
     ----------
     offsets : ndarray, shape (S,)
         In ppm, to be added to the axis, beside what is known.
-    can_tell : bool
+    has_groups : bool
         Whether a compound of the library titrates.
     """
 
@@ -156,14 +158,15 @@ class PhScores:
         mhz: float,
         known: float | None = None,
         limit: float | None = None,
+        first_order: bool = False,
     ):
-        self._library = second_order(library, mhz)
+        self._library = library if first_order else second_order(library, mhz)
         self._known = known
         ppm = ppm + (known or 0.0)
         limit = limit or _BACKGROUND
         self._titrations = Titrations.of(library)
         library = self._library
-        self.can_tell = len(self._titrations.pka) > 0
+        self.has_groups = len(self._titrations.pka) > 0
         self._hz_step = _BIN * _STEP
         self._mhz = mhz
         half = round(limit * mhz / self._hz_step)
@@ -252,7 +255,7 @@ class PhScores:
                     rows[ph] = np.where(allowed, score - np.median(score), -np.inf)
 
         add(np.array([TABLE_PH]))
-        if self.can_tell:
+        if self.has_groups:
             add(np.arange(LOW, HIGH + _COARSE / 2, _COARSE))
             # Between the coarse ones, around the best.
             best = sorted(rows, key=lambda ph: -rows[ph].max())[:N_CANDIDATES]

@@ -1,6 +1,7 @@
 """Archives and folders that visitors give: only the wanted files are read, within limits."""
 
 import io
+import lzma
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -74,6 +75,7 @@ def unpack(content: bytes, folder: Path, is_wanted: Callable[[str], bool]) -> No
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
         EOFError,
         NotImplementedError,
         RuntimeError,

@@ -95,7 +95,7 @@ class PeakSample:
 
     @property
     def ph(self) -> float:
-        """The pH at which the library is to be searched for."""
+        """The pH at which the library is compared with the peaks."""
         return TABLE_PH if self.acid_base is None else self.acid_base.ph
 
 
@@ -120,7 +120,7 @@ def read_sample(
     recipe : ProcessingRecipe
         How a spectrum is processed.
     library : Compounds, optional
-        To estimate the pH, and to reference a spectrum without DSS, TSP or TMS.
+        To estimate the pH, and to reference a spectrum without DSS, TSP or TMS; as it is at pH 7.4.
     choose : PhChooser, optional
         Compares the best candidates for the pH; see `process`.
 
@@ -132,19 +132,16 @@ def read_sample(
     OSError
         If it cannot be read.
     """
-    if isinstance(source, Path):
-        if source.is_dir():
-            return _of_spectrum(
-                spectrum_files.read_spectrum(source), axis, mhz, recipe, library, choose
-            )
+    if isinstance(source, Path) and not source.is_dir():
         limit = max(MAX_BYTES, spectrum_files.MAX_BYTES)
         with source.open("rb") as file:
             source = file.read(limit + 1)
-    if isinstance(source, bytes) and spectrum_files.is_instrument_file(source):
-        return _of_spectrum(
-            spectrum_files.read_spectrum(source), axis, mhz, recipe, library, choose
-        )
-    if report_lines.is_report(source):
+    if isinstance(source, Path) or (
+        isinstance(source, bytes) and spectrum_files.is_instrument_file(source)
+    ):
+        spectrum = spectrum_files.read_spectrum(source)
+        sample = _of_spectrum(spectrum, axis, mhz, recipe, library, choose)
+    elif report_lines.is_report(source):
         sample = _of_report(text_of(source, MAX_BYTES), axis, mhz)
     else:
         axis = axis if mhz is None else replace(axis, mhz=mhz)
@@ -183,10 +180,13 @@ def _with_ph(
         found = by_hand(recipe.ph)
     elif recipe.ph_from == "estimate" and library is not None:
         peaks = sample.peaks
-        scores = PhScores(peaks.ppm, peaks.areas, library, peaks.axis.mhz, known=0.0)
-        if not scores.can_tell:
+        scores = PhScores(
+            peaks.ppm, peaks.areas, library, peaks.axis.mhz, 0.0, first_order=sample.first_order
+        )
+        if not scores.has_groups:
             return sample
-        found = estimate_ph(scores, lambda offset: peaks, choose)
+        # The chooser simulates strongly coupled protons.
+        found = estimate_ph(scores, lambda offset: peaks, None if sample.first_order else choose)
     else:
         return sample
     return replace(sample, note=f"{sample.note} {found.sentence}", acid_base=found)

@@ -31,9 +31,8 @@ import numpy as np
 from nmrclassify.files import quoted
 from nmrclassify.files.tables import TableError, read_table
 from nmrclassify.mixtures import peak_files, spectrum_files
-from nmrclassify.mixtures.archives import ZIP, unpack
+from nmrclassify.mixtures.archives import ZIP, ArchiveError, unpack
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
 from nmrclassify.nmr import compound_files, report_lines
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import MAX_OF_ONE, MAX_PROTONS, Compounds, joined, safe_name
@@ -101,7 +100,6 @@ class _Entry:
 
 def read_libraries(
     sources: Sequence[Path | tuple[str, bytes]],
-    recipe: ProcessingRecipe = USUAL,
     progress: Callable[[int, int], None] = lambda done, total: None,
     max_files: int = MAX_FILES,
 ) -> LibraryReading:
@@ -113,10 +111,8 @@ def read_libraries(
     ----------
     sources : sequence of Path or (str, bytes)
         Files and folders, or names and contents of files.
-    recipe : ProcessingRecipe
-        How spectra are processed.
     progress : callable
-        Is told how many files of how many are read.
+        Called with the number of files read and of all files.
     max_files : int
         Limit on the files, those in folders and archives included.
 
@@ -133,7 +129,15 @@ def read_libraries(
         If a folder cannot be read.
     """
     with ExitStack() as stack:
-        entries = [entry for source in sources for entry in _entries(source, stack)]
+        entries, problems = list[_Entry](), list[FileProblem]()
+        for source in sources:
+            try:
+                entries += _entries(source, stack)
+            except ArchiveError as error:
+                name = source.name if isinstance(source, Path) else source[0]
+                problems.append(FileProblem(name, None, str(error), True))
+        if problems and not entries:
+            raise ValueError(f"{problems[0].file}: {problems[0].text}")
         if not 1 <= len(entries) <= max_files:
             raise ValueError(
                 f"there are {len(entries):,} files of compounds; expected 1 to {max_files}: tables"
@@ -143,7 +147,6 @@ def read_libraries(
         tables: list[tuple[str, Compounds]] = []
         pure: dict[str, tuple[str, Compounds]] = {}
         notes: dict[str, str] = {}
-        problems: list[FileProblem] = []
         for count, entry in enumerate(entries):
             progress(count, len(entries))
             try:
@@ -154,7 +157,7 @@ def read_libraries(
                     tables.append((entry.file, reading.compounds))
                     problems += _of_rows(entry.file, reading)
                     continue
-                compounds, note, changed = _pure(entry, content, recipe)
+                compounds, note, changed = _pure(entry, content)
             except (ValueError, OSError) as error:
                 problems.append(FileProblem(entry.file, None, str(error), True))
                 continue
@@ -286,9 +289,7 @@ def _of_rows(file: str, reading: compound_files.Reading) -> list[FileProblem]:
     return [FileProblem(file, p.row, p.text, p.dropped) for p in reading.problems]
 
 
-def _pure(
-    entry: _Entry, content: Path | bytes, recipe: ProcessingRecipe
-) -> tuple[Compounds, str, list[FileProblem]]:
+def _pure(entry: _Entry, content: Path | bytes) -> tuple[Compounds, str, list[FileProblem]]:
     """Return a pure compound, how its lines were obtained, and what was changed about its rows."""
     stated = _STATED.fullmatch(entry.name)
     name = safe_name(stated["name"] if stated else entry.name)
@@ -300,7 +301,7 @@ def _pure(
         reading = compound_files.read_compounds(content, name=name)
         rows = f"A table of {reading.compounds.n_multiplets:,} multiplets."
         return reading.compounds, rows, _of_rows(entry.file, reading)
-    sample = peak_files.read_sample(content, recipe=recipe)
+    sample = peak_files.read_sample(content)
     protons = float(stated["protons"]) if stated else None
     compounds = pure_compound(name, sample.peaks, protons)
     of_groups = np.bincount(compounds.line_multiplet)

@@ -46,11 +46,11 @@ def shift_and_ph(
         return known, reason, None
     limit = None if known is not None else recipe.max_offset
     scores = PhScores(found.hz / mhz, found.heights * found.widths, library, mhz, known, limit)
-    shift, no_shift_reason = (known, reason) if known is not None else _library_shift(scores)
+    shift, how = (known, reason) if known is not None else _library_shift(scores)
     if is_by_hand:
-        return shift, no_shift_reason, by_hand(recipe.ph)
-    if not scores.can_tell:
-        return shift, no_shift_reason, None
+        return shift, how, by_hand(recipe.ph)
+    if not scores.has_groups:
+        return shift, how, None
 
     def peaks_at(offset: float) -> Peaks:
         ppm = found.hz / mhz + offset
@@ -60,9 +60,9 @@ def shift_and_ph(
         return merged_peaks(ppm[kept] * mhz, (found.heights * found.widths)[kept], axis)
 
     estimate = estimate_ph(scores, peaks_at, choose, shift)
-    if known is None and estimate.is_told:
+    if known is None and estimate.is_estimated:
         return estimate.offset, _fits_best(estimate.offset), estimate
-    return shift, no_shift_reason, estimate
+    return shift, how, estimate
 
 
 def _known_shift(

@@ -87,7 +87,7 @@ class RenderedMixture:
         What the spectrometer's file would hold.
     truth : PeakMixture
         Compounds, amounts, shifts and ideal peaks, on an axis without offset. The shifts are
-        distances from the library, what the pH and strong coupling move included.
+        distances from the library, including what pH and strong coupling move.
     mhz, width, snr, offset : float
         As drawn: frequency, line width in Hz, ratio of the median compound's highest line to the
         noise, error of the axis in ppm.

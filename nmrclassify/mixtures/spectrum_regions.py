@@ -59,14 +59,17 @@ def cut(regions: Regions, low: float, high: float) -> Regions:
 def keep(regions: Regions, low: float, high: float) -> Regions:
     """Return the regions without the part from `low` to `high`.
 
-    The last one is left without width, so that there are regions to state.
+    The last one is left without width, so that there are regions to state. Where this would make
+    more than `MAX_REGIONS`, nothing changes.
     """
     low, high = _within_bounds(low, high)
     rest = list[tuple[float, float]]()
     for a, b in regions:
         pieces = [(a, min(b, low)), (max(a, high), b)] if a < high and b > low else [(a, b)]
         rest += [(left, right) for left, right in pieces if left < right or left == a == b]
-    return tuple(rest[:MAX_REGIONS]) or ((low, low),)
+    if len(rest) > MAX_REGIONS:
+        return regions
+    return tuple(rest) or ((low, low),)
 
 
 def _within_bounds(low: float, high: float) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from nmrclassify.nmr.published_multiplets import ab_quartet, is_ab_quartet
 COLUMNS = ("compound", "ppm", "kind", "j_hz", "protons", "mhz", "solvent")
 MAX_REPORTS = 2_000
 MAX_ENTRIES = 64  # of one report
+SHARED = 0.2  # protons: multiplets that overlap share their simulated lines
 LONGEST_INTRODUCTION = 300  # characters between "1H NMR" and the first shift
 LONGEST_ENTRY = 400  # characters in the brackets behind a shift
 
@@ -233,8 +234,8 @@ def report_line(
 ) -> str:
     """Return a compound as such a line, which `read_reports` reads back.
 
-    Shifts are rounded to .001 ppm and couplings to .1 Hz. Lines that are given are printed as an m
-    over their range, or as an AB quartet if they are one.
+    Shifts are rounded to .001 ppm and couplings to .1 Hz. The given lines of an m are
+    printed as one over their range, or as an AB quartet if they are one.
 
     Parameters
     ----------
@@ -277,7 +278,10 @@ def _printed(compounds: Compounds, multiplet: int, mhz: float | None) -> str:
             shift, couplings = "–".join(map(_shift, ends)), ()
     values = ", ".join(f"{value:.1f}" for value in couplings)
     written = f"J = {values} Hz" if values else ""
-    protons = f"{compounds.protons[multiplet]:.3g}H"
+    count = compounds.protons[multiplet]
+    if given is not None and abs(count - round(count)) < SHARED and count > 1 - SHARED:
+        count = round(count)  # simulated multiplets that overlap share their lines
+    protons = f"{count:.3g}H"
     return f"{shift} ({', '.join(part for part in (kind, written) if part)}{difference}, {protons})"
 
 

@@ -8,7 +8,8 @@ two protons of the CH2 group, .09 ppm apart, have a coupling of 17 Hz.
 this: where, at 400 MHz, the shifts of two coupled groups differ by less than 12 couplings. It was
 derived from the table of the compounds: a coupling that two multiplets of a compound state is one
 coupling between them. Protons of one shift are magnetically equivalent, unless ``pairs`` says
-otherwise: where the table states two couplings with them, both are the mean. Its columns:
+otherwise. Where the table states two couplings with such protons, their mean stands for both. Its
+columns:
 
 - ``first``, ``second``: rows of the compound in the table, counted from 1. No second: a nucleus
   that is not a proton, such as 31P.
@@ -33,6 +34,7 @@ from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.multiplets import MAX_LINES, Lines, given_lines
 
+_ENDS = ("first", "second")
 MAX_SPINS = 7  # 50 ms; each further spin takes ten times as long
 NEGLIGIBLE = 0.01  # of the area of a multiplet: weaker lines are left out
 KEPT = 0.96  # of the area of a multiplet: as much must be in lines that are not left out
@@ -381,6 +383,3 @@ def _read(name: str, rows: list[dict[str, str]]) -> tuple[SpinSystem, ...]:
         )
     # The halves of a symmetric compound are one system.
     return tuple(dict.fromkeys(systems))
-
-
-_ENDS = ("first", "second")

@@ -107,11 +107,6 @@ class Titrations:
     change_sd: np.ndarray
 
     @classmethod
-    def packaged(cls) -> "Titrations":
-        """Return those of the packaged table, `common_metabolites`."""
-        return cls.of(common_metabolites())
-
-    @classmethod
     def of(cls, compounds: Compounds) -> "Titrations":
         """Return those of a library.
 
@@ -199,9 +194,9 @@ class Titrations:
 
         It grows with the distance from pH 7.4, where the table was measured, and near a pKa.
         """
-        fraction = self.fractions(ph)
-        of_change = ((fraction - self.fractions(TABLE_PH))[..., self.group] * self.change_sd) ** 2
-        slope = np.log(10) * fraction * (1 - fraction) * PKA_SD
+        fraction, usual = self.fractions(ph), self.fractions(TABLE_PH)
+        of_change = ((fraction - usual)[..., self.group] * self.change_sd) ** 2
+        slope = np.log(10) * (fraction * (1 - fraction) - usual * (1 - usual)) * PKA_SD
         of_pka = (slope[..., self.group] * self.change) ** 2
         return np.sqrt(self._summed(of_change + of_pka))
 
@@ -216,7 +211,7 @@ class Titrations:
         """Return moves of a sample that deviates from the table as samples do, shape (M,), in ppm.
 
         Each pKa deviates by `PKA_SD`, each change by its standard deviation, at most by 15 % of the
-        change where the class's is larger.
+        change, or .01 ppm if that is more.
         """
         pka = self.pka + PKA_SD * rng.standard_normal(len(self.pka))
         deviation = np.minimum(self.change_sd, np.maximum(0.15 * np.abs(self.change), LEAST_SD))
@@ -224,24 +219,21 @@ class Titrations:
         return self.moves(ph, pka, change)
 
 
-def at_ph(compounds: Compounds, ph: float, titrations: Titrations | None = None) -> Compounds:
+def at_ph(compounds: Compounds, ph: float) -> Compounds:
     """Return a library as it is at a pH: only the ppm of multiplets change.
-
-    Parameters
-    ----------
-    titrations : Titrations, optional
-        Of the library, where they are at hand.
 
     Raises
     ------
     ValueError
-        If the pH is out of `PH_BOUNDS`.
+        If the pH is out of `PH_BOUNDS`, or the library's lines were simulated, see `Titrations.of`.
     """
     low, high = PH_BOUNDS
     if not low <= ph <= high:
         raise ValueError(f"the pH is {ph!r}; expected a number from {low:g} to {high:g}")
-    titrations = titrations or Titrations.of(compounds)
-    if ph == TABLE_PH or not len(titrations.pka):
+    if ph == TABLE_PH:
+        return compounds
+    titrations = Titrations.of(compounds)
+    if not len(titrations.pka):
         return compounds
     return replace(compounds, ppm=compounds.ppm + titrations.moves(ph))
 

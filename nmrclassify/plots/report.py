@@ -121,7 +121,7 @@ def _not_named(prediction: Identification, sample: PeakSample) -> list[str]:
     """Return why the likeliest of the other compounds are not named."""
     order = np.argsort(-prediction.probabilities, kind="stable")
     order = order[prediction.first_of_group[order] == order]
-    rest = order[prediction.probabilities[order] < prediction.threshold][:MAX_NOT_NAMED]
+    rest = order[~prediction.is_named[order]][:MAX_NOT_NAMED]
     if not len(rest):
         return []
     rows = [

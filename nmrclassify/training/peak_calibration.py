@@ -61,7 +61,7 @@ def development_predictions(
         unknown = synthetic_compounds(
             SyntheticConfig(min(n_compounds, 100)), np.random.default_rng([seed, 2])
         )
-        groups = equivalent_compounds(compounds, FULL_AXIS)
+        usual, groups = Templates.of(compounds), equivalent_compounds(compounds, FULL_AXIS)
         for k, kind in enumerate([*kinds[:-1], *[DISTURBED] * len(JITTERS)]):
             config = replace(recipe or PeakMixtureConfig(), jitter=JITTERS[k % len(JITTERS)])
             for number in range(mixtures):
@@ -73,7 +73,8 @@ def development_predictions(
                     drawn = replace(drawn, n_unknown=min(drawn.n_unknown, unknown.n_compounds))
                     axis = replace(FULL_AXIS, mhz=mhz)
                 mixture = draw_mixture(compounds, drawn, rng, axis, unknown)
-                hypotheses = find_hypotheses(Templates.of(compounds, axis), mixture.peaks)
+                templates = usual if axis == FULL_AXIS else Templates.of(compounds, axis)
+                hypotheses = find_hypotheses(templates, mixture.peaks)
                 presence = network(hypotheses).presence.numpy()
                 logits[kind].append(highest_of_group(groups, presence))
                 truths[kind].append(in_groups(groups, mixture.present))

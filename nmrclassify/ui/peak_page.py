@@ -100,25 +100,24 @@ def _with_detector(
     return PeakLibrary(key, title, detector, n_beyond, problem)
 
 
-# All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
-@st.cache_resource(max_entries=len(TITLES) + 2, show_spinner=False)
-def packaged_library(
-    key: str, mhz: float = FULL_AXIS.mhz, first_order: bool = False, ph: float = TABLE_PH
-) -> PeakLibrary:
-    """Return a library that comes with the package, by its key in TITLES, at a frequency and a pH.
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _synthetic() -> Compounds:
+    return synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
 
-    With `first_order`, strongly coupled protons are not simulated: for a mixture of multiplets that
-    were split by the first-order rule.
-    """
-    if key == "synthetic":
-        compounds = synthetic_compounds(SyntheticConfig(), np.random.default_rng(LIBRARY_SEED))
-    else:
-        compounds = at_ph(common_metabolites(), ph)
-    return _with_detector(key, TITLES[key], compounds, mhz, first_order)
+
+def _packaged(key: str) -> Compounds:
+    return _synthetic() if key == "synthetic" else common_metabolites()
+
+
+# All visitors share the caches. Uploads have their own caches, so that they displace nothing else.
+@st.cache_resource(max_entries=len(TITLES), show_spinner=False)
+def packaged_library(key: str) -> PeakLibrary:
+    """Return a library that comes with the package, by its key in TITLES."""
+    return _with_detector(key, TITLES[key], _packaged(key), FULL_AXIS.mhz, False)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def uploaded_library(
+def library_of_upload(
     key: str,
     title: str,
     _compounds: Compounds,
@@ -126,7 +125,11 @@ def uploaded_library(
     first_order: bool = False,
     ph: float = TABLE_PH,
 ) -> PeakLibrary:
-    """Return an uploaded library at a frequency and a pH; `key` identifies its content."""
+    """Return a library at the frequency and pH of a sample; `key` identifies its content.
+
+    With `first_order`, strongly coupled protons are not simulated: for a mixture of multiplets that
+    were split by the first-order rule.
+    """
     return _with_detector(key, title, at_ph(_compounds, ph), mhz, first_order)
 
 
@@ -186,7 +189,7 @@ def forget_view() -> None:
 
 def _library_chosen() -> None:
     st.session_state[peak_uploads.LIBRARY_CHOSEN] = True
-    forget_view()
+    url_state.forget(*peak_uploads.OF_SAMPLE)
 
 
 def choose_mixture(problems: list[str]) -> PeakSelection:
@@ -324,7 +327,7 @@ def peak_result(selection: PeakSelection) -> PeakResult:
     ph = TABLE_PH if sample is None else sample.ph
     with st.spinner("Reading the library …"):
         if own_library is not None and selection.library == "own":
-            library = uploaded_library(
+            library = library_of_upload(
                 f"own {own_library.digest}",
                 f"{own_library.compounds.n_compounds:,} compounds of {own_library.name}",
                 own_library.compounds,
@@ -332,8 +335,13 @@ def peak_result(selection: PeakSelection) -> PeakResult:
                 first_order,
                 ph,
             )
+        elif sample is None:
+            library = packaged_library(selection.library)
         else:
-            library = packaged_library(selection.library, mhz, first_order, ph)
+            # No pH moves the invented compounds.
+            ph = TABLE_PH if selection.library == "synthetic" else ph
+            key = selection.library
+            library = library_of_upload(key, TITLES[key], _packaged(key), mhz, first_order, ph)
     detector, mixture = library.detector, None
     try:
         if upload is not None and sample is not None:

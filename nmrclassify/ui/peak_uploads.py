@@ -33,6 +33,8 @@ MAX_PASTED = 5_000  # characters
 PASTED = "pasted text"
 WORKERS = threading.Semaphore(2)  # identifications at a time, for all visitors together
 LIBRARY_CHOSEN = "library chosen"  # in the session: the visitor has chosen a library himself
+# Parameters of the link that mean nothing for another sample or library.
+OF_SAMPLE = ("compound", "ppm_low", "ppm_high", "known_compound", "known_mm")
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,7 @@ def _removed(key: str, own: str, parameter: str) -> None:
 def _forget(own: str, parameter: str) -> None:
     st.session_state.pop(own, None)
     if url_state.get(parameter) in ("file", "own"):
-        url_state.forget(parameter, "compound", "ppm_low", "ppm_high")
+        url_state.forget(parameter, *OF_SAMPLE)
         if parameter == "scale_library" and url_state.get("scale_mixture") == "file":
             url_state.put("scale_library", "metabolites")
 
@@ -267,7 +269,7 @@ def _take_mixture(name: str, content: bytes) -> None:
         # What was done to it can change, and is said beside the spectrum.
         points = len(sample.processed.spectrum.ppm)
         state["sample note"] = f"A spectrum of {points:,} points is read."
-    url_state.forget("compound", "ppm_low", "ppm_high", "scale_mhz")
+    url_state.forget("scale_mhz", *OF_SAMPLE)
     spectrum_recipe.forget()
     url_state.put("scale_mixture", "file")
     # A measured mixture holds none of the invented compounds of the usual library.
@@ -309,6 +311,6 @@ def _take_library(files: list[UploadedFile]) -> None:
     state["compounds note"] = f"{count:,} compounds are read" + (
         f"; left out: {dropped:,} (see below)." if dropped else "."
     )
-    url_state.forget("compound", "ppm_low", "ppm_high", "scale_compounds")
+    url_state.forget("scale_compounds", *OF_SAMPLE)
     url_state.put("scale_library", "own")
     st.rerun()

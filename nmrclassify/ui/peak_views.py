@@ -173,7 +173,7 @@ def _multiplet_table(result: PeakResult, compound: int, index: np.ndarray) -> No
         alt="The compound's multiplets, the largest first",
         column_config={
             **{name: number(format="%.4f") for name in columns if "ppm" in name},
-            "protons": number(format="%g"),
+            "protons": number(format="%.3g"),
             "share of its peaks": _share_column("By area."),
         },
     )

@@ -88,7 +88,7 @@ def test_likelihood_is_right_more_often_than_least_squares(library, config, leas
         MixtureConfig(concentration_low=2, concentration_high=2),
     ],
 )
-def test_without_noise_every_composition_is_told_apart(library, config, average):
+def test_without_noise_every_composition_is_estimated_apart(library, config, average):
     candidates = compositions(K, 3, False, rng(), number_varies=True)
     mixtures = mix(library, candidates, config, rng())
     assert (

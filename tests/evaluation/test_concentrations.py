@@ -74,3 +74,12 @@ def test_equivalent_compounds_have_the_error_of_the_one_with_the_masks():
 def test_a_known_concentration_is_above_0(mm, amount):
     with pytest.raises(ValueError, match="expected a number above 0"):
         KnownConcentration("DSS", mm, amount)
+
+
+def test_where_nothing_is_named_no_amount_is_stated():
+    usual = prediction()
+    row, peak, share = usual.masks
+    outside = replace(usual, masks=(row, peak, 0.01 * share))
+    assert outside.outside
+    assert not outside.is_named.any()
+    assert concentration_table(outside, np.arange(3)).isna().all(axis=None)

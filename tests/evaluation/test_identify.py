@@ -478,3 +478,22 @@ def test_a_large_peak_of_a_solvent_does_not_hide_what_is_explained(library):
     found = Detector(library).identify(water)
     assert found.outside == ""
     assert len(found.named) > 5
+
+
+def test_corrections_of_the_axis_end_and_shifts_are_those_of_the_last_estimate(
+    library, mixtures, untrained, monkeypatch
+):
+    detector = Detector(library, untrained)
+    asked = []
+    monkeypatch.setattr(detector, "_common_shift", lambda *_: asked.append(0) or 0.004)
+    found = detector.identify(mixtures[0].peaks)
+    assert len(asked) == 3
+    assert found.offset == pytest.approx(2 * 0.004)
+    again = find_hypotheses(detector.templates, mixtures[0].peaks, offset=2 * 0.004)
+    known = np.isfinite(found.shifts)
+    assert np.abs(found.shifts[known] - found.offset).max() <= float(again.templates.shifts.max())
+
+
+def test_a_multiplet_without_a_shift_has_the_offset_of_the_axis(predictions, library):
+    found = replace(predictions[0], offset=0.05, shifts=np.full(library.n_multiplets, np.nan))
+    assert np.allclose(found.places(np.arange(3)), library.ppm[:3] + 0.05)

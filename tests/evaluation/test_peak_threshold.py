@@ -6,7 +6,7 @@ import pytest
 from nmrclassify.evaluation import peak_threshold
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.evaluation.peak_metrics import Score
-from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.nmr.compounds import Compounds
 
 
@@ -23,16 +23,17 @@ def predict(
         ("s",) * k,
         ((),) * k,
     )
-    nothing = (np.zeros(0, dtype=int), np.zeros(0, dtype=int), np.zeros(0))
+    peaks = Peaks.from_lines(compounds.ppm, np.ones(k))
+    all_explained = (np.repeat(np.arange(k), k), np.tile(np.arange(k), k), np.ones(k * k))
     return Identification(
         compounds,
         np.arange(k) if groups is None else groups,
-        None,
+        peaks,
         np.array(probabilities),
         np.ones(k),
         np.zeros(k),
         np.zeros(k),
-        nothing,
+        all_explained,
         threshold,
         0.01,
         0.1,

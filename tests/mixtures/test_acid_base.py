@@ -26,7 +26,7 @@ AXIS = replace(FULL_AXIS, mhz=600.0)
 def peaks_at(ph, seed):
     """Return ideal peaks of 15 compounds in a sample that deviates from the table."""
     rng = np.random.default_rng(seed)
-    places = LIBRARY.ppm + Titrations.packaged().drawn(ph, rng)
+    places = LIBRARY.ppm + Titrations.of(LIBRARY).drawn(ph, rng)
     config = PeakMixtureConfig(n_low=15, n_high=15, jitter=0.005, decades=1.0)
     return draw_mixture(replace(LIBRARY, ppm=places), config, rng, AXIS).peaks
 
@@ -49,7 +49,7 @@ def test_the_ph_of_the_table_stays():
     for seed in range(100, 105):
         peaks = peaks_at(TABLE_PH, seed)
         told = estimate(peaks.ppm, peaks.areas)
-        assert not told.is_told
+        assert not told.is_estimated
         assert told.ph == TABLE_PH
         assert "which is assumed" in told.sentence
 
@@ -67,7 +67,7 @@ def test_sugars_cannot_tell():
     some = LIBRARY.select([LIBRARY.names.index(name) for name in sugars])
     lines = some.line_ppm(600.0)
     told = estimate(np.sort(lines), some.areas[np.argsort(lines)])
-    assert not told.is_told
+    assert not told.is_estimated
 
 
 def test_a_library_without_groups_has_no_ph():

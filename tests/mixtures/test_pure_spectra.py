@@ -122,7 +122,7 @@ def test_the_folder_of_an_experiment_is_one_compound(place, tmp_path, monkeypatc
         (experiment / "acqus").touch()
     read = []
 
-    def sample(source, recipe):
+    def sample(source):
         read.append(source)
         ppm = np.array([float(len(source.name)), 4.0])
         return pure_spectra.peak_files.PeakSample(Peaks.from_lines(ppm, np.ones(2)), "Read.")
@@ -196,3 +196,24 @@ def test_names_that_differ_by_case_are_one_compound_of_several_files():
         "Lactate.csv has the compound 'lactate', too; rename one of the files",
         "compound 'LACTATE' is left out, because Lactate.csv has it",
     ]
+
+
+def test_a_damaged_archive_is_left_out_and_named(tmp_path):
+    good = zipped({"ala.csv": MULTIPLETS})
+    sources = [("bad.zip", good[:40] + bytes(40) + good[80:]), ("more.csv", TABLE.encode())]
+    reading = read_libraries(sources)
+    assert set(reading.compounds.names) == {"lactate", "formate"}
+    (problem,) = [p for p in reading.problems if p.file == "bad.zip"]
+    assert problem.dropped
+    with pytest.raises(ValueError, match=r"bad\.zip: "):
+        read_libraries(sources[:1])
+
+
+def test_an_archive_with_damaged_lzma_data_is_refused_in_a_sentence():
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("ala.csv", MULTIPLETS * 20)
+    data = bytearray(content.getvalue())
+    data[60:70] = bytes(10)
+    with pytest.raises(ValueError, match="cannot be unpacked|unpacks to"):
+        read_libraries([("bad.zip", bytes(data))])

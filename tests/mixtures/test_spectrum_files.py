@@ -14,6 +14,7 @@ import pytest
 from nmrclassify.cli import main
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peak_files import read_sample
+from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
 from nmrclassify.mixtures.spectrum_files import SpectrumError, is_instrument_file, read_spectrum
 
 MHZ, WIDTH, CARRIER = 500.13, 8000.0, 4.7  # Hz, ppm
@@ -495,3 +496,11 @@ def test_the_command_line_refuses_what_is_malformed_in_one_sentence(capsys, tmp_
         assert sentence.startswith("nmrclassify: ") and len(sentence) < 400, name
         # What was expected, and what to do.
         assert re.search(r"expected|is not a|; (pack|copy|export|save)", sentence), sentence
+
+
+def test_a_ph_by_hand_holds_for_a_spectrum_whose_maxima_are_picked(tmp_path):
+    # Its points are too far apart for a fit of lines.
+    content = zipped(bruker_processed(tmp_path / "sample"))
+    sample = read_sample(content, recipe=ProcessingRecipe(ph_from="by hand", ph=3.0))
+    assert sample.processed is None
+    assert sample.ph == 3.0

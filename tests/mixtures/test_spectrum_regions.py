@@ -53,3 +53,8 @@ def test_what_is_kept_is_cut_no_more(low, high, expected):
     rest = spectrum_regions.keep(USUAL, low, high)
     assert rest == expected
     assert spectrum_regions.from_text(spectrum_regions.to_text(rest)) == rest
+
+
+def test_no_region_is_lost_where_keeping_would_make_too_many():
+    full = tuple((float(i), i + 0.5) for i in range(spectrum_regions.MAX_REGIONS))
+    assert spectrum_regions.keep(full, 3.2, 3.3) == full

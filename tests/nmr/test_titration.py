@@ -28,7 +28,7 @@ def test_every_row_names_a_compound_and_multiplets_of_the_packaged_table():
             assert (abs(ppm - place) < 5e-4).any(), (row.compound, place)
             assert 0 < deviation < 0.5
             assert 0.005 <= abs(change) < 1
-    titrations = Titrations.packaged()
+    titrations = Titrations.of(common_metabolites())
     assert len(titrations.pka) == len(acid_base_table())
     assert len(set(titrations.owner.tolist())) > 100
 
@@ -63,8 +63,8 @@ def test_only_ppm_changes_and_nothing_at_the_ph_of_the_table():
     moved = at_ph(LIBRARY, 2.0)
     assert not np.array_equal(moved.ppm, LIBRARY.ppm)
     assert moved.frame().drop(columns="ppm").equals(LIBRARY.frame().drop(columns="ppm"))
-    assert not Titrations.packaged().moves(TABLE_PH).any()
-    assert not Titrations.packaged().drawn(TABLE_PH, np.random.default_rng(0)).any()
+    assert not Titrations.of(common_metabolites()).moves(TABLE_PH).any()
+    assert not Titrations.of(common_metabolites()).drawn(TABLE_PH, np.random.default_rng(0)).any()
 
 
 def test_moves_follow_the_henderson_hasselbalch_curve():
@@ -88,7 +88,7 @@ def test_moves_follow_the_henderson_hasselbalch_curve():
 
 
 def test_samples_deviate_as_the_table_states():
-    titrations = Titrations.packaged()
+    titrations = Titrations.of(common_metabolites())
     rng = np.random.default_rng(0)
     drawn = np.array([titrations.drawn(3.0, rng) for _ in range(200)])
     mean, spread = titrations.moves(3.0), titrations.spread_at(3.0)

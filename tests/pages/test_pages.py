@@ -966,7 +966,7 @@ def test_multiplets_of_a_table_are_compared_with_first_order_lines(open_page, mo
 def test_uploads_push_out_no_packaged_library():
     kept = peak_page.packaged_library("metabolites")
     for i in range(6):
-        peak_page.uploaded_library(f"own {i}", "mine", kept.detector.compounds)
+        peak_page.library_of_upload(f"own {i}", "mine", kept.detector.compounds)
     assert peak_page.packaged_library("metabolites") is kept
 
 

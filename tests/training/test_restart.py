@@ -229,7 +229,7 @@ def test_unfinished_trainings_do_not_pile_up(data, visits, monkeypatch):
     assert sorted(path.name for path in runs.home().iterdir()) == names[2:]
 
 
-def test_a_damaged_state_is_told_and_stops_nobody(data, visits):
+def test_a_damaged_state_is_estimated_and_stops_nobody(data, visits):
     folder = kept(visits, data)
     (folder / run_states.STATE).write_bytes(b"x" * 300)
     visit = visits.find(ONE)

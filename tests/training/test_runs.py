@@ -421,7 +421,7 @@ HOMES = {
 
 
 @pytest.mark.parametrize("name", HOMES)
-def test_a_home_that_cannot_be_used_is_told_in_a_sentence(
+def test_a_home_that_cannot_be_used_is_estimated_in_a_sentence(
     trained, name, tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "file").write_text("x")
