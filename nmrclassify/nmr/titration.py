@@ -126,7 +126,8 @@ class Titrations:
             if any(compounds.given[rows]) and name in known:
                 j = table.names.index(name)
                 whole = slice(table.first_multiplet[j], table.first_multiplet[j + 1])
-                if compounds.kinds[rows] == table.kinds[whole]:
+                same = compounds.couplings[rows] == table.couplings[whole]
+                if same and any(table.couplings[whole]):  # a pure spectrum states none
                     raise ValueError(
                         f"the lines of {name} were simulated; expected the library as it is in its"
                         " table: apply `second_order` after the pH"

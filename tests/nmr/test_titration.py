@@ -8,6 +8,7 @@ import pytest
 from nmrclassify.nmr import titration
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.multiplets import Lines
 from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.titration import TABLE_PH, Titrations, acid_base_table, at_ph
 
@@ -131,3 +132,12 @@ def test_a_row_that_cannot_be_read_says_why():
 def test_a_library_with_simulated_lines_is_refused_because_its_places_have_moved():
     with pytest.raises(ValueError, match=r"lines of .* were simulated.* after the pH"):
         Titrations.of(second_order(common_metabolites(), 600.0))
+
+
+def test_compounds_of_pure_spectra_keep_their_places():
+    table = common_metabolites()
+    one = table.select([table.names.index("cis-aconitate")])
+    lines = tuple(Lines(np.zeros(1), np.ones(1)) for _ in one.kinds)
+    measured = replace(one, ppm=one.ppm + 0.02, given=lines)
+    assert not len(Titrations.of(measured).pka)
+    assert np.array_equal(at_ph(measured, 3.0).ppm, measured.ppm)
