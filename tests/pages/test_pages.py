@@ -947,20 +947,23 @@ def test_a_compound_without_a_candidate_has_no_amount_and_can_be_chosen(open_pag
 def test_multiplets_of_a_table_are_compared_with_first_order_lines(open_page, monkeypatch):
     compounds = common_metabolites()
     serine = compounds.select([compounds.names.index("serine")])
-    asked = []
-    real = peak_page.packaged_library
-    monkeypatch.setattr(
-        peak_page, "packaged_library", lambda *given: asked.append(given) or real(*given)
-    )
+    shown = []
+    with_detector = peak_page._with_detector
+
+    def spied(*given):
+        shown.append(with_detector(*given))
+        return shown[-1]
+
+    monkeypatch.setattr(peak_page, "_with_detector", spied)
+    peak_page.packaged_library.clear()
+    peak_page.library_of_upload.clear()
     for text, first_order in (
         (serine.frame().to_csv(index=False), True),
         ("ppm,area\n3.83,1\n3.93,1\n3.97,1\n", False),
     ):
         app = open_page(SCALE, scale_library="metabolites")
         app.upload(SAMPLE, text)
-        assert asked[-1][2] is first_order
-        shown = real(*asked[-1]).detector.compounds
-        assert bool(shown.given) is not first_order
+        assert bool(shown[-1].detector.compounds.given) is not first_order
 
 
 def test_uploads_push_out_no_packaged_library():
