@@ -12,7 +12,12 @@ import numpy as np
 import torch
 
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.networks.amount_hypotheses import AmountHypotheses, Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import (
+    AmountHypotheses,
+    Templates,
+    estimate_offset,
+    find_hypotheses,
+)
 from nmrclassify.networks.peak_network import PeakNetworkOutput
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
@@ -230,8 +235,8 @@ class Detector:
     def identify(self, peaks: Peaks, spread: float | None = None) -> Identification:
         """Identify and separate the compounds of a mixture.
 
-        Where the sure compounds have a common shift, the axis is taken to be off by it, and all is
-        estimated again.
+        Where all exact fits or the sure compounds have a common shift, the axis is taken to be off
+        by it.
 
         Parameters
         ----------
@@ -246,7 +251,7 @@ class Detector:
         """
         started = time.perf_counter()
         network, compounds = self.trained.network, self.compounds
-        offset = 0.0
+        offset = estimate_offset(self.templates, peaks)
         with torch.no_grad():
             for corrections in range(MOST_OFFSETS + 1):
                 hypotheses = find_hypotheses(self.templates, peaks, spread, offset)

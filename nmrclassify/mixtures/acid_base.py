@@ -13,6 +13,7 @@ The best candidates can then be compared by what a network names at each of them
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
@@ -31,6 +32,12 @@ _BETTER = 1.06  # times the score at pH 7.4; a network would decide by chance be
 _NEAR = 0.3  # of pH 7.4: nothing moves between them
 _APART = (0.4, 0.01)  # pH and ppm between candidates
 _BACKGROUND = 0.3  # ppm of offsets over which the median is taken
+# Where peaks have nothing to do with the library, the best offset is this much above the median, in
+# units of the upper quantile that one standard deviation of a normal distribution would be.
+_SIGNIFICANT = 3.2
+# A reference's singlet may be off by this many ppm: TSP is .016 from DSS, and moves with the pH.
+_OF_REFERENCE = (0.008, 0.03)
+_OFF = 1.3  # times the score at the singlet, for a singlet that is off
 _BIN = 0.25  # Hz
 _STEP = 2  # bins between the offsets that are tried
 _REACH = 0.8  # Hz between a line of the library and a peak
@@ -126,6 +133,17 @@ def estimate_ph(
     return PhEstimate(ph, candidates[index].offset, is_estimated, sentence, candidates)
 
 
+def is_significant(above_chance: np.ndarray, best: int) -> bool:
+    """Return whether the score at one offset stands out from those at all offsets.
+
+    Parameters
+    ----------
+    above_chance : ndarray, shape (S,)
+        See `PhScores.above_chance`.
+    """
+    return bool(above_chance[best] > _SIGNIFICANT * np.quantile(above_chance, 0.84))
+
+
 class PhScores:
     """How much of a mixture whole compounds explain, at each pH and offset.
 
@@ -137,6 +155,8 @@ class PhScores:
         Frequency of the spectrometer.
     known : float, optional
         The offset, where it is known. Others are then tried for the background alone.
+    is_exact : bool
+        Whether what is known is exact: by hand, not from a reference's singlet.
     limit : float, optional
         Largest offset that is tried, in ppm, where it is not known.
     first_order : bool
@@ -158,10 +178,11 @@ class PhScores:
         mhz: float,
         known: float | None = None,
         limit: float | None = None,
+        is_exact: bool = True,
         first_order: bool = False,
     ):
         self._library = library if first_order else second_order(library, mhz)
-        self._known = known
+        self._known, self._is_exact = known, is_exact
         ppm = ppm + (known or 0.0)
         limit = limit or _BACKGROUND
         self._titrations = Titrations.of(library)
@@ -238,32 +259,64 @@ class PhScores:
             self._dilated[key] = maximum_filter1d(self._bounds[m], size, mode="nearest")
         return self._dilated[key]
 
+    def above_chance(self, ph: float) -> np.ndarray:
+        """Return the score at each offset above the median of all, shape (S,)."""
+        score = self.at(ph)
+        return score - np.median(score)
+
+    @cached_property
+    def _coarse(self) -> dict[float, np.ndarray]:
+        """Scores above chance at the pH of the table, and at others if the library titrates."""
+        others = np.arange(LOW, HIGH + _COARSE / 2, _COARSE) if self.has_groups else np.zeros(0)
+        return {ph: self.above_chance(ph) for ph in (TABLE_PH, *others.round(2).tolist())}
+
+    @cached_property
+    def is_off(self) -> bool:
+        """Whether the library fits clearly better beside the known offset, at whatever pH."""
+        if self._known is None or self._is_exact:
+            return False
+        rows = np.stack(list(self._coarse.values()))  # (pH, S)
+        best_of_all, (least, most) = rows.max(0), _OF_REFERENCE
+        best = int(np.where(np.abs(self.offsets) <= most, best_of_all, -np.inf).argmax())
+        at_known = best_of_all[np.abs(self.offsets) <= _MOVED[1]].max()
+        row = rows[rows[:, best].argmax()]
+        clear = best_of_all[best] > _OFF * at_known and is_significant(row, best)
+        return bool(clear and abs(self.offsets[best]) >= least)
+
+    @property
+    def _allowed(self) -> np.ndarray:
+        """Whether each offset is possible, shape (S,)."""
+        if self._known is None:
+            return np.ones(len(self.offsets), dtype=bool)
+        # A known offset may be as imprecise as a multiplet's place.
+        return np.abs(self.offsets) <= (_OF_REFERENCE[1] if self.is_off else _MOVED[1])
+
+    def best_offset(self, above_chance: np.ndarray) -> float:
+        """Return the offset with the highest score, or the known one unless it is off."""
+        if self._known is not None and not self.is_off:
+            return self._known
+        return (self._known or 0.0) + float(self.offsets[self._best(above_chance)])
+
+    def _best(self, above_chance: np.ndarray) -> int:
+        return int(np.where(self._allowed, above_chance, -np.inf).argmax())
+
     def candidates(self) -> tuple[PhCandidate, ...]:
         """Return the best pairs of a pH and an offset, and the best one at the pH of the table.
 
         Only the latter where no other has a higher score.
         """
-        known = self._known
-        # A known offset may be as imprecise as a multiplet's place.
-        allowed = (np.abs(self.offsets) <= _MOVED[1]) | (known is None)
-        rows: dict[float, np.ndarray] = {}
-
-        def add(phs: np.ndarray) -> None:
-            for ph in phs.round(2).tolist():
-                if LOW <= ph <= HIGH and ph not in rows:
-                    score = self.at(ph)
-                    rows[ph] = np.where(allowed, score - np.median(score), -np.inf)
-
-        add(np.array([TABLE_PH]))
-        if self.has_groups:
-            add(np.arange(LOW, HIGH + _COARSE / 2, _COARSE))
-            # Between the coarse ones, around the best.
-            best = sorted(rows, key=lambda ph: -rows[ph].max())[:N_CANDIDATES]
-            add(np.array([ph + side for ph in best for side in (-_FINE, _FINE)]))
+        rows = dict(self._coarse)
 
         def candidate(ph: float) -> PhCandidate:
-            offset = float(self.offsets[rows[ph].argmax()]) if known is None else known
-            return PhCandidate(ph, offset, float(rows[ph].max()))
+            row = rows[ph]
+            return PhCandidate(ph, self.best_offset(row), float(row[self._best(row)]))
+
+        if self.has_groups:
+            # Between the coarse ones, around the best.
+            best = sorted(rows, key=lambda ph: -candidate(ph).score)[:N_CANDIDATES]
+            for ph in (round(ph + side, 2) for ph in best for side in (-_FINE, _FINE)):
+                if LOW <= ph <= HIGH and ph not in rows:
+                    rows[ph] = self.above_chance(ph)
 
         usual, found = candidate(TABLE_PH), list[PhCandidate]()
         for one in sorted(map(candidate, rows), key=lambda c: -c.score):
@@ -273,6 +326,9 @@ class PhScores:
             )
             least = _POSSIBLE * found[0].score if found else 0.0
             possible = one.score >= max(least, _BETTER * usual.score)
+            if self._known is None:
+                row = rows[one.ph]
+                possible = possible and is_significant(row, self._best(row))
             if one.ph != TABLE_PH and apart and possible and len(found) < N_CANDIDATES:
                 found.append(one)
         return (*found, usual)

@@ -8,7 +8,14 @@ from dataclasses import replace
 import numpy as np
 
 from nmrclassify.mixtures import line_fit
-from nmrclassify.mixtures.acid_base import PhChooser, PhEstimate, PhScores, by_hand, estimate_ph
+from nmrclassify.mixtures.acid_base import (
+    PhChooser,
+    PhEstimate,
+    PhScores,
+    by_hand,
+    estimate_ph,
+    is_significant,
+)
 from nmrclassify.mixtures.line_fit import FittedLines
 from nmrclassify.mixtures.peaks import Peaks, merged_peaks
 from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
@@ -20,6 +27,7 @@ from nmrclassify.nmr.titration import TABLE_PH, Titrations, at_ph
 STANDARD_WINDOW = 0.35  # ppm to either side of 0: wider than a usual error of the axis
 UNCERTAIN = 0.75  # of the best fit to the library, without a shift or at another
 SMALL_SHIFT = 0.02  # ppm
+AT_ZERO = 0.04  # ppm: how far a reference's line may be from 0 where the library moved the axis
 _NO_STANDARD = "No singlet of a reference was found near 0 ppm"
 
 
@@ -35,18 +43,27 @@ def shift_and_ph(
     """Return what is added to the axis, a sentence on why ("" if the step is off), and the pH."""
     mhz = axis.mhz
     known, reason = _known_shift(found, recipe, library is not None, mhz, noise)
-    is_by_hand = recipe.ph_from == "by hand"
+    is_by_hand, is_exact = recipe.ph_from == "by hand", recipe.reference != "auto"
     if library is None or not len(found):
         return known or 0.0, reason, by_hand(recipe.ph) if is_by_hand else None
     if is_by_hand:
         library = at_ph(library, recipe.ph)
-        if known is not None:
+        if known is not None and is_exact:
             return known, reason, by_hand(recipe.ph)
-    if known is not None and not len(Titrations.of(library).pka):
+    if known is not None and is_exact and not len(Titrations.of(library).pka):
         return known, reason, None
     limit = None if known is not None else recipe.max_offset
-    scores = PhScores(found.hz / mhz, found.heights * found.widths, library, mhz, known, limit)
-    shift, how = (known, reason) if known is not None else _library_shift(scores)
+    areas = found.heights * found.widths
+    scores = PhScores(found.hz / mhz, areas, library, mhz, known, limit, is_exact)
+
+    def told(offset: float) -> str:
+        return _fits_best(offset) if known is None else reason + _beside(offset - known)
+
+    if known is None:
+        shift, how = _library_shift(scores)
+    else:
+        shift = scores.best_offset(scores.above_chance(TABLE_PH))
+        how = told(shift)
     if is_by_hand:
         return shift, how, by_hand(recipe.ph)
     if not scores.has_groups:
@@ -60,9 +77,7 @@ def shift_and_ph(
         return merged_peaks(ppm[kept] * mhz, (found.heights * found.widths)[kept], axis)
 
     estimate = estimate_ph(scores, peaks_at, choose, shift)
-    if known is None and estimate.is_estimated:
-        return estimate.offset, _fits_best(estimate.offset), estimate
-    return shift, how, estimate
+    return estimate.offset, how if estimate.offset == shift else told(estimate.offset), estimate
 
 
 def _known_shift(
@@ -121,7 +136,7 @@ def standard_area(
     """
     mhz = spectrum.mhz or FULL_AXIS.mhz
     place = _standard(found, mhz, noise)
-    if place is None or abs(place) > SMALL_SHIFT:
+    if place is None or abs(place) > AT_ZERO:
         return None
     hz = spectrum.ppm * mhz
     near = np.abs(hz) <= STANDARD_WINDOW * mhz
@@ -143,6 +158,11 @@ def _library_shift(scores: PhScores) -> tuple[float, str]:
     """Return the shift at which whole compounds explain most, at the pH of the library."""
     score, ppm = scores.at(TABLE_PH), scores.offsets
     best = int(score.argmax())
+    if not is_significant(scores.above_chance(TABLE_PH), best):
+        return 0.0, (
+            f"{_NO_STANDARD}, and the library fits nowhere clearly better than by chance; the axis"
+            " is unchanged: check it."
+        )
     chosen, highest = float(ppm[best]), max(float(score[best]), 1e-9)
     as_given = float(score[np.abs(ppm) <= SMALL_SHIFT].max()) / highest
     other = float(score[np.abs(ppm - chosen) > SMALL_SHIFT].max(initial=0.0)) / highest
@@ -152,6 +172,16 @@ def _library_shift(scores: PhScores) -> tuple[float, str]:
             " a shift or at another; the axis is unchanged: check it."
         )
     return chosen, _fits_best(chosen)
+
+
+def _beside(shift: float) -> str:
+    """Return a sentence on an axis that was moved beside a reference's singlet, or ""."""
+    if not shift:
+        return ""
+    return (
+        f" The library fits clearly better {shift:+.3f} ppm from there, as for TSP in a library"
+        " with DSS at 0: the axis was moved by that, too."
+    )
 
 
 def _fits_best(shift: float) -> str:

@@ -16,7 +16,6 @@ References
    squares smoothing", Analyst 140, 250 (2015), as in pybaselines.
 """
 
-import time
 import warnings
 from dataclasses import dataclass, replace
 
@@ -36,7 +35,7 @@ from nmrclassify.nmr.compounds import Compounds
 
 MAX_LINES = 3000
 LEAST_NOISE = 1e-5  # of the highest point, for spectra that were computed
-FIT_SECONDS = 2.0  # of the processor
+FIT_BUDGET = 4e6  # points times lines: 3 seconds
 ROUNDS = 4
 MAX_PHASE = 0.2  # radians
 BROAD = 3.0  # times the usual width: wider lines are no lines of a small molecule
@@ -242,7 +241,6 @@ def _lines(
     correlated: float,
 ) -> tuple[FittedLines, np.ndarray, str, np.ndarray]:
     """Return lines, their sum, a sentence, and the heights with the baseline under the lines."""
-    deadline = time.thread_time() + FIT_SECONDS
     heights = spectrum.heights
     hz = spectrum.ppm * mhz
     step = line_fit.step_of(hz)
@@ -265,7 +263,7 @@ def _lines(
         )
     # Neighbours that are correlated say less than as many independent points.
     sure = noise * np.sqrt(correlated)
-    lines, in_time = line_fit.fit_lines(heights, hz, lines, sure, width, 1, deadline)
+    lines, budget = line_fit.fit_lines(heights, hz, lines, sure, width, 1, FIT_BUDGET)
     if recipe.shape == "auto":
         share = line_fit.lorentzian_share(heights, hz, lines, sure, width)
         lines = replace(lines, share=share)
@@ -286,15 +284,14 @@ def _lines(
             more = _beside(more, lines, width)
             if len(lines) + len(more) <= MAX_LINES:
                 lines = line_fit.joined([lines, replace(more, share=lines.share)], lines.share)
-        lines, ok = line_fit.fit_lines(heights, hz, lines, sure, width, 1, deadline, prior)
-        in_time &= ok
+        lines, budget = line_fit.fit_lines(heights, hz, lines, sure, width, 1, budget, prior)
         lines, humps = _significant(within(lines), noise, width, recipe.threshold)
-        if not ok:
+        if budget < 0:
             break
         width, prior = line_fit.widths_of(lines, width)
     fitted = line_fit.model(lines, hz)
     kind = "Lorentzian" if lines.share == 1 else f"pseudo-Voigt ({lines.share:.0%} Lorentzian)"
-    late = "" if in_time else " Time ran out before all were fitted."
+    late = " They are too many to fit all of them." if budget < 0 else ""
     turned = f", with a phase error of {phase:+.1f}°" if abs(phase) > 0.2 else ""
     sentence = f"{len(lines):,} {kind} lines were fitted, overlapping ones together{turned}.{late}"
     return lines, fitted, sentence + _left_out(lines, humps), heights

@@ -101,8 +101,10 @@ def test_many_lines_are_split_into_clusters_of_bounded_size():
     assert max(map(len, groups)) <= line_fit.MAX_CLUSTER
 
 
-def test_after_the_deadline_lines_keep_their_start():
+def test_beyond_the_budget_lines_keep_their_start():
     heights = spectrum([300.0], [1.0])
     start = line_fit.find_lines(heights, HZ, 1e-3, 1.5, 4.0)
-    lines, in_time = line_fit.fit_lines(heights, HZ, start, 1e-3, 1.5, deadline=0.0)
-    assert not in_time and (lines.hz == start.hz).all()
+    lines, left = line_fit.fit_lines(heights, HZ, start, 1e-3, 1.5, budget=0.0)
+    assert left < 0 and (lines.hz == start.hz).all()
+    lines, left = line_fit.fit_lines(heights, HZ, start, 1e-3, 1.5, sweeps=1, budget=1e6)
+    assert 0 < left < 1e6 and np.isfinite(lines.hz_errors).all()

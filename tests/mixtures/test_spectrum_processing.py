@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
+from nmrclassify.evaluation.choose_ph import ph_chooser
 from nmrclassify.mixtures.processing_recipe import (
     REFERENCE_REGION,
     SOLVENTS,
@@ -15,6 +16,7 @@ from nmrclassify.mixtures.rendered import RenderConfig, render
 from nmrclassify.mixtures.spectrum_files import Spectrum
 from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.compound_files import common_metabolites
+from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 
 CLEAN = RenderConfig(
     n_low=8, n_high=8, jitter=0.002, snr_low=500.0, snr_high=500.0, water=0.0, standard=1.0
@@ -127,6 +129,43 @@ def test_without_a_standard_the_library_gives_the_shift(seed):
     by_hand = process(result.spectrum, ProcessingRecipe(reference="by hand", shift=0.123))
     assert by_hand.shift == 0.123
     assert by_hand.spectrum.ppm[0] == pytest.approx(result.spectrum.ppm[0] + 0.123)
+
+
+def tsp(seed, **changes):
+    """Return a spectrum whose reference is .016 ppm from that of the library."""
+    table = common_metabolites()
+    moved = replace(table, ppm=table.ppm + 0.016)
+    return render(moved, replace(CLEAN, n_low=15, n_high=15, second_order=False, **changes), seed)
+
+
+@pytest.mark.parametrize("seed", [101, 102, 103])
+def test_a_singlet_that_is_not_the_zero_of_the_library_is_corrected(seed):
+    result, table = tsp(seed), common_metabolites()
+    done = process(result.spectrum, library=table)
+    assert done.shift + result.offset == pytest.approx(-0.016, abs=0.006)
+    assert "The library fits clearly better -0.01" in done.note
+    assert done.standard_area is not None
+    exact = process(result.spectrum, ProcessingRecipe(reference="standard"), table)
+    assert exact.shift + result.offset == pytest.approx(0, abs=0.001)
+    assert "clearly better" not in exact.note
+
+
+@pytest.mark.parametrize("seed", [100, 101, 102])
+def test_a_singlet_that_is_the_zero_of_the_library_is_kept(seed):
+    result = rendered(replace(CLEAN, ph_low=3.0, ph_high=9.0), seed)
+    done = process(result.spectrum, library=common_metabolites())
+    assert done.shift + result.offset == pytest.approx(0, abs=0.001)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_spectrum_of_other_compounds_moves_no_axis(seed):
+    others = synthetic_compounds(SyntheticConfig(60), np.random.default_rng(seed))
+    spectrum = render(others, replace(CLEAN, standard=0.0), seed).spectrum
+    table = common_metabolites()
+    done = process(spectrum, library=table, choose=ph_chooser(table))
+    assert done.shift == 0
+    assert "the axis is unchanged: check it" in done.note
+    assert done.acid_base.ph == 7.4
 
 
 def test_the_regions_of_the_solvent_and_the_reference_are_cut():

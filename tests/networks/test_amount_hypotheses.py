@@ -8,6 +8,7 @@ from nmrclassify.networks.amount_hypotheses import (
     SPREADS,
     TOLERANCE,
     Templates,
+    estimate_offset,
     estimate_resolution,
     estimate_spread,
     find_hypotheses,
@@ -316,6 +317,27 @@ def test_the_spread_of_a_mixture_is_estimated(jitter):
         areas = tolerant(torch.from_numpy(made.peaks.dense()), t.reach)
         found.append(estimate_spread(t, areas, made.peaks.floor / 2))
     assert jitter / 1.6 < np.median(found) < jitter * 1.6
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.015, -0.022])
+def test_the_common_offset_of_all_peaks_is_estimated(offset):
+    library = synthetic_compounds(SyntheticConfig(n_compounds=100), rng(4))
+    recipe = PeakMixtureConfig(n_low=25, n_high=25, jitter=0.003)
+    for seed in range(3):
+        peaks = draw_mixture(library, recipe, rng(seed)).peaks
+        peaks = Peaks.from_lines(peaks.ppm + offset, peaks.areas)
+        assert abs(estimate_offset(Templates.of(library), peaks) - offset) <= 0.002
+
+
+def test_no_offset_is_estimated_from_peaks_of_other_compounds():
+    library = synthetic_compounds(SyntheticConfig(n_compounds=100), rng(4))
+    others = synthetic_compounds(SyntheticConfig(n_compounds=100), rng(5))
+    recipe = PeakMixtureConfig(n_low=25, n_high=25)
+    found = [
+        estimate_offset(Templates.of(library), draw_mixture(others, recipe, rng(seed)).peaks)
+        for seed in range(8)
+    ]
+    assert max(map(abs, found)) <= 0.0065
 
 
 def test_a_library_without_a_usable_multiplet_gets_the_usual_spread():
