@@ -529,7 +529,7 @@ def _as_text(result: dict) -> str:
     if "compounds" in result:
         lines = [_line(row) for row in result["compounds"]]
         if not lines and "threshold" in result:
-            lines = [f"no compound reaches the probability of {percent(result['threshold'])}"]
+            lines = ["no compound is named"]
         return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
     if "benches" in result:
         return "\n".join(f"{name:12} {text}" for name, text in result["benches"].items())

@@ -539,8 +539,8 @@ def test_identify_says_when_nothing_is_named(capsys, tmp_path):
     assert run(capsys, "identify", path)["compounds"] == []
     assert main(["identify", str(path), "--masks", str(tmp_path / "masks.csv")]) == 0
     first, note = capsys.readouterr().out.splitlines()
-    assert first.startswith("no compound reaches the probability of ")
-    assert note == "A list of 2 peaks."
+    assert first == "no compound is named"
+    assert note.startswith("A list of 2 peaks. This is not explained by the library: no compound")
     assert (tmp_path / "masks.csv").read_text() == "compound,ppm,area,share\n"
 
 

@@ -101,11 +101,15 @@ class Identification:
 
     @cached_property
     def outside(self) -> str:
-        """Why no compound is named although some reach the threshold, or ""."""
-        likely = int((self.probabilities[self.first_of_group] >= self.threshold).sum())
+        """Why no compound is named, or ""."""
+        if not (self.probabilities >= self.threshold).any():
+            return (
+                "This is not explained by the library: no compound reaches the probability of"
+                f" {self.threshold:.0%}, the highest is {self.probabilities.max():.0%}."
+            )
         # By area alone, one large peak of a solvent would hide that all others are explained.
         by_area = float((self.explained * self.peaks.areas).sum() / self.peaks.areas.sum())
-        if not likely or max(by_area, float(self.explained.mean())) >= LEAST_EXPLAINED:
+        if max(by_area, float(self.explained.mean())) >= LEAST_EXPLAINED:
             return ""
         return (
             f"This is not explained by the library: the compounds that the network finds account"
@@ -119,7 +123,7 @@ class Identification:
         moved = (
             f"All peaks lie {self.offset:+.3f} ppm from their places in the library; this was"
             " corrected."
-            if self.offset
+            if abs(self.offset) >= LEAST_OFFSET and not self.outside
             else ""
         )
         return " ".join(filter(None, (self.outside, moved)))

@@ -31,6 +31,7 @@ MAX_BYTES = 64 * 2**20  # of a file, packed or not
 MAX_POINTS = 2**20
 FEWEST_POINTS = 512
 LINE_BROADENING = 0.3  # Hz, of the apodisation of a FID
+FID_STEP = 0.35  # Hz between the points of a transformed FID, at most: lines are fitted to them
 MAX_VALUE = 1e30
 
 # What is read of an experiment; nothing else is taken out of an archive.
@@ -250,7 +251,8 @@ def _transformed(
         raise SpectrumError("the FID holds no signal, or values that are no numbers")
     fid[0] /= 2  # its integral would be twice its share: an offset of the baseline
     fid = proc_base.em(fid, lb=LINE_BROADENING / width_hz)
-    size = min(2 ** int(np.ceil(np.log2(2 * len(fid)))), MAX_POINTS)
+    points = max(2 * len(fid), width_hz / FID_STEP)
+    size = min(2 ** int(np.ceil(np.log2(points))), MAX_POINTS)
     spectrum = proc_base.fft(proc_base.zf_size(fid, size))
     # The phases are found on a coarse spectrum: each step of the search sums over all points.
     coarse = proc_base.fft(proc_base.zf_size(fid[: 2**14], 2**14))

@@ -52,7 +52,7 @@ MAX_SPREAD_MULTIPLETS = 2000  # enough to estimate the spread of the shifts
 SPREAD_LINES = (3, 6)  # lines of the multiplets whose exact fits give the spread of the shifts
 OFFSET_LINES = (2, 8)  # and that of all peaks
 OFFSETS = torch.arange(-30, 31) / 1000  # ppm
-SMALL_OFFSET = 0.0065  # ppm: does no harm where it is none
+SMALL_OFFSET = 0.0065  # ppm
 # Log likelihood that an offset must gain, a small one and a large one. Without an offset the gain
 # was below 6.3 in 108 mixtures.
 OFFSET_COST = (1.0, 6.0)
@@ -271,13 +271,7 @@ def find_hypotheses(
         If the mixture has no peak, or lies on another axis than the library, or `spread` is not a
         number between 0 and 1.
     """
-    if peaks.axis != templates.axis:
-        raise ValueError(
-            f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to"
-            " one axis"
-        )
-    if not len(peaks.areas):
-        raise ValueError("the mixture has no peak on the axis; expected at least one")
+    _check_peaks(templates, peaks)
     if spread is not None and not 0 < spread < 1:
         raise ValueError(
             f"spread is {spread!r}; expected the standard deviation of the shifts in ppm, above 0"
@@ -295,6 +289,16 @@ def find_hypotheses(
     columns = [torch.cat(column) for column in zip(*chunks, strict=True)]
     narrow_areas = within(dense, templates.reach // 3)
     return AmountHypotheses(templates, areas, narrow_areas, unit, floor, spread, *columns)
+
+
+def _check_peaks(templates: Templates, peaks: Peaks) -> None:
+    if peaks.axis != templates.axis:
+        raise ValueError(
+            f"the mixture lies on {peaks.axis} and the library on {templates.axis}; bring both to"
+            " one axis"
+        )
+    if not len(peaks.areas):
+        raise ValueError("the mixture has no peak on the axis; expected at least one")
 
 
 def _unit_and_floor(peaks: Peaks) -> tuple[float, float]:
@@ -430,12 +434,21 @@ def estimate_offset(templates: Templates, peaks: Peaks) -> float:
 
     True fits of multiplets occur around one shift, those by chance equally at all; see `shifts_of`.
     It is clear only where the shifts of the multiplets scatter less than the axis is off.
+
+    Raises
+    ------
+    ValueError
+        If the mixture has no peak, or lies on another axis than the library.
     """
+    _check_peaks(templates, peaks)
     templates = templates.with_tolerance(tolerance_of(peaks))
     unit, floor = _unit_and_floor(peaks)
     areas = tolerant(torch.from_numpy(peaks.dense() / unit), templates.reach)
     histogram = _exact_fits(templates, areas, floor, OFFSET_LINES)
-    likelihood = shifts_of(histogram, templates.shifts, OFFSETS).amax(0)  # of each offset
+    likelihood = shifts_of(histogram, templates.shifts, OFFSETS)
+    # An offset below the spread matters little, and would often be one by chance.
+    matters = torch.tensor(SPREADS)[:, None] <= OFFSETS.abs()
+    likelihood = torch.where(matters | (OFFSETS == 0), likelihood, -torch.inf).amax(0)
     small = (OFFSETS.abs() <= SMALL_OFFSET).float()
     cost = torch.where(OFFSETS == 0, 0.0, OFFSET_COST[0] * small + OFFSET_COST[1] * (1 - small))
     return float(OFFSETS[int((likelihood - cost).argmax())])

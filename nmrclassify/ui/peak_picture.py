@@ -84,12 +84,6 @@ def notes(result: PeakResult) -> None:
                 on_click=compare_with_metabolites,
                 icon=":material/biotech:",
             )
-    elif not len(prediction.named) and not prediction.outside:
-        st.info(
-            f"None of the {plain(library.title)} is likely enough to be named: the highest"
-            f" probability is {prediction.probabilities.max():.0%}, the threshold"
-            f" {prediction.threshold:.0%}. The likeliest compound is coloured."
-        )
 
 
 def _choose_compound(result: PeakResult) -> int:
