@@ -362,6 +362,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
 
 def _identify(arguments: argparse.Namespace) -> dict:
     from nmrclassify.evaluation.choose_ph import ph_chooser
+    from nmrclassify.evaluation.concentrations import concentration_table, known_concentration
     from nmrclassify.evaluation.evidence import found_line
     from nmrclassify.evaluation.identify import Detector
     from nmrclassify.mixtures import peak_files
@@ -403,6 +404,12 @@ def _identify(arguments: argparse.Namespace) -> dict:
             f"nmrclassify: {detector.problem}; equivalent compounds are listed one by one",
             file=sys.stderr,
         )
+    known = None
+    if arguments.known is not None:
+        area = mixture.processed.standard_area if mixture.processed else None
+        name, mm = arguments.known
+        known = known_concentration(prediction, name, mm, area)
+    concentrations = concentration_table(prediction, np.arange(library.n_compounds), known)
     compounds = []
     for k in prediction.named:
         others = [
@@ -410,10 +417,13 @@ def _identify(arguments: argparse.Namespace) -> dict:
             for i in np.flatnonzero(prediction.groups == prediction.groups[k])
             if i != k
         ]
+        values = concentrations.iloc[k].tolist()
         row = {
             "name": library.names[k],
             "probability": float(prediction.probabilities[k]),
             "amount": float(prediction.amounts[k]),
+            "concentration": dict(zip(("value", "from", "to"), values, strict=True))
+            | {"unit": concentrations.columns[0]},
         }
         compounds.append(row | ({"alike": others} if others else {}))
     if arguments.out is not None:
@@ -422,7 +432,7 @@ def _identify(arguments: argparse.Namespace) -> dict:
             "compound": [library.names[k] for k in order],
             "probability": prediction.probabilities[order],
             "amount": prediction.amounts[order],
-        }
+        } | {name: column.to_numpy()[order] for name, column in concentrations.items()}
         write_csv(pd.DataFrame(rows), arguments.out)
     if arguments.masks is not None:
         write_csv(pd.DataFrame(_mask_rows(prediction)), arguments.masks)
@@ -520,6 +530,9 @@ def _lessons(arguments: argparse.Namespace) -> dict:
 def _line(row: dict) -> str:
     """Return a compound with its probability, its amount and its equivalents."""
     amount = f"  amount {row['amount']:.3g}" if row.get("amount") is not None else ""
+    if "concentration" in row:
+        value, low, high, unit = row["concentration"].values()
+        amount = f"  {value:.3g} {unit} ({low:.3g} to {high:.3g})"
     others = f"  (or {', '.join(row['alike'])})" if "alike" in row else ""
     return f"{row['name']}  {percent(row['probability'])}{amount}{others}"
 

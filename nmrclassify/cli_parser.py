@@ -238,6 +238,13 @@ def parser() -> argparse.ArgumentParser:
         help="standard deviation of the shifts in ppm, where known (default: estimated)",
     )
     identify.add_argument(
+        "--known",
+        type=_known,
+        metavar="NAME=MM",
+        help="concentration in mM of a compound of the mixture, or of DSS or TSP at 0 ppm: amounts"
+        " are then in mM (default: in mol %%)",
+    )
+    identify.add_argument(
         "--out", type=Path, help="write all probabilities and amounts to this CSV file"
     )
     identify.add_argument(
@@ -296,6 +303,16 @@ def _ph(text: str) -> float | str:
         return text if text == "auto" else float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no pH; expected a number or auto") from None
+
+
+def _known(text: str) -> tuple[str, float]:
+    name, _, value = text.rpartition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no known concentration; expected a compound and mM, such as DSS=0.5"
+        ) from None
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -443,7 +443,7 @@ def test_identify(capsys, tmp_path, mixture):
     assert set(found) == {"compounds", "note", "mhz", "ph", "threshold", "seconds"}
     assert found["mhz"] == 600
     assert found["note"].startswith("A list of")
-    always = {"name", "probability", "amount"}
+    always = {"name", "probability", "amount", "concentration"}
     assert all(always <= set(row) <= always | {"alike"} for row in found["compounds"])
     probabilities = [row["probability"] for row in found["compounds"]]
     assert probabilities == sorted(probabilities, reverse=True)
@@ -452,7 +452,7 @@ def test_identify(capsys, tmp_path, mixture):
     assert len(there & named) >= 3
     assert len(found["compounds"]) <= 10
     table = pd.read_csv(out)
-    assert list(table) == ["compound", "probability", "amount"]
+    assert list(table) == ["compound", "probability", "amount", "mol %", "from", "to"]
     assert len(table) == common_metabolites().n_compounds
     shares, peaks = pd.read_csv(masks), pd.read_csv(path)
     assert list(shares) == ["compound", "ppm", "area", "share"]
@@ -468,7 +468,29 @@ def test_identify(capsys, tmp_path, mixture):
     assert " 1H NMR (600 MHz) δ " in lines.read_text(encoding="utf-8")
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == found["note"]
-    assert "amount" in lines[0]
+    assert " mol % (" in lines[0]
+
+
+def test_amounts_are_in_mm_where_a_concentration_is_known(capsys, mixture):
+    first = run(capsys, "identify", mixture[1])["compounds"][0]
+    assert sum(
+        row["concentration"]["value"] for row in run(capsys, "identify", mixture[1])["compounds"]
+    ) == pytest.approx(100)
+    rows = run(capsys, "identify", mixture[1], "--known", f"{first['name']}=2.5")["compounds"]
+    assert rows[0]["concentration"]["value"] == pytest.approx(2.5)
+    assert {row["concentration"]["unit"] for row in rows} == {"mM"}
+    for row in rows:
+        concentration = row["concentration"]
+        assert concentration["from"] < concentration["value"] < concentration["to"]
+        assert concentration["value"] == pytest.approx(2.5 * row["amount"] / first["amount"])
+    for given, expected in (
+        ("helium=1", "the concentration of 'helium' is given, which is not found in this mixture"),
+        ("DSS=1", "the concentration of 'DSS' is given"),
+        ("DSS", "'DSS' is no known concentration; expected a compound and mM, such as DSS=0.5"),
+        (f"{first['name']}=-1", "mm is -1; expected a number above 0"),
+    ):
+        assert main(["identify", str(mixture[1]), "--known", given]) == 2
+        assert expected in capsys.readouterr().err
 
 
 def test_identify_searches_the_ph_of_peaks_if_asked(capsys, tmp_path):

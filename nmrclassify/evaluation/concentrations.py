@@ -13,7 +13,7 @@ from nmrclassify.evaluation.identify import Identification
 # (seeds 201 to 214; 90 % of the compounds with one multiplet alone).
 LEAST_ERROR = 0.04
 SCATTER = 1.5
-STANDARD_PROTONS = 9  # of DSS and TSP, at 0 ppm
+STANDARDS, STANDARD_PROTONS = ("DSS", "TSP"), 9  # at 0 ppm
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,40 @@ def amount_errors(prediction: Identification) -> np.ndarray:
     squares = np.bincount(owner[seen], protons[seen] * away**2, n)
     scatter = np.sqrt(squares / np.where(weight > 0, weight, np.nan))
     return np.hypot(LEAST_ERROR, SCATTER * scatter)[prediction.first_of_group]
+
+
+def known_concentration(
+    prediction: Identification, name: str, mm: float, standard_area: float | None = None
+) -> KnownConcentration:
+    """Return the known concentration of a compound that the mixture holds.
+
+    Parameters
+    ----------
+    name : str
+        A named compound, or one of `STANDARDS` for the line at 0 ppm.
+    mm : float
+        Its concentration in mM.
+    standard_area : float, optional
+        Area of the line of DSS or TSP, in the unit of the peaks.
+
+    Raises
+    ------
+    ValueError
+        If it is not named, and there is no such line.
+    """
+    if name in STANDARDS and standard_area:
+        return KnownConcentration(name, mm, standard_area / STANDARD_PROTONS)
+    names = prediction.compounds.names
+    named = [names[k] for k in prediction.named]
+    if name not in named:
+        found = [*named, *(STANDARDS if standard_area else ())]
+        raise ValueError(
+            f"the concentration of {name!r} is given, which is not found in this mixture; expected"
+            f" one of: {', '.join(found) or 'none is found'}"
+        )
+    k = names.index(name)
+    error = float(amount_errors(prediction)[k])
+    return KnownConcentration(name, mm, float(prediction.amounts[k]), error)
 
 
 def concentration_table(

@@ -6,8 +6,8 @@ import streamlit as st
 from nmrclassify.evaluation.concentrations import (
     STANDARD_PROTONS,
     KnownConcentration,
-    amount_errors,
     concentration_table,
+    known_concentration,
 )
 from nmrclassify.ui import url_state
 from nmrclassify.ui.peak_page import PeakResult
@@ -33,9 +33,7 @@ def known(result: PeakResult) -> KnownConcentration | None:
         return None
     if chosen == 0:
         return KnownConcentration(_STANDARD, mm, amounts[0])
-    errors = amount_errors(result.prediction)
-    name = result.prediction.compounds.names[chosen - 1]
-    return KnownConcentration(name, mm, amounts[chosen], float(errors[chosen - 1]))
+    return known_concentration(result.prediction, result.prediction.compounds.names[chosen - 1], mm)
 
 
 def control(result: PeakResult) -> None:
