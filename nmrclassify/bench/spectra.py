@@ -20,11 +20,11 @@ from nmrclassify.bench._parallel import run_all
 from nmrclassify.evaluation.choose_ph import ph_chooser
 from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score
-from nmrclassify.mixtures.peak_files import pick_maxima
 from nmrclassify.mixtures.peaks import PeakMixture, Peaks
 from nmrclassify.mixtures.processing_recipe import USUAL
 from nmrclassify.mixtures.rendered import RenderConfig, RenderedMixture, render
 from nmrclassify.mixtures.spectrum_processing import process
+from nmrclassify.mixtures.spectrum_tables import pick_maxima
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
@@ -93,8 +93,8 @@ def _peaks(rendered: RenderedMixture, method: str) -> tuple[PeaksAtPh, float]:
         return PeaksAtPh.of(done.peaks, ph), done.shift + rendered.offset
     shift = rendered.offset if known else 0.0
     axis = replace(FULL_AXIS, mhz=rendered.mhz)
-    maxima = pick_maxima(spectrum.ppm - shift, spectrum.heights, axis).peaks
-    return PeaksAtPh.of(maxima), rendered.offset - shift
+    ppm, areas, _ = pick_maxima(spectrum.ppm - shift, spectrum.heights, axis.mhz)
+    return PeaksAtPh.of(Peaks.from_lines(ppm, areas, axis)), rendered.offset - shift
 
 
 def _detector(peaks: PeaksAtPh, first_order: bool = False) -> Detector:

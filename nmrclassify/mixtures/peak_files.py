@@ -19,12 +19,10 @@ lines, the local maxima are picked.
 """
 
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.signal import find_peaks
 
 from nmrclassify.files import quoted
 from nmrclassify.files.tables import TableError, decimal, decimals, read_table, text_of
@@ -40,11 +38,19 @@ from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
 from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError
 from nmrclassify.mixtures.spectrum_processing import ProcessedSpectrum, process
+from nmrclassify.mixtures.spectrum_tables import (
+    FEWEST_POINTS,
+    MAX_PEAKS,
+    are_few,
+    even_axis,
+    is_spectrum,
+    pick_maxima,
+    resampled,
+)
 from nmrclassify.nmr import report_lines
 from nmrclassify.nmr.axis import FULL_AXIS, MHZ_BOUNDS, Axis
 from nmrclassify.nmr.column_names import column_name
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.line_shapes import LINE_WIDTH
 from nmrclassify.nmr.multiplets import (
     MAX_LINES,
     Lines,
@@ -63,14 +69,9 @@ from nmrclassify.nmr.titration import TABLE_PH
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ROWS = 2**18
 MAX_MULTIPLETS = 20_000
-MAX_PEAKS = 20_000
 MAX_MERGED = 100  # different multiplets of more than `MAX_LINES` lines: 10 ms each
 MAX_AREA = 1e12
 MAX_SHIFT = 50.0  # ppm; without a header, the first column must show that it is in ppm
-FEWEST_POINTS = 512  # of a spectrum
-FEWEST_ROWS = 32  # fewer are peaks, however they are spaced
-NOISE = 5.0  # standard deviations that a maximum must stand above the noise
-FEW_ROWS, FEW_SHARE, MOST_SHARE = 3, 0.05, 0.2  # without an area above 0: of noise or rounding
 WIDEST_STEP = 0.7  # Hz between points; lines of 1 to 3 Hz cannot be fitted to wider ones
 
 _AREA = ("area", "intensity", "height")
@@ -201,7 +202,7 @@ def _processed(
 ) -> PeakSample:
     step = float(spectrum.ppm[-1] - spectrum.ppm[0]) / (len(spectrum.ppm) - 1) * axis.mhz
     if step > WIDEST_STEP:
-        return pick_maxima(spectrum.ppm, spectrum.heights, axis)
+        return _sample(*pick_maxima(spectrum.ppm, spectrum.heights, axis.mhz), axis)
     try:
         processed = process(spectrum, recipe, library, axis, choose)
     except ValueError as error:
@@ -241,17 +242,17 @@ def _of_table(
     order = np.argsort(ppm, kind="stable")
     heights = decimals(table, area, -MAX_AREA, MAX_AREA, "a number")
     ppm, heights = ppm[order], heights[order]
-    if _is_spectrum(ppm, heights):
+    if is_spectrum(ppm, heights):
         del table, order  # what follows takes as much memory again
-        even, how = _even(ppm)
+        even, how = even_axis(ppm)
         if float(np.median(np.diff(even))) * axis.mhz > WIDEST_STEP:
-            return pick_maxima(ppm, heights, axis)
-        spectrum = _resampled(even, heights, axis.mhz)
+            return _sample(*pick_maxima(ppm, heights, axis.mhz), axis)
+        spectrum = resampled(even, heights, axis.mhz)
         sample = _processed(spectrum, axis, recipe, library, choose)
         return replace(sample, note=sample.note.replace(" points.", f" points{how}.", 1))
     has_area = heights >= 1e-12
     empty = int((~has_area).sum())
-    if not _are_few(empty, len(ppm)):
+    if not are_few(empty, len(ppm)):
         expected = f"an area above 0, at most {MAX_AREA:g}"
         if empty > 1:
             expected += f" ({empty:,} of {len(ppm):,} rows have none)"
@@ -259,12 +260,7 @@ def _of_table(
     note = f"A list of {len(ppm) - empty:,} peaks"
     if empty:
         note += f"; {empty} row{'s' * (empty > 1)} without an area above 0 left out"
-    return _sample(ppm[has_area], heights[has_area], axis, note)
-
-
-def _are_few(empty: int, rows: int) -> bool:
-    """Return whether so many rows without an area above 0 are left out of a list of peaks."""
-    return empty <= min(max(FEW_ROWS, FEW_SHARE * rows), MOST_SHARE * rows)
+    return _sample(ppm[has_area], heights[has_area], note, axis)
 
 
 def _of_report(text: str, axis: Axis, mhz: float | None) -> PeakSample:
@@ -285,7 +281,7 @@ def _of_report(text: str, axis: Axis, mhz: float | None) -> PeakSample:
     return replace(sample, note=f"{note}. {sample.note}")
 
 
-def _sample(ppm: np.ndarray, areas: np.ndarray, axis: Axis, note: str) -> PeakSample:
+def _sample(ppm: np.ndarray, areas: np.ndarray, note: str, axis: Axis) -> PeakSample:
     peaks = Peaks.from_lines(ppm, areas, axis)
     if not len(peaks.areas):
         raise TableError(
@@ -312,167 +308,6 @@ def _check_without_header(ppm: np.ndarray) -> None:
             f" {FEWEST_POINTS} in ppm and in order, as of a spectrum: add a header with the columns"
             " ppm, area"
         )
-
-
-_OR_PEAKS = "; give peaks as ppm, kind (s) and protons"
-
-
-def _is_spectrum(ppm: np.ndarray, heights: np.ndarray) -> bool:
-    """Return whether sorted rows are the points of a spectrum, not peaks.
-
-    Peaks have gaps of all sizes between them, and heights that do not follow from each other. The
-    limits leave a margin: of 32 or more peaks, of 2 to 100 compounds in three libraries, with ppm
-    of 3 decimals or more, at least 11 % have a gap of twice the median and 1 % one of 11 times the
-    median, and the ranks of neighbours correlate by at most .87.
-
-    Raises
-    ------
-    TableError
-        If they can be either, or are points that cannot be used.
-    """
-    n = len(ppm)
-    if n < FEWEST_ROWS:
-        return False
-    places = np.unique(ppm)
-    steps = np.diff(places) if len(places) > 1 else np.ones(1)
-    steps /= np.median(steps)  # where an even axis is rounded, they are at most 2
-    many_gaps, long_gap = float(np.mean(steps > 2.05)), float(np.quantile(steps, 0.99))
-    many = n >= 4 * FEWEST_ROWS
-    like_the_last = np.mean(np.abs(np.diff(steps)) <= 0.25 * steps[:-1]) if len(steps) > 1 else 1.0
-    if not (
-        many_gaps <= 0.05
-        or (many and like_the_last >= 0.75)
-        or not _are_few(int((heights <= 0).sum()), n)
-        or (many and _correlation(heights) >= 0.92)
-    ):
-        if many_gaps < 0.09 or (many and long_gap <= 9) or _has_baseline(heights):
-            raise TableError(
-                f"the {n:,} rows can be a spectrum or a list of peaks; expected a spectrum with"
-                f" evenly spaced ppm, not rounded{_OR_PEAKS}"
-            )
-        return False
-    if n < FEWEST_POINTS:
-        raise TableError(
-            f"the {n:,} rows look like the points of a spectrum; expected at least"
-            f" {FEWEST_POINTS}{_OR_PEAKS}"
-        )
-    if n - len(places) > 0.01 * n:
-        raise TableError(
-            f"the rows look like a spectrum, but {n - len(places):,} of {n:,} have the ppm of"
-            f" another row; expected each ppm once: export it with more decimals{_OR_PEAKS}"
-        )
-    if steps[steps > 9].sum() > 0.5 * steps.sum():
-        raise TableError(
-            "the rows look like a spectrum, but most of its axis is left out; expected the whole"
-            f" spectrum, with its baseline{_OR_PEAKS}"
-        )
-    return True
-
-
-def _correlation(heights: np.ndarray) -> float:
-    """Return the correlation of the ranks of neighbours; 0 if all are equal."""
-    ranks = np.unique(heights, return_inverse=True)[1].astype(float)
-    if not ranks[:-1].any() or not ranks[1:].any():
-        return 0.0
-    return float(np.nan_to_num(np.corrcoef(ranks[:-1], ranks[1:])[0, 1]))
-
-
-def _has_baseline(heights: np.ndarray) -> bool:
-    """Return whether half of many heights are at a level above zero, as a spectrum's can be."""
-    if len(heights) < FEWEST_POINTS:
-        return False
-    low, middle = np.quantile(heights, [0.05, 0.5])
-    return bool(0 < middle <= 1.8 * low and heights.max() >= 5 * middle)
-
-
-def pick_maxima(ppm: np.ndarray, heights: np.ndarray, axis: Axis) -> PeakSample:
-    """Pick the local maxima above the noise; a peak's area is what lies between its valleys."""
-    ppm, how = _even(ppm)
-    base = np.median(heights)
-    # Most neighbours differ by the noise alone.
-    noise = 1.4826 * float(np.median(np.abs(np.diff(heights)))) / np.sqrt(2)
-    least = max(NOISE * noise, 1e-6 * float(heights.max() - base), 1e-300)
-    top = find_peaks(heights, height=base + least)[0]
-    # Above the saddle to a higher neighbour, too: noise on the flank of a high line is no peak.
-    top = top[_prominences(heights, top) >= least]
-    if len(top) > MAX_PEAKS:
-        raise TableError(
-            f"the spectrum has {len(top):,} maxima above its noise; expected at most {MAX_PEAKS:,}:"
-            " smooth it, or give a list of peaks"
-        )
-    if not len(top):
-        raise TableError("the spectrum has no maximum above its noise; expected at least one")
-    edges = [a + int(heights[a : b + 1].argmin()) for a, b in pairwise(top)]
-    reach = 3 * LINE_WIDTH / axis.mhz
-    low = np.minimum(np.searchsorted(ppm, ppm[top] - reach), top - 1)
-    last = np.maximum(np.searchsorted(ppm, ppm[top] + reach, "right") - 1, top + 1)
-    low, last = np.maximum([0, *edges], low), np.minimum([*edges, len(ppm) - 1], last)
-    steps = np.diff(ppm)
-    # Beside a gap, where the solvent was cut out, a point is as wide as elsewhere.
-    half = np.minimum(steps, 10 * np.median(steps)) / 2
-    widths = np.r_[half[:1], half] + np.r_[half, half[-1:]]
-    sums = np.concatenate([[0.0], np.cumsum(np.maximum(heights - base, 0.0) * widths)])
-    areas = (sums[last + 1] - sums[low]) * axis.mhz
-    keep = areas > 0
-    note = (
-        f"A spectrum of {len(ppm):,} points{how}, in which {int(keep.sum()):,} local maxima were"
-        " picked as peaks"
-    )
-    return _sample(ppm[top[keep]], areas[keep], axis, note)
-
-
-def _even(ppm: np.ndarray) -> tuple[np.ndarray, str]:
-    """Return sorted ppm, evenly spaced if they were before rounding; and words on their steps."""
-    even = np.linspace(ppm[0], ppm[-1], len(ppm))
-    away = np.abs(ppm - even).max()
-    step = float(even[1] - even[0])
-    if away <= 0.01 * step:
-        return ppm, ""
-    units = (10.0**-k for k in range(1, 9) if np.allclose(ppm, ppm.round(k), rtol=0, atol=1e-10))
-    if away <= 1.01 * next(units, 0.0) <= 1.01 * step:
-        return even, " on an even axis, whose ppm were rounded"
-    steps = np.diff(ppm)
-    usual = np.median(steps)
-    is_even = np.mean(np.abs(steps - usual) <= 0.25 * usual) > 0.98
-    return ppm, "" if is_even else " with uneven steps"
-
-
-def _resampled(ppm: np.ndarray, heights: np.ndarray, mhz: float) -> Spectrum:
-    """Return a table's spectrum with even steps; where something was cut out, it is straight."""
-    steps = np.diff(ppm)
-    usual = float(np.median(steps))
-    if np.abs(steps - usual).max() <= 0.02 * usual:
-        return Spectrum(np.linspace(ppm[0], ppm[-1], len(ppm)), heights, mhz, "table")
-    n = min(round(float(ppm[-1] - ppm[0]) / usual) + 1, 4 * len(ppm), spectrum_files.MAX_POINTS)
-    even = np.linspace(ppm[0], ppm[-1], n)
-    return Spectrum(even, np.interp(even, ppm, heights), mhz, "table")
-
-
-def _prominences(heights: np.ndarray, top: np.ndarray) -> np.ndarray:
-    """Return how far each maximum stands above the higher of the saddles beside it, shape (n,).
-
-    All higher maxima must be in `top`. `scipy.signal.peak_prominences` gives the same in a time
-    that grows with the square of their number: minutes for a staircase.
-    """
-    if not len(top):
-        return np.zeros(0)
-    valleys = np.minimum.reduceat(heights, np.r_[0, top])
-    saddles = [
-        _saddles(heights[top], valleys[:-1]),
-        _saddles(heights[top][::-1], valleys[:0:-1])[::-1],
-    ]
-    return heights[top] - np.maximum(*saddles)
-
-
-def _saddles(tops: np.ndarray, valleys: np.ndarray) -> np.ndarray:
-    """Return the lowest of the valleys before each maximum, back to a higher one."""
-    lowest, higher = [], list[tuple[float, float]]()  # what may still be the next higher one
-    for height, valley in zip(tops.tolist(), valleys.tolist(), strict=True):
-        while higher and higher[-1][0] <= height:
-            valley = min(valley, higher.pop()[1])
-        higher.append((height, valley))
-        lowest.append(valley)
-    return np.array(lowest)
 
 
 def _multiplets(table: pd.DataFrame, axis: Axis) -> PeakSample:
@@ -508,7 +343,7 @@ def _multiplets(table: pd.DataFrame, axis: Axis) -> PeakSample:
         places.append(centre + lines.offsets / axis.mhz)
         areas.append(weight * lines.areas)
     note = f"{len(table):,} multiplets, split into {sum(map(len, areas)):,} lines"
-    sample = _sample(np.concatenate(places), np.concatenate(areas), axis, note)
+    sample = _sample(np.concatenate(places), np.concatenate(areas), note, axis)
     return replace(sample, first_order=True)
 
 
