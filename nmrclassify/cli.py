@@ -532,7 +532,8 @@ def _line(row: dict) -> str:
     amount = f"  amount {row['amount']:.3g}" if row.get("amount") is not None else ""
     if "concentration" in row:
         value, low, high, unit = row["concentration"].values()
-        amount = f"  {value:.3g} {unit} ({low:.3g} to {high:.3g})"
+        amount = "" if value is None else f"  {value:.3g} {unit}"
+        amount += "" if low is None else f" ({low:.3g} to {high:.3g})"
     others = f"  (or {', '.join(row['alike'])})" if "alike" in row else ""
     return f"{row['name']}  {percent(row['probability'])}{amount}{others}"
 

@@ -484,13 +484,21 @@ def test_amounts_are_in_mm_where_a_concentration_is_known(capsys, mixture):
         assert concentration["from"] < concentration["value"] < concentration["to"]
         assert concentration["value"] == pytest.approx(2.5 * row["amount"] / first["amount"])
     for given, expected in (
-        ("helium=1", "the concentration of 'helium' is given, which is not found in this mixture"),
-        ("DSS=1", "the concentration of 'DSS' is given"),
+        ("helium=1", "'helium', whose concentration is given, is not found in this mixture"),
+        ("DSS=1", "'DSS', whose concentration is given, is not found"),
         ("DSS", "'DSS' is no known concentration; expected a compound and mM, such as DSS=0.5"),
         (f"{first['name']}=-1", "mm is -1; expected a number above 0"),
     ):
         assert main(["identify", str(mixture[1]), "--known", given]) == 2
         assert expected in capsys.readouterr().err
+
+
+def test_a_compound_without_an_amount_is_a_line_without_one():
+    row = {"name": "glucose", "probability": 0.5, "amount": None}
+    row["concentration"] = {"value": None, "from": None, "to": None, "unit": "mol %"}
+    assert cli._line(row) == "glucose  50.0 %"
+    row["concentration"]["value"] = 12.0
+    assert cli._line(row) == "glucose  50.0 %  12 mol %"
 
 
 def test_identify_searches_the_ph_of_peaks_if_asked(capsys, tmp_path):

@@ -79,17 +79,16 @@ def known_concentration(
     Raises
     ------
     ValueError
-        If it is not named, and there is no such line.
+        If it is not named, and there is no such line; or if `mm` is not above 0.
     """
     if name in STANDARDS and standard_area:
         return KnownConcentration(name, mm, standard_area / STANDARD_PROTONS)
     names = prediction.compounds.names
-    named = [names[k] for k in prediction.named]
-    if name not in named:
-        found = [*named, *(STANDARDS if standard_area else ())]
+    if name not in names or not prediction.is_named[names.index(name)]:
+        found = [names[k] for k in prediction.named] + [*(STANDARDS if standard_area else ())]
         raise ValueError(
-            f"the concentration of {name!r} is given, which is not found in this mixture; expected"
-            f" one of: {', '.join(found) or 'none is found'}"
+            f"{name!r}, whose concentration is given, is not found in this mixture; expected one"
+            f" of: {', '.join(found) or 'none is found'}"
         )
     k = names.index(name)
     error = float(amount_errors(prediction)[k])

@@ -20,6 +20,7 @@ from nmrclassify.networks.amount_hypotheses import (
 )
 from nmrclassify.networks.peak_network import PeakNetworkOutput
 from nmrclassify.networks.peak_weights import Trained, shipped
+from nmrclassify.networks.prediction import percent
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds, expand_ranges
 from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_compounds
@@ -33,6 +34,7 @@ USUAL_SIZE = 877  # compounds of a library in training
 SIZE_WEIGHT = 0.75
 LEAST_SIZE = 5  # smaller libraries count as this many compounds
 LEAST_EXPLAINED = 0.2  # of the area or of the peaks: with less, no compound is named
+UNLIKELY = 0.5  # if all compounds are, the library does not explain the mixture
 SURE = 0.9
 FEWEST_SURE = 5  # sure compounds that a common shift needs
 LEAST_OFFSET = 0.006  # ppm
@@ -72,8 +74,8 @@ class Identification:
     seconds : float
         Time from the peaks to the prediction.
     offset : float
-        Estimated distance of all peaks from their places in the library, in ppm: 0 where it is not
-        clearly different. Part of `shifts`.
+        Estimated distance of all peaks from their places in the library, in ppm; 0 where it is
+        below the spread or, for a large one, not clear. Part of `shifts`.
     """
 
     compounds: Compounds
@@ -102,10 +104,12 @@ class Identification:
     @cached_property
     def outside(self) -> str:
         """Why no compound is named, or ""."""
-        if not (self.probabilities >= self.threshold).any():
+        highest = float(self.probabilities.max())
+        if highest < self.threshold:
+            start = "This is not explained by the library: no" if highest < UNLIKELY else "No"
             return (
-                "This is not explained by the library: no compound reaches the probability of"
-                f" {self.threshold:.0%}, the highest is {self.probabilities.max():.0%}."
+                f"{start} compound reaches the probability of {percent(self.threshold)}; the"
+                f" highest is {percent(highest)}."
             )
         # By area alone, one large peak of a solvent would hide that all others are explained.
         by_area = float((self.explained * self.peaks.areas).sum() / self.peaks.areas.sum())
@@ -239,8 +243,8 @@ class Detector:
     def identify(self, peaks: Peaks, spread: float | None = None) -> Identification:
         """Identify and separate the compounds of a mixture.
 
-        Where all exact fits or the sure compounds have a common shift, the axis is taken to be off
-        by it.
+        Where exact fits of multiplets gather around a shift, or the sure compounds share one, the
+        axis is taken to be off by it. `spread` has no part in this.
 
         Parameters
         ----------

@@ -391,9 +391,9 @@ def fit_lines(
     width, prior : float
         Usual width in Hz, and the standard deviation of its logarithm.
     budget : float
-        Points times lines of all clusters that may be fitted, about 700 ns each. A count, not a
-        time, so that the same spectrum gives the same lines. The clusters after it keep their
-        start, and what is left is below 0.
+        Points times lines of all clusters that may be fitted, in each sweep anew. A count, not a
+        time, so that the same spectrum gives the same lines. Once it is spent, what is left is
+        below 0, and further clusters keep their start.
     """
     step, origin = step_of(hz), float(hz[0])
     for sweep in range(sweeps):

@@ -121,7 +121,7 @@ def read_sample(
     recipe : ProcessingRecipe
         How a spectrum is processed.
     library : Compounds, optional
-        To estimate the pH, and to reference a spectrum without DSS, TSP or TMS; as it is at pH 7.4.
+        To estimate the pH, and to reference a spectrum; as it is at pH 7.4.
     choose : PhChooser, optional
         Compares the best candidates for the pH; see `process`.
 

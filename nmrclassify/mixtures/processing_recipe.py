@@ -39,7 +39,8 @@ class ProcessingRecipe:
     Attributes
     ----------
     reference : str
-        One of `REFERENCES`; "auto" is "standard" and, where none is found, "library".
+        One of `REFERENCES`; "auto" is "standard", corrected where the library fits clearly
+        better close by, and "library" where none is found.
     ph_from : str
         One of `PH_FROM`; "estimate" searches the pH of any mixture, "auto" that of a spectrum: the
         peaks of a table have the pH of the library.

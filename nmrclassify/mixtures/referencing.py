@@ -1,6 +1,7 @@
 """Where the axis of a spectrum belongs: by a reference compound, by the library, or by hand.
 
-Without a reference, the offset is estimated together with the pH (`acid_base`).
+Without a reference, the offset is estimated together with the pH (`acid_base`). With one, a library
+that fits clearly better close by corrects it.
 """
 
 from dataclasses import replace
@@ -27,7 +28,7 @@ from nmrclassify.nmr.titration import TABLE_PH, Titrations, at_ph
 STANDARD_WINDOW = 0.35  # ppm to either side of 0: wider than a usual error of the axis
 UNCERTAIN = 0.75  # of the best fit to the library, without a shift or at another
 SMALL_SHIFT = 0.02  # ppm
-AT_ZERO = 0.04  # ppm: how far a reference's line may be from 0 where the library moved the axis
+AT_ZERO = 0.04  # ppm: how far from 0 a reference's line may be on the axis of the library
 _NO_STANDARD = "No singlet of a reference was found near 0 ppm"
 
 
@@ -54,16 +55,18 @@ def shift_and_ph(
         return known, reason, None
     limit = None if known is not None else recipe.max_offset
     areas = found.heights * found.widths
-    scores = PhScores(found.hz / mhz, areas, library, mhz, known, limit, is_exact)
+    scores = PhScores(
+        found.hz / mhz, areas, library, mhz, known, limit, is_exact, searches_ph=not is_by_hand
+    )
 
-    def told(offset: float) -> str:
-        return _fits_best(offset) if known is None else reason + _beside(offset - known)
+    def sentence_on(offset: float) -> str:
+        return _fits_best(offset) if known is None else reason + _moved_further(offset - known)
 
     if known is None:
         shift, how = _library_shift(scores)
     else:
         shift = scores.best_offset(scores.above_chance(TABLE_PH))
-        how = told(shift)
+        how = sentence_on(shift)
     if is_by_hand:
         return shift, how, by_hand(recipe.ph)
     if not scores.has_groups:
@@ -74,10 +77,12 @@ def shift_and_ph(
         kept = np.ones(len(ppm), dtype=bool)
         for low, high in regions:
             kept &= (ppm < low) | (ppm > high)
-        return merged_peaks(ppm[kept] * mhz, (found.heights * found.widths)[kept], axis)
+        return merged_peaks(ppm[kept] * mhz, areas[kept], axis)
 
     estimate = estimate_ph(scores, peaks_at, choose, shift)
-    return estimate.offset, how if estimate.offset == shift else told(estimate.offset), estimate
+    if estimate.is_estimated:
+        how = sentence_on(estimate.offset)
+    return estimate.offset, how, estimate
 
 
 def _known_shift(
@@ -157,15 +162,16 @@ def standard_area(
 def _library_shift(scores: PhScores) -> tuple[float, str]:
     """Return the shift at which whole compounds explain most, at the pH of the library."""
     score, ppm = scores.at(TABLE_PH), scores.offsets
-    best = int(score.argmax())
-    if not is_significant(scores.above_chance(TABLE_PH), best):
+    best = scores.best(score)
+    if not is_significant(score - np.median(score), best):
         return 0.0, (
             f"{_NO_STANDARD}, and the library fits nowhere clearly better than by chance; the axis"
             " is unchanged: check it."
         )
     chosen, highest = float(ppm[best]), max(float(score[best]), 1e-9)
     as_given = float(score[np.abs(ppm) <= SMALL_SHIFT].max()) / highest
-    other = float(score[np.abs(ppm - chosen) > SMALL_SHIFT].max(initial=0.0)) / highest
+    elsewhere = (np.abs(ppm - chosen) > SMALL_SHIFT) & (np.abs(ppm) <= scores.limit)
+    other = float(score[elsewhere].max(initial=0.0)) / highest
     if as_given < 1 and max(as_given, other) > UNCERTAIN:
         return 0.0, (
             f"{_NO_STANDARD}, and the library fits at {chosen:+.3f} ppm hardly better than without"
@@ -174,13 +180,14 @@ def _library_shift(scores: PhScores) -> tuple[float, str]:
     return chosen, _fits_best(chosen)
 
 
-def _beside(shift: float) -> str:
+def _moved_further(shift: float) -> str:
     """Return a sentence on an axis that was moved beside a reference's singlet, or ""."""
     if not shift:
         return ""
+    tsp = ", as where the sample holds TSP and the library has DSS at 0" if shift < 0 else ""
     return (
-        f" The library fits clearly better {shift:+.3f} ppm from there, as for TSP in a library"
-        " with DSS at 0: the axis was moved by that, too."
+        f" The library fits clearly better when the axis is moved by a further {shift:+.3f} ppm,"
+        f" which was done{tsp}."
     )
 
 

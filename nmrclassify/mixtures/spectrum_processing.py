@@ -2,8 +2,9 @@
 
 1. Baseline: asymmetrically reweighted penalised least squares [1]_ on a coarse axis.
 2. Noise: the standard deviation where there is no signal.
-3. Reference: the singlet of DSS, TSP or TMS is moved to 0; without one, the shift at which the
-   peaks fit a library best; or a shift by hand.
+3. Reference: the singlet of DSS, TSP or TMS is moved to 0, or close by, where the peaks fit a
+   library clearly better; without a singlet, the shift at which they fit it best; or a shift by
+   hand.
 4. The pH at which the peaks fit the library best, together with that shift (`acid_base`).
 5. Regions of the solvent and of the reference are cut out.
 6. Peaks: lines are found by curvature, and fitted together (`line_fit`).
@@ -35,7 +36,7 @@ from nmrclassify.nmr.compounds import Compounds
 
 MAX_LINES = 3000
 LEAST_NOISE = 1e-5  # of the highest point, for spectra that were computed
-FIT_BUDGET = 4e6  # points times lines: 3 seconds
+FIT_BUDGET = 4e6  # points times lines of all clusters in all rounds
 ROUNDS = 4
 MAX_PHASE = 0.2  # radians
 BROAD = 3.0  # times the usual width: wider lines are no lines of a small molecule
@@ -78,7 +79,7 @@ class ProcessedSpectrum:
     regions : tuple of (float, float)
         That were cut, in ppm.
     standard_area : float, optional
-        Area of the line of DSS, TSP or TMS at 0 ppm, in the unit of the peaks.
+        Area of the line of DSS, TSP or TMS near 0 ppm, in the unit of the peaks.
     acid_base : PhEstimate, optional
         The pH; None where no compound of the library titrates.
     """
@@ -115,7 +116,7 @@ def process(
     Parameters
     ----------
     library : Compounds, optional
-        To estimate the pH, and to reference a spectrum without a standard; as it is at pH 7.4.
+        To estimate the pH and to reference the spectrum; as it is at pH 7.4.
     choose : PhChooser, optional
         Compares the best candidates for the pH, such as `evaluation.choose_ph.ph_chooser`.
     axis : Axis
@@ -291,7 +292,7 @@ def _lines(
         width, prior = line_fit.widths_of(lines, width)
     fitted = line_fit.model(lines, hz)
     kind = "Lorentzian" if lines.share == 1 else f"pseudo-Voigt ({lines.share:.0%} Lorentzian)"
-    late = " They are too many to fit all of them." if budget < 0 else ""
+    late = " The fit was ended early: some lines have a rough shape." if budget < 0 else ""
     turned = f", with a phase error of {phase:+.1f}°" if abs(phase) > 0.2 else ""
     sentence = f"{len(lines):,} {kind} lines were fitted, overlapping ones together{turned}.{late}"
     return lines, fitted, sentence + _left_out(lines, humps), heights

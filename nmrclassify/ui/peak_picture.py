@@ -72,7 +72,8 @@ def notes(result: PeakResult) -> None:
     """Say what keeps the prediction from meaning something: the library, the peaks, no name."""
     library, prediction = result.library, result.prediction
     if prediction.note:
-        st.warning(prediction.note, icon=":material/rule:")
+        coloured = "" if len(prediction.named) else " The likeliest compound is coloured."
+        st.warning(prediction.note + coloured, icon=":material/rule:")
     if result.mixture is None and library.is_invented:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.warning(

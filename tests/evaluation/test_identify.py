@@ -432,7 +432,7 @@ def test_a_shift_of_few_compounds_is_not_taken_for_one_of_the_axis():
     library = synthetic_compounds(SyntheticConfig(n_compounds=40), rng(5))
     recipe = PeakMixtureConfig(n_low=3, n_high=3, jitter=0.002, decades=0.0)
     mixture = draw_mixture(library, recipe, rng(6))
-    steps = round(0.05 / FULL_AXIS.width)  # beyond the range of the exact fits
+    steps = round(0.05 / FULL_AXIS.width)  # further than exact fits are searched for
     moved = Peaks(FULL_AXIS, mixture.peaks.positions + steps, mixture.peaks.areas)
     assert abs(Detector(library).identify(moved).offset) <= 0.0065
 
@@ -444,7 +444,16 @@ def test_random_peaks_are_not_named_but_said_to_be_unexplained():
         ppm, areas = rng(seed).uniform(0.5, 9.0, 600), rng(seed).lognormal(0.0, 1.0, 600)
         found = detector.identify(Peaks.from_lines(ppm, areas))
         assert not len(found.named)
+        explains_nothing = (found.probabilities >= found.threshold).any()
+        assert ("account for" in found.note) == explains_nothing
         assert "This is not explained by the library" in found.note
+
+
+def test_a_high_threshold_does_not_make_a_mixture_unexplained(predictions):
+    for found in predictions:
+        strict = replace(found, threshold=1.01)
+        assert not len(strict.named)
+        assert strict.note.startswith("No compound reaches the probability of over 99.9 %; the")
 
 
 def test_compounds_that_explain_next_to_nothing_are_not_named(predictions):
@@ -488,9 +497,9 @@ def test_corrections_of_the_axis_end_and_shifts_are_those_of_the_last_estimate(
     monkeypatch.setattr(detector, "_common_shift", lambda *_: asked.append(0) or 0.004)
     found = detector.identify(mixtures[0].peaks)
     assert len(asked) == 3
-    by_fits = estimate_offset(detector.templates, mixtures[0].peaks)
+    by_fits = estimate_offset(detector.templates, mixtures[0].peaks)  # before the corrections
     assert found.offset == pytest.approx(by_fits + 2 * 0.004)
-    again = find_hypotheses(detector.templates, mixtures[0].peaks, offset=2 * 0.004)
+    again = find_hypotheses(detector.templates, mixtures[0].peaks, offset=found.offset)
     known = np.isfinite(found.shifts)
     assert np.abs(found.shifts[known] - found.offset).max() <= float(again.templates.shifts.max())
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nmrclassify.mixtures.acid_base import PhScores, estimate_ph
+from nmrclassify.mixtures.acid_base import PhScores, estimate_ph, is_significant
 from nmrclassify.mixtures.peak_files import peaks_table, read_sample
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
@@ -60,6 +60,50 @@ def test_the_offset_of_the_axis_is_found_with_the_ph():
         told = estimate(peaks.ppm + 0.15, peaks.areas, known=None)
         assert told.ph == pytest.approx(3.0, abs=0.5)
         assert told.offset == pytest.approx(-0.15, abs=0.012)
+
+
+def offset_at_7(ppm, library=LIBRARY, **settings):
+    areas = np.ones(len(ppm))
+    scores = PhScores(np.array(ppm), areas, library, 600.0, is_exact=False, **settings)
+    return scores.best_offset(scores.above_chance(TABLE_PH))
+
+
+@pytest.mark.parametrize("ppm", [[1.92], [2.43, 1.93], [5.0, 6.0, 1.92], [1.925, 3.3]])
+def test_a_few_peaks_move_no_axis_that_has_a_reference(ppm):
+    assert offset_at_7(ppm, known=0.0) == 0
+    singlets = Compounds(("a", "b"), [0, 1], [1.9, 3.5], [3.0, 3.0], ("s", "s"), ((), ()))
+    assert offset_at_7(ppm, singlets, known=0.0) == 0
+
+
+@pytest.mark.parametrize("known", [0.0, 0.1])
+@pytest.mark.parametrize("searches_ph", [True, False])
+def test_a_reference_is_corrected_within_its_error_only(known, searches_ph):
+    peaks = peaks_at(TABLE_PH, 100)
+    for off, expected in ((0.016, -0.016), (0.0, 0.0), (0.04, 0.0), (-0.06, 0.0)):
+        scores = PhScores(
+            peaks.ppm + off - known,
+            peaks.areas,
+            LIBRARY,
+            600.0,
+            known,
+            is_exact=False,
+            searches_ph=searches_ph,
+        )
+        found = scores.best_offset(scores.above_chance(TABLE_PH))
+        assert found - known == pytest.approx(expected, abs=0.004)
+        assert scores.has_groups == searches_ph
+        assert searches_ph or scores.candidates() == (scores.candidates()[-1],)
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.02, 0.05, 0.3])
+def test_an_offset_is_found_whatever_its_limit(limit):
+    peaks = peaks_at(TABLE_PH, 100)
+    scores = PhScores(peaks.ppm + 0.006, peaks.areas, LIBRARY, 600.0, limit=limit)
+    row = scores.above_chance(TABLE_PH)
+    assert is_significant(row, scores.best(row))
+    assert scores.best_offset(row) == pytest.approx(-0.006, abs=0.004)
+    far = PhScores(peaks.ppm + 0.1, peaks.areas, LIBRARY, 600.0, limit=limit)
+    assert abs(far.best_offset(far.above_chance(TABLE_PH))) <= limit + 1e-6
 
 
 def test_sugars_cannot_tell():

@@ -504,3 +504,10 @@ def test_a_ph_by_hand_holds_for_a_spectrum_whose_maxima_are_picked(tmp_path):
     sample = read_sample(content, recipe=ProcessingRecipe(ph_from="by hand", ph=3.0))
     assert sample.processed is None
     assert sample.ph == 3.0
+
+
+def test_the_points_of_a_short_fid_are_close_enough_for_a_fit_of_lines():
+    fid = np.exp((2j * np.pi * 300 - 10) * np.arange(4096) / 12_000)
+    ppm, heights = spectrum_files._transformed(fid, 12_000.0, 2_800.0, 600.0)
+    assert float(np.diff(ppm).max()) * 600 <= spectrum_files.FID_STEP
+    assert ppm[heights.argmax()] * 600 == pytest.approx(3_100, abs=1)

@@ -143,7 +143,9 @@ def test_a_singlet_that_is_not_the_zero_of_the_library_is_corrected(seed):
     result, table = tsp(seed), common_metabolites()
     done = process(result.spectrum, library=table)
     assert done.shift + result.offset == pytest.approx(-0.016, abs=0.006)
-    assert "The library fits clearly better -0.01" in done.note
+    assert "The library fits clearly better when the axis is moved by a further -0.01" in done.note
+    at_7 = process(result.spectrum, ProcessingRecipe(ph_from="by hand", ph=7.4), table)
+    assert at_7.shift == pytest.approx(done.shift, abs=0.004)
     assert done.standard_area is not None
     exact = process(result.spectrum, ProcessingRecipe(reference="standard"), table)
     assert exact.shift + result.offset == pytest.approx(0, abs=0.001)

@@ -329,7 +329,7 @@ def test_the_common_offset_of_all_peaks_is_estimated(offset):
         assert abs(estimate_offset(Templates.of(library), peaks) - offset) <= 0.002
 
 
-def test_no_offset_is_estimated_from_peaks_of_other_compounds():
+def test_no_large_offset_is_estimated_from_peaks_of_other_compounds():
     library = synthetic_compounds(SyntheticConfig(n_compounds=100), rng(4))
     others = synthetic_compounds(SyntheticConfig(n_compounds=100), rng(5))
     recipe = PeakMixtureConfig(n_low=25, n_high=25)

@@ -1002,7 +1002,7 @@ def test_when_nothing_is_named_the_page_says_so_and_still_shows_the_likeliest(op
     app = open_page(SCALE, scale_library="metabolites", threshold=0.99)
     app.upload(SAMPLE, "ppm,area\n11.5,1\n")
     assert app.metric_values["Named"] == "0"
-    words = "This is not explained by the library: no compound reaches the probability of 99%"
+    words = "This is not explained by the library: no compound reaches the probability of 99.0 %"
     assert any(words in warning.value for warning in app.warning)
     assert len(app.dataframe[0].value) >= 1
     assert len(app.figures) == 4
