@@ -15,7 +15,9 @@ from nmrclassify.nmr.titration import TABLE_PH, at_ph
 # Another pH than that of the table must explain more of the peaks, the more the further it is: most
 # samples are near it, and where few compounds titrate, one that is named by chance would decide.
 MARGIN, MARGIN_PER_PH = 0.05, 0.015
-LEAST_SHARE = 0.1  # of the peaks, that the named compounds must explain
+# Of the peaks, that the named compounds must explain: where the candidate's offset stands out from
+# others, and where it does not.
+LEAST_SHARE, LEAST_OTHERWISE = 0.1, 0.6
 OF_SCORE = 0.1  # of the explained share, for e times the score of the candidate
 REFINED = 0.4  # pH to either side of the chosen one
 FINER = 0.01  # of the explained share, by which a pH beside the chosen one must be better
@@ -53,7 +55,8 @@ def ph_chooser(compounds: Compounds, trained: Trained | None = None) -> PhChoose
         far = np.array([abs(c.ph - TABLE_PH) for c in candidates])
         worth = shares + OF_SCORE * np.log(scores / scores[-1])
         worth[:-1] -= MARGIN + MARGIN_PER_PH * far[:-1]
-        worth[:-1][np.array(shares[:-1]) < LEAST_SHARE] = -np.inf
+        least = np.where([c.stands_out for c in candidates], LEAST_SHARE, LEAST_OTHERWISE)
+        worth[:-1][(shares < least)[:-1]] = -np.inf
         best = int(worth.argmax())
         ph, share = candidates[best].ph, shares[best]
         if best < len(shares) - 1:

@@ -52,11 +52,15 @@ _MOST_LINES = 12  # of a compound, that count
 
 @dataclass(frozen=True)
 class PhCandidate:
-    """A pH, and the ppm to add to the axis there; `score` is above that of chance."""
+    """A pH, and the ppm to add to the axis there; `score` is above that of chance.
+
+    `stands_out` is False where an unknown offset fits hardly better than others.
+    """
 
     ph: float
     offset: float
     score: float
+    stands_out: bool = True
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,9 @@ class PhScores:
 
         def candidate(ph: float) -> PhCandidate:
             row = rows[ph]
-            return PhCandidate(ph, self.best_offset(row), float(row[self.best(row)]))
+            best = self.best(row)
+            stands_out = self._known is not None or is_significant(row, best)
+            return PhCandidate(ph, self.best_offset(row), float(row[best]), stands_out)
 
         if self.has_groups:
             # Between the coarse ones, around the best.
@@ -352,11 +358,11 @@ class PhScores:
             )
             least = _POSSIBLE * found[0].score if found else 0.0
             possible = one.score >= max(least, _BETTER * usual.score)
-            if self._known is None:
-                row = rows[one.ph]
-                possible = possible and is_significant(row, self.best(row))
-            if one.ph != TABLE_PH and apart and possible and len(found) < N_CANDIDATES:
-                found.append(one)
+            if one.ph != TABLE_PH and apart and possible:
+                # One more may be an offset that fits hardly better than others.
+                alike = sum(c.stands_out == one.stands_out for c in found)
+                if alike < (N_CANDIDATES if one.stands_out else 1):
+                    found.append(one)
         return (*found, usual)
 
     def at(self, ph: float) -> np.ndarray:
