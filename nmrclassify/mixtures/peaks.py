@@ -1,8 +1,9 @@
 """Mixtures at full scale: 50 to 100 of hundreds of compounds, as a list of picked peaks.
 
 A peak is a position and an area. To make a mixture, each multiplet is shifted: by a random shift of
-its own, and by one that all multiplets of the compound share. Then it is split into its first-order
-lines. Lines closer than the resolution become one peak.
+its own, by one that all multiplets of the compound share, and by what the library does not know of
+its place (`Compounds.deviations`). Then it is split into its first-order lines. Lines closer than
+the resolution become one peak.
 """
 
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ class PeakMixtureConfig:
     )
     gain: float = bounded(
         0.02, 0.0, 0.5, "relative standard deviation of a peak's area, as from integration"
+    )
+    multiplet_gain: float = bounded(
+        0.0,
+        0.0,
+        1.0,
+        "standard deviation of the logarithm of a multiplet's area, as from incomplete relaxation",
     )
     line_error: float = bounded(0.1, 0.0, 5.0, "standard deviation of a line's position, in Hz")
     resolution: float = bounded(
@@ -202,11 +209,16 @@ def _lines(
     multiplets, owners = expand_ranges(first, end - first)
     shared = config.common * config.jitter * rng.standard_normal(len(index))
     shifts = shared[owners] + config.jitter * rng.standard_normal(len(multiplets))
+    if compounds.deviations.any():
+        shifts += compounds.deviations[multiplets] * rng.standard_normal(len(multiplets))
     first, end = compounds.first_line[multiplets], compounds.first_line[multiplets + 1]
     lines, rows = expand_ranges(first, end - first)
     hz = (compounds.ppm[multiplets] + shifts)[rows] * axis.mhz + compounds.offsets[lines]
     hz = hz + config.line_error * rng.standard_normal(len(lines))
     areas = amounts[owners][rows] * compounds.areas[lines]
+    if config.multiplet_gain:
+        gains = np.exp(config.multiplet_gain * rng.standard_normal(len(multiplets)))
+        areas *= gains[rows]
     return _Lines(amounts, multiplets, owners, shifts, rows, hz, areas)
 
 

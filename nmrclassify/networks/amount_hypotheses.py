@@ -79,6 +79,8 @@ class Templates:
     first_line, first_multiplet : Tensor
         As in Compounds.
     protons : Tensor, shape (M,)
+    deviations : Tensor, shape (M,)
+        As in Compounds, in ppm.
     tolerance : float
         Hz to either side of a line in which a peak can belong to it.
     window : float
@@ -92,6 +94,7 @@ class Templates:
     first_line: Tensor
     first_multiplet: Tensor
     protons: Tensor
+    deviations: Tensor
     tolerance: float = TOLERANCE
     window: float = WINDOW
 
@@ -153,7 +156,12 @@ class Templates:
             first_line=torch.tensor(compounds.first_line),
             first_multiplet=torch.tensor(compounds.first_multiplet),
             protons=torch.tensor(compounds.protons, dtype=torch.float32),
+            deviations=torch.tensor(compounds.deviations, dtype=torch.float32),
         )
+
+    def spreads(self, spread: float | Tensor) -> Tensor:
+        """Return the standard deviation of each multiplet's shift in ppm, shape (M,)."""
+        return (self.deviations**2 + spread**2).sqrt()
 
     def moved(self, offset: float) -> "Templates":
         """Return a copy whose lines lie `offset` ppm higher."""
@@ -219,7 +227,7 @@ class AmountHypotheses:
     floor : float
         Half the area of the smallest picked peak.
     spread : float
-        Standard deviation of the shifts, in ppm.
+        Standard deviation of the shifts, in ppm, where places are known.
     log_amounts, votes : Tensors, shape (K, H)
         Hypotheses of each compound, the most votes first, and their votes.
     likelihoods : Tensor, shape (M, H, 2)
@@ -245,6 +253,12 @@ class AmountHypotheses:
     bounds: Tensor
     fits: Tensor
     scores: Tensor
+
+    @property
+    def occupied(self) -> Tensor:
+        """Share of the range of the library in which a line would have a peak, a scalar."""
+        low, high = self.templates.centres.aminmax()
+        return (self.areas[low : high + 1] > 0).float().mean().clamp(min=1e-3)
 
 
 def find_hypotheses(
@@ -350,8 +364,8 @@ def _chunk(
     bound, fit = _bounds(templates, phases, floor, torch.arange(m0, m1))  # (m, S)
     # Weight of each shift: small shifts are likelier, and an exact fit of many lines is rarer by
     # chance than one of few. A singlet always fits.
-    small = torch.logaddexp(-0.5 * (shifts / (1.15 * spread)) ** 2, torch.tensor(-7.0))
-    prior = small.log_softmax(0)
+    spreads = 1.15 * templates.spreads(spread)[m0:m1, None]
+    prior = torch.logaddexp(-0.5 * (shifts / spreads) ** 2, torch.tensor(-7.0)).log_softmax(1)
     weight = 0.5 * (templates.n_lines[m0:m1, None] - 1).clamp(max=4) * fit
     score = weight + prior
     # Votes: the weights, summed in bins of the bound, times the likelihood of each bound.
@@ -474,7 +488,9 @@ def _exact_fits(
     histogram = torch.zeros(len(templates.shifts))
     phases = _phases(templates, areas)
     # Fewer lines fit everywhere by chance, more are rarely free of overlap.
-    rows = ((templates.n_lines >= n_lines[0]) & (templates.n_lines <= n_lines[1])).nonzero()[:, 0]
+    rows = (templates.n_lines >= n_lines[0]) & (templates.n_lines <= n_lines[1])
+    # The scatter is what all places share: where they are known.
+    rows = (rows & (templates.deviations <= SPREADS[0])).nonzero()[:, 0]
     for part in rows[:: max(1, len(rows) // MAX_SPREAD_MULTIPLETS)].split(CHUNK // 4):
         bound, fit = _bounds(templates, phases, floor, part)
         strong = bound > (8 * floor / templates.total[part, None]).log()

@@ -125,7 +125,8 @@ def objective(
         amount = functional.huber_loss(error, torch.zeros_like(error), delta=0.1, reduction="sum")
         losses[f"amount {k}"] = amount * scale * 10
         off = (c.shift - truth.shifts[c.multiplet, None]).abs()
-        right_place = (off < close) & right[c.hypothesis][:, None]
+        is_place = c.place_features[..., 3] == 0
+        right_place = (off < close) & is_place & right[c.hypothesis][:, None]
         has_place = right_place.any(1)
         score = state["score"][has_place]
         places = score.logsumexp(1) - score.masked_fill(~right_place[has_place], -1e4).logsumexp(1)

@@ -35,10 +35,15 @@ from nmrclassify.config import bounded, check
 from nmrclassify.networks.amount_hypotheses import (
     TOLERANCE,
     AmountHypotheses,
+    Templates,
     segment_sum,
     within,
 )
 from nmrclassify.networks.candidates import Candidates, first_place_attention, gather_candidates
+
+# Shares of the axis with a peak near: above `CROWDED` more hypotheses are judged and kept than in
+# `PeakNetworkConfig`, in proportion to what is above `FREE`.
+FREE, CROWDED, MOST_MORE = 0.3, 0.4, 3.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class PeakNetworkConfig:
     kept: int = bounded(384, 16, 16384, "hypotheses of the later rounds")
     kept_places: int = bounded(5, 1, 24, "places of each multiplet in the later rounds")
     context: int = bounded(
-        2, 0, 2, "numbers on the whole mixture that a hypothesis gets; 0 in version 0.1"
+        3, 0, 3, "numbers on the whole mixture that a hypothesis gets; 0 in version 0.1"
     )
 
     def __post_init__(self) -> None:
@@ -197,8 +202,9 @@ class Round(nn.Module):
         worst = torch.segment_reduce(
             torch.stack([ratio, left], 1), "min", lengths=c.lines_per_place, axis=0
         )
-        far = (c.shift / spread).clamp(-4, 4)
-        apart = ((c.shift - state["mean_shift"][c.hypothesis, None]) / spread).clamp(-4, 4)
+        spreads = t.spreads(spread)[c.multiplet, None]
+        far = (c.shift / spreads).clamp(-4, 4)
+        apart = ((c.shift - state["mean_shift"][c.hypothesis, None]) / spreads).clamp(-4, 4)
         distances = torch.stack([far, 0.3 * far**2, 0.3 * apart**2], 2)
         count = c.shift.numel()
         inputs = [pooled, worst, c.place_features.view(count, -1), distances.view(count, -1)]
@@ -236,6 +242,7 @@ class Round(nn.Module):
         context = [
             state["explained"].expand_as(log_amount),
             torch.full_like(log_amount, log(t.tolerance / TOLERANCE)),
+            hypotheses.occupied.log().expand_as(log_amount),
         ]
         features += context[: self.context]
         pooled = _pool(multiplets, c.hypothesis, len(log_amount))
@@ -297,11 +304,22 @@ def area_of_others(
     return (total - (sums[high] - sums[low]).float()).clamp(min=0), explained
 
 
-def _spread(candidates: Candidates, probabilities: Tensor, attention: Tensor) -> Tensor:
-    """Return the standard deviation of the shifts of the likely candidates, in ppm."""
+def _spread(
+    templates: Templates,
+    candidates: Candidates,
+    probabilities: Tensor,
+    attention: Tensor,
+    spread: Tensor,
+) -> Tensor:
+    """Return the standard deviation of the shifts of the likely candidates, in ppm.
+
+    A multiplet whose place is not well known counts less: its shift is scaled from its own standard
+    deviation to `spread`, the one before.
+    """
     likely = probabilities * (probabilities > 0.3)
     weight = likely[candidates.hypothesis, None] * attention
-    variance = (weight * candidates.shift**2).sum() / weight.sum().clamp(min=1e-6)
+    shift = candidates.shift * (spread / templates.spreads(spread))[candidates.multiplet, None]
+    variance = (weight * shift**2).sum() / weight.sum().clamp(min=1e-6)
     return variance.sqrt().clamp(0.002, 0.05)
 
 
@@ -354,7 +372,9 @@ class PeakNetwork(nn.Module):
         """Return logits and amounts of every compound of the library."""
         n_compounds, config = hypotheses.templates.n_compounds, self.config
         screening = self.first(hypotheses)
-        chosen = _likeliest(screening.flatten(), config.judged)
+        # The more fits by chance, the further down the list the right hypotheses are.
+        more = float(((hypotheses.occupied - FREE) / (CROWDED - FREE)).clamp(1, MOST_MORE))
+        chosen = _likeliest(screening.flatten(), int(config.judged * min(more, 2.0)))
         candidates = gather_candidates(hypotheses, chosen, config.judged_places)
         logit, log_amount = screening.flatten()[chosen], candidates.log_amount
         attention = first_place_attention(candidates)
@@ -363,7 +383,7 @@ class PeakNetwork(nn.Module):
         round_candidates: list[Candidates] = []
         for number, step in enumerate(self.rounds):
             if number == 1:
-                likeliest = _likeliest(logit, config.kept)
+                likeliest = _likeliest(logit, int(config.kept * more))
                 candidates = gather_candidates(hypotheses, chosen[likeliest], config.kept_places)
                 logit, log_amount = logit[likeliest], log_amount[likeliest]
                 attention = first_place_attention(candidates)
@@ -371,7 +391,7 @@ class PeakNetwork(nn.Module):
             logit, log_amount, attention = (v.detach() for v in (logit, log_amount, attention))
             probabilities, log_absent = compete(candidates.compound, logit, n_compounds)
             if number:
-                spread = _spread(candidates, probabilities, attention)
+                spread = _spread(hypotheses.templates, candidates, probabilities, attention, spread)
             state = {
                 "logit": logit,
                 "log_amount": log_amount,

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,7 @@ MAX_OF_ONE = 64  # multiplets of one compound; the largest of two real libraries
 MAX_NAME = 120
 PPM_BOUNDS = (-5.0, 20.0)
 MAX_PROTONS = 1000.0
+MAX_DEVIATION = 1.0  # ppm
 
 _LOOKALIKE = str.maketrans(
     {
@@ -94,6 +95,9 @@ class Compounds:
         them: of a measured spectrum or of strongly coupled spins. Left out if there are none. Their
         offsets in Hz hold at the frequency at which they were obtained; at another one they are
         exact only where couplings alone separate the lines.
+    deviations : ndarray, shape (M,), float64, optional
+        Standard deviation of what is not known of each multiplet's place in ppm, beside the usual
+        shifts between samples: far from the pH of the table, for example. 0 if left out.
     """
 
     names: tuple[str, ...]
@@ -103,10 +107,14 @@ class Compounds:
     kinds: tuple[str, ...]
     couplings: tuple[tuple[float, ...], ...]
     given: tuple[Lines | None, ...] = ()
+    deviations: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         """Make the columns read-only, and check them."""
-        for name, dtype in (("compound", np.int64), ("ppm", np.float64), ("protons", np.float64)):
+        if not len(self.deviations):
+            object.__setattr__(self, "deviations", np.zeros(len(self.ppm)))
+        for name in ("compound", "ppm", "protons", "deviations"):
+            dtype = np.int64 if name == "compound" else np.float64
             array = np.array(getattr(self, name), dtype=dtype)
             array.setflags(write=False)
             object.__setattr__(self, name, array)
@@ -114,7 +122,7 @@ class Compounds:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         lengths = {
             name: len(getattr(self, name))
-            for name in ("compound", "ppm", "protons", "kinds", "couplings")
+            for name in ("compound", "ppm", "protons", "kinds", "couplings", "deviations")
         }
         if self.given:
             lengths["given"] = len(self.given)
@@ -152,14 +160,15 @@ class Compounds:
         for name, values, low, high in (
             ("ppm", self.ppm, *PPM_BOUNDS),
             ("protons", self.protons, 1e-9, MAX_PROTONS),
+            ("the deviation", self.deviations, 0.0, MAX_DEVIATION),
         ):
             bad = ~((low <= values) & (values <= high))
             if bad.any():
                 k = int(bad.argmax())
-                expected = f"{low:g} to {high:g}" if name == "ppm" else f"above 0, at most {high:g}"
+                least = "above 0, at most" if name == "protons" else f"{low:g} to"
                 raise ValueError(
                     f"{name} of a multiplet of {self.names[self.compound[k]]!r} is {values[k]:g};"
-                    f" expected {expected}"
+                    f" expected {least} {high:g}"
                 )
         for kind in set(self.kinds):
             if normalised(kind) != kind:
@@ -303,6 +312,7 @@ class Compounds:
             tuple(self.kinds[row] for row in rows),
             tuple(self.couplings[row] for row in rows),
             tuple(self.given[row] for row in rows) if self.given else (),
+            self.deviations[rows],
         )
 
     def with_compounds(self, other: "Compounds") -> "Compounds":
@@ -364,4 +374,5 @@ def joined(libraries: Sequence[Compounds]) -> Compounds:
         tuple(kind for library in libraries for kind in library.kinds),
         tuple(row for library in libraries for row in library.couplings),
         tuple(lines for library in libraries for lines in library._given_or_none()),
+        np.concatenate([library.deviations for library in libraries]),
     )

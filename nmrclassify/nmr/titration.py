@@ -221,7 +221,7 @@ class Titrations:
 
 
 def at_ph(compounds: Compounds, ph: float) -> Compounds:
-    """Return a library as it is at a pH: only the ppm of multiplets change.
+    """Return a library as it is at a pH: the ppm of multiplets change, and how well they are known.
 
     Raises
     ------
@@ -236,7 +236,8 @@ def at_ph(compounds: Compounds, ph: float) -> Compounds:
     titrations = Titrations.of(compounds)
     if not len(titrations.pka):
         return compounds
-    return replace(compounds, ppm=compounds.ppm + titrations.moves(ph))
+    deviations = np.hypot(compounds.deviations, titrations.spread_at(ph))
+    return replace(compounds, ppm=compounds.ppm + titrations.moves(ph), deviations=deviations)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ from nmrclassify.training.optimiser import (
 
 # Of the training's libraries; seeds below 1,000 are for development and reports.
 LIBRARY_SEED = 1_000
+N_UNLISTED = 100  # compounds beside each library that it does not hold
 FREQUENCIES = (60.0, 80.0, 100.0, 200.0, 300.0, 400.0, 500.0, 700.0, 800.0)  # MHz, beside 600
+DEVIATIONS, UNCERTAIN = (0.004, 0.06), 0.5  # ppm, and the share of places that are not well known
 MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
@@ -101,23 +103,43 @@ def _moved(record: Any, device: torch.device) -> Any:
 
 
 @lru_cache(maxsize=64)
-def library(compounds: int, number: int) -> Compounds:
-    """Return synthetic library `number` of the trainings.
+def libraries(compounds: int, number: int) -> tuple[Compounds, Compounds]:
+    """Return synthetic library `number` of the trainings, and compounds that it does not hold.
 
-    A third of them are like fragments, a third like metabolites, a third between.
+    A third of the libraries are like fragments, a third like metabolites, a third between. Some of
+    the compounds that a library does not hold are relatives of those that it holds.
     """
     rng = np.random.default_rng([LIBRARY_SEED, number])
-    config = SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2)
-    return synthetic_compounds(config, rng)
+    config = SyntheticConfig(n_compounds=compounds + N_UNLISTED, metabolites=(number % 3) / 2)
+    drawn, order = synthetic_compounds(config, rng), rng.permutation(compounds + N_UNLISTED)
+    held, others = np.sort(order[:compounds]), np.sort(order[compounds:])
+    return drawn.select(held.tolist()), drawn.select(others.tolist())
+
+
+@lru_cache(maxsize=64)
+def library(compounds: int, number: int, is_uncertain: bool = False) -> Compounds:
+    """Return synthetic library `number`; if uncertain, some places are not well known."""
+    held = libraries(compounds, number)[0]
+    if not is_uncertain:
+        return held
+    rng = np.random.default_rng([LIBRARY_SEED, number, 1])
+    low, high = np.log(DEVIATIONS)
+    deviations = np.exp(rng.uniform(low, high, held.n_multiplets))
+    return replace(held, deviations=deviations * (rng.random(held.n_multiplets) < UNCERTAIN))
 
 
 @lru_cache(maxsize=64)
 def templates(
-    compounds: int, number: int, mhz: float = FULL_AXIS.mhz, tolerance: float = TOLERANCE
+    compounds: int,
+    number: int,
+    mhz: float = FULL_AXIS.mhz,
+    tolerance: float = TOLERANCE,
+    is_uncertain: bool = False,
 ) -> Templates:
     """Return that library prepared for the full axis at a frequency."""
     axis = replace(FULL_AXIS, mhz=mhz)
-    return Templates.of(library(compounds, number), axis).with_tolerance(tolerance)
+    held = library(compounds, number, is_uncertain)
+    return Templates.of(held, axis).with_tolerance(tolerance)
 
 
 def disturbed_recipe(
@@ -125,8 +147,9 @@ def disturbed_recipe(
 ) -> tuple[PeakMixtureConfig, float]:
     """Change a recipe by what spectra do, each thing with its own probability.
 
-    Fewer compounds, another frequency, a lower resolution, areas that are wrong, compounds that
-    the library does not hold, peaks of noise, and regions that were cut out.
+    Fewer compounds, another frequency, a lower resolution, areas of peaks and of multiplets that
+    are wrong, compounds that the library does not hold, peaks of noise, and regions that were cut
+    out.
 
     Returns
     -------
@@ -140,9 +163,11 @@ def disturbed_recipe(
         changed |= {"n_low": count, "n_high": count}
     mhz = float(rng.choice(FREQUENCIES)) if rng.random() < 0.5 else FULL_AXIS.mhz
     if rng.random() < 0.35:
-        changed["resolution"] = float(np.exp(rng.uniform(np.log(0.5), np.log(5.0))))
+        changed["resolution"] = float(np.exp(rng.uniform(np.log(0.8), np.log(5.0))))
     if rng.random() < 0.35:
         changed["gain"] = rng.uniform(0.05, 0.25)
+    if rng.random() < 0.3:
+        changed["multiplet_gain"] = rng.uniform(0.03, 0.2)
     if rng.random() < 0.4:
         changed["n_unknown"] = int(rng.integers(1, 41))
     if rng.random() < 0.35:
@@ -170,22 +195,25 @@ def training_example(config: PeakTrainConfig, index: int) -> tuple[int, Training
         common=rng.uniform(0, 1),
         line_error=rng.uniform(0.02, 0.2),
         decades=rng.uniform(1, 2.5),
-        n_unknown=min(config.compounds, int(rng.integers(0, 8))) if rng.random() < 0.3 else 0,
+        n_unknown=int(rng.integers(0, 8)) if rng.random() < 0.3 else 0,
     )
-    mhz = FULL_AXIS.mhz
+    mhz, is_uncertain = FULL_AXIS.mhz, False
     if config.disturbed and rng.random() < config.disturbed:
         recipe, mhz = disturbed_recipe(recipe, rng)
-        recipe = replace(recipe, n_unknown=min(recipe.n_unknown, config.compounds))
+        is_uncertain = bool(rng.random() < 0.2)
     axis = replace(FULL_AXIS, mhz=mhz)
-    unknown = library(config.compounds, (number + 1) % max(2, config.libraries))
-    mixture = draw_mixture(library(config.compounds, number), recipe, rng, axis, unknown)
+    held, unlisted = libraries(config.compounds, number)
+    if is_uncertain:
+        held = library(config.compounds, number, True)
+    mixture = draw_mixture(held, recipe, rng, axis, unlisted)
     # The spread is estimated, or known, or wrong: the later rounds learn to correct it.
     source, spread = rng.random(), None
     if source >= 0.9:
         spread = float(rng.choice(SPREADS))
     elif source >= 0.7:
         spread = recipe.jitter * 1.1
-    of_library = templates(config.compounds, number, mhz, tolerance_of(mixture.peaks))
+    tolerance = tolerance_of(mixture.peaks)
+    of_library = templates(config.compounds, number, mhz, tolerance, is_uncertain)
     hypotheses = find_hypotheses(of_library, mixture.peaks, spread)
     return number, TrainingExample(hypotheses, peak_truth(mixture, hypotheses))
 
@@ -209,7 +237,9 @@ class _ExampleDataset(Dataset):
         number, example = training_example(self.config, self.indices[k])
         tensors = vars(example.hypotheses).copy()
         used = tensors.pop("templates")  # the receiver has them
-        return (number, used.axis.mhz, used.tolerance), tensors, vars(example.truth)
+        is_uncertain = bool(used.deviations.any())
+        key = number, used.axis.mhz, used.tolerance, is_uncertain
+        return key, tensors, vars(example.truth)
 
 
 def _only(batch: list) -> Any:

@@ -248,6 +248,29 @@ def test_gain_and_noise_have_their_standard_deviations():
     assert np.isnan(weak.shares).sum() == 400 - len(weak.peaks.areas)
 
 
+def test_all_lines_of_a_multiplet_share_its_error_of_area(library):
+    config = replace(CLEAN, n_low=1, n_high=1, resolution=0.05)
+    plain = draw_mixture(library, config, rng(4))
+    wrong = draw_mixture(library, replace(config, multiplet_gain=0.3), rng(4))
+    ratios = wrong.parts[2] / plain.parts[2]
+    for m in range(len(plain.multiplets)):
+        assert ratios[plain.parts[0] == m].std() < 1e-9
+    assert len(plain.multiplets) > 1
+    assert np.ptp(ratios) > 0.1
+
+
+def test_places_that_are_not_well_known_move_further(library):
+    deviations = np.where(np.arange(library.n_multiplets) % 2, 0.05, 0.0)
+    uncertain = replace(library, deviations=deviations)
+    shifts = {0: [], 1: []}
+    for seed in range(40):
+        made = draw_mixture(uncertain, CLEAN, rng(seed))
+        for m, shift in zip(made.multiplets, made.shifts, strict=True):
+            shifts[m % 2].append(shift)
+    assert np.std(shifts[0]) == 0
+    assert np.std(shifts[1]) == pytest.approx(0.05, rel=0.15)
+
+
 def test_foreign_compounds_bring_area_and_no_label(library):
     config = replace(CLEAN, jitter=0.005)
     unknown = singlets(0.1, 0.2, 0.3, 0.4, 0.5, protons=9.0)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -317,6 +319,22 @@ def test_the_spread_of_a_mixture_is_estimated(jitter):
         areas = tolerant(torch.from_numpy(made.peaks.dense()), t.reach)
         found.append(estimate_spread(t, areas, made.peaks.floor / 2))
     assert jitter / 1.6 < np.median(found) < jitter * 1.6
+
+
+def test_a_place_that_is_not_well_known_is_looked_for_further_away():
+    # A triplet .06 ppm from where the library has it, and one by chance beside that place.
+    lines = np.array([-7.0, 0.0, 7.0]) / 600
+    ppm = np.r_[3.06 + lines, 3.004 + lines]
+    peaks = Peaks.from_lines(ppm, np.r_[[1.0, 2.0, 1.0], [1.0, 0.6, 1.0]])
+    one = Compounds(("a",), [0], [3.0], [2.0], ("t",), ((7.0,),))
+
+    def first_place(deviation):
+        templates = Templates.of(replace(one, deviations=[deviation]))
+        found = find_hypotheses(templates, peaks, 0.003)
+        return float(templates.shifts[found.places[0, 0]])
+
+    assert first_place(0.0) == pytest.approx(0.004, abs=0.001)
+    assert first_place(0.06) == pytest.approx(0.06, abs=0.002)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.015, -0.022])

@@ -214,6 +214,24 @@ def test_loss_and_gradients_are_finite_where_nothing_is_right(library, example):
     assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 
+def test_a_place_that_is_none_is_never_the_right_one(example, output):
+    _, hypotheses, truth = example
+    before = objective(output, hypotheses, truth)[1]["places 3"]
+    c = output.candidates
+    features = c.place_features.clone()
+    features[:, 1:, 3] = 1.0  # only the first place of each multiplet is one
+    changed = replace(c, place_features=features)
+    score = output.rounds[-1]["score"] - 1e3 * features[..., 3]
+    rounds = [*output.rounds[:-1], output.rounds[-1] | {"score": score}]
+    fewer = replace(
+        output,
+        candidates=changed,
+        rounds=rounds,
+        round_candidates=[*output.round_candidates[:-1], changed],
+    )
+    assert objective(fewer, hypotheses, truth)[1]["places 3"] < before < 10
+
+
 def test_thirty_steps_lower_the_loss(library):
     made = draw_mixture(library, PeakMixtureConfig(n_low=6, n_high=6, jitter=0.004), rng())
     hypotheses = find_hypotheses(Templates.of(library), made.peaks)

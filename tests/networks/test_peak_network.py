@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.candidates import gather_candidates, rows_of
 from nmrclassify.networks.peak_losses import objective, peak_truth
@@ -47,6 +47,15 @@ def mixture(library):
 @pytest.fixture(scope="module")
 def hypotheses(library, mixture):
     return find_hypotheses(Templates.of(library), mixture.peaks)
+
+
+def test_more_hypotheses_are_kept_where_more_fit_by_chance(library, mixture):
+    few = find_hypotheses(Templates.of(library), mixture.peaks)
+    crowded = Peaks.from_lines(np.arange(0.0, 10.0, 0.003), np.ones(3334))
+    many = find_hypotheses(Templates.of(library), crowded)
+    assert few.occupied < 0.3 < 0.5 < many.occupied
+    kept = [len(network()(h).candidates.compound) for h in (few, many)]
+    assert kept == [24, 72]
 
 
 def test_answers_are_finite_and_of_the_stated_shapes(hypotheses, library):

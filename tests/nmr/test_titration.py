@@ -7,7 +7,7 @@ import pytest
 
 from nmrclassify.nmr import titration
 from nmrclassify.nmr.compound_files import common_metabolites
-from nmrclassify.nmr.compounds import Compounds
+from nmrclassify.nmr.compounds import Compounds, joined
 from nmrclassify.nmr.multiplets import Lines
 from nmrclassify.nmr.spin_systems import second_order
 from nmrclassify.nmr.titration import TABLE_PH, Titrations, acid_base_table, at_ph
@@ -66,6 +66,23 @@ def test_only_ppm_changes_and_nothing_at_the_ph_of_the_table():
     assert moved.frame().drop(columns="ppm").equals(LIBRARY.frame().drop(columns="ppm"))
     assert not Titrations.of(common_metabolites()).moves(TABLE_PH).any()
     assert not Titrations.of(common_metabolites()).drawn(TABLE_PH, np.random.default_rng(0)).any()
+
+
+def test_what_is_not_known_of_a_place_is_stated_with_the_library():
+    acid = at_ph(LIBRARY, 3.0)
+    spread = Titrations.of(LIBRARY).spread_at(3.0)
+    assert acid.deviations == pytest.approx(spread)
+    assert acid.deviations.max() > 0.03
+    assert not LIBRARY.deviations.any()
+    assert not at_ph(LIBRARY, TABLE_PH).deviations.any()
+    k = [LIBRARY.names.index("histidine")]
+    rows = acid.compound == k[0]
+    assert acid.select(k).deviations == pytest.approx(spread[rows])
+    assert second_order(acid, 500.0).deviations == pytest.approx(spread)
+    both = joined([acid.select(k), Compounds(("a",), [0], [1.0], [1.0], ("s",), ((),))])
+    assert both.deviations == pytest.approx([*spread[rows], 0.0])
+    with pytest.raises(ValueError, match="the deviation of a multiplet of 'a' is -1; expected 0"):
+        Compounds(("a",), [0], [1.0], [1.0], ("s",), ((),), deviations=[-1.0])
 
 
 def test_moves_follow_the_henderson_hasselbalch_curve():

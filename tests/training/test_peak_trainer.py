@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -87,6 +88,34 @@ def test_libraries_are_the_same_each_time_and_differ_from_one_another():
     assert not np.array_equal(library(40, 1).ppm, first.ppm)
 
 
+def test_some_compounds_that_a_library_does_not_hold_are_relatives_of_those_that_it_holds():
+    held, others = peak_trainer.libraries(200, 0)
+    assert (held.n_compounds, others.n_compounds) == (200, peak_trainer.N_UNLISTED)
+    assert not set(held.names) & set(others.names)
+
+    def relatives(a, b):
+        """Return how many of the second's compounds have two multiplets of one of the first."""
+        of_one = Counter()
+        for m, kind in enumerate(b.kinds):
+            alike = np.array([kind == other for other in a.kinds])
+            alike &= (np.abs(a.ppm - b.ppm[m]) < 0.05) & (a.protons == b.protons[m])
+            of_one.update((b.compound[m], k) for k in set(a.compound[alike]))
+        return len({k for (k, _), count in of_one.items() if count > 1})
+
+    unrelated = peak_trainer.libraries(200, 3)[1]
+    assert relatives(held, others) > relatives(held, unrelated) + 10
+
+
+def test_an_uncertain_library_is_the_same_but_for_what_is_not_known_of_its_places():
+    held, uncertain = library(40, 0), library(40, 0, True)
+    assert np.array_equal(held.ppm, uncertain.ppm)
+    assert not held.deviations.any()
+    low, high = peak_trainer.DEVIATIONS
+    some = uncertain.deviations[uncertain.deviations > 0]
+    assert ((low <= some) & (some <= high)).all()
+    assert 0.3 < len(some) / held.n_multiplets < 0.7
+
+
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("start", [0, 2])
 def test_processes_divide_each_batch(world, start):
@@ -110,7 +139,8 @@ def test_the_stream_gives_the_examples_in_order(workers, monkeypatch):
         number, expected = training_example(config, index)
         assert same(made, expected)
         used = made.hypotheses.templates
-        assert used is templates(40, number, used.axis.mhz, used.tolerance)
+        is_uncertain = bool(used.deviations.any())
+        assert used is templates(40, number, used.axis.mhz, used.tolerance, is_uncertain)
         assert used.axis == expected.hypotheses.templates.axis
 
 
