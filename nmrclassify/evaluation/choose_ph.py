@@ -17,7 +17,7 @@ from nmrclassify.nmr.titration import TABLE_PH, at_ph
 MARGIN, MARGIN_PER_PH = 0.05, 0.015
 # Of the peaks, that the named compounds must explain: where the candidate's offset stands out from
 # others, and where it does not.
-LEAST_SHARE, LEAST_OTHERWISE = 0.1, 0.6
+LEAST_SHARE, LEAST_OTHERWISE = 0.2, 0.6
 OF_SCORE = 0.1  # of the explained share, for e times the score of the candidate
 REFINED = 0.4  # pH to either side of the chosen one
 FINER = 0.01  # of the explained share, by which a pH beside the chosen one must be better

@@ -51,6 +51,7 @@ FLOORS = (1e-5, 0.02)  # range of the smallest peak that training saw, in units 
 MAX_SPREAD_MULTIPLETS = 2000  # enough to estimate the spread of the shifts
 # Lines of the multiplets whose exact fits give the spread of the shifts, and their common offset.
 SPREAD_LINES, OFFSET_LINES = (3, 6), (2, 8)
+WELL_KNOWN = 0.01  # ppm: deviations of the places whose scatter is estimated
 OFFSETS = torch.arange(-30, 31) / 1000  # ppm
 SMALL_OFFSET = 0.0065  # ppm
 # Log likelihood that an offset must gain, a small one and a large one. Without an offset, the
@@ -490,7 +491,7 @@ def _exact_fits(
     # Fewer lines fit everywhere by chance, more are rarely free of overlap.
     rows = (templates.n_lines >= n_lines[0]) & (templates.n_lines <= n_lines[1])
     # The scatter is what all places share: where they are known.
-    rows = (rows & (templates.deviations <= SPREADS[0])).nonzero()[:, 0]
+    rows = (rows & (templates.deviations <= WELL_KNOWN)).nonzero()[:, 0]
     for part in rows[:: max(1, len(rows) // MAX_SPREAD_MULTIPLETS)].split(CHUNK // 4):
         bound, fit = _bounds(templates, phases, floor, part)
         strong = bound > (8 * floor / templates.total[part, None]).log()

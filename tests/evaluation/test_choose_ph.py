@@ -27,7 +27,7 @@ def f1_and_ph(drawn, recipe=USUAL):
 
 def test_compounds_are_found_in_acid():
     with_search, without = [], []
-    for seed in (100, 104):
+    for seed in (102, 103, 104, 105):
         config = RenderConfig(n_low=12, n_high=12, snr_low=500.0, ph_low=2.0, ph_high=2.0)
         drawn = render(LIBRARY, config, seed)
         f1, told = f1_and_ph(drawn)
@@ -35,7 +35,7 @@ def test_compounds_are_found_in_acid():
         assert "of the peaks, at pH 7.4" in told.sentence
         with_search.append(f1)
         without.append(f1_and_ph(drawn, replace(USUAL, ph_from="by hand", ph=TABLE_PH))[0])
-    assert np.mean(with_search) > 0.75
+    assert np.mean(with_search) > 0.8
     assert np.mean(with_search) > np.mean(without) + 0.2
 
 
