@@ -128,7 +128,7 @@ def estimate_ph(
     if abs(best.ph - TABLE_PH) >= _NEAR:
         if choose is not None:
             index, ph, evidence = choose(candidates, [peaks_at(c.offset) for c in candidates])
-        elif (times := best.score / max(last.score, 1e-9)) > CLEARLY:
+        elif best.stands_out and (times := best.score / max(last.score, 1e-9)) > CLEARLY:
             index, ph = 0, best.ph
             evidence = f"whole compounds explain {min(times, 99):.1f} times as much as at pH 7.4"
     is_estimated = ph != TABLE_PH
@@ -333,7 +333,8 @@ class PhScores:
     def candidates(self) -> tuple[PhCandidate, ...]:
         """Return the best pairs of a pH and an offset, and the best one at the pH of the table.
 
-        Only the latter where no other is clearly higher and, of an unknown offset, stands out.
+        Only the latter where no other is clearly higher. One at most has an offset that does not
+        stand out.
         """
         rows = dict(self._coarse)
 

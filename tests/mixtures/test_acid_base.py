@@ -1,11 +1,12 @@
 """The pH of a mixture from its lines, without a network."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from nmrclassify.mixtures.acid_base import PhScores, estimate_ph, is_significant
+from nmrclassify.mixtures.acid_base import PhCandidate, PhScores, estimate_ph, is_significant
 from nmrclassify.mixtures.peak_files import peaks_table, read_sample
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
@@ -104,6 +105,13 @@ def test_an_offset_is_found_whatever_its_limit(limit):
     assert scores.best_offset(row) == pytest.approx(-0.006, abs=0.004)
     far = PhScores(peaks.ppm + 0.1, peaks.areas, LIBRARY, 600.0, limit=limit)
     assert abs(far.best_offset(far.above_chance(TABLE_PH))) <= limit + 1e-6
+
+
+@pytest.mark.parametrize("stands_out", [True, False])
+def test_without_a_chooser_a_ph_whose_offset_does_not_stand_out_is_refused(stands_out):
+    candidates = (PhCandidate(3.0, 0.1, 10.0, stands_out), PhCandidate(TABLE_PH, 0.0, 5.0))
+    told = estimate_ph(SimpleNamespace(candidates=lambda: candidates), None)
+    assert told.is_estimated == stands_out
 
 
 def test_sugars_cannot_tell():
