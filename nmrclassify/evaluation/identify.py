@@ -30,7 +30,7 @@ WHOLLY_EXPLAINED = 0.5  # of a peak's area: from here on the expected areas shar
 MIN_PROBABILITY = 0.02  # less likely compounds get no masks
 USUAL_SIZE = 877  # compounds of a library in training
 # 1 is the ratio of the prior odds. Less, because small libraries hold less of what samples hold:
-# chosen on development mixtures with unlisted compounds and false peaks.
+# chosen on development mixtures with unknown compounds and false peaks.
 SIZE_WEIGHT = 0.75
 LEAST_SIZE = 5  # smaller libraries count as this many compounds
 LEAST_EXPLAINED = 0.2  # of the area or of the peaks: with less, no compound is named

@@ -41,9 +41,12 @@ from nmrclassify.networks.amount_hypotheses import (
 )
 from nmrclassify.networks.candidates import Candidates, first_place_attention, gather_candidates
 
-# Shares of the axis with a peak near: above `CROWDED` more hypotheses are judged and kept than in
-# `PeakNetworkConfig`, in proportion to what is above `FREE`.
-FREE, CROWDED, MOST_MORE = 0.3, 0.4, 3.0
+# Where peaks occupy much of the axis, more hypotheses fit by chance, and the right ones are further
+# down the list. So `judged` and `kept` of `PeakNetworkConfig` are multiplied by a factor,
+# (occupied share - UNCROWDED) / CROWDED_STEP: 1 up to a share of 0.4, 2 at 0.5. The limit for
+# `judged` is lower, because it is the larger number and costs more time.
+UNCROWDED, CROWDED_STEP = 0.3, 0.1
+MOST_JUDGED, MOST_KEPT = 2.0, 3.0  # times as many
 
 
 @dataclass(frozen=True)
@@ -372,9 +375,9 @@ class PeakNetwork(nn.Module):
         """Return logits and amounts of every compound of the library."""
         n_compounds, config = hypotheses.templates.n_compounds, self.config
         screening = self.first(hypotheses)
-        # The more fits by chance, the further down the list the right hypotheses are.
-        more = float(((hypotheses.occupied - FREE) / (CROWDED - FREE)).clamp(1, MOST_MORE))
-        chosen = _likeliest(screening.flatten(), int(config.judged * min(more, 2.0)))
+        factor = float(((hypotheses.occupied - UNCROWDED) / CROWDED_STEP).clamp(min=1))
+        n_judged = int(config.judged * min(factor, MOST_JUDGED))
+        chosen = _likeliest(screening.flatten(), n_judged)
         candidates = gather_candidates(hypotheses, chosen, config.judged_places)
         logit, log_amount = screening.flatten()[chosen], candidates.log_amount
         attention = first_place_attention(candidates)
@@ -383,7 +386,7 @@ class PeakNetwork(nn.Module):
         round_candidates: list[Candidates] = []
         for number, step in enumerate(self.rounds):
             if number == 1:
-                likeliest = _likeliest(logit, int(config.kept * more))
+                likeliest = _likeliest(logit, int(config.kept * min(factor, MOST_KEPT)))
                 candidates = gather_candidates(hypotheses, chosen[likeliest], config.kept_places)
                 logit, log_amount = logit[likeliest], log_amount[likeliest]
                 attention = first_place_attention(candidates)

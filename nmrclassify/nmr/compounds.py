@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -107,15 +107,20 @@ class Compounds:
     kinds: tuple[str, ...]
     couplings: tuple[tuple[float, ...], ...]
     given: tuple[Lines | None, ...] = ()
-    deviations: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    deviations: np.ndarray = None  # type: ignore[assignment]  # None: all 0
 
     def __post_init__(self) -> None:
         """Make the columns read-only, and check them."""
-        if not len(self.deviations):
-            object.__setattr__(self, "deviations", np.zeros(len(self.ppm)))
+        if self.deviations is None:
+            object.__setattr__(self, "deviations", np.zeros(np.shape(self.ppm)))
         for name in ("compound", "ppm", "protons", "deviations"):
             dtype = np.int64 if name == "compound" else np.float64
             array = np.array(getattr(self, name), dtype=dtype)
+            if array.ndim != 1:
+                raise ValueError(
+                    f"{name} of the multiplets has shape {array.shape}; expected one number for"
+                    " each multiplet"
+                )
             array.setflags(write=False)
             object.__setattr__(self, name, array)
         for name in ("names", "kinds", "couplings", "given"):
@@ -128,7 +133,7 @@ class Compounds:
             lengths["given"] = len(self.given)
             if not any(self.given):
                 object.__setattr__(self, "given", ())
-        if len(set(lengths.values())) != 1 or self.compound.ndim != 1:
+        if len(set(lengths.values())) != 1:
             raise ValueError(
                 f"columns of the multiplets have lengths {lengths}; expected one length"
             )

@@ -46,9 +46,12 @@ from nmrclassify.training.optimiser import (
 
 # Of the training's libraries; seeds below 1,000 are for development and reports.
 LIBRARY_SEED = 1_000
-N_UNLISTED = 100  # compounds beside each library that it does not hold
+N_UNKNOWN = 100  # compounds beside each library that it does not hold
 FREQUENCIES = (60.0, 80.0, 100.0, 200.0, 300.0, 400.0, 500.0, 700.0, 800.0)  # MHz, beside 600
 DEVIATIONS, UNCERTAIN = (0.004, 0.06), 0.5  # ppm, and the share of places that are not well known
+# Stored in a saved state. Raise it with every change of the examples that a seed gives: a resumed
+# training would go on with other ones.
+EXAMPLES_VERSION = 1
 MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
@@ -63,7 +66,8 @@ class PeakTrainConfig:
     )
     weight_decay: float = bounded(1e-4, 0.0, 1.0, "AdamW weight decay")
     libraries: int = bounded(24, 1, 10_000, "synthetic libraries that the mixtures are drawn from")
-    compounds: int = bounded(877, 2, 20_000, "compounds of each library")
+    # `libraries` draws N_UNKNOWN more; a synthetic library has 10,000 at most.
+    compounds: int = bounded(877, 2, 9_900, "compounds of each library")
     n_low: int = bounded(15, 1, 2000, "fewest compounds in a mixture")
     n_high: int = bounded(115, 1, 2000, "most compounds in a mixture")
     seed: int = bounded(7, 0, 2**31, "of weights, libraries and mixtures")
@@ -110,8 +114,8 @@ def libraries(compounds: int, number: int) -> tuple[Compounds, Compounds]:
     the compounds that a library does not hold are relatives of those that it holds.
     """
     rng = np.random.default_rng([LIBRARY_SEED, number])
-    config = SyntheticConfig(n_compounds=compounds + N_UNLISTED, metabolites=(number % 3) / 2)
-    drawn, order = synthetic_compounds(config, rng), rng.permutation(compounds + N_UNLISTED)
+    config = SyntheticConfig(n_compounds=compounds + N_UNKNOWN, metabolites=(number % 3) / 2)
+    drawn, order = synthetic_compounds(config, rng), rng.permutation(compounds + N_UNKNOWN)
     held, others = np.sort(order[:compounds]), np.sort(order[compounds:])
     return drawn.select(held.tolist()), drawn.select(others.tolist())
 
@@ -202,10 +206,10 @@ def training_example(config: PeakTrainConfig, index: int) -> tuple[int, Training
         recipe, mhz = disturbed_recipe(recipe, rng)
         is_uncertain = bool(rng.random() < 0.2)
     axis = replace(FULL_AXIS, mhz=mhz)
-    held, unlisted = libraries(config.compounds, number)
+    held, unknown = libraries(config.compounds, number)
     if is_uncertain:
         held = library(config.compounds, number, True)
-    mixture = draw_mixture(held, recipe, rng, axis, unlisted)
+    mixture = draw_mixture(held, recipe, rng, axis, unknown)
     # The spread is estimated, or known, or wrong: the later rounds learn to correct it.
     source, spread = rng.random(), None
     if source >= 0.9:
@@ -437,6 +441,7 @@ class PeakTrainer:
         if self.rank:
             return
         header: dict[str, Any] = {
+            "examples_version": EXAMPLES_VERSION,
             "config": asdict(self.config),
             "network": asdict(self.network.config),
         }
@@ -452,15 +457,25 @@ class PeakTrainer:
         Raises
         ------
         ValueError
-            If there is no such file, or it is damaged.
+            If there is no such file, it is damaged, or its examples are those of another version.
         """
         if not path.is_file():
             raise ValueError(f"no interrupted training at {path}; start one without --resume")
         try:
             file = TensorFile.read(path, "state", MAX_STATE_BYTES)
+            version = file.header.get("examples_version")
+        except (AttributeError, ValueError) as error:
+            raise _damaged(path, error) from error
+        if version != EXAMPLES_VERSION:
+            raise ValueError(
+                f"the state at {path} has examples of version {version}; expected"
+                f" {EXAMPLES_VERSION}: finish it with the nmrclassify that wrote it, or start again"
+                " without --resume"
+            )
+        try:
             trainer = cls(
-                PeakTrainConfig(**({"disturbed": 0.0} | file.header["config"])),
-                PeakNetworkConfig(**({"context": 0} | file.header["network"])),
+                PeakTrainConfig(**file.header["config"]),
+                PeakNetworkConfig(**file.header["network"]),
                 workers,
             )
             parts = trainer.network, trainer.optimiser, "network"
@@ -471,7 +486,9 @@ class PeakTrainer:
                 file.header[name] for name in ("step", "seconds", "waited")
             )
         except (KeyError, TypeError, RuntimeError, AttributeError, ValueError) as error:
-            raise ValueError(
-                f"the state at {path} is damaged ({error}); start again without --resume"
-            ) from error
+            raise _damaged(path, error) from error
         return trainer
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"the state at {path} is damaged ({error}); start again without --resume")

@@ -13,9 +13,11 @@ import torch
 
 import nmrclassify
 from nmrclassify import files
+from nmrclassify.config import bounds
 from nmrclassify.networks.amount_hypotheses import TOLERANCE
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.synthetic import SyntheticConfig
 from nmrclassify.training import peak_trainer
 from nmrclassify.training.peak_trainer import (
     PeakTrainConfig,
@@ -90,7 +92,7 @@ def test_libraries_are_the_same_each_time_and_differ_from_one_another():
 
 def test_some_compounds_that_a_library_does_not_hold_are_relatives_of_those_that_it_holds():
     held, others = peak_trainer.libraries(200, 0)
-    assert (held.n_compounds, others.n_compounds) == (200, peak_trainer.N_UNLISTED)
+    assert (held.n_compounds, others.n_compounds) == (200, peak_trainer.N_UNKNOWN)
     assert not set(held.names) & set(others.names)
 
     def relatives(a, b):
@@ -244,6 +246,7 @@ def test_there_must_be_something_to_go_on_from(tmp_path):
     [
         ({"n_low": 11}, "n_low is 11, n_high 10 and compounds 40; expected"),
         ({"n_high": 41}, "n_low is 5, n_high 41 and compounds 40; expected"),
+        ({"compounds": 9901}, "compounds is 9901; expected a whole number from 2 to 9900"),
         ({"batch": 0}, "batch is 0; expected a whole number from 1"),
         ({"steps": 2.5}, "steps is 2.5; expected a whole number"),
         ({"learning_rate": float("nan")}, "learning_rate is nan; expected"),
@@ -278,6 +281,33 @@ def test_unknown_compounds_never_come_from_the_library_of_the_mixture(monkeypatc
 def test_every_example_of_a_tiny_library_can_be_drawn():
     config = replace(TINY, compounds=5, n_low=2, n_high=5)
     assert len([training_example(config, index) for index in range(25)]) == 25
+
+
+def test_the_largest_library_of_a_training_can_be_drawn_with_its_unknown_compounds():
+    most = bounds(PeakTrainConfig, "compounds").high
+    assert most + peak_trainer.N_UNKNOWN == bounds(SyntheticConfig, "n_compounds").high
+
+
+def test_the_examples_are_those_of_their_version():
+    # If this fails because examples have changed, raise EXAMPLES_VERSION and state the new ones.
+    made = [training_example(TINY, index) for index in range(4)]
+    assert peak_trainer.EXAMPLES_VERSION == 1
+    assert [number for number, _ in made] == [1, 1, 0, 1]
+    assert [one.hypotheses.templates.axis.mhz for _, one in made] == [600, 400, 200, 600]
+    areas = [float(one.hypotheses.areas.sum()) for _, one in made]
+    assert areas == pytest.approx([197.85, 816.76, 571.91, 109.46], rel=1e-4)
+
+
+@pytest.mark.parametrize("version", [None, 0, 2])
+def test_a_state_whose_examples_have_changed_is_refused(tmp_path, monkeypatch, version):
+    path = tmp_path / "state.safetensors"
+    monkeypatch.setattr(peak_trainer, "EXAMPLES_VERSION", version)
+    PeakTrainer(SHORT, NET, workers=0).save(path)
+    monkeypatch.undo()
+    with pytest.raises(
+        ValueError, match=f"has examples of version {version}; expected 1: finish it .* start again"
+    ):
+        PeakTrainer.resume(path, workers=0)
 
 
 SCRIPT = """
