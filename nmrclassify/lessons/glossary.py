@@ -236,6 +236,16 @@ GROUPS: dict[str, tuple[GlossaryTerm, ...]] = {
             "amount hypothesis",
             "A compound together with an amount that several of its multiplets agree on.",
         ),
+        GlossaryTerm(
+            "deviation of a place",
+            "How uncertain a multiplet's place in the library is, as a standard deviation in ppm."
+            " It is 0 for most; away from pH 7.4 it grows.",
+        ),
+        GlossaryTerm(
+            "occupied share",
+            "The share of the ppm axis where a line of the library would find a peak. The larger"
+            " it is, the more compounds fit by chance.",
+        ),
         GlossaryTerm("threshold", "The least probability at which a compound is named."),
         GlossaryTerm(
             "toy", "The small data: mixtures of 6 peaks at 21 positions, and ten compounds."

@@ -258,7 +258,8 @@ class Compounds:
     def frame(self) -> pd.DataFrame:
         """Return the table that `compound_files.read_compounds` reads back.
 
-        The columns `offsets_hz` and `shares` are present only if lines are given.
+        The columns `offsets_hz` and `shares` are present only if lines are given. There is none for
+        `deviations`: a file states a library at its own pH, where they are 0.
         """
         columns = {
             "compound": [self.names[k] for k in self.compound],

@@ -223,6 +223,9 @@ class Titrations:
 def at_ph(compounds: Compounds, ph: float) -> Compounds:
     """Return a library as it is at a pH: the ppm of multiplets change, and how well they are known.
 
+    The library must be as its table has it, at pH 7.4. A compound whose places are not those of the
+    packaged table, such as one that was moved to another pH before, stays as it is.
+
     Raises
     ------
     ValueError

@@ -428,6 +428,23 @@ def test_the_shipped_network_corrects_an_axis_that_is_off(offset):
     assert np.nanmedian(found.shifts[rows] - true.shifts[rows]) == pytest.approx(offset, abs=1e-3)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_shipped_network_finds_compounds_at_uncertain_places_if_the_library_states_them(seed):
+    library, draw = synthetic_compounds(SyntheticConfig(n_compounds=100), rng(8)), rng(seed)
+    present = draw.choice(100, 20, replace=False)
+    uncertain = present[:8]
+    rows = np.isin(library.compound, uncertain)
+    moved = replace(library, ppm=library.ppm + 0.05 * rows * draw.choice([-1, 1], len(rows)))
+    recipe = PeakMixtureConfig(n_low=20, n_high=20, jitter=0.003, decades=0.5)
+    peaks = draw_mixture(moved.select(present), recipe, draw).peaks
+    stated = Detector(replace(library, deviations=0.05 * rows)).identify(peaks)
+    unstated = Detector(library).identify(peaks)
+    assert set(uncertain) <= set(stated.named)
+    assert np.isin(uncertain, unstated.named).sum() <= 3
+    # The others are found as before.
+    assert set(present[8:]) & set(unstated.named) <= set(stated.named)
+
+
 def test_a_shift_of_few_compounds_is_not_taken_for_one_of_the_axis():
     library = synthetic_compounds(SyntheticConfig(n_compounds=40), rng(5))
     recipe = PeakMixtureConfig(n_low=3, n_high=3, jitter=0.002, decades=0.0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
-from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses, Templates, find_hypotheses
 from nmrclassify.networks.candidates import gather_candidates, rows_of
 from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import (
@@ -14,6 +14,7 @@ from nmrclassify.networks.peak_network import (
     PeakNetworkConfig,
     _likeliest,
     _pool,
+    _spread,
     area_of_others,
     compete,
 )
@@ -49,13 +50,90 @@ def hypotheses(library, mixture):
     return find_hypotheses(Templates.of(library), mixture.peaks)
 
 
+def sizes(hypotheses):
+    """Return how many hypotheses the first round and the last one have."""
+    output = network(replace(SMALL, judged=50, kept=20))(hypotheses)
+    return [len(output.round_candidates[k].compound) for k in (0, -1)]
+
+
 def test_more_hypotheses_are_kept_where_more_fit_by_chance(library, mixture):
     few = find_hypotheses(Templates.of(library), mixture.peaks)
     crowded = Peaks.from_lines(np.arange(0.0, 10.0, 0.003), np.ones(3334))
     many = find_hypotheses(Templates.of(library), crowded)
-    assert few.occupied < 0.3 < 0.5 < many.occupied
-    kept = [len(network()(h).candidates.compound) for h in (few, many)]
-    assert kept == [24, 72]
+    assert 0.01 < few.occupied < 0.3
+    assert 0.6 < many.occupied <= 1
+    assert sizes(few) == [50, 20]
+    assert sizes(many) == [100, 60]
+
+
+@pytest.mark.parametrize(
+    ("occupied", "judged", "kept"),
+    [
+        (0.001, 50, 20),
+        (0.4, 50, 20),
+        (0.451, 75, 30),
+        (0.499, 99, 39),
+        (0.501, 100, 40),
+        (0.551, 100, 50),
+        (0.601, 100, 60),
+        (1.0, 100, 60),
+    ],
+)
+def test_the_number_of_hypotheses_grows_with_the_occupied_share_up_to_a_limit(
+    hypotheses, monkeypatch, occupied, judged, kept
+):
+    monkeypatch.setattr(AmountHypotheses, "occupied", torch.tensor(occupied))
+    assert sizes(hypotheses) == [judged, kept]
+
+
+def uncertain(library):
+    """Return a library every third multiplet of which has a place that is not well known."""
+    deviations = np.where(np.arange(library.n_multiplets) % 3 == 0, 0.05, 0.0)
+    return replace(library, deviations=deviations)
+
+
+def test_shifts_count_relative_to_what_is_known_of_their_places(library, mixture):
+    found = find_hypotheses(Templates.of(uncertain(library)), mixture.peaks, 0.004)
+    net, seen = network(WHOLE), []
+    net.rounds[0].places.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    candidates = net(found).round_candidates[0]
+    deviations = uncertain(library).deviations[candidates.multiplet]
+    assert (candidates.shift[deviations > 0].abs() > 0.05).any()
+    for value, column in ((1, -3), (2, -2)):  # the shift, and .3 times its square
+        expected = candidates.shift.numpy() / np.hypot(deviations, 0.004)[:, None]
+        expected = (expected.clip(-4, 4) ** value) * (0.3 if value == 2 else 1.0)
+        made = seen[0][:, column].view(candidates.shift.shape).detach().numpy()
+        assert made == pytest.approx(expected, abs=1e-4)
+
+
+def test_the_spread_is_that_of_multiplets_whose_places_are_known(library, mixture):
+    found = find_hypotheses(Templates.of(library), mixture.peaks)
+    candidates = gather_candidates(found, torch.arange(len(found.votes)) * 8, 1)
+    deviations = uncertain(library).deviations[candidates.multiplet]
+    draw = rng(2).standard_normal(len(deviations))
+    shift = draw * np.hypot(deviations, 0.004)  # as the library states it, with a spread of .004
+    candidates = replace(candidates, shift=torch.tensor(shift, dtype=torch.float32)[:, None])
+
+    def spread(compounds, before, probability=0.9):
+        return float(
+            _spread(
+                Templates.of(compounds),
+                candidates,
+                torch.full(candidates.compound.shape, probability),
+                torch.ones_like(candidates.shift),
+                torch.tensor(before),
+            )
+        )
+
+    exact = 0.004 * np.sqrt((draw**2).mean())
+    assert spread(uncertain(library), 0.004) == pytest.approx(exact, rel=1e-3)
+    # If the library does not state it, all multiplets seem to move far.
+    assert spread(library, 0.004) == pytest.approx(np.sqrt((shift**2).mean()), rel=1e-3)
+    assert spread(library, 0.004) > 4 * exact
+    # From a spread that is too high, it falls.
+    assert exact < spread(uncertain(library), 0.012) < 0.012
+    # No candidate is likely: the lowest spread.
+    assert spread(uncertain(library), 0.004, 0.3) == pytest.approx(0.002)
 
 
 def test_answers_are_finite_and_of_the_stated_shapes(hypotheses, library):
