@@ -36,7 +36,7 @@ from nmrclassify.mixtures.acid_base import (
 )
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe
-from nmrclassify.mixtures.spectrum_files import Spectrum, SpectrumError
+from nmrclassify.mixtures.spectrum import Spectrum, SpectrumError
 from nmrclassify.mixtures.spectrum_processing import ProcessedSpectrum, process
 from nmrclassify.mixtures.spectrum_tables import (
     FEWEST_POINTS,

@@ -20,7 +20,7 @@ from nmrclassify.mixtures.acid_base import (
 from nmrclassify.mixtures.line_fit import FittedLines
 from nmrclassify.mixtures.peaks import Peaks, merged_peaks
 from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.titration import TABLE_PH, Titrations, at_ph

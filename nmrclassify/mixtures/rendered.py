@@ -13,7 +13,7 @@ import numpy as np
 
 from nmrclassify.config import bounded, check
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.spin_systems import second_order

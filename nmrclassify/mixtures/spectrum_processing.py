@@ -30,7 +30,7 @@ from nmrclassify.mixtures.line_fit import FittedLines
 from nmrclassify.mixtures.peaks import Peaks, merged_peaks
 from nmrclassify.mixtures.processing_recipe import USUAL, ProcessingRecipe, regions_of
 from nmrclassify.mixtures.referencing import shift_and_ph, standard_area
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import find_peaks
 
 from nmrclassify.files.tables import TableError
-from nmrclassify.mixtures.spectrum_files import MAX_POINTS, Spectrum
+from nmrclassify.mixtures.spectrum import MAX_POINTS, Spectrum
 from nmrclassify.nmr.line_shapes import LINE_WIDTH
 
 FEWEST_POINTS = 512  # of a spectrum

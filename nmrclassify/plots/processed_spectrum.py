@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from nmrclassify.evaluation.evidence import Evidence
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.mixtures.spectrum_processing import ProcessedSpectrum
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.spectrum import colours

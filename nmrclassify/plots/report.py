@@ -17,7 +17,7 @@ from nmrclassify.evaluation.evidence import (
 )
 from nmrclassify.evaluation.identify import Identification
 from nmrclassify.mixtures.peak_files import PeakSample
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.nmr.axis import Axis
 from nmrclassify.plots.processed_spectrum import sampled
 

@@ -16,7 +16,7 @@ from nmrclassify.mixtures.acid_base import PhCandidate
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
 from nmrclassify.mixtures.pure_spectra import GAP, USUAL_PROTONS, LibraryReading, read_libraries
-from nmrclassify.mixtures.spectrum_files import SpectrumError
+from nmrclassify.mixtures.spectrum import SpectrumError
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds

@@ -6,7 +6,7 @@ import streamlit as st
 from nmrclassify.evaluation import evidence as evidence_
 from nmrclassify.evaluation.evidence import Evidence
 from nmrclassify.mixtures.peak_files import PeakSample
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.plots.processed_spectrum import processed_spectrum
 from nmrclassify.ui import charts, spectrum_recipe
 from nmrclassify.ui.own_tables import plain

@@ -15,7 +15,8 @@ from nmrclassify.cli import main
 from nmrclassify.mixtures import spectrum_files
 from nmrclassify.mixtures.peak_files import read_sample
 from nmrclassify.mixtures.processing_recipe import ProcessingRecipe
-from nmrclassify.mixtures.spectrum_files import SpectrumError, is_instrument_file, read_spectrum
+from nmrclassify.mixtures.spectrum import FID_STEP, SpectrumError, transform_fid
+from nmrclassify.mixtures.spectrum_files import is_instrument_file, read_spectrum
 
 MHZ, WIDTH, CARRIER = 500.13, 8000.0, 4.7  # Hz, ppm
 LINES = {8.44: 1.0, 4.11: 0.6, 1.33: 2.0}
@@ -508,6 +509,6 @@ def test_a_ph_by_hand_holds_for_a_spectrum_whose_maxima_are_picked(tmp_path):
 
 def test_the_points_of_a_short_fid_are_close_enough_for_a_fit_of_lines():
     fid = np.exp((2j * np.pi * 300 - 10) * np.arange(4096) / 12_000)
-    ppm, heights = spectrum_files._transformed(fid, 12_000.0, 2_800.0, 600.0)
-    assert float(np.diff(ppm).max()) * 600 <= spectrum_files.FID_STEP
+    ppm, heights = transform_fid(fid, 12_000.0, 2_800.0, 600.0)
+    assert float(np.diff(ppm).max()) * 600 <= FID_STEP
     assert ppm[heights.argmax()] * 600 == pytest.approx(3_100, abs=1)

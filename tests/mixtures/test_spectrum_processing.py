@@ -13,7 +13,7 @@ from nmrclassify.mixtures.processing_recipe import (
     solvent_of,
 )
 from nmrclassify.mixtures.rendered import RenderConfig, render
-from nmrclassify.mixtures.spectrum_files import Spectrum
+from nmrclassify.mixtures.spectrum import Spectrum
 from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
