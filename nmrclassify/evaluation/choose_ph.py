@@ -17,7 +17,7 @@ from nmrclassify.nmr.titration import TABLE_PH, at_ph
 MARGIN, MARGIN_PER_PH = 0.05, 0.015
 # Of the peaks, that the named compounds must explain: where the candidate's offset stands out from
 # others, and where it does not.
-LEAST_SHARE, LEAST_OTHERWISE = 0.2, 0.6
+LEAST_SHARE, LEAST_SHARE_UNCLEAR_OFFSET = 0.2, 0.6
 OF_SCORE = 0.1  # of the explained share, for e times the score of the candidate
 REFINED = 0.4  # pH to either side of the chosen one
 FINER = 0.01  # of the explained share, by which a pH beside the chosen one must be better
@@ -55,7 +55,9 @@ def ph_chooser(compounds: Compounds, trained: Trained | None = None) -> PhChoose
         far = np.array([abs(c.ph - TABLE_PH) for c in candidates])
         worth = shares + OF_SCORE * np.log(scores / scores[-1])
         worth[:-1] -= MARGIN + MARGIN_PER_PH * far[:-1]
-        least = np.where([c.stands_out for c in candidates], LEAST_SHARE, LEAST_OTHERWISE)
+        least = np.where(
+            [c.stands_out for c in candidates], LEAST_SHARE, LEAST_SHARE_UNCLEAR_OFFSET
+        )
         worth[:-1][(shares < least)[:-1]] = -np.inf
         best = int(worth.argmax())
         ph, share = candidates[best].ph, shares[best]

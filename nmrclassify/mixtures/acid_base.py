@@ -76,7 +76,8 @@ class PhEstimate:
     sentence : str
         The pH and the evidence for it.
     candidates : tuple of PhCandidate
-        That were compared, the highest score first; pH 7.4 last. None for a pH by hand.
+        That were compared: those whose offset stands out, the highest score first; then at most one
+        other; pH 7.4 last. None for a pH by hand.
     """
 
     ph: float
@@ -92,8 +93,8 @@ class PhEstimate:
         return f"pH {self.ph:.1f} ({how})"
 
 
-# Gets the candidates, pH 7.4 last, and for each the peaks on the axis of its offset. Returns the
-# index of one, the pH at or near it, and the evidence for it in words.
+# Gets the candidates in the order of `PhEstimate.candidates`, and for each the peaks on the axis of
+# its offset. Returns the index of one, the pH at or near it, and the evidence for it in words.
 PhChooser = Callable[[Sequence[PhCandidate], Sequence[Peaks]], tuple[int, float, str]]
 
 
@@ -115,8 +116,8 @@ def estimate_ph(
     peaks_at : callable
         Returns the peaks of the mixture on the axis with an offset.
     choose : PhChooser, optional
-        Compares the candidates. Without, the pH of the table is kept unless the best score is
-        `CLEARLY` times as high.
+        Compares the candidates, if one is not near the pH of the table. Without, that pH is kept
+        unless the first candidate's offset stands out and its score is `CLEARLY` times as high.
     usual : float, optional
         Offset at the pH of the table, instead of the one with the highest score.
     """
@@ -125,10 +126,13 @@ def estimate_ph(
     candidates = (*candidates[:-1], last)
     best, index, evidence = candidates[0], len(candidates) - 1, ""
     ph = last.ph
-    if abs(best.ph - TABLE_PH) >= _NEAR:
-        if choose is not None:
+    is_far = [abs(c.ph - TABLE_PH) >= _NEAR for c in candidates]
+    if choose is not None:
+        if any(is_far):
             index, ph, evidence = choose(candidates, [peaks_at(c.offset) for c in candidates])
-        elif best.stands_out and (times := best.score / max(last.score, 1e-9)) > CLEARLY:
+    elif is_far[0] and best.stands_out:
+        times = best.score / max(last.score, 1e-9)
+        if times > CLEARLY:
             index, ph = 0, best.ph
             evidence = f"whole compounds explain {min(times, 99):.1f} times as much as at pH 7.4"
     is_estimated = ph != TABLE_PH
@@ -333,8 +337,9 @@ class PhScores:
     def candidates(self) -> tuple[PhCandidate, ...]:
         """Return the best pairs of a pH and an offset, and the best one at the pH of the table.
 
-        Only the latter where no other is clearly higher. One at most has an offset that does not
-        stand out.
+        Those whose offset stands out come first, at most `N_CANDIDATES`, the highest score first;
+        then at most one other. The pH of the table is last, and alone where no other score is
+        clearly higher.
         """
         rows = dict(self._coarse)
 
@@ -344,26 +349,31 @@ class PhScores:
             stands_out = self._known is not None or is_significant(row, best)
             return PhCandidate(ph, self.best_offset(row), float(row[best]), stands_out)
 
+        def rank(one: PhCandidate) -> tuple[bool, float]:
+            # An offset that fits hardly better than others may have the highest score by chance: it
+            # must displace none that stands out.
+            return not one.stands_out, -one.score
+
         if self.has_groups:
             # Between the coarse ones, around the best.
-            best = sorted(rows, key=lambda ph: -candidate(ph).score)[:N_CANDIDATES]
-            for ph in (round(ph + side, 2) for ph in best for side in (-_FINE, _FINE)):
+            ranked = sorted(map(candidate, rows), key=rank)
+            n_clear = sum(one.stands_out for one in ranked)
+            best = ranked[: min(n_clear, N_CANDIDATES)] + ranked[n_clear : n_clear + 1]
+            for ph in (round(one.ph + side, 2) for one in best for side in (-_FINE, _FINE)):
                 if LOW <= ph <= HIGH and ph not in rows:
                     rows[ph] = self.above_chance(ph)
 
         usual, found = candidate(TABLE_PH), list[PhCandidate]()
-        for one in sorted(map(candidate, rows), key=lambda c: -c.score):
+        for one in sorted((candidate(ph) for ph in rows if ph != TABLE_PH), key=rank):
             apart = all(
                 abs(one.ph - c.ph) >= _APART[0] or abs(one.offset - c.offset) >= _APART[1]
                 for c in found
             )
             least = _POSSIBLE * found[0].score if found else 0.0
             possible = one.score >= max(least, _BETTER * usual.score)
-            if one.ph != TABLE_PH and apart and possible:
-                # One more may be an offset that fits hardly better than others.
-                alike = sum(c.stands_out == one.stands_out for c in found)
-                if alike < (N_CANDIDATES if one.stands_out else 1):
-                    found.append(one)
+            n_such = sum(c.stands_out == one.stands_out for c in found)
+            if apart and possible and n_such < (N_CANDIDATES if one.stands_out else 1):
+                found.append(one)
         return (*found, usual)
 
     def at(self, ph: float) -> np.ndarray:

@@ -114,6 +114,79 @@ def test_without_a_chooser_a_ph_whose_offset_does_not_stand_out_is_refused(stand
     assert told.is_estimated == stands_out
 
 
+def scores_with(rows):
+    """Return scores of which only those in `rows` are not 0: pH to ppm, height, stands out."""
+    scores = PhScores(np.array([1.9]), np.ones(1), LIBRARY.select([0]), 600.0)
+
+    def row(ppm, height, stands_out):
+        scored = np.zeros(len(scores.offsets))
+        scored[::4] = height / (10 if stands_out else 2)
+        scored[np.abs(scores.offsets - ppm).argmin()] = height
+        return scored
+
+    scores.has_groups = True
+    scores.__dict__["_coarse"] = {ph: row(*values) for ph, values in rows.items()}
+    scores.above_chance = lambda ph: np.zeros(len(scores.offsets))  # between the coarse ones
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # What is possible is relative to the best that stands out.
+        ({3.0: (0.1, 50, True), 5.0: (0.1, 31, True), 9.0: (-0.1, 100, False)}, [3.0, 5.0, 9.0]),
+        ({3.0: (0.1, 50, True), 5.0: (0.1, 29, True), 9.0: (-0.1, 31, False)}, [3.0, 9.0]),
+        ({3.0: (0.1, 50, True), 9.0: (-0.1, 29, False)}, [3.0]),
+        # One that does not stand out blocks no neighbour, but is blocked by it.
+        ({3.0: (0.1, 50, True), 3.3: (0.1, 60, False)}, [3.0]),
+        # At most three that stand out, at most one other, also where none stands out.
+        (
+            {ph: (0.1, 50 - ph, True) for ph in (1.0, 2.0, 3.0, 4.0)}
+            | {ph: (-0.1, 90 + ph, False) for ph in (9.0, 10.0)},
+            [1.0, 2.0, 3.0, 10.0],
+        ),
+        ({9.0: (0.1, 90, False), 10.0: (-0.1, 80, False)}, [9.0]),
+        # Each must be clearly higher than at the pH of the table.
+        ({3.0: (0.1, 10.5, True), 9.0: (0.1, 10.5, False)}, []),
+    ],
+)
+def test_candidates_that_stand_out_come_first(rows, expected):
+    candidates = scores_with({TABLE_PH: (0.0, 10, True)} | rows).candidates()
+    assert [c.ph for c in candidates] == [*expected, TABLE_PH]
+    for one in candidates[:-1]:
+        ppm, height, stands_out = rows[one.ph]
+        assert one.offset == pytest.approx(ppm, abs=1e-3)
+        assert (one.score, one.stands_out) == (height, stands_out)
+
+
+@pytest.mark.parametrize(
+    ("phs", "is_asked"),
+    [((7.5, 3.0), True), ((3.0, 7.5), True), ((7.5,), False), ((7.5, 7.25), False), ((), False)],
+)
+def test_the_chooser_is_asked_if_any_candidate_is_far_from_the_ph_of_the_table(phs, is_asked):
+    candidates = tuple(PhCandidate(ph, 0.1, 10.0) for ph in (*phs, TABLE_PH))
+    asked = []
+
+    def choose(given, peaks):
+        asked.append((given, peaks))
+        return [c.ph for c in given].index(3.0), 3.4, "as the chooser says"
+
+    told = estimate_ph(SimpleNamespace(candidates=lambda: candidates), lambda offset: None, choose)
+    assert asked == ([(candidates, [None] * len(candidates))] if is_asked else [])
+    assert told.ph == (3.4 if is_asked else TABLE_PH)
+    assert told.is_estimated == ("as the chooser says" in told.sentence) == is_asked
+
+
+def test_without_a_chooser_a_first_candidate_near_the_ph_of_the_table_keeps_it():
+    candidates = (
+        PhCandidate(7.5, 0.1, 12.0),
+        PhCandidate(3.0, 0.1, 11.0),
+        PhCandidate(TABLE_PH, 0.0, 5.0),
+    )
+    told = estimate_ph(SimpleNamespace(candidates=lambda: candidates), None)
+    assert (told.ph, told.offset, told.is_estimated) == (TABLE_PH, 0.0, False)
+
+
 def test_sugars_cannot_tell():
     sugars = ("glucose", "sucrose", "myo-inositol", "ethanol", "methanol")
     some = LIBRARY.select([LIBRARY.names.index(name) for name in sugars])
