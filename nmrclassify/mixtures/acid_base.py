@@ -163,6 +163,8 @@ class PhScores:
     ----------
     ppm, areas : ndarrays, shape (n,)
         Lines of the mixture.
+    library : Compounds
+        At its pH. The further a multiplet may deviate, the further it is looked for.
     mhz : float
         Frequency of the spectrometer.
     known : float, optional
@@ -232,7 +234,7 @@ class PhScores:
         self._rows: dict[tuple, np.ndarray] = {}
         # Compounds that do not titrate have one score for every pH. They may be many, so nothing
         # else of them is kept.
-        levels = self._levels(np.zeros(library.n_multiplets))
+        levels = self._levels(library.deviations)
         moves = np.zeros(library.n_multiplets, dtype=np.int64)
         self._moving = np.unique(self._titrations.owner)
         self._unmoved = np.zeros(len(self.offsets))
@@ -379,7 +381,9 @@ class PhScores:
     def at(self, ph: float) -> np.ndarray:
         """Return the score at each offset, shape (S,)."""
         moves = np.round(self._titrations.moves(ph) * self._mhz / self._hz_step).astype(np.int64)
-        levels = self._levels(self._titrations.spread_at(ph))
+        # A library that was moved to a pH by hand already deviates; at pH 7.4 the spread is 0.
+        spread = self._titrations.spread_at(ph)
+        levels = self._levels(np.hypot(self._library.deviations, spread))
         total = self._unmoved.copy()
         for k in self._moving:
             index = self._index(k)

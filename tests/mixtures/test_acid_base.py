@@ -15,7 +15,7 @@ from nmrclassify.mixtures.spectrum_processing import process
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds
-from nmrclassify.nmr.titration import TABLE_PH, Titrations
+from nmrclassify.nmr.titration import TABLE_PH, Titrations, at_ph
 
 LIBRARY = common_metabolites()
 
@@ -185,6 +185,32 @@ def test_without_a_chooser_a_first_candidate_near_the_ph_of_the_table_keeps_it()
     )
     told = estimate_ph(SimpleNamespace(candidates=lambda: candidates), None)
     assert (told.ph, told.offset, told.is_estimated) == (TABLE_PH, 0.0, False)
+
+
+def test_a_library_moved_by_hand_scores_as_it_does_when_its_ph_is_searched():
+    ph = 3.0
+    peaks = peaks_at(ph, 100)
+
+    def scores(library, **settings):
+        made = PhScores(peaks.ppm, peaks.areas, library, 600.0, first_order=True, **settings)
+        return made.at(TABLE_PH if settings else ph)
+
+    moved = at_ph(LIBRARY, ph)
+    searched = scores(LIBRARY)
+    by_hand = scores(moved, searches_ph=False)
+    exact = scores(replace(moved, deviations=np.zeros(moved.n_multiplets)), searches_ph=False)
+    assert by_hand.max() == pytest.approx(searched.max(), rel=0.02)
+    # Places are rounded to bins before or after they move.
+    assert np.abs(by_hand - searched).mean() < 0.2 * np.abs(exact - searched).mean()
+
+
+def test_an_uncertain_place_is_looked_for_further_away():
+    def score_at_0(deviation):
+        one = Compounds(("a",), [0], [3.0], [2.0], ("s",), ((),), deviations=np.array([deviation]))
+        return PhScores(np.array([3.03]), np.ones(1), one, 600.0).at(TABLE_PH)[360]
+
+    assert score_at_0(0.0) == pytest.approx(0.0, abs=1e-6)
+    assert score_at_0(0.03) > 0.1
 
 
 def test_sugars_cannot_tell():
