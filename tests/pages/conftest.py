@@ -10,14 +10,19 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from nmrclassify.mixtures.presets import build
 from nmrclassify.training import runs
 from nmrclassify.training.checkpoints import Checkpoint
 from nmrclassify.training.recipes import recipe
 from nmrclassify.training.trainer import Trainer
 from nmrclassify.training.visits import VISITS
+from nmrclassify.ui import model_picker
 
 APP = Path(__file__).resolve().parents[2] / "app.py"
+CACHES_OF_RUNS = (
+    model_picker.run_checkpoint,
+    model_picker._run_training_history,
+    model_picker._run_rows,
+)
 
 
 class App(AppTest):
@@ -123,33 +128,38 @@ def open_page(cookies):
 
     yield open_page
     VISITS.end_unseen(0)
-    st.cache_resource.clear()
+    # Runs of different tests have one name. All else keeps what does not change, as a server does.
+    for cached in CACHES_OF_RUNS:
+        cached.clear()
+
+
+def train(trainer: Trainer, every: int) -> tuple[Checkpoint, Trainer]:
+    """Train to the end, with a step to keep in so many."""
+    *_, last = trainer.snapshots(every)
+    return Checkpoint.from_trainer(trainer, last.test), trainer
+
+
+def save(checkpoint: Checkpoint, trainer: Trainer) -> str:
+    """Save a training as a run with its steps; return its name."""
+    name = f"20260101-000000-{checkpoint.model.kind}-quick-s3-0123456789ab"
+    runs.save(checkpoint, trainer.history, runs.home() / name, "cli", trainer.training_history)
+    return name
 
 
 @pytest.fixture
 def saved_run(home) -> Callable[..., str]:
     """Train to the end, save the run with a step in so many, and return its name."""
+    return lambda trainer, every: save(*train(trainer, every))
 
-    def save(trainer: Trainer, every: int, kind: str = "slots") -> str:
-        *_, last = trainer.snapshots(every)
-        checkpoint = Checkpoint.from_trainer(trainer, last.test)
-        name = f"20260101-000000-{kind}-quick-s3-0123456789ab"
-        runs.save(
-            checkpoint,
-            trainer.history,
-            runs.home() / name,
-            "cli",
-            trainer.training_history,
-        )
-        return name
 
-    return save
+@pytest.fixture(scope="session")
+def thirty_steps(quick) -> tuple[Checkpoint, Trainer]:
+    """A short training of the quick preset."""
+    config = replace(recipe("queries"), steps=30, batch_size=16)
+    return train(Trainer(quick, config, kind="queries"), 10)
 
 
 @pytest.fixture
-def run_id(saved_run) -> str:
-    """A short training of the quick preset, kept as a run with its steps."""
-    trainer = Trainer(
-        build("quick", 3), replace(recipe("queries"), steps=30, batch_size=16), kind="queries"
-    )
-    return saved_run(trainer, 10, "queries")
+def run_id(home, thirty_steps) -> str:
+    """The short training, kept as a run with its steps."""
+    return save(*thirty_steps)
