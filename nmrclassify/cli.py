@@ -361,6 +361,7 @@ def _train_scale(arguments: argparse.Namespace) -> dict:
 
 
 def _identify(arguments: argparse.Namespace) -> dict:
+    from nmrclassify.baselines.beside_network import check_method
     from nmrclassify.evaluation.choose_ph import ph_chooser
     from nmrclassify.evaluation.concentrations import concentration_table, known_concentration
     from nmrclassify.evaluation.evidence import found_line
@@ -377,6 +378,8 @@ def _identify(arguments: argparse.Namespace) -> dict:
             f"no file at {arguments.mixture}; give the path of a table, a spectrum or the folder of"
             " an experiment"
         )
+    if arguments.compare is not None:
+        check_method(arguments.compare)
     trained = None if arguments.network is None else peak_weights.load(arguments.network)
     library = _library(arguments.library) if arguments.library else common_metabolites()
     recipe = ProcessingRecipe()
@@ -440,13 +443,30 @@ def _identify(arguments: argparse.Namespace) -> dict:
         solvent = mixture.spectrum.metadata.get("solvent", "") if mixture.spectrum else ""
         lines = [found_line(prediction, k, solvent) + "\n" for k in prediction.named]
         write_atomically(arguments.multiplets, "".join(lines).encode())
-    return {
-        "compounds": compounds,
+    result: dict[str, Any] = {"compounds": compounds}
+    if arguments.compare is not None:
+        result["comparison"] = _comparison(prediction, arguments.compare)
+    return result | {
         "note": " ".join(filter(None, (mixture.note, prediction.note))),
         "mhz": detector.axis.mhz,
         "ph": mixture.ph,
         "threshold": prediction.threshold,
         "seconds": round(prediction.seconds, 3),
+    }
+
+
+def _comparison(prediction: "Identification", method: str) -> dict:
+    """Return which compounds the network and a classical method name."""
+    from nmrclassify.baselines import beside_network
+
+    amounts = beside_network.method_amounts(prediction, method)
+    table = beside_network.comparison_table(prediction, amounts)
+    rows = table.assign(named_by=beside_network.named_by(table, method))
+    return {
+        "method": method,
+        "threshold": beside_network.THRESHOLD,
+        "summary": beside_network.comparison_sentence(table, method),
+        "compounds": rows.rename(columns={"compound": "name"}).to_dict("records"),
     }
 
 
@@ -538,12 +558,26 @@ def _line(row: dict) -> str:
     return f"{row['name']}  {percent(row['probability'])}{amount}{others}"
 
 
+def _comparison_lines(comparison: dict) -> list[str]:
+    """Return the compounds that a method and the network name, with both amounts."""
+    method, lines = comparison["method"], [comparison["summary"]]
+    for row in comparison["compounds"]:
+        amount = "no amount" if row["amount"] is None else f"amount {row['amount']:.3g}"
+        lines.append(
+            f"{row['name']}  {row['named_by']}  network: {percent(row['probability'])}, {amount};"
+            f" {method}: amount {row['method_amount']:.3g}"
+        )
+    return ["", *lines, ""]
+
+
 def _as_text(result: dict) -> str:
     """Return a result as text to read."""
     if "compounds" in result:
         lines = [_line(row) for row in result["compounds"]]
         if not lines and "threshold" in result:
             lines = ["no compound is named"]
+        if "comparison" in result:
+            lines += _comparison_lines(result["comparison"])
         return "\n".join([*lines, *([result["note"]] if "note" in result else [])])
     if "benches" in result:
         return "\n".join(f"{name:12} {text}" for name, text in result["benches"].items())

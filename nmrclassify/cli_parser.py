@@ -245,6 +245,12 @@ def parser() -> argparse.ArgumentParser:
         " are then in mM (default: in mol %%)",
     )
     identify.add_argument(
+        "--compare",
+        metavar="METHOD",
+        help='"least squares" or, if magnetstein is installed, "optimal transport": print which'
+        " compounds the network and this method name",
+    )
+    identify.add_argument(
         "--out", type=Path, help="write all probabilities and amounts to this CSV file"
     )
     identify.add_argument(

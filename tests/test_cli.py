@@ -281,6 +281,7 @@ MISTAKES = {
     "missing peaks": ["identify", "nothing.csv"],
     "not peaks": ["identify", __file__],
     "missing library": ["identify", __file__, "--library", "nothing.csv"],
+    "unknown method": ["identify", __file__, "--compare", "nnls"],
     "missing network": ["identify", __file__, "--network", "nothing.safetensors"],
     "not a network": ["identify", __file__, "--network", __file__],
 }
@@ -469,6 +470,28 @@ def test_identify(capsys, tmp_path, mixture):
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == found["note"]
     assert " mol % (" in lines[0]
+
+
+def test_identify_compares_with_a_classical_method(capsys, monkeypatch, mixture):
+    there, path = mixture
+    found = run(capsys, "identify", path, "--compare", "least squares")
+    comparison = found["comparison"]
+    rows = comparison["compounds"]
+    assert comparison["method"] == "least squares"
+    assert {row["name"] for row in rows if row["named"]} == {
+        row["name"] for row in found["compounds"]
+    }
+    assert all(row["named"] or row["method_named"] for row in rows)
+    both = [row["name"] for row in rows if row["named_by"] == "both"]
+    assert len(there & set(both)) >= 2
+    assert comparison["summary"].startswith(f"Named by both: {len(both)};")
+    assert main(["identify", str(path), "--compare", "least squares"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert comparison["summary"] in lines
+    assert any(line.startswith(f"{both[0]}  both  network: ") for line in lines)
+    monkeypatch.setitem(sys.modules, "magnetstein", None)
+    assert main(["identify", str(path), "--compare", "optimal transport"]) == 2
+    assert "needs the package magnetstein, which is missing" in capsys.readouterr().err
 
 
 def test_amounts_are_in_mm_where_a_concentration_is_known(capsys, mixture):
