@@ -3,7 +3,15 @@
 import streamlit as st
 
 from nmrclassify.lessons.glossary import term
-from nmrclassify.ui import page, peak_page, peak_picture, peak_uploads, peak_views, spectrum_view
+from nmrclassify.ui import (
+    page,
+    peak_comparison,
+    peak_page,
+    peak_picture,
+    peak_uploads,
+    peak_views,
+    spectrum_view,
+)
 
 with page.frame("pages/scale.py") as opened:
     selection = peak_page.choose_mixture(opened.problems)
@@ -33,6 +41,7 @@ with left:
 with right:
     st.subheader("Which probability is high enough?")
     peak_views.threshold_view(result)
+peak_comparison.show_comparison(result)
 
 st.subheader(
     "The compound in orange, multiplet by multiplet",
