@@ -20,7 +20,9 @@ def calls(monkeypatch):
         return compute(prediction, method)
 
     monkeypatch.setattr(beside_network, "method_amounts", spied)
-    return calls
+    peak_comparison._amounts.clear()  # of other tests
+    yield calls
+    peak_comparison._amounts.clear()  # some are of a method that is replaced here
 
 
 def opened(app):
