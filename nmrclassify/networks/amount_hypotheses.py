@@ -39,7 +39,9 @@ from nmrclassify.nmr.compounds import Compounds
 TOLERANCE = 0.8  # Hz to either side of a line: error of a peak list with a resolution of 1 Hz
 TOLERANCE_OF_RESOLUTION = 0.6  # a peak of merged lines lies up to half the resolution from a line
 RESOLUTIONS = (2.0, 2.8, 4.0, 5.6)  # Hz; `estimate_resolution` takes lower ones for 1
-WINDOW = 0.1  # ppm to either side of a multiplet: three standard deviations of the widest jitter
+# ppm to either side of a multiplet: three standard deviations of the widest jitter. A place that is
+# known to worse than a third of it may lie beyond.
+WINDOW = 0.1
 STEP = 0.36  # Hz between the shifts that are tried: under half the tolerance
 N_HYPOTHESES = 8  # of each compound
 N_PLACES = 24  # of each multiplet
@@ -229,6 +231,8 @@ class AmountHypotheses:
         Half the area of the smallest picked peak.
     spread : float
         Standard deviation of the shifts, in ppm, where places are known.
+    occupied : Tensor, scalar
+        Share of the places where the library's lines are sought that have a peak.
     log_amounts, votes : Tensors, shape (K, H)
         Hypotheses of each compound, the most votes first, and their votes.
     likelihoods : Tensor, shape (M, H, 2)
@@ -247,6 +251,7 @@ class AmountHypotheses:
     unit: float
     floor: float
     spread: float
+    occupied: Tensor
     log_amounts: Tensor
     votes: Tensor
     likelihoods: Tensor
@@ -254,12 +259,6 @@ class AmountHypotheses:
     bounds: Tensor
     fits: Tensor
     scores: Tensor
-
-    @property
-    def occupied(self) -> Tensor:
-        """Share of the range of the library in which a line would have a peak, a scalar."""
-        low, high = self.templates.centres.aminmax()
-        return (self.areas[low : high + 1] > 0).float().mean().clamp(min=1e-3)
 
 
 def find_hypotheses(
@@ -303,7 +302,16 @@ def find_hypotheses(
     chunks = [_chunk(templates, phases, floor, spread, *ends) for ends in _chunks(templates)]
     columns = [torch.cat(column) for column in zip(*chunks, strict=True)]
     narrow_areas = within(dense, templates.reach // 3)
-    return AmountHypotheses(templates, areas, narrow_areas, unit, floor, spread, *columns)
+    occupied = _occupied(templates, areas)
+    return AmountHypotheses(templates, areas, narrow_areas, unit, floor, spread, occupied, *columns)
+
+
+def _occupied(templates: Templates, areas: Tensor) -> Tensor:
+    # Without the window, a library of one exact singlet would lie in an axis full of peaks.
+    window = round(templates.window / templates.axis.width)
+    low, high = templates.centres.aminmax()
+    inside = areas[max(0, int(low) - window) : int(high) + window + 1]
+    return (inside > 0).float().mean().clamp(min=1e-3)
 
 
 def _check_peaks(templates: Templates, peaks: Peaks) -> None:

@@ -56,7 +56,7 @@ class PeakNetworkConfig:
     lines: int = bounded(16, 2, 256, "features of a line")
     places: int = bounded(24, 2, 256, "features of a place, and of a multiplet")
     hypotheses: int = bounded(48, 2, 512, "features of a hypothesis")
-    rounds: int = bounded(3, 1, 8, "rounds of explaining away")
+    rounds: int = bounded(5, 1, 8, "rounds of explaining away")
     judged: int = bounded(1536, 16, 16384, "hypotheses of the first round")
     judged_places: int = bounded(2, 1, 24, "places of each multiplet in the first round")
     kept: int = bounded(384, 16, 16384, "hypotheses of the later rounds")
@@ -316,8 +316,8 @@ def _spread(
 ) -> Tensor:
     """Return the standard deviation of the shifts of the likely candidates, in ppm.
 
-    A multiplet whose place is not well known counts less: its shift is scaled from its own standard
-    deviation to `spread`, the one before.
+    The shift of a multiplet whose place is not well known is scaled from its own standard deviation
+    to `spread`, the one before.
     """
     likely = probabilities * (probabilities > 0.3)
     weight = likely[candidates.hypothesis, None] * attention
@@ -326,12 +326,17 @@ def _spread(
     return variance.sqrt().clamp(0.002, 0.05)
 
 
-def _mean_shift(candidates: Candidates, attention: Tensor) -> Tensor:
-    """Return the mean shift of each candidate's multiplets, drawn towards 0, in ppm, (J,)."""
-    shift = candidates.shift
-    values = torch.stack([(attention * shift).sum(1), torch.ones_like(shift[:, 0])])
+def _mean_shift(
+    templates: Templates, candidates: Candidates, attention: Tensor, spread: Tensor
+) -> Tensor:
+    """Return the mean shift of each candidate's multiplets, drawn towards 0, in ppm, (J,).
+
+    A multiplet whose place is not well known has a lower weight, by its variance.
+    """
+    weight = (spread / templates.spreads(spread))[candidates.multiplet] ** 2  # (U,)
+    shift = (attention * candidates.shift).sum(1)
     sums = torch.zeros(2, len(candidates.compound), device=shift.device)
-    sums.index_add_(1, candidates.hypothesis, values)
+    sums.index_add_(1, candidates.hypothesis, torch.stack([weight * shift, weight]))
     return sums[0] / (sums[1] + 2)
 
 
@@ -402,7 +407,7 @@ class PeakNetwork(nn.Module):
                 "probabilities": probabilities,
                 "other_hypotheses": (1 - log_absent.exp())[candidates.compound] - probabilities,
                 "spread": spread,
-                "mean_shift": _mean_shift(candidates, attention),
+                "mean_shift": _mean_shift(hypotheses.templates, candidates, attention, spread),
             }
             state["others"], state["explained"] = area_of_others(hypotheses, candidates, state)
             state = step(hypotheses, candidates, state)

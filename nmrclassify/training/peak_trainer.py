@@ -6,6 +6,7 @@ gradients are averaged. Workers prepare mixtures and their hypotheses ahead of t
 """
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -298,17 +299,19 @@ class _Loss(nn.Module):
 
 
 def _copy_weights(source: PeakNetwork, target: PeakNetwork) -> None:
-    """Copy all weights; further inputs of `target` get weights of 0.
+    """Copy all weights.
+
+    Further inputs of `target` get weights of 0, its further rounds those of the last of `source`.
 
     Raises
     ------
     ValueError
         If a layer of `source` has other outputs than that of `target`, or more inputs.
     """
-    copied = {}
-    for (name, old), new in zip(
-        source.state_dict().items(), target.state_dict().values(), strict=True
-    ):
+    available, copied = source.state_dict(), {}
+    last = f"rounds.{len(source.rounds) - 1}."
+    for name, new in target.state_dict().items():
+        old = available[name if name in available else re.sub(r"^rounds\.\d+\.", last, name)]
         if old.shape != new.shape:
             if old.shape[0] != new.shape[0] or old.shape[1] > new.shape[1]:
                 raise ValueError(
