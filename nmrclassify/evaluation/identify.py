@@ -13,6 +13,7 @@ import torch
 
 from nmrclassify.mixtures.peaks import Peaks
 from nmrclassify.networks.amount_hypotheses import (
+    WELL_KNOWN,
     AmountHypotheses,
     Templates,
     estimate_offset,
@@ -304,10 +305,12 @@ class Detector:
     def _common_shift(self, shifts: np.ndarray, probabilities: np.ndarray) -> float:
         """Return the shift that the sure compounds have in common, 0 where it is not significant.
 
-        Compounds that are there by chance have shifts around 0.
+        Compounds that are there by chance have shifts around 0. Only places that are well known
+        count.
         """
         owner = self.templates.owner.numpy()
-        chosen = (probabilities[owner] >= SURE) & np.isfinite(shifts)
+        is_well_known = self.templates.deviations.numpy() <= WELL_KNOWN
+        chosen = (probabilities[owner] >= SURE) & np.isfinite(shifts) & is_well_known
         if not chosen.any():
             return 0.0
         n = np.bincount(owner[chosen])

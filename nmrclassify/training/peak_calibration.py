@@ -8,6 +8,7 @@ References
 """
 
 from dataclasses import asdict, replace
+from functools import cache, partial
 
 import numpy as np
 import torch
@@ -15,14 +16,21 @@ from torch.nn import functional
 
 from nmrclassify.evaluation.calibration import best_temperature
 from nmrclassify.evaluation.peak_metrics import Tally, highest_of_group, in_groups
-from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
+from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
 from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
 from nmrclassify.networks.peak_network import PeakNetwork
 from nmrclassify.networks.peak_weights import Trained
-from nmrclassify.nmr.axis import FULL_AXIS
+from nmrclassify.nmr.axis import FULL_AXIS, Axis
+from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-from nmrclassify.training.peak_trainer import PeakTrainer, disturbed_recipe
+from nmrclassify.training.peak_trainer import (
+    SHARE_UNCERTAIN,
+    PeakTrainer,
+    disturbed_recipe,
+    held_and_others,
+    uncertain,
+)
 
 DEVELOPMENT = (500, 501, 502)  # library seeds
 JITTERS = (0.003, 0.01, 0.03)  # ppm
@@ -40,7 +48,8 @@ def development_predictions(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return logits and truth of the development mixtures, for each jitter and for `DISTURBED`.
 
-    The disturbed mixtures are as many as those of all jitters together.
+    The disturbed mixtures are as many as those of all jitters together. As in training, they hold
+    relatives of the library's compounds, and some places are not well known.
 
     Both arrays have one entry for each mixture and group of equivalent compounds.
 
@@ -56,28 +65,32 @@ def development_predictions(
     kinds = [*(f"{jitter:g}" for jitter in JITTERS), DISTURBED]
     logits: dict[str, list[np.ndarray]] = {kind: [] for kind in kinds}
     truths: dict[str, list[np.ndarray]] = {kind: [] for kind in kinds}
+    recipe, sizes = recipe or PeakMixtureConfig(), SyntheticConfig(n_compounds)
+
+    groups_of = cache(partial(equivalent_compounds, axis=FULL_AXIS))
+
+    def add(kind: str, compounds: Compounds, axis: Axis, mixture: PeakMixture) -> None:
+        groups = groups_of(compounds)
+        hypotheses = find_hypotheses(Templates.of(compounds, axis), mixture.peaks)
+        presence = network(hypotheses).presence.numpy()
+        logits[kind].append(highest_of_group(groups, presence))
+        truths[kind].append(in_groups(groups, mixture.present))
+
     for seed in DEVELOPMENT:
-        compounds = synthetic_compounds(SyntheticConfig(n_compounds), np.random.default_rng(seed))
-        unknown = synthetic_compounds(
-            SyntheticConfig(min(n_compounds, 100)), np.random.default_rng([seed, 2])
-        )
-        usual, groups = Templates.of(compounds), equivalent_compounds(compounds, FULL_AXIS)
-        for k, kind in enumerate([*kinds[:-1], *[DISTURBED] * len(JITTERS)]):
-            config = replace(recipe or PeakMixtureConfig(), jitter=JITTERS[k % len(JITTERS)])
+        compounds = synthetic_compounds(sizes, np.random.default_rng(seed))
+        held, unknown = held_and_others(sizes, np.random.default_rng([seed, 2]))
+        not_well_known = uncertain(held, np.random.default_rng([seed, 3]))
+        for k, jitter in enumerate(JITTERS):
+            config = replace(recipe, jitter=jitter)
             for number in range(mixtures):
-                rng, axis = np.random.default_rng([seed, 1, number]), FULL_AXIS
-                drawn = config
-                if kind == DISTURBED:
-                    rng = np.random.default_rng([seed, 3 + k, number])
-                    drawn, mhz = disturbed_recipe(config, rng)
-                    drawn = replace(drawn, n_unknown=min(drawn.n_unknown, unknown.n_compounds))
-                    axis = replace(FULL_AXIS, mhz=mhz)
-                mixture = draw_mixture(compounds, drawn, rng, axis, unknown)
-                templates = usual if axis == FULL_AXIS else Templates.of(compounds, axis)
-                hypotheses = find_hypotheses(templates, mixture.peaks)
-                presence = network(hypotheses).presence.numpy()
-                logits[kind].append(highest_of_group(groups, presence))
-                truths[kind].append(in_groups(groups, mixture.present))
+                rng = np.random.default_rng([seed, 1, number])
+                add(kinds[k], compounds, FULL_AXIS, draw_mixture(compounds, config, rng))
+                rng = np.random.default_rng([seed, 6 + k, number])
+                drawn, mhz = disturbed_recipe(config, rng)
+                of_mixture = not_well_known if rng.random() < SHARE_UNCERTAIN else held
+                axis = replace(FULL_AXIS, mhz=mhz)
+                mixture = draw_mixture(of_mixture, drawn, rng, axis, unknown)
+                add(DISTURBED, of_mixture, axis, mixture)
     return {kind: (np.concatenate(logits[kind]), np.concatenate(truths[kind])) for kind in kinds}
 
 

@@ -50,6 +50,7 @@ LIBRARY_SEED = 1_000
 N_UNKNOWN = 100  # compounds beside each library that it does not hold
 FREQUENCIES = (60.0, 80.0, 100.0, 200.0, 300.0, 400.0, 500.0, 700.0, 800.0)  # MHz, beside 600
 DEVIATIONS, UNCERTAIN = (0.004, 0.06), 0.5  # ppm, and the share of places that are not well known
+SHARE_UNCERTAIN = 0.2  # of the disturbed mixtures: their library has such places
 # Stored in a saved state. Raise it with every change of the examples that a seed gives: a resumed
 # training would go on with other ones.
 EXAMPLES_VERSION = 1
@@ -107,18 +108,35 @@ def _moved(record: Any, device: torch.device) -> Any:
     return replace(record, **moved)
 
 
+def held_and_others(
+    config: SyntheticConfig, rng: np.random.Generator
+) -> tuple[Compounds, Compounds]:
+    """Draw a synthetic library, and `N_UNKNOWN` compounds that it does not hold.
+
+    Some of these are relatives of those that it holds.
+    """
+    count = config.n_compounds
+    drawn = synthetic_compounds(replace(config, n_compounds=count + N_UNKNOWN), rng)
+    order = rng.permutation(count + N_UNKNOWN)
+    held, others = np.sort(order[:count]), np.sort(order[count:])
+    return drawn.select(held.tolist()), drawn.select(others.tolist())
+
+
+def uncertain(held: Compounds, rng: np.random.Generator) -> Compounds:
+    """Return a library in which a share `UNCERTAIN` of the places are not well known."""
+    low, high = np.log(DEVIATIONS)
+    deviations = np.exp(rng.uniform(low, high, held.n_multiplets))
+    return replace(held, deviations=deviations * (rng.random(held.n_multiplets) < UNCERTAIN))
+
+
 @lru_cache(maxsize=64)
 def libraries(compounds: int, number: int) -> tuple[Compounds, Compounds]:
     """Return synthetic library `number` of the trainings, and compounds that it does not hold.
 
-    A third of the libraries are like fragments, a third like metabolites, a third between. Some of
-    the compounds that a library does not hold are relatives of those that it holds.
+    A third of the libraries are like fragments, a third like metabolites, a third between.
     """
-    rng = np.random.default_rng([LIBRARY_SEED, number])
-    config = SyntheticConfig(n_compounds=compounds + N_UNKNOWN, metabolites=(number % 3) / 2)
-    drawn, order = synthetic_compounds(config, rng), rng.permutation(compounds + N_UNKNOWN)
-    held, others = np.sort(order[:compounds]), np.sort(order[compounds:])
-    return drawn.select(held.tolist()), drawn.select(others.tolist())
+    config = SyntheticConfig(n_compounds=compounds, metabolites=(number % 3) / 2)
+    return held_and_others(config, np.random.default_rng([LIBRARY_SEED, number]))
 
 
 @lru_cache(maxsize=64)
@@ -127,10 +145,7 @@ def library(compounds: int, number: int, is_uncertain: bool = False) -> Compound
     held = libraries(compounds, number)[0]
     if not is_uncertain:
         return held
-    rng = np.random.default_rng([LIBRARY_SEED, number, 1])
-    low, high = np.log(DEVIATIONS)
-    deviations = np.exp(rng.uniform(low, high, held.n_multiplets))
-    return replace(held, deviations=deviations * (rng.random(held.n_multiplets) < UNCERTAIN))
+    return uncertain(held, np.random.default_rng([LIBRARY_SEED, number, 1]))
 
 
 @lru_cache(maxsize=64)
@@ -205,7 +220,7 @@ def training_example(config: PeakTrainConfig, index: int) -> tuple[int, Training
     mhz, is_uncertain = FULL_AXIS.mhz, False
     if config.disturbed and rng.random() < config.disturbed:
         recipe, mhz = disturbed_recipe(recipe, rng)
-        is_uncertain = bool(rng.random() < 0.2)
+        is_uncertain = bool(rng.random() < SHARE_UNCERTAIN)
     axis = replace(FULL_AXIS, mhz=mhz)
     held, unknown = libraries(config.compounds, number)
     if is_uncertain:

@@ -454,6 +454,16 @@ def test_a_shift_of_few_compounds_is_not_taken_for_one_of_the_axis():
     assert abs(Detector(library).identify(moved).offset) <= 0.0065
 
 
+def test_places_that_are_not_well_known_move_no_axis(library):
+    detector = Detector(library)
+    owner = detector.templates.owner.numpy()
+    shifts = np.full(len(owner), 0.02)
+    probabilities = np.full(library.n_compounds, 0.95)
+    assert detector._common_shift(shifts, probabilities) == pytest.approx(0.02)
+    badly = replace(library, deviations=np.full(library.n_multiplets, 0.05))
+    assert Detector(badly)._common_shift(shifts, probabilities) == 0
+
+
 def test_random_peaks_are_not_named_but_said_to_be_unexplained():
     library = synthetic_compounds(SyntheticConfig(n_compounds=200), rng(5))
     detector = Detector(library)

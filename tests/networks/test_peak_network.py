@@ -7,12 +7,13 @@ import torch
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks.amount_hypotheses import AmountHypotheses, Templates, find_hypotheses
-from nmrclassify.networks.candidates import gather_candidates, rows_of
+from nmrclassify.networks.candidates import first_place_attention, gather_candidates, rows_of
 from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import (
     PeakNetwork,
     PeakNetworkConfig,
     _likeliest,
+    _mean_shift,
     _pool,
     _spread,
     area_of_others,
@@ -134,6 +135,43 @@ def test_the_spread_is_that_of_multiplets_whose_places_are_known(library, mixtur
     assert exact < spread(uncertain(library), 0.012) < 0.012
     # No candidate is likely: the lowest spread.
     assert spread(uncertain(library), 0.004, 0.3) == pytest.approx(0.002)
+
+
+def test_a_small_library_is_sought_in_an_axis_that_is_mostly_free():
+    one = Compounds(("singlet",), [0], [2.5], [3], ("s",), ((),))
+    for peak in (2.5, 2.5015):  # exact, and 1 Hz off
+        found = find_hypotheses(Templates.of(one), Peaks.from_lines(np.array([peak]), np.ones(1)))
+        assert 0.005 < found.occupied < 0.02
+    ends = Compounds(("ends",), [0, 0], [-1.0, 11.9], [3, 3], ("s", "s"), ((), ()))
+    found = find_hypotheses(Templates.of(ends), Peaks.from_lines(np.array([2.5]), np.ones(1)))
+    assert 0 < found.occupied < 0.02
+
+
+def test_a_place_that_is_not_well_known_hardly_moves_the_mean_shift(library, mixture):
+    found = find_hypotheses(Templates.of(library), mixture.peaks, 0.01)
+    chosen = torch.arange(0, library.n_compounds * 8, 8)  # the first hypothesis of each compound
+    candidates = gather_candidates(found, chosen, 1)
+    attention = first_place_attention(candidates)
+    spread = torch.tensor(0.01)
+
+    def mean_shift(deviations, shift):
+        templates = Templates.of(replace(library, deviations=deviations))
+        moved = replace(candidates, shift=shift)
+        return _mean_shift(templates, moved, attention, spread)
+
+    known, shift = np.zeros(library.n_multiplets), torch.zeros_like(candidates.shift)
+    of_first = candidates.hypothesis == 0
+    n = int(of_first.sum())
+    shift[of_first] = 0.02
+    assert mean_shift(known, shift)[0] == pytest.approx(0.02 * n / (n + 2), rel=1e-5)
+    # The first multiplet is far off, and known to .1 ppm only: its weight is 1 / 101.
+    badly = known.copy()
+    badly[0] = 0.1
+    shift[candidates.multiplet == 0] = 0.09
+    weight = 1 / 101
+    expected = (0.02 * (n - 1) + 0.09 * weight) / (n - 1 + weight + 2)
+    assert mean_shift(badly, shift)[0] == pytest.approx(expected, rel=1e-4)
+    assert torch.equal(mean_shift(badly, shift)[1:], torch.zeros(library.n_compounds - 1))
 
 
 def test_answers_are_finite_and_of_the_stated_shapes(hypotheses, library):

@@ -157,6 +157,20 @@ def test_a_training_can_start_from_a_network_without_the_inputs_on_the_whole_mix
         PeakTrainer(SHORT, NET, start=PeakNetwork(replace(NET, hypotheses=NET.hypotheses + 1)))
 
 
+def test_further_rounds_start_as_the_last_one():
+    torch.manual_seed(1)
+    old = PeakNetwork(NET)
+    more = PeakTrainer(SHORT, replace(NET, rounds=NET.rounds + 2), workers=0, start=old).network
+    assert len(more.rounds) == NET.rounds + 2
+    for number, step in enumerate(more.rounds):
+        source = old.rounds[min(number, NET.rounds - 1)].state_dict()
+        assert all(torch.equal(v, source[name]) for name, v in step.state_dict().items())
+    # Training one does not change another.
+    with torch.no_grad():
+        more.rounds[-1].out.weight.add_(1.0)
+    assert torch.equal(more.rounds[-2].out.weight, old.rounds[-1].out.weight)
+
+
 def test_a_resumed_training_equals_one_without_interruption(tmp_path):
     whole, part = PeakTrainer(SHORT, NET, workers=0), PeakTrainer(SHORT, NET, workers=0)
     seen = []
