@@ -69,9 +69,10 @@ from nmrclassify.mixtures.grid import MixtureConfig, generator, mix, unknown_com
 from nmrclassify.mixtures.peak_files import peaks_table
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
 from nmrclassify.mixtures.presets import PRESETS, build
-from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.peak_weights import shipped as shipped_scale
 from nmrclassify.networks.registry import NETWORKS, RENAMED_TENSORS
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds

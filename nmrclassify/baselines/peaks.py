@@ -20,7 +20,7 @@ from scipy.special import ndtr
 
 from nmrclassify.baselines.peak_tuning import THRESHOLDS
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.networks.amount_hypotheses import Templates
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.line_shapes import spectrum

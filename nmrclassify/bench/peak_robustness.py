@@ -192,8 +192,8 @@ def run(seeds: tuple[int, ...] = SEEDS) -> dict:
             f"50 to 100 of {COMPOUNDS} compounds, shift jitter {CLEAN.jitter:g} ppm,"
             f" {MIXTURES} mixtures of each of {len(seeds)} libraries a row, one disturbance at a"
             " time. Neither training nor development used these libraries; the training had all"
-            " disturbances but the offset. An unknown compound is equivalent to none of the library."
-            " Least squares:"
+            " disturbances but the offset. An unknown compound is equivalent to none that the"
+            " library holds. Least squares:"
             f" {tuned.setting}, threshold {tuned.threshold:.2g}, from undisturbed development"
             f" mixtures; {CLASSICAL} mixtures of each library.",
             f"Noise: lists of {NOISE_PEAKS} peaks at random places with log-normal areas.",

@@ -32,9 +32,10 @@ from nmrclassify.evaluation.identify import Detector
 from nmrclassify.evaluation.peak_metrics import Score, Tally
 from nmrclassify.files.tables import csv_text
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
-from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.peak_network import compete
 from nmrclassify.networks.peak_weights import shipped
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compound_files import read_compounds
 from nmrclassify.nmr.compounds import Compounds

@@ -12,16 +12,12 @@ import numpy as np
 import torch
 
 from nmrclassify.mixtures.peaks import Peaks
-from nmrclassify.networks.amount_hypotheses import (
-    WELL_KNOWN,
-    AmountHypotheses,
-    Templates,
-    estimate_offset,
-    find_hypotheses,
-)
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses, find_hypotheses
 from nmrclassify.networks.peak_network import PeakNetworkOutput
 from nmrclassify.networks.peak_weights import Trained, shipped
 from nmrclassify.networks.prediction import percent
+from nmrclassify.networks.shift_estimates import WELL_KNOWN, estimate_offset
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds, expand_ranges
 from nmrclassify.nmr.equivalent_compounds import at_group_means, equivalent_compounds

@@ -32,14 +32,9 @@ import torch
 from torch import Tensor, nn
 
 from nmrclassify.config import bounded, check
-from nmrclassify.networks.amount_hypotheses import (
-    TOLERANCE,
-    AmountHypotheses,
-    Templates,
-    segment_sum,
-    within,
-)
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses
 from nmrclassify.networks.candidates import Candidates, first_place_attention, gather_candidates
+from nmrclassify.networks.templates import TOLERANCE, Templates, segment_sum, within
 
 # Where peaks occupy much of the axis, more hypotheses fit by chance, and the right ones are further
 # down the list. So `judged` and `kept` of `PeakNetworkConfig` are multiplied by a factor,

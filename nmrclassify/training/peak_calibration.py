@@ -17,9 +17,10 @@ from torch.nn import functional
 from nmrclassify.evaluation.calibration import best_temperature
 from nmrclassify.evaluation.peak_metrics import Tally, highest_of_group, in_groups
 from nmrclassify.mixtures.peaks import PeakMixture, PeakMixtureConfig, draw_mixture
-from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.peak_network import PeakNetwork
 from nmrclassify.networks.peak_weights import Trained
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds

@@ -25,16 +25,11 @@ from torch.utils.data import DataLoader, Dataset
 from nmrclassify.config import bounded, check
 from nmrclassify.files import TensorFile, tensor_bytes, write_tensors
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
-from nmrclassify.networks.amount_hypotheses import (
-    SPREADS,
-    TOLERANCE,
-    AmountHypotheses,
-    Templates,
-    find_hypotheses,
-    tolerance_of,
-)
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses, find_hypotheses
 from nmrclassify.networks.peak_losses import PeakTruth, objective, peak_truth
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
+from nmrclassify.networks.shift_estimates import SPREADS
+from nmrclassify.networks.templates import TOLERANCE, Templates, tolerance_of
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds

@@ -7,10 +7,11 @@ import torch
 from nmrclassify.evaluation.identify import MIN_PROBABILITY, Detector
 from nmrclassify.evaluation.peak_metrics import mask_shares
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
-from nmrclassify.networks.amount_hypotheses import estimate_offset, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
 from nmrclassify.networks.peak_weights import Trained, shipped
+from nmrclassify.networks.shift_estimates import estimate_offset
 from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compound_files import common_metabolites
 from nmrclassify.nmr.compounds import Compounds

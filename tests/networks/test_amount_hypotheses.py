@@ -6,16 +6,20 @@ import torch
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks import amount_hypotheses as module
-from nmrclassify.networks.amount_hypotheses import (
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
+from nmrclassify.networks.shift_estimates import (
     SPREADS,
+    estimate_offset,
+    estimate_spread,
+    spread_of,
+)
+from nmrclassify.networks.templates import (
     TOLERANCE,
     Templates,
-    estimate_offset,
     estimate_resolution,
-    estimate_spread,
-    find_hypotheses,
+    log_bounds,
     segment_sum,
-    spread_of,
+    shifted_areas,
     tolerance_of,
     tolerant,
     within,
@@ -148,8 +152,8 @@ def test_the_bound_is_that_of_a_loop_over_shifts_and_lines(axis, library):
     made = draw_mixture(compounds, PeakMixtureConfig(n_low=8, n_high=8, jitter=0.01), rng(2), axis)
     t = Templates.of(compounds, axis)
     areas, floor = tolerant(torch.from_numpy(made.peaks.dense()), t.reach), made.peaks.floor / 2
-    bounds, fits = module._bounds(
-        t, module._phases(t, areas), floor, torch.arange(compounds.n_multiplets)
+    bounds, fits = log_bounds(
+        t, shifted_areas(t, areas), floor, torch.arange(compounds.n_multiplets)
     )
     positions, seen = made.peaks.positions, made.peaks.areas.astype(float)
     chosen = [
@@ -188,7 +192,7 @@ def test_the_bound_is_never_below_a_true_amount_where_nothing_moves(library):
         areas = tolerant(torch.from_numpy(made.peaks.dense()), t.reach)
         rows = torch.as_tensor(made.multiplets)
         bounds = (
-            module._bounds(t, module._phases(t, areas), 1e-6, rows)[0][:, len(t.shifts) // 2]
+            log_bounds(t, shifted_areas(t, areas), 1e-6, rows)[0][:, len(t.shifts) // 2]
             .exp()
             .numpy()
         )
@@ -281,14 +285,14 @@ def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, mo
 
 
 def test_a_larger_library_is_processed_in_chunks(library, mixture, monkeypatch):
-    t, seen, bounds = Templates.of(library), [], module._bounds
+    t, seen, bounds = Templates.of(library), [], module.log_bounds
 
     def watched(templates, phases, floor, rows):
         seen.append(int(templates.n_lines[rows].sum()))
         return bounds(templates, phases, floor, rows)
 
     monkeypatch.setattr(module, "CHUNK", 200)
-    monkeypatch.setattr(module, "_bounds", watched)
+    monkeypatch.setattr(module, "log_bounds", watched)
     find_hypotheses(t, mixture.peaks, 0.005)
     largest = int(t.first_line[t.first_multiplet].diff().max())
     assert len(seen) > 3

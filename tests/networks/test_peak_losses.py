@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, draw_mixture
-from nmrclassify.networks.amount_hypotheses import Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.peak_losses import (
     CLOSE_AMOUNT,
     FEWEST,
@@ -15,6 +15,7 @@ from nmrclassify.networks.peak_losses import (
     true_shares,
 )
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
-from nmrclassify.networks.amount_hypotheses import AmountHypotheses, Templates, find_hypotheses
+from nmrclassify.networks.amount_hypotheses import AmountHypotheses, find_hypotheses
 from nmrclassify.networks.candidates import first_place_attention, gather_candidates, rows_of
 from nmrclassify.networks.peak_losses import objective, peak_truth
 from nmrclassify.networks.peak_network import (
@@ -19,6 +19,7 @@ from nmrclassify.networks.peak_network import (
     area_of_others,
     compete,
 )
+from nmrclassify.networks.templates import Templates
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 

@@ -14,8 +14,8 @@ import torch
 import nmrclassify
 from nmrclassify import files
 from nmrclassify.config import bounds
-from nmrclassify.networks.amount_hypotheses import TOLERANCE
 from nmrclassify.networks.peak_network import PeakNetwork, PeakNetworkConfig
+from nmrclassify.networks.templates import TOLERANCE
 from nmrclassify.nmr.axis import FULL_AXIS
 from nmrclassify.nmr.synthetic import SyntheticConfig
 from nmrclassify.training import peak_trainer
