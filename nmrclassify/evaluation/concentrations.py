@@ -120,6 +120,7 @@ def concentration_table(
         unit = known.mm / known.amount
         errors = np.hypot(errors, known.error)
     values = np.where(prediction.is_named[rows], prediction.amounts[rows] * unit, np.nan)
-    factor = np.exp(errors[rows])
+    # An amount that is not named may be next to 0, and its error anything.
+    factor = np.exp(np.where(np.isfinite(values), errors[rows], np.nan))
     name = "mol %" if known is None else "mM"
     return pd.DataFrame({name: values, "from": values / factor, "to": values * factor})
