@@ -153,7 +153,7 @@ class Pursuit:
 
     In each step the compound that can explain the most area is subtracted from the mixture. Its
     amount is the least of the bounds of its multiplets, each at its best place within `window` (see
-    `amount_hypotheses`). As area is subtracted these bounds can only fall, so only the compounds at
+    `templates`). As area is subtracted these bounds can only fall, so only the compounds at
     the top of the ranking are computed again.
 
     Parameters

@@ -65,7 +65,8 @@ class AmountHypotheses:
     spread : float
         Standard deviation of the shifts, in ppm, where places are known.
     occupied : Tensor, scalar
-        Share of the places where the library's lines are sought that have a peak.
+        Share of the range from the library's lowest to its highest line, and the window around it,
+        that has a peak.
     log_amounts, votes : Tensors, shape (K, H)
         Hypotheses of each compound, the most votes first, and their votes.
     likelihoods : Tensor, shape (M, H, 2)
@@ -131,8 +132,8 @@ def find_hypotheses(
     dense = torch.from_numpy(peaks.dense() / unit)
     areas = tolerant(dense, templates.reach)
     spread = estimate_spread(templates, areas, floor) if spread is None else spread
-    phases = shifted_areas(templates, areas)
-    chunks = [_chunk(templates, phases, floor, spread, *ends) for ends in _chunks(templates)]
+    shifted = shifted_areas(templates, areas)
+    chunks = [_chunk(templates, shifted, floor, spread, *ends) for ends in _chunks(templates)]
     columns = [torch.cat(column) for column in zip(*chunks, strict=True)]
     narrow_areas = within(dense, templates.reach // 3)
     occupied = _occupied(templates, areas)
@@ -159,12 +160,12 @@ def _chunks(templates: Templates) -> Iterator[tuple[int, int]]:
 
 
 def _chunk(
-    templates: Templates, phases: Tensor, floor: float, spread: float, low: int, high: int
+    templates: Templates, shifted: Tensor, floor: float, spread: float, low: int, high: int
 ) -> tuple[Tensor, ...]:
     """Return log_amounts, votes, likelihoods, places, bounds, fits and scores of some compounds."""
     grid, shifts = LOG_AMOUNT, templates.shifts
     m0, m1 = int(templates.first_multiplet[low]), int(templates.first_multiplet[high])
-    bound, fit = log_bounds(templates, phases, floor, torch.arange(m0, m1))  # (m, S)
+    bound, fit = log_bounds(templates, shifted, floor, torch.arange(m0, m1))  # (m, S)
     # Weight of each shift: small shifts are likelier, and an exact fit of many lines is rarer by
     # chance than one of few. A singlet always fits.
     spreads = 1.15 * templates.spreads(spread)[m0:m1, None]

@@ -22,7 +22,7 @@ MAX_SPREAD_MULTIPLETS = 2000  # enough to estimate the spread of the shifts
 ROWS = 1024  # multiplets that are processed together
 # Lines of the multiplets whose exact fits give the spread of the shifts, and their common offset.
 SPREAD_LINES, OFFSET_LINES = (3, 6), (2, 8)
-WELL_KNOWN = 0.01  # ppm: deviations of the places whose scatter is estimated
+WELL_KNOWN = 0.01  # ppm: places with larger deviations say nothing of the spread or the axis
 OFFSETS = torch.arange(-30, 31) / 1000  # ppm
 SMALL_OFFSET = 0.0065  # ppm
 # Log likelihood that an offset must gain, a small one and a large one. Without an offset, the
@@ -74,13 +74,13 @@ def _exact_fits(
 ) -> Tensor:
     """Return how often multiplets of a number of lines fit exactly at each shift, shape (S,)."""
     histogram = torch.zeros(len(templates.shifts))
-    phases = shifted_areas(templates, areas)
+    shifted = shifted_areas(templates, areas)
     # Fewer lines fit everywhere by chance, more are rarely free of overlap.
     rows = (templates.n_lines >= n_lines[0]) & (templates.n_lines <= n_lines[1])
     # The scatter is what all places share: where they are known.
     rows = (rows & (templates.deviations <= WELL_KNOWN)).nonzero()[:, 0]
     for part in rows[:: max(1, len(rows) // MAX_SPREAD_MULTIPLETS)].split(ROWS):
-        bound, fit = log_bounds(templates, phases, floor, part)
+        bound, fit = log_bounds(templates, shifted, floor, part)
         strong = bound > (8 * floor / templates.total[part, None]).log()
         histogram += ((fit.exp() - 0.6).clamp(min=0) * strong).sum(0)
     return histogram

@@ -1,5 +1,7 @@
 """A library prepared for one axis, and the amount that a mixture allows each multiplet at a place.
 
+Also what both need of a list of peaks: its resolution, its unit, and sums of areas within a reach.
+
 A multiplet has lines at offsets d_i, with areas n_i at concentration 1. When it is moved by a shift
 s, the mixture has the area A(ppm + s + d_i) near line i, and the compound can bring no more than
 that. So its amount is at most ``E(s) = min_i A(ppm + s + d_i) / n_i``, the bound. Where nothing
@@ -225,7 +227,7 @@ def tolerance_of(peaks: Peaks) -> float:
 def shifted_areas(templates: Templates, areas: Tensor) -> Tensor:
     """Return a view of `areas` in which [p % step, p // step] are the areas at p + each shift.
 
-    The shape is (step, n, S). The areas of all shifts are contiguous: `log_bounds` is fast by that.
+    The shape is (step, n, S). The areas of all shifts are contiguous, so `log_bounds` reads fast.
     """
     step, half = templates.step, (len(templates.shifts) - 1) // 2 * templates.step
     padded = functional.pad(areas, (half, half + step))
@@ -234,18 +236,35 @@ def shifted_areas(templates: Templates, areas: Tensor) -> Tensor:
 
 
 def log_bounds(
-    templates: Templates, phases: Tensor, floor: float, rows: Tensor
+    templates: Templates, shifted: Tensor, floor: float, rows: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return log bounds and log fits of the multiplets `rows` at every shift, both (rows, S)."""
-    shape = (len(rows), phases.shape[2])
-    bound, total = phases.new_empty(shape), phases.new_empty(shape)
+    """Return the bound and the fit of some multiplets at every shift, as natural logarithms.
+
+    The fit is the share of the area near the lines that the bound explains: 1 where each line has
+    the area that its multiplet asks for.
+
+    Parameters
+    ----------
+    shifted : Tensor, shape (step, n, S)
+        Of `shifted_areas`.
+    floor : float
+        Area that a peak which was not picked can have.
+    rows : Tensor, shape (m,), int64
+        The multiplets.
+
+    Returns
+    -------
+    bounds, fits : Tensors, shape (m, S)
+    """
+    shape = (len(rows), shifted.shape[2])
+    bound, total = shifted.new_empty(shape), shifted.new_empty(shape)
     counts = templates.n_lines[rows]
     # Multiplets with the same number of lines form one dense array: faster than segments.
     for count in counts.unique().tolist():
         chosen = (counts == count).nonzero()[:, 0]
         lines = templates.first_line[rows[chosen], None] + torch.arange(count, device=rows.device)
         centres = templates.centres[lines]
-        there = phases[centres % templates.step, centres // templates.step]  # (m, count, S)
+        there = shifted[centres % templates.step, centres // templates.step]  # (m, count, S)
         total[chosen] = there.sum(1)
         # A peak that was too small to be picked can have an area up to the floor.
         there = there.add_(floor).mul_((1 / templates.expected_areas[lines])[:, :, None])

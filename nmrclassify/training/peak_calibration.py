@@ -26,11 +26,11 @@ from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.peak_trainer import (
-    SHARE_UNCERTAIN,
+    SHARE_OF_MIXTURES,
     PeakTrainer,
     disturbed_recipe,
     held_and_others,
-    uncertain,
+    with_uncertain_places,
 )
 
 DEVELOPMENT = (500, 501, 502)  # library seeds
@@ -49,8 +49,9 @@ def development_predictions(
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return logits and truth of the development mixtures, for each jitter and for `DISTURBED`.
 
-    The disturbed mixtures are as many as those of all jitters together. As in training, they hold
-    relatives of the library's compounds, and some places are not well known.
+    The disturbed mixtures are as many as those of all jitters together. As in training, some hold
+    relatives of the library's compounds, and some are of a library with places that are not well
+    known.
 
     Both arrays have one entry for each mixture and group of equivalent compounds.
 
@@ -80,7 +81,7 @@ def development_predictions(
     for seed in DEVELOPMENT:
         compounds = synthetic_compounds(sizes, np.random.default_rng(seed))
         held, unknown = held_and_others(sizes, np.random.default_rng([seed, 2]))
-        not_well_known = uncertain(held, np.random.default_rng([seed, 3]))
+        not_well_known = with_uncertain_places(held, np.random.default_rng([seed, 3]))
         for k, jitter in enumerate(JITTERS):
             config = replace(recipe, jitter=jitter)
             for number in range(mixtures):
@@ -88,7 +89,7 @@ def development_predictions(
                 add(kinds[k], compounds, FULL_AXIS, draw_mixture(compounds, config, rng))
                 rng = np.random.default_rng([seed, 6 + k, number])
                 drawn, mhz = disturbed_recipe(config, rng)
-                of_mixture = not_well_known if rng.random() < SHARE_UNCERTAIN else held
+                of_mixture = not_well_known if rng.random() < SHARE_OF_MIXTURES else held
                 axis = replace(FULL_AXIS, mhz=mhz)
                 mixture = draw_mixture(of_mixture, drawn, rng, axis, unknown)
                 add(DISTURBED, of_mixture, axis, mixture)

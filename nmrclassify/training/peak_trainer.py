@@ -44,11 +44,12 @@ from nmrclassify.training.optimiser import (
 LIBRARY_SEED = 1_000
 N_UNKNOWN = 100  # compounds beside each library that it does not hold
 FREQUENCIES = (60.0, 80.0, 100.0, 200.0, 300.0, 400.0, 500.0, 700.0, 800.0)  # MHz, beside 600
-DEVIATIONS, UNCERTAIN = (0.004, 0.06), 0.5  # ppm, and the share of places that are not well known
-SHARE_UNCERTAIN = 0.2  # of the disturbed mixtures: their library has such places
+# Places that are not well known: their deviations in ppm, their share of a library's places, and
+# the share of the disturbed mixtures whose library has them.
+DEVIATIONS, SHARE_OF_PLACES, SHARE_OF_MIXTURES = (0.004, 0.06), 0.5, 0.2
 # Stored in a saved state. Raise it with every change of the examples that a seed gives: a resumed
 # training would go on with other ones.
-EXAMPLES_VERSION = 1
+EXAMPLES_VERSION = 2
 MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
@@ -117,11 +118,11 @@ def held_and_others(
     return drawn.select(held.tolist()), drawn.select(others.tolist())
 
 
-def uncertain(held: Compounds, rng: np.random.Generator) -> Compounds:
-    """Return a library in which a share `UNCERTAIN` of the places are not well known."""
+def with_uncertain_places(held: Compounds, rng: np.random.Generator) -> Compounds:
+    """Return a library in which `SHARE_OF_PLACES` of the places are not well known."""
     low, high = np.log(DEVIATIONS)
     deviations = np.exp(rng.uniform(low, high, held.n_multiplets))
-    return replace(held, deviations=deviations * (rng.random(held.n_multiplets) < UNCERTAIN))
+    return replace(held, deviations=deviations * (rng.random(held.n_multiplets) < SHARE_OF_PLACES))
 
 
 @lru_cache(maxsize=64)
@@ -140,7 +141,7 @@ def library(compounds: int, number: int, is_uncertain: bool = False) -> Compound
     held = libraries(compounds, number)[0]
     if not is_uncertain:
         return held
-    return uncertain(held, np.random.default_rng([LIBRARY_SEED, number, 1]))
+    return with_uncertain_places(held, np.random.default_rng([LIBRARY_SEED, number, 1]))
 
 
 @lru_cache(maxsize=64)
@@ -215,7 +216,7 @@ def training_example(config: PeakTrainConfig, index: int) -> tuple[int, Training
     mhz, is_uncertain = FULL_AXIS.mhz, False
     if config.disturbed and rng.random() < config.disturbed:
         recipe, mhz = disturbed_recipe(recipe, rng)
-        is_uncertain = bool(rng.random() < SHARE_UNCERTAIN)
+        is_uncertain = bool(rng.random() < SHARE_OF_MIXTURES)
     axis = replace(FULL_AXIS, mhz=mhz)
     held, unknown = libraries(config.compounds, number)
     if is_uncertain:
@@ -316,8 +317,14 @@ def _copy_weights(source: PeakNetwork, target: PeakNetwork) -> None:
     Raises
     ------
     ValueError
-        If a layer of `source` has other outputs than that of `target`, or more inputs.
+        If a layer of `source` has other outputs than that of `target`, or more inputs, or if
+        `source` has more rounds.
     """
+    if len(source.rounds) > len(target.rounds):
+        raise ValueError(
+            f"the network to start from has {len(source.rounds)} rounds; expected at most"
+            f" {len(target.rounds)}: choose one of the same sizes"
+        )
     available, copied = source.state_dict(), {}
     last = f"rounds.{len(source.rounds) - 1}."
     for name, new in target.state_dict().items():
@@ -345,7 +352,7 @@ class PeakTrainer:
         Processes that prepare examples for this one; 0 prepares them between the steps.
     start : PeakNetwork, optional
         A trained network whose weights are those of the start. Inputs that it lacks get weights
-        of 0.
+        of 0, rounds that it lacks the weights of its last one.
 
     Attributes
     ----------

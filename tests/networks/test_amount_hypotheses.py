@@ -6,6 +6,7 @@ import torch
 
 from nmrclassify.mixtures.peaks import PeakMixtureConfig, Peaks, draw_mixture
 from nmrclassify.networks import amount_hypotheses as module
+from nmrclassify.networks import shift_estimates
 from nmrclassify.networks.amount_hypotheses import find_hypotheses
 from nmrclassify.networks.shift_estimates import (
     SPREADS,
@@ -275,6 +276,7 @@ def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, mo
     lines = t.first_line[t.first_multiplet]
     for size in (1, 64, 300):
         monkeypatch.setattr(module, "CHUNK", size)
+        monkeypatch.setattr(shift_estimates, "ROWS", 8)
         ranges = list(module._chunks(t))
         assert [low for low, _ in ranges] == [0, *(high for _, high in ranges[:-1])]
         assert ranges[-1][1] == t.n_compounds
@@ -287,9 +289,9 @@ def test_chunks_do_not_matter_and_are_no_larger_than_stated(library, mixture, mo
 def test_a_larger_library_is_processed_in_chunks(library, mixture, monkeypatch):
     t, seen, bounds = Templates.of(library), [], module.log_bounds
 
-    def watched(templates, phases, floor, rows):
+    def watched(templates, shifted, floor, rows):
         seen.append(int(templates.n_lines[rows].sum()))
-        return bounds(templates, phases, floor, rows)
+        return bounds(templates, shifted, floor, rows)
 
     monkeypatch.setattr(module, "CHUNK", 200)
     monkeypatch.setattr(module, "log_bounds", watched)

@@ -165,6 +165,8 @@ def test_further_rounds_start_as_the_last_one():
     for number, step in enumerate(more.rounds):
         source = old.rounds[min(number, NET.rounds - 1)].state_dict()
         assert all(torch.equal(v, source[name]) for name, v in step.state_dict().items())
+    with pytest.raises(ValueError, match="has 4 rounds; expected at most 2: choose one of the"):
+        PeakTrainer(SHORT, NET, workers=0, start=more)
     # Training one does not change another.
     with torch.no_grad():
         more.rounds[-1].out.weight.add_(1.0)
@@ -304,22 +306,29 @@ def test_the_largest_library_of_a_training_can_be_drawn_with_its_unknown_compoun
 
 def test_the_examples_are_those_of_their_version():
     # If this fails because examples have changed, raise EXAMPLES_VERSION and state the new ones.
-    made = [training_example(TINY, index) for index in range(4)]
-    assert peak_trainer.EXAMPLES_VERSION == 1
+    made = [training_example(TINY, index) for index in (0, 1, 2, 11)]
+    hypotheses = [one.hypotheses for _, one in made]
+    assert peak_trainer.EXAMPLES_VERSION == 2
     assert [number for number, _ in made] == [1, 1, 0, 1]
-    assert [one.hypotheses.templates.axis.mhz for _, one in made] == [600, 400, 200, 600]
-    areas = [float(one.hypotheses.areas.sum()) for _, one in made]
-    assert areas == pytest.approx([197.85, 816.76, 571.91, 109.46], rel=1e-4)
+    assert [h.templates.axis.mhz for h in hypotheses] == [600, 400, 200, 60]
+    areas = [float(h.areas.sum()) for h in hypotheses]
+    assert areas == pytest.approx([197.85, 816.76, 571.91, 9897.09], rel=1e-4)
+    occupied = [float(h.occupied) for h in hypotheses]
+    assert occupied == pytest.approx([0.0481, 0.07187, 0.05703, 0.88134], rel=1e-3)
+    votes = [float(h.votes.clamp(min=-60).sum()) for h in hypotheses]
+    assert votes == pytest.approx([-5366.8, -5961.1, -5877.7, -5850.8], rel=1e-3)
+    shifts = [float(one.truth.shifts.nansum()) for _, one in made]
+    assert shifts == pytest.approx([-0.2886, 0.02713, 0.10705, -0.01228], rel=1e-3)
 
 
-@pytest.mark.parametrize("version", [None, 0, 2])
+@pytest.mark.parametrize("version", [None, 0, 1, 3])
 def test_a_state_whose_examples_have_changed_is_refused(tmp_path, monkeypatch, version):
     path = tmp_path / "state.safetensors"
     monkeypatch.setattr(peak_trainer, "EXAMPLES_VERSION", version)
     PeakTrainer(SHORT, NET, workers=0).save(path)
     monkeypatch.undo()
     with pytest.raises(
-        ValueError, match=f"has examples of version {version}; expected 1: finish it .* start again"
+        ValueError, match=f"has examples of version {version}; expected 2: finish it .* start again"
     ):
         PeakTrainer.resume(path, workers=0)
 
