@@ -117,7 +117,8 @@ def estimate_ph(
         Returns the peaks of the mixture on the axis with an offset.
     choose : PhChooser, optional
         Compares the candidates, if one is not near the pH of the table. Without, that pH is kept
-        unless the first candidate's offset stands out and its score is `CLEARLY` times as high.
+        unless the first candidate is not near it, its offset stands out, and its score is `CLEARLY`
+        times as high.
     usual : float, optional
         Offset at the pH of the table, instead of the one with the highest score.
     """

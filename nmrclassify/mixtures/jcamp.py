@@ -17,7 +17,7 @@ from nmrclassify.mixtures.spectrum import (
     transform_fid,
 )
 
-# Its first label; a comment of a table may begin with ##, too.
+# The first label of a file; a comment of a table may begin with ##, too.
 _TITLE = re.compile(rb"(\xef\xbb\xbf)?\s*##\s*TITLE\s*=", re.IGNORECASE)
 
 

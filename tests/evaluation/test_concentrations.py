@@ -1,3 +1,4 @@
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_without_a_known_concentration_the_amounts_are_shares_of_what_is_named()
     table = concentration_table(prediction(), np.arange(3))
     assert table["mol %"].tolist()[:2] == pytest.approx([40, 60])
     assert np.isnan(table.iloc[2]).all()
+
+
+def test_an_amount_next_to_0_that_is_not_named_has_no_interval():
+    found = replace(
+        prediction(),
+        amounts=np.array([2.0, 3.0, 1e-300]),
+        masks=(np.arange(4), np.arange(4), np.ones(4)),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = concentration_table(found, np.arange(3))
+    assert np.isnan(table.iloc[2]).all() and table.iloc[:2].notna().all(axis=None)
 
 
 def test_a_known_concentration_makes_them_absolute():
