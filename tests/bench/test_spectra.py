@@ -8,7 +8,9 @@ def test_one_spectrum_is_identified_by_every_method():
     right = {method: score.counts[0].right for method, score in scores.items()}
     # The axis is .15 ppm off, and the sample holds a reference.
     assert result["standard"] and result["off"] < 0.001
-    assert right["processed"] == right["processed, offset known"] > right["local maxima"]
+    # Found within .001 ppm: at most one compound, next to the threshold, is lost by that.
+    assert right["processed, offset known"] - right["processed"] in (0, 1)
+    assert right["processed"] > right["local maxima"]
     assert result["peaks"].axis.mhz == result["mhz"]
     mixture = spectra._as_mixture(result)
     tuned, _ = spectra.tune(
