@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -404,7 +403,8 @@ def test_a_full_disk_is_estimated_with_its_path_and_ends_no_training(tmp_path, c
 
     monkeypatch.setattr(run_states, "save_state", fail_once)
     monkeypatch.setattr(runs, "save", fail_until_slept)
-    monkeypatch.setattr(time, "sleep", slept.append)
+    # Not of the module: threads of other tests sleep, too.
+    monkeypatch.setattr(cli, "time", SimpleNamespace(sleep=slept.append))
     assert main([*TRAIN, "--out", str(tmp_path / "run"), "--save-every", "1"]) == 0
     said = capsys.readouterr().err
     assert f"step 1 is not saved: {tmp_path / 'run'} cannot be written (No space" in said

@@ -119,8 +119,8 @@ def concentration_table(
     else:
         unit = known.mm / known.amount
         errors = np.hypot(errors, known.error)
-    values = np.where(prediction.is_named[rows], prediction.amounts[rows] * unit, np.nan)
-    # An amount that is not named may be next to 0, and its error anything.
+    # An amount that is not named may be anything, and its error, too.
+    values = np.where(prediction.is_named[rows], prediction.amounts[rows], np.nan) * unit
     factor = np.exp(np.where(np.isfinite(values), errors[rows], np.nan))
     name = "mol %" if known is None else "mM"
     return pd.DataFrame({name: values, "from": values / factor, "to": values * factor})
