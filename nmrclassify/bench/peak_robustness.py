@@ -25,7 +25,7 @@ from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
 from nmrclassify.training.peak_calibration import DEVELOPMENT
-from nmrclassify.training.peak_trainer import held_and_others
+from nmrclassify.training.peak_examples import held_and_others
 
 SEEDS = (910, 911, 912)  # used for nothing else
 MIXTURES, CLASSICAL, COMPOUNDS, NOISE_PEAKS = 20, 5, 877, 600

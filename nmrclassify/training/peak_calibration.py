@@ -25,13 +25,13 @@ from nmrclassify.nmr.axis import FULL_AXIS, Axis
 from nmrclassify.nmr.compounds import Compounds
 from nmrclassify.nmr.equivalent_compounds import equivalent_compounds
 from nmrclassify.nmr.synthetic import SyntheticConfig, synthetic_compounds
-from nmrclassify.training.peak_trainer import (
+from nmrclassify.training.peak_examples import (
     SHARE_OF_MIXTURES,
-    PeakTrainer,
     disturbed_recipe,
     held_and_others,
     with_uncertain_places,
 )
+from nmrclassify.training.peak_trainer import PeakTrainer
 
 DEVELOPMENT = (500, 501, 502)  # library seeds
 JITTERS = (0.003, 0.01, 0.03)  # ppm

@@ -18,13 +18,13 @@ from nmrclassify.training.peak_calibration import (
     calibrate_network,
     development_predictions,
 )
-from nmrclassify.training.peak_trainer import (
+from nmrclassify.training.peak_examples import (
     N_UNKNOWN,
     PeakTrainConfig,
-    PeakTrainer,
     held_and_others,
     with_uncertain_places,
 )
+from nmrclassify.training.peak_trainer import PeakTrainer
 
 SMALL = PeakNetworkConfig(lines=4, places=6, hypotheses=8, rounds=2, judged=64, kept=24)
 FEW = PeakMixtureConfig(n_low=5, n_high=8)
