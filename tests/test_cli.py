@@ -484,7 +484,7 @@ def test_identify_compares_with_a_classical_method(capsys, monkeypatch, mixture)
     assert all(row["named"] or row["method_named"] for row in rows)
     both = [row["name"] for row in rows if row["named_by"] == "both"]
     assert len(there & set(both)) >= 2
-    assert comparison["summary"].startswith(f"Named by both: {len(both)};")
+    assert comparison["summary"].startswith(f"Both name {len(both)},")
     assert main(["identify", str(path), "--compare", "least squares"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert comparison["summary"] in lines

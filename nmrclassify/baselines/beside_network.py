@@ -144,7 +144,4 @@ def comparison_sentence(table: pd.DataFrame, method: str) -> str:
         if "in_mixture" in table:
             unit = " in the mixture" if name == "both" else ""
             counts[-1] += f" ({table['in_mixture'][chosen].sum()}{unit})"
-    return (
-        f"Named by both: {counts[0]}; only by the network: {counts[1]}; only by {method}:"
-        f" {counts[2]}."
-    )
+    return f"Both name {counts[0]}, only the network {counts[1]}, only {method} {counts[2]}."

@@ -85,9 +85,9 @@ def test_the_table_has_what_either_names_and_the_differences_first(prediction, a
     assert rows["in_mixture"].tolist() == [names.index(name) < 10 for name in rows.index]
     sentence = beside.comparison_sentence(table, LEAST_SQUARES)
     n_both, n_one = who.count("both"), who.count("network")
-    assert sentence.startswith(f"Named by both: {n_both} (")
-    assert f"in the mixture); only by the network: {n_one} (" in sentence
-    assert f"only by least squares: {who.count(LEAST_SQUARES)} (" in sentence
+    assert sentence.startswith(f"Both name {n_both} (")
+    assert f"in the mixture), only the network {n_one} (" in sentence
+    assert f"only least squares {who.count(LEAST_SQUARES)} (" in sentence
     unknown = beside.comparison_table(prediction, amounts)
     assert list(table)[:-1] == list(unknown)
     assert "(" not in beside.comparison_sentence(unknown, LEAST_SQUARES)
@@ -96,7 +96,7 @@ def test_the_table_has_what_either_names_and_the_differences_first(prediction, a
 def test_a_table_can_be_empty(prediction):
     nothing = beside.comparison_table(replace(prediction, threshold=1.1), np.zeros(K + 1))
     assert not len(nothing)
-    assert "Named by both: 0;" in beside.comparison_sentence(nothing, LEAST_SQUARES)
+    assert "Both name 0," in beside.comparison_sentence(nothing, LEAST_SQUARES)
 
 
 def test_an_unknown_or_a_missing_method_is_one_sentence(prediction, monkeypatch):

@@ -54,7 +54,7 @@ def test_it_is_computed_once_it_is_opened_and_then_kept(open_page, calls):
         (found["named by"] == who).sum() for who in ("both", "network", "least squares")
     )
     right = (found["in the mixture"] == "✓")[found["named by"] == "both"].sum()
-    assert f"**Named by both: {both} ({right} in the mixture); only by" in app.texts
+    assert f"**Both name {both} ({right} in the mixture), only the network" in app.texts
     assert both + network == int(app.metric_values["Named"])
     assert "whose amounts vary tenfold" in app.texts
     # Another threshold of the network changes who names what, and no amount.
@@ -91,7 +91,7 @@ def test_other_methods_are_offered_where_they_are_installed(open_page, calls, mo
     assert not app.exception, app.exception
     assert calls == ["least squares", "optimal transport"]
     assert (table(app)["amount, optimal transport"] <= 1).all()
-    assert "only by optimal transport" in app.texts
+    assert "only optimal transport" in app.texts
 
 
 def test_a_library_that_is_too_large_is_for_the_command_line(open_page, calls, monkeypatch):
